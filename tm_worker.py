@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [
-    str(Path(__file__).resolve().parent / root) for root in ("shared", "worker")
+    str(Path(__file__).resolve().parent / root)
+    for root in ("shared", "worker")
 ]
 
 from taskorch.checkout import use_environment  # noqa: E402

@@ -90,11 +90,15 @@ def _completed(agent: AgentQueue, size: int) -> None:
     if size == 1:
         agent.complete(_claimed(agent, 1)[0], "done")
     else:
-        agent.complete_many([(lease, "done", {}) for lease in _claimed(agent, size)])
+        agent.complete_many(
+            [(lease, "done", {}) for lease in _claimed(agent, size)]
+        )
 
 
 def _claimed(agent: AgentQueue, size: int) -> list[Lease]:
-    claims = agent.claim_many(size) if size > 1 else filter(None, [agent.claim()])
+    claims = (
+        agent.claim_many(size) if size > 1 else filter(None, [agent.claim()])
+    )
     return [claim.lease for claim in claims if claim.lease]
 
 

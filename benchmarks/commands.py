@@ -79,16 +79,21 @@ def _asides(times: Times, variables: Mapping[str, str]) -> None:
 def _hooks(times: Times, variables: Mapping[str, str]) -> None:
     """Time the hooks of an agent that holds an item."""
     worker, orchestrate = str(BIN / "worker"), str(BIN / "orchestrate")
-    project = timed([orchestrate, "project", "Hooks"], variables).output.strip()
+    project = timed(
+        [orchestrate, "project", "Hooks"], variables
+    ).output.strip()
     item = timed(
-        [orchestrate, "create", project, "An item", "--assign", AGENT], variables
+        [orchestrate, "create", project, "An item", "--assign", AGENT],
+        variables,
     ).output.strip()
     timed([worker, "get", item], variables)
     orchestrators = {**variables, "ORCHESTRATOR_ID": "planner"}
     times["worker prime --hook-json"].append(
         timed([worker, "prime", "--hook-json"], variables)
     )
-    times["worker hook stop"].append(timed([worker, "hook", "stop"], variables))
+    times["worker hook stop"].append(
+        timed([worker, "hook", "stop"], variables)
+    )
     times["orchestrate prime --hook-json"].append(
         timed([orchestrate, "prime", "--hook-json"], orchestrators)
     )
@@ -122,7 +127,12 @@ def _beside(times: Times, root: Path) -> None:
             ["progress", ITEM, "Half"],
             ["complete", ITEM, "Done"],
         ):
-            command = [sys.executable, str(Path(PREDECESSOR).resolve()), verb, *words]
+            command = [
+                sys.executable,
+                str(Path(PREDECESSOR).resolve()),
+                verb,
+                *words,
+            ]
             times[f"predecessor {verb}"].append(
                 timed(command, environment(folder, TM_AGENT_ID=AGENT))
             )

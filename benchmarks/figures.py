@@ -61,7 +61,9 @@ class Comparison:
     def results(self, figure: str) -> list[Result]:
         """Return the rows that have the figure."""
         return results(
-            self.rounds, figure, self.baseline if self.figures[figure].compared else ""
+            self.rounds,
+            figure,
+            self.baseline if self.figures[figure].compared else "",
         )
 
 
@@ -70,11 +72,15 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(median=median(values), least=min(values), most=max(values))
 
 
-def results(rounds: Sequence[Round], figure: str, baseline: str) -> list[Result]:
+def results(
+    rounds: Sequence[Round], figure: str, baseline: str
+) -> list[Result]:
     """Return the rows that have the figure, in order."""
     names = dict.fromkeys(name for each in rounds for name in each)
     return [
-        result for name in names if (result := _result(name, rounds, figure, baseline))
+        result
+        for name in names
+        if (result := _result(name, rounds, figure, baseline))
     ]
 
 
@@ -90,7 +96,9 @@ def _result(
     if not having:
         return None
     values = spread([each[name][figure] for each in having])
-    return Result(name=name, values=values, ratios=spread(ratios) if ratios else None)
+    return Result(
+        name=name, values=values, ratios=spread(ratios) if ratios else None
+    )
 
 
 def table(comparison: Comparison) -> Table:
@@ -113,14 +121,19 @@ def markdown(comparison: Comparison) -> str:
 def document(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as JSON: all rounds and their summary."""
     come_to = {
-        figure: {result.name: _numbers(result) for result in comparison.results(figure)}
+        figure: {
+            result.name: _numbers(result)
+            for result in comparison.results(figure)
+        }
         for figure in comparison.figures
     }
     return {
         "rows": comparison.rows,
         "baseline": comparison.baseline,
         "remarks": list(comparison.remarks),
-        "figures": {name: figure.title for name, figure in comparison.figures.items()},
+        "figures": {
+            name: figure.title for name, figure in comparison.figures.items()
+        },
         "results": come_to,
         "rounds": list(comparison.rounds),
     }
@@ -132,7 +145,9 @@ def _cells(comparison: Comparison) -> list[list[str]]:
         name: {result.name: result for result in comparison.results(name)}
         for name in comparison.figures
     }
-    names = list(dict.fromkeys(name for found in by_row.values() for name in found))
+    names = list(
+        dict.fromkeys(name for found in by_row.values() for name in found)
+    )
     head, lines = [comparison.rows], [[name] for name in names]
     for figure, described in comparison.figures.items():
         head.append(described.title)
@@ -152,14 +167,19 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 
 def _span(figure: Figure, values: Spread) -> str:
     median, least, most = (
-        figure.shown(value) for value in (values.median, values.least, values.most)
+        figure.shown(value)
+        for value in (values.median, values.least, values.most)
     )
     return median if least == most else f"{median} ({least} to {most})"
 
 
 def _numbers(result: Result) -> dict[str, float]:
     values, ratios = result.values, result.ratios
-    numbers = {"median": values.median, "min": values.least, "max": values.most}
+    numbers = {
+        "median": values.median,
+        "min": values.least,
+        "max": values.most,
+    }
     if ratios:
         numbers |= {
             "ratio": ratios.median,

@@ -13,7 +13,15 @@ from urllib.parse import unquote, urlsplit
 
 from benchmarks.figures import Comparison, Figure, Round
 from benchmarks.page import REPOSITORY
-from benchmarks.queues import cpu_s, fill, filled, pid, queued_s, server, settle
+from benchmarks.queues import (
+    cpu_s,
+    fill,
+    filled,
+    pid,
+    queued_s,
+    server,
+    settle,
+)
 from benchmarks.report import report
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "30"))
@@ -36,7 +44,9 @@ FIGURES = {
     "busy": Figure(
         title="the server works or waits for a core", digits=2, compared=False
     ),
-    "clients": Figure(title="of a core: all clients", digits=2, compared=False),
+    "clients": Figure(
+        title="of a core: all clients", digits=2, compared=False
+    ),
     "errors": Figure(title="errors", compared=False),
 }
 
@@ -59,14 +69,20 @@ def measure() -> Iterator[Comparison]:
         f"{ROUNDS} rounds of {length:g} s; a loop over a selector and hiredis, without redis-py and the library."
     )
     yield Comparison(
-        name="fleet", rows="step", figures=FIGURES, rounds=rounds, remarks=(remark,)
+        name="fleet",
+        rows="step",
+        figures=FIGURES,
+        rounds=rounds,
+        remarks=(remark,),
     )
 
 
 def _round(url: str, length: float) -> Round:
     process = pid(url)
     with ExitStack() as stack:
-        clients = [stack.enter_context(_client(url, length)) for _ in range(PROCESSES)]
+        clients = [
+            stack.enter_context(_client(url, length)) for _ in range(PROCESSES)
+        ]
         for client in clients:
             _read(client)
         began, worked, waited = monotonic(), cpu_s(process), queued_s(process)
@@ -91,10 +107,14 @@ def rows(seen: Sequence[Seen], shares: Mapping[str, float]) -> Round:
         for wrong in each["first"]:
             sys.stderr.write(f"an error of the fleet: {wrong}\n")
     by_verb = {
-        verb: [taken for each in seen for taken in each["micros"].get(verb, [])]
+        verb: [
+            taken for each in seen for taken in each["micros"].get(verb, [])
+        ]
         for verb in VERBS
     }
-    times = _times([taken for each in by_verb.values() for taken in each], seconds)
+    times = _times(
+        [taken for each in by_verb.values() for taken in each], seconds
+    )
     whole = {
         **times,
         **shares,

@@ -59,7 +59,10 @@ def _items() -> Comparison:
             steps[f"{size:,}"] = _of_queue(queue, [AGENT], check=20)
         rounds = [_round(steps, TURNS) for _ in range(ROUNDS)]
     rounds = [
-        {name: {**times, "memory": taken[name]} for name, times in each.items()}
+        {
+            name: {**times, "memory": taken[name]}
+            for name, times in each.items()
+        }
         for each in rounds
     ]
     return _comparison("growth", "items queued", FIGURES, rounds)
@@ -70,7 +73,9 @@ def _agents() -> Comparison:
     with server() as url:
         steps = {}
         for number in AGENTS:
-            queue = filled(url, f"agents-{number}", SPREAD_ITEMS, agents=number)
+            queue = filled(
+                url, f"agents-{number}", SPREAD_ITEMS, agents=number
+            )
             some = range(0, number, max(number // TURNS, 1))
             steps[f"{number:,}"] = _of_queue(
                 queue, [agent(each) for each in some], check=FEWEST
@@ -82,17 +87,25 @@ def _agents() -> Comparison:
 def _projects() -> Comparison:
     with server() as url:
         steps = {
-            f"{size:,}": _of_project(filled(url, f"project-{size}", size), size)
+            f"{size:,}": _of_project(
+                filled(url, f"project-{size}", size), size
+            )
             for size in PROJECTS
         }
         rounds = [_round(steps, VIEWS) for _ in range(ROUNDS)]
     return _comparison(
-        "projects", "items and discoveries of the project", VIEW_FIGURES, rounds
+        "projects",
+        "items and discoveries of the project",
+        VIEW_FIGURES,
+        rounds,
     )
 
 
 def _comparison(
-    name: str, rows: str, figures: Mapping[str, Figure], rounds: Sequence[Round]
+    name: str,
+    rows: str,
+    figures: Mapping[str, Figure],
+    rounds: Sequence[Round],
 ) -> Comparison:
     return Comparison(
         name=name,

@@ -10,7 +10,13 @@ from taskorch.connect import connect
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 
 from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import AGENT, filled, server
@@ -61,7 +67,9 @@ class Unguarded(ConnectionWrapper):
     ) -> Reply:
         """Run the script without the guard."""
         return super().run_script(
-            self._scripts.get(script.name) or self._without(script), key, arguments
+            self._scripts.get(script.name) or self._without(script),
+            key,
+            arguments,
         )
 
     def _without(self, script: Script) -> Script:
@@ -80,7 +88,9 @@ def measure() -> Iterator[Comparison]:
         filled(url, "guards", PAIRS * (ROUNDS + 1) * len(WITHOUT))
         queues = {
             name: AgentQueue(
-                Unguarded(connect(url), left_out), "guards", Caller(agent=AGENT)
+                Unguarded(connect(url), left_out),
+                "guards",
+                Caller(agent=AGENT),
             )
             for name, left_out in WITHOUT.items()
         }

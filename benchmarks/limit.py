@@ -38,7 +38,9 @@ BY_TOOL, BY_LOOP, BY_LIBRARY = "redis-benchmark", "a bare loop", "the library"
 PAIR = "claim + complete"
 BASELINE = f"{PAIR}, {BY_TOOL if TOOL else BY_LOOP}"
 FIGURES = {
-    str(n): Figure(title=f"a second, {n} client{'s'[: n > 1]}", more_is_better=True)
+    str(n): Figure(
+        title=f"a second, {n} client{'s'[: n > 1]}", more_is_better=True
+    )
     for n in CLIENTS
 }
 #: The placeholder that redis-benchmark replaces by twelve digits.
@@ -92,7 +94,11 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
     name = f"agent{number}x{clients}"
     token = _prepared(url, name)
     claims = _benchmark(
-        url, clients, CALLS, *_words("claim", f"{name}-{ANY}", "", "1", "1"), span=CALLS
+        url,
+        clients,
+        CALLS,
+        *_words("claim", f"{name}-{ANY}", "", "1", "1"),
+        span=CALLS,
     )
     item = f"item_{name}x{ANY}"  # letters and digits alone, as in every id
     completes = _benchmark(
@@ -123,7 +129,9 @@ def _words(verb: str, name: str, *own: str) -> tuple[str, ...]:
     )
 
 
-def _benchmark(url: str, clients: int, calls: int, *words: str, span: int = 1) -> float:
+def _benchmark(
+    url: str, clients: int, calls: int, *words: str, span: int = 1
+) -> float:
     """Return the calls per second of redis-benchmark; `span` is the range of its random numbers."""
     options = [
         "-s",
@@ -152,10 +160,13 @@ def _benchmark(url: str, clients: int, calls: int, *words: str, span: int = 1) -
 def _prepared(url: str, name: str) -> str:
     """Create items that the agent `name` holds, and items for the agents that will claim; return the token."""
     scripts = Scripts(connect(url), NAMESPACE, Caller(agent="planner"))
-    project = Queue(scripts.connection, NAMESPACE, scripts.caller).project("The limit")
+    project = Queue(scripts.connection, NAMESPACE, scripts.caller).project(
+        "The limit"
+    )
     wanted = [(f"item_{name}x{n:012}", name) for n in range(CALLS * SPARE)]
     wanted += [
-        (random_digits(), f"{name}-{n % CALLS:012}") for n in range(CALLS * EACH)
+        (random_digits(), f"{name}-{n % CALLS:012}")
+        for n in range(CALLS * EACH)
     ]
     for done in range(0, len(wanted), BATCH):
         items = [_new(*words) for words in wanted[done : done + BATCH]]
@@ -217,7 +228,9 @@ def _by_loop(url: str, clients: int) -> dict[str, float]:
         seen = loop.run(callers, turns=calls)
         if seen["errors"]:
             raise RuntimeError(seen["first"])
-        rates[f"{row}, {BY_LOOP}"] = seen["steps"] / seen["seconds"] / len(verbs)
+        rates[f"{row}, {BY_LOOP}"] = (
+            seen["steps"] / seen["seconds"] / len(verbs)
+        )
         for caller in callers:
             caller.close()
     return rates

@@ -133,7 +133,9 @@ def run(
                 ended = key.data.end()
                 if ended:
                     reply, taken = ended
-                    micros.setdefault(key.data.verb, []).append(round(taken * 1e6))
+                    micros.setdefault(key.data.verb, []).append(
+                        round(taken * 1e6)
+                    )
                     done += 1
                     if wrong := _wrong(key.data.verb, reply):
                         errors.append(wrong)

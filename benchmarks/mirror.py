@@ -43,19 +43,25 @@ def measure() -> Iterator[Comparison]:
         {name: {"value": of[at]} for name, of in found.items() if at < len(of)}
         for at in range(number)
     ]
-    yield Comparison(name="mirror", rows="what", figures=FIGURES, rounds=rounds)
+    yield Comparison(
+        name="mirror", rows="what", figures=FIGURES, rounds=rounds
+    )
 
 
 def _changes(url: str, folder: Path) -> dict[str, list[float]]:
     """Time the sync after one report, in turns with few and with many items."""
-    mirrors = {size: _mirrored(url, folder / str(size), size) for size in (FEW, MANY)}
+    mirrors = {
+        size: _mirrored(url, folder / str(size), size) for size in (FEW, MANY)
+    }
     medians: dict[int, list[float]] = {size: [] for size in mirrors}
     for first in range(0, CHANGES, CHANGES // ROUNDS):
         cpu: dict[int, list[float]] = {size: [] for size in mirrors}
         for number in range(first, first + CHANGES // ROUNDS):
             for size, (queue, mirror, leases) in mirrors.items():
                 queue.agent("ada").progress(
-                    leases[number % CHANGING], f"Report {number}", percent=number % 100
+                    leases[number % CHANGING],
+                    f"Report {number}",
+                    percent=number % 100,
                 )
                 start = process_time()
                 mirror.sync(scan=False)
@@ -63,14 +69,21 @@ def _changes(url: str, folder: Path) -> dict[str, list[float]]:
         for size, taken in cpu.items():
             medians[size].append(median(taken))
     named = {
-        f"a pass after one change, processor time, ms, {size:,} items": medians[size]
+        f"a pass after one change, processor time, ms, {size:,} items": medians[
+            size
+        ]
         for size in mirrors
     }
-    ratios = [many / few for few, many in zip(medians[FEW], medians[MANY], strict=True)]
+    ratios = [
+        many / few
+        for few, many in zip(medians[FEW], medians[MANY], strict=True)
+    ]
     return {**named, "the latter to the former": ratios}
 
 
-def _mirrored(url: str, root: Path, size: int) -> tuple[Queue, Mirror, list[Lease]]:
+def _mirrored(
+    url: str, root: Path, size: int
+) -> tuple[Queue, Mirror, list[Lease]]:
     """Return a namespace with items that are all mirrored, and a few that are held."""
     queue = filled(url, f"mirrored-{size}", size)
     root.mkdir()
@@ -79,7 +92,11 @@ def _mirrored(url: str, root: Path, size: int) -> tuple[Queue, Mirror, list[Leas
         queue.create(project, NewItem(title="Changing", agent="ada"))
     claims = [queue.agent("ada").claim() for _ in range(CHANGING)]
     mirror.sync(full=True)
-    return queue, mirror, [claim.lease for claim in claims if claim and claim.lease]
+    return (
+        queue,
+        mirror,
+        [claim.lease for claim in claims if claim and claim.lease],
+    )
 
 
 def _first(url: str, folder: Path) -> dict[str, list[float]]:
@@ -121,9 +138,13 @@ def _service(url: str, folder: Path) -> dict[str, list[float]]:
     root = folder / "served"
     root.mkdir()
     queue = filled(url, "served", FEW)
-    item = queue.create(queue.project("Served"), NewItem(title="Reported", agent="ada"))
+    item = queue.create(
+        queue.project("Served"), NewItem(title="Reported", agent="ada")
+    )
     with _running(url, root) as process:
-        file = root / ".task-orchestrator" / "handoffs" / f"{item}_progress.json"
+        file = (
+            root / ".task-orchestrator" / "handoffs" / f"{item}_progress.json"
+        )
         ways = [
             _way(queue, item, file, f"Report {number} of {REPORTS}") * 1000
             for number in range(REPORTS)
@@ -137,8 +158,12 @@ def _service(url: str, folder: Path) -> dict[str, list[float]]:
         sleep(IDLE_S)
         share = (cpu_s(process.pid) - before) / IDLE_S
         return {
-            "from a report to the file, p50, ms": [each[49] for each in points],
-            "from a report to the file, p99, ms": [each[98] for each in points],
+            "from a report to the file, p50, ms": [
+                each[49] for each in points
+            ],
+            "from a report to the file, p99, ms": [
+                each[98] for each in points
+            ],
             "the idle service, % of a core": [share * 100],
             "the idle service, MB": [_rss_mb(process.pid)],
         }
@@ -153,7 +178,9 @@ def _running(url: str, root: Path) -> Iterator[subprocess.Popen[bytes]]:
         "TASKORCH_NAMESPACE": "served",
     }
     command = [str(Path(sys.executable).parent / "orchestrate"), "service"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         while not any(
             (root / ".task-orchestrator" / "handoffs").glob("*_handoff.json")

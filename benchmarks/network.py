@@ -47,7 +47,9 @@ class Line:
         """Forward the bytes of one client and the server."""
         self.trips += 1
         await asyncio.sleep(self.delay_s)
-        server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
+        server_reader, server_writer = await asyncio.open_unix_connection(
+            self._socket
+        )
         try:
             await asyncio.gather(
                 self._carry(reader, server_writer, 1),
@@ -60,7 +62,10 @@ class Line:
                     await each.wait_closed()
 
     async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trips: int
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        trips: int,
     ) -> None:
         while said := await reader.read(READ_BYTES):
             self.trips += trips
@@ -77,7 +82,8 @@ def measure() -> Iterator[Comparison]:
             stack.enter_context(lined(socket)),
             stack.enter_context(lined(socket, DELAY_S)),
         )
-        list(walk(_variables(root, near)))  # Redis knows the scripts from here on
+        # Redis knows the scripts from here on
+        list(walk(_variables(root, near)))
         rounds = [_round(root, near, far) for _ in range(ROUNDS)]
     remark = (
         f"(Time with a delay of {DELAY_S * 1000:g} ms - time without it) / delay; {ROUNDS} rounds. One of them is the "
@@ -95,7 +101,9 @@ def measure() -> Iterator[Comparison]:
 def _round(root: Path, near: Line, far: Line) -> Round:
     """Return the delay of each command in round trips, and the number that the proxy counted."""
     seen: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
-    both = zip(walk(_variables(root, near)), walk(_variables(root, far)), strict=True)
+    both = zip(
+        walk(_variables(root, near)), walk(_variables(root, far)), strict=True
+    )
     for (name, here), (_, there) in both:
         seen[name].append(((there.wall_s - here.wall_s) / DELAY_S, far.trips))
         far.trips = 0
@@ -120,7 +128,9 @@ def _variables(root: Path, line: Line) -> dict[str, str]:
 def lined(socket: str, delay_s: float = 0) -> Iterator[Line]:
     """Run a proxy on loopback in a thread."""
     line, loop = Line(socket, delay_s), asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(line.serve, "127.0.0.1", 0))
+    server = loop.run_until_complete(
+        asyncio.start_server(line.serve, "127.0.0.1", 0)
+    )
     host, port = server.sockets[0].getsockname()
     line.address = f"redis://{host}:{port}"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -128,7 +138,9 @@ def lined(socket: str, delay_s: float = 0) -> Iterator[Line]:
     try:
         yield line
     finally:
-        asyncio.run_coroutine_threadsafe(_close(server), loop).result(CLOSED_WITHIN_S)
+        asyncio.run_coroutine_threadsafe(_close(server), loop).result(
+            CLOSED_WITHIN_S
+        )
         loop.call_soon_threadsafe(loop.stop)
         thread.join(CLOSED_WITHIN_S)
         loop.close()

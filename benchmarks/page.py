@@ -11,7 +11,8 @@ PLOTS = REPOSITORY / "docs" / "plots"
 def write(name: str, text: str, page: Path = PAGE) -> None:
     """Replace the text between the marks of that name. Raises ValueError if the page lacks them."""
     marks = re.compile(
-        rf"(<!-- {name}: made by [^>]* -->\n).*?(<!-- /{name} -->\n)", re.DOTALL
+        rf"(<!-- {name}: made by [^>]* -->\n).*?(<!-- /{name} -->\n)",
+        re.DOTALL,
     )
     written, times = marks.subn(
         lambda found: f"{found[1]}\n{text}\n{found[2]}",

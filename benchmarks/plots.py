@@ -51,7 +51,9 @@ def panels(file: Path, number: int, height: float) -> Iterator[Sequence[Axes]]:
     mpl.rcParams.update(
         {"svg.hashsalt": "taskorch", "svg.fonttype": "none", "font.size": 9}
     )
-    canvas = Canvas(figsize=(PANEL_INCHES * number, height), layout="constrained")
+    canvas = Canvas(
+        figsize=(PANEL_INCHES * number, height), layout="constrained"
+    )
     yield canvas.subplots(1, number, squeeze=False)[0]
     file.parent.mkdir(exist_ok=True)
     canvas.savefig(file, metadata={"Date": None, "Creator": None})
@@ -69,10 +71,17 @@ def bars(
         [each.median - each.least for _, each in spreads],
         [each.most - each.median for _, each in spreads],
     ]
-    colours = [OUR_COLOUR if name in ours else THEIR_COLOUR for name, _ in spreads]
+    colours = [
+        OUR_COLOUR if name in ours else THEIR_COLOUR for name, _ in spreads
+    ]
     names = [name for name, _ in spreads]
     drawn = axes.barh(
-        names, medians, xerr=ranges, color=colours, ecolor=LINE_COLOUR, capsize=2
+        names,
+        medians,
+        xerr=ranges,
+        color=colours,
+        ecolor=LINE_COLOUR,
+        capsize=2,
     )
     axes.bar_label(drawn, [label(value) for value in medians], padding=4)
     axes.invert_yaxis()
@@ -89,10 +98,14 @@ def _compared(axes: Axes, comparison: Comparison, figure: str) -> None:
         if not result.name.startswith(NOT_DRAWN)
     ]
     if all(result.ratios for result in found):
-        spreads = [(result.name, result.ratios) for result in found if result.ratios]
+        spreads = [
+            (result.name, result.ratios) for result in found if result.ratios
+        ]
         axes.axvline(1, color=LINE_COLOUR, linewidth=0.6)
         axes.set_title(
-            f"{described.title}\n{comparison.baseline} = 1", fontsize=10, loc="right"
+            f"{described.title}\n{comparison.baseline} = 1",
+            fontsize=10,
+            loc="right",
         )
         bars(axes, spreads, _ours(found, comparison), "{:.2f}".format)
     else:
@@ -117,9 +130,14 @@ def _ours(found: Sequence[Result], comparison: Comparison) -> list[str]:
 
 def _line(axes: Axes, comparison: Comparison, figure: str) -> None:
     found = comparison.results(figure)
-    sizes = [int(result.name.replace(",", "").partition(" ")[0]) for result in found]
+    sizes = [
+        int(result.name.replace(",", "").partition(" ")[0]) for result in found
+    ]
     axes.plot(
-        sizes, [result.values.median for result in found], color=OUR_COLOUR, marker="o"
+        sizes,
+        [result.values.median for result in found],
+        color=OUR_COLOUR,
+        marker="o",
     )
     spreads = [result.values for result in found]
     axes.fill_between(

@@ -33,10 +33,16 @@ def rooted() -> Iterator[tuple[Path, str]]:
             [*command, "start"], env=variables, capture_output=True, check=True
         )
         try:
-            yield Path(folder), address.url_of(resolve({}, variables, Path(folder)))
+            yield (
+                Path(folder),
+                address.url_of(resolve({}, variables, Path(folder))),
+            )
         finally:
             subprocess.run(
-                [*command, "stop"], env=variables, capture_output=True, check=True
+                [*command, "stop"],
+                env=variables,
+                capture_output=True,
+                check=True,
             )
 
 
@@ -81,7 +87,9 @@ def settle(url: str, namespace: str) -> None:
     changes is written anew.
     """
     with redis.Redis.from_url(url) as client:
-        for key in client.scan_iter(f"{keys.tag(namespace)}req:*", count=10000):
+        for key in client.scan_iter(
+            f"{keys.tag(namespace)}req:*", count=10000
+        ):
             client.unlink(key)
         deadline = monotonic() + REWRITTEN_WITHIN_S
         while (

@@ -32,7 +32,9 @@ def report(*measurements: Measurement) -> None:
         help="File for the measurements.",
     )
     @click.option(
-        "--docs", is_flag=True, help="Write the tables and the plots into docs/."
+        "--docs",
+        is_flag=True,
+        help="Write the tables and the plots into docs/.",
     )
     def main(file: Path | None, docs: bool) -> None:  # noqa: FBT001  a flag
         """Measure, and show the medians, between what they lie, and the ratios to a baseline."""
@@ -44,7 +46,9 @@ def report(*measurements: Measurement) -> None:
             kept[comparison.name] = document(comparison)
             if file:
                 file.write_text(
-                    json.dumps({"machine": machine(), "comparisons": kept}, indent=1)
+                    json.dumps(
+                        {"machine": machine(), "comparisons": kept}, indent=1
+                    )
                     + "\n",
                     "utf-8",
                 )
@@ -75,7 +79,9 @@ def machine() -> str:
         text=True,
         check=True,
     ).stdout
-    server = next((word for word in asked.split() if word.startswith("v=")), "v=?")
+    server = next(
+        (word for word in asked.split() if word.startswith("v=")), "v=?"
+    )
     return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, Valkey {server[2:]}"
 
 

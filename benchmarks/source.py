@@ -42,7 +42,11 @@ PHRASES = re.compile(
 COMPLEX, DENSE = 8, 8.5
 #: A command whose path through the source is measured: what it is given, on a queue
 #: with an item for it.
-JOURNEYS = (("worker", "check"), ("worker", "pop"), ("orchestrate", "projects"))
+JOURNEYS = (
+    ("worker", "check"),
+    ("worker", "pop"),
+    ("orchestrate", "projects"),
+)
 
 #: Runs a command in this process. Prints our frames on the stack when its last request
 #: is sent, and the files of ours whose functions ran before it; imports do not count.
@@ -216,7 +220,14 @@ def complexities() -> list[tuple[int, Place]]:
     every = ("--select", "C901", "--config", "lint.mccabe.max-complexity=0")
     form = ("--output-format", "json", "--exit-zero")
     ran = subprocess.run(
-        [ruff, "check", "--isolated", *every, *form, *map(str, FOLDERS.values())],
+        [
+            ruff,
+            "check",
+            "--isolated",
+            *every,
+            *form,
+            *map(str, FOLDERS.values()),
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -241,15 +252,20 @@ def body_lines(module: Module) -> tuple[int, int]:
     for function in module.functions():
         if function in inside:
             continue
-        for statement in function.body[1 if ast.get_docstring(function) else 0 :]:
+        for statement in function.body[
+            1 if ast.get_docstring(function) else 0 :
+        ]:
             within = tuple(ast.walk(statement))
             inside.update(within)
             nodes += len(within)
-            held |= set(range(statement.lineno, (statement.end_lineno or 0) + 1))
+            held |= set(
+                range(statement.lineno, (statement.end_lineno or 0) + 1)
+            )
     code = [
         line
         for line in held
-        if lines[line - 1].strip() and not lines[line - 1].strip().startswith("#")
+        if lines[line - 1].strip()
+        and not lines[line - 1].strip().startswith("#")
     ]
     return nodes, len(code)
 
@@ -257,16 +273,22 @@ def body_lines(module: Module) -> tuple[int, int]:
 def density(source: list[Module]) -> float:
     """Return the syntax nodes per line of code in functions."""
     counts = [body_lines(module) for module in source]
-    return sum(nodes for nodes, _ in counts) / max(1, sum(lines for _, lines in counts))
+    return sum(nodes for nodes, _ in counts) / max(
+        1, sum(lines for _, lines in counts)
+    )
 
 
 def used_once(source: list[Module]) -> list[Place]:
     """Return the private functions and methods that only one place names."""
     found = []
     for module in source:
-        uses = Counter(node.id for node in module.nodes if isinstance(node, ast.Name))
+        uses = Counter(
+            node.id for node in module.nodes if isinstance(node, ast.Name)
+        )
         uses += Counter(
-            node.attr for node in module.nodes if isinstance(node, ast.Attribute)
+            node.attr
+            for node in module.nodes
+            if isinstance(node, ast.Attribute)
         )
         found += [
             Place(module.file, function.lineno, function.name)
@@ -280,7 +302,9 @@ def odd_docstrings(source: list[Module]) -> list[Place]:
     """Return the docstrings that have one of the phrases."""
     return [
         Place(
-            each.file, each.line, f"{found[0].strip()!r} in {each.text.splitlines()[0]}"
+            each.file,
+            each.line,
+            f"{found[0].strip()!r} in {each.text.splitlines()[0]}",
         )
         for module in source
         for each in module.docstrings()
@@ -295,7 +319,9 @@ def journey(*command: str) -> tuple[list[str], list[str]]:
     """
     with TemporaryDirectory() as place:
         variables = {"TASKORCH_ROOT": place, "AGENT_ID": "ada", "HOME": place}
-        variables |= {"PYTHONPATH": os.pathsep.join(map(str, FOLDERS.values()))}
+        variables |= {
+            "PYTHONPATH": os.pathsep.join(map(str, FOLDERS.values()))
+        }
         variables |= {"PATH": os.environ["PATH"]}
         folders = os.pathsep.join(f"{folder}/" for folder in FOLDERS.values())
 
@@ -315,7 +341,9 @@ def journey(*command: str) -> tuple[list[str], list[str]]:
 
         try:
             project = orchestrate("project", "A project")
-            for _ in range(2):  # the first run creates files that the second one finds
+            for _ in range(
+                2
+            ):  # the first run creates files that the second one finds
                 orchestrate("create", project, "An item", "--assign", "ada")
                 ran = run(JOURNEY, folders, *command)
         finally:
@@ -337,14 +365,23 @@ def table(source: list[Module]) -> Iterator[tuple[str, str]]:
         "modules",
         f"{folders.total()} in {len(folders)} folders, at most {max(folders.values())} in one",
     )
-    yield "lines", f"{sum(len(module.text.splitlines()) for module in source):,}"
+    yield (
+        "lines",
+        f"{sum(len(module.text.splitlines()) for module in source):,}",
+    )
     yield "longest chain of imports", str(import_depth(imported))
     yield "modules in a circle of imports", str(len(circles(imported)))
     yield "class names with two meanings", str(len(twins(source)))
     yield "highest cyclomatic complexity", str(complexities()[0][0])
     yield "syntax nodes per line of a body", f"{density(source):.2f}"
-    yield "private functions used once", f"{len(used_once(source))} of {functions}"
-    yield "docstrings with a phrase of the list", f"{len(hits)} of {docstrings}"
+    yield (
+        "private functions used once",
+        f"{len(used_once(source))} of {functions}",
+    )
+    yield (
+        "docstrings with a phrase of the list",
+        f"{len(hits)} of {docstrings}",
+    )
     for command in JOURNEYS:
         frames, files = journey(*command)
         measure = f"`{' '.join(command)}`, from main to the socket"
@@ -354,9 +391,13 @@ def table(source: list[Module]) -> Iterator[tuple[str, str]]:
 def places(source: list[Module]) -> Iterator[str]:
     """Yield what is behind the numbers, a place per line."""
     for name, found in twins(source).items():
-        yield from (f"{place} has the name of another class" for place in found if name)
+        yield from (
+            f"{place} has the name of another class" for place in found if name
+        )
     yield from (
-        f"{place} is complex" for number, place in complexities() if number > COMPLEX
+        f"{place} is complex"
+        for number, place in complexities()
+        if number > COMPLEX
     )
     for module in source:
         nodes, lines = body_lines(module)
@@ -375,7 +416,9 @@ def main() -> None:
         help="Places below this folder, such as shared/taskorch/queue.",
     )
     parser.add_argument(
-        "--journey", metavar="COMMAND", help='Frames and files, such as "worker pop".'
+        "--journey",
+        metavar="COMMAND",
+        help='Frames and files, such as "worker pop".',
     )
     options = parser.parse_args()
     source = modules()
@@ -383,9 +426,13 @@ def main() -> None:
         frames, files = journey(*options.journey.split())
         lines = ["Frames:", *frames, "", "Files:", *files]
     elif options.list is not None:
-        lines = [place for place in places(source) if place.startswith(options.list)]
+        lines = [
+            place for place in places(source) if place.startswith(options.list)
+        ]
     else:
-        lines = [f"| {measure} | {number} |" for measure, number in table(source)]
+        lines = [
+            f"| {measure} | {number} |" for measure, number in table(source)
+        ]
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 

@@ -39,7 +39,9 @@ FIGURES = {
 def measure() -> Iterator[Comparison]:
     """Measure several rounds, each first alone and then beside the crowd."""
     with server() as url:
-        rounds = [{**_latencies(url, ""), **_crowded(url)} for _ in range(ROUNDS)]
+        rounds = [
+            {**_latencies(url, ""), **_crowded(url)} for _ in range(ROUNDS)
+        ]
     remark = (
         f"From before the call that ends a wait to the waiter's return, through the library; {TIMES} times a round, "
         f"{ROUNDS} rounds. The crowd are {CROWD:,} waiters in {PROCESSES} processes."
@@ -57,7 +59,9 @@ def _crowded(url: str) -> Round:
     """Return the figures beside waits for another item, their cost, and the time of one event for all."""
     queue = _queue(url)
     project = queue.project("A crowd")
-    item = queue.create(project, NewItem(title="All wait for this", agent=AGENT))
+    item = queue.create(
+        project, NewItem(title="All wait for this", agent=AGENT)
+    )
     with _crowd(url, item) as crowd, redis.Redis.from_url(url) as raw:
         commands = _commands_in(raw, QUIET_S)
         latencies = _latencies(url, f", beside {CROWD:,}")
@@ -74,7 +78,9 @@ def _crowded(url: str) -> Round:
 
 
 @contextmanager
-def _crowd(url: str, item: str) -> Iterator[Sequence["subprocess.Popen[bytes]"]]:
+def _crowd(
+    url: str, item: str
+) -> Iterator[Sequence["subprocess.Popen[bytes]"]]:
     """Run the waiting processes until they return."""
     words = (sys.executable, "-m", "benchmarks.waits", "--crowd", url, item)
     crowd = [subprocess.Popen(words) for _ in range(PROCESSES)]
@@ -93,7 +99,9 @@ def be_a_crowd(url: str, item: str) -> None:
     waiting = _queue(url).waits()
     words = {"timeout_s": LONG_S}
     threads = [
-        Thread(target=waiting.until, args=(item, [Goal.COMPLETED]), kwargs=words)
+        Thread(
+            target=waiting.until, args=(item, [Goal.COMPLETED]), kwargs=words
+        )
         for _ in range(CROWD // PROCESSES)
     ]
     for thread in threads:
@@ -127,13 +135,17 @@ def _latencies(url: str, where: str) -> Round:
         lease = Lease(item=item())
         since = waiting.newest_cursor()
         return (
-            lambda: waiting.until(project, [Goal.ANY], timeout_s=LONG_S, since=since),
+            lambda: waiting.until(
+                project, [Goal.ANY], timeout_s=LONG_S, since=since
+            ),
             lambda: agent.progress(lease, "On it"),
         )
 
     with redis.Redis.from_url(url) as raw:
         return {
-            f"{name}{where}": _spread([_taken(raw, *make()) for _ in range(TIMES)])
+            f"{name}{where}": _spread(
+                [_taken(raw, *make()) for _ in range(TIMES)]
+            )
             for name, make in {
                 "an answer": answer,
                 "a delivery": delivery,

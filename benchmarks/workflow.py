@@ -91,16 +91,22 @@ def timed(words: list[str], environment: Mapping[str, str]) -> Timed:
     """Run a process. Raises RuntimeError if it fails."""
     with TemporaryFile() as output, Path(os.devnull).open("rb") as nothing:
         actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), 0)]
-        actions += [(os.POSIX_SPAWN_DUP2, output.fileno(), stream) for stream in (1, 2)]
+        actions += [
+            (os.POSIX_SPAWN_DUP2, output.fileno(), stream) for stream in (1, 2)
+        ]
         start = perf_counter()
-        child = os.posix_spawn(words[0], words, environment, file_actions=actions)
+        child = os.posix_spawn(
+            words[0], words, environment, file_actions=actions
+        )
         _, status, usage = os.wait4(child, 0)
         wall_s = perf_counter() - start
         output.seek(0)
         printed = output.read().decode()
     if status:
         raise RuntimeError(f"{shlex.join(words)}: {printed}")
-    return Timed(wall_s=wall_s, cpu_s=usage.ru_utime + usage.ru_stime, output=printed)
+    return Timed(
+        wall_s=wall_s, cpu_s=usage.ru_utime + usage.ru_stime, output=printed
+    )
 
 
 def environment(root: Path, **variables: str) -> dict[str, str]:
@@ -110,5 +116,9 @@ def environment(root: Path, **variables: str) -> dict[str, str]:
         for name in ("PATH", "HOME", "LANG")
         if name in os.environ
     }
-    ours = {"TASKORCH_ROOT": str(root), "TASKORCH_SERVICE": "off", "AGENT_ID": AGENT}
+    ours = {
+        "TASKORCH_ROOT": str(root),
+        "TASKORCH_SERVICE": "off",
+        "AGENT_ID": AGENT,
+    }
     return {**kept, **ours, **variables}

@@ -127,7 +127,9 @@ def lane(
 
         def client() -> redis.Redis:
             return fakeredis.FakeRedis(
-                server=server, decode_responses=True, encoding_errors=UNREADABLE
+                server=server,
+                decode_responses=True,
+                encoding_errors=UNREADABLE,
             )
 
         one = OneServer("fake://", client(), lambda _: client())
@@ -136,7 +138,9 @@ def lane(
     with servers.running(
         servers.binaries()[request.param], tmp_path_factory.mktemp("redis")
     ) as url:
-        connection = by_redis_py(url) if request.param == "redis" else connect(url)
+        connection = (
+            by_redis_py(url) if request.param == "redis" else connect(url)
+        )
         yield Lane(
             request.param,
             connection,
@@ -192,7 +196,9 @@ def _bench(lane: Lane) -> Iterator[Bench]:
         known = keys.known(key.removeprefix(keys.tag(namespace)))
         assert known is not None, f"{key} is not in keys.py"
         assert lane.raw.type(key) == known.type, key
-        assert known.permanent or lane.raw.pttl(key) > 0, f"{key} never expires"
+        assert known.permanent or lane.raw.pttl(key) > 0, (
+            f"{key} never expires"
+        )
     if left:
         lane.raw.delete(*left)
 

@@ -48,7 +48,9 @@ class Writer:
     project: str
     name: str
     #: Kind of step, item, text, and time of the acknowledgement.
-    acknowledged: list[tuple[str, str, str, float]] = field(default_factory=list)
+    acknowledged: list[tuple[str, str, str, float]] = field(
+        default_factory=list
+    )
     refused: Counter[str] = field(default_factory=Counter)
 
     def work(self, stop: threading.Event) -> None:
@@ -64,16 +66,23 @@ class Writer:
 
     def kept(self) -> set[tuple[str, str, str]]:
         """Return the steps that Redis still has."""
-        found = {("discover", each.item, each.text) for each in self._discoveries()}
+        found = {
+            ("discover", each.item, each.text) for each in self._discoveries()
+        }
         agent = self.queue.agent(self.name)
         for item in {item for _, item, _, _ in self.acknowledged}:
             with suppress(errors.NoItem):
                 package = self.queue.views.show(item)
                 found |= {
                     ("create", item, ""),
-                    *((report.kind, item, report.text) for report in package.history),
+                    *(
+                        (report.kind, item, report.text)
+                        for report in package.history
+                    ),
                 }
-                found |= {("note", item, each.text) for each in agent.notes(item)}
+                found |= {
+                    ("note", item, each.text) for each in agent.notes(item)
+                }
         return found
 
     def _discoveries(self) -> Iterator[Discovery]:
@@ -136,7 +145,10 @@ class Loss:
     def line(self) -> str:
         """Return a line for people."""
         kinds = (
-            ", ".join(f"{number} {kind}" for kind, number in sorted(self.lost.items()))
+            ", ".join(
+                f"{number} {kind}"
+                for kind, number in sorted(self.lost.items())
+            )
             or "none"
         )
         return (
@@ -149,9 +161,13 @@ def measure(
     deployment: Sentinels, *, wait_replicas: int = 0, words: Sequence[str] = ()
 ) -> Loss:
     """Fail over once under load, and return the loss; `words` end the command."""
-    writers = [_writer(deployment, number, wait_replicas) for number in range(WRITERS)]
+    writers = [
+        _writer(deployment, number, wait_replicas) for number in range(WRITERS)
+    ]
     stop = threading.Event()
-    threads = [threading.Thread(target=writer.work, args=[stop]) for writer in writers]
+    threads = [
+        threading.Thread(target=writer.work, args=[stop]) for writer in writers
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -191,7 +207,12 @@ def _writer(deployment: Sentinels, number: int, wait_replicas: int) -> Writer:
 
 
 def _loss(writers: Sequence[Writer]) -> Loss:
-    lost, times, refused, total = Counter[str](), list[float](), Counter[str](), 0
+    lost, times, refused, total = (
+        Counter[str](),
+        list[float](),
+        Counter[str](),
+        0,
+    )
     for writer in writers:
         kept = writer.kept()
         total += len(writer.acknowledged)
@@ -200,7 +221,9 @@ def _loss(writers: Sequence[Writer]) -> Loss:
             if (kind, item, text) not in kept:
                 lost[kind] += 1
                 times.append(at)
-    return Loss(total, lost, max(times) - min(times) if times else 0.0, refused)
+    return Loss(
+        total, lost, max(times) - min(times) if times else 0.0, refused
+    )
 
 
 VARIANTS: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
@@ -222,7 +245,9 @@ def main(names: Sequence[str]) -> None:
                 TemporaryDirectory() as folder,
                 topologies.sentinels(Path(folder), *options) as deployment,
             ):
-                loss = measure(deployment, wait_replicas=wait_replicas, words=words)
+                loss = measure(
+                    deployment, wait_replicas=wait_replicas, words=words
+                )
             print(f"{name}: {loss.line()}", flush=True)  # noqa: T201
 
 

@@ -259,8 +259,8 @@ SABOTAGES = (
     Sabotage(
         guard="A wait misses no event after its last read",
         file="shared/taskorch/queue/waits.py",
-        line="self._scripts.wait_for_entry(latest.stream, latest.cursor, block_s)",
-        instead='self._scripts.wait_for_entry(latest.stream, "$", block_s)',
+        line="latest.stream, latest.cursor, block_s",
+        instead='latest.stream, "$", block_s',
         tests=("tests/unit/queue/test_waits.py",),
     ),
     Sabotage(
@@ -329,8 +329,8 @@ SABOTAGES = (
     Sabotage(
         guard="A waiting command does not restart a stopped server",
         file="shared/taskorch/bundled/on_demand.py",
-        line=" or server.was_stopped(self._settings, self._opened_at)",
-        instead="",
+        line="if server.was_stopped(self._settings, self._opened_at)",
+        instead="if False",
         tests=("tests/acceptance/test_embedded.py",),
     ),
     Sabotage(
@@ -386,7 +386,9 @@ SABOTAGES = (
         file="worker/taskorch_worker/commands/run.py",
         line="    split_off_init()\n",
         instead="",
-        tests=("tests/acceptance/test_run_init.py::test_adopted_orphans_are_reaped",),
+        tests=(
+            "tests/acceptance/test_run_init.py::test_adopted_orphans_are_reaped",
+        ),
     ),
     Sabotage(
         guard="Nothing is sent to a server of another user",
@@ -521,10 +523,14 @@ def main(names: Sequence[str]) -> int:
     """
     green = 0
     for sabotage in SABOTAGES:
-        if not names or any(name.lower() in sabotage.guard.lower() for name in names):
+        if not names or any(
+            name.lower() in sabotage.guard.lower() for name in names
+        ):
             caught = caught_by(sabotage)
             green += not caught
-            sys.stdout.write(f"{sabotage.guard}: {caught or 'NOTHING WENT RED'}\n")
+            sys.stdout.write(
+                f"{sabotage.guard}: {caught or 'NOTHING WENT RED'}\n"
+            )
             sys.stdout.flush()
     return 1 if green else 0
 
@@ -537,13 +543,17 @@ def caught_by(sabotage: Sabotage) -> str:
             whole = ROOT / name
             if whole.is_dir():
                 shutil.copytree(
-                    whole, copy / name, ignore=shutil.ignore_patterns("__pycache__")
+                    whole,
+                    copy / name,
+                    ignore=shutil.ignore_patterns("__pycache__"),
                 )
             else:
                 shutil.copy(whole, copy / name)
         file = copy / sabotage.file
         file.write_text(
-            file.read_text(encoding="utf-8").replace(sabotage.line, sabotage.instead),
+            file.read_text(encoding="utf-8").replace(
+                sabotage.line, sabotage.instead
+            ),
             encoding="utf-8",
         )
         source = os.pathsep.join(str(copy / name) for name in NEEDED[:3])
@@ -566,7 +576,9 @@ def caught_by(sabotage: Sabotage) -> str:
             check=False,
         )
     failed = re.search(
-        r"^(?:FAILED|ERROR) \S*/(\S+?)(?:\[.*?\])?(?: - .*)?$", ran.stdout, re.MULTILINE
+        r"^(?:FAILED|ERROR) \S*/(\S+?)(?:\[.*?\])?(?: - .*)?$",
+        ran.stdout,
+        re.MULTILINE,
     )
     return failed[1] if failed else ""
 

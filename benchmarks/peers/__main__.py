@@ -39,7 +39,9 @@ ROUNDS = int(os.environ.get("PEERS_ROUNDS", "3"))
     type=click.Path(path_type=Path, exists=True),
     help="Show the measurements in this file.",
 )
-@click.option("--docs", is_flag=True, help="Write the table and the plots into docs/.")
+@click.option(
+    "--docs", is_flag=True, help="Write the table and the plots into docs/."
+)
 def main(
     only: tuple[str, ...],
     file: Path | None,
@@ -48,7 +50,9 @@ def main(
 ) -> None:
     """Measure the peers, and show the medians with the ratios to ours."""
     measured: figures.Measured = (
-        json.loads(earlier.read_text()) if earlier else _measured(only or QUEUES, file)
+        json.loads(earlier.read_text())
+        if earlier
+        else _measured(only or QUEUES, file)
     )
     rounds, found = measured["rounds"], measured["versions"]
     for figure in figures.FIGURES:
@@ -63,7 +67,9 @@ def main(
 
 def _measured(only: tuple[str, ...], file: Path | None) -> figures.Measured:
     queues = tuple(
-        queue for queue in QUEUES if queue in (OURS, *only) and _installed(queue)
+        queue
+        for queue in QUEUES
+        if queue in (OURS, *only) and _installed(queue)
     )
     rounds: list[dict[str, dict[str, float]]] = []
     measured: figures.Measured = {
@@ -80,7 +86,9 @@ def _measured(only: tuple[str, ...], file: Path | None) -> figures.Measured:
             sys.stderr.write(f"round {number + 1} of {ROUNDS}: {queue}\n")
             rounds[-1][queue] = measure(queue)
         if file:
-            file.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+            file.write_text(
+                json.dumps(measured, indent=1) + "\n", encoding="utf-8"
+            )
     return measured
 
 

@@ -24,11 +24,15 @@ FIGURES = {
     "process_1_rate": Figure(
         title="process, concurrency 1, items/s", more_is_better=True
     ),
-    "process_1_cpu": Figure(title="process, concurrency 1, processor time, µs"),
+    "process_1_cpu": Figure(
+        title="process, concurrency 1, processor time, µs"
+    ),
     "process_10_rate": Figure(
         title="process, concurrency 10, items/s", more_is_better=True
     ),
-    "process_10_cpu": Figure(title="process, concurrency 10, processor time, µs"),
+    "process_10_cpu": Figure(
+        title="process, concurrency 10, processor time, µs"
+    ),
     "wake_p50": Figure(title="wake-up p50, ms", digits=2),
     "wake_p99": Figure(title="wake-up p99, ms", digits=2),
     "memory": Figure(title="memory per queued item, bytes"),
@@ -38,7 +42,9 @@ FIGURES = {
 def results(rounds: Sequence[Round], figure: str) -> list[Result]:
     """Return the queues that have the figure, the best first."""
     found = [
-        result for result in figures.results(rounds, figure, OURS) if result.ratios
+        result
+        for result in figures.results(rounds, figure, OURS)
+        if result.ratios
     ]
     return sorted(
         found,
@@ -47,13 +53,24 @@ def results(rounds: Sequence[Round], figure: str) -> list[Result]:
     )
 
 
-def table(rounds: Sequence[Round], figure: str, versions: Mapping[str, str]) -> Table:
+def table(
+    rounds: Sequence[Round], figure: str, versions: Mapping[str, str]
+) -> Table:
     """Return a figure as a table for the terminal."""
     shown = Table(
-        FIGURES[figure].title, "median", "min", "max", f"ratio, {OURS} = 1", box=None
+        FIGURES[figure].title,
+        "median",
+        "min",
+        "max",
+        f"ratio, {OURS} = 1",
+        box=None,
     )
     for result in results(rounds, figure):
-        values = (result.values.median, result.values.least, result.values.most)
+        values = (
+            result.values.median,
+            result.values.least,
+            result.values.most,
+        )
         name = f"{result.name} {versions.get(result.name, '')}"
         numbers = (FIGURES[figure].shown(value) for value in values)
         shown.add_row(
@@ -70,10 +87,14 @@ def markdown(rounds: Sequence[Round], versions: Mapping[str, str]) -> str:
         figure: {result.name: result for result in results(rounds, figure)}
         for figure in FIGURES
     }
-    names = " | ".join(f"{queue} {version}" for queue, version in versions.items())
+    names = " | ".join(
+        f"{queue} {version}" for queue, version in versions.items()
+    )
     lines = [f"| | {names} |", "|---" * (len(versions) + 1) + "|"]
     for figure, described in FIGURES.items():
-        cells = [_cell(figure, by_queue[figure].get(queue)) for queue in versions]
+        cells = [
+            _cell(figure, by_queue[figure].get(queue)) for queue in versions
+        ]
         lines.append(f"| {described.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

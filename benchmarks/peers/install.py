@@ -15,7 +15,9 @@ OURS = "taskorch"
 #: Ours first; each is measured by `queues/<name>.py`.
 QUEUES = (
     OURS,
-    *sorted(file.stem for file in PROGRAMS.glob("[a-z]*.py") if file.stem != OURS),
+    *sorted(
+        file.stem for file in PROGRAMS.glob("[a-z]*.py") if file.stem != OURS
+    ),
 )
 _HEAD = re.compile(r"^# /// script\n((?:# .*\n)+)# ///$", re.MULTILINE)
 
@@ -29,19 +31,27 @@ def needs(queue: str) -> list[str]:
     """Return the packages that a queue's program lists, the queue itself first; none for ours."""
     head = _HEAD.search(program(queue).read_text(encoding="utf-8"))
     return (
-        list(tomllib.loads(head[1].replace("# ", ""))["dependencies"]) if head else []
+        list(tomllib.loads(head[1].replace("# ", ""))["dependencies"])
+        if head
+        else []
     )
 
 
 def python(queue: str) -> Path:
     """Return the interpreter of a queue's program; it exists once the queue is installed."""
-    return Path(sys.executable) if queue == OURS else _folder(queue) / "bin" / "python"
+    return (
+        Path(sys.executable)
+        if queue == OURS
+        else _folder(queue) / "bin" / "python"
+    )
 
 
 def install(queue: str) -> None:
     """Create the environment of a peer, unless it is up to date."""
     mark, asked = _folder(queue) / "installed", "\n".join(needs(queue))
-    if queue == OURS or (mark.exists() and mark.read_text(encoding="utf-8") == asked):
+    if queue == OURS or (
+        mark.exists() and mark.read_text(encoding="utf-8") == asked
+    ):
         return
     venv.create(_folder(queue), with_pip=True, clear=True)
     pip = [
@@ -59,7 +69,9 @@ def install(queue: str) -> None:
 
 def versions(queues: tuple[str, ...]) -> Mapping[str, str]:
     """Return the version of each queue that is installed."""
-    return {queue: _version(queue) for queue in queues if python(queue).exists()}
+    return {
+        queue: _version(queue) for queue in queues if python(queue).exists()
+    }
 
 
 def _version(queue: str) -> str:
@@ -68,9 +80,14 @@ def _version(queue: str) -> str:
         if queue != OURS
         else "task-orchestrator"
     )
-    ask = f"from importlib.metadata import version; print(version({package!r}))"
+    ask = (
+        f"from importlib.metadata import version; print(version({package!r}))"
+    )
     done = subprocess.run(
-        [str(python(queue)), "-c", ask], capture_output=True, text=True, check=True
+        [str(python(queue)), "-c", ask],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 

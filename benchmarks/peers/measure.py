@@ -31,12 +31,19 @@ def measure(queue: str) -> dict[str, float]:
     with server() as url:
         before = _memory(url)
         enqueued = _run(queue, url, "enqueue", ITEMS, TEXT_BYTES)
-        memory = {"memory": (_memory(url) - before) / ITEMS} if enqueued else {}
+        memory = (
+            {"memory": (_memory(url) - before) / ITEMS} if enqueued else {}
+        )
         one = _run(queue, url, "process", 1, PROCESSED, PROCESSED_S)
         ten = _run(queue, url, "process", 10, PROCESSED, PROCESSED_S)
     with server() as url:
         wake = _run(queue, url, "wake", SAMPLES, SAMPLES_S)
-    stages = {"enqueue": enqueued, "process_1": one, "process_10": ten, "wake": wake}
+    stages = {
+        "enqueue": enqueued,
+        "process_1": one,
+        "process_10": ten,
+        "wake": wake,
+    }
     return memory | {
         f"{stage}_{name}": value
         for stage, figures in stages.items()
@@ -114,7 +121,11 @@ def _run(queue: str, url: str, *words: str | int) -> dict[str, float]:
         str(program(queue)),
         *map(str, words),
     ]
-    environment = {**os.environ, "PEERS_URL": url, "PYTHONPATH": str(REPOSITORY)}
+    environment = {
+        **os.environ,
+        "PEERS_URL": url,
+        "PYTHONPATH": str(REPOSITORY),
+    }
     with subprocess.Popen(
         command,
         env=environment,
@@ -129,7 +140,9 @@ def _run(queue: str, url: str, *words: str | int) -> dict[str, float]:
         except subprocess.TimeoutExpired:
             complaint = f"no end within {TIMEOUT_S} s"
         except (IndexError, ValueError):
-            complaint = complaint.strip().rpartition("\n")[2] or "it printed nothing"
+            complaint = (
+                complaint.strip().rpartition("\n")[2] or "it printed nothing"
+            )
         finally:
             _end(process)
     sys.stderr.write(f"{queue}: {' '.join(map(str, words))}: {complaint}\n")

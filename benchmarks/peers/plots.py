@@ -23,7 +23,9 @@ HEIGHT_INCHES = 3
 def draw(rounds: Sequence[Round], folder: Path) -> None:
     """Write `peers-<plot>.svg` into the folder."""
     for plot, figures in PLOTS.items():
-        with panels(folder / f"peers-{plot}.svg", len(figures), HEIGHT_INCHES) as axes:
+        with panels(
+            folder / f"peers-{plot}.svg", len(figures), HEIGHT_INCHES
+        ) as axes:
             for each, figure in zip(axes, figures, strict=True):
                 _bars(each, rounds, figure)
 

@@ -36,7 +36,11 @@ Sender = Callable[[], AbstractAsyncContextManager[Send]]
 
 
 def run(
-    sender: Sender, work: Callable[[int], object], *, most: int = 10, waits: int = 1
+    sender: Sender,
+    work: Callable[[int], object],
+    *,
+    most: int = 10,
+    waits: int = 1,
 ) -> None:
     """Do what the command line asks: `sender` opens the queue, `work` works at a concurrency and never returns.
 
@@ -74,7 +78,10 @@ class Stopwatch:
 
     def read(self, items: int) -> dict[str, float]:
         """Return items per second, and microseconds of processor time per item."""
-        passed, here = perf_counter() - self.started, process_time() - self._here
+        passed, here = (
+            perf_counter() - self.started,
+            process_time() - self._here,
+        )
         cpu = here + _server_cpu() - self._server
         return {"rate": items / passed, "cpu": cpu / max(items, 1) * 1e6}
 
@@ -122,14 +129,24 @@ def _server_cpu() -> float:
 
 def _wake(sender: Sender, samples: int, seconds: int) -> dict[str, float]:
     """Time the wake-up of a worker that waits in another process."""
-    command = [sys.executable, *sys.orig_argv[1 : -len(sys.argv) + 1], "answer"]
+    command = [
+        sys.executable,
+        *sys.orig_argv[1 : -len(sys.argv) + 1],
+        "answer",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
         try:
-            taken = asyncio.run(_woken(sender, worker.stdout, samples, seconds))
+            taken = asyncio.run(
+                _woken(sender, worker.stdout, samples, seconds)
+            )
         finally:
             worker.kill()
     points = quantiles(taken, n=100, method="inclusive")
-    return {"p50": points[49] * 1000, "p99": points[98] * 1000, "samples": len(taken)}
+    return {
+        "p50": points[49] * 1000,
+        "p99": points[98] * 1000,
+        "samples": len(taken),
+    }
 
 
 async def _woken(

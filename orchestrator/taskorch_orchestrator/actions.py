@@ -148,12 +148,20 @@ def apply(
 ) -> "Published[AppliedPlan]":
     """Create the items of a plan, all or none; `dry_run` only checks it."""
     applied = queue.apply(plan, dry_run=dry_run)
-    items = [f"{line(item.name)}: {item.hint}" for item in applied.items if item.hint]
+    items = [
+        f"{line(item.name)}: {item.hint}"
+        for item in applied.items
+        if item.hint
+    ]
     hints = [
-        *_first([line(remark) for remark in plan.remarks], "remarks on the plan"),
+        *_first(
+            [line(remark) for remark in plan.remarks], "remarks on the plan"
+        ),
         *_first(items, "items"),
     ]
-    return Published(data=applied, meta={"hints": hints} if hints else {}, hints=hints)
+    return Published(
+        data=applied, meta={"hints": hints} if hints else {}, hints=hints
+    )
 
 
 def _first(hints: Sequence[str], what: str) -> Iterator[str]:
@@ -166,7 +174,9 @@ def depend(
     queue: "Queue", item: str, dependencies: Sequence[str]
 ) -> Published[ItemState]:
     """Make an item wait for other items as well."""
-    return Published(data=ItemState(id=item, state=queue.depend(item, dependencies)))
+    return Published(
+        data=ItemState(id=item, state=queue.depend(item, dependencies))
+    )
 
 
 def assign(
@@ -198,7 +208,9 @@ def answer(queue: "Queue", item: str, text: str) -> Published[ItemState]:
     return Published(data=ItemState(id=item, state=queue.answer(item, text)))
 
 
-def cancel(queue: "Queue", item: str, *, reason: str = "") -> Published[CancelledItem]:
+def cancel(
+    queue: "Queue", item: str, *, reason: str = ""
+) -> Published[CancelledItem]:
     """Cancel an item."""
     waiting = queue.cancel(item, reason=reason)
     hints = []
@@ -237,7 +249,9 @@ def handoff(queue: "Queue", item: str) -> Published[Mapping[str, object]]:
     from taskorch_orchestrator.mirror.file_models import HandoffPackage
 
     for record in queue.views.records([item]):
-        return Published(data=HandoffPackage.of(record).model_dump(mode="json"))
+        return Published(
+            data=HandoffPackage.of(record).model_dump(mode="json")
+        )
     if why := queue.damage.pop(("item", item), ""):
         raise errors.Damaged(kind="item", id=item, reason=why)
     raise errors.NoItem(item=item)
@@ -252,7 +266,9 @@ def discoveries(
 ) -> "Published[tuple[Discovery, ...]]":
     """Return the discoveries after a cursor; meta.cursor is the next one."""
     found = queue.views.discoveries(project, since=since, limit=limit)
-    return Published(data=found, meta={"cursor": found[-1].cursor if found else since})
+    return Published(
+        data=found, meta={"cursor": found[-1].cursor if found else since}
+    )
 
 
 def list_items(
@@ -278,7 +294,9 @@ def unassigned(
     return Published(data=queue.views.unassigned(project=project, limit=limit))
 
 
-def inbox(queue: "Queue", *, limit: int = LIMIT) -> "Published[tuple[Item, ...]]":
+def inbox(
+    queue: "Queue", *, limit: int = LIMIT
+) -> "Published[tuple[Item, ...]]":
     """Return the items with an open question, the oldest question first."""
     return Published(data=queue.views.inbox(limit=limit))
 
@@ -304,7 +322,9 @@ def stuck(
     return Published(data=found.items, meta=meta)
 
 
-def projects(queue: "Queue", *, limit: int = LIMIT) -> "Published[tuple[Project, ...]]":
+def projects(
+    queue: "Queue", *, limit: int = LIMIT
+) -> "Published[tuple[Project, ...]]":
     """Return the projects, the newest first."""
     return Published(data=queue.views.projects(limit=limit))
 
@@ -344,7 +364,9 @@ def wait(
         reached=str(waited.reached),
         item=standing.item,
         project=standing.project,
-        blocked=_blocked(queue, standing) if waited.reached is Goal.BLOCKED else (),
+        blocked=_blocked(queue, standing)
+        if waited.reached is Goal.BLOCKED
+        else (),
         events=waited.events,
         gap=waited.gap,
         cursor=waited.cursor,
@@ -357,7 +379,9 @@ def _blocked(queue: "Queue", standing: "Standing") -> "tuple[Item, ...]":
     """Return the item itself, or the items of a project that have an open question."""
     if standing.item:
         return (standing.item,)
-    return queue.views.list(project=standing.project.id, state=State.BLOCKED).items
+    return queue.views.list(
+        project=standing.project.id, state=State.BLOCKED
+    ).items
 
 
 def standing_in_words(standing: "Standing") -> str:

@@ -24,7 +24,9 @@ class OrchestratorBriefing(Frozen):
     stuck: tuple[StuckItem, ...]
 
 
-def briefing(views: Views, orchestrator: str, namespace: str) -> OrchestratorBriefing:
+def briefing(
+    views: Views, orchestrator: str, namespace: str
+) -> OrchestratorBriefing:
     """Read the briefing of an orchestrator. Raises errors.Unavailable."""
     stuck = views.stuck(limit=READ).items
     return OrchestratorBriefing(

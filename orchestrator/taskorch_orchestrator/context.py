@@ -29,7 +29,9 @@ class OrchestratorContext:
         """Open the queue with the access of the command. Raises errors.NoQueue."""
         self.settings = app.settings()
         self.output = app.output()
-        self._connection = open_connection(self.settings, self.output.notify, access)
+        self._connection = open_connection(
+            self.settings, self.output.notify, access
+        )
         self._caller = caller_of(self.settings)
         unanswered = unanswered_requests(self.settings, app.command_line())
         #: For a command of one step: if Redis is unreachable, rerunning it acts once.
@@ -65,9 +67,15 @@ class OrchestratorContext:
         if self.settings.redis_url and not os.path.isdir(folder):
             return ""
         file = f"{folder}/{item}_handoff.json"
-        return os.path.relpath(file) if self.settings.root_path == os.getcwd() else file
+        return (
+            os.path.relpath(file)
+            if self.settings.root_path == os.getcwd()
+            else file
+        )
 
-    def _open_queue(self, caller: Caller, requests: Requests | None = None) -> Queue:
+    def _open_queue(
+        self, caller: Caller, requests: Requests | None = None
+    ) -> Queue:
         return Queue(
             self._connection,
             self.settings.namespace,

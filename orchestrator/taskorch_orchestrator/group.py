@@ -57,7 +57,9 @@ COMMANDS = {
     ),
 }
 ACCESS: Mapping[str, Access] = {
-    command: access for access, commands in COMMANDS.items() for command in commands
+    command: access
+    for access, commands in COMMANDS.items()
+    for command in commands
 }
 
 
@@ -91,6 +93,8 @@ def pass_context(
     def with_context(*args: P.args, **kwargs: P.kwargs) -> None:
         from taskorch_orchestrator.context import OrchestratorContext
 
-        command(OrchestratorContext(ACCESS[app.command_name()]), *args, **kwargs)
+        command(
+            OrchestratorContext(ACCESS[app.command_name()]), *args, **kwargs
+        )
 
     return with_context

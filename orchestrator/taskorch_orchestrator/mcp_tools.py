@@ -23,7 +23,8 @@ FOR_WORKERS = "You are no orchestrator here: AGENT_ID is set and ORCHESTRATOR_ID
 Item = Annotated[str, Field(description="item_…")]
 Project = Annotated[str, Field(description="proj_…")]
 Texts = Annotated[
-    tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": "string"}})
+    tuple[str, ...],
+    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]
 Goals = Annotated[
     tuple[Goal, ...],
@@ -69,13 +70,15 @@ class PlanArguments(ToolArguments):
     access: ClassVar[Access] = Access.CREATE
     project: Annotated[str, Field(description="Title of a new one, or proj_…")]
     items: Annotated[
-        list[dict[str, Any]], WithJsonSchema({"type": "array", "items": PLANNED_ITEM})
+        list[dict[str, Any]],
+        WithJsonSchema({"type": "array", "items": PLANNED_ITEM}),
     ]
     description: Annotated[
         str, Field(description="What the user wants, of a new project")
     ] = ""
     key: Annotated[
-        str, Field(description="A plan of the same key adds to the same project")
+        str,
+        Field(description="A plan of the same key adds to the same project"),
     ] = ""
     dry_run: bool = False
 
@@ -94,7 +97,9 @@ class AssignArguments(ToolArguments):
     agent: str
     context: Pairs = Field(default_factory=dict)
     resources: Texts = ()
-    force: Annotated[bool, Field(description="Take them from their holder")] = False
+    force: Annotated[
+        bool, Field(description="Take them from their holder")
+    ] = False
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Assign the items."""
@@ -196,13 +201,17 @@ class MendArguments(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Cancel, requeue or depend."""
         depends = self.verb == "depend"
-        if bool(self.depends_on) != depends or (self.reason and self.verb != "cancel"):
+        if bool(self.depends_on) != depends or (
+            self.reason and self.verb != "cancel"
+        ):
             raise errors.Usage(
                 reason="depends_on goes with depend, and reason with cancel."
             )
         queue = _queue(call)
         if self.verb == "cancel":
-            return _result(actions.cancel(queue, self.item, reason=self.reason))
+            return _result(
+                actions.cancel(queue, self.item, reason=self.reason)
+            )
         if self.verb == "requeue":
             return _result(actions.requeue(queue, self.item))
         return _result(actions.depend(queue, self.item, self.depends_on))
@@ -245,7 +254,9 @@ class CompleteProjectArguments(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Close the project."""
-        return _result(actions.complete(_queue(call), self.project, force=self.force))
+        return _result(
+            actions.complete(_queue(call), self.project, force=self.force)
+        )
 
 
 TOOLS: tuple[type[ToolArguments], ...] = (

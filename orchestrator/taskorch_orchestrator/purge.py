@@ -28,7 +28,9 @@ def find_completed(queue: Queue, ids: Sequence[str]) -> tuple[Project, ...]:
     for id_ in dict.fromkeys(ids):
         project = queue.views.progress(id_, limit=1).project
         if project.status != "completed":
-            raise errors.WrongState(item=id_, state=project.status, verb="purge")
+            raise errors.WrongState(
+                item=id_, state=project.status, verb="purge"
+            )
         found.append(project)
     return tuple(found)
 
@@ -50,7 +52,11 @@ def delete(queue: Queue, projects: Sequence[Project]) -> Purged:
                 left, deleted_items, deleted_keys = queue.purge(project.id)
                 items += deleted_items
                 keys += deleted_keys
-        except (errors.WrongState, errors.Awaited, errors.NoProject) as refusal:
+        except (
+            errors.WrongState,
+            errors.Awaited,
+            errors.NoProject,
+        ) as refusal:
             kept[project.id] = f"{refusal} {refusal.hint()}"
         else:
             deleted.append(project)

@@ -53,7 +53,10 @@ def init(
     errors.RootNotWritable; errors.ForeignFolder; errors.UserFolderUnusable.
     """
     root = os.path.realpath(folder)
-    our_folder, file = os.path.join(root, root_folder.NAME), config_file.path(root)
+    our_folder, file = (
+        os.path.join(root, root_folder.NAME),
+        config_file.path(root),
+    )
     root_folder.refuse_foreign(our_folder)
     content = _config_content(chosen)
     if content and config_file.read(file) not in (None, content):

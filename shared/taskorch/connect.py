@@ -28,7 +28,9 @@ OUTAGE_PAUSE_S = 2.0
 
 
 def open_connection(
-    settings: Settings, announce: Callable[[str], None], access: Access = Access.CREATE
+    settings: Settings,
+    announce: Callable[[str], None],
+    access: Access = Access.CREATE,
 ) -> Connection:
     """Return the connection for a command, to an address or to the bundled server.
 
@@ -61,14 +63,18 @@ def open_lasting_connection(
     return RetryingConnection(
         connection,
         Patience(
-            may_pass=is_not_final, seconds=patience_s, longest_pause_s=OUTAGE_PAUSE_S
+            may_pass=is_not_final,
+            seconds=patience_s,
+            longest_pause_s=OUTAGE_PAUSE_S,
         ),
         close_is_final=True,
         notify=notify,
     )
 
 
-def unanswered_requests(settings: Settings, command: str) -> UnansweredRequests:
+def unanswered_requests(
+    settings: Settings, command: str
+) -> UnansweredRequests:
     """Return the requests of a command line that Redis did not answer."""
     return UnansweredRequests(settings, command, _redacted_url)
 
@@ -101,7 +107,8 @@ def connect(
     address.
     """
     return _with_retries(
-        _connect_once_to(url, password, wait_replicas, wait_timeout_ms), retries
+        _connect_once_to(url, password, wait_replicas, wait_timeout_ms),
+        retries,
     )
 
 
@@ -140,7 +147,10 @@ def _connect_once_to(
 ) -> Connection:
     place = address.parse(url, password)
     if isinstance(place, DeploymentAddress):
-        from taskorch.transport.failover import FailoverConnection, primary_clients
+        from taskorch.transport.failover import (
+            FailoverConnection,
+            primary_clients,
+        )
 
         longer_s = wait_timeout_ms / 1000 if wait_replicas else 0
         return FailoverConnection(

@@ -28,7 +28,9 @@ ARGUMENTS = {
     "orchestrate": {
         **dict.fromkeys(("depend",), (ITEM, "item_5e6f7a8b")),
         **dict.fromkeys(("show", "cancel", "requeue"), (ITEM,)),
-        **dict.fromkeys(("progress", "discoveries", "complete", "wait"), (PROJECT,)),
+        **dict.fromkeys(
+            ("progress", "discoveries", "complete", "wait"), (PROJECT,)
+        ),
         "create": (PROJECT, "x"),
         "assign": (ITEM, "ada"),
         "answer": (ITEM, "x"),
@@ -36,10 +38,12 @@ ARGUMENTS = {
     },
     "worker": {
         **dict.fromkeys(
-            ("progress", "discover", "blocker", "complete", "fail"), (ITEM, "x")
+            ("progress", "discover", "blocker", "complete", "fail"),
+            (ITEM, "x"),
         ),
         **dict.fromkeys(
-            ("get", "notes", "get-notes", "renew", "ack", "release", "wait"), (ITEM,)
+            ("get", "notes", "get-notes", "renew", "ack", "release", "wait"),
+            (ITEM,),
         ),
         "run": ("true",),
     },
@@ -53,7 +57,10 @@ def leaves(group: RoleGroup, prefix: str = "") -> Iterator[str]:
         command = group.commands[name]
         if isinstance(command, RoleGroup):
             yield from leaves(command, f"{prefix}{name} ")
-        if not isinstance(command, click.Group) or command.invoke_without_command:
+        if (
+            not isinstance(command, click.Group)
+            or command.invoke_without_command
+        ):
             yield f"{prefix}{name}"
 
 
@@ -147,7 +154,11 @@ def test_command_without_create_access_reports_missing_queue(
             "orchestrate server status",
             "orchestrate server stop",
         ),
-        *("orchestrate trust", "orchestrate setup codex --check", "worker check"),
+        *(
+            "orchestrate trust",
+            "orchestrate setup codex --check",
+            "worker check",
+        ),
     ],
 )
 def test_refused_command_creates_nothing(local: Shell, words: str) -> None:
@@ -176,7 +187,10 @@ def test_command_with_create_access_starts_server(
 
 def test_dry_run_creates_no_queue(local: Shell) -> None:
     ran = local.orchestrate(
-        "apply", "-", "--dry-run", stdin=b"project: x\nitems: [{name: a, title: A}]\n"
+        "apply",
+        "-",
+        "--dry-run",
+        stdin=b"project: x\nitems: [{name: a, title: A}]\n",
     )
     wrong = local.orchestrate(
         "apply", "-", "--dry-run", stdin=b"project: x\nitems: [{title: A}]\n"

@@ -14,17 +14,30 @@ def rows(shell: Shell) -> list[dict[str, str]]:
     head, *lines = shell.orchestrate("agents").stdout.splitlines()
     starts = [
         head.index(name)
-        for name in ("AGENT", "HOST", "PID", "SESSION", "LAST SEEN", "SILENT", "QUEUED")
+        for name in (
+            "AGENT",
+            "HOST",
+            "PID",
+            "SESSION",
+            "LAST SEEN",
+            "SILENT",
+            "QUEUED",
+        )
     ]
     starts += [head.index(name) for name in ("COMPLETED", "HOLDS", "SINCE")]
     cut = [
         slice(start, end)
         for start, end in zip(starts, [*starts[1:], None], strict=True)
     ]
-    return [{head[part].strip(): line[part].strip() for part in cut} for line in lines]
+    return [
+        {head[part].strip(): line[part].strip() for part in cut}
+        for line in lines
+    ]
 
 
-def test_sessions_of_an_agent_have_separate_rows(shell: Shell, bench: Bench) -> None:
+def test_sessions_of_an_agent_have_separate_rows(
+    shell: Shell, bench: Bench
+) -> None:
     first, second, third = (bench.item() for _ in range(3))
     monday, tuesday = (
         shell.having(AGENT_SESSION="monday"),
@@ -37,7 +50,8 @@ def test_sessions_of_an_agent_have_separate_rows(shell: Shell, bench: Bench) -> 
     found = rows(shell)
 
     assert [
-        (row["AGENT"], row["SESSION"], set(row["HOLDS"].split())) for row in found
+        (row["AGENT"], row["SESSION"], set(row["HOLDS"].split()))
+        for row in found
     ] == [
         ("ada", "tuesday", {third}),
         ("ada", "monday", {first, second}),
@@ -45,7 +59,8 @@ def test_sessions_of_an_agent_have_separate_rows(shell: Shell, bench: Bench) -> 
     assert {row["HOST"] for row in found} == {os.uname().nodename}
     assert {row["PID"] for row in found} == {str(os.getpid())}
     assert all(
-        row["SINCE"].endswith("Z") and row["SILENT"].endswith("s") for row in found
+        row["SINCE"].endswith("Z") and row["SILENT"].endswith("s")
+        for row in found
     )
     assert [row["QUEUED"] for row in found] == ["0", ""]
 
@@ -70,7 +85,9 @@ def test_session_of_many_processes_has_one_row(
     assert len({holding["holder"]["pid"] for holding in agent["holds"]}) == 3
 
 
-def test_agent_with_many_items_shows_their_number(shell: Shell, bench: Bench) -> None:
+def test_agent_with_many_items_shows_their_number(
+    shell: Shell, bench: Bench
+) -> None:
     items = {bench.claimed().item for _ in range(23)}
 
     first, rest = rows(shell)
@@ -93,7 +110,9 @@ def test_session_without_items_has_row_beside_holder(
 
     found = rows(shell)
 
-    assert [(row["SESSION"], row["HOLDS"], row["SINCE"] == "-") for row in found] == [
+    assert [
+        (row["SESSION"], row["HOLDS"], row["SINCE"] == "-") for row in found
+    ] == [
         ("second", "-", True),
         ("-", item, False),
     ]
@@ -105,7 +124,9 @@ def test_silence_is_shown_in_largest_units(shell: Shell, bench: Bench) -> None:
     bench.shorten_lease(item, left_ms=HOUR_MS)
     bench.item(agent="never")
 
-    silence = {row["AGENT"]: (row["SILENT"], row["LAST SEEN"]) for row in rows(shell)}
+    silence = {
+        row["AGENT"]: (row["SILENT"], row["LAST SEEN"]) for row in rows(shell)
+    }
 
     assert silence["ada"][0] == "3h 0m"
     assert silence["never"] == ("-", "never")
@@ -118,7 +139,11 @@ def test_json_names_holder_of_each_item(shell: Shell, bench: Bench) -> None:
     (agent,) = shell.orchestrate("agents", "--json").data()
 
     (holding,) = agent["holds"]
-    assert (holding["item"], holding["state"], holding["holder"]["session"]) == (
+    assert (
+        holding["item"],
+        holding["state"],
+        holding["holder"]["session"],
+    ) == (
         item,
         "in_progress",
         "monday",
@@ -128,7 +153,9 @@ def test_json_names_holder_of_each_item(shell: Shell, bench: Bench) -> None:
 
 
 def test_whoami_prints_host_and_pid(shell: Shell) -> None:
-    facts = shell.having(AGENT_SESSION="monday").worker("whoami", "--json").data()
+    facts = (
+        shell.having(AGENT_SESSION="monday").worker("whoami", "--json").data()
+    )
 
     assert (facts["host"], facts["sources"]["host"]) == (
         os.uname().nodename,

@@ -35,7 +35,9 @@ def plan(shell: Shell) -> Path:
 
 
 @pytest.mark.usefixtures("plan")
-def test_apply_prints_only_project_id_in_pipe(shell: Shell, bench: Bench) -> None:
+def test_apply_prints_only_project_id_in_pipe(
+    shell: Shell, bench: Bench
+) -> None:
     ran = shell.orchestrate("apply", "plan.yaml")
 
     assert (ran.code, ran.stderr) == (0, "")
@@ -67,13 +69,19 @@ def test_apply_prints_item_rows_on_terminal(shell: Shell) -> None:
     assert [line.split()[:4] for line in again.splitlines()[2:]] == [
         row[:4] for row in rows[2:]
     ]
-    assert [line.split()[4:] for line in again.splitlines()[2:]] == [["existing"]] * 3
+    assert [line.split()[4:] for line in again.splitlines()[2:]] == [
+        ["existing"]
+    ] * 3
 
 
 def test_apply_json_has_state_of_each_item(shell: Shell, bench: Bench) -> None:
-    first = shell.orchestrate("apply", "-", "--json", stdin=PLAN.encode()).data()
+    first = shell.orchestrate(
+        "apply", "-", "--json", stdin=PLAN.encode()
+    ).data()
     more = PLAN + "  - {name: docs, title: Write it down}\n"
-    again = shell.orchestrate("apply", "-", "--json", stdin=more.encode()).data()
+    again = shell.orchestrate(
+        "apply", "-", "--json", stdin=more.encode()
+    ).data()
 
     assert [
         (item["name"], item["state"], item["agent"], item["created"])
@@ -88,11 +96,18 @@ def test_apply_json_has_state_of_each_item(shell: Shell, bench: Bench) -> None:
     assert [item["id"] for item in again["items"][:3]] == [
         item["id"] for item in first["items"]
     ]
-    assert [item["created"] for item in again["items"]] == [False, False, False, True]
+    assert [item["created"] for item in again["items"]] == [
+        False,
+        False,
+        False,
+        True,
+    ]
     assert len(bench.queue.views.list().items) == 4
 
 
-def test_json_plan_is_read_from_standard_input(shell: Shell, bench: Bench) -> None:
+def test_json_plan_is_read_from_standard_input(
+    shell: Shell, bench: Bench
+) -> None:
     document = {
         "project": "Build it",
         "items": [{"name": "a", "title": "Ü 😀", "context": {"x": "1"}}],
@@ -105,7 +120,9 @@ def test_json_plan_is_read_from_standard_input(shell: Shell, bench: Bench) -> No
 
 
 @pytest.mark.usefixtures("plan")
-def test_dry_run_writes_nothing_and_says_so(shell: Shell, bench: Bench) -> None:
+def test_dry_run_writes_nothing_and_says_so(
+    shell: Shell, bench: Bench
+) -> None:
     ran = shell.orchestrate("apply", "plan.yaml", "--dry-run")
     code, screen = shell.having(NO_COLOR="1").on_terminal(
         BIN / "orchestrate", "apply", "plan.yaml", "--dry-run"
@@ -118,7 +135,13 @@ def test_dry_run_writes_nothing_and_says_so(shell: Shell, bench: Bench) -> None:
     )
     assert code == 0
     assert screen.splitlines()[0] == "Project ID: a new one"
-    assert screen.splitlines()[2].split() == ["schema", "-", "database", "-", "new"]
+    assert screen.splitlines()[2].split() == [
+        "schema",
+        "-",
+        "database",
+        "-",
+        "new",
+    ]
     assert screen.splitlines()[-1] == "Nothing was written."
     assert bench.everything() == {}
 
@@ -131,7 +154,9 @@ def test_project_id_adds_to_that_project(shell: Shell, bench: Bench) -> None:
     again = shell.orchestrate("apply", "-", stdin=document.encode())
 
     assert first.stdout == again.stdout == f"{project}\n"
-    assert [item.title for item in bench.queue.views.progress(project).items] == ["A"]
+    assert [
+        item.title for item in bench.queue.views.progress(project).items
+    ] == ["A"]
 
 
 def test_mistakes_are_reported_with_lines_before_writing(
@@ -162,7 +187,8 @@ def test_json_error_has_mistakes_in_details(shell: Shell) -> None:
         "Standard input",
     )
     assert [
-        (mistake["line"], mistake["path"]) for mistake in error["details"]["mistakes"]
+        (mistake["line"], mistake["path"])
+        for mistake in error["details"]["mistakes"]
     ] == [
         (3, "items[0].priority"),
         (4, "items[1].agent"),
@@ -182,7 +208,9 @@ def test_mistake_forges_no_line_of_output(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("words", [["nowhere.yaml"], ["."], []])
-def test_unreadable_file_is_usage_error(shell: Shell, words: list[str]) -> None:
+def test_unreadable_file_is_usage_error(
+    shell: Shell, words: list[str]
+) -> None:
     ran = shell.orchestrate("apply", *words)
 
     assert (ran.code, ran.stdout) == (2, "")
@@ -201,7 +229,11 @@ def test_unreadable_file_is_usage_error(shell: Shell, words: list[str]) -> None:
             3,
             "There is no item item_00000000",
         ),
-        ("project: {closed}\nitems: [{name: a, title: A}]", 5, "{closed} is completed"),
+        (
+            "project: {closed}\nitems: [{name: a, title: A}]",
+            5,
+            "{closed} is completed",
+        ),
     ],
 )
 def test_apply_refuses_unknown_project_and_item(
@@ -209,7 +241,10 @@ def test_apply_refuses_unknown_project_and_item(
 ) -> None:
     closed = bench.project()
     bench.queue.complete_project(closed)
-    before, stdin = bench.everything(), document.replace("{closed}", closed).encode()
+    before, stdin = (
+        bench.everything(),
+        document.replace("{closed}", closed).encode(),
+    )
 
     ran = shell.orchestrate("apply", "-", stdin=stdin)
     dry = shell.orchestrate("apply", "-", "--dry-run", stdin=stdin)
@@ -226,10 +261,14 @@ def test_create_warns_of_dead_dependency(
 ) -> None:
     dead = bench.bring_to(bench.item(), state).item
     project = bench.project()
-    hint = f"{dead} is {state}: the new item cannot start unless it is requeued."
+    hint = (
+        f"{dead} is {state}: the new item cannot start unless it is requeued."
+    )
 
     ran = shell.orchestrate("create", project, "x", "--depends-on", dead)
-    document = shell.orchestrate("create", project, "x", "--depends-on", dead, "--json")
+    document = shell.orchestrate(
+        "create", project, "x", "--depends-on", dead, "--json"
+    )
 
     assert (ran.code, ran.stderr) == (0, f"{hint}\n")
     assert document.stderr == ""
@@ -246,9 +285,13 @@ def test_create_accepts_live_dependency_without_warning(
     assert (ran.json()["meta"], ran.stderr) == ({}, "")
 
 
-def test_apply_names_item_that_cannot_start(shell: Shell, bench: Bench) -> None:
+def test_apply_names_item_that_cannot_start(
+    shell: Shell, bench: Bench
+) -> None:
     dead = bench.bring_to(bench.item(), State.CANCELLED).item
-    document = f"project: P\nitems: [{{name: a, title: A, depends_on: [{dead}]}}]"
+    document = (
+        f"project: P\nitems: [{{name: a, title: A, depends_on: [{dead}]}}]"
+    )
 
     ran = shell.orchestrate("apply", "-", stdin=document.encode())
 
@@ -270,7 +313,9 @@ def test_create_names_the_dead_item_of_its_key(
     )
 
     ran = shell.orchestrate("create", project, "x", "--key", "k")
-    document = shell.orchestrate("create", project, "x", "--key", "k", "--json")
+    document = shell.orchestrate(
+        "create", project, "x", "--key", "k", "--json"
+    )
 
     assert (ran.code, ran.stdout, ran.stderr) == (0, f"{item}\n", f"{hint}\n")
     assert document.stderr == ""
@@ -283,14 +328,22 @@ def test_create_names_the_dead_item_of_its_key(
     assert document.json()["meta"] == {"hint": hint}
 
 
-def test_create_repeats_live_key_without_warning(shell: Shell, bench: Bench) -> None:
+def test_create_repeats_live_key_without_warning(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
 
     first = shell.orchestrate("create", project, "x", "--key", "k", "--json")
     again = shell.orchestrate("create", project, "x", "--key", "k", "--json")
 
-    assert (first.data()["created"], first.data()["state"]) == (True, "pending")
-    assert (again.data()["created"], again.data()["id"]) == (False, first.data()["id"])
+    assert (first.data()["created"], first.data()["state"]) == (
+        True,
+        "pending",
+    )
+    assert (again.data()["created"], again.data()["id"]) == (
+        False,
+        first.data()["id"],
+    )
     assert (again.json()["meta"], again.stderr) == ({}, "")
 
 
@@ -313,12 +366,19 @@ def test_apply_names_dead_items_in_a_pipe(shell: Shell, bench: Bench) -> None:
 def test_create_reports_time_without_zone(shell: Shell, bench: Bench) -> None:
     berlin, project = shell.having(TZ=BERLIN), bench.project()
 
-    ran = berlin.orchestrate("create", project, "x", "--not-before", "2027-03-28 02:30")
+    ran = berlin.orchestrate(
+        "create", project, "x", "--not-before", "2027-03-28 02:30"
+    )
     document = berlin.orchestrate(
         "create", project, "x", "--not-before", "2027-07-01 12:00", "--json"
     )
     zoned = berlin.orchestrate(
-        "create", project, "x", "--not-before", "2027-07-01T12:00+02:00", "--json"
+        "create",
+        project,
+        "x",
+        "--not-before",
+        "2027-07-01T12:00+02:00",
+        "--json",
     )
 
     assert ran.stderr == (
@@ -330,7 +390,9 @@ def test_create_reports_time_without_zone(shell: Shell, bench: Bench) -> None:
         == zoned.data()["not_before_at"]
         == "2027-07-01T10:00:00.000Z"
     )
-    assert "It is read as 2027-07-01T10:00:00Z" in document.json()["meta"]["hint"]
+    assert (
+        "It is read as 2027-07-01T10:00:00Z" in document.json()["meta"]["hint"]
+    )
     assert zoned.json()["meta"] == {}
 
 
@@ -340,7 +402,9 @@ def test_apply_remarks_on_times_and_comments(
 ) -> None:
     document = b"project: P\nitems:\n  - name: a\n    title: fix #123\n    not_before: 2027-12-01 12:00\n"
 
-    ran = shell.having(TZ=BERLIN).orchestrate("apply", "-", *more, stdin=document)
+    ran = shell.having(TZ=BERLIN).orchestrate(
+        "apply", "-", *more, stdin=document
+    )
     data = shell.having(TZ=BERLIN).orchestrate(
         "apply", "-", "--json", *more, stdin=document
     )
@@ -354,7 +418,9 @@ def test_apply_remarks_on_times_and_comments(
         "in the local time zone (CET, UTC+01:00)."
     )
     assert data.json()["meta"]["hints"] == [comment, time]
-    assert data.data()["items"][0]["not_before_at"] == "2027-12-01T11:00:00.000Z"
+    assert (
+        data.data()["items"][0]["not_before_at"] == "2027-12-01T11:00:00.000Z"
+    )
 
 
 def test_apply_prints_first_rows_of_long_plan(shell: Shell) -> None:
@@ -369,5 +435,6 @@ def test_apply_prints_first_rows_of_long_plan(shell: Shell) -> None:
 
     assert len(screen.splitlines()) == 103
     assert re.fullmatch(
-        r"… and 4900 more: orchestrate list proj_[0-9a-f]{8}", screen.splitlines()[-1]
+        r"… and 4900 more: orchestrate list proj_[0-9a-f]{8}",
+        screen.splitlines()[-1],
     )

@@ -58,7 +58,9 @@ def test_backup_moves_to_another_root_with_leases(
     ).stdout.strip()
     assert local.worker("get", item).code == 0
 
-    exported = local.orchestrate("export", str(elsewhere.folder / "backup.jsonl"))
+    exported = local.orchestrate(
+        "export", str(elsewhere.folder / "backup.jsonl")
+    )
     imported = elsewhere.orchestrate("import", "backup.jsonl")
     shutil.copytree(
         local.folder / ".task-orchestrator/workspace",
@@ -93,7 +95,9 @@ def test_mirror_follows_an_import(local: Shell, elsewhere: Shell) -> None:
     ).exists()
 
 
-def test_killed_import_completes_when_rerun(shell: Shell, bench: Bench) -> None:
+def test_killed_import_completes_when_rerun(
+    shell: Shell, bench: Bench
+) -> None:
     standing = fill_namespace(bench)
     assert shell.orchestrate("export", "backup.jsonl").code == 0
     copy = shell.having(TASKORCH_NAMESPACE=f"{bench.namespace}-copy")
@@ -116,9 +120,9 @@ def test_killed_import_completes_when_rerun(shell: Shell, bench: Bench) -> None:
         == shell.orchestrate("list", "--json").data()
     )
     assert (
-        copy.orchestrate("show", standing[State.BLOCKED].item, "--json").data()[
-            "blocker"
-        ]
+        copy.orchestrate(
+            "show", standing[State.BLOCKED].item, "--json"
+        ).data()["blocker"]
         == "Which one?"
     )
 
@@ -130,7 +134,10 @@ def test_outage_during_import_prints_how_to_continue(
     assert shell.orchestrate("export", "backup.jsonl").code == 0
 
     ran = shell.orchestrate(
-        "--redis-url", f"unix://{tmp_path}/nobody.sock", "import", "backup.jsonl"
+        "--redis-url",
+        f"unix://{tmp_path}/nobody.sock",
+        "import",
+        "backup.jsonl",
     )
 
     assert ran.code == 4
@@ -148,7 +155,8 @@ def test_unreadable_standard_input_is_an_error(
     shell: Shell, from_: str, reason: str
 ) -> None:
     words = [
-        f"{BIN}/orchestrate {command} - {from_}" for command in ("import", "apply")
+        f"{BIN}/orchestrate {command} - {from_}"
+        for command in ("import", "apply")
     ]
 
     imported, applied = (shell.run("sh", "-c", word) for word in words)
@@ -163,13 +171,17 @@ def test_pipe_moves_a_namespace(shell: Shell, bench: Bench) -> None:
     fill_namespace(bench)
     line = f"orchestrate export | orchestrate --namespace {bench.namespace}-copy import - --json"
 
-    ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run("sh", "-c", line)
+    ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run(
+        "sh", "-c", line
+    )
 
     assert ran.data()["item"] == len(bench.queue.views.list(limit=5000).items)
     assert ran.stderr == ""
 
 
-def test_terminal_gets_export_only_for_a_dash(shell: Shell, bench: Bench) -> None:
+def test_terminal_gets_export_only_for_a_dash(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     refused, screen = shell.on_terminal(BIN / "orchestrate", "export")
@@ -199,7 +211,8 @@ def test_full_disk_keeps_the_last_backup(shell: Shell, bench: Bench) -> None:
 
     assert ran.code == 5
     assert (
-        ran.stderr == "Error: The export cannot be written: No space left on device\n"
+        ran.stderr
+        == "Error: The export cannot be written: No space left on device\n"
     )
 
 
@@ -215,7 +228,9 @@ def test_stuck_on_terminal_keeps_ids_whole(shell: Shell, bench: Bench) -> None:
     assert piped.stdout.rstrip().endswith(f"orchestrate answer {item} TEXT")
 
 
-def test_dead_letter_shows_start_of_its_reason(shell: Shell, bench: Bench) -> None:
+def test_dead_letter_shows_start_of_its_reason(
+    shell: Shell, bench: Bench
+) -> None:
     lease = bench.claimed()
     bench.agent().fail(lease, "no rights\n" * 1000, retry=False)
 
@@ -229,9 +244,12 @@ def test_dead_letter_shows_start_of_its_reason(shell: Shell, bench: Bench) -> No
     assert piped[2:] == [NOTICE]
 
 
-def test_empty_page_of_stuck_names_the_rest(shell: Shell, bench: Bench) -> None:
+def test_empty_page_of_stuck_names_the_rest(
+    shell: Shell, bench: Bench
+) -> None:
     bench.queue.create_many(
-        bench.project(), [NewItem(title="Later", agent="ada", delay_ms=HOUR_MS)] * 3000
+        bench.project(),
+        [NewItem(title="Later", agent="ada", delay_ms=HOUR_MS)] * 3000,
     )
 
     ran = shell.orchestrate("stuck")
@@ -242,7 +260,9 @@ def test_empty_page_of_stuck_names_the_rest(shell: Shell, bench: Bench) -> None:
     )
 
 
-def test_stuck_reports_that_nothing_is_stuck(shell: Shell, bench: Bench) -> None:
+def test_stuck_reports_that_nothing_is_stuck(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     ran = shell.orchestrate("stuck")

@@ -23,7 +23,9 @@ FULL_SINCE = "cp -r .task-orchestrator kept && " + FULL.replace(
 def may_mount() -> bool:
     """Return whether this machine allows private mounts."""
     words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(words, capture_output=True, check=False).returncode == 0
+    )
 
 
 def mounted(shell: Shell, mounts: str, *words: str) -> CommandResult:
@@ -42,7 +44,8 @@ def mounted(shell: Shell, mounts: str, *words: str) -> CommandResult:
     ids=["ro", "full"],
 )
 @pytest.mark.parametrize(
-    "words", [["pop"], ["pop", "--count", "2"], ["progress", "{}", "x"], ["get", "{}"]]
+    "words",
+    [["pop"], ["pop", "--count", "2"], ["progress", "{}", "x"], ["get", "{}"]],
 )
 def test_full_disk_prevents_the_claim(
     shell: Shell, bench: Bench, mounts: str, reason: str, *, words: list[str]
@@ -50,7 +53,10 @@ def test_full_disk_prevents_the_claim(
     item = bench.item()
 
     ran = mounted(
-        shell, mounts, "worker", *(item if word == "{}" else word for word in words)
+        shell,
+        mounts,
+        "worker",
+        *(item if word == "{}" else word for word in words),
     )
 
     assert ran.code == 5, ran.stderr
@@ -71,7 +77,9 @@ def test_claimed_item_is_delivered_on_full_disk(
         for verb in ("progress", "discover", "complete")
     ]
 
-    assert [step.code for step in steps] == [0, 0, 0], [step.stderr for step in steps]
+    assert [step.code for step in steps] == [0, 0, 0], [
+        step.stderr for step in steps
+    ]
     assert bench.state(item) is State.COMPLETED
 
 
@@ -87,18 +95,24 @@ def test_read_only_root_allows_reading_commands(
     ]
     looks.append(mounted(shell, mounts, "orchestrate", "show", item))
 
-    assert [look.code for look in looks] == [0, 0, 0], [look.stderr for look in looks]
+    assert [look.code for look in looks] == [0, 0, 0], [
+        look.stderr for look in looks
+    ]
 
 
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
-def test_read_only_root_stops_the_bundled_server(local: Shell, mounts: str) -> None:
+def test_read_only_root_stops_the_bundled_server(
+    local: Shell, mounts: str
+) -> None:
     ran = mounted(local, mounts, "orchestrate", "project", "x")
 
     assert ran.code in (4, 5)
     assert str(local.folder) in ran.stderr
 
 
-def test_note_on_full_disk_is_kept_in_queue(shell: Shell, bench: Bench) -> None:
+def test_note_on_full_disk_is_kept_in_queue(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     ran = mounted(shell, FULL, "worker", "notes", item, "remember")
@@ -108,8 +122,12 @@ def test_note_on_full_disk_is_kept_in_queue(shell: Shell, bench: Bench) -> None:
     assert bench.agent().notes(item)[0].text == "remember"
 
 
-@pytest.mark.parametrize("root", ["/proc/1/root-of-mine", "{folder}/file/root"])
-def test_impossible_root_is_named(shell: Shell, bench: Bench, root: str) -> None:
+@pytest.mark.parametrize(
+    "root", ["/proc/1/root-of-mine", "{folder}/file/root"]
+)
+def test_impossible_root_is_named(
+    shell: Shell, bench: Bench, root: str
+) -> None:
     (shell.folder / "file").write_text("in the way", encoding="utf-8")
     item, root = bench.item(), root.format(folder=shell.folder)
     rooted = shell.having(TASKORCH_ROOT=root)

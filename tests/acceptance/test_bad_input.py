@@ -16,17 +16,33 @@ REFUSED = [
     ("worker get item_../../../etc/passwd", 3, "There is no item item_../"),
     ("orchestrate show item_00000000", 3, "There is no item item_00000000"),
     ("orchestrate assign {project} ada", 3, "There is no item {project}"),
-    ("orchestrate assign item_00000000 ada", 3, "There is no item item_00000000"),
+    (
+        "orchestrate assign item_00000000 ada",
+        3,
+        "There is no item item_00000000",
+    ),
     ("orchestrate create {item} x", 3, "There is no project {item}"),
     (
         "orchestrate create {project} x --depends-on item_00000000",
         3,
         "There is no item item_00000000",
     ),
-    ("orchestrate progress proj_00000000", 3, "There is no project proj_00000000"),
-    ("orchestrate progress item_00000000", 3, "There is no item item_00000000"),
+    (
+        "orchestrate progress proj_00000000",
+        3,
+        "There is no project proj_00000000",
+    ),
+    (
+        "orchestrate progress item_00000000",
+        3,
+        "There is no item item_00000000",
+    ),
     ("orchestrate complete {item}", 3, "There is no project {item}"),
-    ("orchestrate purge proj_00000000 --yes", 3, "There is no project proj_00000000"),
+    (
+        "orchestrate purge proj_00000000 --yes",
+        3,
+        "There is no project proj_00000000",
+    ),
     (
         "orchestrate purge {project} --yes",
         5,
@@ -44,7 +60,11 @@ REFUSED = [
         3,
         "There is no project proj_00000000",
     ),
-    ("worker --agent-id bob get {item}", 7, "{item} is assigned to ada, not to bob"),
+    (
+        "worker --agent-id bob get {item}",
+        7,
+        "{item} is assigned to ada, not to bob",
+    ),
     (
         "worker --agent-id bob progress {item} x",
         7,
@@ -81,7 +101,11 @@ REFUSED = [
     ("orchestrate assign {done} bob", 5, "{done} is completed"),
     ("orchestrate depend {done} {item}", 5, "{done} is completed"),
     ("orchestrate depend {item} {item}", 5, "{item} cannot depend on"),
-    ("orchestrate depend {item} {waiting}", 5, "{item} cannot depend on {waiting}"),
+    (
+        "orchestrate depend {item} {waiting}",
+        5,
+        "{item} cannot depend on {waiting}",
+    ),
     ("worker progress {waiting} x", 5, "{waiting} is waiting"),
     ("worker release {item}", 5, "{item} is queued"),
     ("orchestrate project ''", 5, "The title is empty"),
@@ -89,8 +113,16 @@ REFUSED = [
     ("orchestrate create {project} x -r ''", 5, "empty"),
     ("worker progress {item} ''", 5, "The report is empty"),
     ("worker notes {item} ''", 5, "The note is empty"),
-    ("orchestrate assign {item} ../evil", 5, "'../evil' is not a name for an agent"),
-    ("orchestrate --namespace a:b projects", 5, "'a:b' is not a name for a namespace"),
+    (
+        "orchestrate assign {item} ../evil",
+        5,
+        "'../evil' is not a name for an agent",
+    ),
+    (
+        "orchestrate --namespace a:b projects",
+        5,
+        "'a:b' is not a name for a namespace",
+    ),
     (
         "orchestrate discoveries {project} --since yesterday",
         5,
@@ -102,9 +134,17 @@ REFUSED = [
         2,
         "is not a time",
     ),
-    ("worker progress {item} x --percent 150", 2, "150 is not in the range 0<=x<=100"),
+    (
+        "worker progress {item} x --percent 150",
+        2,
+        "150 is not in the range 0<=x<=100",
+    ),
     ("worker complete {item}", 2, "Missing argument 'SUMMARY'"),
-    ("worker complete {item} x --deliverable schema", 2, "'schema' is not NAME=VALUE"),
+    (
+        "worker complete {item} x --deliverable schema",
+        2,
+        "'schema' is not NAME=VALUE",
+    ),
     ("worker pop --lease 5y", 2, "'5y' is not a duration"),
     ("worker pop --wait 541", 2, "541.0 is not in the range"),
     ("worker pop --wait nan", 2, "nan"),
@@ -128,14 +168,26 @@ REFUSED = [
     ("worker run --wiat 5 -- true", 2, "No such option '--wiat'"),
     ("worker pop --wiat 5", 2, "No such option '--wiat'"),
     ("worker frobnicate", 2, "No such command 'frobnicate'"),
-    ("worker discover {item} - --impact -", 2, "standard input ('-') was read already"),
-    ("orchestrate create {project} x --context =v", 2, "'=v' is not NAME=VALUE"),
+    (
+        "worker discover {item} - --impact -",
+        2,
+        "standard input ('-') was read already",
+    ),
+    (
+        "orchestrate create {project} x --context =v",
+        2,
+        "'=v' is not NAME=VALUE",
+    ),
     (
         "orchestrate create {project} x --not-before tomorrow",
         2,
         "'tomorrow' is not a time",
     ),
-    ("orchestrate create {project} x --priority 5", 2, "5 is not in the range 0<=x<=4"),
+    (
+        "orchestrate create {project} x --priority 5",
+        2,
+        "5 is not in the range 0<=x<=4",
+    ),
     ("orchestrate list --state done", 2, "'done' is not one of"),
     ("orchestrate depend {item}", 2, "Missing argument"),
     ("orchestrate apply nowhere.yaml", 2, "No such file"),
@@ -151,7 +203,11 @@ REFUSED = [
     ),
     ("orchestrate wait {item} --until done", 2, "'done' is not one of"),
     ("orchestrate wait {item} --timeout -1", 2, "-1.0 is not in the range"),
-    ("orchestrate wait {item} --timeout 86401", 2, "86401.0 is not in the range"),
+    (
+        "orchestrate wait {item} --timeout 86401",
+        2,
+        "86401.0 is not in the range",
+    ),
     ("orchestrate wait {item} --timeout nan", 2, "nan"),
     ("orchestrate wait {item} --since 1-0", 2, "since needs until any"),
     (
@@ -159,9 +215,17 @@ REFUSED = [
         5,
         "'yesterday' is not a cursor",
     ),
-    ("orchestrate wait {item} --timeout 0", 8, "timed out after 0 s: it is queued, 0%"),
+    (
+        "orchestrate wait {item} --timeout 0",
+        8,
+        "timed out after 0 s: it is queued, 0%",
+    ),
     ("orchestrate watch {item}", 3, "There is no project {item}"),
-    ("orchestrate watch proj_00000000", 3, "There is no project proj_00000000"),
+    (
+        "orchestrate watch proj_00000000",
+        3,
+        "There is no project proj_00000000",
+    ),
     ("orchestrate watch --since yesterday", 5, "'yesterday' is not a cursor"),
     (
         "orchestrate discoveries proj_00000000 --follow",
@@ -175,10 +239,18 @@ REFUSED = [
     ),
     ("worker wait item_00000000", 3, "There is no item item_00000000"),
     ("worker wait {project}", 3, "There is no item {project}"),
-    ("worker --agent-id bob wait {item}", 7, "{item} is assigned to ada, not to bob"),
+    (
+        "worker --agent-id bob wait {item}",
+        7,
+        "{item} is assigned to ada, not to bob",
+    ),
     ("worker wait {item} --timeout never", 2, "'never' is not a valid"),
     ("orchestrate setup vim", 2, "'vim' is not one of"),
-    ("orchestrate setup claude --check --remove", 2, "--check changes nothing"),
+    (
+        "orchestrate setup claude --check --remove",
+        2,
+        "--check changes nothing",
+    ),
     ("worker prime {item}", 2, "unexpected extra argument"),
 ]
 
@@ -203,13 +275,22 @@ def run_line(
     shell: Shell, line: str, names: dict[str, str], *more: str
 ) -> CommandResult:
     """Run a command line, split as a shell splits it."""
-    command, *words = (word.format_map(names) for word in (*shlex.split(line), *more))
-    return shell.worker(*words) if command == "worker" else shell.orchestrate(*words)
+    command, *words = (
+        word.format_map(names) for word in (*shlex.split(line), *more)
+    )
+    return (
+        shell.worker(*words)
+        if command == "worker"
+        else shell.orchestrate(*words)
+    )
 
 
 @pytest.mark.parametrize("refusal", REFUSED, ids=lambda refusal: refusal[0])
 def test_wrong_command_line_has_exit_code_and_reason(
-    shell: Shell, bench: Bench, names: dict[str, str], refusal: tuple[str, int, str]
+    shell: Shell,
+    bench: Bench,
+    names: dict[str, str],
+    refusal: tuple[str, int, str],
 ) -> None:
     line, code, message = refusal
     before = bench.everything()
@@ -255,7 +336,9 @@ def test_error_as_json_is_one_document(
     assert ran.stderr == ""
 
 
-def test_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) -> None:
+def test_dependency_may_belong_to_another_project(
+    shell: Shell, bench: Bench
+) -> None:
     elsewhere, item = bench.item(), bench.item()
 
     ran = shell.orchestrate("depend", item, elsewhere)
@@ -264,8 +347,12 @@ def test_dependency_may_belong_to_another_project(shell: Shell, bench: Bench) ->
     assert bench.queue.views.show(item).item.depends_on == (elsewhere,)
 
 
-@pytest.mark.parametrize("agent", ["../../evil", "..", "-rf", "x" * 65, "ada\n"])
-def test_invalid_agent_name_creates_no_folder(shell: Shell, agent: str) -> None:
+@pytest.mark.parametrize(
+    "agent", ["../../evil", "..", "-rf", "x" * 65, "ada\n"]
+)
+def test_invalid_agent_name_creates_no_folder(
+    shell: Shell, agent: str
+) -> None:
     ran = shell.having(AGENT_ID=agent).worker("pop")
 
     assert ran.code == 5
@@ -294,7 +381,9 @@ def test_missing_agent_name_is_reported(
         (b"namespace = '\xff'\n", "config.toml"),
     ],
 )
-def test_wrong_config_file_is_named(shell: Shell, content: bytes, message: str) -> None:
+def test_wrong_config_file_is_named(
+    shell: Shell, content: bytes, message: str
+) -> None:
     (shell.folder / ".task-orchestrator").mkdir()
     (shell.folder / ".task-orchestrator" / "config.toml").write_bytes(content)
 

@@ -46,7 +46,11 @@ def seeded(shell: Shell) -> Iterator[Bench]:
     connection = connect(url)
     with redis.Redis.from_url(url, decode_responses=True) as raw:
         yield Bench(
-            Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)),
+            Queue(
+                connection,
+                namespace,
+                Caller(agent="planner", host="here", pid=1),
+            ),
             raw,
             namespace,
             url,
@@ -62,7 +66,9 @@ def seeded(shell: Shell) -> Iterator[Bench]:
         "redis://no-such-host.invalid",
     ],
 )
-def test_unreachable_redis_is_a_retryable_error(shell: Shell, url: str) -> None:
+def test_unreachable_redis_is_a_retryable_error(
+    shell: Shell, url: str
+) -> None:
     away = shell.having(TASKORCH_REDIS_URL=url)
 
     ran, as_json = away.worker("check"), away.worker("check", "--json")
@@ -83,13 +89,18 @@ def test_unreachable_redis_is_a_retryable_error(shell: Shell, url: str) -> None:
         ("nonsense", "'…' is not a valid Redis address"),
         ("redis://h:port", "'redis://…' is not a valid Redis address"),
         ("redis://h:99999", "'redis://h:99999' is not a valid Redis address"),
-        ("redis://localhost:1/abc", "'redis://…' is not a valid Redis address"),
+        (
+            "redis://localhost:1/abc",
+            "'redis://…' is not a valid Redis address",
+        ),
         ("redis://localhost:1/0?colour=red", "is not a valid Redis address"),
         ("redis://[::1", "is not a valid Redis address"),
         ("unix://", "'unix://…' is not a valid Redis address"),
     ],
 )
-def test_invalid_address_is_a_usage_error(shell: Shell, url: str, message: str) -> None:
+def test_invalid_address_is_a_usage_error(
+    shell: Shell, url: str, message: str
+) -> None:
     ran = shell.orchestrate("--redis-url", url, "projects")
 
     assert ran.code == 2, ran.stderr
@@ -151,9 +162,9 @@ def test_missing_database_is_the_stated_reason(shell: Shell) -> None:
 
 def test_old_redis_is_refused_by_version(shell: Shell) -> None:
     with fake_server(_as_redis_6) as port:
-        ran = shell.having(TASKORCH_REDIS_URL=f"redis://127.0.0.1:{port}").orchestrate(
-            "projects"
-        )
+        ran = shell.having(
+            TASKORCH_REDIS_URL=f"redis://127.0.0.1:{port}"
+        ).orchestrate("projects")
 
     assert ran.code == 5
     assert "version 6.2.14" in ran.stderr
@@ -197,7 +208,8 @@ def test_namespace_of_another_schema_stays_unchanged(
 
     assert [ran.code for ran in refused] == [5] * len(refused)
     assert all(
-        "schema version 99; this program supports 1" in ran.stderr for ran in refused
+        "schema version 99; this program supports 1" in ran.stderr
+        for ran in refused
     )
     assert bench.everything() == before
 
@@ -244,8 +256,14 @@ def test_refused_writes_leave_nothing_half_done(
             ran = there.run(BIN / command, *words)
 
             # A script that frees memory first may still succeed.
-            assert ran.code == 4 or (spoil == "memory" and ran.code == 0), (line, ran)
-            assert ran.code == 0 or "cannot run this now" in ran.stderr, (line, ran)
+            assert ran.code == 4 or (spoil == "memory" and ran.code == 0), (
+                line,
+                ran,
+            )
+            assert ran.code == 0 or "cannot run this now" in ran.stderr, (
+                line,
+                ran,
+            )
             assert ran.code == 0 or bench.everything() == before, line
         assert bench.inconsistencies() == []
 
@@ -263,7 +281,9 @@ def test_purge_frees_a_full_redis(shell: Shell) -> None:
         assert (refused.code, purged.code) == (4, 0), (refused, purged)
         assert "orchestrate purge" in refused.stderr
         assert [
-            name for name in bench.everything() if project in name or item in name
+            name
+            for name in bench.everything()
+            if project in name or item in name
         ] == []
 
 
@@ -308,7 +328,9 @@ def _disk(raw: redis.Redis, folder: Path) -> Iterator[None]:
     (folder / "dump.rdb").mkdir()
     raw.config_set("save", "3600 1")
     raw.bgsave()
-    eventually(lambda: raw.info("persistence")["rdb_last_bgsave_status"] == "err")
+    eventually(
+        lambda: raw.info("persistence")["rdb_last_bgsave_status"] == "err"
+    )
     yield
     raw.config_set("save", "")
 
@@ -337,7 +359,9 @@ def _busy(raw: redis.Redis, _folder: Path) -> Iterator[None]:
 @contextmanager
 def _loading(raw: redis.Redis, _folder: Path) -> Iterator[None]:
     raw.config_set("loading-process-events-interval-bytes", "1024")
-    for number in range(60):  # it answers somebody after each that is large enough
+    for number in range(
+        60
+    ):  # it answers somebody after each that is large enough
         raw.set(f"large-{number}", os.urandom(2000))
     raw.config_set("key-load-delay", "100000")
     thread = threading.Thread(target=_provoke, args=[raw, "DEBUG", "RELOAD"])
@@ -345,7 +369,8 @@ def _loading(raw: redis.Redis, _folder: Path) -> Iterator[None]:
     eventually(lambda: "BusyLoading" in _provoke(raw, "PING"))
     yield
     eventually(
-        lambda: not _provoke(raw, "CONFIG", "SET", "key-load-delay", "0"), within_s=60
+        lambda: not _provoke(raw, "CONFIG", "SET", "key-load-delay", "0"),
+        within_s=60,
     )
     thread.join()
 
@@ -365,10 +390,14 @@ def _provoke(raw: redis.Redis, *words: str) -> str:
 
 #: A trouble of Redis, and the advice in the message.
 WRONG: dict[
-    str, tuple[Callable[[redis.Redis, Path], AbstractContextManager[None]], str]
+    str,
+    tuple[Callable[[redis.Redis, Path], AbstractContextManager[None]], str],
 ] = {
     "memory": (_memory, "Raise maxmemory"),
-    "replica": (_replica, "Use the address of the primary, or of the sentinels"),
+    "replica": (
+        _replica,
+        "Use the address of the primary, or of the sentinels",
+    ),
     "lost replica": (_lost_replica, "lost its primary"),
     "disk": (_disk, "cannot write to its disk"),
     "few replicas": (_few_replicas, "min-replicas-to-write"),
@@ -396,7 +425,10 @@ def test_broken_redis_is_explained_and_nothing_changes(
 ) -> None:
     spoil, way_out = WRONG[trouble]
     with (
-        server_of_its_own(shell, "--enable-debug-command", "yes") as (there, raw),
+        server_of_its_own(shell, "--enable-debug-command", "yes") as (
+            there,
+            raw,
+        ),
         seeded(there) as bench,
     ):
         item = bench.item()
@@ -433,7 +465,13 @@ def test_read_only_redis_can_be_read(shell: Shell) -> None:
 
         looks = [
             there.orchestrate(*words)
-            for words in (["show", item], ["list"], ["projects"], ["agents"], ["inbox"])
+            for words in (
+                ["show", item],
+                ["list"],
+                ["projects"],
+                ["agents"],
+                ["inbox"],
+            )
         ]
 
     assert [ran.code for ran in looks] == [0] * len(looks)
@@ -458,6 +496,8 @@ def _as_redis_6(asked: bytes) -> bytes:
         "role": "master",
     }
     fields = "".join(
-        f"${len(word)}\r\n{word}\r\n" for pair in pairs.items() for word in pair
+        f"${len(word)}\r\n{word}\r\n"
+        for pair in pairs.items()
+        for word in pair
     )
     return f"%{len(pairs) + 1}\r\n{fields}$5\r\nproto\r\n:3\r\n".encode()

@@ -44,7 +44,9 @@ def test_guarantees_hold_during_all_faults() -> None:
     assert ran.returncode == 0, ran.stderr
     summary = json.loads(ran.stdout)
     assert {
-        name: found for name, found in summary["verdict"].items() if found["found"]
+        name: found
+        for name, found in summary["verdict"].items()
+        if found["found"]
     } == {}
     assert {
         fault
@@ -89,7 +91,10 @@ def living(session: int) -> list[str]:
 def _stat(process: Path) -> tuple[str, str, str]:
     try:
         words = (
-            (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            (process / "stat")
+            .read_text(encoding="utf-8")
+            .rpartition(")")[2]
+            .split()
         )
     except OSError:  # it has just ended
         return process.name, "Z", ""

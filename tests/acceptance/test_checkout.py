@@ -38,9 +38,14 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def run(python: Path, script: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(
+    python: Path, script: Path, *words: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script in another folder than its own."""
-    environment = {"PATH": os.environ["PATH"], "TASKORCH_ROOT": str(script.parent)}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TASKORCH_ROOT": str(script.parent),
+    }
     command = [str(python), str(script), *words]
     return subprocess.run(
         command,
@@ -108,7 +113,9 @@ def test_checked_modules_are_the_runtime_dependencies() -> None:
     modules = metadata.packages_distributions()
     wanted = {Requirement(each).name for each in dependencies}
 
-    provided = [{name.lower() for name in modules[module]} for module in MODULES]
+    provided = [
+        {name.lower() for name in modules[module]} for module in MODULES
+    ]
 
     assert all(len(names & wanted) == 1 for names in provided)
     assert set().union(*provided) >= wanted

@@ -21,7 +21,11 @@ AGENTS = ("database_expert", "security_specialist", "backend_developer")
 
 
 def test_demo_completes_project_and_leaves_nothing_running() -> None:
-    environment = {**os.environ, **EXPORTED, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        **EXPORTED,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
 
     ran = subprocess.run(
         [REPOSITORY / "demo" / "run"],
@@ -67,15 +71,21 @@ def test_interrupted_demo_does_not_break_the_next_one(shell: Shell) -> None:
         TASKORCH_NAMESPACE="demo", PATH=f"{BIN}:{os.environ['PATH']}"
     ).lacking("AGENT_ID")
     demo = REPOSITORY / "demo"
-    specialists = [demo_shell.start(demo / "specialist", agent) for agent in AGENTS]
+    specialists = [
+        demo_shell.start(demo / "specialist", agent) for agent in AGENTS
+    ]
     interrupted = demo_shell.start(demo / "orchestrator")
-    eventually(lambda: demo_shell.orchestrate("inbox", "--json").data(), within_s=60)
+    eventually(
+        lambda: demo_shell.orchestrate("inbox", "--json").data(), within_s=60
+    )
     interrupted.kill()
     interrupted.communicate()
 
     # One specialist has finished and is restarted, one still asks about the old item,
     # and one has not had an item.
-    specialists.append(demo_shell.start(demo / "specialist", "database_expert"))
+    specialists.append(
+        demo_shell.start(demo / "specialist", "database_expert")
+    )
     ran = demo_shell.start(demo / "orchestrator")
     stdout, stderr = ran.communicate(timeout=120)
     for specialist in specialists:

@@ -59,7 +59,9 @@ def deliver(shell: Shell) -> tuple[str, str]:
     return project, item
 
 
-def test_item_is_completed_behind_sentinels(shell: Shell, sentinels: Sentinels) -> None:
+def test_item_is_completed_behind_sentinels(
+    shell: Shell, sentinels: Sentinels
+) -> None:
     project, _ = deliver(on(shell, sentinels.url))
 
     shown = on(shell, sentinels.url).orchestrate("progress", project)
@@ -106,18 +108,27 @@ def _blocks_a_call(server: Node) -> bool:
 
 
 def _is_released(there: Shell, item: str) -> bool:
-    return not item or bool(there.orchestrate("show", item, "--json").data()["history"])
+    return not item or bool(
+        there.orchestrate("show", item, "--json").data()["history"]
+    )
 
 
-def test_item_is_completed_on_a_cluster(shell: Shell, cluster: Cluster) -> None:
+def test_item_is_completed_on_a_cluster(
+    shell: Shell, cluster: Cluster
+) -> None:
     project, _ = deliver(on(shell, cluster.url))
 
     shown = on(shell, cluster.url).orchestrate("progress", project)
     assert "active" not in shown.stdout.splitlines()[0]
 
 
-def test_command_outlasts_a_dead_primary(shell: Shell, cluster: Cluster) -> None:
-    there, namespace = on(shell, cluster.url), shell.variables["TASKORCH_NAMESPACE"]
+def test_command_outlasts_a_dead_primary(
+    shell: Shell, cluster: Cluster
+) -> None:
+    there, namespace = (
+        on(shell, cluster.url),
+        shell.variables["TASKORCH_NAMESPACE"],
+    )
     project = there.orchestrate("project", "A project").stdout.strip()
     cluster.fail_over(namespace)  # so the next primary has all data
     killed = cluster.kill_primary(namespace)
@@ -142,11 +153,13 @@ def test_service_on_cluster_syncs_in_its_own_loop(
         eventually(lambda: handoff_items(shell.folder) == {item})
         cluster.move_slot_atomically(shell.variables["TASKORCH_NAMESPACE"])
         there.worker("progress", item, "after the move")
-        eventually(lambda: progress_messages(shell.folder, item) == ["after the move"])
+        eventually(
+            lambda: progress_messages(shell.folder, item) == ["after the move"]
+        )
 
-        assert [mirror["service"]["runs_on"] for mirror in sync_status(there)] == [
-            "its own loop"
-        ]
+        assert [
+            mirror["service"]["runs_on"] for mirror in sync_status(there)
+        ] == ["its own loop"]
 
 
 def test_service_on_cluster_uses_rq_elsewhere(
@@ -159,13 +172,19 @@ def test_service_on_cluster_uses_rq_elsewhere(
         item = create_item(there, project)
         eventually(lambda: handoff_items(shell.folder) == {item})
 
-        assert [mirror["service"]["runs_on"] for mirror in sync_status(there)] == ["RQ"]
+        assert [
+            mirror["service"]["runs_on"] for mirror in sync_status(there)
+        ] == ["RQ"]
         assert list(
-            raw.scan_iter(f"taskorch-rq:{{{shell.variables['TASKORCH_NAMESPACE']}}}:*")
+            raw.scan_iter(
+                f"taskorch-rq:{{{shell.variables['TASKORCH_NAMESPACE']}}}:*"
+            )
         )
 
 
-def test_service_with_rq_follows_a_failover(shell: Shell, sentinels: Sentinels) -> None:
+def test_service_with_rq_follows_a_failover(
+    shell: Shell, sentinels: Sentinels
+) -> None:
     there = on(shell, sentinels.url)
     project = there.orchestrate("project", "A project").stdout.strip()
 
@@ -176,21 +195,29 @@ def test_service_with_rq_follows_a_failover(shell: Shell, sentinels: Sentinels) 
         killed = sentinels.kill_primary()
         reported = there.worker("progress", item, "after the failover")
         eventually(
-            lambda: "after the failover" in progress_messages(shell.folder, item)
+            lambda: (
+                "after the failover" in progress_messages(shell.folder, item)
+            )
         )
 
         assert reported.code == 0, reported.stderr
-        assert [mirror["service"]["runs_on"] for mirror in sync_status(there)] == ["RQ"]
+        assert [
+            mirror["service"]["runs_on"] for mirror in sync_status(there)
+        ] == ["RQ"]
         primary = sentinels.primary
         namespace = shell.variables["TASKORCH_NAMESPACE"]
         eventually(
-            lambda: list(primary.raw.scan_iter(f"taskorch-rq:{{{namespace}}}:worker:*"))
+            lambda: list(
+                primary.raw.scan_iter(f"taskorch-rq:{{{namespace}}}:worker:*")
+            )
         )
         assert service.stop() == 0
     killed.start()
 
 
-def check_that_run_continues(there: Shell, project: str, run: runs.Run) -> None:
+def check_that_run_continues(
+    there: Shell, project: str, run: runs.Run
+) -> None:
     """End the held command, assign another item, and check that both are completed."""
     (there.folder / "go").touch()
     run.wait_for("completed")
@@ -209,9 +236,14 @@ def test_run_behind_sentinels_survives_a_failover(
     item = create_item(there, project)
     key = f"{keys.tag(shell.variables['TASKORCH_NAMESPACE'])}item:{item}"
 
-    with runs.running(there, "--pool", "2", "--lease", "2s", *sh(UNTIL_GO)) as run:
+    with runs.running(
+        there, "--pool", "2", "--lease", "2s", *sh(UNTIL_GO)
+    ) as run:
         eventually(
-            lambda: {node.raw.hget(key, "token") for node in sentinels.servers} == {"1"}
+            lambda: (
+                {node.raw.hget(key, "token") for node in sentinels.servers}
+                == {"1"}
+            )
         )
         killed = sentinels.kill_primary()
         sentinels.await_failover(killed)
@@ -220,12 +252,16 @@ def test_run_behind_sentinels_survives_a_failover(
     killed.start()
 
 
-def test_run_on_cluster_follows_a_moved_slot(shell: Shell, cluster: Cluster) -> None:
+def test_run_on_cluster_follows_a_moved_slot(
+    shell: Shell, cluster: Cluster
+) -> None:
     there = on(shell, cluster.url)
     project = there.orchestrate("project", "A project").stdout.strip()
     there.orchestrate("create", project, "An item", "--assign", "ada")
 
-    with runs.running(there, "--pool", "2", "--lease", "2s", *sh(UNTIL_GO)) as run:
+    with runs.running(
+        there, "--pool", "2", "--lease", "2s", *sh(UNTIL_GO)
+    ) as run:
         run.wait_for("claimed")
         cluster.move_slot_atomically(shell.variables["TASKORCH_NAMESPACE"])
         check_that_run_continues(there, project, run)
@@ -235,7 +271,10 @@ def test_run_on_cluster_follows_a_moved_slot(shell: Shell, cluster: Cluster) -> 
 def test_run_on_cluster_survives_a_planned_failover(
     shell: Shell, cluster: Cluster
 ) -> None:
-    there, namespace = on(shell, cluster.url), shell.variables["TASKORCH_NAMESPACE"]
+    there, namespace = (
+        on(shell, cluster.url),
+        shell.variables["TASKORCH_NAMESPACE"],
+    )
     project = there.orchestrate("project", "A project").stdout.strip()
     there.orchestrate("create", project, "An item", "--assign", "ada")
 
@@ -275,11 +314,15 @@ def test_password_is_used_and_never_shown(
             assert there.orchestrate("project", "x").code == 0
             eventually(lambda: sync_status(there))
             seen.append(
-                Path(f"/proc/{service.pid}/cmdline").read_text(encoding="utf-8")
+                Path(f"/proc/{service.pid}/cmdline").read_text(
+                    encoding="utf-8"
+                )
             )
             popping = there.start(BIN / "worker", "pop", "--wait", "30")
             seen.append(
-                Path(f"/proc/{popping.pid}/cmdline").read_text(encoding="utf-8")
+                Path(f"/proc/{popping.pid}/cmdline").read_text(
+                    encoding="utf-8"
+                )
             )
             popping.kill()
             popping.communicate()
@@ -289,7 +332,9 @@ def test_password_is_used_and_never_shown(
                 there.worker("whoami").stdout,
                 there.orchestrate("server", "status").stdout,
             ]
-            seen.append(on(there, url + "?db=99").orchestrate("projects").stderr)
+            seen.append(
+                on(there, url + "?db=99").orchestrate("projects").stderr
+            )
             service.stop()
             seen.append(service.log())
 
@@ -355,7 +400,9 @@ def test_command_of_run_gets_a_password_file(
             "create", project, "y", "--assign", "ada"
         ).stdout.strip()
 
-        ran = there.having(PATH=f"{BIN}:/usr/bin:/bin").worker(*runs.ONCE, *sh(script))
+        ran = there.having(PATH=f"{BIN}:/usr/bin:/bin").worker(
+            *runs.ONCE, *sh(script)
+        )
         shown = there.orchestrate("show", item, "--json").data()
 
     summary = shown["summary"]
@@ -363,7 +410,9 @@ def test_command_of_run_gets_a_password_file(
     assert PASSWORD not in summary
     assert "TASKORCH_RQ_URL" not in summary
     assert [
-        report["text"] for report in shown["history"] if report["kind"] == "progress"
+        report["text"]
+        for report in shown["history"]
+        if report["kind"] == "progress"
     ] == ["by the command"]
     assert not Path(summary.splitlines()[-1]).exists()
 
@@ -376,7 +425,8 @@ def test_password_file_readable_by_others_is_refused(
     file.chmod(0o644)
 
     ran = shell.having(
-        TASKORCH_REDIS_URL="redis://host", TASKORCH_REDIS_PASSWORD_FILE=str(file)
+        TASKORCH_REDIS_URL="redis://host",
+        TASKORCH_REDIS_PASSWORD_FILE=str(file),
     ).orchestrate("projects")
 
     assert ran.code == 2
@@ -385,7 +435,9 @@ def test_password_file_readable_by_others_is_refused(
 
 
 def test_barely_replicated_step_reports_that_it_is_done(shell: Shell) -> None:
-    careful = shell.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms")
+    careful = shell.having(
+        TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms"
+    )
 
     ran, as_json = (
         careful.orchestrate("project", "Once"),
@@ -399,14 +451,17 @@ def test_barely_replicated_step_reports_that_it_is_done(shell: Shell) -> None:
         True,
     )
     assert {
-        each["title"] for each in shell.orchestrate("projects", "--json").data()
+        each["title"]
+        for each in shell.orchestrate("projects", "--json").data()
     } == {"Once", "Twice"}
 
 
 def test_rerun_of_a_barely_replicated_step_acts_once(
     shell: Shell,
 ) -> None:
-    careful = shell.having(TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms")
+    careful = shell.having(
+        TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="50ms"
+    )
 
     codes = [careful.orchestrate("project", "Once").code for _ in range(2)]
     last = shell.orchestrate("project", "Once")
@@ -430,9 +485,9 @@ def test_unreachable_deployment_exits_4_with_advice(
 ) -> None:
     port = topologies.free_ports(1)[0]
 
-    ran = on(shell, f"redis+sentinel://:{PASSWORD}@127.0.0.1:{port}/main").worker(
-        "check"
-    )
+    ran = on(
+        shell, f"redis+sentinel://:{PASSWORD}@127.0.0.1:{port}/main"
+    ).worker("check")
 
     assert ran.code == 4
     assert "SENTINEL MASTERS" in ran.stderr

@@ -59,7 +59,12 @@ class Terminal:
         # Read the line end too: otherwise the next output would begin with it.
         while f"{END}\r\n".encode() not in screen:
             screen += os.read(self._ours, 65536)
-        return screen.decode().replace("\r\n", "\n").partition(END)[0].splitlines()
+        return (
+            screen.decode()
+            .replace("\r\n", "\n")
+            .partition(END)[0]
+            .splitlines()
+        )
 
     def close(self) -> None:
         assert self._bash.stdin is not None
@@ -89,7 +94,9 @@ def terminal() -> Iterator[Terminal]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_of_page_print_what_it_shows(page: str, terminal: Terminal) -> None:
+def test_commands_of_page_print_what_it_shows(
+    page: str, terminal: Terminal
+) -> None:
     steps = list(_steps((REPOSITORY / page).read_text()))
     ids: dict[str, str] = {}
     terminal.type("orchestrate server start")
@@ -100,12 +107,16 @@ def test_commands_of_page_print_what_it_shows(page: str, terminal: Terminal) -> 
 
         assert not any("Traceback" in line for line in screen), screen
         if step.screen is None:
-            assert terminal.type("echo $?") == ["0"] or "set -e" in step.command, screen
+            assert (
+                terminal.type("echo $?") == ["0"] or "set -e" in step.command
+            ), screen
         else:
             _compare(step, screen, ids)
 
 
-def test_python_example_of_readme_runs(valkey_url: str, tmp_path: Path) -> None:
+def test_python_example_of_readme_runs(
+    valkey_url: str, tmp_path: Path
+) -> None:
     blocks = re.findall(
         r"^```python\n(.*?)^```$",
         (REPOSITORY / "README.md").read_text(),
@@ -126,9 +137,18 @@ def test_python_example_of_readme_runs(valkey_url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_has_only_known_block_languages(page: str) -> None:
-    languages = re.findall(r"^```(\w+)$", (REPOSITORY / page).read_text(), re.MULTILINE)
+    languages = re.findall(
+        r"^```(\w+)$", (REPOSITORY / page).read_text(), re.MULTILINE
+    )
 
-    assert set(languages) <= {"console", "bash", "python", "sh", "text", "yaml"}
+    assert set(languages) <= {
+        "console",
+        "bash",
+        "python",
+        "sh",
+        "text",
+        "yaml",
+    }
     assert {"console"} <= set(languages)
 
 
@@ -161,14 +181,18 @@ def _compare(step: Step, screen: list[str], ids: dict[str, str]) -> None:
     for number, expected in enumerate(step.screen):
         if expected == "…":
             following = step.screen[number + 1 :]
-            while rest and not (following and _matches(following[0], rest[0], ids)):
+            while rest and not (
+                following and _matches(following[0], rest[0], ids)
+            ):
                 rest.pop(0)
             continue
         shown = rest.pop(0) if rest else "(nothing)"
         assert _matches(expected, shown, ids), (
             f"{step.command}\npage:   {expected}\nscreen: {shown}"
         )
-        ids.update(dict(zip(ID.findall(expected), ID.findall(shown), strict=True)))
+        ids.update(
+            dict(zip(ID.findall(expected), ID.findall(shown), strict=True))
+        )
     assert not rest, f"{step.command}\nnot on the page: {rest}"
 
 

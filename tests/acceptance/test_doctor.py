@@ -34,15 +34,27 @@ def guest(tmp_path: Path) -> Iterator[tuple[Shell, Bench]]:
         ) as url,
         redis.Redis.from_url(url, decode_responses=True) as raw,
     ):
-        rights = ("on", ">secret", "~taskorch:*", "+@all", "-@admin", "-@dangerous")
+        rights = (
+            "on",
+            ">secret",
+            "~taskorch:*",
+            "+@all",
+            "-@admin",
+            "-@dangerous",
+        )
         raw.execute_command("ACL", "SETUSER", "guest", *rights)
         bench = Bench(
-            Queue(connect(url), "default", Caller(agent="planner")), raw, "default", url
+            Queue(connect(url), "default", Caller(agent="planner")),
+            raw,
+            "default",
+            url,
         )
         yield (
             Shell(
                 tmp_path,
-                {"TASKORCH_REDIS_URL": f"{url}?username=guest&password=secret"},
+                {
+                    "TASKORCH_REDIS_URL": f"{url}?username=guest&password=secret"
+                },
             ),
             bench,
         )
@@ -58,7 +70,9 @@ def test_new_bundled_server_has_no_problem(local: Shell) -> None:
     ran = local.orchestrate("doctor")
 
     assert (ran.code, ran.stderr) == (0, "")
-    assert [line for line in ran.stdout.splitlines() if not LINE.fullmatch(line)] == []
+    assert [
+        line for line in ran.stdout.splitlines() if not LINE.fullmatch(line)
+    ] == []
     assert "problem" not in ran.stdout
     assert len(ran.stdout.splitlines()) == 20
 
@@ -98,7 +112,9 @@ def test_fix_reports_repairs_and_remaining_problems(
 
 
 @pytest.mark.usefixtures("sick")
-def test_doctor_without_fix_changes_nothing(shell: Shell, bench: Bench) -> None:
+def test_doctor_without_fix_changes_nothing(
+    shell: Shell, bench: Bench
+) -> None:
     before = bench.everything()
 
     shell.orchestrate("doctor")
@@ -120,7 +136,10 @@ def test_json_output_is_one_document(shell: Shell, sick: str) -> None:
         "mend": "orchestrate doctor --fix",
         "items": [sick],
     }
-    assert (ran.json()["data"]["fixed"], fixed.json()["data"]["fixed"]) == (0, 1)
+    assert (ran.json()["data"]["fixed"], fixed.json()["data"]["fixed"]) == (
+        0,
+        1,
+    )
     assert checks(fixed)["indexes"]["status"] == "ok"
 
 
@@ -155,6 +174,8 @@ def test_ordinary_redis_user_can_diagnose_and_repair(
 
 
 def test_unreachable_redis_exits_4(shell: Shell) -> None:
-    ran = shell.orchestrate("doctor", "--redis-url", "unix:///nowhere.sock", "--json")
+    ran = shell.orchestrate(
+        "doctor", "--redis-url", "unix:///nowhere.sock", "--json"
+    )
 
     assert (ran.code, ran.error()["code"]) == (4, "UNREACHABLE")

@@ -12,12 +12,16 @@ import redis
 from support.commands import BIN, Shell, alive, eventually, result_of
 from support.runs import running, sh
 
-STARTED = "Started the bundled server for {}. To stop it: orchestrate server stop\n"
+STARTED = (
+    "Started the bundled server for {}. To stop it: orchestrate server stop\n"
+)
 
 
 def status(shell: Shell) -> dict[str, Any]:
     """Return the result of `orchestrate server status`."""
-    result: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
+    result: dict[str, Any] = shell.orchestrate(
+        "server", "status", "--json"
+    ).data()
     return result
 
 
@@ -46,7 +50,10 @@ def _works_in(process: Path, root: Path) -> bool:
 
 
 def test_first_command_starts_and_announces_the_server(local: Shell) -> None:
-    first, second = local.orchestrate("project", "One"), local.orchestrate("projects")
+    first, second = (
+        local.orchestrate("project", "One"),
+        local.orchestrate("projects"),
+    )
 
     assert first.code == 0
     assert first.stdout.startswith("proj_")
@@ -56,7 +63,9 @@ def test_first_command_starts_and_announces_the_server(local: Shell) -> None:
 
 
 @pytest.mark.parametrize("number", [2, 8])
-def test_concurrent_first_commands_start_one_server(local: Shell, number: int) -> None:
+def test_concurrent_first_commands_start_one_server(
+    local: Shell, number: int
+) -> None:
     processes = [
         local.start(BIN / "orchestrate", "project", f"Number {n}")
         for n in range(number)
@@ -73,7 +82,9 @@ def test_restarted_server_has_everything_it_acknowledged(
     local: Shell,
 ) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
-    item = local.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
+    item = local.orchestrate(
+        "create", project, "Two", "--assign", "ada"
+    ).stdout.strip()
     local.worker("get", item)
     pid = status(local)["pid"]
     os.kill(pid, signal.SIGKILL)
@@ -84,7 +95,9 @@ def test_restarted_server_has_everything_it_acknowledged(
     assert done.code == 0, done.stderr
     assert done.stderr == STARTED.format(local.folder)
     assert status(local)["pid"] != pid
-    assert local.orchestrate("show", item, "--json").data()["summary"] == "done"
+    assert (
+        local.orchestrate("show", item, "--json").data()["summary"] == "done"
+    )
 
 
 def test_concurrent_commands_restart_the_server_once(local: Shell) -> None:
@@ -92,7 +105,8 @@ def test_concurrent_commands_restart_the_server_once(local: Shell) -> None:
     os.kill(status(local)["pid"], signal.SIGKILL)
 
     processes = [
-        local.start(BIN / "orchestrate", "create", project, "x") for _ in range(4)
+        local.start(BIN / "orchestrate", "create", project, "x")
+        for _ in range(4)
     ]
     runs = [result_of(process) for process in processes]
 
@@ -186,7 +200,10 @@ def test_server_commands_ignore_a_configured_address(
 
     found = status(remote)
 
-    assert found["url"] == f"unix://{local.folder}/.task-orchestrator/run/server.sock"
+    assert (
+        found["url"]
+        == f"unix://{local.folder}/.task-orchestrator/run/server.sock"
+    )
 
 
 def test_only_this_user_reaches_the_server(
@@ -198,7 +215,9 @@ def test_only_this_user_reaches_the_server(
 
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
     assert (
-        stat.S_IMODE((local.folder / ".task-orchestrator" / "data").stat().st_mode)
+        stat.S_IMODE(
+            (local.folder / ".task-orchestrator" / "data").stat().st_mode
+        )
         == 0o700
     )
     assert _listening_ports(pid) == set()
@@ -206,7 +225,9 @@ def test_only_this_user_reaches_the_server(
 
 def _listening_ports(pid: int) -> set[str]:
     """Return the local addresses on which a process listens by TCP."""
-    inodes = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    inodes = {
+        str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()
+    }
     rows = [
         row.split()
         for kind in ("tcp", "tcp6")
@@ -214,7 +235,11 @@ def _listening_ports(pid: int) -> set[str]:
         .read_text(encoding="utf-8")
         .splitlines()
     ]
-    return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
+    return {
+        row[1]
+        for row in rows
+        if row[3] == "0A" and f"socket:[{row[9]}]" in inodes
+    }
 
 
 @pytest.mark.parametrize(
@@ -266,7 +291,10 @@ def test_root_has_one_server_under_any_path(deep: Shell) -> None:
     spelt = [str(link), f"{deep.folder}/../{deep.folder.name}"]
 
     project = deep.orchestrate("project", "One").stdout.strip()
-    seen = [deep.having(TASKORCH_ROOT=root).orchestrate("projects") for root in spelt]
+    seen = [
+        deep.having(TASKORCH_ROOT=root).orchestrate("projects")
+        for root in spelt
+    ]
 
     assert [(ran.code, project in ran.stdout, ran.stderr) for ran in seen] == [
         (0, True, "")
@@ -321,7 +349,10 @@ def test_damaged_data_is_left_alone_and_named(local: Shell) -> None:
     ran = local.orchestrate("server", "start")
 
     assert ran.code == 4
-    assert f"The bundled server cannot read its data: {file} is damaged" in ran.stderr
+    assert (
+        f"The bundled server cannot read its data: {file} is damaged"
+        in ran.stderr
+    )
     assert file.read_bytes() == damaged
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 from support import services
-from support.commands import BIN, SOON_S, Shell, alive, discard, eventually, result_of
+from support.commands import (
+    BIN,
+    SOON_S,
+    Shell,
+    alive,
+    discard,
+    eventually,
+    result_of,
+)
 from support.services import handoff_items, progress_messages
 from taskorch_orchestrator.service.service import SERVER_LOST_S
 
@@ -20,7 +28,9 @@ def served(local: Shell) -> Shell:
 
 def status(shell: Shell) -> dict[str, Any]:
     """Return the result of `orchestrate server status`."""
-    result: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
+    result: dict[str, Any] = shell.orchestrate(
+        "server", "status", "--json"
+    ).data()
     return result
 
 
@@ -33,20 +43,27 @@ def kill(pid: int) -> None:
 def create_item(shell: Shell) -> str:
     """Create an item of ada in a new project, and return its id."""
     project = shell.orchestrate("project", "One").stdout.strip()
-    return shell.orchestrate("create", project, "Two", "--assign", "ada").stdout.strip()
+    return shell.orchestrate(
+        "create", project, "Two", "--assign", "ada"
+    ).stdout.strip()
 
 
 def test_first_command_starts_server_and_service(served: Shell) -> None:
     first = create_item(served)
 
-    running, shown = status(served), served.orchestrate("server", "status").stdout
+    running, shown = (
+        status(served),
+        served.orchestrate("server", "status").stdout,
+    )
 
     assert alive(running["pid"])
     assert alive(running["service_pid"])
     assert f"service pid {running['service_pid']}" in shown
     eventually(lambda: handoff_items(served.folder) == {first})
     served.worker("progress", first, "half of it")
-    eventually(lambda: progress_messages(served.folder, first) == ["half of it"])
+    eventually(
+        lambda: progress_messages(served.folder, first) == ["half of it"]
+    )
 
 
 def test_stopped_server_ends_its_service(served: Shell) -> None:
@@ -55,7 +72,11 @@ def test_stopped_server_ends_its_service(served: Shell) -> None:
 
     stopped = served.orchestrate("server", "stop", "--json").data()
 
-    assert (stopped["running"], stopped["pid"], stopped["service_pid"]) == (False, 0, 0)
+    assert (stopped["running"], stopped["pid"], stopped["service_pid"]) == (
+        False,
+        0,
+        0,
+    )
     assert not alive(before["pid"])
     assert not alive(before["service_pid"])
     assert status(served) == stopped
@@ -95,14 +116,21 @@ def test_concurrent_first_commands_start_one_service(
 def _services_of(shell: Shell) -> list[int]:
     """Return the pids of the services of a root."""
     listed = subprocess.run(
-        ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-eo", "pid=,args="],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     pids = [
         int(line.split()[0])
         for line in listed.splitlines()
         if "taskorch_orchestrator.cli service" in line
     ]
-    return [pid for pid in pids if _variable(pid, "TASKORCH_ROOT") == str(shell.folder)]
+    return [
+        pid
+        for pid in pids
+        if _variable(pid, "TASKORCH_ROOT") == str(shell.folder)
+    ]
 
 
 def _variable(pid: int, name: str) -> str:
@@ -125,7 +153,9 @@ def test_service_can_be_turned_off(local: Shell) -> None:
 
 def test_config_file_turns_the_service_off(served: Shell) -> None:
     (served.folder / ".task-orchestrator").mkdir()
-    (served.folder / ".task-orchestrator" / "config.toml").write_text('service = "off"')
+    (served.folder / ".task-orchestrator" / "config.toml").write_text(
+        'service = "off"'
+    )
 
     served.orchestrate("server", "start")
 
@@ -161,7 +191,12 @@ def test_service_ends_when_its_server_stays_unreachable(served: Shell) -> None:
 
     log = file.read_text()
     assert SERVER_LOST_S < SOON_S
-    assert status(served) == {**before, "running": False, "pid": 0, "service_pid": 0}
+    assert status(served) == {
+        **before,
+        "running": False,
+        "pid": 0,
+        "service_pid": 0,
+    }
     assert "stopped" in log
     assert "Traceback" not in log
 
@@ -200,7 +235,10 @@ def test_missing_service_is_reported_until_it_returns(served: Shell) -> None:
     served.orchestrate("server", "start")
     kill(status(served)["service_pid"])
 
-    shown, missing = served.orchestrate("server", "status").stdout, status(served)
+    shown, missing = (
+        served.orchestrate("server", "status").stdout,
+        status(served),
+    )
     served.orchestrate("server", "start")
 
     assert "\nno service: orchestrate server start\n" in shown
@@ -237,11 +275,17 @@ def test_deleted_root_stays_deleted(
     eventually(lambda: is_gone(before))
     assert not served.folder.exists()
     served.folder.mkdir()
-    assert served.orchestrate("projects", "--json").error()["code"] == "NO_QUEUE"
+    assert (
+        served.orchestrate("projects", "--json").error()["code"] == "NO_QUEUE"
+    )
 
 
-@pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/data"])
-def test_deleted_folder_ends_server_and_service(served: Shell, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [".task-orchestrator", ".task-orchestrator/data"]
+)
+def test_deleted_folder_ends_server_and_service(
+    served: Shell, name: str
+) -> None:
     first = create_item(served)
     before = status(served)
     eventually(lambda: handoff_items(served.folder) == {first})
@@ -295,7 +339,8 @@ def test_second_service_is_refused(served: Shell) -> None:
 
     assert ran.code == 6
     assert (
-        f"The service of {served.folder} is already running (pid {pid})." in ran.stderr
+        f"The service of {served.folder} is already running (pid {pid})."
+        in ran.stderr
     )
     assert error["code"] == "SERVICE_RUNS"
     assert alive(pid)

@@ -114,7 +114,9 @@ def scene(bench: Bench) -> dict[str, str]:
     bench.agent().note(held, "a note")
     states = (State.QUEUED, State.PENDING, State.BLOCKED, State.COMPLETED)
     items = {
-        state: bench.item(project, agent="" if state is State.PENDING else "ada")
+        state: bench.item(
+            project, agent="" if state is State.PENDING else "ada"
+        )
         for state in states
     }
     for state, item in items.items():
@@ -149,7 +151,9 @@ def test_command_prints_one_json_document(
 def test_command_lines_cover_each_command() -> None:
     tested = {tuple(line.split()[:2]) for line in LINES}
     every = {
-        (group.name, name) for group in (worker, orchestrate) for name in group.commands
+        (group.name, name)
+        for group in (worker, orchestrate)
+        for name in group.commands
     }
 
     assert {
@@ -184,7 +188,9 @@ def test_item_is_same_object_in_every_document(
     assert item["project"] == scene["project"]
     assert isinstance(item["requirements"], list)
     assert TIME.fullmatch(item["created_at"])
-    assert item["lease_expires_at"] is None or TIME.fullmatch(item["lease_expires_at"])
+    assert item["lease_expires_at"] is None or TIME.fullmatch(
+        item["lease_expires_at"]
+    )
     assert (
         item["state"] not in ("in_progress", "blocked")
         or [n for n in HOLDER if n not in item["holder"]] == []
@@ -213,14 +219,20 @@ def test_cursor_of_a_list_is_in_its_meta(shell: Shell, bench: Bench) -> None:
     assert first.stderr == ""
 
 
-def test_cursor_of_discoveries_leads_to_newer_ones(shell: Shell, bench: Bench) -> None:
+def test_cursor_of_discoveries_leads_to_newer_ones(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     item = bench.item(project)
     shell.worker("discover", item, "first")
-    seen = shell.orchestrate("discoveries", project, "--json").json()["meta"]["cursor"]
+    seen = shell.orchestrate("discoveries", project, "--json").json()["meta"][
+        "cursor"
+    ]
     shell.worker("discover", item, "second")
 
-    newer = shell.orchestrate("discoveries", project, "--since", seen, "--json").data()
+    newer = shell.orchestrate(
+        "discoveries", project, "--since", seen, "--json"
+    ).data()
 
     assert [found["text"] for found in newer] == ["second"]
 
@@ -245,7 +257,10 @@ def test_json_flag_works_before_and_after_the_command(
 def test_environment_variable_turns_json_on(shell: Shell) -> None:
     asking = shell.having(TASKORCH_JSON="1")
 
-    good, bad = asking.orchestrate("projects"), asking.orchestrate("frobnicate")
+    good, bad = (
+        asking.orchestrate("projects"),
+        asking.orchestrate("frobnicate"),
+    )
     off = shell.having(TASKORCH_JSON="0").orchestrate("projects")
 
     assert good.data() == []

@@ -9,10 +9,14 @@ def lease_files(shell: Shell) -> list[str]:
     return sorted(path.stem for path in shell.folder.rglob("*.lease"))
 
 
-def test_assign_of_several_items_prints_a_line_each(shell: Shell, bench: Bench) -> None:
+def test_assign_of_several_items_prints_a_line_each(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.item(agent=""), bench.item(agent="bob")
 
-    ran = shell.orchestrate("assign", first, second, "ada", "--context", "style=plain")
+    ran = shell.orchestrate(
+        "assign", first, second, "ada", "--context", "style=plain"
+    )
 
     assert (
         ran.stdout
@@ -21,7 +25,9 @@ def test_assign_of_several_items_prints_a_line_each(shell: Shell, bench: Bench) 
     assert bench.queue.views.show(second).item.context == {"style": "plain"}
 
 
-def test_assign_of_several_items_is_json_list(shell: Shell, bench: Bench) -> None:
+def test_assign_of_several_items_is_json_list(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.item(agent=""), bench.item(agent="")
 
     both = shell.orchestrate("assign", first, second, "ada", "--json").data()
@@ -31,7 +37,9 @@ def test_assign_of_several_items_is_json_list(shell: Shell, bench: Bench) -> Non
     assert both[0] == {**one, "previous": ""}
 
 
-def test_assign_with_one_wrong_item_assigns_none(shell: Shell, bench: Bench) -> None:
+def test_assign_with_one_wrong_item_assigns_none(
+    shell: Shell, bench: Bench
+) -> None:
     free, held = bench.item(agent=""), bench.claimed().item
 
     ran = shell.orchestrate("assign", free, held, "bob")
@@ -41,16 +49,21 @@ def test_assign_with_one_wrong_item_assigns_none(shell: Shell, bench: Bench) -> 
     assert bench.state(free) is State.PENDING
 
 
-def test_pop_of_several_items_keeps_each_lease(shell: Shell, bench: Bench) -> None:
+def test_pop_of_several_items_keeps_each_lease(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item(title="One"), bench.item(title="Two")]
 
     ran = shell.worker("pop", "--count", "5")
 
-    assert [line for line in ran.stdout.splitlines() if line.startswith("===")] == [
-        f"=== Work Item: {item} ===" for item in items
-    ]
+    assert [
+        line for line in ran.stdout.splitlines() if line.startswith("===")
+    ] == [f"=== Work Item: {item} ===" for item in items]
     assert lease_files(shell) == sorted(items)
-    assert [shell.worker("complete", item, "done").code for item in items] == [0, 0]
+    assert [shell.worker("complete", item, "done").code for item in items] == [
+        0,
+        0,
+    ]
     assert bench.inconsistencies() == []
 
 

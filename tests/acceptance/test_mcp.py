@@ -13,7 +13,13 @@ from mcp import Client, MCPError, StdioServerParameters
 from support import tool_client
 from support.builders import Bench
 from support.commands import BIN, Shell, result_of
-from support.tool_client import call_message, receive, run_async, send, start_server
+from support.tool_client import (
+    call_message,
+    receive,
+    run_async,
+    send,
+    start_server,
+)
 from taskorch.domain.item import State
 from taskorch_orchestrator import mcp_tools as of_the_orchestrator
 from taskorch_orchestrator.plan import plan_file
@@ -39,7 +45,11 @@ UNREAD = {
     "half a character": (CALL % '"\\ud800"', 7, -32700),
     "a very long number": (CALL % ("9" * 5000), 7, -32700),
     "very deep": (CALL % ("[" * 300 + "]" * 300), 7, -32700),
-    "deeper than anybody reads": (CALL % ("[" * 100_000 + "]" * 100_000), None, -32700),
+    "deeper than anybody reads": (
+        CALL % ("[" * 100_000 + "]" * 100_000),
+        None,
+        -32700,
+    ),
     "parameters that are a list": (
         '{"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": [1]}',
         "a",
@@ -116,10 +126,17 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
                     "requirements": ["Users"],
                     "priority": 1,
                 },
-                {"name": "api", "title": "Write the API 🚀", "depends_on": ["schema"]},
+                {
+                    "name": "api",
+                    "title": "Write the API 🚀",
+                    "depends_on": ["schema"],
+                },
             ]
             planned = await boss.data(
-                "plan", project="Build it", description="All of it", items=items
+                "plan",
+                project="Build it",
+                description="All of it",
+                items=items,
             )
             schema, api = (item["id"] for item in planned["items"])
             (assigned,) = await boss.data(
@@ -149,7 +166,10 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
                     impact="Slow",
                 )
                 await ada.data(
-                    "report", item=schema, kind="note", text="Ask for the names"
+                    "report",
+                    item=schema,
+                    kind="note",
+                    text="Ask for the names",
                 )
                 blocked = await ada.data(
                     "report",
@@ -165,7 +185,9 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
                     timeout=60,
                 )
                 inbox = await boss.data("status", of="inbox")
-                answered = await boss.data("answer", item=schema, text="Short ones")
+                answered = await boss.data(
+                    "answer", item=schema, text="Short ones"
+                )
                 heard = await ada.data("wait", item=schema, timeout=60)
                 seen = await ada.document("get", item=schema)
                 done = await ada.data(
@@ -177,7 +199,9 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
             assert popped[0]["id"] == api
             await bob.data("complete", item=api, summary="6 endpoints")
             over = await boss.data("wait", id=planned["project"], timeout=60)
-            discoveries = await boss.document("discoveries", project=planned["project"])
+            discoveries = await boss.document(
+                "discoveries", project=planned["project"]
+            )
             shown = await boss.data("status", of=schema)
             result = await boss.data("complete", project=planned["project"])
 
@@ -192,23 +216,30 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
             1,
         )
         assert claim["project_context"]["description"] == "All of it"
-        assert (reached["reached"], over["reached"]) == ("blocked", "completed")
-        assert [item["blocker"] for item in reached["blocked"]] == ["Which names?"]
-        assert [(item["id"], item["blocker"], item["needs"]) for item in inbox] == [
-            (schema, "Which names?", "A list")
+        assert (reached["reached"], over["reached"]) == (
+            "blocked",
+            "completed",
+        )
+        assert [item["blocker"] for item in reached["blocked"]] == [
+            "Which names?"
         ]
+        assert [
+            (item["id"], item["blocker"], item["needs"]) for item in inbox
+        ] == [(schema, "Which names?", "A list")]
         assert answered == {"id": schema, "state": "in_progress"}
         assert heard["answer"]["text"] == "Short ones"
-        assert [note["text"] for note in seen["meta"]["notes"]] == ["Ask for the names"]
+        assert [note["text"] for note in seen["meta"]["notes"]] == [
+            "Ask for the names"
+        ]
         assert done["state"] == "completed"
         assert popped[0]["context"] == {"style": "REST"}
         assert [
             (item["summary"], item["deliverables"])
             for item in popped[0]["dependencies"]
         ] == [("4 tables", {"ddl": "schema.sql"})]
-        assert [(one["text"], one["impact"]) for one in discoveries["data"]] == [
-            ("An index is missing", "Slow")
-        ]
+        assert [
+            (one["text"], one["impact"]) for one in discoveries["data"]
+        ] == [("An index is missing", "Slow")]
         assert discoveries["meta"]["cursor"] == found["entry"]
         assert [report["kind"] for report in shown["history"]] == [
             "progress",
@@ -216,7 +247,10 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
             "answer",
             "complete",
         ]
-        assert (result["status"], [item["summary"] for item in result["items"]]) == (
+        assert (
+            result["status"],
+            [item["summary"] for item in result["items"]],
+        ) == (
             "completed",
             ["4 tables", "6 endpoints"],
         )
@@ -224,7 +258,9 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
     run_async(test)
 
 
-def test_item_is_same_object_as_in_command_json(shell: Shell, bench: Bench) -> None:
+def test_item_is_same_object_as_in_command_json(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item(title="Draw it", context={"a": "b"})
 
     async def test() -> None:
@@ -242,7 +278,10 @@ def test_item_is_same_object_as_in_command_json(shell: Shell, bench: Bench) -> N
 
 @pytest.mark.parametrize(
     ("role", "tools"),
-    [("worker", of_the_worker.TOOLS), ("orchestrate", of_the_orchestrator.TOOLS)],
+    [
+        ("worker", of_the_worker.TOOLS),
+        ("orchestrate", of_the_orchestrator.TOOLS),
+    ],
 )
 def test_server_has_few_small_tools_of_its_role(
     shell: Shell, role: str, tools: Any
@@ -255,10 +294,14 @@ def test_server_has_few_small_tools_of_its_role(
         page = (REPOSITORY / "docs" / "usage.md").read_text()
         stated = re.search(rf"`{role} mcp` ([0-9,]+) tokens", page)
         assert stated
-        assert [tool.name for tool in listed.tools] == [tool.name for tool in tools]
+        assert [tool.name for tool in listed.tools] == [
+            tool.name for tool in tools
+        ]
         assert len(listed.tools) <= MOST_TOOLS
         assert tokens <= MOST_TOKENS[role]
-        assert abs(int(stated[1].replace(",", "")) - tokens) < 25, f"it is {tokens} now"
+        assert abs(int(stated[1].replace(",", "")) - tokens) < 25, (
+            f"it is {tokens} now"
+        )
         for tool in listed.tools:
             assert tool.description, tool.name
 
@@ -291,7 +334,8 @@ def test_plan_tool_accepts_every_field_of_plan_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "mistakes"), [("worker", OF_A_WORKER), ("orchestrate", OF_AN_ORCHESTRATOR)]
+    ("role", "mistakes"),
+    [("worker", OF_A_WORKER), ("orchestrate", OF_AN_ORCHESTRATOR)],
 )
 def test_bad_argument_is_error_result_without_effect(
     shell: Shell, bench: Bench, role: str, mistakes: Sequence[Mistake]
@@ -303,9 +347,16 @@ def test_bad_argument_is_error_result_without_effect(
         async with tool_client.ROLES[role](shell) as one:
             for tool, arguments, code, words in mistakes:
                 error = await one.error(
-                    tool, **json.loads(json.dumps(arguments).replace("{item}", item))
+                    tool,
+                    **json.loads(
+                        json.dumps(arguments).replace("{item}", item)
+                    ),
                 )
-                assert (error["code"], error["exit_code"], error["retryable"]) == (
+                assert (
+                    error["code"],
+                    error["exit_code"],
+                    error["retryable"],
+                ) == (
                     code,
                     EXIT_CODES[code],
                     False,
@@ -329,13 +380,18 @@ def test_plan_mistake_is_reported_with_its_path(shell: Shell) -> None:
             mistake["path"]: mistake["message"]
             for mistake in error["details"]["mistakes"]
         }
-        assert told["items[0].priority"] == "The priority is 9. It must be 0 to 4."
+        assert (
+            told["items[0].priority"]
+            == "The priority is 9. It must be 0 to 4."
+        )
         assert told["items[1].title"] == "This field is missing."
 
     run_async(test)
 
 
-def test_command_and_server_of_agent_are_one_holder(shell: Shell, bench: Bench) -> None:
+def test_command_and_server_of_agent_are_one_holder(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.item(), bench.item()
 
     async def test() -> None:
@@ -343,15 +399,21 @@ def test_command_and_server_of_agent_are_one_holder(shell: Shell, bench: Bench) 
             await ada.data("get", item=first)
             assert shell.worker("complete", first, "by command").code == 0
             assert shell.worker("get", second).code == 0
-            await ada.data("report", item=second, kind="progress", text="by tool")
+            await ada.data(
+                "report", item=second, kind="progress", text="by tool"
+            )
             await ada.data("complete", item=second, summary="by tool")
 
     run_async(test)
-    assert [bench.state(item) for item in (first, second)] == [State.COMPLETED] * 2
+    assert [bench.state(item) for item in (first, second)] == [
+        State.COMPLETED
+    ] * 2
     assert list(shell.folder.rglob("*.lease")) == []
 
 
-def test_two_sessions_of_agent_share_no_item(shell: Shell, bench: Bench) -> None:
+def test_two_sessions_of_agent_share_no_item(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     async def test() -> None:
@@ -372,7 +434,11 @@ def test_two_sessions_of_agent_share_no_item(shell: Shell, bench: Bench) -> None
             6,
             False,
         )
-        assert (nothing["code"], nothing["exit_code"], nothing["retryable"]) == (
+        assert (
+            nothing["code"],
+            nothing["exit_code"],
+            nothing["retryable"],
+        ) == (
             "NOTHING_TO_DO",
             8,
             True,
@@ -388,7 +454,9 @@ def test_item_of_other_agent_is_refused(shell: Shell, bench: Bench) -> None:
 
     async def test() -> None:
         async with tool_client.worker(shell) as ada:
-            error = await ada.error("report", item=item, kind="progress", text="x")
+            error = await ada.error(
+                "report", item=item, kind="progress", text="x"
+            )
         assert (error["code"], error["exit_code"]) == ("NOT_YOURS", 7)
 
     run_async(test)
@@ -405,10 +473,16 @@ def test_attempts_end_as_with_commands(shell: Shell, bench: Bench) -> None:
             for item in (failed, hopeless, released, cancelled):
                 await ada.data("get", item=item)
             await ada.data("fail", item=failed, reason="no luck")
-            await ada.data("fail", item=hopeless, reason="no hope", retry=False)
+            await ada.data(
+                "fail", item=hopeless, reason="no hope", retry=False
+            )
             await ada.data("release", item=released, reason="not my field")
-            await boss.data("mend", item=cancelled, verb="cancel", reason="not wanted")
-            error = await ada.error("report", item=cancelled, kind="progress", text="x")
+            await boss.data(
+                "mend", item=cancelled, verb="cancel", reason="not wanted"
+            )
+            error = await ada.error(
+                "report", item=cancelled, kind="progress", text="x"
+            )
             waited = await ada.error("wait", item=cancelled, timeout=60)
             afresh = await boss.data("mend", item=hopeless, verb="requeue")
             behind = await boss.data(
@@ -420,8 +494,15 @@ def test_attempts_end_as_with_commands(shell: Shell, bench: Bench) -> None:
         assert stuck["meta"]["more"] is False
 
     run_async(test)
-    states = [bench.state(item) for item in (failed, hopeless, released, cancelled)]
-    assert states == [State.DELAYED, State.QUEUED, State.WAITING, State.CANCELLED]
+    states = [
+        bench.state(item) for item in (failed, hopeless, released, cancelled)
+    ]
+    assert states == [
+        State.DELAYED,
+        State.QUEUED,
+        State.WAITING,
+        State.CANCELLED,
+    ]
 
 
 def test_results_mark_text_of_others(shell: Shell, bench: Bench) -> None:
@@ -437,7 +518,9 @@ def test_results_mark_text_of_others(shell: Shell, bench: Bench) -> None:
     run_async(test)
 
 
-def test_client_of_newest_protocol_is_served(shell: Shell, bench: Bench) -> None:
+def test_client_of_newest_protocol_is_served(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     server = StdioServerParameters(
         command=str(BIN / "worker"),
@@ -457,7 +540,9 @@ def test_client_of_newest_protocol_is_served(shell: Shell, bench: Bench) -> None
 def test_standard_output_has_only_protocol_messages(local: Shell) -> None:
     process = start_server(
         local.lacking("AGENT_ID"),
-        call_message(1, "plan", project="x", items=[{"name": "a", "title": "A"}]),
+        call_message(
+            1, "plan", project="x", items=[{"name": "a", "title": "A"}]
+        ),
         role="orchestrate",
     )
     lines = receive(process, 2)
@@ -480,13 +565,17 @@ def test_invalid_line_is_answered_and_next_one_served(
     _, refused, checked = receive(process, 3)
 
     assert (refused["id"], refused["error"]["code"]) == (id_, code)
-    assert "This is no message of the protocol: " in refused["error"]["message"]
+    assert (
+        "This is no message of the protocol: " in refused["error"]["message"]
+    )
     assert (checked["id"], checked["result"]["isError"]) == (8, False)
     assert result_of(process).code == 0
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "0>/dev/null"])
-def test_server_without_standard_streams_ends(shell: Shell, closed: str) -> None:
+def test_server_without_standard_streams_ends(
+    shell: Shell, closed: str
+) -> None:
     ran = shell.run("sh", "-c", f"exec {BIN / 'worker'} mcp {closed}")
 
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
@@ -501,15 +590,23 @@ def test_missing_extra_is_reported_with_install_command(
         "raise ModuleNotFoundError(\"No module named 'mcp'\", name='mcp')"
     )
 
-    ran = shell.having(PYTHONPATH=str(tmp_path / "lacking")).run(BIN / role, "mcp")
+    ran = shell.having(PYTHONPATH=str(tmp_path / "lacking")).run(
+        BIN / role, "mcp"
+    )
 
     assert (ran.code, ran.stdout) == (2, "")
-    assert f"Install it: {sys.executable} -m pip install 'mcp>=2,<3'" in ran.stderr
+    assert (
+        f"Install it: {sys.executable} -m pip install 'mcp>=2,<3'"
+        in ran.stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("role", "agent", "why"),
-    [("worker", "", "AGENT_ID is not set"), ("orchestrate", "ada", "AGENT_ID is set")],
+    [
+        ("worker", "", "AGENT_ID is not set"),
+        ("orchestrate", "ada", "AGENT_ID is set"),
+    ],
 )
 def test_server_in_session_of_other_role_explains_itself(
     shell: Shell, role: str, agent: str, why: str

@@ -15,7 +15,13 @@ import pytest
 import redis
 from support import servers, tool_client
 from support.builders import Bench
-from support.commands import TIME_LIMIT_S, CommandResult, Shell, eventually, result_of
+from support.commands import (
+    TIME_LIMIT_S,
+    CommandResult,
+    Shell,
+    eventually,
+    result_of,
+)
 from support.proxy import ALWAYS, Proxy, proxied
 from support.tool_client import (
     INITIALIZE,
@@ -62,13 +68,17 @@ def test_many_waits_delay_no_other_call(shell: Shell, bench: Bench) -> None:
 def test_wait_reports_progress(shell: Shell) -> None:
     told: list[tuple[float, float | None, str | None]] = []
 
-    async def hear(progress: float, total: float | None, message: str | None) -> None:
+    async def hear(
+        progress: float, total: float | None, message: str | None
+    ) -> None:
         told.append((progress, total, message))
 
     async def test() -> None:
         async with tool_client.worker(shell) as ada:
             result = await ada.call("pop", hear, wait=2)
-            assert result.structured_content["error"]["code"] == "NOTHING_TO_DO"
+            assert (
+                result.structured_content["error"]["code"] == "NOTHING_TO_DO"
+            )
 
     run_async(test)
     assert [message for _, _, message in told] == ["Waiting for 1 s."]
@@ -97,11 +107,16 @@ def test_cancelled_wait_on_bundled_server_ends(local: Shell) -> None:
         ):
             with anyio.move_on_after(1):
                 await ada.call("pop", wait=300)
-            await ada.session.send_ping()  # what was sent before is taken note of
+            # what was sent before is taken note of
+            await ada.session.send_ping()
             planned = await boss.data(
-                "plan", project="x", items=[{"name": "a", "title": "A", "agent": "ada"}]
+                "plan",
+                project="x",
+                items=[{"name": "a", "title": "A", "agent": "ada"}],
             )
-            looked = await ada.data("get", item=planned["items"][0]["id"], peek=True)
+            looked = await ada.data(
+                "get", item=planned["items"][0]["id"], peek=True
+            )
         assert (looked["state"], looked["history"]) == ("queued", [])
 
     run_async(test)
@@ -117,16 +132,23 @@ def test_claim_that_crossed_its_cancellation_is_released(
     send(process, cancel_message(1))
 
     eventually(lambda: bench.state(item) is State.QUEUED)
-    assert popped["result"]["structuredContent"]["data"]["state"] == "in_progress"
+    assert (
+        popped["result"]["structuredContent"]["data"]["state"] == "in_progress"
+    )
     assert result_of(process).code == 0
 
 
-def test_late_cancellation_leaves_item_in_progress(shell: Shell, bench: Bench) -> None:
+def test_late_cancellation_leaves_item_in_progress(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     process = start_server(shell, call_message(1, "pop"))
     receive(process, 2)
 
-    send(process, call_message(2, "report", item=item, kind="progress", text="half"))
+    send(
+        process,
+        call_message(2, "report", item=item, kind="progress", text="half"),
+    )
     receive(process)
     send(
         process,
@@ -140,7 +162,9 @@ def test_late_cancellation_leaves_item_in_progress(shell: Shell, bench: Bench) -
         == "completed"
     )
     assert result_of(process).code == 0
-    assert [report.kind for report in bench.queue.views.show(item).history] == [
+    assert [
+        report.kind for report in bench.queue.views.show(item).history
+    ] == [
         "progress",
         "complete",
     ]
@@ -159,7 +183,11 @@ def test_cancellation_after_pause_leaves_item_with_holder(
     )
     receive(process, 2)
 
-    send(process, cancel_message(1), {"jsonrpc": "2.0", "id": 2, "method": "ping"})
+    send(
+        process,
+        cancel_message(1),
+        {"jsonrpc": "2.0", "id": 2, "method": "ping"},
+    )
 
     assert receive(process)[0]["id"] == 2
     assert result_of(process).code == 0
@@ -186,19 +214,27 @@ def test_failed_release_of_cancelled_claim_is_logged(shell: Shell) -> None:
     )
 
 
-def test_cancelled_report_stays_with_its_item(shell: Shell, bench: Bench) -> None:
+def test_cancelled_report_stays_with_its_item(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     async def test() -> None:
         async with tool_client.worker(shell) as ada:
             bench.raw.client_pause(1000, all=True)
             with anyio.move_on_after(0.3):
-                await ada.call("report", item=item, kind="progress", text="half")
+                await ada.call(
+                    "report", item=item, kind="progress", text="half"
+                )
             await until(lambda: list(shell.folder.rglob("*.lease")))
-            assert (await ada.data("complete", item=item))["state"] == "completed"
+            assert (await ada.data("complete", item=item))[
+                "state"
+            ] == "completed"
 
     run_async(test)
-    assert [report.kind for report in bench.queue.views.show(item).history] == [
+    assert [
+        report.kind for report in bench.queue.views.show(item).history
+    ] == [
         "progress",
         "complete",
     ]
@@ -235,7 +271,8 @@ def test_claim_during_cancellation_is_released(
 ) -> None:
     item = bench.item()
     given: dict[str, Any] = {
-        name: item if value == "{item}" else value for name, value in arguments.items()
+        name: item if value == "{item}" else value
+        for name, value in arguments.items()
     }
 
     async def test() -> None:
@@ -267,7 +304,9 @@ def test_cancelled_call_without_new_claim_keeps_item(
             bench.raw.client_pause(1000, all=True)
             with anyio.move_on_after(0.3):
                 await ada.call("get", item=item)
-            assert (await ada.data("complete", item=item))["state"] == "completed"
+            assert (await ada.data("complete", item=item))[
+                "state"
+            ] == "completed"
 
     run_async(test)
 
@@ -285,12 +324,18 @@ def test_killed_redis_fails_only_calls_in_progress(
             tool_client.orchestrate(there) as boss,
         ):
 
-            async def wait(one: McpClient, tool: str, **arguments: Any) -> None:
-                waited.append((await one.call(tool, **arguments)).structured_content)
+            async def wait(
+                one: McpClient, tool: str, **arguments: Any
+            ) -> None:
+                waited.append(
+                    (await one.call(tool, **arguments)).structured_content
+                )
 
             async with anyio.create_task_group() as group:
                 with (
-                    servers.running(binary, folder, "--appendonly", "yes") as url,
+                    servers.running(
+                        binary, folder, "--appendonly", "yes"
+                    ) as url,
                     _raw(url) as raw,
                 ):
                     planned = await boss.data(
@@ -302,16 +347,27 @@ def test_killed_redis_fails_only_calls_in_progress(
                     await ada.data("pop")
                     group.start_soon(partial(wait, ada, "pop", wait=60))
                     group.start_soon(
-                        partial(wait, boss, "wait", id=planned["project"], timeout=60)
+                        partial(
+                            wait,
+                            boss,
+                            "wait",
+                            id=planned["project"],
+                            timeout=60,
+                        )
                     )
                     await until(
-                        lambda: cast("Any", raw).info("clients")["blocked_clients"] == 2
+                        lambda: (
+                            cast("Any", raw).info("clients")["blocked_clients"]
+                            == 2
+                        )
                     )
                 away = await ada.error(
                     "report", item=item, kind="progress", text="half"
                 )
                 with servers.running(binary, folder, "--appendonly", "yes"):
-                    done = await ada.data("complete", item=item, summary="all of it")
+                    done = await ada.data(
+                        "complete", item=item, summary="all of it"
+                    )
                     await until(lambda: len(waited) == 2)
         assert (away["code"], away["exit_code"], away["retryable"]) == (
             "UNREACHABLE",
@@ -325,7 +381,9 @@ def test_killed_redis_fails_only_calls_in_progress(
         document["error"]["code"] for document in waited if "error" in document
     ] == ["UNREACHABLE"]
     assert [
-        document["data"]["reached"] for document in waited if "data" in document
+        document["data"]["reached"]
+        for document in waited
+        if "data" in document
     ] == ["completed"]
 
 
@@ -345,13 +403,20 @@ def test_call_starts_bundled_server_again_after_kill(
                 local.orchestrate("server", "status", "--json").data()["pid"],
                 signal.SIGKILL,
             )
-            assert (await boss.data("status", of=planned["project"]))["title"] == "x"
+            assert (await boss.data("status", of=planned["project"]))[
+                "title"
+            ] == "x"
 
     run_async(test)
 
 
-def test_repeated_unanswered_call_acts_once(shell: Shell, bench: Bench) -> None:
-    plan: dict[str, Any] = {"project": "x", "items": [{"name": "a", "title": "A"}]}
+def test_repeated_unanswered_call_acts_once(
+    shell: Shell, bench: Bench
+) -> None:
+    plan: dict[str, Any] = {
+        "project": "x",
+        "items": [{"name": "a", "title": "A"}],
+    }
 
     async def test(between: Proxy) -> None:
         async with tool_client.orchestrate(
@@ -404,9 +469,13 @@ def test_server_ends_although_client_reads_nothing(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM, signal.SIGINT])
-def test_server_ends_with_its_waits(shell: Shell, bench: Bench, end: Any) -> None:
+def test_server_ends_with_its_waits(
+    shell: Shell, bench: Bench, end: Any
+) -> None:
     process = start_server(
-        shell, call_message(1, "pop", wait=300), call_message(2, "pop", wait=300)
+        shell,
+        call_message(1, "pop", wait=300),
+        call_message(2, "pop", wait=300),
     )
     eventually(lambda: bench.blocked_clients() == 2)
 
@@ -415,25 +484,37 @@ def test_server_ends_with_its_waits(shell: Shell, bench: Bench, end: Any) -> Non
     ran = result_of(process) if end == "input" else _ended_by_itself(process)
 
     assert ran.code == 0, ran.stderr
-    assert {json.loads(line)["id"] for line in ran.stdout.splitlines()} <= {0, 1, 2}
+    assert {json.loads(line)["id"] for line in ran.stdout.splitlines()} <= {
+        0,
+        1,
+        2,
+    }
     eventually(lambda: bench.blocked_clients() == 0)
 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
 def test_piped_requests_are_all_answered(local: Shell, role: str) -> None:
     shell, tool = (
-        (local, "check") if role == "worker" else (local.lacking("AGENT_ID"), "status")
+        (local, "check")
+        if role == "worker"
+        else (local.lacking("AGENT_ID"), "status")
     )
     local.orchestrate("server", "start")
     ran = result_of(
         start_server(
-            shell, *(call_message(number, tool) for number in range(1, 6)), role=role
+            shell,
+            *(call_message(number, tool) for number in range(1, 6)),
+            role=role,
         )
     )
 
-    answers = {each["id"]: each for each in map(json.loads, ran.stdout.splitlines())}
+    answers = {
+        each["id"]: each for each in map(json.loads, ran.stdout.splitlines())
+    }
     assert (ran.code, set(answers)) == (0, set(range(6)))
-    assert not any(answers[number]["result"]["isError"] for number in range(1, 6))
+    assert not any(
+        answers[number]["result"]["isError"] for number in range(1, 6)
+    )
 
 
 def test_last_request_needs_no_newline(shell: Shell) -> None:
@@ -442,28 +523,44 @@ def test_last_request_needs_no_newline(shell: Shell) -> None:
     process.stdin.write(json.dumps(call_message(1, "check")))
     ran = result_of(process)
 
-    assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == [0, 1]
+    assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == [
+        0,
+        1,
+    ]
 
 
-def test_waits_are_answered_when_input_ends(shell: Shell, bench: Bench) -> None:
+def test_waits_are_answered_when_input_ends(
+    shell: Shell, bench: Bench
+) -> None:
     process = start_server(
-        shell, call_message(1, "pop", wait=300), call_message(2, "pop", wait=300)
+        shell,
+        call_message(1, "pop", wait=300),
+        call_message(2, "pop", wait=300),
     )
     eventually(lambda: bench.blocked_clients() == 2, within_s=TIME_LIMIT_S)
     ran = result_of(process)
 
-    answers = {each["id"]: each for each in map(json.loads, ran.stdout.splitlines())}
+    answers = {
+        each["id"]: each for each in map(json.loads, ran.stdout.splitlines())
+    }
     assert (ran.code, set(answers)) == (0, {0, 1, 2})
-    assert {_error_code(answers[number]) for number in (1, 2)} == {"INPUT_CLOSED"}
+    assert {_error_code(answers[number]) for number in (1, 2)} == {
+        "INPUT_CLOSED"
+    }
 
 
-def test_cancelled_request_does_not_delay_the_end(shell: Shell, bench: Bench) -> None:
+def test_cancelled_request_does_not_delay_the_end(
+    shell: Shell, bench: Bench
+) -> None:
     process = start_server(shell, call_message(1, "pop", wait=300))
     eventually(lambda: bench.blocked_clients() == 1, within_s=TIME_LIMIT_S)
     send(process, cancel_message(1), call_message(2, "check"))
     ran = result_of(process)
 
-    assert {json.loads(line)["id"] for line in ran.stdout.splitlines()} == {0, 2}
+    assert {json.loads(line)["id"] for line in ran.stdout.splitlines()} == {
+        0,
+        2,
+    }
 
 
 def _error_code(answer: Any) -> str:
@@ -472,9 +569,13 @@ def _error_code(answer: Any) -> str:
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM])
 def test_server_ends_although_redis_hangs(shell: Shell, end: Any) -> None:
-    with servers.running(server.binary(), shell.folder.parent) as url, _raw(url) as raw:
+    with (
+        servers.running(server.binary(), shell.folder.parent) as url,
+        _raw(url) as raw,
+    ):
         process = start_server(
-            shell.having(TASKORCH_REDIS_URL=url), call_message(1, "pop", wait=300)
+            shell.having(TASKORCH_REDIS_URL=url),
+            call_message(1, "pop", wait=300),
         )
         eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
         os.kill(cast("Any", raw).info("server")["process_id"], signal.SIGSTOP)
@@ -488,7 +589,9 @@ def test_server_ends_although_redis_hangs(shell: Shell, end: Any) -> None:
 
         ran = _ended_by_itself(process, HANGING_S)
         assert ran.code == 0
-        assert end != "input" or "after standard input was closed" in ran.stdout
+        assert (
+            end != "input" or "after standard input was closed" in ran.stdout
+        )
 
 
 def _ended_by_itself(
@@ -500,7 +603,9 @@ def _ended_by_itself(
     assert process.stderr
     try:
         code = process.wait(within_s)
-        return CommandResult(code, process.stdout.read(), process.stderr.read())
+        return CommandResult(
+            code, process.stdout.read(), process.stderr.read()
+        )
     finally:
         process.kill()
         process.wait()

@@ -19,7 +19,10 @@ from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorRecord
 
 ITEMS = 200
-BY_FILES, BY_REDIS = ("file-1", "file-2", "file-3"), ("redis-1", "redis-2", "redis-3")
+BY_FILES, BY_REDIS = (
+    ("file-1", "file-2", "file-3"),
+    ("redis-1", "redis-2", "redis-3"),
+)
 KILLS = 6
 THINK_S = "0.01"
 
@@ -59,9 +62,15 @@ class Fleet:
             for log in self.logs.iterdir()
             for line in log.read_text().splitlines()
         ]
-        lost = set() if torn else {line["text"] for line in lines if line.get("torn")}
+        lost = (
+            set()
+            if torn
+            else {line["text"] for line in lines if line.get("torn")}
+        )
         lines = [
-            line for line in lines if line["kind"] == kind and line["text"] not in lost
+            line
+            for line in lines
+            if line["kind"] == kind and line["text"] not in lost
         ]
         return {Reported(line["item"], kind, line["text"]) for line in lines}
 
@@ -89,10 +98,18 @@ def at_work(bench: Bench, shell: Shell) -> Iterator[Fleet]:
             ]
             more = ["--seed", str(seed), "--think", THINK_S, "--careless"]
             fleet.workers.append(
-                shell.start(sys.executable, file_worker.__file__, *options, *more)
+                shell.start(
+                    sys.executable, file_worker.__file__, *options, *more
+                )
             )
         for agent in BY_REDIS:
-            options = [bench.url, bench.namespace, agent, str(logs / agent), str(stop)]
+            options = [
+                bench.url,
+                bench.namespace,
+                agent,
+                str(logs / agent),
+                str(stop),
+            ]
             fleet.workers.append(
                 shell.start(sys.executable, redis_worker.__file__, *options)
             )
@@ -126,7 +143,8 @@ def in_redis(kept: dict[str, MirrorRecord]) -> Counter[Reported]:
             for kind in kinds.get(each.kind, [])
         )
         found.update(
-            Reported(item, "discovery", each.text) for each in record.discoveries
+            Reported(item, "discovery", each.text)
+            for each in record.discoveries
         )
     return found
 
@@ -135,15 +153,16 @@ def in_files(root: Path, items: list[str]) -> Counter[Reported]:
     """Return how many times each report is in the files."""
     found: Counter[Reported] = Counter()
     for item in items:
-        updates = _read(handoffs(root) / f"{item}_progress.json", {"updates": []})[
-            "updates"
-        ]
+        updates = _read(
+            handoffs(root) / f"{item}_progress.json", {"updates": []}
+        )["updates"]
         discoveries = _read(handoffs(root) / f"{item}_discoveries.json", [])
         found.update(
             Reported(item, "progress", update["message"]) for update in updates
         )
         found.update(
-            Reported(item, "discovery", each["discovery"]) for each in discoveries
+            Reported(item, "discovery", each["discovery"])
+            for each in discoveries
         )
     return found
 
@@ -155,7 +174,9 @@ def _read(path: Path, default: Any) -> Any:
         return default
 
 
-def test_every_report_reaches_redis_and_files_once(shell: Shell, bench: Bench) -> None:
+def test_every_report_reaches_redis_and_files_once(
+    shell: Shell, bench: Bench
+) -> None:
     project, agents = bench.project(), [*BY_FILES, *BY_REDIS]
     items = [
         bench.item(project, agent=agents[number % len(agents)])
@@ -167,7 +188,9 @@ def test_every_report_reaches_redis_and_files_once(shell: Shell, bench: Bench) -
         fleet.halt()
         with services.running(shell):
             wanted = fleet.reported("progress") | fleet.reported("discovery")
-            with suppress(AssertionError):  # the assertions below name what is missing
+            with suppress(
+                AssertionError
+            ):  # the assertions below name what is missing
                 eventually(
                     lambda: (
                         wanted
@@ -190,25 +213,35 @@ def test_every_report_reaches_redis_and_files_once(shell: Shell, bench: Bench) -
         if len(_deliveries(kept[item])) != 1
     } == {}
     assert {record.item.state for record in kept.values()} == {State.COMPLETED}
-    assert bench.queue.views.progress(project, limit=1).project.completed == ITEMS
+    assert (
+        bench.queue.views.progress(project, limit=1).project.completed == ITEMS
+    )
     delivered = fleet.reported("completion", torn=True)
     summaries = {item: kept[item].item.summary for item in items}
     assert {
         item
         for item in items
-        if summaries[item] and _delivery(item, summaries[item]) not in delivered
+        if summaries[item]
+        and _delivery(item, summaries[item]) not in delivered
     } == set()
     torn = {each.item for each in delivered - fleet.reported("completion")}
     assert {item for item in items if not summaries[item]} <= torn
-    assert {item: _filed_summary(shell.folder, item) for item in items} == summaries
+    assert {
+        item: _filed_summary(shell.folder, item) for item in items
+    } == summaries
     assert bench.inconsistencies() == []
     assert services.temporary_files(shell.folder) == []
 
 
-def _keep_killing_the_service_until_all_is_done(fleet: Fleet, project: str) -> None:
+def _keep_killing_the_service_until_all_is_done(
+    fleet: Fleet, project: str
+) -> None:
     fate = Random(7)
     with ExitStack() as stack:
-        for count in [*sorted(fate.sample(range(10, ITEMS - 10), KILLS)), ITEMS]:
+        for count in [
+            *sorted(fate.sample(range(10, ITEMS - 10), KILLS)),
+            ITEMS,
+        ]:
             [service] = stack.enter_context(services.running(fleet.shell))
             _await(fleet.bench, project, count)
             service.kill()
@@ -216,12 +249,17 @@ def _keep_killing_the_service_until_all_is_done(fleet: Fleet, project: str) -> N
 
 def _await(bench: Bench, project: str, count: int) -> None:
     eventually(
-        lambda: bench.queue.views.progress(project, limit=1).project.completed >= count
+        lambda: (
+            bench.queue.views.progress(project, limit=1).project.completed
+            >= count
+        )
     )
 
 
 def _deliveries(record: MirrorRecord) -> list[str]:
-    return [report.text for report in record.reports if report.kind == "complete"]
+    return [
+        report.text for report in record.reports if report.kind == "complete"
+    ]
 
 
 def _delivery(item: str, summary: str) -> Reported:

@@ -40,9 +40,17 @@ def test_odd_text_of_orchestrator_is_stored_and_escaped(
     shown = shell.orchestrate("show", item, "--json").data()
     screens = [
         shell.orchestrate(*words)
-        for words in (["show", item], ["progress", project], ["list"], ["projects"])
+        for words in (
+            ["show", item],
+            ["progress", project],
+            ["list"],
+            ["projects"],
+        )
     ]
-    screens += [shell.worker("get", item), shell.orchestrate("show", item, "--handoff")]
+    screens += [
+        shell.worker("get", item),
+        shell.orchestrate("show", item, "--handoff"),
+    ]
 
     assert (shown["title"], shown["description"]) == (ODD, ODD)
     assert (
@@ -61,7 +69,9 @@ def test_odd_text_of_orchestrator_is_stored_and_escaped(
         assert is_safe(screen.stdout)
 
 
-def test_odd_text_of_worker_is_stored_and_escaped(shell: Shell, bench: Bench) -> None:
+def test_odd_text_of_worker_is_stored_and_escaped(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     item = bench.item(project)
 
@@ -74,7 +84,9 @@ def test_odd_text_of_worker_is_stored_and_escaped(shell: Shell, bench: Bench) ->
         shell.orchestrate("answer", item, GIVEN),
         shell.worker("get", item),
         shell.worker("notes", item),
-        shell.worker("complete", item, GIVEN, "--deliverable", f"{GIVEN}={GIVEN}"),
+        shell.worker(
+            "complete", item, GIVEN, "--deliverable", f"{GIVEN}={GIVEN}"
+        ),
         shell.orchestrate("discoveries", project),
         shell.orchestrate("progress", item),
         shell.orchestrate("complete", project),
@@ -100,7 +112,9 @@ def test_odd_text_of_worker_is_stored_and_escaped(shell: Shell, bench: Bench) ->
     ],
     ids=["id", "option", "agent", "address"],
 )
-def test_odd_text_in_an_error_is_escaped(shell: Shell, words: list[str]) -> None:
+def test_odd_text_in_an_error_is_escaped(
+    shell: Shell, words: list[str]
+) -> None:
     odd = "item_\x1b[31m\u202e\nError: forged"
 
     code, screen = shell.on_terminal(
@@ -109,9 +123,9 @@ def test_odd_text_in_an_error_is_escaped(shell: Shell, words: list[str]) -> None
 
     assert code in (2, 3, 4, 5)
     assert is_safe(screen), screen
-    assert not any(row.startswith("Error: forged") for row in screen.splitlines()), (
-        screen
-    )
+    assert not any(
+        row.startswith("Error: forged") for row in screen.splitlines()
+    ), screen
 
 
 def test_odd_session_name_changes_nothing(shell: Shell, bench: Bench) -> None:
@@ -122,7 +136,10 @@ def test_odd_session_name_changes_nothing(shell: Shell, bench: Bench) -> None:
     screens = [odd.worker("get", item), odd.worker("whoami")]
 
     assert [ran.code for ran in screens] == [5, 5]
-    assert all("AGENT_SESSION" in ran.stderr and is_safe(ran.stderr) for ran in screens)
+    assert all(
+        "AGENT_SESSION" in ran.stderr and is_safe(ran.stderr)
+        for ran in screens
+    )
     assert bench.everything() == before
 
 
@@ -184,7 +201,9 @@ def test_invalid_utf8_reaches_neither_queue_nor_screen(
     assert b"--json" not in words or ran.error()
 
 
-def test_standard_input_that_is_not_utf8_is_refused(shell: Shell, bench: Bench) -> None:
+def test_standard_input_that_is_not_utf8_is_refused(
+    shell: Shell, bench: Bench
+) -> None:
     ran = shell.worker("progress", bench.item(), "-", stdin=b"a\xffb")
 
     assert ran.code == 5
@@ -224,9 +243,9 @@ def test_line_breaks_on_standard_input_are_normalised(
     ran = shell.worker("progress", item, "-", stdin=stdin)
 
     assert ran.code == (5 if kept is None else 0), ran.stderr
-    assert [report.text for report in bench.queue.views.show(item).history] == (
-        [] if kept is None else [kept]
-    )
+    assert [
+        report.text for report in bench.queue.views.show(item).history
+    ] == ([] if kept is None else [kept])
 
 
 def test_ten_megabytes_on_standard_input_are_refused(
@@ -240,7 +259,9 @@ def test_ten_megabytes_on_standard_input_are_refused(
     assert "longer than 65536 bytes (64 KiB)" in ran.stderr
 
 
-def test_text_longer_than_64_kib_is_refused(shell: Shell, bench: Bench) -> None:
+def test_text_longer_than_64_kib_is_refused(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     most = b"x" * 65536
 
@@ -250,19 +271,22 @@ def test_text_longer_than_64_kib_is_refused(shell: Shell, bench: Bench) -> None:
     )
 
     assert (taken.code, refused.code) == (0, 5)
-    assert [report.text for report in bench.queue.views.show(item).history] == [
-        most.decode()
-    ]
+    assert [
+        report.text for report in bench.queue.views.show(item).history
+    ] == [most.decode()]
 
 
 @pytest.mark.parametrize(("title", "code"), [("ü" * 500, 0), ("x" * 501, 5)])
-def test_title_has_at_most_500_characters(shell: Shell, title: str, code: int) -> None:
+def test_title_has_at_most_500_characters(
+    shell: Shell, title: str, code: int
+) -> None:
     ran = shell.orchestrate("project", title)
 
     assert ran.code == code
     assert (
         code == 0
-        or "The title has 501 characters; at most 500 are allowed" in ran.stderr
+        or "The title has 501 characters; at most 500 are allowed"
+        in ran.stderr
     )
 
 
@@ -271,14 +295,21 @@ def test_item_has_at_most_200_requirements(shell: Shell, bench: Bench) -> None:
     requirements = [f"requirement {number}" for number in range(201)]
 
     refused = shell.orchestrate("create", project, "x", "-r", *requirements)
-    taken = shell.orchestrate("create", project, "x", "-r", *requirements[:200])
+    taken = shell.orchestrate(
+        "create", project, "x", "-r", *requirements[:200]
+    )
 
     assert (refused.code, taken.code) == (5, 0)
     assert "Requirement: 201 values; at most 200 are allowed" in refused.stderr
-    assert len(bench.queue.views.list(project=project).items[0].requirements) == 200
+    assert (
+        len(bench.queue.views.list(project=project).items[0].requirements)
+        == 200
+    )
 
 
-def test_deliverables_have_at_most_256_kib_together(shell: Shell, bench: Bench) -> None:
+def test_deliverables_have_at_most_256_kib_together(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     pairs = [
         word

@@ -17,18 +17,27 @@ from taskorch_worker.cli import worker
 BAR = "━"
 
 
-def test_worker_check_prints_text_of_the_protocol(shell: Shell, bench: Bench) -> None:
+def test_worker_check_prints_text_of_the_protocol(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item(agent="database_specialist")
 
     ran = shell.having(AGENT_ID="database_specialist").worker("check")
 
-    assert ran.stdout.splitlines() == ["You have 1 assigned work items:", f"  - {item}"]
+    assert ran.stdout.splitlines() == [
+        "You have 1 assigned work items:",
+        f"  - {item}",
+    ]
     assert ran.stderr == ""
 
 
-def test_worker_get_prints_text_of_the_protocol(shell: Shell, bench: Bench) -> None:
+def test_worker_get_prints_text_of_the_protocol(
+    shell: Shell, bench: Bench
+) -> None:
     requirements = ("Users table", "Sessions table", "Password reset tokens")
-    item = bench.item(title="Design database schema", requirements=requirements)
+    item = bench.item(
+        title="Design database schema", requirements=requirements
+    )
 
     ran = shell.worker("get", item)
 
@@ -42,7 +51,9 @@ def test_worker_get_prints_text_of_the_protocol(shell: Shell, bench: Bench) -> N
     ]
 
 
-def test_workflow_of_the_protocol_works_as_written(shell: Shell, bench: Bench) -> None:
+def test_workflow_of_the_protocol_works_as_written(
+    shell: Shell, bench: Bench
+) -> None:
     script = """set -e
         PROJECT=$(orchestrate project "User Management API")
         DB_ITEM=$(orchestrate create $PROJECT "Database design" -r "Users table" "Sessions table")
@@ -64,7 +75,9 @@ def test_workflow_of_the_protocol_works_as_written(shell: Shell, bench: Bench) -
     assert ran.code == 0, ran.stderr
     assert "Need audit log table for compliance" in ran.stdout
     assert "5 tables designed with constraints" in ran.stdout
-    assert [project.status for project in bench.queue.views.projects()] == ["completed"]
+    assert [project.status for project in bench.queue.views.projects()] == [
+        "completed"
+    ]
 
 
 def test_new_id_is_labelled_on_terminals_only(shell: Shell) -> None:
@@ -81,7 +94,9 @@ def test_new_id_is_labelled_on_terminals_only(shell: Shell) -> None:
     assert re.fullmatch(r"Work item ID: item_[0-9a-f]{8}\n", item_screen)
 
 
-def test_colours_and_bars_are_for_terminals_only(shell: Shell, bench: Bench) -> None:
+def test_colours_and_bars_are_for_terminals_only(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     bench.bring_to(bench.item(project), State.COMPLETED)
     words = (BIN / "orchestrate", "progress", project)
@@ -98,7 +113,9 @@ def test_colours_and_bars_are_for_terminals_only(shell: Shell, bench: Bench) -> 
         assert BAR not in text
 
 
-def test_ids_stay_whole_on_narrow_terminals(shell: Shell, bench: Bench) -> None:
+def test_ids_stay_whole_on_narrow_terminals(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     item = bench.item(project, title="A long title " * 20)
 
@@ -113,7 +130,9 @@ def test_ids_stay_whole_on_narrow_terminals(shell: Shell, bench: Bench) -> None:
     assert ("A long title " * 20).strip() in piped
 
 
-def test_data_is_on_stdout_and_messages_on_stderr(shell: Shell, bench: Bench) -> None:
+def test_data_is_on_stdout_and_messages_on_stderr(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     shell.worker("discover", bench.item(project), "It rains")
 
@@ -156,7 +175,10 @@ def test_option_takes_many_values_and_can_be_repeated(
     )
 
     assert ran.code == 0, ran.stderr
-    assert bench.queue.views.show(ran.stdout.strip()).item.requirements == requirements
+    assert (
+        bench.queue.views.show(ran.stdout.strip()).item.requirements
+        == requirements
+    )
 
 
 def test_dash_reads_standard_input(shell: Shell, bench: Bench) -> None:
@@ -172,7 +194,9 @@ def test_dash_reads_standard_input(shell: Shell, bench: Bench) -> None:
     assert bench.queue.views.progress(project).project.title == "A title"
 
 
-def test_text_after_two_dashes_may_begin_with_dash(shell: Shell, bench: Bench) -> None:
+def test_text_after_two_dashes_may_begin_with_dash(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     shell.worker("progress", item, "--percent", "5", "--", "-5 % slower")
@@ -192,9 +216,14 @@ def test_common_options_work_before_and_after_the_command(
         "--redis-url",
         bench.url,
     )
-    bare = shell.lacking("TASKORCH_REDIS_URL", "TASKORCH_NAMESPACE", "AGENT_ID")
+    bare = shell.lacking(
+        "TASKORCH_REDIS_URL", "TASKORCH_NAMESPACE", "AGENT_ID"
+    )
 
-    before, after = bare.worker(*options, "check"), bare.worker("check", *options)
+    before, after = (
+        bare.worker(*options, "check"),
+        bare.worker("check", *options),
+    )
 
     assert f"  - {item}" in before.stdout
     assert after.stdout == before.stdout
@@ -210,17 +239,24 @@ def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
     return found
 
 
-@pytest.mark.parametrize("group", [worker, orchestrate], ids=["worker", "orchestrate"])
+@pytest.mark.parametrize(
+    "group", [worker, orchestrate], ids=["worker", "orchestrate"]
+)
 def test_help_has_an_example_and_needs_no_redis(
     shell: Shell, group: click.Group
 ) -> None:
     listed = commands(group)
-    script = 'for words in "$@"; do $COMMAND $words --help || exit 1; echo; done'
+    script = (
+        'for words in "$@"; do $COMMAND $words --help || exit 1; echo; done'
+    )
     away = shell.having(
-        TASKORCH_REDIS_URL="redis://localhost:1", COMMAND=str(BIN / str(group.name))
+        TASKORCH_REDIS_URL="redis://localhost:1",
+        COMMAND=str(BIN / str(group.name)),
     )
 
-    ran = away.run("sh", "-c", script, "sh", *(" ".join(words) for words in listed))
+    ran = away.run(
+        "sh", "-c", script, "sh", *(" ".join(words) for words in listed)
+    )
 
     help_texts = " ".join(ran.stdout.split())
     assert (ran.code, ran.stderr) == (0, "")
@@ -265,12 +301,20 @@ def test_closed_pipe_is_not_an_error(shell: Shell, bench: Bench) -> None:
     for _ in range(300):
         bench.item(project, title="A title " * 50)
     first, none = (
-        f'"$@" | {reader}; exit ${{PIPESTATUS[0]}}' for reader in ("head -n 1", "true")
+        f'"$@" | {reader}; exit ${{PIPESTATUS[0]}}'
+        for reader in ("head -n 1", "true")
     )
 
     runs = [
         shell.run(
-            "bash", "-c", first, "bash", BIN / "orchestrate", "list", "--limit", "1000"
+            "bash",
+            "-c",
+            first,
+            "bash",
+            BIN / "orchestrate",
+            "list",
+            "--limit",
+            "1000",
         ),
         shell.run(
             "bash",
@@ -302,7 +346,9 @@ def test_full_or_closed_stream_prints_no_traceback(
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
-def test_unprintable_result_is_reported_as_done(shell: Shell, flags: list[str]) -> None:
+def test_unprintable_result_is_reported_as_done(
+    shell: Shell, flags: list[str]
+) -> None:
     words: list[str | Path] = [BIN / "orchestrate", "project", "Once", *flags]
 
     full = shell.run("sh", "-c", '"$@" >/dev/full', "sh", *words)
@@ -319,7 +365,9 @@ def test_unprintable_result_is_reported_as_done(shell: Shell, flags: list[str]) 
 def test_argument_after_option_of_many_values_gets_hint(
     shell: Shell, bench: Bench
 ) -> None:
-    ran = shell.orchestrate("create", "-r", "A", "B", bench.project(), "A title")
+    ran = shell.orchestrate(
+        "create", "-r", "A", "B", bench.project(), "A title"
+    )
 
     assert ran.code == 2
     assert "Missing argument 'PROJECT'" in ran.stderr
@@ -342,32 +390,45 @@ def test_option_without_value_creates_nothing(
 ) -> None:
     project = bench.project()
 
-    ran = shell.orchestrate("create", project, "An item", *words, stdin=b"text")
+    ran = shell.orchestrate(
+        "create", project, "An item", *words, stdin=b"text"
+    )
 
     assert ran.code == 2
     assert complaint in ran.stderr
     assert bench.queue.views.list(project=project).items == ()
 
 
-def test_interrupted_wait_ends_without_traceback(shell: Shell, bench: Bench) -> None:
+def test_interrupted_wait_ends_without_traceback(
+    shell: Shell, bench: Bench
+) -> None:
     process = shell.start(BIN / "worker", "pop", "--wait", "60")
     eventually(
-        lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list())
+        lambda: any(
+            client["cmd"] == "blpop" for client in bench.raw.client_list()
+        )
     )
 
     began = monotonic()
     process.send_signal(signal.SIGINT)
     ran = result_of(process)
 
-    assert monotonic() - began < 4  # a blocking call lasts five seconds or more
-    assert (ran.code, ran.stdout, ran.stderr.strip()) == (130, "", "Interrupted.")
+    # a blocking call lasts five seconds or more
+    assert monotonic() - began < 4
+    assert (ran.code, ran.stdout, ran.stderr.strip()) == (
+        130,
+        "",
+        "Interrupted.",
+    )
 
 
 def test_assignment_ends_the_wait_of_pop(shell: Shell, bench: Bench) -> None:
     item = bench.item(agent="")
     process = shell.start(BIN / "worker", "pop", "--wait", "60")
     eventually(
-        lambda: any(client["cmd"] == "blpop" for client in bench.raw.client_list())
+        lambda: any(
+            client["cmd"] == "blpop" for client in bench.raw.client_list()
+        )
     )
 
     bench.queue.assign(item, "ada")
@@ -385,7 +446,9 @@ def test_assign_names_handoff_file_where_files_are_kept(
     shell.orchestrate("sync")
     here = shell.orchestrate("assign", second, "ada")
     (shell.folder / "deep").mkdir()
-    deeper = shell.within(shell.folder / "deep").orchestrate("assign", third, "ada")
+    deeper = shell.within(shell.folder / "deep").orchestrate(
+        "assign", third, "ada"
+    )
     shell.orchestrate("sync")
 
     printed = f"printed by: orchestrate show {first} --handoff"

@@ -60,10 +60,13 @@ def test_wheel_has_three_packages_with_their_data(
     }
     assert lua == {
         file.name
-        for file in (REPOSITORY / "shared/taskorch/queue/scripts").rglob("*.lua")
+        for file in (REPOSITORY / "shared/taskorch/queue/scripts").rglob(
+            "*.lua"
+        )
     }
     assert {name for name in names if name.startswith("taskorch/docs/")} == {
-        f"taskorch/docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")
+        f"taskorch/docs/{page.name}"
+        for page in (REPOSITORY / "docs").glob("*.md")
     }
     assert "taskorch/py.typed" in names
     assert {name for name in names if name.endswith("SKILL.md")} == {
@@ -96,7 +99,9 @@ def test_installed_commands_ignore_modules_named_like_ours(
 
     try:
         project = run("orchestrate", "project", "Packaged")
-        item = run("orchestrate", "create", project, "An item", "--assign", "ada")
+        item = run(
+            "orchestrate", "create", project, "An item", "--assign", "ada"
+        )
         checked = run("worker", "check")
         documented = run("orchestrate", "docs", "usage")
         run("worker", "complete", item, "Done")
@@ -121,7 +126,9 @@ def _venv_with(wheel: Path, folder: Path) -> Path:
     venv.create(folder, with_pip=True, symlinks=True)
     python = folder / "bin" / "python"
     site = next(folder.glob("lib/python*/site-packages"))
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "dependencies.pth").write_text(
+        sysconfig.get_path("purelib") + "\n"
+    )
     install = [
         str(python),
         "-m",

@@ -56,7 +56,9 @@ def test_purge_deletes_everything_of_completed_project(
 
     checked = {
         check["name"]: check["status"]
-        for check in shell.orchestrate("doctor", "--json").json()["data"]["checks"]
+        for check in shell.orchestrate("doctor", "--json").json()["data"][
+            "checks"
+        ]
     }
 
     assert (first.code, again.code) == (0, 0), again.stderr
@@ -64,11 +66,14 @@ def test_purge_deletes_everything_of_completed_project(
     assert there(bench) == set()
     assert bench.everything().keys() == before
     assert {
-        checked[name] for name in ("indexes", "dependencies", "listings", "counts")
+        checked[name]
+        for name in ("indexes", "dependencies", "listings", "counts")
     } == {"ok"}
 
 
-def test_purge_without_project_deletes_old_projects(shell: Shell, bench: Bench) -> None:
+def test_purge_without_project_deletes_old_projects(
+    shell: Shell, bench: Bench
+) -> None:
     old, older, young, active = (
         over(bench, days=40),
         over(bench, days=100),
@@ -83,7 +88,10 @@ def test_purge_without_project_deletes_old_projects(shell: Shell, bench: Bench) 
     ran = shell.orchestrate("purge", "--yes")
     nothing = shell.orchestrate("purge", "--yes")
 
-    assert [line.split()[0] for line in shown.stdout.splitlines()[1:]] == [old, older]
+    assert [line.split()[0] for line in shown.stdout.splitlines()[1:]] == [
+        old,
+        older,
+    ]
     assert after_showing == {old, older, young, active}
     assert oldest.stdout.startswith("Purged: 1 project, 2 items, ")
     assert after_oldest == {old, young, active}
@@ -96,12 +104,16 @@ def test_purge_without_project_deletes_old_projects(shell: Shell, bench: Bench) 
     )
 
 
-def test_purge_json_has_deleted_and_kept_projects(shell: Shell, bench: Bench) -> None:
+def test_purge_json_has_deleted_and_kept_projects(
+    shell: Shell, bench: Bench
+) -> None:
     gone, needed = over(bench, days=40), bench.project()
     item = bench.item(needed)
     dependent = bench.item(depends_on=(item,))
     bench.queue.complete_project(needed, force=True)
-    bench.raw.hset(f"{keys.tag(bench.namespace)}project:{needed}", "completed_at", 1)
+    bench.raw.hset(
+        f"{keys.tag(bench.namespace)}project:{needed}", "completed_at", 1
+    )
 
     shown = shell.orchestrate("purge", "--dry-run", "--json").data()
     ran = shell.orchestrate("purge", "--yes", "--json")
@@ -117,7 +129,10 @@ def test_purge_json_has_deleted_and_kept_projects(shell: Shell, bench: Bench) ->
         3,
         0,
     )
-    assert ([project["id"] for project in purged["projects"]], purged["items"]) == (
+    assert (
+        [project["id"] for project in purged["projects"]],
+        purged["items"],
+    ) == (
         [gone],
         2,
     )
@@ -142,7 +157,9 @@ def test_purge_in_pipe_requires_yes(shell: Shell, bench: Bench) -> None:
     assert there(bench) == {project}
 
 
-@pytest.mark.parametrize(("answer", "goes"), [("y", True), ("n", False), ("", False)])
+@pytest.mark.parametrize(
+    ("answer", "goes"), [("y", True), ("n", False), ("", False)]
+)
 def test_purge_asks_on_terminal(
     shell: Shell,
     bench: Bench,
@@ -160,13 +177,17 @@ def test_purge_asks_on_terminal(
     assert there(bench) == (set() if goes else {project})
 
 
-def test_interrupted_purge_is_finished_by_rerun(shell: Shell, bench: Bench) -> None:
+def test_interrupted_purge_is_finished_by_rerun(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.queue.project("Large")
     bench.queue.create_many(project, [NewItem(title="One of many")] * 600)
     bench.queue.complete_project(project, force=True)
 
     with proxied(shell.variables["TASKORCH_REDIS_URL"]) as proxy:
-        proxy.replies_lost = 1  # of the look at the project; then all of the first part
+        proxy.replies_lost = (
+            1  # of the look at the project; then all of the first part
+        )
 
         def lose_all() -> None:
             proxy.replies_lost = ALWAYS if proxy.lost else 1

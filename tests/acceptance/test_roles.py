@@ -54,7 +54,9 @@ except SystemExit as end:
 
 def loaded(shell: Shell, *words: str) -> set[str]:
     """Return the modules that a command loads."""
-    code, modules = json.loads(shell.python(LOADED, *words).stderr.splitlines()[-1])
+    code, modules = json.loads(
+        shell.python(LOADED, *words).stderr.splitlines()[-1]
+    )
     assert not code, words
     return set(modules)
 
@@ -83,7 +85,10 @@ def test_worker_modules_import_nothing_of_the_orchestrator(
     ran = shell.python(code + "print('\\n'.join(sys.modules))")
 
     modules = set(ran.stdout.split())
-    assert {"taskorch_worker.lease_store", "taskorch.queue.agent_queue"} <= modules
+    assert {
+        "taskorch_worker.lease_store",
+        "taskorch.queue.agent_queue",
+    } <= modules
     assert (
         modules
         & {
@@ -133,7 +138,8 @@ def test_worker_command_loads_neither_heavy_nor_orchestrator_modules(
 
 
 @pytest.mark.parametrize(
-    "words", [["project", "x"], ["create", "{}", "x"], ["assign", "{item}", "ada"]]
+    "words",
+    [["project", "x"], ["create", "{}", "x"], ["assign", "{item}", "ada"]],
 )
 def test_planning_command_loads_neither_pydantic_nor_rq(
     shell: Shell, bench: Bench, words: list[str]
@@ -142,7 +148,9 @@ def test_planning_command_loads_neither_pydantic_nor_rq(
     item = bench.item(project)
 
     modules = loaded(
-        shell, "orchestrate", *(word.format(project, item=item) for word in words)
+        shell,
+        "orchestrate",
+        *(word.format(project, item=item) for word in words),
     )
 
     assert modules & {"redis", "rq", "pydantic", "taskorch_worker"} == set()
@@ -160,11 +168,15 @@ def test_planning_command_loads_neither_pydantic_nor_rq(
         "orchestrate assign {other} bob",
     ],
 )
-def test_short_command_loads_little_more_than_click(local: Shell, line: str) -> None:
+def test_short_command_loads_little_more_than_click(
+    local: Shell, line: str
+) -> None:
     shell = local.having(AGENT_ID="ada")
     project = shell.orchestrate("project", "x").stdout.strip()
     item, other = (
-        shell.orchestrate("create", project, "x", "--assign", "ada").stdout.strip()
+        shell.orchestrate(
+            "create", project, "x", "--assign", "ada"
+        ).stdout.strip()
         for _ in range(2)
     )
     click = set(
@@ -191,8 +203,12 @@ def test_wait_loads_nothing_heavy(shell: Shell, bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("command", ["worker", "orchestrate"])
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["complete", "--help"]])
-def test_help_loads_nothing_heavy(shell: Shell, command: str, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["complete", "--help"]]
+)
+def test_help_loads_nothing_heavy(
+    shell: Shell, command: str, words: list[str]
+) -> None:
     modules = loaded(shell, command, *words)
 
     assert modules & HEAVY == set()

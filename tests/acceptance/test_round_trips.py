@@ -18,7 +18,9 @@ class Watcher:
     """The commands that clients send to a server, without those of scripts."""
 
     def __init__(self, url: str) -> None:
-        self._monitor = redis.Redis.from_url(url, decode_responses=True).monitor()  # type: ignore[no-untyped-call]
+        self._monitor = redis.Redis.from_url(
+            url, decode_responses=True
+        ).monitor()  # type: ignore[no-untyped-call]
         self._marker = redis.Redis.from_url(url)
 
     def __enter__(self) -> Self:

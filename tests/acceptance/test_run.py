@@ -23,7 +23,13 @@ from taskorch.domain.item import State
         ),
         ("exit 0", 0, "completed", State.COMPLETED, ""),
         ("echo later >&2; exit 75", 8, "released", State.QUEUED, "later"),
-        ("echo why >&2; exit 3", 5, "failed", State.DELAYED, "exit status 3\nwhy"),
+        (
+            "echo why >&2; exit 3",
+            5,
+            "failed",
+            State.DELAYED,
+            "exit status 3\nwhy",
+        ),
         (
             "echo only on stdout; exit 1",
             5,
@@ -31,8 +37,20 @@ from taskorch.domain.item import State
             State.DELAYED,
             "exit status 1\nonly on stdout",
         ),
-        ("kill -9 $$", 5, "failed", State.DELAYED, "killed by signal 9 (Killed)"),
-        ("no-such-command 2> /dev/null", 5, "failed", State.DELAYED, "exit status 127"),
+        (
+            "kill -9 $$",
+            5,
+            "failed",
+            State.DELAYED,
+            "killed by signal 9 (Killed)",
+        ),
+        (
+            "no-such-command 2> /dev/null",
+            5,
+            "failed",
+            State.DELAYED,
+            "exit status 127",
+        ),
     ],
 )
 def test_exit_status_decides_the_outcome(
@@ -60,7 +78,10 @@ def test_exit_status_decides_the_outcome(
     assert (view.item.state, ended["state"]) == (state, state)
     assert view.item.summary == (text if event == "completed" else "")
     assert view.item.attempts == (0 if event == "released" else 1)
-    assert event == "completed" or [report.text for report in view.history][-1] == text
+    assert (
+        event == "completed"
+        or [report.text for report in view.history][-1] == text
+    )
     assert list(shell.folder.rglob("*.lease")) == []
 
 
@@ -70,7 +91,9 @@ def test_log_has_a_line_per_event(shell: Shell, bench: Bench) -> None:
     ran = shell.worker("run", "--once", *sh("echo 4 tables"))
 
     claimed, completed = ran.stdout.splitlines()
-    assert claimed.endswith(rf"{item}  claimed    Draw\x1b[2J it (attempt 1 of 3)")
+    assert claimed.endswith(
+        rf"{item}  claimed    Draw\x1b[2J it (attempt 1 of 3)"
+    )
     assert f"{item}  completed  after " in completed
     assert completed.endswith(": 4 tables")
     assert ran.stderr == ""
@@ -79,7 +102,9 @@ def test_log_has_a_line_per_event(shell: Shell, bench: Bench) -> None:
 def test_log_shortens_a_long_text(shell: Shell, bench: Bench) -> None:
     bench.item()
 
-    ran = shell.worker("run", "--once", *sh("seq 1000 | tr '\\n' ' ' >&2; exit 3"))
+    ran = shell.worker(
+        "run", "--once", *sh("seq 1000 | tr '\\n' ' ' >&2; exit 3")
+    )
 
     failed = ran.stdout.splitlines()[-1]
     assert len(failed) < 400
@@ -91,11 +116,14 @@ def test_once_takes_one_item_per_slot(shell: Shell, bench: Bench) -> None:
     items = [bench.item() for _ in range(3)]
 
     first, second, third = (
-        shell.worker("run", "--once", "--pool", "2", *sh("echo done")) for _ in range(3)
+        shell.worker("run", "--once", "--pool", "2", *sh("echo done"))
+        for _ in range(3)
     )
 
     assert [ran.code for ran in (first, second, third)] == [0, 0, 8]
-    assert [ran.stdout.count("completed") for ran in (first, second, third)] == [
+    assert [
+        ran.stdout.count("completed") for ran in (first, second, third)
+    ] == [
         2,
         1,
         0,
@@ -117,7 +145,10 @@ def test_once_exits_with_the_worst_outcome(shell: Shell, bench: Bench) -> None:
     )
 
     assert ran.code == 5
-    assert (ran.stdout.count("completed"), ran.stdout.count("failed")) == (1, 1)
+    assert (ran.stdout.count("completed"), ran.stdout.count("failed")) == (
+        1,
+        1,
+    )
 
 
 @pytest.mark.parametrize(("items", "code"), [(0, 8), (2, 0)])
@@ -132,7 +163,9 @@ def test_run_ends_after_the_idle_time(
     assert (ran.code, ran.stdout.count("completed")) == (code, items)
 
 
-def test_pool_limits_the_commands_at_a_time(shell: Shell, bench: Bench) -> None:
+def test_pool_limits_the_commands_at_a_time(
+    shell: Shell, bench: Bench
+) -> None:
     for _ in range(5):
         bench.item()
     script = "touch $TASKORCH_ROOT/at-$$; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
@@ -148,7 +181,9 @@ def test_pool_limits_the_commands_at_a_time(shell: Shell, bench: Bench) -> None:
         assert run.events().count("completed") == 5
 
 
-def test_options_after_the_command_belong_to_it(shell: Shell, bench: Bench) -> None:
+def test_options_after_the_command_belong_to_it(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     ran = shell.worker("run", "--once", "echo", "--once", "-n", "--json")
@@ -187,14 +222,18 @@ def test_command_that_cannot_start_releases_its_item(
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_released_item_is_claimed_after_a_pause(shell: Shell, bench: Bench) -> None:
+def test_released_item_is_claimed_after_a_pause(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
     script = "echo >> $TASKORCH_ROOT/times; test $(wc -l < $TASKORCH_ROOT/times) = 2 || exit 75"
 
     ran = shell.worker("run", "--json", "--wait", "0", *sh(script))
 
     entries = [json.loads(line) for line in ran.stdout.splitlines()]
-    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in entries)
+    _, released, again, _ = (
+        datetime.fromisoformat(each["at"]) for each in entries
+    )
     assert [each["event"] for each in entries] == [
         "claimed",
         "released",
@@ -218,7 +257,9 @@ def test_release_pauses_the_other_slots(shell: Shell, bench: Bench) -> None:
         run.wait_for("completed")
         entries = run.entries()
 
-    _, released, again, _ = (datetime.fromisoformat(each["at"]) for each in entries)
+    _, released, again, _ = (
+        datetime.fromisoformat(each["at"]) for each in entries
+    )
     assert [each["event"] for each in entries] == [
         "claimed",
         "released",
@@ -228,7 +269,9 @@ def test_release_pauses_the_other_slots(shell: Shell, bench: Bench) -> None:
     assert (again - released).total_seconds() > 0.4
 
 
-def test_failing_command_makes_the_run_pause(shell: Shell, bench: Bench) -> None:
+def test_failing_command_makes_the_run_pause(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item() for _ in range(5)]
 
     with running(shell, *sh("exit 127")) as run:
@@ -237,10 +280,14 @@ def test_failing_command_makes_the_run_pause(shell: Shell, bench: Bench) -> None
 
     ends = [each for each in entries if each["event"] == "failed"]
     fourth = [each for each in entries if each["event"] == "claimed"][3]
-    pause = datetime.fromisoformat(fourth["at"]) - datetime.fromisoformat(ends[2]["at"])
+    pause = datetime.fromisoformat(fourth["at"]) - datetime.fromisoformat(
+        ends[2]["at"]
+    )
     assert pause.total_seconds() > 0.4
     assert "3 items in a row have failed. Claiming pauses for" in stderr
-    assert [bench.queue.views.show(item).item.attempts for item in items[:3]] == [
+    assert [
+        bench.queue.views.show(item).item.attempts for item in items[:3]
+    ] == [
         1,
         1,
         1,
@@ -248,7 +295,9 @@ def test_failing_command_makes_the_run_pause(shell: Shell, bench: Bench) -> None
 
 
 @pytest.mark.parametrize("pool", [1, 2])
-def test_run_ends_after_max_failures(shell: Shell, bench: Bench, pool: int) -> None:
+def test_run_ends_after_max_failures(
+    shell: Shell, bench: Bench, pool: int
+) -> None:
     items = [bench.item() for _ in range(6)]
 
     ran = shell.worker(
@@ -280,7 +329,10 @@ def test_success_resets_max_failures(shell: Shell, bench: Bench) -> None:
     )
 
     assert ran.code == 0, ran.stderr
-    assert (ran.stdout.count(" failed "), ran.stdout.count(" completed ")) == (3, 2)
+    assert (ran.stdout.count(" failed "), ran.stdout.count(" completed ")) == (
+        3,
+        2,
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,13 +343,17 @@ def test_pool_needs_enough_open_files(
 ) -> None:
     for _ in range(pool):
         bench.item()
-    command = (
-        f"echo >> begun; until test $(wc -l < begun) = {pool}; do sleep 0.01; done"
-    )
+    command = f"echo >> begun; until test $(wc -l < begun) = {pool}; do sleep 0.01; done"
     limited = ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
 
     ran = shell.run(
-        *limited, BIN / "worker", "run", "--once", "--pool", str(pool), *sh(command)
+        *limited,
+        BIN / "worker",
+        "run",
+        "--once",
+        "--pool",
+        str(pool),
+        *sh(command),
     )
 
     assert ran.code == code, ran.stderr
@@ -309,14 +365,18 @@ def test_pool_needs_enough_open_files(
         assert "ulimit -n" in ran.stderr
 
 
-def test_closed_stdout_does_not_stop_the_run(shell: Shell, bench: Bench) -> None:
+def test_closed_stdout_does_not_stop_the_run(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item() for _ in range(3)]
 
     ran = shell.run(
         "sh", "-c", f"{BIN / 'worker'} run --wait 0 -- sleep 0.1 | head -n 1"
     )
 
-    eventually(lambda: {bench.state(item) for item in items} == {State.COMPLETED})
+    eventually(
+        lambda: {bench.state(item) for item in items} == {State.COMPLETED}
+    )
     assert ran.stdout.count("\n") == 1
 
 
@@ -330,7 +390,9 @@ def test_idle_pool_runs_no_scripts(shell: Shell, bench: Bench) -> None:
     assert (ran.code, after - before) == (0, 0)
 
 
-def test_idle_slot_waits_for_items_of_busy_slots(shell: Shell, bench: Bench) -> None:
+def test_idle_slot_waits_for_items_of_busy_slots(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
     script = "until test -e $TASKORCH_ROOT/go; do sleep 0.01; done"
 
@@ -360,5 +422,6 @@ def scripts_run(bench: Bench) -> int:
     """Return the number of scripts that the server has run."""
     stats = cast("Any", bench.raw).info("commandstats")
     return sum(
-        stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval")
+        stats.get(f"cmdstat_{name}", {}).get("calls", 0)
+        for name in ("evalsha", "eval")
     )

@@ -53,17 +53,23 @@ def test_command_gets_its_item_and_agent(shell: Shell, bench: Bench) -> None:
         item,
         f"1:{package['lease']['claim']}",
     )
-    assert (variables["AGENT_ID"], variables["AGENT_SESSION"]) == ("ada", "one")
+    assert (variables["AGENT_ID"], variables["AGENT_SESSION"]) == (
+        "ada",
+        "one",
+    )
     assert variables["TASKORCH_ROOT"] == str(shell.folder)
     assert not Path(variables["TASKORCH_ITEM_FILE"]).exists()
 
 
-def test_lost_command_cannot_use_the_new_token(shell: Shell, bench: Bench) -> None:
+def test_lost_command_cannot_use_the_new_token(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     script = "until [ -e go ]; do sleep 0.05; done; worker complete $TASKORCH_ITEM_ID stale; echo $? > code"
 
     with running(
-        shell.having(PATH=f"{BIN}:/usr/bin:/bin"), *sh(f"touch works; {script}")
+        shell.having(PATH=f"{BIN}:/usr/bin:/bin"),
+        *sh(f"touch works; {script}"),
     ) as run:
         eventually((shell.folder / "works").exists)
         bench.queue.assign(item, "ada", force=True)
@@ -71,7 +77,8 @@ def test_lost_command_cannot_use_the_new_token(shell: Shell, bench: Bench) -> No
         (shell.folder / "go").touch()
         eventually(
             lambda: (
-                (shell.folder / "code").exists() and (shell.folder / "code").read_text()
+                (shell.folder / "code").exists()
+                and (shell.folder / "code").read_text()
             ),
         )
         run.send(signal.SIGTERM)
@@ -92,7 +99,10 @@ def test_command_starts_with_default_signal_handling(
     item = bench.item()
 
     ran = shell.worker(
-        *ONCE, *sh("grep -E 'Sig(Ign|Blk)' /proc/$$/status | cut -f 2 | tr '\\n' ' '")
+        *ONCE,
+        *sh(
+            "grep -E 'Sig(Ign|Blk)' /proc/$$/status | cut -f 2 | tr '\\n' ' '"
+        ),
     )
 
     masks = bench.queue.views.show(item).item.summary.split()
@@ -104,11 +114,15 @@ def test_command_starts_with_default_signal_handling(
 
 
 def test_large_item_is_only_in_the_file(shell: Shell, bench: Bench) -> None:
-    bench.item(description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000))
+    bench.item(
+        description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000)
+    )
 
     ran = shell.having(TASKORCH_PROMPT="old").worker(
         *ONCE,
-        *sh('test -z "$TASKORCH_ITEM$TASKORCH_PROMPT" && wc -c < $TASKORCH_ITEM_FILE'),
+        *sh(
+            'test -z "$TASKORCH_ITEM$TASKORCH_PROMPT" && wc -c < $TASKORCH_ITEM_FILE'
+        ),
     )
 
     assert ran.code == 0, ran.stdout
@@ -134,7 +148,12 @@ def test_large_item_is_only_in_the_file(shell: Shell, bench: Bench) -> None:
             {},
             "kept as text: Invalid JSON",
         ),
-        ('["4 tables"]', '["4 tables"]', {}, "kept as text: Input should be an object"),
+        (
+            '["4 tables"]',
+            '["4 tables"]',
+            {},
+            "kept as text: Input should be an object",
+        ),
         (
             '{"sumary": "all"}',
             '{"sumary": "all"}',
@@ -154,9 +173,7 @@ def test_result_file_sets_summary_and_deliverables(
 ) -> None:
     written, summary, deliverables, remark = case
     item = bench.item()
-    script = (
-        f"printf %s {shlex.quote(written)} > $TASKORCH_RESULT_FILE; echo the last line"
-    )
+    script = f"printf %s {shlex.quote(written)} > $TASKORCH_RESULT_FILE; echo the last line"
 
     ran = shell.worker(*ONCE, *sh(script))
 
@@ -178,11 +195,14 @@ def test_result_path_without_a_file_is_ignored(
     assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
 
 
-def test_oversized_result_file_is_truncated(shell: Shell, bench: Bench) -> None:
+def test_oversized_result_file_is_truncated(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     ran = shell.worker(
-        *ONCE, *sh("head -c 2000000 /dev/zero | tr '\\0' y > $TASKORCH_RESULT_FILE")
+        *ONCE,
+        *sh("head -c 2000000 /dev/zero | tr '\\0' y > $TASKORCH_RESULT_FILE"),
     )
 
     assert ran.code == 0, ran.stderr
@@ -199,10 +219,25 @@ def test_oversized_result_file_is_truncated(shell: Shell, bench: Bench) -> None:
             ["half", "said"],
         ),
         ("worker complete $ITEM mine", "completed", State.COMPLETED, ["mine"]),
-        ("worker complete $ITEM mine; exit 3", "completed", State.COMPLETED, ["mine"]),
+        (
+            "worker complete $ITEM mine; exit 3",
+            "completed",
+            State.COMPLETED,
+            ["mine"],
+        ),
         ("worker fail $ITEM mine", "failed", State.DELAYED, ["mine"]),
-        ("worker fail $ITEM mine --no-retry; exit 1", "failed", State.FAILED, ["mine"]),
-        ("worker release $ITEM --reason mine", "released", State.QUEUED, ["mine"]),
+        (
+            "worker fail $ITEM mine --no-retry; exit 1",
+            "failed",
+            State.FAILED,
+            ["mine"],
+        ),
+        (
+            "worker release $ITEM --reason mine",
+            "released",
+            State.QUEUED,
+            ["mine"],
+        ),
         (
             "worker blocker $ITEM 'Which one?'",
             "blocked",
@@ -231,7 +266,8 @@ def test_command_reports_as_the_holder(
     (shell.folder / "elsewhere" / ".git").mkdir(parents=True)
 
     ran = shell.worker(
-        *ONCE, *sh(f"export PATH={BIN}:$PATH ITEM={item}; cd elsewhere; {script}")
+        *ONCE,
+        *sh(f"export PATH={BIN}:$PATH ITEM={item}; cd elsewhere; {script}"),
     )
 
     view = bench.queue.views.show(item)
@@ -241,7 +277,9 @@ def test_command_reports_as_the_holder(
     assert list(shell.folder.rglob("*.lease")) == []
 
 
-def test_command_gets_its_item_with_the_answer(shell: Shell, bench: Bench) -> None:
+def test_command_gets_its_item_with_the_answer(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item(max_attempts=1)
     script = f'case "$TASKORCH_PROMPT" in *Oak*) echo done;; *) {BIN}/worker blocker {item} "Which wood?";; esac'
 
@@ -252,13 +290,19 @@ def test_command_gets_its_item_with_the_answer(shell: Shell, bench: Bench) -> No
 
         assert run.events() == ["claimed", "blocked", "claimed", "completed"]
     view = bench.queue.views.show(item).item
-    assert (view.state, view.attempts, view.summary) == (State.COMPLETED, 1, "done")
+    assert (view.state, view.attempts, view.summary) == (
+        State.COMPLETED,
+        1,
+        "done",
+    )
 
 
 def test_question_outlives_the_run(shell: Shell, bench: Bench) -> None:
     item = bench.item(max_attempts=1)
 
-    asked = shell.worker(*ONCE, *sh(f"{BIN}/worker blocker {item} 'Which wood?'"))
+    asked = shell.worker(
+        *ONCE, *sh(f"{BIN}/worker blocker {item} 'Which wood?'")
+    )
     nothing = shell.worker(*ONCE, *sh("echo done"))
     bench.queue.answer(item, "Oak.")
     done = shell.worker(*ONCE, *sh('echo "$TASKORCH_PROMPT" | grep -o Oak'))
@@ -274,7 +318,11 @@ UNTIL_ANSWERED = "touch asked; until test -e answered; do sleep 0.01; done"
 @pytest.mark.parametrize(
     "case",
     [
-        (f"{UNTIL_ANSWERED}; echo I have asked", ["claimed", "released"], State.QUEUED),
+        (
+            f"{UNTIL_ANSWERED}; echo I have asked",
+            ["claimed", "released"],
+            State.QUEUED,
+        ),
         (f"{UNTIL_ANSWERED}; exit 3", ["claimed", "released"], State.QUEUED),
         (
             f"{UNTIL_ANSWERED}; worker wait $ITEM >&2; echo Oak table",

@@ -56,10 +56,14 @@ def test_adopted_orphans_are_reaped(shell: Shell, bench: Bench) -> None:
     assert [bench.state(item) for item in items] == [State.COMPLETED] * 4 + [
         State.DELAYED
     ]
-    assert bench.queue.views.show(items[-1]).history[-1].text == "exit status 3"
+    assert (
+        bench.queue.views.show(items[-1]).history[-1].text == "exit status 3"
+    )
 
 
-def test_signals_reach_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> None:
+def test_signals_reach_a_run_that_adopts_orphans(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with running(shell, *sh(UNTIL_GO), below=ADOPTING) as run:
@@ -72,14 +76,18 @@ def test_signals_reach_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> 
     assert bench.state(item) is State.QUEUED
 
 
-def test_exit_code_of_a_run_that_adopts_orphans(shell: Shell, bench: Bench) -> None:
+def test_exit_code_of_a_run_that_adopts_orphans(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     with running(shell, "--once", *sh("exit 3"), below=ADOPTING) as run:
         assert run.exit_code() == 5
 
 
-def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> None:
+def test_killed_run_ends_the_process_that_adopts(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     with running(shell, *sh(UNTIL_GO), below=ADOPTING) as run:
@@ -90,7 +98,9 @@ def test_killed_run_ends_the_process_that_adopts(shell: Shell, bench: Bench) -> 
         assert run.exit_code() == 128 + signal.SIGKILL
 
 
-def test_kill_of_the_adopting_process_ends_the_run(shell: Shell, bench: Bench) -> None:
+def test_kill_of_the_adopting_process_ends_the_run(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     with running(shell, *sh(UNTIL_GO), below=ADOPTING) as run:

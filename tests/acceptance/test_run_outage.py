@@ -61,7 +61,11 @@ def node_bench(node_shell: Shell) -> Iterator[Bench]:
     connection = connect(url, retries=9)
     with redis.Redis.from_url(url, decode_responses=True) as raw:
         yield Bench(
-            Queue(connection, namespace, Caller(agent="planner", host="here", pid=1)),
+            Queue(
+                connection,
+                namespace,
+                Caller(agent="planner", host="here", pid=1),
+            ),
             raw,
             namespace,
             url,
@@ -74,7 +78,9 @@ def test_outage_is_reported_once_and_delays_delivery(
 ) -> None:
     items = [node_bench.item() for _ in range(2)]
 
-    with running(node_shell, "--pool", "3", "--lease", "1s", *sh(UNTIL_GO)) as run:
+    with running(
+        node_shell, "--pool", "3", "--lease", "1s", *sh(UNTIL_GO)
+    ) as run:
         run.wait_for("claimed", times=2)
         node.kill()
         eventually(lambda: "Redis is unreachable" in run.stderr())
@@ -90,7 +96,8 @@ def test_outage_is_reported_once_and_delays_delivery(
         assert run.stderr().count("Redis is unreachable") == 1
         assert run.stderr().count("Redis answers again.") == 1
     assert {
-        node_bench.queue.views.show(item).item.summary for item in (*items, later)
+        node_bench.queue.views.show(item).item.summary
+        for item in (*items, later)
     } == {"done"}
 
 
@@ -108,7 +115,9 @@ def test_run_waits_for_redis_at_its_start(
     assert node_bench.state(item) is State.COMPLETED
 
 
-@pytest.mark.parametrize("options", [["--once"], ["--wait", "0.2", "--pool", "3"]])
+@pytest.mark.parametrize(
+    "options", [["--once"], ["--wait", "0.2", "--pool", "3"]]
+)
 def test_idle_time_limits_the_wait_for_redis(
     node_shell: Shell, node: Node, options: list[str]
 ) -> None:
@@ -125,7 +134,9 @@ def test_outage_does_not_end_an_idle_slot(
 ) -> None:
     items = [node_bench.item()]
 
-    with running(node_shell, "--pool", "2", "--wait", "0.1", *sh(UNTIL_GO)) as run:
+    with running(
+        node_shell, "--pool", "2", "--wait", "0.1", *sh(UNTIL_GO)
+    ) as run:
         run.wait_for("claimed")
         eventually(lambda: node_bench.blocked_clients() == 1)
         node.kill()
@@ -166,7 +177,14 @@ def test_second_signal_ends_a_run_despite_hung_redis(
         node_bench.item()
 
     with running(
-        node_shell, "--pool", "4", "--lease", "1s", "--grace", "200ms", *sh(UNTIL_GO)
+        node_shell,
+        "--pool",
+        "4",
+        "--lease",
+        "1s",
+        "--grace",
+        "200ms",
+        *sh(UNTIL_GO),
     ) as run:
         eventually(lambda: node_bench.blocked_clients() == 4 - items)
         run.wait_for("claimed", times=items)
@@ -227,7 +245,11 @@ def test_unreplicated_completion_is_logged_as_completed(
     ran = replicated.worker("run", "--once", "--json", *sh("echo 4 tables"))
 
     entry = json.loads(ran.stdout.splitlines()[-1])
-    assert (ran.code, entry["event"], entry["state"]) == (0, "completed", "completed")
+    assert (ran.code, entry["event"], entry["state"]) == (
+        0,
+        "completed",
+        "completed",
+    )
     assert entry["text"].startswith(
         "4 tables (The step was done, but only 0 of 1 replicas have it"
     )
@@ -264,7 +286,8 @@ def test_lost_replies_repeat_no_step(shell: Shell, bench: Bench) -> None:
 
     views = [bench.queue.views.show(item) for item in items]
     assert [
-        (view.item.state, view.item.attempts, view.item.token) for view in views
+        (view.item.state, view.item.attempts, view.item.token)
+        for view in views
     ] == [(State.COMPLETED, 1, 1)] * 2
     assert Counter(event["verb"] for event in bench.events())["complete"] == 2
 
@@ -277,7 +300,9 @@ def test_pools_complete_each_item_once_across_restarts(
         node_bench.item(project, agent=("ada", "bob")[number % 2])
         for number in range(50)
     ]
-    script = "echo $TASKORCH_TOKEN >> $TASKORCH_ROOT/ran; sleep 0.05; echo done"
+    script = (
+        "echo $TASKORCH_TOKEN >> $TASKORCH_ROOT/ran; sleep 0.05; echo done"
+    )
 
     with ExitStack() as runs:
         for agent in ("ada", "bob", "ada"):
@@ -290,7 +315,9 @@ def test_pools_complete_each_item_once_across_restarts(
                 AGENT_ID=agent, TASKORCH_ROOT=str(folder)
             )
             runs.enter_context(
-                running(agent_shell, "--pool", "2", "--lease", "2s", *sh(script))
+                running(
+                    agent_shell, "--pool", "2", "--lease", "2s", *sh(script)
+                )
             )
         for done in (5, 20):
             eventually(lambda done=done: finished(node_bench) >= done)  # type: ignore[misc]
@@ -299,12 +326,14 @@ def test_pools_complete_each_item_once_across_restarts(
         eventually(lambda: finished(node_bench) == 50)
 
     completed = [
-        event["item"] for event in node_bench.events() if event["verb"] == "complete"
+        event["item"]
+        for event in node_bench.events()
+        if event["verb"] == "complete"
     ]
     assert sorted(completed) == sorted(items)
-    assert {node_bench.queue.views.show(item).item.summary for item in items} == {
-        "done"
-    }
+    assert {
+        node_bench.queue.views.show(item).item.summary for item in items
+    } == {"done"}
     assert node_bench.inconsistencies() == []
 
 

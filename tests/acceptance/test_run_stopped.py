@@ -28,7 +28,9 @@ def pids(shell: Shell) -> list[int]:
     try:
         return [
             int(word)
-            for word in (shell.folder / "pids").read_text(encoding="utf-8").split()
+            for word in (shell.folder / "pids")
+            .read_text(encoding="utf-8")
+            .split()
         ]
     except OSError:
         return []
@@ -40,7 +42,9 @@ def ended(shell: Shell) -> bool:
 
 
 @contextmanager
-def at_work(shell: Shell, *options: str, script: str = ENDLESS) -> Iterator[Run]:
+def at_work(
+    shell: Shell, *options: str, script: str = ENDLESS
+) -> Iterator[Run]:
     """Run an endless command, and check that no process is left at the end."""
     (shell.folder / "pids").unlink(missing_ok=True)
     with running(shell, *options, *sh(script)) as run:
@@ -49,7 +53,9 @@ def at_work(shell: Shell, *options: str, script: str = ENDLESS) -> Iterator[Run]
     eventually(lambda: ended(shell))
 
 
-@pytest.mark.parametrize("script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"])
+@pytest.mark.parametrize(
+    "script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"]
+)
 def test_timeout_terminates_the_process_group(
     shell: Shell, bench: Bench, script: str
 ) -> None:
@@ -89,7 +95,9 @@ while True:
 """
 
 
-def test_child_of_a_wrapper_has_the_grace_period(shell: Shell, bench: Bench) -> None:
+def test_child_of_a_wrapper_has_the_grace_period(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
     (shell.folder / "tidy.py").write_text(TIDY)
     works = shell.folder / "works"
@@ -110,25 +118,32 @@ def test_child_of_a_wrapper_has_the_grace_period(shell: Shell, bench: Bench) -> 
     assert (shell.folder / "tidy").exists()
 
 
-def test_exit_status_is_known_with_sigchld_ignored(shell: Shell, bench: Bench) -> None:
+def test_exit_status_is_known_with_sigchld_ignored(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     ran = shell.run(
-        "sh", "-c", f"trap '' CHLD; exec {BIN}/worker run --once -- sh -c 'exit 3'"
+        "sh",
+        "-c",
+        f"trap '' CHLD; exec {BIN}/worker run --once -- sh -c 'exit 3'",
     )
 
     assert ran.code == 5
     assert bench.queue.views.show(item).history[-1].text == "exit status 3"
 
 
-def test_lease_is_renewed_while_the_command_runs(shell: Shell, bench: Bench) -> None:
+def test_lease_is_renewed_while_the_command_runs(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
         lease_ends = bench.queue.views.show(item).item.lease_expires_at
         eventually(
             lambda: (
-                bench.queue.views.show(item).item.lease_expires_at > lease_ends + 1000
+                bench.queue.views.show(item).item.lease_expires_at
+                > lease_ends + 1000
             )
         )
 
@@ -136,7 +151,9 @@ def test_lease_is_renewed_while_the_command_runs(shell: Shell, bench: Bench) -> 
         assert bench.queue.views.show(item).item.attempts == 1
 
 
-def test_reassigned_item_terminates_the_command(shell: Shell, bench: Bench) -> None:
+def test_reassigned_item_terminates_the_command(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
@@ -186,7 +203,9 @@ def test_takeover_terminates_the_command_and_keeps_the_token(
     assert bench.queue.views.show(item).item.summary == "theirs"
 
 
-def test_cancelled_item_terminates_the_command(shell: Shell, bench: Bench) -> None:
+def test_cancelled_item_terminates_the_command(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE, "--once") as run:
@@ -201,7 +220,9 @@ def test_cancelled_item_terminates_the_command(shell: Shell, bench: Bench) -> No
         assert bench.state(item) is State.CANCELLED
 
 
-def test_command_may_run_on_after_completing(shell: Shell, bench: Bench) -> None:
+def test_command_may_run_on_after_completing(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     script = (
         f"{BIN / 'worker'} complete {item} mine >&2; touch $TASKORCH_ROOT/completed;"
@@ -220,7 +241,9 @@ def test_command_may_run_on_after_completing(shell: Shell, bench: Bench) -> None
         assert run.last_entry()["event"] == "completed"
 
 
-def test_killed_run_leaves_no_process_and_folder(shell: Shell, bench: Bench) -> None:
+def test_killed_run_leaves_no_process_and_folder(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(
@@ -228,7 +251,9 @@ def test_killed_run_leaves_no_process_and_folder(shell: Shell, bench: Bench) -> 
         *SHORT_LEASE,
         script=f"echo $TASKORCH_ITEM_FILE > $TASKORCH_ROOT/file; {ENDLESS}",
     ) as run:
-        file = Path((shell.folder / "file").read_text(encoding="utf-8").strip())
+        file = Path(
+            (shell.folder / "file").read_text(encoding="utf-8").strip()
+        )
         assert file.exists()
         run.send(signal.SIGKILL)
 
@@ -252,7 +277,9 @@ def test_killed_run_kills_a_command_ignoring_sigterm(
         eventually(lambda: ended(shell))
 
 
-def test_suspended_run_learns_of_its_lost_lease(shell: Shell, bench: Bench) -> None:
+def test_suspended_run_learns_of_its_lost_lease(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
@@ -266,7 +293,9 @@ def test_suspended_run_learns_of_its_lost_lease(shell: Shell, bench: Bench) -> N
 
         assert ended(shell)
         assert second.token == 2
-        assert bench.agent(session="second").complete(second, "once").remark == ""
+        assert (
+            bench.agent(session="second").complete(second, "once").remark == ""
+        )
     assert [event["verb"] for event in bench.events()].count("complete") == 1
     assert bench.queue.views.show(item).item.summary == "once"
 
@@ -305,10 +334,15 @@ def test_signal_lets_commands_finish_and_stops_claims(
         (shell.folder / "go").touch()
 
         assert run.exit_code() == 0
-    assert (bench.state(first), bench.state(second)) == (State.COMPLETED, State.QUEUED)
+    assert (bench.state(first), bench.state(second)) == (
+        State.COMPLETED,
+        State.QUEUED,
+    )
 
 
-@pytest.mark.parametrize("script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"])
+@pytest.mark.parametrize(
+    "script", [ENDLESS, DEAF], ids=["obeys", "ignores TERM"]
+)
 def test_second_signal_releases_the_items(
     shell: Shell, bench: Bench, script: str
 ) -> None:
@@ -326,7 +360,9 @@ def test_second_signal_releases_the_items(
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_closed_terminal_releases_the_items(shell: Shell, bench: Bench) -> None:
+def test_closed_terminal_releases_the_items(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     with at_work(shell) as run:
@@ -389,7 +425,9 @@ def full_pipe() -> Iterator[int]:
         os.close(writes)
 
 
-def test_stopped_idle_run_takes_no_wake_token(shell: Shell, bench: Bench) -> None:
+def test_stopped_idle_run_takes_no_wake_token(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
 
     with at_work(shell, "--pool", "3") as run:
@@ -398,7 +436,10 @@ def test_stopped_idle_run_takes_no_wake_token(shell: Shell, bench: Bench) -> Non
         eventually(lambda: bench.blocked_clients() == 0)
         item = bench.item()
 
-        assert need_lease(bench.agent(session="other").claim(wait_s=5)).item == item
+        assert (
+            need_lease(bench.agent(session="other").claim(wait_s=5)).item
+            == item
+        )
         assert run.events() == ["claimed"]
 
 
@@ -426,10 +467,14 @@ def test_command_need_not_read_its_item(shell: Shell, bench: Bench) -> None:
     assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
 
 
-def test_background_process_ends_with_the_command(shell: Shell, bench: Bench) -> None:
+def test_background_process_ends_with_the_command(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
-    ran = shell.worker("run", "--once", *sh(f"{ENDLESS.rsplit(';', 1)[0]}; echo done"))
+    ran = shell.worker(
+        "run", "--once", *sh(f"{ENDLESS.rsplit(';', 1)[0]}; echo done")
+    )
 
     assert (ran.code, bench.queue.views.show(item).item.summary) == (0, "done")
     assert len(pids(shell)) == 2
@@ -437,7 +482,9 @@ def test_background_process_ends_with_the_command(shell: Shell, bench: Bench) ->
 
 
 @pytest.mark.parametrize(
-    "alone", ["setsid sleep 600 &", "set -m; sleep 600 &"], ids=["session", "group"]
+    "alone",
+    ["setsid sleep 600 &", "set -m; sleep 600 &"],
+    ids=["session", "group"],
 )
 def test_process_outside_the_group_delays_nothing(
     shell: Shell, bench: Bench, alone: str
@@ -450,7 +497,11 @@ def test_process_outside_the_group_delays_nothing(
     left = pids(shell)[1]
     is_running = alive(left)
     os.kill(left, signal.SIGKILL)
-    assert (ran.code, bench.queue.views.show(item).item.summary, is_running) == (
+    assert (
+        ran.code,
+        bench.queue.views.show(item).item.summary,
+        is_running,
+    ) == (
         0,
         "done",
         True,
@@ -458,12 +509,15 @@ def test_process_outside_the_group_delays_nothing(
     assert json.loads(ran.stdout.splitlines()[-1])["duration_s"] < 60
 
 
-def test_process_outside_the_group_leaks_nothing(shell: Shell, bench: Bench) -> None:
+def test_process_outside_the_group_leaks_nothing(
+    shell: Shell, bench: Bench
+) -> None:
     bench.item()
     path = shell.folder / "pids"
 
     with running(
-        shell, *sh("setsid sleep 600 & echo $! >> $TASKORCH_ROOT/pids; echo done")
+        shell,
+        *sh("setsid sleep 600 & echo $! >> $TASKORCH_ROOT/pids; echo done"),
     ) as run:
         run.wait_for("completed")
         eventually(lambda: bench.blocked_clients() == 1)
@@ -480,17 +534,23 @@ def test_process_outside_the_group_leaks_nothing(shell: Shell, bench: Bench) -> 
 def costs(pid: int) -> tuple[int, int]:
     """Return the number of open files and of threads of a process."""
     path = Path(f"/proc/{pid}")
-    return len(list((path / "fd").iterdir())), len(list((path / "task").iterdir()))
+    return len(list((path / "fd").iterdir())), len(
+        list((path / "task").iterdir())
+    )
 
 
-def test_run_survives_the_loss_of_its_folder(shell: Shell, bench: Bench) -> None:
+def test_run_survives_the_loss_of_its_folder(
+    shell: Shell, bench: Bench
+) -> None:
     items = [bench.item() for _ in range(2)]
 
     ran = shell.worker(
         "run",
         "--wait",
         "0",
-        *sh('rm -r "$(dirname "$(dirname "$TASKORCH_ITEM_FILE")")"; echo done'),
+        *sh(
+            'rm -r "$(dirname "$(dirname "$TASKORCH_ITEM_FILE")")"; echo done'
+        ),
     )
 
     assert (ran.code, ran.stdout.count("completed")) == (0, 2)

@@ -8,7 +8,8 @@ from support import sandbox
 from support.commands import BIN, CommandResult, Shell
 
 pytestmark = pytest.mark.skipif(
-    not sandbox.is_available(), reason="the filter is for Linux on x86-64 and arm64"
+    not sandbox.is_available(),
+    reason="the filter is for Linux on x86-64 and arm64",
 )
 #: Far less than the 60 s that a server may take to load its data.
 AT_ONCE_S = 20
@@ -17,7 +18,9 @@ AT_ONCE_S = 20
 def sandboxed(shell: Shell, error: str, *words: str) -> CommandResult:
     command, *arguments = words
     began = monotonic()
-    ran = shell.run(sys.executable, sandbox.__file__, error, BIN / command, *arguments)
+    ran = shell.run(
+        sys.executable, sandbox.__file__, error, BIN / command, *arguments
+    )
     assert monotonic() - began < AT_ONCE_S
     return ran
 
@@ -57,7 +60,8 @@ def test_server_cannot_be_asked_from_a_sandbox(local: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["orchestrate", "project", "One"], ["orchestrate", "server", "start"]]
+    "words",
+    [["orchestrate", "project", "One"], ["orchestrate", "server", "start"]],
 )
 def test_server_that_a_sandbox_cannot_start_is_explained(
     local: Shell, words: list[str]
@@ -90,11 +94,18 @@ def test_sandbox_without_tcp_is_named(local: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["redis+cluster://127.0.0.1:6379", "redis+sentinel://127.0.0.1:26379/main"]
+    "kind",
+    [
+        "redis+cluster://127.0.0.1:6379",
+        "redis+sentinel://127.0.0.1:26379/main",
+    ],
 )
 def test_sandbox_is_named_for_a_deployment(local: Shell, kind: str) -> None:
     ran = sandboxed(
-        local.having(TASKORCH_REDIS_URL=kind), "EPERM", "orchestrate", "projects"
+        local.having(TASKORCH_REDIS_URL=kind),
+        "EPERM",
+        "orchestrate",
+        "projects",
     )
 
     assert is_explained(ran), ran.stderr

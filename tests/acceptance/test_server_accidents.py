@@ -19,7 +19,12 @@ from taskorch.config.settings import resolve
 from taskorch.domain import errors
 
 ANOTHER_USER = 12345
-WORDS = (["projects"], ["server", "status"], ["server", "stop"], ["server", "start"])
+WORDS = (
+    ["projects"],
+    ["server", "status"],
+    ["server", "stop"],
+    ["server", "start"],
+)
 #: Fills the disk of the root, kills the server, and prints the outcome.
 FULL_DISK = """
 import json, os, signal, subprocess, sys
@@ -67,7 +72,9 @@ def may_unshare(*kinds: str) -> bool:
 
 
 def status(shell: Shell) -> dict[str, Any]:
-    told: dict[str, Any] = shell.orchestrate("server", "status", "--json").data()
+    told: dict[str, Any] = shell.orchestrate(
+        "server", "status", "--json"
+    ).data()
     return told
 
 
@@ -104,7 +111,11 @@ def test_server_without_a_socket_is_named_and_stopped(local: Shell) -> None:
     told, shown = status(local), local.orchestrate("server", "status").stdout
     stopped = local.orchestrate("server", "stop", "--json").data()
 
-    assert (told["running"], told["pid"], told["reachable"]) == (True, pid, False)
+    assert (told["running"], told["pid"], told["reachable"]) == (
+        True,
+        pid,
+        False,
+    )
     assert f"running, pid {pid}" in shown
     assert "its socket is gone" in shown
     assert not stopped["running"]
@@ -131,7 +142,8 @@ def test_server_of_another_container_gets_no_signal(local: Shell) -> None:
     lock = data(local) / "server.lock"
     words = lock.read_text().split()
     lock.write_text(
-        " ".join([*words[:3], "pid:[1]"]).ljust(process_record.LENGTH - 1) + "\n"
+        " ".join([*words[:3], "pid:[1]"]).ljust(process_record.LENGTH - 1)
+        + "\n"
     )
     age(local)
 
@@ -175,12 +187,19 @@ def test_server_is_stopped_from_another_pid_namespace(local: Shell) -> None:
     log = data(local) / "service.log"
     eventually(lambda: "started" in log.read_text())
 
-    shown = served.run("unshare", *words, BIN / "orchestrate", "server", "status")
-    stopped = served.run("unshare", *words, BIN / "orchestrate", "server", "stop")
+    shown = served.run(
+        "unshare", *words, BIN / "orchestrate", "server", "status"
+    )
+    stopped = served.run(
+        "unshare", *words, BIN / "orchestrate", "server", "stop"
+    )
 
     assert "in another container" in shown.stdout
     assert stopped.code == 0, stopped.stderr
-    assert [alive(before["pid"]), alive(before["service_pid"])] == [False, False]
+    assert [alive(before["pid"]), alive(before["service_pid"])] == [
+        False,
+        False,
+    ]
 
 
 @pytest.mark.skipif(
@@ -211,7 +230,9 @@ def test_server_that_hangs_is_named_soon(
     monkeypatch.setattr(bundled_server, "ANSWERS_WITHIN_S", 0.2)
     os.kill(pid, signal.SIGSTOP)
     try:
-        with pytest.raises(errors.ServerFailed, match=f"pid {pid} does not answer"):
+        with pytest.raises(
+            errors.ServerFailed, match=f"pid {pid} does not answer"
+        ):
             bundled_server.start(
                 resolve({}, {"TASKORCH_ROOT": str(local.folder)}, local.folder)
             )
@@ -223,9 +244,20 @@ def test_full_disk_loses_nothing_acknowledged(local: Shell) -> None:
     if not may_unshare("--user", "--map-root-user", "--mount"):
         pytest.skip("unshare may not mount here")
     mount = 'mkdir .task-orchestrator && mount -t tmpfs -o size=256k none .task-orchestrator && exec "$@"'
-    words = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh")
+    words = (
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        mount,
+        "sh",
+    )
 
-    ran = local.run(*words, sys.executable, "-c", FULL_DISK, BIN / "orchestrate")
+    ran = local.run(
+        *words, sys.executable, "-c", FULL_DISK, BIN / "orchestrate"
+    )
 
     codes, message, acknowledged, lost, added = json.loads(ran.stdout)
     assert codes == [4, 4, 0, 0]
@@ -238,7 +270,9 @@ def test_full_disk_loses_nothing_acknowledged(local: Shell) -> None:
 def test_end_lost_in_a_power_cut_is_repaired(local: Shell) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     local.orchestrate("server", "stop")
-    (data(local) / "server.stopped").unlink()  # the power was cut, nobody stopped it
+    (
+        data(local) / "server.stopped"
+    ).unlink()  # the power was cut, nobody stopped it
     file = next(data(local).glob("*/appendonlydir/*.incr.aof"))
     with file.open("ab") as opened:
         opened.write(b"*3\r\n$3\r\nSET\r\n" + b"\0" * 4096)
@@ -247,14 +281,19 @@ def test_end_lost_in_a_power_cut_is_repaired(local: Shell) -> None:
 
     assert ran.code == 0, ran.stderr
     assert project in ran.stdout
-    assert "Repaired the data of the bundled server: the last 4109 of" in ran.stderr
+    assert (
+        "Repaired the data of the bundled server: the last 4109 of"
+        in ran.stderr
+    )
     assert len(list(data(local).glob("*/damaged-*"))) == 1
 
 
 def test_damaged_data_is_cut_only_on_request(local: Shell) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     local.orchestrate("server", "stop")
-    (data(local) / "server.stopped").unlink()  # the power was cut, nobody stopped it
+    (
+        data(local) / "server.stopped"
+    ).unlink()  # the power was cut, nobody stopped it
     file = next(data(local).glob("*/appendonlydir/*.incr.aof"))
     with file.open("ab") as opened:
         opened.write(b"garbage" + file.read_bytes())

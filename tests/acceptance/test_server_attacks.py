@@ -31,7 +31,8 @@ def plant(folder: Path, *commands: str) -> None:
         "file appendonly.aof.1.incr.aof seq 1 type i\n"
     )
     packed = "".join(
-        f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+        f"*{len(words)}\r\n"
+        + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
         for words in (command.split() for command in commands)
     )
     (appended / "appendonly.aof.1.incr.aof").write_bytes(packed.encode())
@@ -56,11 +57,15 @@ def test_data_of_a_checkout_is_never_loaded(
     assert refused["code"] == "UNKNOWN_DATA"
     assert started.code == 5
     assert "--accept-data" in started.stderr
-    assert not local.orchestrate("server", "status", "--json").data()["running"]
+    assert not local.orchestrate("server", "status", "--json").data()[
+        "running"
+    ]
     assert not is_asked(attacker)
 
 
-def test_data_added_by_a_pull_is_ignored(local: Shell, attacker: socket.socket) -> None:
+def test_data_added_by_a_pull_is_ignored(
+    local: Shell, attacker: socket.socket
+) -> None:
     project = local.orchestrate("project", "One").stdout.strip()
     local.orchestrate("server", "stop")
     plant(data(local), f"REPLICAOF 127.0.0.1 {attacker.getsockname()[1]}")
@@ -78,12 +83,21 @@ def test_known_data_can_be_accepted(local: Shell) -> None:
     ran = local.orchestrate("server", "start", "--accept-data")
 
     assert ran.code == 0, ran.stderr
-    assert b"known" in next(data(local).glob("*/appendonlydir/*.incr.aof")).read_bytes()
+    assert (
+        b"known"
+        in next(data(local).glob("*/appendonlydir/*.incr.aof")).read_bytes()
+    )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["server.log", "server.lock", "server.stopped", "service.log", "service.lock"],
+    [
+        "server.log",
+        "server.lock",
+        "server.stopped",
+        "service.log",
+        "service.lock",
+    ],
 )
 def test_link_in_place_of_a_file_harms_nothing(
     local: Shell, tmp_path: Path, name: str

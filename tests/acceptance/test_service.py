@@ -53,11 +53,17 @@ def test_service_writes_events_to_files(
         eventually(lambda: handoff_items(shell.folder) == {item})
 
         lease = bench.agent().progress(Lease(item=item), "half of it").lease
-        eventually(lambda: progress_messages(shell.folder, item) == ["half of it"])
+        eventually(
+            lambda: progress_messages(shell.folder, item) == ["half of it"]
+        )
         bench.agent().complete(lease, "all of it")
 
         completion = handoffs(shell.folder) / f"{item}_completion.json"
-        eventually(lambda: handoff_items(shell.folder) == set() and completion.exists())
+        eventually(
+            lambda: (
+                handoff_items(shell.folder) == set() and completion.exists()
+            )
+        )
         assert json.loads(completion.read_text())["summary"] == "all of it"
 
 
@@ -114,9 +120,13 @@ def test_service_survives_a_restart_of_redis(
     folder.mkdir()
     with servers.running(binary, folder, "--appendonly", "yes") as url:
         queue = Queue(
-            connect(url), shell.variables["TASKORCH_NAMESPACE"], Caller(agent="planner")
+            connect(url),
+            shell.variables["TASKORCH_NAMESPACE"],
+            Caller(agent="planner"),
         )
-        bench = Bench(queue, redis.Redis.from_url(url, decode_responses=True), "", url)
+        bench = Bench(
+            queue, redis.Redis.from_url(url, decode_responses=True), "", url
+        )
         item = bench.item()
         running = stack.enter_context(
             services.running(shell.having(TASKORCH_REDIS_URL=url), *way)
@@ -128,7 +138,9 @@ def test_service_survives_a_restart_of_redis(
     with servers.running(binary, folder, "--appendonly", "yes"):
         eventually(lambda: reports(bench, item) == ["during the outage"])
         worker.progress(item, "by files")
-        eventually(lambda: reports(bench, item) == ["during the outage", "by files"])
+        eventually(
+            lambda: reports(bench, item) == ["during the outage", "by files"]
+        )
         other = bench.item()
         eventually(lambda: handoff_items(root) == {item, other})
         code = running[0].stop()
@@ -155,7 +167,8 @@ def test_signal_ends_the_service_cleanly(
     assert log.endswith("stopped\n")
     assert services.temporary_files(shell.folder) == []
     assert all(
-        json.loads(path.read_text()) for path in handoffs(shell.folder).glob("*.json")
+        json.loads(path.read_text())
+        for path in handoffs(shell.folder).glob("*.json")
     )
     shell.orchestrate("sync")
     assert handoff_items(shell.folder) == items
@@ -211,21 +224,31 @@ def test_service_syncs_several_roots(
     for root in roots:
         root.mkdir()
     with services.running(
-        shell, *way, *(word for root in roots for word in ("--root", str(root)))
+        shell,
+        *way,
+        *(word for root in roots for word in ("--root", str(root))),
     ):
         item = bench.item()
-        eventually(lambda: all(handoff_items(root) == {item} for root in roots))
+        eventually(
+            lambda: all(handoff_items(root) == {item} for root in roots)
+        )
 
-        FileWorker(roots[1] / ".task-orchestrator", "ada").progress(item, "from two")
+        FileWorker(roots[1] / ".task-orchestrator", "ada").progress(
+            item, "from two"
+        )
 
         eventually(
-            lambda: all(progress_messages(root, item) == ["from two"] for root in roots)
+            lambda: all(
+                progress_messages(root, item) == ["from two"] for root in roots
+            )
         )
         assert reports(bench, item) == ["from two"]
         assert handoff_items(shell.folder) == set()
 
 
-def test_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> None:
+def test_root_of_another_queue_is_refused(
+    shell: Shell, tmp_path: Path
+) -> None:
     (tmp_path / "other" / ".task-orchestrator").mkdir(parents=True)
     (tmp_path / "other" / ".task-orchestrator" / "config.toml").write_text(
         'redis_url = "redis://localhost:1"'
@@ -251,7 +274,11 @@ def test_root_of_another_queue_is_refused(shell: Shell, tmp_path: Path) -> None:
     ("way", "runs_on"), [((), "RQ"), (("--no-rq",), "its own loop")]
 )
 def test_sync_status_shows_the_service_and_its_progress(
-    shell: Shell, bench: Bench, worker: FileWorker, way: tuple[str, ...], runs_on: str
+    shell: Shell,
+    bench: Bench,
+    worker: FileWorker,
+    way: tuple[str, ...],
+    runs_on: str,
 ) -> None:
     with services.running(shell, *way) as [service]:
         item = bench.item()
@@ -261,13 +288,20 @@ def test_sync_status_shows_the_service_and_its_progress(
         eventually(lambda: sync_status(shell)[0]["status"]["troubles"])
         eventually(lambda: sync_status(shell)[0]["status"]["imported"] == 1)
 
-        [mirror], text = sync_status(shell), shell.orchestrate("sync", "status").stdout
+        [mirror], text = (
+            sync_status(shell),
+            shell.orchestrate("sync", "status").stdout,
+        )
 
     assert mirror["service"]["pid"] == service.pid
     assert mirror["service"]["runs_on"] == runs_on
     assert mirror["behind"] == 0
     sync = mirror["status"]
-    assert (sync["path"], sync["changed"], sync["error"]) == (str(shell.folder), 0, "")
+    assert (sync["path"], sync["changed"], sync["error"]) == (
+        str(shell.folder),
+        0,
+        "",
+    )
     assert sync["cursor"] == bench.queue.views.events().newest
     assert sync["written"] >= 3
     assert list(sync["troubles"]) == ["item_odd_name_handoff.json"]
@@ -275,7 +309,10 @@ def test_sync_status_shows_the_service_and_its_progress(
     assert f"by {runs_on}" in text
     assert "events behind: 0" in text
     assert "reports imported: 1" in text
-    assert "item_odd_name_handoff.json: This file is not from Task Orchestrator" in text
+    assert (
+        "item_odd_name_handoff.json: This file is not from Task Orchestrator"
+        in text
+    )
 
 
 def is_replaced_by_file(folder: Path, root: Path) -> bool:
@@ -295,7 +332,9 @@ def test_broken_folder_is_reported_and_ends_no_service(
     item = bench.item()
     with services.running(shell, *way) as [service]:
         eventually(lambda: handoff_items(shell.folder) == {item})
-        eventually(lambda: is_replaced_by_file(handoffs(shell.folder), shell.folder))
+        eventually(
+            lambda: is_replaced_by_file(handoffs(shell.folder), shell.folder)
+        )
         eventually(lambda: sync_status(shell)[0]["status"]["error"])
 
         text = shell.orchestrate("sync", "status").stdout
@@ -313,7 +352,9 @@ def test_broken_folder_is_reported_and_ends_no_service(
 
 
 @WAYS
-@pytest.mark.parametrize("name", [".task-orchestrator", ".task-orchestrator/handoffs"])
+@pytest.mark.parametrize(
+    "name", [".task-orchestrator", ".task-orchestrator/handoffs"]
+)
 def test_deleted_folder_is_created_and_synced_again(
     shell: Shell, bench: Bench, way: tuple[str, ...], name: str
 ) -> None:
@@ -353,7 +394,9 @@ def test_deleted_root_is_synced_when_it_returns(
         assert service.stop() == 0
 
 
-def test_missing_root_is_refused_and_not_created(shell: Shell, tmp_path: Path) -> None:
+def test_missing_root_is_refused_and_not_created(
+    shell: Shell, tmp_path: Path
+) -> None:
     ran = shell.orchestrate("service", "--root", str(tmp_path / "nowhere"))
 
     assert ran.code == 2
@@ -377,19 +420,26 @@ def test_rq_uses_keys_of_the_namespace_without_pickles(
         eventually(lambda: handoff_items(own.shell.folder) == {item})
         keys = own.keys()
         jobs = [
-            cast(Any, own.raw).hgetall(key) for key in own.keys("taskorch-rq:*:job:*")
+            cast(Any, own.raw).hgetall(key)
+            for key in own.keys("taskorch-rq:*:job:*")
         ]
 
-    rq, ours = f"taskorch-rq:{{{own.namespace}}}:", f"taskorch:{{{own.namespace}}}:"
+    rq, ours = (
+        f"taskorch-rq:{{{own.namespace}}}:",
+        f"taskorch:{{{own.namespace}}}:",
+    )
     assert {key for key in keys if not key.startswith((rq, ours))} == set()
     assert {
-        key.removeprefix(ours).partition(":")[0] for key in keys if key.startswith(ours)
+        key.removeprefix(ours).partition(":")[0]
+        for key in keys
+        if key.startswith(ours)
     } >= {"meta", "mirror"}
     assert jobs
     assert [
         job
         for job in jobs
-        if b"taskorch_orchestrator.service.rq_jobs.do" not in job[b"description"]
+        if b"taskorch_orchestrator.service.rq_jobs.do"
+        not in job[b"description"]
     ] == []
     assert [job for job in jobs if b"\x80" in job.get(b"data", b"")[:1]] == []
 
@@ -399,19 +449,23 @@ def test_environment_variable_turns_rq_off(own: OwnRedis) -> None:
         item = own.bench.item()
         eventually(lambda: handoff_items(own.shell.folder) == {item})
 
-        assert [mirror["service"]["runs_on"] for mirror in sync_status(own.shell)] == [
-            "its own loop"
-        ]
+        assert [
+            mirror["service"]["runs_on"] for mirror in sync_status(own.shell)
+        ] == ["its own loop"]
     assert own.rq_names("worker") == set()
 
 
-def test_eight_services_do_each_job_once(own: OwnRedis, tmp_path: Path) -> None:
+def test_eight_services_do_each_job_once(
+    own: OwnRedis, tmp_path: Path
+) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
     for root in roots:
         root.mkdir()
     with (
         services.running(own.shell, "--root", str(roots[0]), number=4) as four,
-        services.running(own.shell, "--root", str(roots[1]), number=4) as others,
+        services.running(
+            own.shell, "--root", str(roots[1]), number=4
+        ) as others,
     ):
         project = own.bench.project()
         items = {own.bench.item(project) for _ in range(20)}
@@ -428,13 +482,18 @@ def test_eight_services_do_each_job_once(own: OwnRedis, tmp_path: Path) -> None:
         }
         eventually(lambda: own.jobs_done() == len(own.rq_names("job")))
         intervals = {
-            job.rpartition("-")[0].rpartition("-")[::2] for job in own.rq_names("job")
+            job.rpartition("-")[0].rpartition("-")[::2]
+            for job in own.rq_names("job")
         }
 
         for service in [*four[1:], *others[1:]]:
             service.kill()
         more = own.bench.item(project)
-        eventually(lambda: all(handoff_items(root) == {*items, more} for root in roots))
+        eventually(
+            lambda: all(
+                handoff_items(root) == {*items, more} for root in roots
+            )
+        )
         codes = [four[0].stop(), others[0].stop()]
 
     assert written == {str(root): len(items) + 1 for root in roots}

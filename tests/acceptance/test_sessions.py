@@ -21,7 +21,9 @@ def second_root(shell: Shell) -> Shell:
     return shell.within(folder)
 
 
-def test_processes_in_one_root_are_one_holder(shell: Shell, bench: Bench) -> None:
+def test_processes_in_one_root_are_one_holder(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     steps = [
@@ -55,7 +57,9 @@ def test_second_session_is_refused_with_the_holders_name(
     assert holder is not None
     before = bench.everything()
 
-    refused = [second.worker(verb, item, "x") for verb in ("progress", "complete")]
+    refused = [
+        second.worker(verb, item, "x") for verb in ("progress", "complete")
+    ]
     refused += [second.worker(verb, item) for verb in ("get", "release")]
 
     assert [ran.code for ran in refused] == [6] * len(refused)
@@ -69,7 +73,9 @@ def test_second_session_is_refused_with_the_holders_name(
     assert second.worker("pop").code == 8
 
 
-def test_takeover_ends_the_lease_of_first_session(shell: Shell, bench: Bench) -> None:
+def test_takeover_ends_the_lease_of_first_session(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     shell.worker("get", item)
     second = second_root(shell)
@@ -81,12 +87,16 @@ def test_takeover_ends_the_lease_of_first_session(shell: Shell, bench: Bench) ->
         shell.worker("complete", item, "x", "--json"),
     ]
     assert taken.code == 0
-    assert [(ran.code, ran.error()["code"]) for ran in late] == [(6, "LEASE_LOST")] * 2
+    assert [(ran.code, ran.error()["code"]) for ran in late] == [
+        (6, "LEASE_LOST")
+    ] * 2
     assert second.worker("complete", item, "done").code == 0
     assert bench.queue.views.show(item).item.summary == "done"
 
 
-def test_session_without_lease_may_claim_item_again(shell: Shell, bench: Bench) -> None:
+def test_session_without_lease_may_claim_item_again(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.queue.assign(item, "bob", force=True)
@@ -103,7 +113,13 @@ def test_lease_file_is_private(shell: Shell, bench: Bench) -> None:
 
     shell.having(AGENT_SESSION="one").worker("pop")
 
-    file = shell.folder / ".task-orchestrator" / "workspace" / "ada" / f"{item}.lease"
+    file = (
+        shell.folder
+        / ".task-orchestrator"
+        / "workspace"
+        / "ada"
+        / f"{item}.lease"
+    )
     assert lease_files(shell) == [file]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -135,12 +151,17 @@ def test_lease_file_is_removed_after_the_last_step(
     assert lease_files(shell) == []
 
 
-def test_lease_file_is_removed_after_reassignment(shell: Shell, bench: Bench) -> None:
+def test_lease_file_is_removed_after_reassignment(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.queue.assign(item, "bob", force=True)
 
-    steps = [shell.worker("progress", item, "x"), shell.worker("progress", item, "x")]
+    steps = [
+        shell.worker("progress", item, "x"),
+        shell.worker("progress", item, "x"),
+    ]
 
     assert [step.code for step in steps] == [7, 7]
     assert lease_files(shell) == []
@@ -160,7 +181,9 @@ def test_check_marks_items_held_by_another_session(
 
     mine, theirs = shell.worker("check").stdout, second.worker("check").stdout
 
-    assert mine == f"You have 2 assigned work items:\n  - {held}\n  - {queued}\n"
+    assert (
+        mine == f"You have 2 assigned work items:\n  - {held}\n  - {queued}\n"
+    )
     assert (
         theirs
         == f"You have 2 assigned work items:\n  - {held} (held by another session)\n  - {queued}\n"
@@ -182,7 +205,8 @@ def test_damaged_lease_file_holds_no_lease(shell: Shell, bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["progress", "{}", "x"], ["discover", "{}", "x"], ["blocker", "{}", "x"]]
+    "words",
+    [["progress", "{}", "x"], ["discover", "{}", "x"], ["blocker", "{}", "x"]],
 )
 def test_report_on_queued_item_claims_it(
     shell: Shell, bench: Bench, words: list[str]
@@ -196,7 +220,9 @@ def test_report_on_queued_item_claims_it(
     assert shell.worker("complete", item, "x").code == 0
 
 
-def test_holder_of_cancelled_item_is_told_to_stop(shell: Shell, bench: Bench) -> None:
+def test_holder_of_cancelled_item_is_told_to_stop(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.queue.cancel(item)
@@ -236,7 +262,9 @@ def test_late_complete_of_unclaimed_item_is_accepted(
     assert bench.state(item) is State.COMPLETED
 
 
-def test_late_complete_of_reclaimed_item_is_refused(shell: Shell, bench: Bench) -> None:
+def test_late_complete_of_reclaimed_item_is_refused(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     shell.worker("get", item)
     bench.expire_lease(item)
@@ -256,7 +284,10 @@ def test_folder_below_root_uses_its_queue(shell: Shell, bench: Bench) -> None:
     below = shell.within(shell.folder / "src" / "deep")
     below.folder.mkdir(parents=True)
 
-    taken, done = below.worker("get", item), shell.worker("complete", item, "x")
+    taken, done = (
+        below.worker("get", item),
+        shell.worker("complete", item, "x"),
+    )
 
     assert (taken.code, done.code) == (0, 0)
     assert list(below.folder.iterdir()) == []
@@ -321,7 +352,9 @@ def test_run_command_keeps_its_session_in_any_worktree(
     shell: Shell, tree: Shell, bench: Bench, starts_in: str
 ) -> None:
     item = bench.item()
-    (start, other) = (shell, tree) if starts_in == "checkout" else (tree, shell)
+    (start, other) = (
+        (shell, tree) if starts_in == "checkout" else (tree, shell)
+    )
     script = f"cd '{other.folder}' && worker whoami --json > who && worker complete {item} done"
 
     ran = start.having(PATH=f"{BIN}:/usr/bin:/bin").worker(
@@ -354,13 +387,20 @@ def test_whoami_prints_source_of_each_setting(shell: Shell) -> None:
         str(elsewhere),
         "TASKORCH_ROOT",
     )
-    assert (facts["agent"], facts["sources"]["agent"]) == ("tim", "TM_AGENT_ID")
+    assert (facts["agent"], facts["sources"]["agent"]) == (
+        "tim",
+        "TM_AGENT_ID",
+    )
     assert (facts["namespace"], facts["sources"]["namespace"]) == (
         "filed",
         "config.toml",
     )
     assert facts["sources"]["redis_url"] == "TASKORCH_REDIS_URL"
-    assert flagged.stdout.splitlines()[0].split() == ["agent:", "flo", "(--agent-id)"]
+    assert flagged.stdout.splitlines()[0].split() == [
+        "agent:",
+        "flo",
+        "(--agent-id)",
+    ]
 
 
 def test_whoami_as_json_has_source_of_each_setting(shell: Shell) -> None:
@@ -374,9 +414,13 @@ def test_whoami_as_json_has_source_of_each_setting(shell: Shell) -> None:
 
     # the role sets the command of its service, not the user
     fields = set(Settings.__annotations__) - {"sources", "service_command"}
-    settings = {name.removesuffix("_path").removesuffix("_ms") for name in fields}
+    settings = {
+        name.removesuffix("_path").removesuffix("_ms") for name in fields
+    }
     assert (
-        settings | {"host", "pid"} == set(facts) - {"sources"} == set(facts["sources"])
+        settings | {"host", "pid"}
+        == set(facts) - {"sources"}
+        == set(facts["sources"])
     )
     assert (facts["wait_timeout"], facts["sources"]["wait_timeout"]) == (
         "7000ms",
@@ -395,7 +439,9 @@ def test_whoami_as_json_has_source_of_each_setting(shell: Shell) -> None:
 def test_nearest_source_of_a_setting_wins(shell: Shell) -> None:
     url = shell.variables["TASKORCH_REDIS_URL"]
     many = shell.having(
-        AGENT_ID="variable", TM_AGENT_ID="older", REDIS_URL="redis://localhost:1"
+        AGENT_ID="variable",
+        TM_AGENT_ID="older",
+        REDIS_URL="redis://localhost:1",
     )
 
     facts = many.worker(

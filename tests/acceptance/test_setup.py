@@ -64,7 +64,9 @@ def project(shell: Shell) -> Shell:
 def files(folder: Path) -> dict[str, bytes]:
     """Return every file and every empty folder below a folder."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        str(path.relative_to(folder)): path.read_bytes()
+        if path.is_file()
+        else b""
         for path in folder.rglob("*")
         if path.is_file() or not any(path.iterdir())
     }
@@ -72,11 +74,17 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def commands(hooks: Any) -> list[str]:
     """Return the commands in a list of hooks, grouped or not."""
-    return [each["command"] for group in hooks for each in group.get("hooks", [group])]
+    return [
+        each["command"]
+        for group in hooks
+        for each in group.get("hooks", [group])
+    ]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_removal_restores_files_byte_for_byte(project: Shell, program: str) -> None:
+def test_removal_restores_files_byte_for_byte(
+    project: Shell, program: str
+) -> None:
     before = files(project.folder)
 
     done = project.orchestrate("setup", program)
@@ -89,7 +97,9 @@ def test_removal_restores_files_byte_for_byte(project: Shell, program: str) -> N
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_created_files_and_folders_are_removed(shell: Shell, program: str) -> None:
+def test_created_files_and_folders_are_removed(
+    shell: Shell, program: str
+) -> None:
     bare = shell.lacking("AGENT_ID")
 
     done = bare.orchestrate("setup", program, "--json").data()
@@ -114,8 +124,12 @@ def test_second_setup_changes_nothing(project: Shell, program: str) -> None:
 
     assert (before.code, after.code) == (5, 0)
     assert "not current" in before.stdout
-    assert {line.split()[0] for line in again.stdout.splitlines()} == {"unchanged"}
-    assert {line.split()[0] for line in after.stdout.splitlines()} == {"current"}
+    assert {line.split()[0] for line in again.stdout.splitlines()} == {
+        "unchanged"
+    }
+    assert {line.split()[0] for line in after.stdout.splitlines()} == {
+        "current"
+    }
     assert files(project.folder) == once
 
 
@@ -125,7 +139,8 @@ def test_four_programs_are_set_up_side_by_side(project: Shell) -> None:
         project.orchestrate("setup", program)
 
     checks = [
-        project.orchestrate("setup", program, "--check").code for program in PROGRAMS
+        project.orchestrate("setup", program, "--check").code
+        for program in PROGRAMS
     ]
     for program in PROGRAMS:
         project.orchestrate("setup", program, "--remove")
@@ -134,11 +149,17 @@ def test_four_programs_are_set_up_side_by_side(project: Shell) -> None:
     assert files(project.folder) == before
 
 
-def test_claude_gets_hooks_servers_instructions_and_skills(project: Shell) -> None:
+def test_claude_gets_hooks_servers_instructions_and_skills(
+    project: Shell,
+) -> None:
     project.orchestrate("setup", "claude")
 
-    settings = json.loads((project.folder / ".claude/settings.json").read_bytes())
-    servers = json.loads((project.folder / ".mcp.json").read_bytes())["mcpServers"]
+    settings = json.loads(
+        (project.folder / ".claude/settings.json").read_bytes()
+    )
+    servers = json.loads((project.folder / ".mcp.json").read_bytes())[
+        "mcpServers"
+    ]
     assert commands(settings["hooks"]["SessionStart"]) == [
         "worker prime --hook-json",
         "orchestrate prime --hook-json",
@@ -148,8 +169,14 @@ def test_claude_gets_hooks_servers_instructions_and_skills(project: Shell) -> No
         "worker hook stop",
     ]
     assert settings["model"] == "opus"
-    assert servers["task-orchestrator"] == {"command": "orchestrate", "args": ["mcp"]}
-    assert servers["task-orchestrator-worker"] == {"command": "worker", "args": ["mcp"]}
+    assert servers["task-orchestrator"] == {
+        "command": "orchestrate",
+        "args": ["mcp"],
+    }
+    assert servers["task-orchestrator-worker"] == {
+        "command": "worker",
+        "args": ["mcp"],
+    }
     assert "`worker prime`" in (project.folder / "CLAUDE.md").read_text(
         encoding="utf-8"
     )
@@ -163,12 +190,17 @@ def test_claude_gets_hooks_servers_instructions_and_skills(project: Shell) -> No
 def test_codex_gets_json_hooks_and_toml_servers(project: Shell) -> None:
     project.orchestrate("setup", "codex")
 
-    hooks = json.loads((project.folder / ".codex/hooks.json").read_bytes())["hooks"]
+    hooks = json.loads((project.folder / ".codex/hooks.json").read_bytes())[
+        "hooks"
+    ]
     config = tomllib.loads(
         (project.folder / ".codex/config.toml").read_text(encoding="utf-8")
     )
     assert commands(hooks["Stop"]) == ["worker hook stop"]
-    assert config["mcp_servers"]["task-orchestrator-worker"]["command"] == "worker"
+    assert (
+        config["mcp_servers"]["task-orchestrator-worker"]["command"]
+        == "worker"
+    )
     assert config["mcp_servers"]["other"] == {"command": "npx"}
     assert config["features"] == {"hooks": True}
     assert "`worker prime`" in (project.folder / "AGENTS.md").read_text(
@@ -179,7 +211,9 @@ def test_codex_gets_json_hooks_and_toml_servers(project: Shell) -> None:
 def test_gemini_gets_its_hook_names_and_milliseconds(shell: Shell) -> None:
     shell.orchestrate("setup", "gemini")
 
-    settings = json.loads((shell.folder / ".gemini/settings.json").read_bytes())
+    settings = json.loads(
+        (shell.folder / ".gemini/settings.json").read_bytes()
+    )
     assert set(settings["hooks"]) == {"SessionStart", "AfterAgent"}
     assert settings["hooks"]["AfterAgent"][0]["hooks"][0]["timeout"] == 10_000
     assert set(settings["mcpServers"]) == {
@@ -187,7 +221,10 @@ def test_gemini_gets_its_hook_names_and_milliseconds(shell: Shell) -> None:
         "task-orchestrator-worker",
     }
     for server in settings["mcpServers"].values():
-        assert server["env"]["TASKORCH_REDIS_PASSWORD"] == "$TASKORCH_REDIS_PASSWORD"
+        assert (
+            server["env"]["TASKORCH_REDIS_PASSWORD"]
+            == "$TASKORCH_REDIS_PASSWORD"
+        )
 
 
 def test_cursor_gets_its_hook_format_and_a_rule(project: Shell) -> None:
@@ -198,7 +235,10 @@ def test_cursor_gets_its_hook_format_and_a_rule(project: Shell) -> None:
         encoding="utf-8"
     )
     assert hooks["version"] == 1
-    assert sorted(commands(hooks["hooks"]["stop"])) == ["./done.sh", "worker hook stop"]
+    assert sorted(commands(hooks["hooks"]["stop"])) == [
+        "./done.sh",
+        "worker hook stop",
+    ]
     assert commands(hooks["hooks"]["sessionStart"]) == [
         "worker prime --hook-json",
         "orchestrate prime --hook-json",
@@ -219,7 +259,9 @@ def test_user_setup_changes_home_only(project: Shell, program: str) -> None:
     made = files(home)
     project.orchestrate("setup", program, "--user", "--remove")
 
-    assert {each["file"] for each in done} == {str(home / name) for name in made}
+    assert {each["file"] for each in done} == {
+        str(home / name) for name in made
+    }
     assert checked == [0, 5]
     assert files(home) == {}
     assert files(project.folder) == before
@@ -230,7 +272,8 @@ def test_configured_folders_of_claude_and_codex_are_used(
 ) -> None:
     elsewhere = project.folder.parent / "elsewhere"
     named = project.having(
-        CLAUDE_CONFIG_DIR=str(elsewhere / "claude"), CODEX_HOME=str(elsewhere / "codex")
+        CLAUDE_CONFIG_DIR=str(elsewhere / "claude"),
+        CODEX_HOME=str(elsewhere / "codex"),
     )
 
     hints = [
@@ -241,7 +284,11 @@ def test_configured_folders_of_claude_and_codex_are_used(
     for program in ("claude", "codex"):
         named.orchestrate("setup", program, "--user", "--remove")
 
-    assert {"claude/settings.json", "claude/.claude.json", "codex/config.toml"} <= made
+    assert {
+        "claude/settings.json",
+        "claude/.claude.json",
+        "codex/config.toml",
+    } <= made
     assert f"These are the files of {elsewhere}/claude.\n" in hints[0]
     assert f"These are the files of {elsewhere}/codex.\n" in hints[1]
     assert files(elsewhere) == {"claude": b"", "codex": b""}
@@ -251,7 +298,12 @@ def test_configured_folders_of_claude_and_codex_are_used(
 @pytest.mark.parametrize(
     ("program", "name", "content", "message"),
     [
-        ("claude", ".claude/settings.json", b'{"hooks": }', "is not valid JSON"),
+        (
+            "claude",
+            ".claude/settings.json",
+            b'{"hooks": }',
+            "is not valid JSON",
+        ),
         ("claude", ".mcp.json", b"[]", "is not a JSON object"),
         (
             "claude",
@@ -336,7 +388,9 @@ def test_invalid_file_stops_removal_from_all_files(
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf \r\n"])
-def test_blank_file_is_treated_as_missing(project: Shell, content: bytes) -> None:
+def test_blank_file_is_treated_as_missing(
+    project: Shell, content: bytes
+) -> None:
     blank = {
         "claude": [".mcp.json", ".claude/settings.json"],
         "cursor": [".cursor/hooks.json", ".cursor/mcp.json"],
@@ -350,10 +404,18 @@ def test_blank_file_is_treated_as_missing(project: Shell, content: bytes) -> Non
         done = project.orchestrate("setup", program)
         after = project.orchestrate("setup", program, "--check")
 
-        assert (before.code, removed_before.code, done.code, after.code) == (5, 0, 0, 0)
+        assert (before.code, removed_before.code, done.code, after.code) == (
+            5,
+            0,
+            0,
+            0,
+        )
         for name in names:
             assert f"not current  {project.folder / name}\n" in before.stdout
-            assert f"unchanged    {project.folder / name}\n" in removed_before.stdout
+            assert (
+                f"unchanged    {project.folder / name}\n"
+                in removed_before.stdout
+            )
             assert json.loads((project.folder / name).read_bytes())
         assert project.orchestrate("setup", program, "--remove").code == 0
         assert not any((project.folder / name).exists() for name in names)
@@ -375,19 +437,29 @@ def test_config_rewritten_by_codex_is_still_managed(
         .replace("= 600", "= 600.0")
     )
     added = '\n[mcp_servers.x]\ncommand = "y"\n\n[features]\nhooks = true\n'
-    rewritten = f'model = "x"   # mine\n{ours}{added}# task-orchestrator: end\n'
+    rewritten = (
+        f'model = "x"   # mine\n{ours}{added}# task-orchestrator: end\n'
+    )
     config.write_bytes(rewritten.encode())
 
     checked = project.orchestrate("setup", "codex", "--user", "--check")
     again = project.orchestrate("setup", "codex", "--user")
     same = config.read_text(encoding="utf-8")
-    config.write_bytes(rewritten.replace("tool_timeout_sec = 600.0\n", "", 1).encode())
+    config.write_bytes(
+        rewritten.replace("tool_timeout_sec = 600.0\n", "", 1).encode()
+    )
     lost = project.orchestrate("setup", "codex", "--user", "--check")
     repaired = project.orchestrate("setup", "codex", "--user")
     servers = tomllib.loads(config.read_text(encoding="utf-8"))["mcp_servers"]
     removed = project.orchestrate("setup", "codex", "--user", "--remove")
 
-    assert (checked.code, again.code, lost.code, repaired.code, removed.code) == (
+    assert (
+        checked.code,
+        again.code,
+        lost.code,
+        repaired.code,
+        removed.code,
+    ) == (
         0,
         0,
         5,
@@ -396,7 +468,9 @@ def test_config_rewritten_by_codex_is_still_managed(
     )
     assert same == rewritten
     assert servers["task-orchestrator"]["tool_timeout_sec"] == 600
-    assert config.read_text(encoding="utf-8") == f'model = "x"   # mine\n{added}'
+    assert (
+        config.read_text(encoding="utf-8") == f'model = "x"   # mine\n{added}'
+    )
 
 
 def _linked_outside(project: Shell) -> tuple[Path, Path]:
@@ -448,7 +522,10 @@ def test_terminal_is_asked_before_leaving_project(
 
 
 def test_link_within_user_configuration_is_followed(project: Shell) -> None:
-    home, dotfiles = Path(project.variables["HOME"]), project.folder.parent / "dotfiles"
+    home, dotfiles = (
+        Path(project.variables["HOME"]),
+        project.folder.parent / "dotfiles",
+    )
     dotfiles.mkdir()
     (home / ".claude").symlink_to(dotfiles)
 
@@ -462,7 +539,10 @@ def test_setup_keeps_symbolic_link_and_mode(project: Shell, mode: int) -> None:
     real.chmod(mode)
 
     project.orchestrate("setup", "claude", "--yes")
-    between, between_mode = real.read_bytes(), stat.S_IMODE(real.stat().st_mode)
+    between, between_mode = (
+        real.read_bytes(),
+        stat.S_IMODE(real.stat().st_mode),
+    )
     project.orchestrate("setup", "claude", "--remove", "--yes")
 
     assert link.is_symlink()
@@ -483,11 +563,14 @@ def test_removal_reports_file_shared_by_programs(
         project.orchestrate("setup", program)
 
     hints, again = (
-        project.orchestrate("setup", removed, "--remove").stderr for _ in range(2)
+        project.orchestrate("setup", removed, "--remove").stderr
+        for _ in range(2)
     )
 
     assert [
-        line for line in hints.splitlines() if f"is a file of {other} as well" in line
+        line
+        for line in hints.splitlines()
+        if f"is a file of {other} as well" in line
     ]
     assert len(hints.splitlines()) == 1
     assert again == ""
@@ -500,10 +583,15 @@ def test_pipe_instead_of_file_is_refused_immediately(
     (project.folder / ".mcp.json").unlink()
     os.mkfifo(project.folder / ".mcp.json")
 
-    ran = project.run("timeout", "20", BIN / "orchestrate", "setup", "claude", *words)
+    ran = project.run(
+        "timeout", "20", BIN / "orchestrate", "setup", "claude", *words
+    )
 
     assert ran.code == 5
-    assert f"Cannot read {project.folder}/.mcp.json: it is not a file." in ran.stderr
+    assert (
+        f"Cannot read {project.folder}/.mcp.json: it is not a file."
+        in ran.stderr
+    )
 
 
 def test_foreign_skill_of_our_name_is_kept(project: Shell) -> None:
@@ -527,7 +615,9 @@ def test_foreign_skill_of_our_name_is_kept(project: Shell) -> None:
 def test_file_beside_our_skill_stays(project: Shell) -> None:
     before = files(project.folder)
     project.orchestrate("setup", "claude")
-    (project.folder / ".claude/skills/task-orchestrator/mine.md").write_bytes(b"Mine\n")
+    (project.folder / ".claude/skills/task-orchestrator/mine.md").write_bytes(
+        b"Mine\n"
+    )
 
     undone = project.orchestrate("setup", "claude", "--remove")
 
@@ -538,7 +628,9 @@ def test_file_beside_our_skill_stays(project: Shell) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--remove"]])
-def test_full_disk_changes_no_file(project: Shell, arguments: list[str]) -> None:
+def test_full_disk_changes_no_file(
+    project: Shell, arguments: list[str]
+) -> None:
     instructions = project.folder / "CLAUDE.md"
     if arguments:
         project.orchestrate("setup", "claude")
@@ -588,7 +680,9 @@ def test_setup_changes_files_of_the_checkout(shell: Shell, where: str) -> None:
     (own / "commondir").write_bytes(b"../..\n")
     (own / "gitdir").write_bytes(f"{checkout}/.git\n".encode())
     (checkout / "src").mkdir(parents=True)
-    (checkout / ".git").write_bytes(f"gitdir: {main}/.git/worktrees/x\n".encode())
+    (checkout / ".git").write_bytes(
+        f"gitdir: {main}/.git/worktrees/x\n".encode()
+    )
     if where == "TASKORCH_ROOT":
         shell = shell.having(TASKORCH_ROOT=str(main))
     before = files(shell.folder)
@@ -631,13 +725,18 @@ def test_user_additions_to_our_part_stay(project: Shell) -> None:
         project.orchestrate("setup", program)
         text = (project.folder / name).read_bytes().decode()
         assert ours in text
-        (project.folder / name).write_bytes(text.replace(ours, theirs).encode())
+        (project.folder / name).write_bytes(
+            text.replace(ours, theirs).encode()
+        )
     changed = files(project.folder)
 
     checks = [
-        project.orchestrate("setup", program, "--check").code for program in PROGRAMS
+        project.orchestrate("setup", program, "--check").code
+        for program in PROGRAMS
     ]
-    again = [project.orchestrate("setup", program).code for program in PROGRAMS]
+    again = [
+        project.orchestrate("setup", program).code for program in PROGRAMS
+    ]
     since = files(project.folder)
     for program in PROGRAMS:
         project.orchestrate("setup", program, "--remove")
@@ -678,7 +777,9 @@ def test_concurrent_changes_of_others_stay(project: Shell) -> None:
 
 def test_installed_commands_can_be_run(shell: Shell) -> None:
     shell.orchestrate("setup", "claude")
-    hooks = json.loads((shell.folder / ".claude/settings.json").read_bytes())["hooks"]
+    hooks = json.loads((shell.folder / ".claude/settings.json").read_bytes())[
+        "hooks"
+    ]
     program = shell.having(PATH=f"{BIN}:/usr/bin:/bin")
 
     ran = {
@@ -688,9 +789,9 @@ def test_installed_commands_can_be_run(shell: Shell) -> None:
     }
 
     assert [each.code for each in ran.values()] == [0, 0, 0]
-    context = json.loads(ran["worker prime --hook-json"].stdout)["hookSpecificOutput"][
-        "additionalContext"
-    ]
+    context = json.loads(ran["worker prime --hook-json"].stdout)[
+        "hookSpecificOutput"
+    ]["additionalContext"]
     assert context.startswith("# You are the agent `ada`")
 
 
@@ -709,7 +810,10 @@ def test_unwritable_folder_is_an_error(project: Shell) -> None:
     [
         ([], "Missing argument"),
         (["vim"], "'vim' is not one of"),
-        (["claude", "--check", "--remove"], "leave it out, or leave out --remove"),
+        (
+            ["claude", "--check", "--remove"],
+            "leave it out, or leave out --remove",
+        ),
     ],
 )
 def test_invalid_setup_call_is_refused(

@@ -77,7 +77,9 @@ def lossy(shell: Shell, proxy: Proxy) -> Shell:
     return shell.having(TASKORCH_REDIS_URL=proxy.url)
 
 
-def run_line(shell: Shell, line: str, *ids: str, stdin: bytes = b"") -> CommandResult:
+def run_line(
+    shell: Shell, line: str, *ids: str, stdin: bytes = b""
+) -> CommandResult:
     command, *words = line.format(*ids).split()
     return shell.run(BIN / command, *words, stdin=stdin)
 
@@ -140,10 +142,14 @@ def test_unanswered_plan_is_applied_once(
     )
 
     lose_replies(proxy, lossy, "orchestrate apply -", stdin=plan)
-    another = run_line(lossy, "orchestrate apply -", stdin=other).stdout.strip()
+    another = run_line(
+        lossy, "orchestrate apply -", stdin=other
+    ).stdout.strip()
     again = run_line(lossy, "orchestrate apply -", stdin=plan).stdout.strip()
 
-    titles = {project.id: project.title for project in bench.queue.views.projects()}
+    titles = {
+        project.id: project.title for project in bench.queue.views.projects()
+    }
     assert titles == {again: "P", another: "Q"}
     assert len(bench.queue.views.list().items) == 2
 
@@ -153,7 +159,9 @@ def test_unanswered_command_acts_once_when_rerun(
     lossy: Shell, proxy: Proxy, bench: Bench, line: str
 ) -> None:
     project = bench.project()
-    item = bench.item(project, agent="" if STEPS[line] is State.PENDING else "ada")
+    item = bench.item(
+        project, agent="" if STEPS[line] is State.PENDING else "ada"
+    )
     bench.bring_to(item, STEPS[line])
     before = bench.everything()
 
@@ -168,11 +176,15 @@ def test_unanswered_command_acts_once_when_rerun(
     assert bench.inconsistencies() == []
 
 
-def test_rerun_prints_the_created_id(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_rerun_prints_the_created_id(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
     lose_replies(proxy, lossy, "orchestrate project Lost")
     project = run_line(lossy, "orchestrate project Lost").stdout.strip()
     lose_replies(proxy, lossy, "orchestrate create {} Lost", project)
-    item = run_line(lossy, "orchestrate create {} Lost", project).stdout.strip()
+    item = run_line(
+        lossy, "orchestrate create {} Lost", project
+    ).stdout.strip()
 
     assert [view.id for view in bench.queue.views.projects()] == [project]
     assert [view.id for view in bench.queue.views.list().items] == [item]
@@ -194,7 +206,9 @@ def test_rerun_keeps_the_lease_of_a_claim(
     assert bench.state(second) is State.QUEUED
 
 
-def test_third_run_is_a_new_step(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_third_run_is_a_new_step(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
     item = bench.item()
     lose_replies(proxy, lossy, "worker progress {} Half", item)
 
@@ -264,7 +278,9 @@ def test_same_arguments_elsewhere_are_a_new_step(
     lose_replies(proxy, lossy, "orchestrate project Lost")
     first = bench.queue.views.projects()[0].id
 
-    ran = run_line(lossy.having(**{name: "another"}), "orchestrate project Lost")
+    ran = run_line(
+        lossy.having(**{name: "another"}), "orchestrate project Lost"
+    )
 
     assert ran.code == 0, ran.stderr
     assert ran.stdout.strip() != first
@@ -276,7 +292,10 @@ def test_different_spelling_is_the_same_command(
 ) -> None:
     project = bench.project()
     lose_replies(
-        proxy, lossy, "orchestrate create {} Lost -r One Two --priority 1", project
+        proxy,
+        lossy,
+        "orchestrate create {} Lost -r One Two --priority 1",
+        project,
     )
 
     again = run_line(
@@ -285,7 +304,9 @@ def test_different_spelling_is_the_same_command(
         project,
     )
 
-    assert [view.id for view in bench.queue.views.list().items] == [again.data()["id"]]
+    assert [view.id for view in bench.queue.views.list().items] == [
+        again.data()["id"]
+    ]
 
 
 def test_standard_input_is_part_of_the_command(
@@ -301,7 +322,9 @@ def test_standard_input_is_part_of_the_command(
     assert sorted(texts(bench, item)) == ["Half", "Other"]
 
 
-def test_refusal_counts_as_an_answer(lossy: Shell, proxy: Proxy, bench: Bench) -> None:
+def test_refusal_counts_as_an_answer(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
     item = bench.item(agent="")
     proxy.requests_lost = ALWAYS
     run_line(lossy, "orchestrate assign {} ada", item)
@@ -329,7 +352,9 @@ def test_rerun_after_nine_minutes_is_a_new_step(
     assert kept_requests(lossy) == []
 
 
-def test_old_requests_are_removed_with_the_next_one(lossy: Shell, proxy: Proxy) -> None:
+def test_old_requests_are_removed_with_the_next_one(
+    lossy: Shell, proxy: Proxy
+) -> None:
     lose_replies(proxy, lossy, "orchestrate project First")
     (old,) = kept_requests(lossy)
     for path in (old, old.parent):
@@ -347,7 +372,9 @@ def test_kept_requests_are_private(lossy: Shell, proxy: Proxy) -> None:
     (request,) = kept_requests(lossy)
     assert stat.S_IMODE(request.stat().st_mode) == 0o600
     assert (
-        stat.S_IMODE((lossy.folder / ".task-orchestrator" / "run").stat().st_mode)
+        stat.S_IMODE(
+            (lossy.folder / ".task-orchestrator" / "run").stat().st_mode
+        )
         == 0o700
     )
     assert "Lost" not in str(request)

@@ -91,7 +91,10 @@ def test_private_key_is_not_sent_to_attacker(
 
         assert attacker.received == []
     assert ran.code == 5
-    assert f"{file} sets redis_url, and you have not trusted this file" in ran.stderr
+    assert (
+        f"{file} sets redis_url, and you have not trusted this file"
+        in ran.stderr
+    )
     assert "orchestrate trust" in ran.stderr
 
 
@@ -130,7 +133,8 @@ def test_trusted_file_cannot_read_private_key(
     (victim.folder / "linked").symlink_to(home / ".ssh" / "id_ed25519")
     with listening() as attacker:
         file = config(
-            victim, f'redis_url = "{attacker.url}"\nredis_password_file = "{name}"\n'
+            victim,
+            f'redis_url = "{attacker.url}"\nredis_password_file = "{name}"\n',
         )
         trusted = victim.orchestrate("trust", "--yes")
 
@@ -193,7 +197,9 @@ def test_trust_escapes_and_hides_passwords(victim: Shell) -> None:
     listed = victim.orchestrate("trust", "--yes", "--json")
 
     assert "redis_url = redis://***@127.0.0.1:1" in ran.stderr
-    assert "sesame" not in ran.stderr + ran.stdout + listed.stdout + listed.stderr
+    assert (
+        "sesame" not in ran.stderr + ran.stdout + listed.stdout + listed.stderr
+    )
     assert "\x1b" not in ran.stderr + listed.stderr
 
 
@@ -208,10 +214,12 @@ def test_trust_asks_on_a_terminal(
     )
 
     assert exit_code == code
-    assert screen.index("redis_url = redis://127.0.0.1:1") < screen.index("Trust it?")
-    assert trust.is_trusted({"HOME": str(home)}, str(file), file.read_bytes()) == (
-        answer == "y"
+    assert screen.index("redis_url = redis://127.0.0.1:1") < screen.index(
+        "Trust it?"
     )
+    assert trust.is_trusted(
+        {"HOME": str(home)}, str(file), file.read_bytes()
+    ) == (answer == "y")
 
 
 def test_trust_without_a_terminal_needs_yes(victim: Shell, home: Path) -> None:
@@ -221,20 +229,30 @@ def test_trust_without_a_terminal_needs_yes(victim: Shell, home: Path) -> None:
 
     assert ran.code == 2
     assert "confirm it with --yes" in ran.stderr
-    assert not trust.is_trusted({"HOME": str(home)}, str(file), file.read_bytes())
+    assert not trust.is_trusted(
+        {"HOME": str(home)}, str(file), file.read_bytes()
+    )
 
 
 def test_trust_without_config_file_is_an_error(victim: Shell) -> None:
     ran = victim.orchestrate("trust")
 
     assert ran.code == 5
-    assert f"There is no {victim.folder}/.task-orchestrator/config.toml" in ran.stderr
+    assert (
+        f"There is no {victim.folder}/.task-orchestrator/config.toml"
+        in ran.stderr
+    )
 
 
 def test_config_written_by_init_is_trusted(
     victim: Shell, valkey_url: str, tmp_path: Path
 ) -> None:
-    words = ("--redis-url", valkey_url, "--namespace", f"init-{os.urandom(4).hex()}")
+    words = (
+        "--redis-url",
+        valkey_url,
+        "--namespace",
+        f"init-{os.urandom(4).hex()}",
+    )
 
     made = victim.orchestrate("init", str(tmp_path), *words)
     again = victim.orchestrate("init", str(tmp_path), *words)
@@ -268,7 +286,10 @@ def test_stray_root_in_home_is_ignored(victim: Shell, home: Path) -> None:
 
     shown = victim.within(project).worker("whoami", "--json").data()
 
-    assert (shown["root"], shown["sources"]["redis_url"]) == (str(project), "default")
+    assert (shown["root"], shown["sources"]["redis_url"]) == (
+        str(project),
+        "default",
+    )
 
 
 def test_home_is_a_root_only_after_init(victim: Shell, home: Path) -> None:
@@ -283,16 +304,21 @@ def test_home_is_a_root_only_after_init(victim: Shell, home: Path) -> None:
 
     assert (refused.code, looked.code) == (5, 3)
     assert (
-        f"A queue in {home} would be shared by every folder below it." in refused.stderr
+        f"A queue in {home} would be shared by every folder below it."
+        in refused.stderr
     )
     assert untouched == [".ssh", "project"]
     assert made == {"root": str(home), "created": True, "config_file": ""}
-    assert victim.within(project).worker("whoami", "--json").data()["root"] == str(home)
+    assert victim.within(project).worker("whoami", "--json").data()[
+        "root"
+    ] == str(home)
 
 
 @needs_root
 @pytest.mark.parametrize(
-    "words", [*ORDINARY, ("worker", "whoami"), ("orchestrate", "trust")], ids=" ".join
+    "words",
+    [*ORDINARY, ("worker", "whoami"), ("orchestrate", "trust")],
+    ids=" ".join,
 )
 def test_folder_of_another_user_is_refused(
     victim: Shell, words: tuple[str, ...]
@@ -303,9 +329,12 @@ def test_folder_of_another_user_is_refused(
     ran = victim.run(BIN / words[0], *words[1:])
 
     assert ran.code == 5
-    assert "belongs to another user (uid 12345), so it is not used." in ran.stderr
+    assert (
+        "belongs to another user (uid 12345), so it is not used." in ran.stderr
+    )
     assert sorted(
-        entry.name for entry in (victim.folder / ".task-orchestrator").iterdir()
+        entry.name
+        for entry in (victim.folder / ".task-orchestrator").iterdir()
     ) == ["config.toml"]
 
 

@@ -22,7 +22,9 @@ def held(shell: Shell, bench: Bench, **fields: object) -> str:
     return item
 
 
-def waiting(shell: Shell, bench: Bench, *words: str) -> "subprocess.Popen[str]":
+def waiting(
+    shell: Shell, bench: Bench, *words: str
+) -> "subprocess.Popen[str]":
     """Start a command that waits, and return the process once it blocks."""
     process = shell.start(BIN / words[0], *words[1:])
     eventually(lambda: stream_readers(bench.raw))
@@ -82,7 +84,9 @@ def test_wait_ends_when_item_is_lost(
         case "assign":
             shell.orchestrate("assign", item, "bob", "--force")
         case _:
-            shell.having(AGENT_SESSION="other").worker("get", item, "--takeover")
+            shell.having(AGENT_SESSION="other").worker(
+                "get", item, "--takeover"
+            )
     ran = result_of(process)
 
     assert (ran.code, ran.stdout) == (code, "")
@@ -123,7 +127,9 @@ def test_wait_without_answer_times_out(shell: Shell, bench: Bench) -> None:
 # --------------------------------------------------------------------------------------------------
 
 
-def test_delivery_of_other_process_ends_item_wait(shell: Shell, bench: Bench) -> None:
+def test_delivery_of_other_process_ends_item_wait(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     process = waiting(shell, bench, "orchestrate", "wait", item)
 
@@ -132,7 +138,11 @@ def test_delivery_of_other_process_ends_item_wait(shell: Shell, bench: Bench) ->
 
     assert ran.code == 0
     assert ran.stdout.splitlines() == [
-        *(f"{item} is completed, 100%.", "Summary: All is well", "  - a: b.txt"),
+        *(
+            f"{item} is completed, 100%.",
+            "Summary: All is well",
+            "  - a: b.txt",
+        ),
         NOTICE,
     ]
 
@@ -179,10 +189,19 @@ def test_question_ends_wait_for_blocked(shell: Shell, bench: Bench) -> None:
     ]
 
 
-def test_any_event_ends_wait_and_moves_cursor(shell: Shell, bench: Bench) -> None:
+def test_any_event_ends_wait_and_moves_cursor(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     process = waiting(
-        shell, bench, "orchestrate", "wait", project, "--until", "any", "--json"
+        shell,
+        bench,
+        "orchestrate",
+        "wait",
+        project,
+        "--until",
+        "any",
+        "--json",
     )
     item = bench.item(project)
     first = result_of(process).data()
@@ -204,7 +223,9 @@ def test_any_event_ends_wait_and_moves_cursor(shell: Shell, bench: Bench) -> Non
 def test_wait_json_has_state(shell: Shell, bench: Bench) -> None:
     item = bench.lease_in(State.BLOCKED).item
 
-    data = shell.orchestrate("wait", item, "--until", "blocked", "--json").data()
+    data = shell.orchestrate(
+        "wait", item, "--until", "blocked", "--json"
+    ).data()
 
     assert list(data) == [
         "reached",
@@ -223,7 +244,9 @@ def test_wait_json_has_state(shell: Shell, bench: Bench) -> None:
     assert [each["id"] for each in data["blocked"]] == [item]
 
 
-def test_unreachable_goal_ends_wait_with_error(shell: Shell, bench: Bench) -> None:
+def test_unreachable_goal_ends_wait_with_error(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
     process = waiting(shell, bench, "orchestrate", "wait", item, "--json")
 
@@ -233,7 +256,9 @@ def test_unreachable_goal_ends_wait_with_error(shell: Shell, bench: Bench) -> No
     assert (error["code"], error["details"]["state"]) == ("DEAD_END", "failed")
 
 
-def test_dead_item_ends_project_wait_with_hint(shell: Shell, bench: Bench) -> None:
+def test_dead_item_ends_project_wait_with_hint(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     dead = bench.item(project)
     bench.item(project, depends_on=(dead,))
@@ -264,7 +289,9 @@ def test_timed_out_wait_reports_progress(shell: Shell, bench: Bench) -> None:
     assert "To keep waiting, rerun this command." in ran.stderr
 
 
-def test_timed_out_wait_continues_from_its_cursor(shell: Shell, bench: Bench) -> None:
+def test_timed_out_wait_continues_from_its_cursor(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     command = (
         "wait",
@@ -282,7 +309,9 @@ def test_timed_out_wait_continues_from_its_cursor(shell: Shell, bench: Bench) ->
     hint = ran_out.stderr.splitlines()[-1]
     again = shell.orchestrate(
         *command,
-        *hint.removeprefix("  To keep waiting, rerun this command with ").split(),
+        *hint.removeprefix(
+            "  To keep waiting, rerun this command with "
+        ).split(),
     )
 
     assert (ran_out.code, again.code) == (8, 0)
@@ -306,18 +335,23 @@ def test_timed_out_wait_continues_from_its_cursor(shell: Shell, bench: Bench) ->
 def test_interrupt_ends_waits(shell: Shell, bench: Bench, line: str) -> None:
     project = bench.project()
     item = held(shell, bench, project=project)
-    process = waiting(shell, bench, *line.format(project=project, item=item).split())
+    process = waiting(
+        shell, bench, *line.format(project=project, item=item).split()
+    )
 
     began = monotonic()
     process.send_signal(signal.SIGINT)
     ran = result_of(process)
 
-    assert monotonic() - began < 4  # a blocking call would last five seconds or more
+    # a blocking call would last five seconds or more
+    assert monotonic() - began < 4
     assert (ran.code, ran.stderr.splitlines()[-1]) == (130, "Interrupted.")
 
 
 @pytest.mark.parametrize("role", ["worker", "orchestrate"])
-def test_wait_survives_restart_of_redis(shell: Shell, node: Node, role: str) -> None:
+def test_wait_survives_restart_of_redis(
+    shell: Shell, node: Node, role: str
+) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     item = there.orchestrate(
@@ -353,7 +387,9 @@ def test_wait_restarts_bundled_server(local: Shell) -> None:
     assert result_of(process).code == 0
 
 
-def test_wait_fails_when_redis_stays_unreachable(shell: Shell, node: Node) -> None:
+def test_wait_fails_when_redis_stays_unreachable(
+    shell: Shell, node: Node
+) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     process = there.start(ORCHESTRATE, "wait", project, "--timeout", "4")

@@ -25,8 +25,12 @@ ORCHESTRATE = BIN / "orchestrate"
 EVENT = ["cursor", "at", "verb", "item", "project", "agent", "state"]
 
 
-def watching(shell: Shell, *words: str, columns: int = 80, rows: int = 24) -> Screen:
-    return Screen(shell, ORCHESTRATE, "watch", *words, columns=columns, rows=rows)
+def watching(
+    shell: Shell, *words: str, columns: int = 80, rows: int = 24
+) -> Screen:
+    return Screen(
+        shell, ORCHESTRATE, "watch", *words, columns=columns, rows=rows
+    )
 
 
 def objects(text: str) -> list[dict[str, Any]]:
@@ -90,19 +94,41 @@ def test_screen_shows_project_items_agents_and_events(
 
     assert lines[0].startswith(f"{project} Build authentication ")
     assert "active, 0 of 2 completed ━━" in lines[0]
-    assert lines[2].split() == ["ITEM", "STATE", "DONE", "FOR", "AGENT", "TITLE"]
+    assert lines[2].split() == [
+        "ITEM",
+        "STATE",
+        "DONE",
+        "FOR",
+        "AGENT",
+        "TITLE",
+    ]
     assert lines[3].split()[:3] == [lease.item, "in_progress", "50%"]
     assert lines[3].endswith("ada    Design the schema")
-    assert lines[4].split() == [waiting, "waiting", "0%", "bob", "Write", "the", "API"]
+    assert lines[4].split() == [
+        waiting,
+        "waiting",
+        "0%",
+        "bob",
+        "Write",
+        "the",
+        "API",
+    ]
     assert lines[6].split() == ["AGENT", "SEEN", "QUEUED", "HOST", "HOLDS"]
     assert lines[7].split()[0] == "ada"
     assert lines[7].split()[-1] == lease.item
     assert lines[10].split() == ["AT", "EVENT", "ITEM", "STATE", "AGENT"]
     assert re.match(r"\d\d:\d\d:\d\dZ$", lines[11].split()[0])
-    assert lines[11].split()[1:] == ["progress", lease.item, "in_progress", "ada"]
+    assert lines[11].split()[1:] == [
+        "progress",
+        lease.item,
+        "in_progress",
+        "ada",
+    ]
 
 
-def test_screen_shows_all_projects_by_default(shell: Shell, bench: Bench) -> None:
+def test_screen_shows_all_projects_by_default(
+    shell: Shell, bench: Bench
+) -> None:
     first, second = bench.queue.project("First"), bench.queue.project("Second")
 
     with watching(shell) as screen:
@@ -112,17 +138,23 @@ def test_screen_shows_all_projects_by_default(shell: Shell, bench: Bench) -> Non
         eventually(lambda: screen.shows("1 of 2 projects active"))
 
 
-def test_headline_counts_the_newest_projects(shell: Shell, bench: Bench) -> None:
+def test_headline_counts_the_newest_projects(
+    shell: Shell, bench: Bench
+) -> None:
     for _ in range(101):
         newest = bench.project()
     bench.queue.complete_project(newest)
 
     with watching(shell) as screen:
-        eventually(lambda: screen.shows("99 of the newest 100 projects active"))
+        eventually(
+            lambda: screen.shows("99 of the newest 100 projects active")
+        )
         eventually(lambda: screen.shows("… at least 80 more"))
 
 
-def test_screen_counts_rows_that_do_not_fit(shell: Shell, bench: Bench) -> None:
+def test_screen_counts_rows_that_do_not_fit(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     for n in range(9):
         bench.item(project, agent=f"agent_{n}")
@@ -132,7 +164,8 @@ def test_screen_counts_rows_that_do_not_fit(shell: Shell, bench: Bench) -> None:
         lines = screen.lines()
 
     assert all(
-        any(line.startswith(f"agent_{n} ") for line in lines) for n in range(4, 9)
+        any(line.startswith(f"agent_{n} ") for line in lines)
+        for n in range(4, 9)
     )
     assert lines[-1] == "… 4 more"
 
@@ -145,7 +178,9 @@ def test_ages_use_the_clock_of_redis(shell: Shell, bench: Bench) -> None:
     )
     main = f"import sys; sys.argv[1:] = ['watch', '{project}']; from taskorch_orchestrator.cli import main; main()"
 
-    with Screen(shell, sys.executable, "-c", three_days_ahead + main) as screen:
+    with Screen(
+        shell, sys.executable, "-c", three_days_ahead + main
+    ) as screen:
         eventually(lambda: screen.shows("in_progress"))
         bench.item(project)
         eventually(lambda: screen.shows("create"))
@@ -289,7 +324,9 @@ def test_screen_survives_restart_of_redis(shell: Shell, node: Node) -> None:
             "create", project, "Made later", "--assign", "ada"
         ).stdout.strip()
 
-        eventually(lambda: screen.shows("Made later") and screen.shows("create"))
+        eventually(
+            lambda: screen.shows("Made later") and screen.shows("create")
+        )
         assert not screen.shows("Redis is unreachable")
         assert screen.shows(item)
 
@@ -305,7 +342,9 @@ def test_restarted_bundled_server_does_not_tear_screen(
             signal.SIGKILL,
         )
         eventually(
-            lambda: local.orchestrate("server", "status", "--json").data()["running"]
+            lambda: local.orchestrate("server", "status", "--json").data()[
+                "running"
+            ]
         )
         local.orchestrate("create", project, "Made later", "--assign", "ada")
 
@@ -363,14 +402,18 @@ def test_watch_continues_after_a_cursor(shell: Shell, bench: Bench) -> None:
     ]
 
 
-def test_watch_of_closed_project_exits_immediately(shell: Shell, bench: Bench) -> None:
+def test_watch_of_closed_project_exits_immediately(
+    shell: Shell, bench: Bench
+) -> None:
     project = bench.project()
     bench.queue.complete_project(project)
     begin = objects(shell.orchestrate("watch", project).stdout)
 
     again = shell.orchestrate("watch", project, "--since", begin[0]["cursor"])
 
-    assert [(each["verb"], each["state"]) for each in begin] == [("begin", "completed")]
+    assert [(each["verb"], each["state"]) for each in begin] == [
+        ("begin", "completed")
+    ]
     assert (again.code, again.stdout) == (0, "")
 
 
@@ -385,19 +428,30 @@ def test_cursor_of_trimmed_events_is_a_gap(shell: Shell, bench: Bench) -> None:
 
     ran = shell.orchestrate("watch", project, "--since", begin)
 
-    assert [each["verb"] for each in objects(ran.stdout)] == ["gap", "complete_project"]
+    assert [each["verb"] for each in objects(ran.stdout)] == [
+        "gap",
+        "complete_project",
+    ]
 
 
-def test_watch_prints_all_projects_by_default(shell: Shell, bench: Bench) -> None:
+def test_watch_prints_all_projects_by_default(
+    shell: Shell, bench: Bench
+) -> None:
     with in_a_pipe(shell, "watch") as process:
         assert line_of(process)["verb"] == "begin"
         first, second = bench.project(), bench.project()
         bench.queue.complete_project(first)
 
-        assert [line_of(process)["project"] for _ in range(3)] == [first, second, first]
+        assert [line_of(process)["project"] for _ in range(3)] == [
+            first,
+            second,
+            first,
+        ]
 
 
-def test_watch_survives_restart_and_reports_it_once(shell: Shell, node: Node) -> None:
+def test_watch_survives_restart_and_reports_it_once(
+    shell: Shell, node: Node
+) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
     with in_a_pipe(there, "watch", project) as process:
@@ -424,7 +478,9 @@ def test_restarts_lose_and_repeat_no_event(shell: Shell, node: Node) -> None:
             assert process.stderr is not None
             assert "Retrying until it answers." in process.stderr.readline()
             node.start()
-            there.orchestrate("create", project, f"After the restart, {number}")
+            there.orchestrate(
+                "create", project, f"After the restart, {number}"
+            )
             entries += (
                 [line_of(process), line_of(process)]
                 if number == 0
@@ -433,12 +489,16 @@ def test_restarts_lose_and_repeat_no_event(shell: Shell, node: Node) -> None:
             since = entries[-1]["cursor"]
         there.orchestrate("create", project, f"While nobody watches, {number}")
     there.orchestrate("complete", project, "--force")
-    entries += objects(there.orchestrate("watch", project, "--since", since).stdout)
+    entries += objects(
+        there.orchestrate("watch", project, "--since", since).stdout
+    )
 
     (events,) = cast("Any", node.raw).xread(
         {keys.events(there.variables["TASKORCH_NAMESPACE"]): "0-0"}, count=1000
     )
-    assert [each["cursor"] for each in entries] == [cursor for cursor, _ in events[1]]
+    assert [each["cursor"] for each in entries] == [
+        cursor for cursor, _ in events[1]
+    ]
 
 
 def test_closed_pipe_ends_the_watch(shell: Shell, bench: Bench) -> None:
@@ -458,21 +518,27 @@ def test_closed_pipe_ends_the_watch(shell: Shell, bench: Bench) -> None:
 @pytest.mark.parametrize(
     "line", ["watch {project} --since 0-0", "discoveries {project} --follow"]
 )
-def test_broken_pipe_prints_no_traceback(shell: Shell, bench: Bench, line: str) -> None:
+def test_broken_pipe_prints_no_traceback(
+    shell: Shell, bench: Bench, line: str
+) -> None:
     project = bench.project()
     bench.agent().discover(bench.claimed(bench.item(project)), "It rains")
     words = line.format(project=project)
 
     runs = [
         shell.run(
-            "bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}"
+            "bash",
+            "-c",
+            f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}",
         )
         for _ in range(5)
     ]
 
     assert [ran.stdout.splitlines()[1:] for ran in runs] == [["0"]] * 5
     hints = {
-        row.partition(" --since")[0] for ran in runs for row in ran.stderr.splitlines()
+        row.partition(" --since")[0]
+        for ran in runs
+        for row in ran.stderr.splitlines()
     }
     assert hints <= {"Continue with", NOTICE}
 
@@ -480,13 +546,17 @@ def test_broken_pipe_prints_no_traceback(shell: Shell, bench: Bench, line: str) 
 @pytest.mark.parametrize(
     "line", ["watch", "watch {project}", "discoveries {project} --follow"]
 )
-def test_closed_pipe_ends_idle_watch(shell: Shell, bench: Bench, line: str) -> None:
+def test_closed_pipe_ends_idle_watch(
+    shell: Shell, bench: Bench, line: str
+) -> None:
     project = bench.project()
     bench.agent().discover(bench.claimed(bench.item(project)), "It rains")
     words = line.format(project=project)
 
     ran = shell.run(
-        "bash", "-c", f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}"
+        "bash",
+        "-c",
+        f"{ORCHESTRATE} {words} | head -n 1; echo ${{PIPESTATUS[0]}}",
     )
 
     assert ran.stdout.splitlines()[1:] == ["0"]
@@ -534,7 +604,9 @@ def test_follow_prints_discoveries_until_project_closes(
     project = bench.project()
     lease = bench.claimed(bench.item(project))
     first = bench.agent().discover(lease, "It rains", impact="wet").entry
-    with in_a_pipe(shell, "discoveries", project, "--follow", "--json") as process:
+    with in_a_pipe(
+        shell, "discoveries", project, "--follow", "--json"
+    ) as process:
         there = line_of(process)
         eventually(lambda: stream_readers(bench.raw))
         bench.agent().progress(lease, "Half")
@@ -572,7 +644,9 @@ def test_follow_starts_after_a_cursor(shell: Shell, bench: Bench) -> None:
     last = bench.agent().discover(lease, "It snows\x1b[2J").entry
     bench.queue.complete_project(project, force=True)
 
-    ran = shell.orchestrate("discoveries", project, "--follow", "--since", seen)
+    ran = shell.orchestrate(
+        "discoveries", project, "--follow", "--since", seen
+    )
 
     assert ran.stdout == f"[ada] {lease.item}: It snows\\x1b[2J\n"
     assert ran.stderr == f"{NOTICE}\nContinue with --since {last}\n"

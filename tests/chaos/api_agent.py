@@ -71,7 +71,9 @@ class ApiClient:
             return None
         item = claim.package.item
         since = (
-            item.holder.since if item.holder and item.token == claim.lease.token else 0
+            item.holder.since
+            if item.holder and item.token == claim.lease.token
+            else 0
         )
         return ClaimedItem(lease=claim.lease, title=item.title, since=since)
 

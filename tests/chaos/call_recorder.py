@@ -35,7 +35,9 @@ class CallRecorder:
         self._ledger = ledger
         self._random = random
 
-    def call(self, verb: str, lease: Lease, act: Callable[[str], T]) -> T | None:
+    def call(
+        self, verb: str, lease: Lease, act: Callable[[str], T]
+    ) -> T | None:
         """Make a call, and repeat it while Redis is unreachable.
 
         `act` gets the id of the call, which is its request id and the text of its

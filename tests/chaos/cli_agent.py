@@ -61,7 +61,11 @@ class CommandClient:
         )
         assert data
         got = _lease(
-            {"item": data["id"], "expires_at": data["lease_expires_at"], **data}
+            {
+                "item": data["id"],
+                "expires_at": data["lease_expires_at"],
+                **data,
+            }
         )
         return Receipt(
             id=got.item,
@@ -95,7 +99,10 @@ class CommandClient:
 
     def _output(self, process: subprocess.Popen[str]) -> str:
         self._number += 1
-        if self._number % KILLED_EVERY == 2 and not self._config.faults_are_over():
+        if (
+            self._number % KILLED_EVERY == 2
+            and not self._config.faults_are_over()
+        ):
             with suppress(subprocess.TimeoutExpired):
                 return process.communicate(
                     timeout=self._random.uniform(0, KILLED_WITHIN_S)
@@ -116,7 +123,9 @@ class CommandClient:
 def _lease(document: Mapping[str, Any]) -> Lease:
     expires = document["expires_at"]
     ends_at = (
-        round(datetime.fromisoformat(expires).timestamp() * 1000) if expires else 0
+        round(datetime.fromisoformat(expires).timestamp() * 1000)
+        if expires
+        else 0
     )
     return Lease(
         item=document["item"],
@@ -126,7 +135,9 @@ def _lease(document: Mapping[str, Any]) -> Lease:
     )
 
 
-def _error(code: int, document: Mapping[str, Any]) -> errors.TaskOrchestratorError:
+def _error(
+    code: int, document: Mapping[str, Any]
+) -> errors.TaskOrchestratorError:
     if code == UNAVAILABLE:
         return errors.Unreachable(url="", reason=document["message"])
     kind = errors.BY_WORD.get(document["code"])

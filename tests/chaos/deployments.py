@@ -154,7 +154,9 @@ def standalone(folder: Path) -> Iterator[Deployment]:
         "--save",
         "",
     ]
-    node = topologies.Node(folder, port, *options, "--appendonly", "yes", *SYNCED)
+    node = topologies.Node(
+        folder, port, *options, "--appendonly", "yes", *SYNCED
+    )
     try:
         node.start()
         yield StandaloneDeployment(node)
@@ -178,9 +180,11 @@ def cluster(folder: Path) -> Iterator[Deployment]:
 
 def running(kind: str, folder: Path) -> AbstractContextManager[Deployment]:
     """Run the deployment that CHAOS_REDIS names."""
-    return {"standalone": standalone, "sentinel": sentinel, "cluster": cluster}[kind](
-        folder
-    )
+    return {
+        "standalone": standalone,
+        "sentinel": sentinel,
+        "cluster": cluster,
+    }[kind](folder)
 
 
 def _has_replica(node: topologies.Node) -> bool:

@@ -60,7 +60,10 @@ def plan(seed: int, seconds: float, kinds: Mapping[str, float]) -> list[Fault]:
     The same seed and duration give the same plan.
     """
     random = Random(seed)
-    times = {kind: max(1, round(seconds / every_s)) for kind, every_s in kinds.items()}
+    times = {
+        kind: max(1, round(seconds / every_s))
+        for kind, every_s in kinds.items()
+    }
     return sorted(
         Fault(
             (number + random.uniform(0.25, 0.75)) / times[kind] * seconds,
@@ -76,7 +79,11 @@ class Faults:
     """Injects the planned faults."""
 
     def __init__(
-        self, planned: list[Fault], fleet: Fleet, deployment: Deployment, ledger: Ledger
+        self,
+        planned: list[Fault],
+        fleet: Fleet,
+        deployment: Deployment,
+        ledger: Ledger,
     ) -> None:
         self._planned = list(planned)
         self._fleet = fleet
@@ -102,7 +109,9 @@ class Faults:
             with suppress(redis.RedisError):
                 self._ledger.write("fault", kind=fault.kind, force=fault.force)
                 self.counts[fault.kind] += self._inject[fault.kind](fault)
-        for recovery in [each for each in self._recoveries if each[0] <= now_s]:
+        for recovery in [
+            each for each in self._recoveries if each[0] <= now_s
+        ]:
             self._recoveries.remove(recovery)
             self._ledger.write("recovery", kind=recovery[1].__qualname__)
             recovery[1]()
@@ -114,7 +123,9 @@ class Faults:
 
     def _stop(self, fault: Fault) -> bool:
         workers = [
-            member for member in self._fleet.workers() if not member.is_stopped()
+            member
+            for member in self._fleet.workers()
+            if not member.is_stopped()
         ]
         member = workers[int(fault.force * len(workers))]
         member.signal(signal.SIGSTOP)
@@ -130,9 +141,15 @@ class Faults:
         )
 
     def _pause(self, fault: Fault) -> bool:
-        bounds = PAUSED_WITH_SENTINELS_MS if self._deployment.fails_over else PAUSED_MS
+        bounds = (
+            PAUSED_WITH_SENTINELS_MS
+            if self._deployment.fails_over
+            else PAUSED_MS
+        )
         return self._to_each(
-            lambda node: node.client_pause(round(_between(bounds, fault.force)))
+            lambda node: node.client_pause(
+                round(_between(bounds, fault.force))
+            )
         )
 
     def _kill(self, fault: Fault) -> bool:
@@ -159,9 +176,14 @@ class Faults:
         return True
 
     def _later(
-        self, fault: Fault, bounds: tuple[float, float], recover: Callable[[], None]
+        self,
+        fault: Fault,
+        bounds: tuple[float, float],
+        recover: Callable[[], None],
     ) -> None:
-        self._recoveries.append((fault.at_s + _between(bounds, fault.force), recover))
+        self._recoveries.append(
+            (fault.at_s + _between(bounds, fault.force), recover)
+        )
 
 
 def _between(bounds: tuple[float, float], force: float) -> float:

@@ -45,7 +45,9 @@ class FencingScenario:
     def _set_up(self) -> bool:
         # A poison item too, so that a short run has one.
         self._create(POISON, "tester", POISON_ATTEMPTS)
-        self._item = self._create("item of the scenario", STALE_HOLDER, ATTEMPTS)
+        self._item = self._create(
+            "item of the scenario", STALE_HOLDER, ATTEMPTS
+        )
         self._holder = self._fleet.start("stale_holder", STALE_HOLDER)
         return True
 

@@ -15,7 +15,12 @@ from time import monotonic
 from chaos import api_agent, cli_agent, producer, stale_holder
 from chaos.process_config import ProcessConfig
 
-AGENTS = ("database_specialist", "api_specialist", "frontend_specialist", "tester")
+AGENTS = (
+    "database_specialist",
+    "api_specialist",
+    "frontend_specialist",
+    "tester",
+)
 ROLES: Mapping[str, Callable[[ProcessConfig], None]] = {
     "producer": producer.run,
     "agent": api_agent.run,
@@ -110,7 +115,9 @@ class Fleet:
     def workers(self) -> list[Member]:
         """Return the workers, the oldest first."""
         return [
-            member for member in self.members if member.role in ("agent", "command")
+            member
+            for member in self.members
+            if member.role in ("agent", "command")
         ]
 
     def stop(self) -> None:
@@ -134,7 +141,9 @@ class Fleet:
         self._remove_dead()
 
     def _remove_dead(self) -> list[Member]:
-        dead = [member for member in self.members if not member.process.is_alive()]
+        dead = [
+            member for member in self.members if not member.process.is_alive()
+        ]
         for member in dead:
             self.members.remove(member)
             if member.process.exitcode == -signal.SIGKILL:

@@ -47,7 +47,9 @@ class Ledger:
 
     def __init__(self, file: Path) -> None:
         self._who = file.stem
-        self._descriptor = os.open(file, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
+        self._descriptor = os.open(
+            file, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644
+        )
 
     def write(self, line: str, **fields: object) -> None:
         """Write a line: `call`, `reply`, `fault` or `own fault`, with its non-empty fields."""
@@ -61,7 +63,9 @@ class Ledger:
 def lines(folder: Path) -> list[dict[str, Any]]:
     """Return the lines of all ledgers in a folder, the oldest first."""
     found = [
-        line for file in sorted(folder.glob("*.ledger")) for line in _whole_lines(file)
+        line
+        for file in sorted(folder.glob("*.ledger"))
+        for line in _whole_lines(file)
     ]
     return sorted(found, key=lambda line: float(line["at"]))
 
@@ -87,12 +91,21 @@ def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _new_call(line: dict[str, Any]) -> Call:
-    known = {name: line[name] for name in ("item", "token", "claim") if name in line}
+    known = {
+        name: line[name] for name in ("item", "token", "claim") if name in line
+    }
     return Call(id=line["call"], who=line["who"], verb=line["verb"], **known)
 
 
 def _with_reply(call: Call, line: dict[str, Any]) -> Call:
-    names = ("answer", "got_token", "got_claim", "remark", "expires_at", "since")
+    names = (
+        "answer",
+        "got_token",
+        "got_claim",
+        "remark",
+        "expires_at",
+        "since",
+    )
     return replace(
         call,
         item=line.get("item", call.item),

@@ -32,7 +32,9 @@ class Producer:
 
     def has_room(self) -> bool:
         """Return whether another item may be created."""
-        counts = self._recorder.call("count", NO_LEASE, lambda _: self._counts())
+        counts = self._recorder.call(
+            "count", NO_LEASE, lambda _: self._counts()
+        )
         return (
             counts is not None
             and counts[0] < self._config.backlog
@@ -46,7 +48,9 @@ class Producer:
             self._random.random() < 0.7,
             self._random.random() < POISONED,
         )
-        after = (self._last,) if self._last and self._random.random() < 0.1 else ()
+        after = (
+            (self._last,) if self._last and self._random.random() < 0.1 else ()
+        )
         if self._random.random() < KILLED:
             self._recorder.record_fault("killed", "")
             kill_self_within(0.1, self._random)
@@ -56,11 +60,15 @@ class Producer:
             "priority": self._random.randint(0, 4),
         }
         item = self._recorder.call(
-            "create", NO_LEASE, lambda call: self._create(call, poison=poison, **new)
+            "create",
+            NO_LEASE,
+            lambda call: self._create(call, poison=poison, **new),
         )
         if item and not in_one_step:
             self._recorder.call(
-                "assign", Lease(item=item), lambda _: self._queue.assign(item, agent)
+                "assign",
+                Lease(item=item),
+                lambda _: self._queue.assign(item, agent),
             )
         self._last = item if item and not poison else ""
 
@@ -77,7 +85,9 @@ class Producer:
         return self._queue.create(self._config.project, new)
 
     def _counts(self) -> tuple[int, int]:
-        project = self._queue.views.progress(self._config.project, limit=1).project
+        project = self._queue.views.progress(
+            self._config.project, limit=1
+        ).project
         return project.wanted - project.completed, project.wanted
 
 

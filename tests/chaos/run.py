@@ -57,8 +57,12 @@ class Options:
         return cls(
             redis=environment.get("CHAOS_REDIS") or cls.redis,
             seconds=float(environment.get("CHAOS_SECONDS") or cls.seconds),
-            processes=min(50, int(environment.get("CHAOS_PROCESSES") or cls.processes)),
-            seed=int(environment.get("CHAOS_SEED") or int.from_bytes(os.urandom(3))),
+            processes=min(
+                50, int(environment.get("CHAOS_PROCESSES") or cls.processes)
+            ),
+            seed=int(
+                environment.get("CHAOS_SEED") or int.from_bytes(os.urandom(3))
+            ),
         )
 
 
@@ -66,7 +70,11 @@ class Run:
     """A run in progress."""
 
     def __init__(
-        self, options: Options, deployment: Deployment, folder: Path, interrupted: Event
+        self,
+        options: Options,
+        deployment: Deployment,
+        folder: Path,
+        interrupted: Event,
     ) -> None:
         """Prepare a run that ends at the next tick after `interrupted` is set."""
         self._options = options
@@ -74,7 +82,9 @@ class Run:
         self._deployment = deployment
         self._folder = folder
         self._queue = Queue(
-            connection(deployment.url), NAMESPACE, Caller(agent="planner", host="chaos")
+            connection(deployment.url),
+            NAMESPACE,
+            Caller(agent="planner", host="chaos"),
         )
         self._project = self._queue.project("Chaos")
         self._began_at = monotonic()
@@ -84,7 +94,9 @@ class Run:
         self.faults = Faults(
             planned, self.fleet, deployment, Ledger(folder / "driver.ledger")
         )
-        self._scenario = FencingScenario(self.fleet, self._queue, self._project)
+        self._scenario = FencingScenario(
+            self.fleet, self._queue, self._project
+        )
 
     def inject_faults(self) -> None:
         """Let the fleet work, and inject faults for the duration of the options."""
@@ -139,7 +151,10 @@ class Run:
 
     def _records(self) -> Iterator[MirrorRecord]:
         views = self._queue.views
-        ids = [item.id for item in views.list(project=self._project, limit=5000).items]
+        ids = [
+            item.id
+            for item in views.list(project=self._project, limit=5000).items
+        ]
         for start in range(0, len(ids), PAGE):
             yield from views.records(ids[start : start + PAGE])
 
@@ -160,7 +175,9 @@ class Run:
             for item in self._queue.views.unassigned():
                 with suppress(errors.Conflict, errors.Invalid):
                     self._queue.assign(item.id, "tester")
-            counts = self._queue.views.progress(self._project, limit=1).project.counts
+            counts = self._queue.views.progress(
+                self._project, limit=1
+            ).project.counts
             open_ = sum(
                 n
                 for state, n in counts.items()
@@ -208,7 +225,10 @@ def main() -> None:
     interrupted = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
-    options, folder = Options.of(os.environ), Path(tempfile.mkdtemp(prefix="chaos-"))
+    options, folder = (
+        Options.of(os.environ),
+        Path(tempfile.mkdtemp(prefix="chaos-")),
+    )
     try:
         result = do_run(options, folder, interrupted)
     except KeyboardInterrupt:

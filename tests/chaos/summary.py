@@ -86,7 +86,9 @@ class Summary:
 def own_faults(lines: Sequence[Mapping[str, Any]]) -> Counter[str]:
     """Return the number of faults that processes caused themselves, by kind."""
     found = Counter(
-        OWN_FAULTS[line["fault"]] for line in lines if line["line"] == "own fault"
+        OWN_FAULTS[line["fault"]]
+        for line in lines
+        if line["line"] == "own fault"
     )
     for fault, reason in REASONS.items():
         found[fault] = sum(reason in line.get("reason", "") for line in lines)
@@ -102,13 +104,18 @@ def outages_s(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         for line in lines
         if line["line"] == "fault" and line["kind"] in OUTAGE_FAULTS
     ):
-        began, ended = fault["at"] - OUTAGE_WITHIN_S / 10, fault["at"] + OUTAGE_WITHIN_S
+        began, ended = (
+            fault["at"] - OUTAGE_WITHIN_S / 10,
+            fault["at"] + OUTAGE_WITHIN_S,
+        )
         outages = [
             later - earlier
             for earlier, later in pairwise(times)
             if began <= earlier <= ended
         ]
-        worst[fault["kind"]] = round(max([worst.get(fault["kind"], 0.0), *outages]), 1)
+        worst[fault["kind"]] = round(
+            max([worst.get(fault["kind"], 0.0), *outages]), 1
+        )
     return worst
 
 
@@ -117,7 +124,9 @@ def answers(calls: Iterable[Call]) -> Counter[str]:
     found: Counter[str] = Counter()
     for call in calls:
         if call.verb == "claim":
-            found["claim" if call.got_token else "claim, no item or no reply"] += 1
+            found[
+                "claim" if call.got_token else "claim, no item or no reply"
+            ] += 1
         elif call.verb != "count":
             found[f"{call.verb}{_outcome(call)}"] += 1
     return found
@@ -141,13 +150,22 @@ def show(summary: Summary, *, as_json: bool) -> None:
         f"seed {summary.seed}, {summary.seconds:.0f} s"
     )
     table = Table("what", "number", "of", title=f"Chaos: {title}")
-    for part in (summary.processes, summary.calls, summary.items, summary.faults):
+    for part in (
+        summary.processes,
+        summary.calls,
+        summary.items,
+        summary.faults,
+    ):
         for name, number in sorted(part.items()):
             table.add_row(name, str(number), "")
         table.add_section()
     for kind, seconds in summary.outages_s.items():
-        table.add_row(f"seconds without a reply after: {kind}", str(seconds), "")
-    table.add_row("stale writes refused", str(summary.stale_writes_refused), "")
+        table.add_row(
+            f"seconds without a reply after: {kind}", str(seconds), ""
+        )
+    table.add_row(
+        "stale writes refused", str(summary.stale_writes_refused), ""
+    )
     for each in summary.verdict:
         found = str(len(each.found))
         if each.found and each.is_tolerated:
@@ -158,12 +176,16 @@ def show(summary: Summary, *, as_json: bool) -> None:
     Console().print(table)
 
 
-def show_failures(summary: Summary, lines: Sequence[Mapping[str, Any]]) -> None:
+def show_failures(
+    summary: Summary, lines: Sequence[Mapping[str, Any]]
+) -> None:
     """Print the failures to stderr, with ledger lines of some of the items."""
     failures = [each for each in summary.verdict if each.is_failure]
     for failure in failures:
         for item in failure.found[:MAX_SHOWN]:
-            entries = [json.dumps(line) for line in lines if line.get("item") == item]
+            entries = [
+                json.dumps(line) for line in lines if line.get("item") == item
+            ]
             heading = f"{failure.invariant}: {item}"
             sys.stderr.write("\n  ".join([heading, *entries]) + "\n")
 

@@ -85,12 +85,16 @@ class Invariant:
     by_failover: bool = field(default=False)
 
 
-def check_invariants(evidence: Evidence, *, failover: bool) -> list[Violations]:
+def check_invariants(
+    evidence: Evidence, *, failover: bool
+) -> list[Violations]:
     """Return the violations of each invariant."""
     verdict = []
     for invariant in INVARIANTS:
         found = set(invariant.find(evidence))
-        acknowledged = list(evidence.done(*invariant.verbs)) if invariant.verbs else []
+        acknowledged = (
+            list(evidence.done(*invariant.verbs)) if invariant.verbs else []
+        )
         verdict.append(
             Violations(
                 invariant=invariant.name,
@@ -115,7 +119,9 @@ def created_twice(evidence: Evidence) -> Iterator[str]:
     """Return items that one call created twice; a title contains the call's id."""
     titles = Counter(record.item.title for record in evidence.records.values())
     return (
-        id_ for id_, record in evidence.records.items() if titles[record.item.title] > 1
+        id_
+        for id_, record in evidence.records.items()
+        if titles[record.item.title] > 1
     )
 
 
@@ -151,7 +157,9 @@ def completed_twice(evidence: Evidence) -> Iterator[str]:
     Repeats do not count.
     """
     acknowledged = Counter(
-        call.item for call in evidence.done("complete") if call.remark != REPEAT
+        call.item
+        for call in evidence.done("complete")
+        if call.remark != REPEAT
     )
     yield from (item for item, times in acknowledged.items() if times > 1)
     for id_, record in evidence.records.items():
@@ -173,7 +181,9 @@ def reported_twice(evidence: Evidence) -> Iterator[str]:
 
 def token_given_twice(evidence: Evidence) -> Iterator[str]:
     """Return items that gave two claims the same token number."""
-    given = Counter((call.item, call.got_token) for call in evidence.done("claim"))
+    given = Counter(
+        (call.item, call.got_token) for call in evidence.done("claim")
+    )
     return (item for (item, _), times in given.items() if times > 1)
 
 
@@ -212,7 +222,10 @@ def stale_writes_accepted(evidence: Evidence) -> Iterator[str]:
     """
     shown = {call.id: call for call in evidence.calls if call.token}
     for call in evidence.done():
-        if call.token and (call.got_token, call.got_claim) != (call.token, call.claim):
+        if call.token and (call.got_token, call.got_claim) != (
+            call.token,
+            call.claim,
+        ):
             yield call.item
     for id_, record in evidence.records.items():
         if any(
@@ -226,7 +239,9 @@ def poison_not_stopped(evidence: Evidence) -> Iterator[str]:
     claims = Counter(call.item for call in evidence.done("claim"))
     for id_, record in evidence.records.items():
         item = record.item
-        is_dead = item.state is State.FAILED and item.attempts == item.max_attempts
+        is_dead = (
+            item.state is State.FAILED and item.attempts == item.max_attempts
+        )
         was_bounded = max(item.token, claims[id_]) <= item.max_attempts
         if is_poison(item) and not (is_dead and was_bounded):
             yield id_
@@ -236,8 +251,14 @@ def not_finished(evidence: Evidence) -> Iterator[str]:
     """Return ordinary items that are not completed, unless their attempts are spent."""
     for id_, record in evidence.records.items():
         item = record.item
-        spent = item.state is State.FAILED and item.attempts >= item.max_attempts
-        if not is_poison(item) and item.state is not State.COMPLETED and not spent:
+        spent = (
+            item.state is State.FAILED and item.attempts >= item.max_attempts
+        )
+        if (
+            not is_poison(item)
+            and item.state is not State.COMPLETED
+            and not spent
+        ):
             yield id_
 
 
@@ -246,7 +267,11 @@ def held_forever(evidence: Evidence) -> Iterable[str]:
     held = (State.IN_PROGRESS, State.BLOCKED)
     return [
         *evidence.held,
-        *(id_ for id_, record in evidence.records.items() if record.item.state in held),
+        *(
+            id_
+            for id_, record in evidence.records.items()
+            if record.item.state in held
+        ),
     ]
 
 
@@ -266,7 +291,9 @@ def is_poison(item: Item) -> bool:
 
 def stale_writes_refused(evidence: Evidence) -> int:
     """Return the number of calls that were refused because of an old token."""
-    return sum(bool(call.token) and call.answer in REFUSALS for call in evidence.calls)
+    return sum(
+        bool(call.token) and call.answer in REFUSALS for call in evidence.calls
+    )
 
 
 INVARIANTS = (
@@ -276,7 +303,9 @@ INVARIANTS = (
         verbs=("create",),
         by_failover=True,
     ),
-    Invariant(name="items created twice", find=created_twice, verbs=("create",)),
+    Invariant(
+        name="items created twice", find=created_twice, verbs=("create",)
+    ),
     Invariant(
         name="acknowledged assignments lost",
         find=assigns_lost,
@@ -301,9 +330,13 @@ INVARIANTS = (
         verbs=("complete",),
         by_failover=True,
     ),
-    Invariant(name="items reported on twice by one request", find=reported_twice),
     Invariant(
-        name="leases given to two processes", find=lease_given_twice, verbs=("claim",)
+        name="items reported on twice by one request", find=reported_twice
+    ),
+    Invariant(
+        name="leases given to two processes",
+        find=lease_given_twice,
+        verbs=("claim",),
     ),
     Invariant(
         name="token numbers given twice",
@@ -319,15 +352,20 @@ INVARIANTS = (
     ),
     Invariant(name="stale writes accepted", find=stale_writes_accepted),
     Invariant(
-        name="poison items not stopped", find=poison_not_stopped, by_failover=True
+        name="poison items not stopped",
+        find=poison_not_stopped,
+        by_failover=True,
     ),
     Invariant(name="items not finished", find=not_finished),
     Invariant(name="items held forever", find=held_forever),
     Invariant(
-        name="inconsistencies in Redis", find=lambda evidence: evidence.inconsistencies
+        name="inconsistencies in Redis",
+        find=lambda evidence: evidence.inconsistencies,
     ),
     Invariant(name="unexpected errors", find=unexpected_errors),
-    Invariant(name="processes that failed", find=lambda evidence: evidence.broken),
+    Invariant(
+        name="processes that failed", find=lambda evidence: evidence.broken
+    ),
 )
 
 
@@ -347,12 +385,18 @@ def _given_up(record: MirrorRecord | None) -> set[int]:
 
 def _is_stale(report: Report, shown: Mapping[str, Call]) -> bool:
     call = shown.get(report.text)
-    return report.kind in BY_HOLDER and call is not None and call.token != report.token
+    return (
+        report.kind in BY_HOLDER
+        and call is not None
+        and call.token != report.token
+    )
 
 
 def _is_out_of_order(reports: Sequence[Report]) -> bool:
     """Return whether tokens descend, or a report follows under a given-up token."""
-    if any(later.token < earlier.token for earlier, later in pairwise(reports)):
+    if any(
+        later.token < earlier.token for earlier, later in pairwise(reports)
+    ):
         return True
     given_up: set[int] = set()
     for report in reports:

@@ -65,7 +65,9 @@ class Worker:
             self._work_on_poison(claimed.lease)
         elif self._report(claimed.lease):
             self.step(
-                self._random.choices(("complete", "fail", "release"), (18, 1, 1))[0],
+                self._random.choices(
+                    ("complete", "fail", "release"), (18, 1, 1)
+                )[0],
                 claimed.lease,
             )
 
@@ -77,12 +79,17 @@ class Worker:
 
     def _report(self, lease: Lease) -> bool:
         """Report up to three times; return whether the worker still holds the item."""
-        if self._random.random() < KILLED and not self._config.faults_are_over():
+        if (
+            self._random.random() < KILLED
+            and not self._config.faults_are_over()
+        ):
             self.record_fault("killed", lease)
             kill_self_within(KILLED_WITHIN_S, self._random)
         for _ in range(self._random.randint(0, 3)):
             sleep(self._random.uniform(0.01, 0.3))
-            verb = self._random.choices(("progress", "renew", "discover"), (8, 1, 1))[0]
+            verb = self._random.choices(
+                ("progress", "renew", "discover"), (8, 1, 1)
+            )[0]
             if not self.step(verb, lease):
                 return False
         return True

@@ -92,7 +92,10 @@ def populated(server: Server, states: list[State]) -> Bench:
     connection, raw = server
     namespace = f"test-{os.urandom(4).hex()}"
     bench = Bench(
-        Queue(connection, namespace, Caller(agent="planner")), raw, namespace, ""
+        Queue(connection, namespace, Caller(agent="planner")),
+        raw,
+        namespace,
+        "",
     )
     items = [bench.lease_in(state).item for state in states]
     bench.item(agent="bob", depends_on=(items[0],))
@@ -104,7 +107,11 @@ def break_(bench: Bench, what: str, one: int, other: int) -> None:
     names = bench.everything()
     items = _ids(names, "item") or ["item_00000000"]
     projects = _ids(names, "project") or ["proj_00000000"]
-    owners = [*(f"project:{project}" for project in projects), "agent:ada", "agent:bob"]
+    owners = [
+        *(f"project:{project}" for project in projects),
+        "agent:ada",
+        "agent:bob",
+    ]
     indexes = [*SHARED, *(name for name in names if name.endswith(":items"))]
     # Not the agents: nothing else names the queue of an agent.
     entries = [
@@ -122,7 +129,9 @@ def break_(bench: Bench, what: str, one: int, other: int) -> None:
         case "lose entry" if entries:
             bench.delete_entry(*entries[one % len(entries)])
         case "leave entry":
-            bench.add_entry(indexes[one % len(indexes)], items[other % len(items)], one)
+            bench.add_entry(
+                indexes[one % len(indexes)], items[other % len(items)], one
+            )
         case "lose dependency" if sides:
             bench.delete_entry(*sides[one % len(sides)])
         case "leave dependency":
@@ -131,7 +140,9 @@ def break_(bench: Bench, what: str, one: int, other: int) -> None:
                 items[other % len(items)],
             )
         case "count":
-            bench.shift_count(owners[one % len(owners)], list(State)[one % 9], by=other)
+            bench.shift_count(
+                owners[one % len(owners)], list(State)[one % 9], by=other
+            )
         case "lose index":
             bench.delete_key(indexes[one % len(indexes)])
         case "lose item":

@@ -53,6 +53,8 @@ def test_repair_under_load_breaks_nothing(bench: Bench) -> None:
     last = audit(bench.queue, fix=False)
 
     assert [worker.returncode for worker in workers] == [0] * WORKERS
-    assert [found for found in audits if found.findings or found.repaired] == []
+    assert [
+        found for found in audits if found.findings or found.repaired
+    ] == []
     assert (last.findings, last.counted) == ((), True)
     assert bench.inconsistencies() == []

@@ -46,7 +46,9 @@ def command(client: redis.Redis, *words: str | int) -> object:
 
 
 @pytest.mark.parametrize("namespace", ["one", "two", "three", "four"])
-def test_every_verb_works_on_every_node(cluster: Cluster, namespace: str) -> None:
+def test_every_verb_works_on_every_node(
+    cluster: Cluster, namespace: str
+) -> None:
     there = bench(cluster, namespace)
 
     done = list(workflow(there))
@@ -89,7 +91,9 @@ def test_moved_slot_is_followed(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("way", ["key by key", "at once"])
-def test_operations_stay_whole_while_the_slot_moves(cluster: Cluster, way: str) -> None:
+def test_operations_stay_whole_while_the_slot_moves(
+    cluster: Cluster, way: str
+) -> None:
     namespace = f"reshard-{way.replace(' ', '-')}"
     project = queue(cluster, namespace).project("A project")
     failures, done = [], threading.Semaphore(0)
@@ -98,7 +102,9 @@ def test_operations_stay_whole_while_the_slot_moves(cluster: Cluster, way: str) 
         own = queue(cluster, namespace)
         for _ in range(OPERATIONS // 4 // 3):
             try:
-                item = own.create(project, NewItem(title="An item", agent=agent))
+                item = own.create(
+                    project, NewItem(title="An item", agent=agent)
+                )
                 done.release()
                 lease = need_lease(own.agent(agent).claim())
                 assert lease.item == item
@@ -109,14 +115,17 @@ def test_operations_stay_whole_while_the_slot_moves(cluster: Cluster, way: str) 
                 failures.append(error)
 
     workers = [
-        threading.Thread(target=work, args=[f"agent{number}"]) for number in range(4)
+        threading.Thread(target=work, args=[f"agent{number}"])
+        for number in range(4)
     ]
     for worker in workers:
         worker.start()
     for _ in range(20):  # operations are under way
         assert done.acquire(timeout=60)
     target = (
-        cluster.move_slot_by_key(namespace, between=lambda: done.acquire(timeout=0.01))
+        cluster.move_slot_by_key(
+            namespace, between=lambda: done.acquire(timeout=0.01)
+        )
         if way == "key by key"
         else cluster.move_slot_atomically(namespace)
     )
@@ -146,7 +155,9 @@ def test_script_is_fenced_before_it_writes(
 
     def between() -> None:
         for step in (
-            lambda: impatient.create(project, NewItem(title="Another", agent="ada")),
+            lambda: impatient.create(
+                project, NewItem(title="Another", agent="ada")
+            ),
             lambda: impatient.agent("ada").claim(),
             lambda: impatient.cancel(item),
         ):
@@ -160,16 +171,19 @@ def test_script_is_fenced_before_it_writes(
     assert len(refused) > 20
     assert {error.details["why"] for error in refused} == {"TRYAGAIN"}
     assert "is moving the keys of this namespace" in refused[0].hint()
-    assert [each.state for each in there.queue.views.list(project=project).items] == [
-        State.QUEUED
-    ]
+    assert [
+        each.state for each in there.queue.views.list(project=project).items
+    ] == [State.QUEUED]
     assert there.inconsistencies() == []
 
 
 def test_importing_node_fences_scripts_too(cluster: Cluster) -> None:
     there = bench(cluster, "asking")
     lease = there.claimed()
-    target, complete = cluster.other_primary("asking"), scripts.load("complete")
+    target, complete = (
+        cluster.other_primary("asking"),
+        scripts.load("complete"),
+    )
     words = (
         "EVAL",
         complete.text,
@@ -189,7 +203,9 @@ def test_importing_node_fences_scripts_too(cluster: Cluster) -> None:
     def follow_to_the_target() -> None:
         with closing(
             redis.Redis(
-                port=target.port, single_connection_client=True, decode_responses=True
+                port=target.port,
+                single_connection_client=True,
+                decode_responses=True,
             )
         ) as client:
             command(client, "ASKING")
@@ -286,7 +302,9 @@ def test_lone_node_address_names_the_cluster_address(cluster: Cluster) -> None:
 
     with pytest.raises(errors.Usage, match=r"redis\+cluster://"):
         Queue(
-            connect(f"redis://{node.address}"), "alone", Caller(agent="planner")
+            connect(f"redis://{node.address}"),
+            "alone",
+            Caller(agent="planner"),
         ).project("x")
 
 
@@ -298,7 +316,9 @@ def test_unreachable_cluster_is_named(
 
     with pytest.raises(errors.Unreachable, match=f"127.0.0.1:{nobody}"):
         Queue(
-            connect(f"redis+cluster://127.0.0.1:{nobody}"), "x", Caller(agent="planner")
+            connect(f"redis+cluster://127.0.0.1:{nobody}"),
+            "x",
+            Caller(agent="planner"),
         ).project("x")
     assert valkey_url.startswith("unix://")
 

@@ -21,7 +21,9 @@ from taskorch.queue.queue import Queue
 
 
 def queue(url: str) -> Queue:
-    return Queue(connect(url, retries=0), "connections", Caller(agent="planner"))
+    return Queue(
+        connect(url, retries=0), "connections", Caller(agent="planner")
+    )
 
 
 def test_password_is_required_used_and_hidden(tmp_path: Path) -> None:
@@ -68,7 +70,9 @@ def test_limit_of_open_files_is_named(valkey_url: str) -> None:
     scripts.load("project")  # from its file
     lasting = queue(valkey_url)
     with open(os.devnull) as newest:  # noqa: PTH123  its number is what counts
-        resource.setrlimit(resource.RLIMIT_NOFILE, (newest.fileno() + 1, limits[1]))
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (newest.fileno() + 1, limits[1])
+        )
         try:
             with pytest.raises(errors.OutOfFiles) as refusal:
                 lasting.project("No file is left")
@@ -101,7 +105,9 @@ def _others(raw: redis.Redis) -> list[str]:
     """Return the ids of the other connected clients."""
     own = cast("Any", raw).client_id()
     return [
-        each["id"] for each in cast("Any", raw).client_list() if int(each["id"]) != own
+        each["id"]
+        for each in cast("Any", raw).client_list()
+        if int(each["id"]) != own
     ]
 
 
@@ -118,7 +124,9 @@ def test_server_is_distinguished_from_a_deployment(
     (port,) = topologies.free_ports(1)
 
     with (
-        servers.running(servers.binaries()["valkey"], tmp_path, "--port", str(port)),
+        servers.running(
+            servers.binaries()["valkey"], tmp_path, "--port", str(port)
+        ),
         pytest.raises(errors.Usage) as refusal,
     ):
         queue(f"{scheme}://127.0.0.1:{port}{path}").project("x")
@@ -153,11 +161,20 @@ def test_closed_connection_breaks_off_a_wait(
     valkey_url: str, connected: Callable[[str], Connection]
 ) -> None:
     connection = connected(valkey_url)
-    with redis.Redis.from_url(valkey_url) as raw, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(connection.wait_for_wake, "connections:nothing", 60)
+    with (
+        redis.Redis.from_url(valkey_url) as raw,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        waiting = pool.submit(
+            connection.wait_for_wake, "connections:nothing", 60
+        )
         eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
 
         connection.close()
 
-        assert isinstance(waiting.exception(timeout=SOON_S), errors.Unreachable)
-        eventually(lambda: not cast("Any", raw).info("clients")["blocked_clients"])
+        assert isinstance(
+            waiting.exception(timeout=SOON_S), errors.Unreachable
+        )
+        eventually(
+            lambda: not cast("Any", raw).info("clients")["blocked_clients"]
+        )

@@ -24,7 +24,9 @@ LASTING = "redis-cli config set {}, then redis-cli config rewrite"
 
 
 @pytest.fixture(params=servers.binaries())
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[redis.Redis]:
+def server(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[redis.Redis]:
     """A server that only this test uses."""
     with (
         servers.running(
@@ -41,7 +43,9 @@ def read_environment(server: redis.Redis, **user: str) -> Environment:
         f"?username={user['name']}&password={user['password']}" if user else ""
     )
     connection = connect(f"unix://{path}{credentials}")
-    environment = Queue(connection, "test", Caller(agent="planner")).views.environment()
+    environment = Queue(
+        connection, "test", Caller(agent="planner")
+    ).views.environment()
     connection.close()
     return environment
 
@@ -58,7 +62,9 @@ def checked(environment: Environment, name: str) -> CheckResult:
 def test_healthy_server_has_no_problem(server: redis.Redis) -> None:
     before = time() * 1000
 
-    found = list(checks.of_server(read_environment(server), before, time() * 1000))
+    found = list(
+        checks.of_server(read_environment(server), before, time() * 1000)
+    )
 
     assert {
         check.name: check.status
@@ -111,21 +117,28 @@ def test_missing_append_only_file_is_a_problem(
 
 @pytest.mark.parametrize(
     "field",
-    ["aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"],
+    [
+        "aof_last_write_status",
+        "aof_last_bgrewrite_status",
+        "rdb_last_bgsave_status",
+    ],
 )
 def test_failed_write_is_a_problem(server: redis.Redis, field: str) -> None:
     environment = read_environment(server)
     assert environment.info[field] == "ok"
 
     found = checked(
-        replace(environment, info={**environment.info, field: "err"}), "persistence"
+        replace(environment, info={**environment.info, field: "err"}),
+        "persistence",
     )
 
     assert found.status is CheckStatus.PROBLEM
     assert "failed: err" in found.found
 
 
-def test_eviction_with_limited_memory_is_a_problem(server: redis.Redis) -> None:
+def test_eviction_with_limited_memory_is_a_problem(
+    server: redis.Redis,
+) -> None:
     server.config_set("maxmemory-policy", "allkeys-lru")
     unlimited = checked(read_environment(server), "eviction")
     server.config_set("maxmemory", "1gb")
@@ -148,7 +161,10 @@ def test_nearly_full_memory_is_a_problem(server: redis.Redis) -> None:
 
     nearly_full = checked(read_environment(server), "memory")
 
-    assert (roomy.status, nearly_full.status) == (CheckStatus.OK, CheckStatus.PROBLEM)
+    assert (roomy.status, nearly_full.status) == (
+        CheckStatus.OK,
+        CheckStatus.PROBLEM,
+    )
     assert nearly_full.mend.startswith("redis-cli config set maxmemory ")
 
 
@@ -183,7 +199,9 @@ def test_missing_required_replicas_are_a_problem(
 def test_replica_is_a_problem_and_can_be_audited(
     server: redis.Redis,
 ) -> None:
-    connection = connect(f"unix://{server.connection_pool.connection_kwargs['path']}")
+    connection = connect(
+        f"unix://{server.connection_pool.connection_kwargs['path']}"
+    )
     queue = Queue(connection, "test", Caller(agent="planner"))
     queue.project("Build")
     server.replicaof("127.0.0.1", _free_port())
@@ -210,10 +228,14 @@ def test_connected_replicas_are_counted(
         redis.Redis.from_url(url) as replica,
     ):
         replica.replicaof("127.0.0.1", port)
-        eventually(lambda: replica.info("replication")["master_link_status"] == "up")
+        eventually(
+            lambda: replica.info("replication")["master_link_status"] == "up"
+        )
         server.config_set("min-replicas-to-write", 1)
         eventually(
-            lambda: server.info("replication").get("min_slaves_good_slaves") == 1
+            lambda: (
+                server.info("replication").get("min_slaves_good_slaves") == 1
+            )
         )
 
         found = checked(read_environment(server), "replicas")
@@ -261,7 +283,9 @@ def test_different_clocks_are_a_note(
     )
 
     assert found.status is status
-    assert status is CheckStatus.OK or ("ahead of" in found.found) is (ahead_ms > 0)
+    assert status is CheckStatus.OK or ("ahead of" in found.found) is (
+        ahead_ms > 0
+    )
 
 
 def test_clock_is_that_of_the_server(server: redis.Redis) -> None:

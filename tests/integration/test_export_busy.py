@@ -18,7 +18,9 @@ from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import Claim, Lease, Receipt
 from taskorch_orchestrator.backup.restore import restore
 
-pytestmark = pytest.mark.parametrize("lane", ["valkey"], indirect=True, scope="session")
+pytestmark = pytest.mark.parametrize(
+    "lane", ["valkey"], indirect=True, scope="session"
+)
 
 #: Creates, claims, reports and delivers until its standard input is closed.
 BUSY = """
@@ -69,7 +71,14 @@ def test_export_during_work_has_whole_items(
 ) -> None:
     with ExitStack() as stack:
         for agent in ("ada", "bob", "carl"):
-            words = [sys.executable, "-c", BUSY, bench.url, bench.namespace, agent]
+            words = [
+                sys.executable,
+                "-c",
+                BUSY,
+                bench.url,
+                bench.namespace,
+                agent,
+            ]
             process = stack.enter_context(
                 subprocess.Popen(words, stdin=subprocess.PIPE)
             )
@@ -81,8 +90,12 @@ def test_export_during_work_has_whole_items(
 
     restore(file, copy.queue.archive)
 
-    items = {line["id"]: line["fields"] for line in lines if line["kind"] == "item"}
-    reports = Counter(line["item"] for line in lines if line["kind"] == "report")
+    items = {
+        line["id"]: line["fields"] for line in lines if line["kind"] == "item"
+    }
+    reports = Counter(
+        line["item"] for line in lines if line["kind"] == "report"
+    )
     reports_of = {
         "completed": {3},
         "queued": {0},
@@ -91,7 +104,9 @@ def test_export_during_work_has_whole_items(
     }
     assert len(items) > 300
     assert [
-        item for item in items if reports[item] not in reports_of[items[item]["state"]]
+        item
+        for item in items
+        if reports[item] not in reports_of[items[item]["state"]]
     ] == []
     assert copy.inconsistencies() == []
 
@@ -142,13 +157,18 @@ def take(bench: Bench, step: Step, leases: list[Lease]) -> None:
             bench.agent().note(lease.item, "a note")
         case _ if verb in VERBS:
             result = act(bench, verb, lease, leases[other].item)
-            shown = result.lease if isinstance(result, Claim | Receipt) else None
+            shown = (
+                result.lease if isinstance(result, Claim | Receipt) else None
+            )
             leases[:] = [
-                shown if shown and shown.item == kept.item else kept for kept in leases
+                shown if shown and shown.item == kept.item else kept
+                for kept in leases
             ]
 
 
-def test_import_wakes_waiting_agents(bench: Bench, copy: Bench, file: Path) -> None:
+def test_import_wakes_waiting_agents(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     item = bench.item()
     export_lines(bench, file)
     claims: list[Claim | None] = []

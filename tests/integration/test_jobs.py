@@ -27,7 +27,12 @@ DUTIES = {"sync", "other", "maintain", LAST, "last-of-other"}
 MOST_BYTES_A_JOB = 1200
 #: The module of an attacker, and the call of a genuine job.
 EVIL = "evil_module"
-OURS: list[object] = ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync"], {}]
+OURS: list[object] = [
+    "taskorch_orchestrator.service.rq_jobs.do",
+    None,
+    ["sync"],
+    {},
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,9 @@ class Service:
 
     def work(self) -> list[str]:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self.scheduler.stop())
+            signal.signal(
+                number, lambda _number, _frame: self.scheduler.stop()
+            )
         self.jobs.work(self._do, self.scheduler)
         return self.done
 
@@ -74,7 +81,8 @@ def start(url: str) -> Iterator[Callable[..., Service]]:
     from taskorch_orchestrator.service.rq_jobs import JobQueue
 
     handlers = {
-        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGINT)
     }
     with redis.Redis.from_url(url) as raw:
         raw.flushall()
@@ -131,7 +139,10 @@ def test_services_of_other_roots_share_duties(
     other.jobs.enqueue("last-of-other", LONG_S)
     other.acts["last-of-other"] = other.scheduler.stop
 
-    assert [one.work(), other.work()] == [["maintain", LAST], ["last-of-other"]]
+    assert [one.work(), other.work()] == [
+        ["maintain", LAST],
+        ["last-of-other"],
+    ]
 
 
 def test_job_is_json_and_not_a_pickle(start: Start, url: str) -> None:
@@ -140,7 +151,9 @@ def test_job_is_json_and_not_a_pickle(start: Start, url: str) -> None:
     service.jobs.enqueue("sync", LONG_S)
 
     with redis.Redis.from_url(url) as raw:
-        [job] = [cast(Any, raw).hgetall(key) for key in raw.scan_iter("*:job:*")]
+        [job] = [
+            cast(Any, raw).hgetall(key) for key in raw.scan_iter("*:job:*")
+        ]
     assert json.loads(zlib.decompress(job[b"data"])) == [
         "taskorch_orchestrator.service.rq_jobs.do",
         None,
@@ -158,7 +171,9 @@ def test_all_keys_have_the_namespace_prefix(start: Start, url: str) -> None:
         left = list(raw.scan_iter(count=1000))
 
     assert left
-    assert [key for key in left if not key.startswith("taskorch-rq:{jobs}:")] == []
+    assert [
+        key for key in left if not key.startswith("taskorch-rq:{jobs}:")
+    ] == []
 
 
 def test_keys_of_jobs_and_workers_expire(start: Start, url: str) -> None:
@@ -168,10 +183,14 @@ def test_keys_of_jobs_and_workers_expire(start: Start, url: str) -> None:
     service.work()
 
     with redis.Redis.from_url(url, decode_responses=True) as raw:
-        kinds = {key: cast(Any, raw).ttl(key) for key in raw.scan_iter(count=1000)}
+        kinds = {
+            key: cast(Any, raw).ttl(key) for key in raw.scan_iter(count=1000)
+        }
 
     lasting = {
-        key.removeprefix("taskorch-rq:{jobs}:") for key, ttl in kinds.items() if ttl < 0
+        key.removeprefix("taskorch-rq:{jobs}:")
+        for key, ttl in kinds.items()
+        if ttl < 0
     }
     assert not [
         key
@@ -211,7 +230,9 @@ def test_stopped_scheduler_ends_the_worker_immediately(start: Start) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_the_wait_for_a_job(start: Start, number: signal.Signals) -> None:
+def test_signal_ends_the_wait_for_a_job(
+    start: Start, number: signal.Signals
+) -> None:
     service = start()
     before = signal.signal(
         signal.SIGALRM, lambda _number, _frame: os.kill(os.getpid(), number)
@@ -264,7 +285,9 @@ def raw(url: str) -> Iterator[Any]:
         yield cast(Any, raw)
 
 
-def planted(raw: Any, call: object = OURS, name: str = "foreign", **fields: str) -> str:
+def planted(
+    raw: Any, call: object = OURS, name: str = "foreign", **fields: str
+) -> str:
     """Write a job as RQ would, at the front of the queue, and return its key."""
     key = f"taskorch-rq:{{jobs}}:job:{name}"
     job = {
@@ -274,7 +297,12 @@ def planted(raw: Any, call: object = OURS, name: str = "foreign", **fields: str)
         "timeout": "60",
     }
     raw.hset(
-        key, mapping={**job, "data": zlib.compress(json.dumps(call).encode()), **fields}
+        key,
+        mapping={
+            **job,
+            "data": zlib.compress(json.dumps(call).encode()),
+            **fields,
+        },
     )
     raw.lpush("taskorch-rq:{jobs}:queue:roots", name)
     return key
@@ -285,10 +313,25 @@ def planted(raw: Any, call: object = OURS, name: str = "foreign", **fields: str)
     [
         [f"{EVIL}.run", None, [], {}],
         ["os.system", None, ["touch {mark}"], {}],
-        ["taskorch_orchestrator.service.rq_jobs.do", None, [f"{EVIL}.run"], {}],
-        ["taskorch_orchestrator.service.rq_jobs.do", None, ["sync", "more"], {}],
+        [
+            "taskorch_orchestrator.service.rq_jobs.do",
+            None,
+            [f"{EVIL}.run"],
+            {},
+        ],
+        [
+            "taskorch_orchestrator.service.rq_jobs.do",
+            None,
+            ["sync", "more"],
+            {},
+        ],
         ["taskorch_orchestrator.service.rq_jobs.do", None, [["sync"]], {}],
-        ["taskorch_orchestrator.service.rq_jobs.do", None, [], {"duty": "sync"}],
+        [
+            "taskorch_orchestrator.service.rq_jobs.do",
+            None,
+            [],
+            {"duty": "sync"},
+        ],
         ["do", "taskorch_orchestrator.service.rq_jobs", ["sync"], {}],
         ["taskorch_orchestrator.service.rq_jobs.do", EVIL, ["sync"], {}],
         {"func": f"{EVIL}.run"},
@@ -296,10 +339,16 @@ def planted(raw: Any, call: object = OURS, name: str = "foreign", **fields: str)
     ],
 )
 def test_foreign_job_is_deleted_and_never_run(
-    start: Start, raw: Any, mark: Path, call: object, caplog: pytest.LogCaptureFixture
+    start: Start,
+    raw: Any,
+    mark: Path,
+    call: object,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     service = start()
-    key = planted(raw, json.loads(json.dumps(call).replace("{mark}", str(mark))))
+    key = planted(
+        raw, json.loads(json.dumps(call).replace("{mark}", str(mark)))
+    )
     service.jobs.enqueue(LAST, LONG_S)
 
     with caplog.at_level(logging.WARNING):
@@ -376,7 +425,9 @@ def test_damaged_jobs_do_not_end_the_worker(start: Start, raw: Any) -> None:
     assert {key.rpartition(":")[2].partition("-")[0] for key in left} == {LAST}
 
 
-def test_suspension_in_redis_does_not_stop_the_worker(start: Start, raw: Any) -> None:
+def test_suspension_in_redis_does_not_stop_the_worker(
+    start: Start, raw: Any
+) -> None:
     service = start()
     raw.set("taskorch-rq:{jobs}:suspended", 1)
     service.jobs.enqueue(LAST, LONG_S)

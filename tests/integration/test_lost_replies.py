@@ -19,7 +19,13 @@ from taskorch.connect import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.queue.plan import Plan
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch_orchestrator.backup.restore import restore
 
 pytestmark = pytest.mark.parametrize("lane", servers.binaries(), indirect=True)
@@ -29,7 +35,10 @@ Call = Callable[[Bench], object]
 
 
 def verb(name: str, bench: Bench) -> Call:
-    lease, other = bench.lease_in(ALLOWING_STATE[name]), bench.item(agent="bob")
+    lease, other = (
+        bench.lease_in(ALLOWING_STATE[name]),
+        bench.item(agent="bob"),
+    )
     return lambda lossy: act(lossy, name, lease, other)
 
 
@@ -218,7 +227,9 @@ class OneRequest(ConnectionWrapper):
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
         self.names.append(script.name)
-        return self.connection.run_script(script, key, (self.request, *arguments[1:]))
+        return self.connection.run_script(
+            script, key, (self.request, *arguments[1:])
+        )
 
 
 @dataclass(frozen=True)
@@ -236,7 +247,9 @@ def losses(bench: Bench) -> Iterator[Losses]:
         snapshots: list[dict[str, object]] = []
         connection = connect(proxy.url)
         proxy.on_lost_reply = lambda: snapshots.append(bench.everything())
-        yield Losses(proxy, bench.with_connection(lambda _: connection), snapshots)
+        yield Losses(
+            proxy, bench.with_connection(lambda _: connection), snapshots
+        )
         connection.close()
 
 
@@ -305,7 +318,11 @@ def test_calls_have_every_script_that_writes(bench: Bench) -> None:
     for number, prepare in enumerate(CALLS.values()):
         call = prepare(bench)
         request = f"{number:016x}"
-        call(bench.with_connection(partial(OneRequest, request=request, names=called)))
+        call(
+            bench.with_connection(
+                partial(OneRequest, request=request, names=called)
+            )
+        )
 
     # An import needs an empty namespace: the next test has it.
     assert changing - set(called) == {"restore"}
@@ -355,7 +372,9 @@ def test_slow_network_delays_a_call(losses: Losses) -> None:
     project = losses.lossy.queue.project("x")
 
     assert monotonic() - begun >= 0.1
-    assert [view.id for view in losses.lossy.queue.views.projects()] == [project]
+    assert [view.id for view in losses.lossy.queue.views.projects()] == [
+        project
+    ]
 
 
 def test_refused_connection_is_reported_as_unreachable(losses: Losses) -> None:

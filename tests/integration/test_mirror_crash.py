@@ -20,7 +20,16 @@ from taskorch.transport.socket import SocketConnection
 from taskorch_orchestrator.mirror import handoff_folder
 from taskorch_orchestrator.mirror.mirror import Mirror
 
-CALLS = ("open", "fdopen", "fsync", "link", "rename", "unlink", "listdir", "scandir")
+CALLS = (
+    "open",
+    "fdopen",
+    "fsync",
+    "link",
+    "rename",
+    "unlink",
+    "listdir",
+    "scandir",
+)
 #: Each test kills at every fourth step.
 PARTS = 4
 TIMES = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]{15}|\d{13}-\d+|\"sequence\": \d+")
@@ -105,7 +114,9 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
     )
     project = bench.queue.project("P", id="proj_p")
     for name in ("filed", "moved", "shared", "dropped"):
-        bench.queue.create(project, NewItem(title="T", id=f"item_{name}", agent="ada"))
+        bench.queue.create(
+            project, NewItem(title="T", id=f"item_{name}", agent="ada")
+        )
     root = root_at(bench, path)
     root.sync()
     root.worker().progress("item_shared", "first")
@@ -113,7 +124,9 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
     bench.queue.assign("item_moved", "bob")
     bench.queue.cancel("item_dropped")
     bench.queue.create(project, NewItem(title="T", id="item_new", agent="ada"))
-    lease = bench.agent().progress(Lease(item="item_new"), "by a command").lease
+    lease = (
+        bench.agent().progress(Lease(item="item_new"), "by a command").lease
+    )
     bench.agent().discover(lease, "by a command")
     root.worker().progress("item_filed", "begun", 10)
     root.worker().discover("item_filed", "found")
@@ -130,15 +143,23 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
         "discoveries",
         [discovery("item_shared", "of a stranger", agent="carl")],
     )
-    root.put("item_moved", "progress", progress("item_moved", update("too late")))
+    root.put(
+        "item_moved", "progress", progress("item_moved", update("too late"))
+    )
     return root
 
 
 def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Make a pass that is killed at a step; return whether it was."""
     fate = Fate(at)
-    bench = root.bench.with_connection(lambda inner: MortalConnection(inner, fate))
-    real, mirror, pid = sqlite3.connect, Mirror(bench.queue, root.path), os.getpid() + 1
+    bench = root.bench.with_connection(
+        lambda inner: MortalConnection(inner, fate)
+    )
+    real, mirror, pid = (
+        sqlite3.connect,
+        Mirror(bench.queue, root.path),
+        os.getpid() + 1,
+    )
     with monkeypatch.context() as patched:
         for name in CALLS:
             patched.setattr(os, name, fate.before(getattr(os, name)))
@@ -155,11 +176,19 @@ def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
 
 def outcome(root: Root) -> tuple[object, ...]:
     """Return everything that matters of a root and its items, without times."""
-    files = {name: TIMES.sub(b"T", data) for name, data in root.visible_files().items()}
-    items = [f"item_{name}" for name in ("filed", "moved", "shared", "dropped", "new")]
+    files = {
+        name: TIMES.sub(b"T", data)
+        for name, data in root.visible_files().items()
+    }
+    items = [
+        f"item_{name}"
+        for name in ("filed", "moved", "shared", "dropped", "new")
+    ]
     with sqlite3.connect(root.home / "orchestration.db") as database:
         rows = sorted(
-            database.execute("SELECT item_id, status, assigned_to FROM work_items")
+            database.execute(
+                "SELECT item_id, status, assigned_to FROM work_items"
+            )
         )
     database.close()
     return (

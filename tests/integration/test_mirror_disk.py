@@ -29,7 +29,9 @@ FULL = (
 def may_mount() -> bool:
     """Return whether this machine allows private mounts."""
     words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(words, capture_output=True, check=False).returncode == 0
+    )
 
 
 def mounted(root: Root, mounts: str) -> CommandResult:
@@ -72,7 +74,9 @@ def item(root: Root) -> str:
     return item
 
 
-def test_read_only_folder_is_reported_without_loss(root: Root, item: str) -> None:
+def test_read_only_folder_is_reported_without_loss(
+    root: Root, item: str
+) -> None:
     ran = mounted(root, READ_ONLY)
     result = root.sync()
 
@@ -83,7 +87,9 @@ def test_read_only_folder_is_reported_without_loss(root: Root, item: str) -> Non
 
 
 @pytest.mark.parametrize("size", ["400k", "2m"])
-def test_full_disk_is_reported_without_loss(root: Root, item: str, size: str) -> None:
+def test_full_disk_is_reported_without_loss(
+    root: Root, item: str, size: str
+) -> None:
     before = root.visible_files()
 
     ran = mounted(root, FULL.format(size=size))
@@ -106,12 +112,16 @@ def test_full_disk_is_reported_without_loss(root: Root, item: str, size: str) ->
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX"])
-def test_unicode_text_survives_an_ascii_locale(root: Root, locale: str) -> None:
+def test_unicode_text_survives_an_ascii_locale(
+    root: Root, locale: str
+) -> None:
     item = root.bench.item(title="Größe ✅ 🎉")
     root.bench.agent().progress(Lease(item=item), "über 🎉")
     root.handoffs.mkdir(parents=True)
     root.put(item, "discoveries", [])
-    plain = shell(root).having(LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    plain = shell(root).having(
+        LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
+    )
 
     first = plain.orchestrate("sync")
     lines = json.dumps({"found": "naïve ☃"})
@@ -126,7 +136,8 @@ def test_unicode_text_survives_an_ascii_locale(root: Root, locale: str) -> None:
     )
     assert root.document(item, "handoff")["task"]["title"] == "Größe ✅ 🎉"
     assert root.updates(item)[0] == "über 🎉"
-    assert "stray" in dict(root.history(item)) or ("blocker", "Où? 🎉") in root.history(
-        item
-    )
+    assert "stray" in dict(root.history(item)) or (
+        "blocker",
+        "Où? 🎉",
+    ) in root.history(item)
     assert any("Où? 🎉" in text for _, text in root.history(item))

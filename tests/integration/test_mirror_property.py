@@ -49,9 +49,17 @@ STEPS = st.one_of(
         st.sampled_from(ITEMS),
         st.sampled_from(AGENTS),
     ),
-    st.tuples(st.just("pass"), st.sampled_from(["", "full"]), st.just(""), st.just("")),
     st.tuples(
-        st.just("loss"), st.sampled_from(LOSSES), st.sampled_from(ITEMS), st.just("")
+        st.just("pass"),
+        st.sampled_from(["", "full"]),
+        st.just(""),
+        st.just(""),
+    ),
+    st.tuples(
+        st.just("loss"),
+        st.sampled_from(LOSSES),
+        st.sampled_from(ITEMS),
+        st.just(""),
     ),
 )
 CAREFUL = settings(
@@ -111,7 +119,9 @@ class World:
             case _:
                 record = self.bench.queue.views.records([item])[0]
                 text = self._text(f"{act} of a command")
-                mine = self.bench.agent(record.item.agent, session=record.session)
+                mine = self.bench.agent(
+                    record.item.agent, session=record.session
+                )
                 getattr(mine, act)(self.bench.lease_of(item), text)
                 if act != "fail" and not (
                     act == "complete" and record.item.state is State.COMPLETED
@@ -128,7 +138,9 @@ class World:
             case "shrink" if self.root.file(item, "progress").exists():
                 document = self.root.document(item, "progress")
                 self.root.put(
-                    item, "progress", {**document, "updates": document["updates"][1:]}
+                    item,
+                    "progress",
+                    {**document, "updates": document["updates"][1:]},
                 )
             case _:
                 self.root.file(item, what).unlink(missing_ok=True)
@@ -138,9 +150,15 @@ class World:
 
     def in_redis(self) -> Counter[tuple[str, str]]:
         """Return how many times Redis has each text on each item."""
-        texts = [(text, item) for item in ITEMS for _, text in self.root.history(item)]
+        texts = [
+            (text, item)
+            for item in ITEMS
+            for _, text in self.root.history(item)
+        ]
         texts += [
-            (text, item) for item in ITEMS for text in self.root.discoveries(item)
+            (text, item)
+            for item in ITEMS
+            for text in self.root.discoveries(item)
         ]
         return Counter(pair for pair in texts if pair[0] in self.texts)
 
@@ -151,12 +169,20 @@ class World:
             for name, data in self.root.visible_files().items()
             if name.startswith(ITEMS)
         ).decode()
-        reports = [report for item in ITEMS for report in self.root.reports(item)]
-        texts = [
-            report.text for report in reports if report.kind in ("progress", "blocker")
+        reports = [
+            report for item in ITEMS for report in self.root.reports(item)
         ]
-        texts += [text for item in ITEMS for text in self.root.discoveries(item)]
-        return [text for text in texts if text in self.texts and text not in files]
+        texts = [
+            report.text
+            for report in reports
+            if report.kind in ("progress", "blocker")
+        ]
+        texts += [
+            text for item in ITEMS for text in self.root.discoveries(item)
+        ]
+        return [
+            text for text in texts if text in self.texts and text not in files
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +197,9 @@ def world(connection: Connection, url: str, path: Path) -> World:
     queue = Queue(connection, namespace, Caller(agent="planner"))
     project = queue.project("P", id="proj_p")
     for item, agent in zip(ITEMS, AGENTS, strict=False):
-        queue.create(project, NewItem(title="T", id=item, agent=agent, max_attempts=9))
+        queue.create(
+            project, NewItem(title="T", id=item, agent=agent, max_attempts=9)
+        )
     raw = redis.Redis.from_url(url, decode_responses=True)
     root = root_at(Bench(queue, raw, namespace, url), path)
     root.sync()

@@ -75,7 +75,9 @@ def test_reader_never_sees_half_a_file(root: Root) -> None:
 
     for change in range(CHANGES):
         which = change % ITEMS
-        report = (agents[which].progress, agents[which].discover)[change // ITEMS % 2]
+        report = (agents[which].progress, agents[which].discover)[
+            change // ITEMS % 2
+        ]
         leases[which] = report(leases[which], f"change {change}").lease
         if change % PER_PASS == PER_PASS - 1:
             watched_pass(root, readers)
@@ -100,5 +102,7 @@ def test_reader_never_sees_half_a_file(root: Root) -> None:
         for lease in leases
         for found in root.document(lease.item, "discoveries")
     ]
-    assert sorted(there) == sorted(f"change {change}" for change in range(CHANGES))
+    assert sorted(there) == sorted(
+        f"change {change}" for change in range(CHANGES)
+    )
     assert not root.hidden_files()

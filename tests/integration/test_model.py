@@ -49,12 +49,23 @@ HOLDERS_VERBS = (
     "leave",
 )
 #: Outcomes that each run must have seen; a run without them proves nothing.
-OUTCOMES = {"accepted", "repeated", "Held", "LeaseLost", "NotYours", "WrongState"}
+OUTCOMES = {
+    "accepted",
+    "repeated",
+    "Held",
+    "LeaseLost",
+    "NotYours",
+    "WrongState",
+}
 
 
-def drawn_from(choices: Callable[["Lifecycle"], list[Any]]) -> st.SearchStrategy[Any]:
+def drawn_from(
+    choices: Callable[["Lifecycle"], list[Any]],
+) -> st.SearchStrategy[Any]:
     """Return a strategy that picks from the present choices of the machine."""
-    return st.runner().flatmap(lambda machine: st.sampled_from(choices(machine)))
+    return st.runner().flatmap(
+        lambda machine: st.sampled_from(choices(machine))
+    )
 
 
 def sometimes(word: str) -> st.SearchStrategy[str]:
@@ -71,12 +82,14 @@ class Lifecycle(InStep):
     # The orchestrator -----------------------------------------------------------------
 
     @initialize(
-        target=items, agents=st.lists(st.sampled_from(AGENTS), min_size=3, max_size=4)
+        target=items,
+        agents=st.lists(st.sampled_from(AGENTS), min_size=3, max_size=4),
     )
     def begin(self, agents: list[str]) -> Any:
         """Create items of which the last waits for the others."""
         first = [
-            self.new_item("proj_0", agent=agent, max_attempts=2) for agent in agents
+            self.new_item("proj_0", agent=agent, max_attempts=2)
+            for agent in agents
         ]
         return multiple(
             *first, self.new_item("proj_0", agent="ada", depends_on=first[1:])
@@ -100,7 +113,9 @@ class Lifecycle(InStep):
     def assign(self, item: str, agent: str) -> None:
         self.assign_to(agent, item, force=False)
 
-    @rule(item=items, others=st.lists(items, min_size=1, max_size=2, unique=True))
+    @rule(
+        item=items, others=st.lists(items, min_size=1, max_size=2, unique=True)
+    )
     def depend(self, item: str, others: list[str]) -> None:
         self.step(
             "depend",
@@ -130,13 +145,17 @@ class Lifecycle(InStep):
             return multiple()
         if verb == "takeover":
             return self.act(
-                Actor(held.me.agent, "fourth"), Lease(item=held.lease.item), verb
+                Actor(held.me.agent, "fourth"),
+                Lease(item=held.lease.item),
+                verb,
             )
         return self.act(held.me, held.lease, verb)
 
     @rule(
         item=items,
-        verb=st.sampled_from(["answer", "requeue", "cancel", "complete_project"]),
+        verb=st.sampled_from(
+            ["answer", "requeue", "cancel", "complete_project"]
+        ),
         force=st.booleans(),
     )
     def repair_or_end(self, item: str, verb: str, force: bool) -> None:  # noqa: FBT001
@@ -144,7 +163,9 @@ class Lifecycle(InStep):
 
     @precondition(lambda self: self.ids(lambda item: item.state in OVER))
     @rule(
-        item=drawn_from(lambda self: self.ids(lambda item: item.state in OVER)),
+        item=drawn_from(
+            lambda self: self.ids(lambda item: item.state in OVER)
+        ),
         verb=st.sampled_from(
             ["requeue", "requeue", "requeue", "cancel", "complete_project"]
         ),
@@ -164,16 +185,25 @@ class Lifecycle(InStep):
         agent=st.sampled_from(AGENTS),
         force=st.sampled_from([True, True, False]),
     )
-    def assign_held_item(self, held: HeldLease, agent: str, force: bool) -> None:  # noqa: FBT001
+    def assign_held_item(
+        self,
+        held: HeldLease,
+        agent: str,
+        force: bool,  # noqa: FBT001
+    ) -> None:
         self.assign_to(agent, held.lease.item, force=force)
 
     @precondition(lambda self: self.expired_unclaimed())
     @rule(
         held=drawn_from(lambda self: self.expired_unclaimed()),
-        verb=st.sampled_from(["assign", "depend", "depend", "depend", "cancel"]),
+        verb=st.sampled_from(
+            ["assign", "depend", "depend", "depend", "cancel"]
+        ),
         other=items,
     )
-    def move_expired_item(self, held: HeldLease, verb: str, other: str) -> None:
+    def move_expired_item(
+        self, held: HeldLease, verb: str, other: str
+    ) -> None:
         item = held.lease.item
         if verb == "assign":
             self.assign_to(
@@ -194,7 +224,9 @@ class Lifecycle(InStep):
             self.step("reap", self.recorded.queue.reap, self.model.reap)
 
     @rule(
-        target=claims, agent=st.sampled_from(AGENTS), session=st.sampled_from(SESSIONS)
+        target=claims,
+        agent=st.sampled_from(AGENTS),
+        session=st.sampled_from(SESSIONS),
     )
     def claim(self, agent: str, session: str) -> Any:
         return self.claim_as(Actor(agent, session))
@@ -205,11 +237,16 @@ class Lifecycle(InStep):
         item=drawn_from(lambda self: self.queued()),
         session=st.sampled_from(SESSIONS),
         verbs=st.lists(
-            st.sampled_from(["progress", "blocker", "renew", "discover"]), max_size=2
+            st.sampled_from(["progress", "blocker", "renew", "discover"]),
+            max_size=2,
         ),
-        last=st.sampled_from(["complete", "complete", "fail", "release", "renew"]),
+        last=st.sampled_from(
+            ["complete", "complete", "fail", "release", "renew"]
+        ),
     )
-    def work_on_item(self, item: str, session: str, verbs: list[str], last: str) -> Any:
+    def work_on_item(
+        self, item: str, session: str, verbs: list[str], last: str
+    ) -> Any:
         me = self.owner(item, "", session)
         held = self.act(me, Lease(item=item), "claim")
         for verb in (*verbs, last):
@@ -223,13 +260,17 @@ class Lifecycle(InStep):
         session=st.sampled_from(SESSIONS),
     )
     def get_queued_item(self, item: str, session: str) -> Any:
-        return self.act(self.owner(item, "", session), Lease(item=item), "claim")
+        return self.act(
+            self.owner(item, "", session), Lease(item=item), "claim"
+        )
 
     @precondition(lambda self: self.live())
     @rule(
         target=claims,
         held=drawn_from(lambda self: self.live()),
-        verb=st.sampled_from(["claim", "takeover", "takeover", "progress", "complete"]),
+        verb=st.sampled_from(
+            ["claim", "takeover", "takeover", "progress", "complete"]
+        ),
     )
     def act_as_another_session(self, held: HeldLease, verb: str) -> Any:
         return self.act(
@@ -238,7 +279,8 @@ class Lifecycle(InStep):
 
     @precondition(lambda self: self.live())
     @rule(
-        held=drawn_from(lambda self: self.live()), verb=st.sampled_from(HOLDERS_VERBS)
+        held=drawn_from(lambda self: self.live()),
+        verb=st.sampled_from(HOLDERS_VERBS),
     )
     def act_as_holder(self, held: HeldLease, verb: str) -> None:
         self.act(held.me, held.lease, verb)
@@ -265,7 +307,9 @@ class Lifecycle(InStep):
         verb=st.sampled_from([*HOLDERS_VERBS, *MODES]),
         agent=sometimes("bob"),
     )
-    def act_with_an_old_token(self, held: HeldLease, verb: str, agent: str) -> Any:
+    def act_with_an_old_token(
+        self, held: HeldLease, verb: str, agent: str
+    ) -> Any:
         return self.act(Actor(agent) if agent else held.me, held.lease, verb)
 
     @precondition(lambda self: self.live())
@@ -288,7 +332,9 @@ class Lifecycle(InStep):
     def act_without_a_token(
         self, item: str, agent: str, session: str, verb: str
     ) -> Any:
-        return self.act(self.owner(item, agent, session), Lease(item=item), verb)
+        return self.act(
+            self.owner(item, agent, session), Lease(item=item), verb
+        )
 
     # The clock, and the network -------------------------------------------------------
 
@@ -320,7 +366,11 @@ class Lifecycle(InStep):
             self.step("reap", self.recorded.queue.reap, self.model.reap)
 
     @precondition(lambda self: self.recorder.calls)
-    @rule(number=drawn_from(lambda self: list(range(len(self.recorder.calls)))[-20:]))
+    @rule(
+        number=drawn_from(
+            lambda self: list(range(len(self.recorder.calls)))[-20:]
+        )
+    )
     def repeat_a_request(self, number: int) -> None:
         first, again = self.recorder.repeat(number)
 
@@ -351,5 +401,6 @@ def test_queue_behaves_like_its_model(bench: Bench) -> None:
     for outcome, times in sorted(Lifecycle.tally.items()):
         logger.info("%7d %s", times, outcome)
     assert (
-        OUTCOMES - {outcome.partition(": ")[2] for outcome in Lifecycle.tally} == set()
+        OUTCOMES - {outcome.partition(": ")[2] for outcome in Lifecycle.tally}
+        == set()
     )

@@ -51,7 +51,9 @@ def keys_of(bench: Bench, command: list[str]) -> list[str]:
 
 
 def test_every_key_is_in_the_namespace_slot(bench: Bench) -> None:
-    commands = [command for step in watched(bench) for command in step.commands]
+    commands = [
+        command for step in watched(bench) for command in step.commands
+    ]
 
     touched = {
         key
@@ -75,12 +77,22 @@ def test_every_key_is_in_the_namespace_slot(bench: Bench) -> None:
 
 
 def test_every_method_runs_one_script(bench: Bench) -> None:
-    bench_itself = {"ZADD", "HSET", "EXISTS", "TYPE", "ZREM", "HINCRBY", *WITHOUT_KEYS}
+    bench_itself = {
+        "ZADD",
+        "HSET",
+        "EXISTS",
+        "TYPE",
+        "ZREM",
+        "HINCRBY",
+        *WITHOUT_KEYS,
+    }
 
     sent = [
         (step.method, [name for name in step.sent if name not in bench_itself])
         for step in watched(bench)
     ]
 
-    assert [(method, names) for method, names in sent if names != ["EVALSHA"]] == []
+    assert [
+        (method, names) for method, names in sent if names != ["EVALSHA"]
+    ] == []
     assert len({method for method, _ in sent}) > 25

@@ -25,7 +25,8 @@ def scripts_run(bench: Bench) -> int:
     """Return the number of scripts that the server has run."""
     stats = cast(Any, bench.raw).info("commandstats")
     return sum(
-        stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval")
+        stats.get(f"cmdstat_{name}", {}).get("calls", 0)
+        for name in ("evalsha", "eval")
     )
 
 
@@ -70,7 +71,9 @@ def test_thousand_idle_waiters_run_no_command(
         lambda: next(waiting.events(newest)),
     ]
     with ThreadPoolExecutor(WAITERS) as threads:
-        waiters = [threads.submit(waits[n % len(waits)]) for n in range(WAITERS)]
+        waiters = [
+            threads.submit(waits[n % len(waits)]) for n in range(WAITERS)
+        ]
         eventually(lambda: bench.blocked_clients() == WAITERS, within_s=30)
         before, began = commands(bench), monotonic()
 

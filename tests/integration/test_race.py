@@ -11,12 +11,16 @@ import pytest
 from support.builders import Bench
 from taskorch.domain.item import Lease, State
 
-pytestmark = pytest.mark.parametrize("lane", ["valkey"], indirect=True, scope="session")
+pytestmark = pytest.mark.parametrize(
+    "lane", ["valkey"], indirect=True, scope="session"
+)
 
 RACER = Path(__file__).parents[1] / "support" / "racer.py"
 
 
-def race(bench: Bench, racers: int, verb: str, lease: Lease | None = None) -> list[Any]:
+def race(
+    bench: Bench, racers: int, verb: str, lease: Lease | None = None
+) -> list[Any]:
     """Start `racers` processes, release them together, and return what each one got."""
     lease = lease or Lease(item="")
     arguments = [
@@ -32,7 +36,10 @@ def race(bench: Bench, racers: int, verb: str, lease: Lease | None = None) -> li
         processes = [
             stack.enter_context(
                 subprocess.Popen(
-                    arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                    arguments,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
                 )
             )
             for _ in range(racers)
@@ -44,7 +51,10 @@ def race(bench: Bench, racers: int, verb: str, lease: Lease | None = None) -> li
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        return [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+        return [
+            json.loads(process.communicate(timeout=60)[0])
+            for process in processes
+        ]
 
 
 def test_sixteen_processes_claim_each_item_once(bench: Bench) -> None:
@@ -56,7 +66,9 @@ def test_sixteen_processes_claim_each_item_once(bench: Bench) -> None:
     assert sorted(item for got in taken for item in got) == sorted(items)
     assert sum(bool(got) for got in taken) > 1
     assert bench.agent().claim() is None
-    assert {item.attempts for item in bench.queue.views.list(limit=5000).items} == {1}
+    assert {
+        item.attempts for item in bench.queue.views.list(limit=5000).items
+    } == {1}
     assert bench.inconsistencies() == []
 
 
@@ -76,9 +88,9 @@ def test_one_of_eight_deliveries_counts(bench: Bench) -> None:
 
     assert sorted(remarks) == ["", *["repeat"] * 7]
     assert bench.state(lease.item) is State.COMPLETED
-    assert [report.kind for report in bench.queue.views.show(lease.item).history] == [
-        "complete"
-    ]
+    assert [
+        report.kind for report in bench.queue.views.show(lease.item).history
+    ] == ["complete"]
 
 
 def test_eight_processes_apply_one_plan_once(bench: Bench) -> None:

@@ -23,7 +23,9 @@ SCRIPTS = Path(scripts.__file__).parent / "scripts"
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
+def pair(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Node, Node]]:
     """A primary and its replica."""
     folder = tmp_path_factory.mktemp("pair")
     ports = topologies.free_ports(2)
@@ -37,7 +39,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]
 def servers(pair: tuple[Node, Node]) -> tuple[Node, Node]:
     """Wait until the replica has everything the primary has."""
     _, replica = pair
-    eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+    eventually(
+        lambda: replica.info("replication").get("master_link_status") == "up"
+    )
     return pair
 
 
@@ -68,7 +72,10 @@ def queue(primary: Node, wanted: int, request: str = "") -> Queue:
         f"redis://{primary.address}", wait_replicas=wanted, wait_timeout_ms=MS
     )
     return Queue(
-        connection, "team", Caller(agent="planner"), requests=Requests(same=request)
+        connection,
+        "team",
+        Caller(agent="planner"),
+        requests=Requests(same=request),
     )
 
 
@@ -102,7 +109,9 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     )
     for title in ("Reported", "Completed", "Failed", "Released"):
         mine.create(project, NewItem(title=title, agent="ada"))
-    reported, completed, failed, released = (need_lease(ada.claim()) for _ in range(4))
+    reported, completed, failed, released = (
+        need_lease(ada.claim()) for _ in range(4)
+    )
     lagging(replica)
     told = {}
 
@@ -132,11 +141,13 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
 
     assert set(told) == REPLICATED
     assert all(
-        (details["reached"], details["wanted"]) == (0, 1) for details in told.values()
+        (details["reached"], details["wanted"]) == (0, 1)
+        for details in told.values()
     )
     bench = Bench(queue(primary, 0), primary.raw, "team", "")
     states = {
-        each.id: each.state for each in bench.queue.views.list(project=project).items
+        each.id: each.state
+        for each in bench.queue.views.list(project=project).items
     }
     assert states[completed.item] is State.COMPLETED
     assert "broken" in {
@@ -145,10 +156,14 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_claim_and_reading_wait_for_no_replica(servers: tuple[Node, Node]) -> None:
+def test_claim_and_reading_wait_for_no_replica(
+    servers: tuple[Node, Node],
+) -> None:
     primary, replica = servers
     mine = queue(primary, 1)
-    item = mine.create(mine.project("A project"), NewItem(title="An item", agent="eve"))
+    item = mine.create(
+        mine.project("A project"), NewItem(title="An item", agent="eve")
+    )
     lagging(replica)
 
     lease = need_lease(mine.agent("eve").claim())
@@ -159,7 +174,9 @@ def test_claim_and_reading_wait_for_no_replica(servers: tuple[Node, Node]) -> No
     assert lease.item == shown.package.item.id == item
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SCRIPTS.glob("*.lua")))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in SCRIPTS.glob("*.lua"))
+)
 def test_script_that_acts_waits_or_is_listed(name: str) -> None:
     document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     _, _, rest = document.partition("These do not wait for replicas")
@@ -179,16 +196,22 @@ def test_repeated_request_acts_once_and_waits_again(
     with pytest.raises(errors.NotReplicated) as refusal:
         mine.create(project, NewItem(title="Once"))
     with pytest.raises(errors.NotReplicated) as again:
-        queue(primary, 1, refusal.value.request).create(project, NewItem(title="Once"))
+        queue(primary, 1, refusal.value.request).create(
+            project, NewItem(title="Once")
+        )
     catching_up(primary, replica)
-    eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+    eventually(
+        lambda: replica.info("replication").get("master_link_status") == "up"
+    )
 
     item = queue(primary, 1, refusal.value.request).create(
         project, NewItem(title="Once")
     )
 
     assert again.value.request == refusal.value.request != ""
-    assert [each.id for each in mine.views.list(project=project).items] == [item]
+    assert [each.id for each in mine.views.list(project=project).items] == [
+        item
+    ]
     assert replica.raw.exists(f"taskorch:{{team}}:item:{item}")
 
 
@@ -200,12 +223,18 @@ def test_message_states_how_many_replicas_have_it(
     with pytest.raises(errors.NotReplicated) as refusal:
         queue(primary, 2).project("Too much wanted")
 
-    assert (refusal.value.exit_code, refusal.value.retryable, refusal.value.word) == (
+    assert (
+        refusal.value.exit_code,
+        refusal.value.retryable,
+        refusal.value.word,
+    ) == (
         4,
         True,
         "NOT_REPLICATED",
     )
-    assert "The step was done, but only 1 of 2 replicas have it" in str(refusal.value)
+    assert "The step was done, but only 1 of 2 replicas have it" in str(
+        refusal.value
+    )
     assert "not done twice" in refusal.value.hint()
 
 
@@ -222,9 +251,21 @@ def test_user_without_wait_learns_the_step_is_done(
     servers: tuple[Node, Node],
 ) -> None:
     primary, _ = servers
-    command(primary, "ACL", "SETUSER", "hasty", "on", ">sesame", "~*", "+@all", "-wait")
+    command(
+        primary,
+        "ACL",
+        "SETUSER",
+        "hasty",
+        "on",
+        ">sesame",
+        "~*",
+        "+@all",
+        "-wait",
+    )
     mine = connect(
-        f"redis://hasty:sesame@{primary.address}", wait_replicas=1, wait_timeout_ms=MS
+        f"redis://hasty:sesame@{primary.address}",
+        wait_replicas=1,
+        wait_timeout_ms=MS,
     )
 
     with pytest.raises(errors.NotReplicated, match="no permissions"):
@@ -233,7 +274,9 @@ def test_user_without_wait_learns_the_step_is_done(
     assert (
         len(
             Queue(
-                connect(f"redis://{primary.address}"), "hasty", Caller(agent="p")
+                connect(f"redis://{primary.address}"),
+                "hasty",
+                Caller(agent="p"),
             ).views.projects()
         )
         == 1

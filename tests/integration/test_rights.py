@@ -18,15 +18,20 @@ from taskorch.queue.scripts import _FOLDER
 from taskorch.transport.failover import raw_client
 
 NAMESPACE = "team"
-USAGE = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
+USAGE = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(
+    encoding="utf-8"
+)
 SCRIPTS = "".join(
-    path.read_text(encoding="utf-8") for path in sorted(Path(_FOLDER).rglob("*.lua"))
+    path.read_text(encoding="utf-8")
+    for path in sorted(Path(_FOLDER).rglob("*.lua"))
 )
 
 
 def documented(user: str) -> list[str]:
     """Return the documented ACL rule of a user, for the namespace of this test."""
-    rule = re.search(rf"ACL SETUSER {user} (.*?)(?<!\\)\n", USAGE, flags=re.DOTALL)
+    rule = re.search(
+        rf"ACL SETUSER {user} (.*?)(?<!\\)\n", USAGE, flags=re.DOTALL
+    )
     assert rule
     return [
         word.replace("NAMESPACE", NAMESPACE)
@@ -55,10 +60,16 @@ def raw(
 def bench(raw: redis.Redis, rule: list[str]) -> Bench:
     """Return a bench on an empty server, as a user with an ACL rule."""
     raw.flushall()
-    raw.execute_command("ACL", "SETUSER", "agent", "reset", "on", ">sesame", *rule)  # type: ignore[no-untyped-call]
-    url = f"unix://agent:sesame@{raw.connection_pool.connection_kwargs['path']}"
+    user = ("ACL", "SETUSER", "agent", "reset", "on", ">sesame", *rule)
+    raw.execute_command(*user)  # type: ignore[no-untyped-call]
+    url = (
+        f"unix://agent:sesame@{raw.connection_pool.connection_kwargs['path']}"
+    )
     return Bench(
-        Queue(connect(url), NAMESPACE, Caller(agent="planner")), raw, NAMESPACE, url
+        Queue(connect(url), NAMESPACE, Caller(agent="planner")),
+        raw,
+        NAMESPACE,
+        url,
     )
 
 
@@ -87,18 +98,23 @@ def test_missing_right_prevents_all_writes(raw: redis.Redis) -> None:
             there.queue.project("x")
 
         assert raw.dbsize() == 0, name
-        assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.hint(), (
-            str(refusal.value)
-        )
+        assert (
+            "orchestrate docs usage#a-redis-of-your-own"
+            in refusal.value.hint()
+        ), str(refusal.value)
 
 
 def test_user_reaches_no_other_namespace(raw: redis.Redis) -> None:
     there = bench(raw, documented("agent"))
 
     with pytest.raises(errors.Refused):
-        Queue(connect(there.url), "other", Caller(agent="planner")).project("x")
+        Queue(connect(there.url), "other", Caller(agent="planner")).project(
+            "x"
+        )
     with pytest.raises(errors.Refused):
-        Queue(connect(there.url), "other", Caller(agent="planner")).views.projects()
+        Queue(
+            connect(there.url), "other", Caller(agent="planner")
+        ).views.projects()
 
     assert raw.dbsize() == 0
 
@@ -118,14 +134,23 @@ def test_documented_rights_suffice_on_cluster_and_replicas(
     with topologies.cluster(tmp_path) as cluster:
         for node in cluster.nodes:
             command(
-                node, "ACL", "SETUSER", "agent", "on", ">sesame", *documented("agent")
+                node,
+                "ACL",
+                "SETUSER",
+                "agent",
+                "on",
+                ">sesame",
+                *documented("agent"),
             )
         url = cluster.url.replace("://", "://agent:sesame@")
         connection = connect(url, wait_replicas=1, wait_timeout_ms=5000)
         raw = cluster.primary_of(NAMESPACE).raw
 
         there = Bench(
-            Queue(connection, NAMESPACE, Caller(agent="planner")), raw, NAMESPACE, url
+            Queue(connection, NAMESPACE, Caller(agent="planner")),
+            raw,
+            NAMESPACE,
+            url,
         )
         done = list(workflow(there))
 

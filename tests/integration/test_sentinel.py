@@ -35,13 +35,19 @@ def deployment(started: Sentinels) -> Sentinels:
     for server in started.servers:
         server.start()
     started.await_agreement()
-    for server in started.replicas:  # the sentinels say so, too, but take their time
-        topologies.command(server, "REPLICAOF", "127.0.0.1", started.primary.port)
+    for (
+        server
+    ) in started.replicas:  # the sentinels say so, too, but take their time
+        topologies.command(
+            server, "REPLICAOF", "127.0.0.1", started.primary.port
+        )
     started.await_replicas(2)
     return started
 
 
-def queue(deployment: Sentinels, url: str = "", wait_replicas: int = 0) -> Queue:
+def queue(
+    deployment: Sentinels, url: str = "", wait_replicas: int = 0
+) -> Queue:
     return Queue(
         connect(url or deployment.url, wait_replicas=wait_replicas),
         "team",
@@ -50,7 +56,9 @@ def queue(deployment: Sentinels, url: str = "", wait_replicas: int = 0) -> Queue
 
 
 def test_every_verb_works_on_the_primary(deployment: Sentinels) -> None:
-    bench = Bench(queue(deployment), deployment.primary.raw, "team", deployment.url)
+    bench = Bench(
+        queue(deployment), deployment.primary.raw, "team", deployment.url
+    )
 
     done = list(workflow(bench))
 
@@ -62,7 +70,8 @@ def test_one_reachable_sentinel_is_enough(deployment: Sentinels) -> None:
     dead, living = topologies.free_ports(1)[0], deployment.sentinels[1].address
 
     project = queue(
-        deployment, f"redis+sentinel://127.0.0.1:{dead},{living}/{topologies.SERVICE}"
+        deployment,
+        f"redis+sentinel://127.0.0.1:{dead},{living}/{topologies.SERVICE}",
     ).project("x")
 
     assert project.startswith("proj_")
@@ -74,9 +83,12 @@ def test_another_database_is_another_queue(
     project = queue(deployment, deployment.url + "/1").project("In database 1")
 
     assert [
-        each.id for each in queue(deployment, deployment.url + "/1").views.projects()
+        each.id
+        for each in queue(deployment, deployment.url + "/1").views.projects()
     ] == [project]
-    assert project not in {each.id for each in queue(deployment).views.projects()}
+    assert project not in {
+        each.id for each in queue(deployment).views.projects()
+    }
 
 
 def test_open_queue_follows_a_planned_failover(
@@ -119,7 +131,8 @@ def test_next_primary_runs_a_pending_step_once(
     lease = need_lease(lasting.agent("ada").claim())
     lasting.agent("ada").complete(lease, "done")
     items = [
-        lasting.create(project, NewItem(title="Another", agent="ada")) for _ in range(3)
+        lasting.create(project, NewItem(title="Another", agent="ada"))
+        for _ in range(3)
     ]
 
     counts = lasting.views.progress(project).project.counts
@@ -146,7 +159,9 @@ def test_idle_client_finds_the_new_primary(
     topologies.command(
         old, "REPLICAOF", "127.0.0.1", deployment.primary.port
     )  # as the sentinels do 10 s later
-    topologies.command(old, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    topologies.command(
+        old, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"
+    )
 
     after = lasting.project("After")
 
@@ -154,7 +169,9 @@ def test_idle_client_finds_the_new_primary(
     assert _has(deployment.primary, after)
 
 
-def test_planned_failover_loses_no_replicated_step(deployment: Sentinels) -> None:
+def test_planned_failover_loses_no_replicated_step(
+    deployment: Sentinels,
+) -> None:
     loss = failover_loss.measure(deployment, wait_replicas=2)
 
     assert loss.acknowledged >= failover_loss.STEPS * failover_loss.WRITERS
@@ -168,11 +185,17 @@ def test_broken_wait_continues_on_the_next_primary(
     project = lasting.project("A project")
     _write_to_all_replicas(deployment)
     waiter = threading.Thread(
-        target=lambda: claims.append(queue(deployment).agent("eve").claim(wait_s=60)),
+        target=lambda: claims.append(
+            queue(deployment).agent("eve").claim(wait_s=60)
+        ),
         daemon=True,
     )
     waiter.start()
-    eventually(lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0)
+    eventually(
+        lambda: (
+            deployment.primary.info("clients").get("blocked_clients", 0) > 0
+        )
+    )
     deployment.kill_primary()
 
     item = lasting.create(project, NewItem(title="For eve", agent="eve"))
@@ -209,7 +232,11 @@ def test_wait_survives_a_failover(deployment: Sentinels) -> None:
         daemon=True,
     )
     waiter.start()
-    eventually(lambda: deployment.primary.info("clients").get("blocked_clients", 0) > 0)
+    eventually(
+        lambda: (
+            deployment.primary.info("clients").get("blocked_clients", 0) > 0
+        )
+    )
     deployment.kill_primary()
 
     lasting.agent("eve").complete(Lease(item=item))
@@ -225,7 +252,9 @@ def test_service_unknown_to_sentinels_is_named(
     monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.2)
 
     with pytest.raises(errors.Unreachable) as refusal:
-        queue(deployment, deployment.url.replace("/main", f"/{service}")).project("x")
+        queue(
+            deployment, deployment.url.replace("/main", f"/{service}")
+        ).project("x")
 
     assert f"none knows a primary of '{service}'" in str(refusal.value)
     assert "SENTINEL MASTERS" in refusal.value.hint()
@@ -238,7 +267,13 @@ def test_sentinels_need_their_own_password(tmp_path: Path) -> None:
                 sentinel, "ACL", "SETUSER", "watcher", "on", ">sesame", RIGHT
             )
             topologies.command(
-                sentinel, "ACL", "SETUSER", "default", "-@all", "+auth", "+hello"
+                sentinel,
+                "ACL",
+                "SETUSER",
+                "default",
+                "-@all",
+                "+auth",
+                "+hello",
             )
 
         with pytest.raises(errors.Refused) as refusal:
@@ -247,7 +282,8 @@ def test_sentinels_need_their_own_password(tmp_path: Path) -> None:
                 f"{locked.url}?sentinel_username=watcher&sentinel_password=mellon",
             ).project("x")
         project = queue(
-            locked, f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame"
+            locked,
+            f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame",
         ).project("x")
 
     assert "sentinel_password" in refusal.value.hint()

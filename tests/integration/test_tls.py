@@ -41,7 +41,9 @@ class Papers:
         """Issue a certificate; return its file and its key's file."""
         issued = (ca or self.ca).issue_cert(*hosts)
         chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        chain.write_bytes(
+            b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+        )
         issued.private_key_pem.write_to_path(str(key))
         return chain, key
 
@@ -57,7 +59,9 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
 
 
 def queue(url: str) -> Queue:
-    return Queue(connect(url, retries=0), "connections", Caller(agent="planner"))
+    return Queue(
+        connect(url, retries=0), "connections", Caller(agent="planner")
+    )
 
 
 @contextmanager
@@ -86,7 +90,9 @@ def test_queue_works_over_tls(valkey_url: str, papers: Papers) -> None:
     assert project.startswith("proj_")
 
 
-def test_untrusted_certificate_is_refused(valkey_url: str, papers: Papers) -> None:
+def test_untrusted_certificate_is_refused(
+    valkey_url: str, papers: Papers
+) -> None:
     with (
         tls_in_front_of(valkey_url, papers, "localhost") as port,
         pytest.raises(errors.Untrusted) as refusal,
@@ -110,7 +116,9 @@ def test_certificate_of_another_host_is_refused_by_default(
     assert project.startswith("proj_")
 
 
-def test_server_gets_the_client_certificate(valkey_url: str, papers: Papers) -> None:
+def test_server_gets_the_client_certificate(
+    valkey_url: str, papers: Papers
+) -> None:
     known, key = papers.certificate("ada", "ada@example.org")
     stranger, strange_key = papers.certificate(
         "eve", "eve@example.org", ca=trustme.CA()
@@ -118,15 +126,15 @@ def test_server_gets_the_client_certificate(valkey_url: str, papers: Papers) -> 
 
     with tls_in_front_of(valkey_url, papers, "localhost", mutual=True) as port:
         url = f"rediss://localhost:{port}/0?ssl_ca_certs={papers.ca_file}"
-        project = queue(f"{url}&ssl_certfile={known}&ssl_keyfile={key}").project(
-            "Over TLS"
-        )
+        project = queue(
+            f"{url}&ssl_certfile={known}&ssl_keyfile={key}"
+        ).project("Over TLS")
         with pytest.raises(errors.Unavailable):
             queue(url).project("Over TLS")
         with pytest.raises(errors.Unavailable):
-            queue(f"{url}&ssl_certfile={stranger}&ssl_keyfile={strange_key}").project(
-                "Over TLS"
-            )
+            queue(
+                f"{url}&ssl_certfile={stranger}&ssl_keyfile={strange_key}"
+            ).project("Over TLS")
 
     assert project.startswith("proj_")
 
@@ -138,9 +146,9 @@ def test_missing_certificate_file_is_a_usage_error(
         tls_in_front_of(valkey_url, papers, "localhost") as port,
         pytest.raises(errors.Usage, match="/nowhere"),
     ):
-        queue(f"rediss://localhost:{port}/0?ssl_ca_certs=/nowhere/ca.pem").project(
-            "Over TLS"
-        )
+        queue(
+            f"rediss://localhost:{port}/0?ssl_ca_certs=/nowhere/ca.pem"
+        ).project("Over TLS")
 
 
 @pytest.mark.skipif(BINARY is None, reason="no redis-server that has TLS")
@@ -158,7 +166,11 @@ class TestDeployments:
         with (
             _server(papers, tmp_path, primary, "--tls-replication", "yes"),
             _server(
-                papers, tmp_path, sentinel, "--sentinel", configuration=configuration
+                papers,
+                tmp_path,
+                sentinel,
+                "--sentinel",
+                configuration=configuration,
             ),
         ):
             trusted = connect(
@@ -176,7 +188,9 @@ class TestDeployments:
 
         assert project.startswith("proj_")
 
-    def test_cluster_is_reached_over_tls(self, papers: Papers, tmp_path: Path) -> None:
+    def test_cluster_is_reached_over_tls(
+        self, papers: Papers, tmp_path: Path
+    ) -> None:
         port, bus = topologies.free_ports(2)
         options = [
             "--cluster-enabled",
@@ -187,7 +201,9 @@ class TestDeployments:
             str(bus),
         ]
         with _server(papers, tmp_path, port, *options) as raw:
-            cast(Any, raw).execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            cast(Any, raw).execute_command(
+                "CLUSTER", "ADDSLOTSRANGE", 0, 16383
+            )
             trusted = connect(
                 f"rediss+cluster://localhost:{port}?{_client_options(papers)}"
             )
@@ -222,7 +238,11 @@ def _server(
         "tls-key-file": key,
         "tls-ca-cert-file": papers.ca_file,
     }
-    words = [word for name, value in tls.items() for word in (f"--{name}", str(value))]
+    words = [
+        word
+        for name, value in tls.items()
+        for word in (f"--{name}", str(value))
+    ]
     start: list[str] = [
         BINARY or "",
         *([str(configuration)] if configuration else []),
@@ -248,7 +268,9 @@ def _server(
         process.wait()
 
 
-def _answers(raw: redis.Redis, process: subprocess.Popen[bytes]) -> Callable[[], bool]:
+def _answers(
+    raw: redis.Redis, process: subprocess.Popen[bytes]
+) -> Callable[[], bool]:
     def ask() -> bool:
         assert process.poll() is None, (
             "the server ended: its log is in the test's folder"
@@ -262,4 +284,6 @@ def _answers(raw: redis.Redis, process: subprocess.Popen[bytes]) -> Callable[[],
 
 def _client_options(papers: Papers) -> str:
     chain, key = papers.certificate("client", "client@example.org")
-    return f"ssl_ca_certs={papers.ca_file}&ssl_certfile={chain}&ssl_keyfile={key}"
+    return (
+        f"ssl_ca_certs={papers.ca_file}&ssl_certfile={chain}&ssl_keyfile={key}"
+    )

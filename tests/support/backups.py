@@ -90,7 +90,9 @@ def fill_namespace(bench: Bench) -> dict[State, Lease]:
         bench.agent().discover(lease, text, impact=ODD)
     bench.agent().note(item, ODD)
     bench.agent().note(item, "again")
-    bench.queue.assign(item, "bob", force=True, context={"b": ODD}, resources=["x"])
+    bench.queue.assign(
+        item, "bob", force=True, context={"b": ODD}, resources=["x"]
+    )
     bench.agent("bob").note(item, "mine")
     bench.agent("carl").stray(item, "was it mine?")
     bench.item(project, agent="", key="k")

@@ -43,7 +43,9 @@ class Bench:
     def project(self) -> str:
         return self.queue.project("A project")
 
-    def item(self, project: str = "", *, agent: str = "ada", **fields: object) -> str:
+    def item(
+        self, project: str = "", *, agent: str = "ada", **fields: object
+    ) -> str:
         """Create an item, by default assigned to ada."""
         fields = {"title": "An item", **fields}
         new = NewItem(agent=agent, **fields)  # type: ignore[arg-type]
@@ -69,7 +71,11 @@ class Bench:
             case State.IN_PROGRESS:
                 return self.claimed(item)
             case State.BLOCKED:
-                return self.agent().blocker(self.claimed(item), "Which one?").lease
+                return (
+                    self.agent()
+                    .blocker(self.claimed(item), "Which one?")
+                    .lease
+                )
             case State.DELAYED:
                 self.agent().fail(self.claimed(item), "no luck")
             case State.COMPLETED:
@@ -94,7 +100,8 @@ class Bench:
         depends_on = (self.completed_item(),) if state is State.WAITING else ()
         lease = self.claimed(
             self.item(
-                max_attempts=1 if state is State.FAILED else 3, depends_on=depends_on
+                max_attempts=1 if state is State.FAILED else 3,
+                depends_on=depends_on,
             )
         )
         if state is State.WAITING:
@@ -126,11 +133,16 @@ class Bench:
         """Return the schema version of the namespace."""
         return str(self.raw.hget(f"{keys.tag(self.namespace)}meta", "schema"))
 
-    def with_connection(self, wrap: Callable[[Connection], Connection]) -> "Bench":
+    def with_connection(
+        self, wrap: Callable[[Connection], Connection]
+    ) -> "Bench":
         """Return the same queue over a wrapped connection."""
         scripts = self.queue._scripts
         return replace(
-            self, queue=Queue(wrap(scripts.connection), self.namespace, scripts.caller)
+            self,
+            queue=Queue(
+                wrap(scripts.connection), self.namespace, scripts.caller
+            ),
         )
 
     def state(self, item: str) -> State:
@@ -175,7 +187,9 @@ class Bench:
 
     def delete_everything(self) -> None:
         """Empty the namespace."""
-        for key in self.raw.scan_iter(f"{keys.tag(self.namespace)}*", count=1000):
+        for key in self.raw.scan_iter(
+            f"{keys.tag(self.namespace)}*", count=1000
+        ):
             self.raw.delete(key)
 
     def delete_lease_entry(self, item: str) -> None:
@@ -228,7 +242,9 @@ class Bench:
 
     def add_cycle(self, items: Sequence[str]) -> None:
         """Make items depend on each other in a cycle, without `depend`."""
-        for item, dependency in zip(items, [items[-1], *items[:-1]], strict=True):
+        for item, dependency in zip(
+            items, [items[-1], *items[:-1]], strict=True
+        ):
             self.raw.hset(
                 f"{keys.tag(self.namespace)}item:{item}",
                 "depends_on",
@@ -254,7 +270,10 @@ class Bench:
 
     def inconsistencies(self) -> list[str]:
         """Return how items, indexes, dependencies and counts contradict each other."""
-        items, indexes = self.queue.views.list(limit=5000).items, self._indexes()
+        items, indexes = (
+            self.queue.views.list(limit=5000).items,
+            self._indexes(),
+        )
         wrong = []
         for item in items:
             left = (
@@ -265,7 +284,9 @@ class Bench:
                 for home in STATE_INDEXES[item.state] - left
             }
             if homes != indexes.get(item.id, set()):
-                wrong.append(f"{item.id} is {item.state} but in {indexes.get(item.id)}")
+                wrong.append(
+                    f"{item.id} is {item.state} but in {indexes.get(item.id)}"
+                )
             if item.state in (State.WAITING, State.QUEUED) and (
                 item.state is State.WAITING
             ) != self._waits(item.id):
@@ -277,8 +298,13 @@ class Bench:
             for item in items
             for owner in (item.project, item.agent)
         )
-        owners = {project.id: project.counts for project in self.queue.views.projects()}
-        owners |= {agent.name: agent.counts for agent in self.queue.views.agents()}
+        owners = {
+            project.id: project.counts
+            for project in self.queue.views.projects()
+        }
+        owners |= {
+            agent.name: agent.counts for agent in self.queue.views.agents()
+        }
         wrong += [
             f"{owner} counts {counts[state]} {state}, there are {there[owner, state]}"
             for owner, counts in owners.items()
@@ -329,7 +355,9 @@ class Bench:
         match raw.type(key):
             case "hash":
                 bookkeeping = (
-                    ("host", "pid", "session") if name.startswith("agent:") else ()
+                    ("host", "pid", "session")
+                    if name.startswith("agent:")
+                    else ()
                 )
                 return {
                     field: value
@@ -365,4 +393,6 @@ def need_lease(claim: Claim | None) -> Lease:
 
 def stream_readers(raw: redis.Redis) -> int:
     """Return the number of clients that block on a stream."""
-    return sum(client["cmd"] == "xread" for client in cast(Any, raw).client_list())
+    return sum(
+        client["cmd"] == "xread" for client in cast(Any, raw).client_list()
+    )

@@ -56,7 +56,13 @@ class CommandResult:
         document = self.json()
         assert set(document) == {"schema_version", "error"}
         error: dict[str, Any] = document["error"]
-        assert set(error) == {"code", "message", "hint", "retryable", "details"}
+        assert set(error) == {
+            "code",
+            "message",
+            "hint",
+            "retryable",
+            "details",
+        }
         return error
 
 
@@ -82,11 +88,15 @@ class Shell:
         """Return a shell in another folder."""
         return replace(self, folder=folder)
 
-    def orchestrate(self, *arguments: Argument, stdin: bytes = b"") -> CommandResult:
+    def orchestrate(
+        self, *arguments: Argument, stdin: bytes = b""
+    ) -> CommandResult:
         """Run `orchestrate`."""
         return self.run(BIN / "orchestrate", *arguments, stdin=stdin)
 
-    def worker(self, *arguments: Argument, stdin: bytes = b"") -> CommandResult:
+    def worker(
+        self, *arguments: Argument, stdin: bytes = b""
+    ) -> CommandResult:
         """Run `worker`."""
         return self.run(BIN / "worker", *arguments, stdin=stdin)
 
@@ -94,7 +104,9 @@ class Shell:
         """Run Python code in a new process."""
         return self.run(sys.executable, "-c", code, *arguments)
 
-    def run(self, *words: Argument | Path, stdin: bytes = b"") -> CommandResult:
+    def run(
+        self, *words: Argument | Path, stdin: bytes = b""
+    ) -> CommandResult:
         """Run any command to its end; fail if it prints a traceback."""
         done = subprocess.run(
             words,
@@ -131,7 +143,9 @@ class Shell:
         Return the exit code and the text on the screen.
         """
         ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+        fcntl.ioctl(
+            theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0)
+        )
         environment = {**self.environment(), "TERM": "xterm-256color"}
         process = subprocess.Popen(
             words,
@@ -163,7 +177,9 @@ def result_of(process: subprocess.Popen[str]) -> CommandResult:
     return CommandResult(process.returncode, stdout, stderr)
 
 
-def eventually(condition: Callable[[], object], *, within_s: float = SOON_S) -> None:
+def eventually(
+    condition: Callable[[], object], *, within_s: float = SOON_S
+) -> None:
     """Poll until a condition is true; fail after `within_s` seconds."""
     deadline = monotonic() + within_s
     while not condition():

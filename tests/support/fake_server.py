@@ -16,7 +16,9 @@ def fake_server(answer: Callable[[bytes], bytes]) -> Iterator[int]:
                 self.request.sendall(answer(message))
 
     with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}
+        )
         thread.start()
         try:
             yield server.server_address[1]

@@ -59,7 +59,9 @@ class FileWorker:
 
         An invalid handoff of any agent is fatal.
         """
-        handoffs = [_read(path) for path in self.handoffs.glob("*_handoff.json")]
+        handoffs = [
+            _read(path) for path in self.handoffs.glob("*_handoff.json")
+        ]
         ours = [
             _valid(handoff)["item_id"]
             for handoff in handoffs
@@ -81,7 +83,9 @@ class FileWorker:
         """Return the handoff of an item."""
         return _valid(_read(self.handoffs / f"{item}_handoff.json"))
 
-    def progress(self, item: str, text: str, percent: int | None = None) -> None:
+    def progress(
+        self, item: str, text: str, percent: int | None = None
+    ) -> None:
         """Add an update to the progress file."""
         path = self.handoffs / f"{item}_progress.json"
         report: dict[str, Any] = (
@@ -94,7 +98,9 @@ class FileWorker:
         )
         self._rewrite(path, report)
 
-    def discover(self, item: str, text: str, impact: str | None = None) -> None:
+    def discover(
+        self, item: str, text: str, impact: str | None = None
+    ) -> None:
         """Add a discovery to the discoveries file."""
         path = self.handoffs / f"{item}_discoveries.json"
         discoveries = _read(path) if path.exists() else []
@@ -117,7 +123,10 @@ class FileWorker:
         self.progress(item, f"⚠️ Blocked: {issue}")
 
     def complete(
-        self, item: str, summary: str, deliverables: dict[str, str] | None = None
+        self,
+        item: str,
+        summary: str,
+        deliverables: dict[str, str] | None = None,
     ) -> None:
         """Overwrite the completion, and only then add an update."""
         completion = {
@@ -133,7 +142,9 @@ class FileWorker:
 
     def notes(self, item: str, text: str) -> None:
         """Add a note to the agent's workspace."""
-        with (self.workspace / f"{item}_notes.md").open("a", encoding="utf-8") as file:
+        with (self.workspace / f"{item}_notes.md").open(
+            "a", encoding="utf-8"
+        ) as file:
             file.write(f"\n\n---\n{_now()}\n---\n{text}")
 
     def _rewrite(self, path: Path, document: Any) -> None:
@@ -179,7 +190,9 @@ class Incarnation(FileWorker):
                     self._work_on(item)
             sleep(LOOK_AGAIN_S)
 
-    def progress(self, item: str, text: str, percent: int | None = None) -> None:
+    def progress(
+        self, item: str, text: str, percent: int | None = None
+    ) -> None:
         """Add an update to the progress file, or die before the one of a completion."""
         if text == COMPLETED and self._fated(DIES_COMPLETING):
             raise SystemExit
@@ -197,10 +210,14 @@ class Incarnation(FileWorker):
         self.get(item)
         for step in range(self.fate.randint(1, 3)):
             self.progress(
-                item, self._thought(item), self.fate.choice([None, 20 * step + 10])
+                item,
+                self._thought(item),
+                self.fate.choice([None, 20 * step + 10]),
             )
         if self.fate.random() < 1 / 3:
-            self.discover(item, self._thought(item), self.fate.choice([None, "some"]))
+            self.discover(
+                item, self._thought(item), self.fate.choice([None, "some"])
+            )
         self.complete(item, self._thought(item), {"report": f"{item}.md"})
         self.completed.add(item)
 
@@ -226,7 +243,9 @@ class Incarnation(FileWorker):
         path.write_text(half, encoding="utf-8")
         if self._fated(NEVER_REPAIRED):
             for entry in _entries(document):
-                if _unindented(json.dumps(entry, indent=2)) not in _unindented(half):
+                if _unindented(json.dumps(entry, indent=2)) not in _unindented(
+                    half
+                ):
                     self._log(path, entry, torn=True)
             raise SystemExit
         sleep(RESTART_S)
@@ -263,7 +282,10 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description="A file-based worker.")
     parser.add_argument(
-        "--folder", type=Path, required=True, help="the .task-orchestrator folder"
+        "--folder",
+        type=Path,
+        required=True,
+        help="the .task-orchestrator folder",
     )
     parser.add_argument("--agent", required=True)
     parser.add_argument(
@@ -273,7 +295,9 @@ def main() -> None:
         help="where each report is logged as a line of JSON",
     )
     parser.add_argument(
-        "--careless", action="store_true", help="tear files and die, now and then"
+        "--careless",
+        action="store_true",
+        help="tear files and die, now and then",
     )
     parser.add_argument(
         "--until-file",
@@ -291,7 +315,9 @@ def main() -> None:
         help="before a report",
     )
     parser.add_argument(
-        "--seed", type=int, help="make its choices those of another run with this seed"
+        "--seed",
+        type=int,
+        help="make its choices those of another run with this seed",
     )
     options = vars(parser.parse_args())
     seed = options.pop("seed")
@@ -327,7 +353,9 @@ def _now() -> str:
 def _entries(document: Any) -> list[dict[str, Any]]:
     """Return the reports in a file of any kind."""
     entries: list[dict[str, Any]] = (
-        document if isinstance(document, list) else document.get("updates", [document])
+        document
+        if isinstance(document, list)
+        else document.get("updates", [document])
     )
     return entries
 

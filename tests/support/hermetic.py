@@ -27,7 +27,11 @@ KEPT_PREFIXES = (
 )
 KEPT_SUFFIXES = ("_proxy", "_PROXY")
 #: git reads no configuration of the user or the machine.
-SET = {"LANG": "C.UTF-8", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+SET = {
+    "LANG": "C.UTF-8",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+}
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 #: Folders for temporary files, if that of the environment is unsuitable.
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")
@@ -46,7 +50,8 @@ def isolate() -> Path:
     inherited = dict(os.environ)
     os.environ.clear()
     os.environ.update(
-        {name: value for name, value in inherited.items() if _is_kept(name)} | SET
+        {name: value for name, value in inherited.items() if _is_kept(name)}
+        | SET
     )
     _restore_signals()
     if "PYTEST_SABOTAGED" in inherited:
@@ -56,7 +61,10 @@ def isolate() -> Path:
     sys.dont_write_bytecode = False
     if "PYTEST_XDIST_WORKER" in inherited:
         # The controller has already chosen the folder.
-        place, homes = inherited["TMPDIR"], tempfile.mkdtemp(dir=inherited["HOME"])
+        place, homes = (
+            inherited["TMPDIR"],
+            tempfile.mkdtemp(dir=inherited["HOME"]),
+        )
     else:
         place, homes = _find_temporary_folder(inherited.get("TMPDIR", ""))
     os.environ.update({"TMPDIR": place, "HOME": homes, MARK: homes})
@@ -66,7 +74,9 @@ def isolate() -> Path:
 
 def _is_kept(name: str) -> bool:
     return (
-        name in KEPT or name.startswith(KEPT_PREFIXES) or name.endswith(KEPT_SUFFIXES)
+        name in KEPT
+        or name.startswith(KEPT_PREFIXES)
+        or name.endswith(KEPT_SUFFIXES)
     )
 
 

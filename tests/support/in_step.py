@@ -72,7 +72,9 @@ class InStep(RuleBasedStateMachine):
             assert not wrong, wrong
             self.purge_everything()
         finally:
-            self.bench.raw.delete(*raw_keys.all_keys(self.bench) - self.other_keys)
+            self.bench.raw.delete(
+                *raw_keys.all_keys(self.bench) - self.other_keys
+            )
 
     def purge_everything(self) -> None:
         """Complete and purge all projects, and check that nothing is left of them."""
@@ -99,7 +101,8 @@ class InStep(RuleBasedStateMachine):
         kept = first.kept()
         if first.script.name == "claim":
             return [
-                self._with_live_token(row) for row in cast("list[list[Reply]]", kept)
+                self._with_live_token(row)
+                for row in cast("list[list[Reply]]", kept)
             ]
         return (
             self._with_live_token(cast("list[Reply]", kept))
@@ -113,7 +116,10 @@ class InStep(RuleBasedStateMachine):
         return [item, token if is_live else "", *rest]
 
     def step(
-        self, verb: str, real: Callable[[], object], model: Callable[[], object]
+        self,
+        verb: str,
+        real: Callable[[], object],
+        model: Callable[[], object],
     ) -> object:
         """Do a step to the queue and the model; return its result, None if refused."""
         before = len(self.model.events)
@@ -124,7 +130,10 @@ class InStep(RuleBasedStateMachine):
             f"{verb}: {refusal or does}, not {refused or should}"
         )
         for what, item, *_, state in self.model.events[before:]:
-            if what in ("fail", "expire") and state in (State.DELAYED, State.WAITING):
+            if what in ("fail", "expire") and state in (
+                State.DELAYED,
+                State.WAITING,
+            ):
                 self.bench.prolong_delay(item)
         return does
 
@@ -136,7 +145,11 @@ class InStep(RuleBasedStateMachine):
 
     def held_lease(self, me: Actor, lease: Lease | None) -> Any:
         """Return a new lease with its holder, for the bundle."""
-        if lease is None or not lease.token or (lease.item, lease.token) in self.held:
+        if (
+            lease is None
+            or not lease.token
+            or (lease.item, lease.token) in self.held
+        ):
             return multiple()
         self.held[lease.item, lease.token] = HeldLease(me, lease)
         return self.held[lease.item, lease.token]
@@ -156,7 +169,9 @@ class InStep(RuleBasedStateMachine):
 
     def live(self) -> list[HeldLease]:
         tokens = [
-            (item.id, item.token) for item in self.model.items.values() if item.live
+            (item.id, item.token)
+            for item in self.model.items.values()
+            if item.live
         ]
         return [self.held[token] for token in tokens if token in self.held]
 
@@ -169,7 +184,8 @@ class InStep(RuleBasedStateMachine):
         return [
             held
             for held in self.live()
-            if not items[held.lease.item].held or items[held.lease.item].expired
+            if not items[held.lease.item].held
+            or items[held.lease.item].expired
         ]
 
     def expired_unclaimed(self) -> list[HeldLease]:
@@ -182,7 +198,11 @@ class InStep(RuleBasedStateMachine):
 
     def asking(self) -> list[HeldLease]:
         """Return the leases whose holder has an open question."""
-        return [held for held in self.live() if self.model.items[held.lease.item].asked]
+        return [
+            held
+            for held in self.live()
+            if self.model.items[held.lease.item].asked
+        ]
 
     def queued(self) -> list[str]:
         return self.ids(lambda item: item.state is State.QUEUED)
@@ -241,7 +261,11 @@ class InStep(RuleBasedStateMachine):
         def real() -> object:
             done = getattr(self.recorded.queue, verb)(*words)
             if isinstance(done, Requeued):
-                return done.state, done.waiting, [each.id for each in done.held]
+                return (
+                    done.state,
+                    done.waiting,
+                    [each.id for each in done.held],
+                )
             return done
 
         self.step(verb, real, lambda: getattr(self.model, verb)(item))
@@ -251,7 +275,11 @@ class InStep(RuleBasedStateMachine):
             self.recorded.queue.complete_project(project, force=force)
 
         verb = "complete_project --force" if force else "complete_project"
-        self.step(verb, real, lambda: self.model.complete_project(project, force=force))
+        self.step(
+            verb,
+            real,
+            lambda: self.model.complete_project(project, force=force),
+        )
 
     def check_as(self, agent: str) -> None:
         def real() -> object:
@@ -292,7 +320,9 @@ class InStep(RuleBasedStateMachine):
     def act(self, me: Actor, lease: Lease, verb: str) -> Any:
         """Do a verb of an agent; return the new lease, for the bundle."""
         return (
-            self._get(me, lease, verb) if verb in MODES else self._step(me, lease, verb)
+            self._get(me, lease, verb)
+            if verb in MODES
+            else self._step(me, lease, verb)
         )
 
     def _step(self, me: Actor, lease: Lease, verb: str) -> Any:
@@ -307,7 +337,9 @@ class InStep(RuleBasedStateMachine):
         self.step(
             verb,
             real,
-            lambda: self.model.step(verb, me, lease.item, self.number(lease), text),
+            lambda: self.model.step(
+                verb, me, lease.item, self.number(lease), text
+            ),
         )
         return self.held_lease(me, got[0])
 
@@ -349,7 +381,9 @@ class InStep(RuleBasedStateMachine):
             f"{id_} closed": project.closed
             for id_, project in self.model.projects.items()
         }
-        expected |= {f"queue:{agent}": self.model.queue(agent) for agent in AGENTS}
+        expected |= {
+            f"queue:{agent}": self.model.queue(agent) for agent in AGENTS
+        }
         for id_, item in self.model.items.items():
             fields = {
                 "state": item.state,
@@ -367,7 +401,9 @@ class InStep(RuleBasedStateMachine):
                 "open": item.open,
                 "history": item.history,
             }
-            expected |= {f"{id_} {name}": value for name, value in fields.items()}
+            expected |= {
+                f"{id_} {name}": value for name, value in fields.items()
+            }
         return expected
 
 
@@ -404,7 +440,9 @@ def _shown(found: RawKeys) -> dict[str, object]:
         for agent in AGENTS
     }
     for id_, item in found.items.items():
-        reports = [report for _, report in found.values.get(f"progress:{id_}", [])]
+        reports = [
+            report for _, report in found.values.get(f"progress:{id_}", [])
+        ]
         fields = {
             "state": item["state"],
             "agent": item["agent"],
@@ -419,7 +457,12 @@ def _shown(found: RawKeys) -> dict[str, object]:
             "depends_on": json.loads(item.get("depends_on", "[]")),
             "open": found.values.get(f"deps:{id_}", set()),
             "history": [
-                (one["kind"], one["agent"], int(one["attempt"]), int(one["token"]))
+                (
+                    one["kind"],
+                    one["agent"],
+                    int(one["attempt"]),
+                    int(one["token"]),
+                )
                 for one in reports
             ],
         }

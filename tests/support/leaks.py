@@ -29,7 +29,8 @@ class Open:
     def now(cls) -> "Open":
         """Count the descriptors and threads now."""
         return cls(
-            sum(1 for _ in Path("/dev/fd").iterdir()), frozenset(threading.enumerate())
+            sum(1 for _ in Path("/dev/fd").iterdir()),
+            frozenset(threading.enumerate()),
         )
 
 
@@ -87,7 +88,12 @@ def _environment(process: Path) -> list[bytes]:
 
 def _description(process: Path) -> str:
     test = next(
-        (word for word in _environment(process) if word.startswith(CURRENT_TEST)), b""
+        (
+            word
+            for word in _environment(process)
+            if word.startswith(CURRENT_TEST)
+        ),
+        b"",
     )
     command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
     name = test.removeprefix(CURRENT_TEST).decode()
@@ -96,7 +102,9 @@ def _description(process: Path) -> str:
 
 def _ends(process: Path) -> bool:
     try:
-        eventually(lambda: not alive(int(process.name)), within_s=ENDED_WITHIN_S)
+        eventually(
+            lambda: not alive(int(process.name)), within_s=ENDED_WITHIN_S
+        )
     except AssertionError:
         return False
     return True

@@ -64,13 +64,18 @@ class Root:
     def updates(self, item: str) -> list[str]:
         """Return the messages of an item's progress file."""
         return [
-            update["message"] for update in self.document(item, "progress")["updates"]
+            update["message"]
+            for update in self.document(item, "progress")["updates"]
         ]
 
     def pending(self, agent: str = "ada") -> list[str] | None:
         """Return the items in an agent's pending file; None if it does not exist."""
         path = self.handoffs / f"pending_{agent}.txt"
-        return path.read_text(encoding="utf-8").splitlines() if path.exists() else None
+        return (
+            path.read_text(encoding="utf-8").splitlines()
+            if path.exists()
+            else None
+        )
 
     def visible_files(self) -> dict[str, bytes]:
         """Return the files that file-based workers see, by name."""
@@ -83,15 +88,24 @@ class Root:
     def hidden_files(self) -> list[str]:
         """Return the names of the files that file-based workers ignore."""
         return sorted(
-            path.name for path in self.handoffs.iterdir() if path.name[0] == "."
+            path.name
+            for path in self.handoffs.iterdir()
+            if path.name[0] == "."
         )
 
     def state(self) -> dict[str, tuple[int, bytes]]:
         """Return the time and content of each file, without those of the sync job."""
-        paths = (path for path in self.home.rglob("*") if "sync" not in path.parts)
-        files = [path for path in paths if path.is_file() and path.suffix != ".db-shm"]
+        paths = (
+            path for path in self.home.rglob("*") if "sync" not in path.parts
+        )
+        files = [
+            path
+            for path in paths
+            if path.is_file() and path.suffix != ".db-shm"
+        ]
         return {
-            path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in files
+            path.name: (path.stat().st_mtime_ns, path.read_bytes())
+            for path in files
         }
 
     def reports(self, item: str) -> list[Report]:
@@ -175,7 +189,9 @@ def published_item(root: Root) -> str:
 def restarted_item(root: Root) -> str:
     """Return an item of ada's with all files: completed, requeued and claimed."""
     item, me = root.bench.item(), root.bench.agent()
-    lease = me.discover(me.progress(Lease(item=item), "begun").lease, "found").lease
+    lease = me.discover(
+        me.progress(Lease(item=item), "begun").lease, "found"
+    ).lease
     me.complete(lease, "done")
     root.bench.queue.requeue(item)
     me.progress(Lease(item=item), "over again")

@@ -6,7 +6,15 @@ returns what its caller gets, or raises Refused, and adds one event per transiti
 
 from collections.abc import Iterable
 
-from support.model_moves import OVER, UNBEGUN, Actor, Item, Moves, Project, Refused
+from support.model_moves import (
+    OVER,
+    UNBEGUN,
+    Actor,
+    Item,
+    Moves,
+    Project,
+    Refused,
+)
 from taskorch.domain.item import State
 
 #: Leases that a pop, get or check reaps, and items that it promotes.
@@ -20,7 +28,8 @@ VERB_NAMES = {"bury": "fail", "leave": "release"}
 
 #: The kind of the report that each verb of a holder writes.
 REPORT_KINDS = {
-    verb: verb for verb in ("progress", "blocker", "complete", "fail", "release")
+    verb: verb
+    for verb in ("progress", "blocker", "complete", "fail", "release")
 } | VERB_NAMES
 
 
@@ -43,7 +52,9 @@ class Model(Moves):
             raise Refused("ProjectClosed")
         others = [self._item(other) for other in dict.fromkeys(depends_on)]
         new.depends_on = [other.id for other in others]
-        new.open = {other.id for other in others if other.state is not State.COMPLETED}
+        new.open = {
+            other.id for other in others if other.state is not State.COMPLETED
+        }
         new.place = self._next_place()
         if key:
             project.keys[key] = new.id
@@ -62,18 +73,24 @@ class Model(Moves):
             for other in dependencies
             if other.state is not State.COMPLETED or other is item
         }
-        if any(id_ in self._all_dependencies(other.id) for other in dependencies):
+        if any(
+            id_ in self._all_dependencies(other.id) for other in dependencies
+        ):
             raise Refused("Cycle")
         item.open |= opened
         item.depends_on += [
-            other.id for other in dependencies if other.id not in item.depends_on
+            other.id
+            for other in dependencies
+            if other.id not in item.depends_on
         ]
         self._revoke_token(item)
         self._enqueue_or_wait(item)
         self._emit("depend", item)
         return item.state
 
-    def assign(self, id_: str, agent: str, *, force: bool) -> tuple[State, str]:
+    def assign(
+        self, id_: str, agent: str, *, force: bool
+    ) -> tuple[State, str]:
         """Return the item's state and its previous agent."""
         item = self._item(id_)
         previous = item.agent
@@ -184,7 +201,9 @@ class Model(Moves):
     def get(self, me: Actor, id_: str, token: int, mode: str) -> int:
         """Return the token under which the caller holds the item, or 0."""
         item = self._item(id_)
-        self._act_if_due(item, keeps_lease=mode != "claim" or item.is_held_with(token))
+        self._act_if_due(
+            item, keeps_lease=mode != "claim" or item.is_held_with(token)
+        )
         if item.agent != me.agent:
             raise Refused("NotYours")
         got = 0 if mode == "peek" else self._get(me, item, token, mode)
@@ -245,7 +264,9 @@ class Model(Moves):
             self._release_dependents(item)
         return item.state, item.token, "claimed" if claims_now else ""
 
-    def _check_holder(self, verb: str, me: Actor, item: Item, token: int) -> bool:
+    def _check_holder(
+        self, verb: str, me: Actor, item: Item, token: int
+    ) -> bool:
         """Return whether the step claims the item first."""
         self._act_if_due(item, keeps_lease=item.is_held_with(token))
         if item.agent != me.agent:
@@ -273,7 +294,11 @@ class Model(Moves):
                 self._set_in_progress(item, late=late)
             case "blocker":
                 item.attempts += late
-                item.state, item.asked, item.expired = State.BLOCKED, True, False
+                item.state, item.asked, item.expired = (
+                    State.BLOCKED,
+                    True,
+                    False,
+                )
             case "complete" | "fail" | "bury" | "release" | "leave":
                 self._revoke_token(item, asks=verb == "leave")
         if verb in REPORT_KINDS:
@@ -308,5 +333,7 @@ class Model(Moves):
         ]
         return [
             item.id
-            for item in sorted(queued, key=lambda item: (item.priority, item.place))
+            for item in sorted(
+                queued, key=lambda item: (item.priority, item.place)
+            )
         ]

@@ -161,7 +161,9 @@ class Moves:
                 self._enqueue_or_wait(item)
                 self._emit("ready", item)
 
-    def _open_again(self, requeued: Item, *, delivered: bool) -> tuple[int, list[str]]:
+    def _open_again(
+        self, requeued: Item, *, delivered: bool
+    ) -> tuple[int, list[str]]:
         """Let dependents wait again; return the number that do, and the held ones."""
         dependents = [
             item
@@ -169,7 +171,9 @@ class Moves:
             if delivered and requeued.id in item.depends_on
         ]
         ready = [
-            item for item in dependents if item.state in (State.QUEUED, State.DELAYED)
+            item
+            for item in dependents
+            if item.state in (State.QUEUED, State.DELAYED)
         ]
         for item in dependents:
             item.open.add(requeued.id)
@@ -186,9 +190,9 @@ class Moves:
             self._expire(item)
 
     def _maintain(self, limit: int) -> tuple[int, int]:
-        expired = sorted(item.id for item in self.items.values() if item.expired)[
-            :limit
-        ]
+        expired = sorted(
+            item.id for item in self.items.values() if item.expired
+        )[:limit]
         for id_ in expired:
             self._expire(self.items[id_])
         due = sorted(
@@ -214,4 +218,6 @@ class Moves:
         item.history.append((kind, agent, item.attempts, item.token))
 
     def _emit(self, verb: str, item: Item) -> None:
-        self.events.append((verb, item.id, item.project, item.agent, item.state))
+        self.events.append(
+            (verb, item.id, item.project, item.agent, item.state)
+        )

@@ -11,7 +11,10 @@ class OneServer:
     """The clients of one server."""
 
     def __init__(
-        self, url: str, client: redis.Redis, waiting: Callable[[float], redis.Redis]
+        self,
+        url: str,
+        client: redis.Redis,
+        waiting: Callable[[float], redis.Redis],
     ) -> None:
         """`url` appears in errors; `waiting` makes a client with a timeout in seconds."""
         self.url = url

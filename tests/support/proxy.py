@@ -58,11 +58,15 @@ class Proxy:
                 ]
                 tasks = [asyncio.ensure_future(pump) for pump in pumps]
                 try:
-                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(
+                        tasks, return_when=asyncio.FIRST_COMPLETED
+                    )
                 finally:
                     await _cancelled(tasks)
 
-    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connected(
+        self,
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         address = urlsplit(self._upstream)
         if address.scheme == "unix":
             return await asyncio.open_unix_connection(unquote(address.path))
@@ -109,8 +113,12 @@ class Client:
             if not commands:
                 continue
             for words in commands:
-                self._awaited.append(words[4] if words[0].upper() in SCRIPTS else b"")
-                if self._awaited[-1] and self._proxy.loses_request(self._awaited[-1]):
+                self._awaited.append(
+                    words[4] if words[0].upper() in SCRIPTS else b""
+                )
+                if self._awaited[-1] and self._proxy.loses_request(
+                    self._awaited[-1]
+                ):
                     return
             await asyncio.sleep(self._proxy.delay_up_s)
             server.write(text)
@@ -144,7 +152,11 @@ def proxied(upstream: str, tls: SSLContext | None = None) -> Iterator[Proxy]:
 
     Clients speak TLS to it where there is a context.
     """
-    proxy, loop, ended = Proxy(upstream), asyncio.new_event_loop(), asyncio.Event()
+    proxy, loop, ended = (
+        Proxy(upstream),
+        asyncio.new_event_loop(),
+        asyncio.Event(),
+    )
     listening = loop.run_until_complete(
         asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
     )

@@ -32,7 +32,10 @@ class RawKeys:
             for name, value in self.values.items()
             if name.startswith("item:")
         )
-        return {name.removeprefix("item:"): LEFT_OUT | value for name, value in there}
+        return {
+            name.removeprefix("item:"): LEFT_OUT | value
+            for name, value in there
+        }
 
     def projects(self) -> dict[str, dict[str, str]]:
         """Return the fields of the projects by id."""
@@ -41,7 +44,9 @@ class RawKeys:
             for name in self.values
             if name.startswith("project:") and name.count(":") == 1
         )
-        return {name.removeprefix("project:"): self.values[name] for name in names}
+        return {
+            name.removeprefix("project:"): self.values[name] for name in names
+        }
 
     def wrong(self) -> list[str]:
         """Return the inconsistencies."""
@@ -65,7 +70,10 @@ class RawKeys:
             for item in value:
                 homes.setdefault(item, set()).add(name)
         for id_, found in homes.items():
-            state, agent = State(self.items[id_]["state"]), self.items[id_]["agent"]
+            state, agent = (
+                State(self.items[id_]["state"]),
+                self.items[id_]["agent"],
+            )
             homes_of_state = set(STATE_INDEXES[state])
             if "live_token" not in self.items[id_]:
                 homes_of_state.discard("held")
@@ -110,7 +118,9 @@ class RawKeys:
                 yield f"{id_} lets an old token act"
             if item["state"] == State.IN_PROGRESS and "live_token" not in item:
                 yield f"{id_} is held without a token"
-            reports = [fields for _, fields in self.values.get(f"progress:{id_}", [])]
+            reports = [
+                fields for _, fields in self.values.get(f"progress:{id_}", [])
+            ]
             deliveries = "".join(
                 fields["kind"][0]
                 for fields in reports
@@ -141,8 +151,12 @@ class RawKeys:
         expected = {"deps": open_, "dependents": open_, "satisfied": done}
         found = {
             "deps": self._pairs("deps"),
-            "dependents": {(other, id_) for id_, other in self._pairs("dependents")},
-            "satisfied": {(other, id_) for id_, other in self._pairs("satisfied")},
+            "dependents": {
+                (other, id_) for id_, other in self._pairs("dependents")
+            },
+            "satisfied": {
+                (other, id_) for id_, other in self._pairs("satisfied")
+            },
         }
         for name, pairs in expected.items():
             if found[name] != pairs:
@@ -151,7 +165,10 @@ class RawKeys:
         for id_, item in self.items.items():
             if item["state"] == State.WAITING and id_ not in must_wait:
                 yield f"{id_} waits without an open dependency"
-            if item["state"] in (State.QUEUED, State.DELAYED) and id_ in must_wait:
+            if (
+                item["state"] in (State.QUEUED, State.DELAYED)
+                and id_ in must_wait
+            ):
                 yield f"{id_} is ready with an open dependency"
 
     def _pairs(self, kind: str) -> set[tuple[str, str]]:

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 
 #: The words of a reply that are kept for repeats; what follows them is read again.
 KEPT_WORDS = {"get": 3, "complete_project": 0}
@@ -22,7 +28,10 @@ class Call:
     def kept(self) -> Reply:
         """Return the part of the reply that is kept for repeats."""
         if self.script.name == "claim":
-            return [row[:3] for row in cast("list[list[list[Reply]]]", self.reply)[0]]
+            return [
+                row[:3]
+                for row in cast("list[list[list[Reply]]]", self.reply)[0]
+            ]
         if self.script.name in KEPT_WORDS and isinstance(self.reply, list):
             return self.reply[: KEPT_WORDS[self.script.name]]
         return self.reply
@@ -52,7 +61,9 @@ class RecordingConnection(ConnectionWrapper):
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
         words = (f"{len(self.calls):016x}", *arguments[1:])
-        call = Call(script, key, words, self.connection.run_script(script, key, words))
+        call = Call(
+            script, key, words, self.connection.run_script(script, key, words)
+        )
         if not call.changed_nothing():
             self.calls.append(call)
         return call.reply
@@ -62,5 +73,7 @@ class RecordingConnection(ConnectionWrapper):
         first = self.calls[number]
         return first, replace(
             first,
-            reply=self.connection.run_script(first.script, first.key, first.words),
+            reply=self.connection.run_script(
+                first.script, first.key, first.words
+            ),
         )

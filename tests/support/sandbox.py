@@ -38,7 +38,9 @@ def refuse_sockets(number: int) -> None:
         (RETURN, 0, 0, REFUSE | number),
         (RETURN, 0, 0, ALLOW),
     )
-    packed = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
+    packed = b"".join(
+        struct.pack("HBBI", *instruction) for instruction in instructions
+    )
     libc = ctypes.CDLL(None, use_errno=True)
     program = Program(len(instructions), packed)
     for words in (

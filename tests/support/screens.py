@@ -23,7 +23,11 @@ class Screen:
     """A terminal with a running command, which is killed at the end of the block."""
 
     def __init__(
-        self, shell: Shell, *words: Argument | Path, columns: int = 80, rows: int = 24
+        self,
+        shell: Shell,
+        *words: Argument | Path,
+        columns: int = 80,
+        rows: int = 24,
     ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
@@ -98,7 +102,9 @@ class Screen:
 
     def _set_size(self, columns: int, rows: int) -> None:
         fcntl.ioctl(
-            self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0)
+            self._ours,
+            termios.TIOCSWINSZ,
+            struct.pack("HHHH", rows, columns, 0, 0),
         )
 
 

@@ -36,7 +36,9 @@ def running(binary: str, folder: Path, *options: str) -> Iterator[str]:
         *options,
     ]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [binary, *arguments], stdout=log, stderr=log
+        )
     try:
         _await(socket)
         yield f"unix://{socket}"

@@ -56,11 +56,14 @@ class Service:
 
 
 @contextmanager
-def running(shell: Shell, *arguments: str, number: int = 1) -> Iterator[list[Service]]:
+def running(
+    shell: Shell, *arguments: str, number: int = 1
+) -> Iterator[list[Service]]:
     """Start services, and kill them at the end of the block."""
     with TemporaryDirectory() as logs:
         services = [
-            _started(shell, arguments, Path(logs, str(n))) for n in range(number)
+            _started(shell, arguments, Path(logs, str(n)))
+            for n in range(number)
         ]
         try:
             for service in services:
@@ -101,7 +104,9 @@ def handoff_items(root: Path) -> set[str]:
 def progress_messages(root: Path, item: str) -> list[str]:
     """Return the messages in an item's progress file, or [] if it is not there yet."""
     try:
-        document = json.loads((handoffs(root) / f"{item}_progress.json").read_bytes())
+        document = json.loads(
+            (handoffs(root) / f"{item}_progress.json").read_bytes()
+        )
     except (OSError, ValueError):
         return []
     return [update["message"] for update in document["updates"]]
@@ -110,13 +115,17 @@ def progress_messages(root: Path, item: str) -> list[str]:
 def temporary_files(root: Path) -> list[str]:
     """Return the files that an interrupted pass would leave behind."""
     return [
-        path.name for path in handoffs(root).iterdir() if path.name.endswith(".tmp")
+        path.name
+        for path in handoffs(root).iterdir()
+        if path.name.endswith(".tmp")
     ]
 
 
 def sync_status(shell: Shell) -> list[dict[str, Any]]:
     """Return the result of `orchestrate sync status` for each root."""
-    mirrors: list[dict[str, Any]] = shell.orchestrate("sync", "status", "--json").data()
+    mirrors: list[dict[str, Any]] = shell.orchestrate(
+        "sync", "status", "--json"
+    ).data()
     return mirrors
 
 
@@ -136,13 +145,17 @@ class OwnRedis:
 
     def keys(self, pattern: str = "*") -> set[str]:
         return {
-            key.decode() for key in cast(Any, self.raw).scan_iter(pattern, count=1000)
+            key.decode()
+            for key in cast(Any, self.raw).scan_iter(pattern, count=1000)
         }
 
     def rq_names(self, kind: str) -> set[str]:
         """Return the names of RQ's keys of a kind, such as "job" or "worker"."""
         start = f"taskorch-rq:{{{self.namespace}}}:{kind}:"
-        return {key.removeprefix(start) for key in self.keys(f"taskorch-rq:*:{kind}:*")}
+        return {
+            key.removeprefix(start)
+            for key in self.keys(f"taskorch-rq:*:{kind}:*")
+        }
 
     def jobs_done(self) -> int:
         """Return the number of jobs that all workers have done."""

@@ -112,7 +112,9 @@ async def connected(shell: Shell, role: str) -> AsyncIterator[McpClient]:
         env=dict(shell.variables),
         cwd=str(shell.folder),
     )
-    stderr = shell.folder.parent / f"{role}-{shell.variables.get('AGENT_ID')}.err"
+    stderr = (
+        shell.folder.parent / f"{role}-{shell.variables.get('AGENT_ID')}.err"
+    )
     with stderr.open("w") as errlog:
         async with (
             stdio_client(server, errlog) as streams,
@@ -129,7 +131,8 @@ worker = partial(connected, role="worker")
 def orchestrate(shell: Shell) -> AbstractAsyncContextManager[McpClient]:
     """Start the server of the orchestrator, in a session without an agent."""
     return connected(
-        shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"), "orchestrate"
+        shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID="planner"),
+        "orchestrate",
     )
 
 
@@ -173,7 +176,9 @@ def start_server(
     return process
 
 
-def send(process: subprocess.Popen[str], *messages: dict[str, Any] | str) -> None:
+def send(
+    process: subprocess.Popen[str], *messages: dict[str, Any] | str
+) -> None:
     """Send messages to a server; text is sent unchanged, as a line."""
     assert process.stdin
     for message in messages:

@@ -120,7 +120,9 @@ class Sentinels:
                 _, port = command(
                     sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE
                 )
-                return next(node for node in self.servers if node.port == int(port))
+                return next(
+                    node for node in self.servers if node.port == int(port)
+                )
         raise AssertionError("no sentinel answers")
 
     @property
@@ -156,7 +158,10 @@ class Sentinels:
         Until then no sentinel would start another failover, and the first sentinel may
         still name the old primary.
         """
-        asked = [cast(Any, sentinel.raw).sentinel_master for sentinel in self.sentinels]
+        asked = [
+            cast(Any, sentinel.raw).sentinel_master
+            for sentinel in self.sentinels
+        ]
         eventually(
             lambda: (
                 all(ask(SERVICE)["flags"] == "master" for ask in asked)
@@ -167,7 +172,10 @@ class Sentinels:
     def await_replicas(self, number: int) -> None:
         """Wait until the primary has N replicas that keep up."""
         eventually(
-            lambda: self.primary.info("replication").get("connected_slaves") == number
+            lambda: (
+                self.primary.info("replication").get("connected_slaves")
+                == number
+            )
         )
 
     def _agreed(self, before: Node | None) -> bool:
@@ -208,7 +216,9 @@ class Cluster:
 
         def look() -> bool:
             found[:] = [
-                node for node in self.nodes if node.pid and slot in _own_slots(node)
+                node
+                for node in self.nodes
+                if node.pid and slot in _own_slots(node)
             ]
             return len(found) == 1
 
@@ -234,13 +244,19 @@ class Cluster:
         """Fail over to the replica while the primary of a namespace lives, and wait."""
         before = self.primary_of(namespace)
         name = command(before, "CLUSTER", "MYID")
-        replica = next(node for node in self.nodes if name in self._replicated(node))
+        replica = next(
+            node for node in self.nodes if name in self._replicated(node)
+        )
         eventually(
-            lambda: replica.info("replication").get("master_link_status") == "up"
+            lambda: (
+                replica.info("replication").get("master_link_status") == "up"
+            )
         )
         command(replica, "CLUSTER", "FAILOVER")
         eventually(
-            lambda: self.primary_of(namespace) is not before and self.is_settled()
+            lambda: (
+                self.primary_of(namespace) is not before and self.is_settled()
+            )
         )
 
     def cut_connections(self) -> None:
@@ -251,7 +267,9 @@ class Cluster:
     def await_failover(self, namespace: str, before: Node) -> Node:
         """Wait until a node other than `before` has the slot and all slots are served."""
         eventually(
-            lambda: self.primary_of(namespace) is not before and self.is_settled()
+            lambda: (
+                self.primary_of(namespace) is not before and self.is_settled()
+            )
         )
         return self.primary_of(namespace)
 
@@ -260,12 +278,19 @@ class Cluster:
     ) -> Node:
         """Move a namespace key by key to another primary; return that primary."""
         slot = slot_of(namespace)
-        source, target = self.primary_of(namespace), self.other_primary(namespace)
-        names = {node: command(node, "CLUSTER", "MYID") for node in (source, target)}
+        source, target = (
+            self.primary_of(namespace),
+            self.other_primary(namespace),
+        )
+        names = {
+            node: command(node, "CLUSTER", "MYID") for node in (source, target)
+        }
         command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
         command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
         while keys_ := command(source, "CLUSTER", "GETKEYSINSLOT", slot, 1):
-            command(source, "MIGRATE", "127.0.0.1", target.port, keys_[0], 0, 5000)
+            command(
+                source, "MIGRATE", "127.0.0.1", target.port, keys_[0], 0, 5000
+            )
             between()
         for node in (target, source):
             command(node, "CLUSTER", "SETSLOT", slot, "NODE", names[target])
@@ -281,13 +306,25 @@ class Cluster:
     def move_slot_atomically(self, namespace: str) -> Node:
         """Move a namespace atomically (Valkey 9) to another primary; return that one."""
         slot = slot_of(namespace)
-        source, target = self.primary_of(namespace), self.other_primary(namespace)
+        source, target = (
+            self.primary_of(namespace),
+            self.other_primary(namespace),
+        )
         name = command(target, "CLUSTER", "MYID")
         command(
-            source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name
+            source,
+            "CLUSTER",
+            "MIGRATESLOTS",
+            "SLOTSRANGE",
+            slot,
+            slot,
+            "NODE",
+            name,
         )
         eventually(
-            lambda: slot in _own_slots(target) and slot not in _own_slots(source)
+            lambda: (
+                slot in _own_slots(target) and slot not in _own_slots(source)
+            )
         )
         return target
 
@@ -317,14 +354,24 @@ def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
             folder / f"server-{port}",
             port,
             *_server_options(folder / f"server-{port}", port),
-            *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
-            *(("--replicaof", f"127.0.0.1 {ports[0]}") if port != ports[0] else ()),
+            *(
+                "--repl-diskless-sync-delay",
+                "0",
+                "--repl-ping-replica-period",
+                "1",
+            ),
+            *(
+                ("--replicaof", f"127.0.0.1 {ports[0]}")
+                if port != ports[0]
+                else ()
+            ),
             *options,
         )
         for port in ports[:3]
     ]
     watchers = [
-        _sentinel(folder / f"sentinel-{port}", port, ports[0]) for port in ports[3:]
+        _sentinel(folder / f"sentinel-{port}", port, ports[0])
+        for port in ports[3:]
     ]
     with running([*servers, *watchers]):
         deployment = Sentinels(servers, watchers)
@@ -472,7 +519,11 @@ def _join(nodes: list[Node], bus_ports: list[int]) -> None:
     bounds = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
     for number, node in enumerate(nodes[:3]):
         command(
-            node, "CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1
+            node,
+            "CLUSTER",
+            "ADDSLOTSRANGE",
+            bounds[number],
+            bounds[number + 1] - 1,
         )
         command(node, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
     for node, bus in zip(nodes[1:], bus_ports[1:], strict=True):
@@ -480,7 +531,9 @@ def _join(nodes: list[Node], bus_ports: list[int]) -> None:
     eventually(lambda: all(len(_nodes(node)) == len(nodes) for node in nodes))
     for primary, replica in zip(nodes[:3], nodes[3:], strict=True):
         name = command(primary, "CLUSTER", "MYID")
-        eventually(partial(_is_accepted, replica, "CLUSTER", "REPLICATE", name))
+        eventually(
+            partial(_is_accepted, replica, "CLUSTER", "REPLICATE", name)
+        )
 
 
 def _is_accepted(node: Node, *words: str | int) -> bool:
@@ -495,7 +548,8 @@ def _nodes(node: Node) -> list[list[str]]:
     """Return the words of each line of CLUSTER NODES for nodes with an address."""
     with suppress(redis.RedisError):
         lines = [
-            line.split() for line in str(command(node, "CLUSTER", "NODES")).splitlines()
+            line.split()
+            for line in str(command(node, "CLUSTER", "NODES")).splitlines()
         ]
         return [
             words
@@ -522,5 +576,7 @@ def _own_slots(node: Node) -> set[int]:
 def _cluster_info(node: Node) -> dict[str, str]:
     with suppress(redis.RedisError):
         lines = str(command(node, "CLUSTER", "INFO")).splitlines()
-        return dict(line.strip().split(":", 1) for line in lines if ":" in line)
+        return dict(
+            line.strip().split(":", 1) for line in lines if ":" in line
+        )
     return {}

@@ -14,8 +14,12 @@ from taskorch.queue.queue import Queue
 HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "progress": lambda me, lease: me.progress(lease, "half way", percent=50),
     "renew": lambda me, lease: me.renew(lease),
-    "discover": lambda me, lease: me.discover(lease, "It rains", impact="take a coat"),
-    "blocker": lambda me, lease: me.blocker(lease, "Which door?", needs="a choice"),
+    "discover": lambda me, lease: me.discover(
+        lease, "It rains", impact="take a coat"
+    ),
+    "blocker": lambda me, lease: me.blocker(
+        lease, "Which door?", needs="a choice"
+    ),
     "complete": lambda me, lease: me.complete(
         lease, "done", deliverables={"file": "a.txt"}
     ),
@@ -35,7 +39,9 @@ AGENT_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
 ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
     "assign": lambda queue, item, _: queue.assign(item, "ada"),
     "assign-other": lambda queue, item, _: queue.assign(item, "bob"),
-    "assign-force": lambda queue, item, _: queue.assign(item, "bob", force=True),
+    "assign-force": lambda queue, item, _: queue.assign(
+        item, "bob", force=True
+    ),
     "depend": lambda queue, item, other: queue.depend(item, [other]),
     "answer": lambda queue, item, _: queue.answer(item, "The left one."),
     "cancel": lambda queue, item, _: queue.cancel(item, reason="not needed"),
@@ -63,7 +69,9 @@ def act(bench: Bench, verb: str, lease: Lease, other: str) -> object:
     if verb == "pop":
         return bench.agent().claim()
     if verb == "takeover":
-        return bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
+        return bench.agent(session="second").get(
+            Lease(item=lease.item), takeover=True
+        )
     if verb in AGENT_VERBS:
         return AGENT_VERBS[verb](bench.agent(), lease)
     return ORCHESTRATOR_VERBS[verb](bench.queue, lease.item, other)

@@ -12,7 +12,13 @@ from typing import TypeVar
 
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch.queue.wait_results import Goal, Waited
 
 #: A waiter that is not woken blocks until its test fails; waking takes seconds at most.
@@ -74,7 +80,9 @@ class Waiters:
         assert self.connection.blocks.acquire(timeout=SOON_S)
         return future
 
-    def until(self, id_: str, *goals: Goal, since: str = "") -> "Future[Waited]":
+    def until(
+        self, id_: str, *goals: Goal, since: str = ""
+    ) -> "Future[Waited]":
         """Start a wait for a project or an item."""
         return self.start(
             lambda bench: bench.queue.waits().until(

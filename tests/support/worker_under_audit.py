@@ -25,12 +25,16 @@ class Worker:
     def __init__(self, queue: Queue, seed: str) -> None:
         self._queue, self._seed, self._random = queue, seed, Random(seed)
         self._project = queue.project(f"Of {seed}")
-        self._items = [queue.create(self._project, NewItem(title="first", agent="ada"))]
+        self._items = [
+            queue.create(self._project, NewItem(title="first", agent="ada"))
+        ]
         self._leases = [Lease(item=self._items[0])]
 
     def step(self) -> None:
         """Do one step, which may be refused."""
-        me = self._queue.agent(self._random.choice(("ada", "bob")), session=self._seed)
+        me = self._queue.agent(
+            self._random.choice(("ada", "bob")), session=self._seed
+        )
         lease, item, other = (
             self._random.choice(self._leases),
             *self._random.choices(self._items, k=2),

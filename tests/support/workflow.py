@@ -28,7 +28,9 @@ def apply_plan(bench: Bench) -> Iterator[str]:
     queue = bench.queue
     first = NewItem(title="First", key="1", agent="eve")
     second = NewItem(title="Second", key="2", depends_on=(0,))
-    plan = Plan(title="Plan", key=f"plan-{os.urandom(4).hex()}", items=(first, second))
+    plan = Plan(
+        title="Plan", key=f"plan-{os.urandom(4).hex()}", items=(first, second)
+    )
     project = queue.apply(plan).project
     yield "create"
     third = NewItem(title="Third", key="3", depends_on=(1,))
@@ -36,7 +38,10 @@ def apply_plan(bench: Bench) -> Iterator[str]:
     yield "create"
     queue.create_many(
         project,
-        [NewItem(title="Fourth", agent="eve"), NewItem(title="Fifth", depends_on=(0,))],
+        [
+            NewItem(title="Fourth", agent="eve"),
+            NewItem(title="Fifth", depends_on=(0,)),
+        ],
     )
     yield "create"
     yield from work_in_batches(bench, project)
@@ -47,7 +52,9 @@ def apply_plan(bench: Bench) -> Iterator[str]:
 def work_in_batches(bench: Bench, project: str) -> Iterator[str]:
     """Assign, claim and complete two items in batches."""
     queue, ada = bench.queue, bench.agent("ada")
-    new = queue.create_many(project, [NewItem(title="Sixth"), NewItem(title="Seventh")])
+    new = queue.create_many(
+        project, [NewItem(title="Sixth"), NewItem(title="Seventh")]
+    )
     yield "create"
     queue.assign_many([created.id for created in new], "ada")
     yield "assign"
@@ -170,7 +177,9 @@ def wait_for_answer(bench: Bench) -> Iterator[str]:
     queue, eve = bench.queue, bench.agent("eve")
     project = queue.project("Ask")
     yield "project"
-    lease = Lease(item=queue.create(project, NewItem(title="Ask", agent="eve")))
+    lease = Lease(
+        item=queue.create(project, NewItem(title="Ask", agent="eve"))
+    )
     yield "create"
     lease = eve.blocker(lease, "Which?").lease
     yield "blocker"
@@ -215,7 +224,9 @@ def sync_files(bench: Bench) -> Iterator[str]:
     yield "stray"
     views.records([item])
     yield "records"
-    queue.mirror_give("root", "here:1", {"cursor": newest}, {"runs_on": "a loop"})
+    queue.mirror_give(
+        "root", "here:1", {"cursor": newest}, {"runs_on": "a loop"}
+    )
     yield "mirror_give"
     views.mirrors()
     yield "mirrors"

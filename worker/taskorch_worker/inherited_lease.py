@@ -42,7 +42,9 @@ class InheritedLease:
         """Return the inherited lease."""
         return [self._lease]
 
-    def reserve(self, count: int = 1) -> AbstractContextManager[Sequence[LeaseSlot]]:
+    def reserve(
+        self, count: int = 1
+    ) -> AbstractContextManager[Sequence[LeaseSlot]]:
         """Reserve disk space for `count` leases in the workspace."""
         return self._workspace.reserve(count)
 

@@ -38,7 +38,9 @@ class LeaseStore(Protocol):
     def leases(self) -> Sequence[Lease]:
         """Return the newest leases of the session, at most 200."""
 
-    def reserve(self, count: int = 1) -> AbstractContextManager[Sequence["LeaseSlot"]]:
+    def reserve(
+        self, count: int = 1
+    ) -> AbstractContextManager[Sequence["LeaseSlot"]]:
         """Reserve disk space for `count` leases, all or none, before they are claimed.
 
         Raises errors.RootNotWritable if the disk is full or the folder is read-only.
@@ -87,7 +89,9 @@ class Workspace:
                 kept = json.loads(file.read())
             if kept["session"] == self.session:
                 return Lease(
-                    item=item, token=int(kept["token"]), claim=str(kept["claim"])
+                    item=item,
+                    token=int(kept["token"]),
+                    claim=str(kept["claim"]),
                 )
         except (OSError, ValueError, KeyError, TypeError):
             pass  # a missing or damaged file holds no lease

@@ -20,13 +20,19 @@ NO_AGENT = "You are not an agent of the queue here: AGENT_ID is not set, so ther
 CANCELLED_CALL = "The call that claimed it was cancelled."
 
 Item = Annotated[str, Field(description="item_…")]
-LeaseTime = Annotated[str, Field(description="Lease duration, such as 30m or 4h")]
+LeaseTime = Annotated[
+    str, Field(description="Lease duration, such as 30m or 4h")
+]
 Deliverables = Annotated[
     dict[str, str],
     WithJsonSchema({"type": "object", "description": "Name: value or path"}),
 ]
 #: Argument of a report -> the kind of report that takes it.
-KIND_OF_ARGUMENT = {"percent": "progress", "impact": "discover", "needs": "blocker"}
+KIND_OF_ARGUMENT = {
+    "percent": "progress",
+    "impact": "discover",
+    "needs": "blocker",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +66,8 @@ class PopArguments(ToolArguments):
     name: ClassVar[str] = "pop"
     quotes_others: ClassVar[bool] = True
     wait: Annotated[
-        float, Field(description=f"Seconds to wait, 0 to {limits.LONGEST_WAIT_S}")
+        float,
+        Field(description=f"Seconds to wait, 0 to {limits.LONGEST_WAIT_S}"),
     ] = 0
     lease: LeaseTime = ""
 
@@ -119,11 +126,15 @@ class ReportArguments(ToolArguments):
     percent: Annotated[
         int | None,
         WithJsonSchema(
-            {"type": "integer", "description": "For progress: how much is done"}
+            {
+                "type": "integer",
+                "description": "For progress: how much is done",
+            }
         ),
     ] = None
     impact: Annotated[
-        str, Field(description="For a discovery: its consequence for the project")
+        str,
+        Field(description="For a discovery: its consequence for the project"),
     ] = ""
     needs: Annotated[
         str, Field(description="For a blocker: what you need to continue")
@@ -139,11 +150,17 @@ class ReportArguments(ToolArguments):
         session = _session(call)
         match self.kind:
             case "progress":
-                receipt = session.progress(self.item, self.text, percent=self.percent)
+                receipt = session.progress(
+                    self.item, self.text, percent=self.percent
+                )
             case "discover":
-                receipt = session.discover(self.item, self.text, impact=self.impact)
+                receipt = session.discover(
+                    self.item, self.text, impact=self.impact
+                )
             case "blocker":
-                receipt = session.blocker(self.item, self.text, needs=self.needs)
+                receipt = session.blocker(
+                    self.item, self.text, needs=self.needs
+                )
             case "note":
                 return self._keep_note(session)
         return ToolResult(receipt)
@@ -196,7 +213,9 @@ class FailArguments(ToolArguments):
     name: ClassVar[str] = "fail"
     item: Item
     reason: str
-    retry: Annotated[bool, Field(description="false if it would fail again")] = True
+    retry: Annotated[
+        bool, Field(description="false if it would fail again")
+    ] = True
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Fail the attempt."""
@@ -232,7 +251,9 @@ TOOLS: tuple[type[ToolArguments], ...] = (
 
 
 def _session(call: ToolCall) -> AgentSession:
-    return AgentSession(call.settings, call.connection, call.requests, call.damage)
+    return AgentSession(
+        call.settings, call.connection, call.requests, call.damage
+    )
 
 
 def _lease_ms(lease: str) -> int | None:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
-from taskorch.domain.item import Assignments, Caller, Claim, Lease, Receipt, State
+from taskorch.domain.item import (
+    Assignments,
+    Caller,
+    Claim,
+    Lease,
+    Receipt,
+    State,
+)
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import Connection
@@ -72,7 +79,9 @@ class AgentSession:
         inherited = inherited_lease.from_environment()
         #: Where the session keeps its leases.
         self.store: LeaseStore = (
-            InheritedLease(inherited, self.workspace) if inherited else self.workspace
+            InheritedLease(inherited, self.workspace)
+            if inherited
+            else self.workspace
         )
 
     def lease(self, item: str) -> Lease:
@@ -96,7 +105,9 @@ class AgentSession:
     ) -> tuple[Claim, ...]:
         """Claim at most `count` items and keep their leases; () if there is no item."""
         with self.store.reserve(count) as slots:
-            claims = self.queue.claim_many(count, wait_s=wait_s, lease_ms=lease_ms)
+            claims = self.queue.claim_many(
+                count, wait_s=wait_s, lease_ms=lease_ms
+            )
             for slot, claim in zip(slots, claims, strict=False):
                 _keep(slot, claim)
         return claims
@@ -136,12 +147,16 @@ class AgentSession:
             raise
         if answered.is_open:
             state = f"{answered.item.state}, without an answer"
-            raise errors.WaitOver(id=item, state=state, seconds=f"{timeout_s:g}")
+            raise errors.WaitOver(
+                id=item, state=state, seconds=f"{timeout_s:g}"
+            )
         if answered.answer and answered.item.state is State.IN_PROGRESS:
             self._resume(item)
         return answered
 
-    def progress(self, item: str, text: str, *, percent: int | None = None) -> Receipt:
+    def progress(
+        self, item: str, text: str, *, percent: int | None = None
+    ) -> Receipt:
         """Report progress, 0 to 100 percent. Claims an item that is still queued."""
         return self._report(self.queue.progress, item, text, percent=percent)
 

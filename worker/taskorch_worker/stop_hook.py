@@ -38,7 +38,8 @@ def reminder(payload: Payload) -> str:
     unfinished = [
         held
         for held in briefing.held
-        if held.claim.lease and held.claim.package.item.state is State.IN_PROGRESS
+        if held.claim.lease
+        and held.claim.package.item.state is State.IN_PROGRESS
     ]
     if not unfinished or not _is_new_turn(context, payload, unfinished):
         return ""

@@ -37,7 +37,9 @@ async def sender() -> AsyncIterator[Send]:
 def work(concurrency: int) -> None:
     """Work on `concurrency` tasks at a time."""
     asyncio.run(
-        run_receiver_task(broker, max_async_tasks=concurrency, run_startup=True)
+        run_receiver_task(
+            broker, max_async_tasks=concurrency, run_startup=True
+        )
     )
 
 

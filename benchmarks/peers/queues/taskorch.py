@@ -23,7 +23,9 @@ async def sender() -> AsyncIterator[Send]:
     project = queue.project("Many items")
 
     async def send(text: str) -> None:
-        queue.create(project, NewItem(title="An item", description=text, agent=AGENT))
+        queue.create(
+            project, NewItem(title="An item", description=text, agent=AGENT)
+        )
 
     yield send
 

@@ -116,7 +116,9 @@ class _DamageFilter:
         if kind in ("report", "note") and line["item"] != self._item:
             return None
         if kind == "item":
-            sequence = max(cast("int", line["sequence"]), self._last_sequence + 1)
+            sequence = max(
+                cast("int", line["sequence"]), self._last_sequence + 1
+            )
             line = {**line, "sequence": sequence}
         repaired, reason = _repaired(line)
         if reason:

@@ -79,7 +79,9 @@ def _copy_of_pipe(file: Path) -> BinaryIO:
     if is_stdin and sys.stdin is None:
         raise errors.Usage(reason="There is no standard input.")
     copy = cast(BinaryIO, TemporaryFile())  # noqa: SIM115  the caller closes it
-    with nullcontext(sys.stdin.buffer) if is_stdin else file.open("rb") as pipe:
+    with (
+        nullcontext(sys.stdin.buffer) if is_stdin else file.open("rb") as pipe
+    ):
         shutil.copyfileobj(pipe, copy)
     copy.seek(0)
     return copy
@@ -112,7 +114,9 @@ class ExportContent:
     def of(cls, file: BinaryIO) -> "ExportContent":
         """Check a whole file. Raises errors.Invalid with the number of a wrong line."""
         content, digest, number = cls(), sha256(), 0
-        for number, raw in enumerate(iter(lambda: file.readline(LINE_BYTES), b""), 1):
+        for number, raw in enumerate(
+            iter(lambda: file.readline(LINE_BYTES), b""), 1
+        ):
             digest.update(raw)
             if not raw.strip():
                 continue
@@ -182,7 +186,9 @@ class ExportContent:
         if line.fields.state is State.COMPLETED:
             self.completed.add(line.id)
 
-    def _add_to_project(self, line: KeyLine | DiscoveryLine, number: int) -> None:
+    def _add_to_project(
+        self, line: KeyLine | DiscoveryLine, number: int
+    ) -> None:
         _require_parent(line.project, self._project)
         if isinstance(line, KeyLine):
             self._referenced_items.setdefault(line.item, number)
@@ -199,7 +205,9 @@ class ExportContent:
     def _add_entry(self, stream: str, cursor: str) -> None:
         entry = tuple(int(part) for part in cursor.split("-"))
         if entry <= self._entries.get(stream, (0, 0)):
-            raise errors.Invalid(reason="Its entry is not newer than the previous one.")
+            raise errors.Invalid(
+                reason="Its entry is not newer than the previous one."
+            )
         self._entries[stream] = entry
 
     def _check_plan(self, line: PlanLine) -> None:
@@ -211,7 +219,9 @@ class ExportContent:
             reason = "Its sequence number is lower than that of an item."
             raise errors.Invalid(reason=reason)
         if line.counts != self.counts:
-            raise errors.Invalid(reason="Its counts are not those of the lines.")
+            raise errors.Invalid(
+                reason="Its counts are not those of the lines."
+            )
         self._trailer = line
         self.sequence = line.sequence
 
@@ -226,9 +236,7 @@ class ExportContent:
         ):
             for name, number in referenced.items():
                 if name not in known:
-                    reason = (
-                        f"It refers to the {kind} {name}, which is not in the file."
-                    )
+                    reason = f"It refers to the {kind} {name}, which is not in the file."
                     raise _wrong_line(number, reason)
 
 
@@ -247,7 +255,9 @@ def _require_new(name: str, known: Collection[str]) -> None:
 
 def _require_parent(parent: str, current: str) -> None:
     if parent != current:
-        raise errors.Invalid(reason=f"It belongs to {parent}, not to {current}.")
+        raise errors.Invalid(
+            reason=f"It belongs to {parent}, not to {current}."
+        )
 
 
 def _slices(lines: Iterator[str]) -> Iterator[list[str]]:
@@ -263,7 +273,9 @@ def _slices(lines: Iterator[str]) -> Iterator[list[str]]:
     yield batch
 
 
-def _lines_to_write(file: BinaryIO, completed: Collection[str]) -> Iterator[str]:
+def _lines_to_write(
+    file: BinaryIO, completed: Collection[str]
+) -> Iterator[str]:
     """Yield the lines of a checked file, then the counts that follow from its items."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for raw in file:
@@ -275,8 +287,13 @@ def _lines_to_write(file: BinaryIO, completed: Collection[str]) -> Iterator[str]
         if line["kind"] == "item":
             _update_dependencies(line, completed)
             fields = line["fields"]
-            for owner in (("project", fields["project"]), ("agent", fields["agent"])):
-                counts.setdefault(owner, Counter())[COUNT + fields["state"]] += 1
+            for owner in (
+                ("project", fields["project"]),
+                ("agent", fields["agent"]),
+            ):
+                counts.setdefault(owner, Counter())[
+                    COUNT + fields["state"]
+                ] += 1
         yield json.dumps(line, ensure_ascii=False)
     for (kind, name), states in counts.items():
         if name:
@@ -285,7 +302,9 @@ def _lines_to_write(file: BinaryIO, completed: Collection[str]) -> Iterator[str]
             yield json.dumps(line)
 
 
-def _update_dependencies(line: dict[str, Any], completed: Collection[str]) -> None:
+def _update_dependencies(
+    line: dict[str, Any], completed: Collection[str]
+) -> None:
     """Set the open dependencies of an item, and the state that follows from them.
 
     Items are exported one after the other, so a dependency may have been completed or
@@ -295,7 +314,10 @@ def _update_dependencies(line: dict[str, Any], completed: Collection[str]) -> No
     dependencies = json.loads(fields.get("depends_on", "[]"))
     line["open"] = [item for item in dependencies if item not in completed]
     must_wait = bool(line["open"])
-    if fields["state"] not in PLACED or (fields["state"] == State.WAITING) == must_wait:
+    if (
+        fields["state"] not in PLACED
+        or (fields["state"] == State.WAITING) == must_wait
+    ):
         return
     if must_wait:
         fields["state"] = State.WAITING
@@ -323,4 +345,6 @@ def _reason(error: ValidationError) -> str:
 
 def _wrong_line(number: int, reason: str) -> errors.Invalid:
     shown = reason[:SHOWN_CHARACTERS].rstrip(".")
-    return errors.Invalid(reason=f"line {number}: {shown}. Nothing was written.")
+    return errors.Invalid(
+        reason=f"line {number}: {shown}. Nothing was written."
+    )

@@ -33,9 +33,14 @@ def _checked_by(check: Callable[[str], str]) -> AfterValidator:
 #: Text in Redis. Earlier versions accepted NUL, which the commands refuse today.
 Text = Annotated[str, _checked_by(lambda value: limits.sized(value, "text"))]
 Title = Annotated[
-    Text, _checked_by(lambda value: limits.title(value.replace("\0", "0")) and value)
+    Text,
+    _checked_by(
+        lambda value: limits.title(value.replace("\0", "0")) and value
+    ),
 ]
-Name = Annotated[str, _checked_by(lambda value: limits.name(value, "an agent"))]
+Name = Annotated[
+    str, _checked_by(lambda value: limits.name(value, "an agent"))
+]
 NameOrNone = Annotated[
     str, _checked_by(lambda value: value and limits.name(value, "an agent"))
 ]
@@ -176,7 +181,9 @@ class ItemLine(_Strict):
         is_held = state in HELD and not is_released
         has_score, has_holder = self.score is not None, self.held is not None
         if has_score == (state in UNINDEXED) or has_holder != is_held:
-            raise ValueError(f"score and held do not fit an item that is {state}")
+            raise ValueError(
+                f"score and held do not fit an item that is {state}"
+            )
         may_have_agent = state is not State.PENDING
         must_have_agent = state not in UNASSIGNED
         if (fields.agent and not may_have_agent) or (
@@ -185,7 +192,9 @@ class ItemLine(_Strict):
             raise ValueError(f"the agent does not fit an item that is {state}")
         has_token = is_released or fields.live_token == fields.token
         if state in HELD and not (has_token and fields.claim_lease_ms):
-            raise ValueError(f"an item that is {state} needs a valid token and a lease")
+            raise ValueError(
+                f"an item that is {state} needs a valid token and a lease"
+            )
         return self
 
 

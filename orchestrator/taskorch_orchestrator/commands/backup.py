@@ -40,7 +40,9 @@ def export(context: "OrchestratorContext", file: Path | None) -> None:
         context.output.report_damage()
 
 
-@orchestrate.command("import", epilog="Example: orchestrate import backup.jsonl")
+@orchestrate.command(
+    "import", epilog="Example: orchestrate import backup.jsonl"
+)
 @click.argument("place", metavar="FILE|DIR", type=PLACE)
 @pass_context
 def import_(context: "OrchestratorContext", place: Path) -> None:

@@ -50,7 +50,9 @@ def topics() -> tuple[Topic, ...]:
         heading = page.read_text(encoding="utf-8").partition("\n")[0]
         found.append(Topic(topic=page.stem, title=heading.removeprefix("# ")))
         for title, _ in _sections(page):
-            found.append(Topic(topic=f"{page.stem}#{_anchor(title)}", title=title))
+            found.append(
+                Topic(topic=f"{page.stem}#{_anchor(title)}", title=title)
+            )
     return tuple(found)
 
 

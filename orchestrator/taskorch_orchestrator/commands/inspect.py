@@ -33,7 +33,9 @@ LIMIT = click.option(
     show_default=True,
     help="Maximum number of rows.",
 )
-PROJECT = click.option("--project", default="", help="Only items of this project.")
+PROJECT = click.option(
+    "--project", default="", help="Only items of this project."
+)
 
 
 @orchestrate.command(epilog="Example: orchestrate progress proj_1a2b3c4d")
@@ -45,9 +47,13 @@ def progress(context: "OrchestratorContext", project: str) -> None:
     from taskorch_orchestrator.render import tables
 
     if project.startswith("item_"):
-        context.show(actions.show(context.queue, project), tables.item_progress)
+        context.show(
+            actions.show(context.queue, project), tables.item_progress
+        )
     else:
-        context.show(actions.progress(context.queue, project), tables.project_progress)
+        context.show(
+            actions.progress(context.queue, project), tables.project_progress
+        )
 
 
 @orchestrate.command(
@@ -98,9 +104,13 @@ def discoveries(
     "list", epilog="Example: orchestrate list proj_1a2b3c4d --state blocked"
 )
 @click.argument("project", default="")
-@click.option("--state", type=click.Choice(STATES), help="Only items in this state.")
+@click.option(
+    "--state", type=click.Choice(STATES), help="Only items in this state."
+)
 @click.option("--agent", default="", help="Only items of this agent.")
-@click.option("--cursor", default="", help="Cursor that the previous page printed.")
+@click.option(
+    "--cursor", default="", help="Cursor that the previous page printed."
+)
 @LIMIT
 @pass_context
 def list_(
@@ -130,9 +140,13 @@ def list_(
         context.output.hint(f"There are more: --cursor {page.meta['cursor']}")
 
 
-@orchestrate.command(epilog="Example: orchestrate show item_1a2b3c4d --handoff")
+@orchestrate.command(
+    epilog="Example: orchestrate show item_1a2b3c4d --handoff"
+)
 @click.argument("item")
-@click.option("--handoff", is_flag=True, help="Print the handoff package, as JSON.")
+@click.option(
+    "--handoff", is_flag=True, help="Print the handoff package, as JSON."
+)
 @pass_context
 def show(context: "OrchestratorContext", item: str, handoff: bool) -> None:
     """Show everything about ITEM, with its history."""
@@ -145,11 +159,15 @@ def show(context: "OrchestratorContext", item: str, handoff: bool) -> None:
         context.show(actions.show(context.queue, item), tables.package)
 
 
-@orchestrate.command(epilog="Example: orchestrate unassigned --project proj_1a2b3c4d")
+@orchestrate.command(
+    epilog="Example: orchestrate unassigned --project proj_1a2b3c4d"
+)
 @PROJECT
 @LIMIT
 @pass_context
-def unassigned(context: "OrchestratorContext", project: str, limit: int) -> None:
+def unassigned(
+    context: "OrchestratorContext", project: str, limit: int
+) -> None:
     """List the items that have no agent."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
@@ -208,10 +226,14 @@ def stuck(
     )
     more, checked = found.meta["more"], found.meta["looked_at"]
     context.show(
-        found, tables.stuck, "None of these is stuck." if more else "Nothing is stuck."
+        found,
+        tables.stuck,
+        "None of these is stuck." if more else "Nothing is stuck.",
     )
     if more:
-        context.output.hint(f"There are more: only {checked} items were checked.")
+        context.output.hint(
+            f"There are more: only {checked} items were checked."
+        )
 
 
 @orchestrate.command(epilog="Example: orchestrate projects")

@@ -27,10 +27,16 @@ Pairs = tuple[tuple[str, str], ...]
 )
 @click.argument("title", type=TEXT)
 @click.option(
-    "-d", "--description", type=TEXT, default="", help="The user's request, in full."
+    "-d",
+    "--description",
+    type=TEXT,
+    default="",
+    help="The user's request, in full.",
 )
 @pass_context
-def project(context: "OrchestratorContext", title: str, description: str) -> None:
+def project(
+    context: "OrchestratorContext", title: str, description: str
+) -> None:
     """Open a project for a user's request."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
@@ -45,7 +51,11 @@ def project(context: "OrchestratorContext", title: str, description: str) -> Non
 @click.argument("project")
 @click.argument("title", type=TEXT)
 @click.option(
-    "-d", "--description", type=TEXT, default="", help="Description of the work."
+    "-d",
+    "--description",
+    type=TEXT,
+    default="",
+    help="Description of the work.",
 )
 @click.option(
     "-r",
@@ -111,7 +121,11 @@ def project(context: "OrchestratorContext", title: str, description: str) -> Non
     help="Expected deliverables …",
 )
 @click.option(
-    "--accept", "criteria", cls=ManyValues, type=TEXT, help="Acceptance criteria …"
+    "--accept",
+    "criteria",
+    cls=ManyValues,
+    type=TEXT,
+    help="Acceptance criteria …",
 )
 @click.option(
     "--key",
@@ -119,7 +133,11 @@ def project(context: "OrchestratorContext", title: str, description: str) -> Non
     help="Key of the item. If an item has it already, print that item's id.",
 )
 @click.option(
-    "--assign", "agent", default="", metavar="AGENT", help="Agent to assign it to."
+    "--assign",
+    "agent",
+    default="",
+    metavar="AGENT",
+    help="Agent to assign it to.",
 )
 @pass_context
 def create(
@@ -142,13 +160,17 @@ def create(
         context=dict(facts),
         **fields,  # type: ignore[arg-type]
     )
-    created = actions.create(context.queue, project, new, remark=not_before.remark)
+    created = actions.create(
+        context.queue, project, new, remark=not_before.remark
+    )
     context.show(created, steps.new_item)
 
 
 @orchestrate.command(epilog="Example: orchestrate apply plan.yaml --dry-run")
 @click.argument("plan", type=Contents(limits.PLAN_BYTES), metavar="PLAN.yaml")
-@click.option("--dry-run", is_flag=True, help="Check the plan without applying it.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the plan without applying it."
+)
 def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
     """Create a project and all its items from a plan file.
 
@@ -168,14 +190,20 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
     read = plan_file.read(*plan)
     context = OrchestratorContext(Access.READ if dry_run else Access.CREATE)
     applied = actions.apply(context.queue, read, dry_run=dry_run)
-    context.show(applied, plan_render.applied, "The plan creates a new project.")
+    context.show(
+        applied, plan_render.applied, "The plan creates a new project."
+    )
     if dry_run:
         context.output.hint("Nothing was written.")
 
 
-@orchestrate.command(epilog="Example: orchestrate depend item_5e6f7a8b item_1a2b3c4d")
+@orchestrate.command(
+    epilog="Example: orchestrate depend item_5e6f7a8b item_1a2b3c4d"
+)
 @click.argument("item")
-@click.argument("dependencies", nargs=-1, required=True, metavar="DEPENDENCY...")
+@click.argument(
+    "dependencies", nargs=-1, required=True, metavar="DEPENDENCY..."
+)
 @pass_context
 def depend(
     context: "OrchestratorContext", item: str, dependencies: tuple[str, ...]
@@ -184,7 +212,9 @@ def depend(
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    context.show(actions.depend(context.queue, item, dependencies), steps.state)
+    context.show(
+        actions.depend(context.queue, item, dependencies), steps.state
+    )
 
 
 @orchestrate.command(
@@ -233,7 +263,9 @@ def assign(
         force=force,
     )
     assigned = [
-        actions.AssignedItem(assignment=each, handoff=context.handoff_file(each.id))
+        actions.AssignedItem(
+            assignment=each, handoff=context.handoff_file(each.id)
+        )
         for each in done.data
     ]
     if len(assigned) == 1:
@@ -244,9 +276,13 @@ def assign(
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")
 @click.argument("project")
-@click.option("--force", is_flag=True, help="Cancel the items that are still open.")
+@click.option(
+    "--force", is_flag=True, help="Cancel the items that are still open."
+)
 @pass_context
-def complete(context: "OrchestratorContext", project: str, force: bool) -> None:
+def complete(
+    context: "OrchestratorContext", project: str, force: bool
+) -> None:
     """Complete PROJECT and print its deliverables. Refused while items are open."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables

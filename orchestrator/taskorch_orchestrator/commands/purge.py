@@ -23,7 +23,9 @@ SHOWN = 20
 NOTHING = "Nothing was purged."
 
 
-@orchestrate.command(epilog="Example: orchestrate purge --older-than 90d --dry-run")
+@orchestrate.command(
+    epilog="Example: orchestrate purge --older-than 90d --dry-run"
+)
 @click.argument("projects", nargs=-1, metavar="[PROJECT]...")
 @click.option(
     "--older-than",
@@ -31,7 +33,9 @@ NOTHING = "Nothing was purged."
     type=DURATION,
     help="Minimum time since the project was completed.  [default: 30d]",
 )
-@click.option("--dry-run", is_flag=True, help="List the projects without deleting.")
+@click.option(
+    "--dry-run", is_flag=True, help="List the projects without deleting."
+)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @pass_context
 def purge(
@@ -73,7 +77,9 @@ def purge(
     context.output.show(purged, tables.purged, NOTHING)
     for reason in purged.kept.values():
         context.output.hint(reason)
-    click.get_current_context().exit(errors.Invalid.exit_code if purged.kept else 0)
+    click.get_current_context().exit(
+        errors.Invalid.exit_code if purged.kept else 0
+    )
 
 
 def _confirm(projects: "Sequence[Project]", items: int) -> bool:
@@ -86,5 +92,7 @@ def _confirm(projects: "Sequence[Project]", items: int) -> bool:
         )
     click.echo(tables.projects(projects[:SHOWN]), err=True)
     selected = counted(len(projects), "project", "projects")
-    question = f"Delete {selected} with {counted(items, 'item', 'items')} for good?"
+    question = (
+        f"Delete {selected} with {counted(items, 'item', 'items')} for good?"
+    )
     return click.confirm(question, err=True)

@@ -29,14 +29,18 @@ def answer(context: "OrchestratorContext", item: str, text: str) -> None:
     epilog='Example: orchestrate cancel item_1a2b3c4d --reason "Not needed any more"'
 )
 @click.argument("item")
-@click.option("--reason", type=TEXT, default="", help="Reason, which the holder reads.")
+@click.option(
+    "--reason", type=TEXT, default="", help="Reason, which the holder reads."
+)
 @pass_context
 def cancel(context: "OrchestratorContext", item: str, reason: str) -> None:
     """Cancel ITEM. Its holder learns of it with its next command."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    context.show(actions.cancel(context.queue, item, reason=reason), steps.state)
+    context.show(
+        actions.cancel(context.queue, item, reason=reason), steps.state
+    )
 
 
 @orchestrate.command(epilog="Example: orchestrate requeue item_1a2b3c4d")
@@ -65,14 +69,18 @@ def reap(context: "OrchestratorContext") -> None:
 
 
 @orchestrate.command(epilog="Example: orchestrate doctor --fix")
-@click.option("--fix", is_flag=True, help="Repair inconsistencies in the namespace.")
+@click.option(
+    "--fix", is_flag=True, help="Repair inconsistencies in the namespace."
+)
 @click.option(
     "--quarantined",
     is_flag=True,
     help="Print the damaged records that --fix moved aside.",
 )
 @pass_context
-def doctor(context: "OrchestratorContext", fix: bool, quarantined: bool) -> None:
+def doctor(
+    context: "OrchestratorContext", fix: bool, quarantined: bool
+) -> None:
     """Check Redis, the namespace and this machine. Exit 5 while there is a problem."""
     from taskorch_orchestrator.doctor.doctor import examine
     from taskorch_orchestrator.render import doctor as doctor_render

@@ -25,7 +25,9 @@ def init(folder: str | None) -> None:
 
     flags = click.get_current_context().find_root().ensure_object(dict)
     chosen = {
-        name: flags[name] for name in ("redis_url", "namespace") if flags.get(name)
+        name: flags[name]
+        for name in ("redis_url", "namespace")
+        if flags.get(name)
     }
     root = folder or os.environ.get("TASKORCH_ROOT") or "."
     made = root_setup.init(root, chosen, os.environ)
@@ -36,7 +38,9 @@ def init(folder: str | None) -> None:
 @click.argument("folder", required=False, type=FOLDER)
 @click.option("--yes", is_flag=True, help="Trust the file without asking.")
 @click.option("--remove", is_flag=True, help="Stop trusting the file.")
-@click.option("--list", "lists", is_flag=True, help="List the files that you trust.")
+@click.option(
+    "--list", "lists", is_flag=True, help="List the files that you trust."
+)
 def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
     """Show the config.toml of a root and trust it.
 
@@ -62,14 +66,18 @@ def trust(folder: str | None, yes: bool, remove: bool, lists: bool) -> None:
         return
     file = root_setup.config_path(folder, os.environ)
     if remove:
-        output.show(root_setup.forget_config(file, os.environ), root_render.forgotten)
+        output.show(
+            root_setup.forget_config(file, os.environ), root_render.forgotten
+        )
         return
     config = root_setup.read_config(file)
     output.notify(root_render.settings(config))
     if not yes and not _confirmed():
         output.notify("Nothing was trusted.")
         click.get_current_context().exit(errors.Invalid.exit_code)
-    output.show(root_setup.trust_config(config, os.environ), root_render.trusted)
+    output.show(
+        root_setup.trust_config(config, os.environ), root_render.trusted
+    )
 
 
 def _confirmed() -> bool:

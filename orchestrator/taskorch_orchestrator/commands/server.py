@@ -6,7 +6,9 @@ from taskorch.cli import app
 from taskorch_orchestrator.group import orchestrate
 
 
-@orchestrate.group(cls=app.RoleGroup, epilog="Example: orchestrate server status")
+@orchestrate.group(
+    cls=app.RoleGroup, epilog="Example: orchestrate server status"
+)
 def server() -> None:
     """Show, start or stop the bundled server of this root."""
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @orchestrate.command(epilog="Example: orchestrate setup claude --check")
-@click.argument("program", type=click.Choice(("claude", "codex", "gemini", "cursor")))
+@click.argument(
+    "program", type=click.Choice(("claude", "codex", "gemini", "cursor"))
+)
 @click.option(
     "--check",
     is_flag=True,
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Change files outside the project that symbolic links lead to.",
 )
-def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> None:
+def setup(
+    program: str, check: bool, remove: bool, user: bool, yes: bool
+) -> None:
     """Add hooks, MCP servers and instructions to an agent program.
 
     Their other content stays. The files are those of the git checkout of the current
@@ -52,7 +56,9 @@ def setup(program: str, check: bool, remove: bool, user: bool, yes: bool) -> Non
             "--check changes nothing: leave it out, or leave out --remove."
         )
     top = (
-        programs.of_user(program, os.environ) if user else programs.project(Path.cwd())
+        programs.of_user(program, os.environ)
+        if user
+        else programs.project(Path.cwd())
     )
     root = top if user else app.settings().root
     parts = programs.parts(program, top, os.environ, user=user)
@@ -98,7 +104,10 @@ def _confirm_targets(top: Path, targets: "Mapping[Path, Path]") -> None:
 
     links = [f"{file} -> {target}" for file, target in targets.items()]
     if sys.stdin is not None and sys.stdin.isatty():
-        shown = ["A symbolic link leads out of the project:", *map(line, links)]
+        shown = [
+            "A symbolic link leads out of the project:",
+            *map(line, links),
+        ]
         click.echo("\n".join(shown), err=True)
         if click.confirm("Change the target?", err=True):
             return

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     epilog="Example: orchestrate sync --full",
 )
 @click.option(
-    "--full", is_flag=True, help="Check every item, not only those that changed."
+    "--full",
+    is_flag=True,
+    help="Check every item, not only those that changed.",
 )
 @click.pass_context
 def sync(context: click.Context, full: bool) -> None:
@@ -58,7 +60,9 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
     if check:
         sync_health.require_recent_pass(kept, context.settings.root_path)
     context.output.show(
-        kept, sync_render.mirrors, "No root is synced yet. Run: orchestrate sync"
+        kept,
+        sync_render.mirrors,
+        "No root is synced yet. Run: orchestrate sync",
     )
 
 
@@ -85,4 +89,6 @@ def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     from taskorch_orchestrator.service.start import serve
 
-    serve(app.settings(), [root.resolve() for root in roots], with_rq=not no_rq)
+    serve(
+        app.settings(), [root.resolve() for root in roots], with_rq=not no_rq
+    )

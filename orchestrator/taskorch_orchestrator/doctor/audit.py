@@ -65,7 +65,9 @@ def audit(queue: Queue, *, fix: bool) -> Audit:
     return replace(
         result,
         findings=tuple(findings),
-        repaired=tuple(finding for finding in repaired if finding not in remaining),
+        repaired=tuple(
+            finding for finding in repaired if finding not in remaining
+        ),
     )
 
 
@@ -104,7 +106,9 @@ def _audit_once(queue: Queue, *, fix: bool) -> Audit:
     for page in pages:
         for owner, state, number in page.counts:
             counts.setdefault(owner, Counter())[state] += number
-    findings = dict.fromkeys(finding for page in pages for finding in page.findings)
+    findings = dict.fromkeys(
+        finding for page in pages for finding in page.findings
+    )
     for index in _indexes(counts):
         findings |= dict.fromkeys(queue.audit_index(index, fix=fix))
     wrong_counts = None
@@ -118,7 +122,9 @@ def _audit_once(queue: Queue, *, fix: bool) -> Audit:
     )
     return Audit(
         findings=(*findings, *(wrong_counts or ())),
-        open_dependencies=tuple(edge for page in pages for edge in page.waiting),
+        open_dependencies=tuple(
+            edge for page in pages for edge in page.waiting
+        ),
         items=items,
         counted=wrong_counts is not None,
     )

@@ -9,7 +9,12 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorStatus
 from taskorch.queue.agents import AgentStatus
-from taskorch.queue.audit import Environment, Finding, OpenDependency, Quarantined
+from taskorch.queue.audit import (
+    Environment,
+    Finding,
+    OpenDependency,
+    Quarantined,
+)
 from taskorch.transport.redis_errors import OLDEST
 
 from taskorch_orchestrator.doctor.audit import Audit
@@ -28,7 +33,10 @@ SET = "redis-cli config set {}, then redis-cli config rewrite"
 #: Name of a check -> words of its findings in an audit, and its text if there are none.
 AUDITED = {
     "damage": (("damaged",), "every project, item and agent can be read"),
-    "indexes": (("index",), "every item is in the index of its state, and in no other"),
+    "indexes": (
+        ("index",),
+        "every item is in the index of its state, and in no other",
+    ),
     "dependencies": (
         ("dependency", "state"),
         "items that no agent holds wait if a dependency is open, and only then",
@@ -84,9 +92,7 @@ def of_server(
     yield _ok("schema", schema)
     yield _clock(environment.at, before_ms, after_ms)
     if environment.refused:
-        found = (
-            f"not checked, because this user may not run INFO: {environment.refused}"
-        )
+        found = f"not checked, because this user may not run INFO: {environment.refused}"
         yield _note("server", found, "redis-cli acl setuser NAME +info")
         return
     info = environment.info
@@ -126,7 +132,10 @@ def _version(info: Mapping[str, str]) -> CheckResult:
 def _role(info: Mapping[str, str]) -> CheckResult:
     if info.get("role") == "master":
         return _ok("role", "a primary")
-    host, port = info.get("master_host", "HOST"), info.get("master_port", "PORT")
+    host, port = (
+        info.get("master_host", "HOST"),
+        info.get("master_port", "PORT"),
+    )
     mend = f"orchestrate --redis-url redis://{host}:{port} doctor"
     return _problem("role", "a replica, which accepts no changes", mend)
 
@@ -135,7 +144,9 @@ def _persistence(info: Mapping[str, str]) -> CheckResult:
     for field, write in WRITES.items():
         if info.get(field, "ok") != "ok":
             found = f"the last {write} failed: {info[field]}"
-            return _problem("persistence", found, "df -h, then redis-cli bgrewriteaof")
+            return _problem(
+                "persistence", found, "df -h, then redis-cli bgrewriteaof"
+            )
     if info.get("aof_enabled") == "1":
         found = "changes are appended to a file, as often as appendfsync says"
         return _ok("persistence", found)
@@ -150,7 +161,9 @@ def _eviction(info: Mapping[str, str]) -> CheckResult:
     if not _max_memory(info):
         return _ok("eviction", f"{policy}, but no maxmemory is set")
     found = f"{policy}: a full server deletes leases and items"
-    return _problem("eviction", found, SET.format("maxmemory-policy noeviction"))
+    return _problem(
+        "eviction", found, SET.format("maxmemory-policy noeviction")
+    )
 
 
 def _memory(info: Mapping[str, str]) -> CheckResult:
@@ -178,10 +191,14 @@ def _replicas(info: Mapping[str, str], required: int) -> CheckResult:
         mend = f"start replicas, or: export TASKORCH_WAIT_REPLICAS={connected}"
         return _problem("replicas", found, mend)
     if connected == "0":
-        return _note("replicas", "none: if the server is lost, so is the queue")
+        return _note(
+            "replicas", "none: if the server is lost, so is the queue"
+        )
     good = info.get("min_slaves_good_slaves")
     if good:
-        return _ok("replicas", f"{connected} connected, {good} of them up to date")
+        return _ok(
+            "replicas", f"{connected} connected, {good} of them up to date"
+        )
     return _ok("replicas", f"{connected} connected")
 
 
@@ -193,15 +210,21 @@ def of_schema(reason: str, advice: str) -> CheckResult:
 def of_audit(audited: Audit) -> Iterator[CheckResult]:
     """Check the findings and repairs of an audit."""
     for name, (words, fine) in AUDITED.items():
-        left = [finding for finding in audited.findings if finding.word in words]
-        repaired = [finding for finding in audited.repaired if finding.word in words]
+        left = [
+            finding for finding in audited.findings if finding.word in words
+        ]
+        repaired = [
+            finding for finding in audited.repaired if finding.word in words
+        ]
         if left:
             yield _problem(name, _findings(left), FIX, _ids(left))
         elif repaired:
             found = f"repaired: {_findings(repaired)}"
             yield _ok(name, found, _ids(repaired))
         elif name == "counts" and not audited.counted:
-            yield _note(name, "could not be compared while the namespace is busy")
+            yield _note(
+                name, "could not be compared while the namespace is busy"
+            )
         elif name == "indexes":
             items = counted(audited.items, "item", "items")
             yield _ok(name, f"{fine} ({items})")
@@ -220,21 +243,29 @@ def _ids(findings: Sequence[Finding]) -> tuple[str, ...]:
 def of_agents(agents: Sequence[AgentStatus], now_ms: int) -> CheckResult:
     """Check that the agents that have work were seen within a day."""
     active = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
-    busy = [agent for agent in agents if any(agent.counts[state] for state in active)]
+    busy = [
+        agent
+        for agent in agents
+        if any(agent.counts[state] for state in active)
+    ]
     oldest = now_ms - STALE_MS
     stale = [agent for agent in busy if 0 < agent.last_seen_at < oldest]
     if stale:
         found = f"have work, but were not seen for a day: {_agents(stale)}"
         first = stale[0].name
         mend = f"orchestrate list --agent {first}, then orchestrate assign ITEM AGENT"
-        return _problem("agents", found, mend, tuple(agent.name for agent in stale))
+        return _problem(
+            "agents", found, mend, tuple(agent.name for agent in stale)
+        )
     new = [agent for agent in busy if not agent.last_seen_at]
     if new:
         found = f"have work, but were never seen: {_agents(new)}"
         mend = f"orchestrate list --agent {new[0].name}"
         return _note("agents", found, mend, tuple(agent.name for agent in new))
     if busy:
-        return _ok("agents", "all agents that have work were seen within a day")
+        return _ok(
+            "agents", "all agents that have work were seen within a day"
+        )
     return _ok("agents", "no agent has work")
 
 
@@ -256,7 +287,9 @@ def of_cycles(dependencies: Sequence[OpenDependency]) -> CheckResult:
         return _ok("cycles", "no items wait for each other")
     found = _first([" -> ".join(cycle) for cycle in cycles])
     first = cycles[0][0]
-    mend = f"orchestrate cancel {first}, then create it again; so in each cycle"
+    mend = (
+        f"orchestrate cancel {first}, then create it again; so in each cycle"
+    )
     items = tuple(dict.fromkeys(item for cycle in cycles for item in cycle))
     return _problem("cycles", found, mend, items)
 
@@ -277,15 +310,24 @@ def _cycles(dependencies: Sequence[OpenDependency]) -> Iterator[list[str]]:
             return
 
 
-def of_dead_dependencies(dependencies: Sequence[OpenDependency]) -> CheckResult:
+def of_dead_dependencies(
+    dependencies: Sequence[OpenDependency],
+) -> CheckResult:
     """Check that every open dependency can still be completed."""
     dead = [
-        edge for edge in dependencies if edge.state in (State.FAILED, State.CANCELLED)
+        edge
+        for edge in dependencies
+        if edge.state in (State.FAILED, State.CANCELLED)
     ]
     if not dead:
-        return _ok("dead dependencies", "no item waits for a failed or cancelled item")
+        return _ok(
+            "dead dependencies", "no item waits for a failed or cancelled item"
+        )
     found = _first(
-        [f"{edge.item} waits for {edge.dependency} ({edge.state})" for edge in dead]
+        [
+            f"{edge.item} waits for {edge.dependency} ({edge.state})"
+            for edge in dead
+        ]
     )
     first = dead[0]
     mend = f"orchestrate requeue {first.dependency} or orchestrate cancel {first.item}"
@@ -300,7 +342,9 @@ def of_quarantine(moved: Sequence[Quarantined]) -> CheckResult:
     texts = [f"{record.kind} {record.id} ({record.why})" for record in moved]
     found = f"damaged records were moved aside: {_first(texts)}"
     mend = "inspect them: orchestrate doctor --quarantined"
-    return _note("quarantine", found, mend, tuple(record.id for record in moved))
+    return _note(
+        "quarantine", found, mend, tuple(record.id for record in moved)
+    )
 
 
 def of_mirrors(mirrors: Sequence[MirrorStatus]) -> CheckResult:
@@ -351,7 +395,9 @@ def _mb(size: int) -> str:
 
 
 def _ok(name: str, found: str, items: tuple[str, ...] = ()) -> CheckResult:
-    return CheckResult(name=name, status=CheckStatus.OK, found=found, items=items)
+    return CheckResult(
+        name=name, status=CheckStatus.OK, found=found, items=items
+    )
 
 
 def _note(

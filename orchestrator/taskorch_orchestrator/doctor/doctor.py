@@ -23,7 +23,9 @@ class Diagnosis(Frozen):
     @property
     def exit_code(self) -> int:
         """Return 5 if there is a problem, else 0. Notes are not problems."""
-        problem = any(check.status is CheckStatus.PROBLEM for check in self.checks)
+        problem = any(
+            check.status is CheckStatus.PROBLEM for check in self.checks
+        )
         return errors.Invalid.exit_code if problem else 0
 
 
@@ -31,7 +33,9 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     """Run all checks; with `fix`, repair the namespace. Raises errors.Unavailable."""
     folder = settings.folder if settings.folder.exists() else settings.root
     writable = os.access(folder, os.W_OK | os.X_OK)
-    root = checks.of_root(str(folder), exists=folder.exists(), writable=writable)
+    root = checks.of_root(
+        str(folder), exists=folder.exists(), writable=writable
+    )
     service = checks.of_service(
         service_process.pid(settings), wanted=service_process.wanted(settings)
     )
@@ -42,14 +46,19 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
         schema = checks.of_schema(str(error), error.hint())
         return Diagnosis(checks=(schema, root, service))
     server = checks.of_server(
-        environment, before_ms, time() * 1000, required_replicas=settings.wait_replicas
+        environment,
+        before_ms,
+        time() * 1000,
+        required_replicas=settings.wait_replicas,
     )
     audited = audit(queue, fix=fix)
     diagnosis = Diagnosis(
         checks=(
             *server,
             *checks.of_audit(audited),
-            checks.of_agents(queue.views.agents(limit=MOST_AGENTS), environment.at),
+            checks.of_agents(
+                queue.views.agents(limit=MOST_AGENTS), environment.at
+            ),
             checks.of_cycles(audited.open_dependencies),
             checks.of_dead_dependencies(audited.open_dependencies),
             checks.of_quarantine(queue.quarantined()),

@@ -60,7 +60,9 @@ class LegacyFolder:
         self._home = below if below.is_dir() else place
         #: Name of a file or a row -> why it could not be read.
         self.troubles: dict[str, str] = {}
-        if not any((self._home / name).exists() for name in (*DATABASES, HANDOFFS)):
+        if not any(
+            (self._home / name).exists() for name in (*DATABASES, HANDOFFS)
+        ):
             raise errors.Usage(
                 reason=f"{place} has neither a database nor a folder handoffs/. "
                 "Name the .task-orchestrator folder of the file-based system."
@@ -80,7 +82,9 @@ class LegacyFolder:
         if path.is_symlink() or not path.is_file() or os.path.lexists(copy):
             return ""
         try:
-            with TemporaryDirectory(dir=self._home, prefix=".import-") as folder:
+            with TemporaryDirectory(
+                dir=self._home, prefix=".import-"
+            ) as folder:
                 temporary = Path(folder, copy.name)
                 _copy_database(path, temporary)
                 temporary.rename(copy)
@@ -96,7 +100,9 @@ class LegacyFolder:
         """Return the projects of the database, and those that only handoffs name."""
         found = {
             project.project_id: project
-            for project in self._rows("orchestration", "project_id", LegacyProject.read)
+            for project in self._rows(
+                "orchestration", "project_id", LegacyProject.read
+            )
         }
         for package in self.packages.values():
             id_ = package.project_context.project_id
@@ -178,7 +184,9 @@ class LegacyFolder:
             at = status.st_mtime_ns // 1_000_000
             part = report_files.read_valid_part(kind, item, agent, data, at)
             imported = report_files.describe_import(part)
-            self.troubles[name] = f"The file is not valid ({error}). {imported}"
+            self.troubles[name] = (
+                f"The file is not valid ({error}). {imported}"
+            )
             return part
 
     @cached_property
@@ -200,18 +208,26 @@ class LegacyFolder:
         """Return the content of a file. Raises OSError for a missing file or a link."""
         *folders, name = path
         with self._folder(*folders) as descriptor:
-            file = HandoffFolder(descriptor, descriptor, is_new=False).read(name)
+            file = HandoffFolder(descriptor, descriptor, is_new=False).read(
+                name
+            )
         if file is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), name
+            )
         return file.data
 
     @contextmanager
     def _folder(self, *folders: str) -> Iterator[int]:
         """Open a folder below, step by step, so that no symbolic link is followed."""
-        descriptor = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(
+            self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        )
         try:
             for name in folders:
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                flags = (
+                    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                )
                 inner = os.open(name, flags, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = inner
@@ -253,7 +269,10 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _copy_database(path: Path, copy: Path) -> None:
-    with closing(_open(path)) as source, closing(sqlite3.connect(copy)) as target:
+    with (
+        closing(_open(path)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
         # Unlike a backup, a read does not wait for a writer without a limit.
         source.execute("BEGIN")
         source.execute("SELECT * FROM sqlite_master").fetchall()

@@ -19,7 +19,10 @@ from taskorch.domain.item import NewItem, State
 from taskorch.domain.mirror_record import MirrorRecord, Origin
 from taskorch.queue.queue import Queue
 
-from taskorch_orchestrator.migrate.legacy_folder import LegacyFolder, LegacyNote
+from taskorch_orchestrator.migrate.legacy_folder import (
+    LegacyFolder,
+    LegacyNote,
+)
 from taskorch_orchestrator.mirror.file_entry import FileEntry
 from taskorch_orchestrator.mirror.file_models import (
     DEFAULT_DELIVERABLES,
@@ -49,7 +52,10 @@ class ImportResult(Frozen):
 
 
 def import_folder(
-    place: Path, settings: Settings, queue: Queue, queue_of: Callable[[str], Queue]
+    place: Path,
+    settings: Settings,
+    queue: Queue,
+    queue_of: Callable[[str], Queue],
 ) -> ImportResult:
     """Import the predecessor's folder at `place` into the root of the settings.
 
@@ -103,7 +109,9 @@ class LegacyImport:
             with self._refusal_as_trouble(item.item_id):
                 self._add_item(item, package)
         for note in self._folder.notes():
-            with self._refusal_as_trouble(f"{note.item}, a note of {note.agent}"):
+            with self._refusal_as_trouble(
+                f"{note.item}, a note of {note.agent}"
+            ):
                 self._add_note(note)
         for project in projects:
             if project.status == "completed":
@@ -134,10 +142,15 @@ class LegacyImport:
             graph[item.item_id] = [id_ for id_ in dependencies if id_ in by_id]
         while True:
             try:
-                return [by_id[id_] for id_ in TopologicalSorter(graph).static_order()]
+                return [
+                    by_id[id_]
+                    for id_ in TopologicalSorter(graph).static_order()
+                ]
             except CycleError as error:
                 circle = error.args[1]
-            self._troubles[circle[0]] = f"it depends on itself: {', '.join(circle)}"
+            self._troubles[circle[0]] = (
+                f"it depends on itself: {', '.join(circle)}"
+            )
             no_dependencies: dict[str, list[str]] = {"dependencies": []}
             for id_ in circle:
                 graph[id_] = []
@@ -166,7 +179,9 @@ class LegacyImport:
             return False
         return True
 
-    def _add_item(self, old: LegacyItem, package: LegacyPackage | None) -> None:
+    def _add_item(
+        self, old: LegacyItem, package: LegacyPackage | None
+    ) -> None:
         record = self._record(old.item_id)
         if record is None:
             self._queue.create(old.project_id, self._new_item(old, package))
@@ -176,7 +191,9 @@ class LegacyImport:
             self._add_reports(record)
             self._end_item(old)
 
-    def _new_item(self, old: LegacyItem, package: LegacyPackage | None) -> NewItem:
+    def _new_item(
+        self, old: LegacyItem, package: LegacyPackage | None
+    ) -> NewItem:
         title, description = _title(old.title, old.description)
         dependencies = old.dependencies or []
         missing = [id_ for id_ in dependencies if self._record(id_) is None]
@@ -189,7 +206,9 @@ class LegacyImport:
             title=title,
             description=description,
             requirements=tuple(old.requirements or ()),
-            depends_on=tuple(id_ for id_ in dependencies if id_ not in missing),
+            depends_on=tuple(
+                id_ for id_ in dependencies if id_ not in missing
+            ),
             agent=old.assigned_to or "",
             created_at=moment_of(old.created_at or ""),
         )
@@ -239,7 +258,9 @@ class LegacyImport:
                 )
                 return
             summary, deliverables = _delivered(old.deliverables)
-            agent = self._queue.agent(item.agent, session=self._session, origin=origin)
+            agent = self._queue.agent(
+                item.agent, session=self._session, origin=origin
+            )
             agent.complete(record.lease, summary, deliverables=deliverables)
         elif old.status == "cancelled":
             kinds = {report.kind for report in record.reports}
@@ -249,9 +270,16 @@ class LegacyImport:
     def _add_note(self, note: LegacyNote) -> None:
         limits.name(note.agent, "an agent")
         origin = _origin(
-            note.written_at, "note", note.item, note.agent, note.written_at, note.text
+            note.written_at,
+            "note",
+            note.item,
+            note.agent,
+            note.written_at,
+            note.text,
         )
-        agent = self._queue.agent(note.agent, session=self._session, origin=origin)
+        agent = self._queue.agent(
+            note.agent, session=self._session, origin=origin
+        )
         for existing in agent.notes(note.item):
             is_same_time = existing.written_at == note.written_at
             if is_same_time and existing.text == note.text:
@@ -306,5 +334,9 @@ def _text(value: object) -> str:
 
 def _origin(written_at: str, *parts: str) -> Origin:
     """Return the mark of what is imported: the same parts give the same request."""
-    digest = sha256(json.dumps(parts).encode(), usedforsecurity=False).hexdigest()
-    return Origin(request=digest[:16], written_at=written_at, at=moment_of(written_at))
+    digest = sha256(
+        json.dumps(parts).encode(), usedforsecurity=False
+    ).hexdigest()
+    return Origin(
+        request=digest[:16], written_at=written_at, at=moment_of(written_at)
+    )

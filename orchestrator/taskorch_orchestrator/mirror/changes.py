@@ -41,7 +41,9 @@ class Changes:
             return
         with self._state.transaction():
             for name, _ in self._folder.names():
-                if name.endswith("_handoff.json") and MIRRORED_FILE.fullmatch(name):
+                if name.endswith("_handoff.json") and MIRRORED_FILE.fullmatch(
+                    name
+                ):
                     self._restore_notified(name)
             self._state.set_fact("begun", "1")
 
@@ -107,12 +109,16 @@ class Changes:
             self._forget_removed(saved.keys() - names.keys())
             self._forget_removed(set(state.torn_files()) - names.keys())
             self._report_foreign(names)
-            self._report_copies({name for name in names if name.endswith(".kept")})
+            self._report_copies(
+                {name for name in names if name.endswith(".kept")}
+            )
             for owner in state.owners_of_troubles():
                 if file_names.is_item(owner):
                     state.mark([owner])
 
-    def mark_replaced(self) -> tuple[Mapping[str, Sequence[ReplacedFile]], bool]:
+    def mark_replaced(
+        self,
+    ) -> tuple[Mapping[str, Sequence[ReplacedFile]], bool]:
         """Mark the items that workers have reported on in files that had been replaced.
 
         Return these files by item, and whether any replaced file is still kept. Files
@@ -135,7 +141,9 @@ class Changes:
         self._state.mark(file_names.owner(name) for name in torn)
 
     def _restore_notified(self, name: str) -> None:
-        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        with suppress(
+            OSError, ValueError, KeyError, TypeError, RecursionError
+        ):
             file = self._folder.read(name)
             if file is None:
                 return
@@ -190,6 +198,8 @@ class Changes:
         self._state.clear_troubles(COPIES)
         known = self._state.copies()
         for name in names:
-            self._state.add_trouble(COPIES, name, known.get(name, UNKNOWN_COPY))
+            self._state.add_trouble(
+                COPIES, name, known.get(name, UNKNOWN_COPY)
+            )
         for name in known.keys() - names:
             self._state.forget_copy(name)

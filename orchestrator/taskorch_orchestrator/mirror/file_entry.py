@@ -84,7 +84,9 @@ class FileEntry(Frozen):
 
 
 def new_entries(
-    filed: Iterable[FileEntry], known: Iterable[FileEntry], requests: Iterable[str]
+    filed: Iterable[FileEntry],
+    known: Iterable[FileEntry],
+    requests: Iterable[str],
 ) -> Iterator[FileEntry]:
     """Yield the entries of a file that Redis does not have.
 
@@ -101,7 +103,9 @@ def new_entries(
             yield entry
 
 
-def union(filed: Sequence[FileEntry], known: Sequence[FileEntry]) -> list[FileEntry]:
+def union(
+    filed: Sequence[FileEntry], known: Sequence[FileEntry]
+) -> list[FileEntry]:
     """Return all entries of a file and those of Redis that it lacks, by time."""
     entries = {entry.key: entry for entry in filed}
     others = [entry for entry in known if entry.request not in entries]

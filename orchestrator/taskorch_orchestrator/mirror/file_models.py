@@ -3,7 +3,13 @@
 import json
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror.file_times import local_time
@@ -77,14 +83,18 @@ class HandoffPackage(_Published):
     def of(cls, record: MirrorRecord) -> "HandoffPackage":
         """Return the handoff of an item, with local times."""
         item, project = record.item, record.project
-        answers = [report.text for report in record.reports if report.kind == "answer"]
+        answers = [
+            report.text for report in record.reports if report.kind == "answer"
+        ]
         numbered = {f"answer {n}": text for n, text in enumerate(answers, 1)}
         deliverables = list(item.deliverables_expected)
         return cls(
             item_id=item.id,
             assigned_to=item.agent or None,
             assigned_by=item.assigned_by or None,
-            assigned_at=local_time(item.assigned_at) if item.assigned_at else None,
+            assigned_at=local_time(item.assigned_at)
+            if item.assigned_at
+            else None,
             task=Task(
                 title=item.title,
                 description=item.description or None,
@@ -217,7 +227,9 @@ def _parsed_column(value: object) -> object:
 
 def _parsed_column_or_text(value: object) -> object:
     """Return a column that has JSON or plain text, parsed if it is JSON."""
-    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    text = (
+        value.decode(errors="replace") if isinstance(value, bytes) else value
+    )
     try:
         return _parsed_column(text)
     except (ValueError, RecursionError):

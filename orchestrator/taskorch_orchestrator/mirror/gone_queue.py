@@ -41,9 +41,7 @@ def set_files_aside(context: PassContext, home: Path, created: str) -> str:
     context.state.set_fact(fact, created)
     if not moved:
         return ""
-    return (
-        f"The queue is new: {moved} files of the previous queue were moved to {folder}"
-    )
+    return f"The queue is new: {moved} files of the previous queue were moved to {folder}"
 
 
 def _folder_name(created: int) -> str:

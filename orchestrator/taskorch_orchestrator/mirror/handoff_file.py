@@ -64,7 +64,9 @@ def update_notice(context: PassContext, record: MirrorRecord) -> Notice | None:
     return None
 
 
-def notify(context: PassContext, agent: str, notices: Iterable[Notice]) -> set[str]:
+def notify(
+    context: PassContext, agent: str, notices: Iterable[Notice]
+) -> set[str]:
     """Add items to the pending file of their agent; return those that are not added."""
     state, name = context.state, file_names.pending(agent)
     items = {notice.item: notice.sequence for notice in notices}

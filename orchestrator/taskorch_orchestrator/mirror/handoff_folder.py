@@ -71,7 +71,9 @@ class HandoffFolder:
     def signature(self, name: str) -> str | None:
         """Return a text that changes when the file is written; None without a file."""
         try:
-            return _signature(os.stat(name, dir_fd=self._folder, follow_symlinks=False))
+            return _signature(
+                os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+            )
         except FileNotFoundError:
             return None
 
@@ -95,10 +97,15 @@ class HandoffFolder:
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):
-                    if entry.name.startswith(".item_") and entry.name.endswith(".tmp"):
+                    if entry.name.startswith(".item_") and entry.name.endswith(
+                        ".tmp"
+                    ):
                         self.remove(entry.name)
                     else:
-                        yield entry.name, _signature(entry.stat(follow_symlinks=False))
+                        yield (
+                            entry.name,
+                            _signature(entry.stat(follow_symlinks=False)),
+                        )
 
     def write(self, name: str, data: bytes) -> str:
         """Write a file that only the mirror writes; return its signature."""
@@ -161,7 +168,13 @@ class HandoffFolder:
         added = [line for line in lines if line not in existing]
         if not added:
             return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = (
+            os.O_WRONLY
+            | os.O_APPEND
+            | os.O_CREAT
+            | os.O_NOFOLLOW
+            | os.O_CLOEXEC
+        )
         descriptor = os.open(name, flags, self._mode, dir_fd=self._folder)
         with os.fdopen(descriptor, "ab") as file:
             file.write(_joined(added))
@@ -219,7 +232,9 @@ class HandoffFolder:
                 temporary, mode=self._mode, dir_fd=self._folder, may_exist=True
             ) as file:
                 file.write(data)
-            return temporary, _signature(os.stat(temporary, dir_fd=self._folder))
+            return temporary, _signature(
+                os.stat(temporary, dir_fd=self._folder)
+            )
         except OSError as error:
             raise FolderNotWritable(error) from error
 
@@ -301,7 +316,9 @@ def _read(name: str, folder: int) -> File | None:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", name)
         if status.st_size > MAX_BYTES:
-            raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES} bytes", name)
+            raise OSError(
+                errno.EFBIG, f"it is larger than {MAX_BYTES} bytes", name
+            )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return File(data=file.read(), signature=_signature(status))
     finally:

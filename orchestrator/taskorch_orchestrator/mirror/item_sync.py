@@ -111,12 +111,16 @@ class ItemSync:
                 return files
         raise RetrySoon
 
-    def _parse_files(self, files: Mapping[str, File | None]) -> dict[str, ReportFile]:
+    def _parse_files(
+        self, files: Mapping[str, File | None]
+    ) -> dict[str, ReportFile]:
         """Return the content of the files, except those that may be whole soon."""
         reports = {}
         for kind, file in files.items():
             try:
-                reports[kind] = self._parse(kind, file) if file else ReportFile()
+                reports[kind] = (
+                    self._parse(kind, file) if file else ReportFile()
+                )
             except RetrySoon:
                 continue
         return reports
@@ -171,7 +175,9 @@ class ItemSync:
         if not entries:
             return
         self._import.add(
-            entries, imported_before=self._saved_keys(), all_readable=all_readable
+            entries,
+            imported_before=self._saved_keys(),
+            all_readable=all_readable,
         )
         for name, message in self._import.troubles.items():
             self._state.add_trouble(self._id, name, message)
@@ -217,7 +223,10 @@ class ItemSync:
         return header
 
     def _write_completion(
-        self, content: ReportFile, known: Sequence[FileEntry], file: File | None
+        self,
+        content: ReportFile,
+        known: Sequence[FileEntry],
+        file: File | None,
     ) -> None:
         """Write the completion that Redis has.
 
@@ -258,7 +267,10 @@ class ItemSync:
         """Return whether a command made a completion, before the item was requeued."""
         for report in self.record.reports:
             is_by_command = report.kind == "complete" and not report.written_at
-            is_like = (report.agent, report.text) == (completion.agent, completion.text)
+            is_like = (report.agent, report.text) == (
+                completion.agent,
+                completion.text,
+            )
             if is_by_command and is_like:
                 return True
         return False
@@ -283,7 +295,9 @@ class ItemSync:
             self.written += 1
         if signature is None:
             raise RetrySoon
-        keys = [entry.key for entry in entries if not self._is_not_imported(entry)]
+        keys = [
+            entry.key for entry in entries if not self._is_not_imported(entry)
+        ]
         self._state.save_file(name, signature, keys)
 
     def _is_not_imported(self, entry: FileEntry) -> bool:

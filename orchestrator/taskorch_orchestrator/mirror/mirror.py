@@ -105,7 +105,9 @@ class Mirror:
             refusal = files.root_not_writable(self._root, error)
         except sqlite3.DatabaseError as error:
             reason = f"sync/state.db: {error}"
-            refusal = errors.RootNotWritable(root=str(self._root), reason=reason)
+            refusal = errors.RootNotWritable(
+                root=str(self._root), reason=reason
+            )
         self._release(error=str(refusal))
         raise refusal
 
@@ -116,7 +118,10 @@ class Mirror:
         """
         try:
             self._make_folders()
-            with suppress(sqlite3.Error), sync_state.opened(self._home) as state:
+            with (
+                suppress(sqlite3.Error),
+                sync_state.opened(self._home) as state,
+            ):
                 self._find_id(state)
             return self._id or self._new_id(str(self._home.stat().st_ino))
         except OSError as error:
@@ -149,7 +154,9 @@ class Mirror:
             return bool(changed)
         return True
 
-    def _sync(self, *, full: bool, scan: bool, stop: Callable[[], bool]) -> PassResult:
+    def _sync(
+        self, *, full: bool, scan: bool, stop: Callable[[], bool]
+    ) -> PassResult:
         try:
             return self._make_pass(full=full, scan=scan, stop=stop)
         except sqlite3.OperationalError:
@@ -174,7 +181,9 @@ class Mirror:
                 session=_session(self._id),
             )
             if self._service:
-                moved = gone_queue.set_files_aside(context, self._home, created)
+                moved = gone_queue.set_files_aside(
+                    context, self._home, created
+                )
                 if moved:
                     self._set_aside, full = moved, True
             sync_pass = SyncPass(context, self._copy)

@@ -9,7 +9,11 @@ from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror import report_files
 from taskorch_orchestrator.mirror.file_entry import FileEntry
-from taskorch_orchestrator.mirror.file_names import COMPLETION, DISCOVERIES, PROGRESS
+from taskorch_orchestrator.mirror.file_names import (
+    COMPLETION,
+    DISCOVERIES,
+    PROGRESS,
+)
 from taskorch_orchestrator.mirror.file_times import local_time
 from taskorch_orchestrator.mirror.torn_json import Json
 
@@ -19,7 +23,9 @@ def entries(record: MirrorRecord) -> dict[str, tuple[FileEntry, ...]]:
     updates: list[FileEntry] = []
     for report in record.reports:
         updates += _updates(record, report)
-    blockers = [report for report in record.reports if report.kind == "blocker"]
+    blockers = [
+        report for report in record.reports if report.kind == "blocker"
+    ]
     discoveries = [_discovery(found) for found in record.discoveries]
     discoveries += [_blocker(record, report) for report in blockers]
     is_completed = record.item.state is State.COMPLETED
@@ -40,7 +46,9 @@ def _updates(record: MirrorRecord, report: Report) -> Iterator[FileEntry]:
         case "fail":
             yield _update(record, report, f"Failed: {report.text}")
         case "blocker":
-            repeat = _update(record, report, report_files.BLOCKED + report.text)
+            repeat = _update(
+                record, report, report_files.BLOCKED + report.text
+            )
             yield replace(repeat, request="")
         case "complete":
             repeat = _update(record, report, report_files.DONE, 100)

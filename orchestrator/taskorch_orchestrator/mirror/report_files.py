@@ -22,7 +22,11 @@ from taskorch_orchestrator.mirror.file_models import (
     FiledUpdate,
     NotValid,
 )
-from taskorch_orchestrator.mirror.file_names import COMPLETION, DISCOVERIES, PROGRESS
+from taskorch_orchestrator.mirror.file_names import (
+    COMPLETION,
+    DISCOVERIES,
+    PROGRESS,
+)
 from taskorch_orchestrator.mirror.file_times import local_time
 from taskorch_orchestrator.mirror.torn_json import Json
 
@@ -57,7 +61,9 @@ class ReportFile(Frozen):
 def read(kind: str, item: str, data: bytes) -> ReportFile:
     """Read one of an item's files. Raises TornError if the content is not valid."""
     try:
-        document: Json = json.loads(_without_code_block(data.decode("utf-8-sig")))
+        document: Json = json.loads(
+            _without_code_block(data.decode("utf-8-sig"))
+        )
     except (ValueError, RecursionError) as error:
         raise TornError(f"not JSON: {error}") from None
     return _report_file(kind, item, document)
@@ -75,7 +81,12 @@ def read_valid_part(
     document = torn_json.longest_prefix(text, _DEPTHS[kind])
     fields = document if isinstance(document, dict) else {}
     if kind == PROGRESS:
-        document = {"item_id": item, "agent_id": agent, "updates": [], **fields}
+        document = {
+            "item_id": item,
+            "agent_id": agent,
+            "updates": [],
+            **fields,
+        }
     if kind == COMPLETION and "agent_id" in fields:
         document = {
             "item_id": item,
@@ -188,7 +199,9 @@ def _report_file(kind: str, item: str, document: Json) -> ReportFile:
         raise TornError(str(error)) from None
     if not isinstance(document, list):
         raise TornError("not a list of discoveries")
-    return ReportFile(entries=tuple(discovery_entry(item, each) for each in document))
+    return ReportFile(
+        entries=tuple(discovery_entry(item, each) for each in document)
+    )
 
 
 def _progress_file(item: str, document: Json) -> ReportFile:
@@ -196,7 +209,9 @@ def _progress_file(item: str, document: Json) -> ReportFile:
     header = dict(cast("dict[str, Json]", document))
     del header["updates"]
     updates = cast("list[Json]", progress.updates)
-    entries = tuple(update_entry(item, progress.agent_id, each) for each in updates)
+    entries = tuple(
+        update_entry(item, progress.agent_id, each) for each in updates
+    )
     return ReportFile(header=header, entries=entries)
 
 

@@ -27,7 +27,9 @@ REPORTS_KEPT = 1000
 class ReportImport:
     """The import of one item's reports."""
 
-    def __init__(self, queue: Queue, session: str, record: MirrorRecord) -> None:
+    def __init__(
+        self, queue: Queue, session: str, record: MirrorRecord
+    ) -> None:
         """Import reports of workers that hold their leases under `session`."""
         self._queue = queue
         self._session = session
@@ -75,7 +77,9 @@ class ReportImport:
             else:
                 lease = self._report(entry, lease)
         if self.count:
-            (self.record,) = self._queue.views.records([item], session=self._session)
+            (self.record,) = self._queue.views.records(
+                [item], session=self._session
+            )
             self.known = redis_entries.entries(self.record)
 
     def _new(
@@ -112,7 +116,9 @@ class ReportImport:
         if entry.verb != REPEAT:
             return False
         if entry.text.startswith(BLOCKED):
-            blockers = [each.text for each in originals if each.verb == "blocker"]
+            blockers = [
+                each.text for each in originals if each.verb == "blocker"
+            ]
             return entry.text.removeprefix(BLOCKED) in blockers
         verbs = {each.verb for each in originals}
         verbs |= {report.kind for report in self.record.reports}
@@ -148,7 +154,9 @@ class ReportImport:
         self.count += 1
         return lease
 
-    def _step(self, agent: AgentQueue, entry: FileEntry, lease: Lease) -> Lease:
+    def _step(
+        self, agent: AgentQueue, entry: FileEntry, lease: Lease
+    ) -> Lease:
         """Take the step that an entry reports. The first one claims the item."""
         if not lease.token and self.record.item.agent == entry.agent:
             lease = self.record.lease

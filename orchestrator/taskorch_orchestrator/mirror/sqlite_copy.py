@@ -39,21 +39,26 @@ class SqliteCopy:
         """Return whether there is a file, a folder or a link of that name."""
         return os.path.lexists(self._path)
 
-    def write(self, projects: Iterable[Project], items: Iterable[Item]) -> None:
+    def write(
+        self, projects: Iterable[Project], items: Iterable[Item]
+    ) -> None:
         """Insert or update projects and items in one transaction.
 
         A file that is not a database is renamed to orchestration.db.damaged. Raises
         OSError for a symbolic link, and sqlite3.Error if it cannot be written now.
         """
         if self._path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed")
+            raise OSError(
+                errno.ELOOP, "it is a symbolic link, which is not followed"
+            )
         self._keep_others_out()
         try:
             with self._transaction() as database:
                 for table in COLUMNS:
                     database.execute(_create(table))
                 database.executemany(
-                    _upsert(PROJECTS), [_project_row(project) for project in projects]
+                    _upsert(PROJECTS),
+                    [_project_row(project) for project in projects],
                 )
                 database.executemany(
                     _upsert(ITEMS), [_item_row(item) for item in items]
@@ -83,7 +88,13 @@ class SqliteCopy:
         SQLite gives its journal the same mode.
         """
         mode = files.file_mode(self._path.parent)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        flags = (
+            os.O_RDWR
+            | os.O_CREAT
+            | os.O_NOFOLLOW
+            | os.O_NONBLOCK
+            | os.O_CLOEXEC
+        )
         descriptor = os.open(self._path, flags, mode)
         try:
             status = os.fstat(descriptor)

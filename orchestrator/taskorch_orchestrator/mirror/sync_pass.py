@@ -48,7 +48,9 @@ class SyncPass:
         #: How long it took to look through the files.
         self.scan_s = 0.0
 
-    def sync(self, *, full: bool, scan: bool, may_go_on: Callable[[], bool]) -> None:
+    def sync(
+        self, *, full: bool, scan: bool, may_go_on: Callable[[], bool]
+    ) -> None:
         """Make the pass. `full` looks at everything; `scan` looks for changed files.
 
         `may_go_on` is called after each batch. Everything that is left when it returns
@@ -149,7 +151,9 @@ class SyncPass:
             self.written += 1
         self._state.save_file(name, signature)
 
-    def _sync_items(self, records: Mapping[str, MirrorRecord]) -> list[MirrorRecord]:
+    def _sync_items(
+        self, records: Mapping[str, MirrorRecord]
+    ) -> list[MirrorRecord]:
         """Sync the files of items; return the items whose files are in sync."""
         in_sync = []
         for id_, record in records.items():

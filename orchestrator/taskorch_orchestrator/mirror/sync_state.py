@@ -65,7 +65,8 @@ class SyncState:
     def marked(self, after: str, limit: int) -> list[str]:
         """Return at most `limit` marked ids, in order, that follow the id `after`."""
         rows = self._database.execute(
-            "SELECT id FROM changed WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+            "SELECT id FROM changed WHERE id > ? ORDER BY id LIMIT ?",
+            (after, limit),
         )
         return [str(row[0]) for row in rows]
 
@@ -77,7 +78,9 @@ class SyncState:
     def signatures(self, names: Iterable[str] | None = None) -> dict[str, str]:
         """Return the saved signatures of all files, or of the named ones."""
         if names is None:
-            return dict(self._database.execute("SELECT name, signature FROM files"))
+            return dict(
+                self._database.execute("SELECT name, signature FROM files")
+            )
         query = "SELECT name, signature FROM files WHERE name = ?"
         rows = [self._row(query, name) for name in names]
         return dict(row for row in rows if row)
@@ -88,7 +91,9 @@ class SyncState:
         keys: list[str] = json.loads(row[0]) if row else []
         return keys
 
-    def save_file(self, name: str, signature: str, keys: Sequence[str] = ()) -> None:
+    def save_file(
+        self, name: str, signature: str, keys: Sequence[str] = ()
+    ) -> None:
         """Save the signature of a file, and the keys of its entries."""
         self._put("files", name, signature, json.dumps(keys))
 
@@ -101,7 +106,9 @@ class SyncState:
 
         The assignment is 0 if there was none, or if the notice was withdrawn unread.
         """
-        row = self._row("SELECT sequence, agent FROM rung WHERE item = ?", item)
+        row = self._row(
+            "SELECT sequence, agent FROM rung WHERE item = ?", item
+        )
         if not row:
             return 0, ""
         sequence, agent = row
@@ -151,12 +158,16 @@ class SyncState:
 
     def clear_troubles(self, owner: str) -> None:
         """Forget the troubles of an owner that is looked at again."""
-        self._database.execute("DELETE FROM troubles WHERE owner = ?", (owner,))
+        self._database.execute(
+            "DELETE FROM troubles WHERE owner = ?", (owner,)
+        )
 
     def troubles(self) -> dict[str, str]:
         """Return all troubles by the names of the files and reports."""
         return dict(
-            self._database.execute("SELECT name, message FROM troubles ORDER BY name")
+            self._database.execute(
+                "SELECT name, message FROM troubles ORDER BY name"
+            )
         )
 
     def owners_of_troubles(self) -> list[str]:
@@ -172,7 +183,9 @@ class SyncState:
         )
 
     def _row(self, query: str, *values: str) -> tuple[Any, ...] | None:
-        row: tuple[Any, ...] | None = self._database.execute(query, values).fetchone()
+        row: tuple[Any, ...] | None = self._database.execute(
+            query, values
+        ).fetchone()
         return row
 
 
@@ -198,7 +211,9 @@ def opened(home: Path) -> Iterator[SyncState]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    database = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None
+    )
     try:
         # The file survives a killed process. It may not survive a power failure, but
         # a full pass finds everything again.

@@ -108,12 +108,14 @@ class PlannedItem(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, _checked_by(lambda value: limits.title(value, "name"))]
+    name: Annotated[
+        str, _checked_by(lambda value: limits.title(value, "name"))
+    ]
     title: Annotated[str, _checked_by(limits.title)]
     description: Annotated[str, _text("description")] = ""
-    agent: Annotated[str, _checked_by(lambda value: limits.name(value, "an agent"))] = (
-        ""
-    )
+    agent: Annotated[
+        str, _checked_by(lambda value: limits.name(value, "an agent"))
+    ] = ""
     requirements: Texts = ()
     depends_on: Dependencies = ()
     priority: Annotated[int, _number("priority", 0, 4)] = DEFAULT_PRIORITY
@@ -121,7 +123,9 @@ class PlannedItem(BaseModel):
     max_attempts: Annotated[int, _number("number of attempts", 1, 1000)] = (
         DEFAULT_MAX_ATTEMPTS
     )
-    not_before: Annotated[StartTime, _parsed_by(start_time.parse)] = StartTime()
+    not_before: Annotated[StartTime, _parsed_by(start_time.parse)] = (
+        StartTime()
+    )
     context: Annotated[
         dict[str, str],
         _checked_by(lambda mapped: limits.pairs(mapped, "context values")),
@@ -182,7 +186,9 @@ def read(name: str, data: bytes) -> Plan:
     try:
         plan_file = PlanFile.model_validate(root.plain())
     except ValidationError as error:
-        mistakes = [_mistake(root, each) for each in error.errors(include_url=False)]
+        mistakes = [
+            _mistake(root, each) for each in error.errors(include_url=False)
+        ]
         raise _bad_plan(name, mistakes) from None
     mistakes = list(_mistakes_between_fields(root, plan_file))
     if mistakes:
@@ -234,7 +240,9 @@ def _in_order(items: Sequence[PlannedItem]) -> Iterator[int]:
         yield first
 
 
-def _mistakes_between_fields(root: Node, plan_file: PlanFile) -> Iterator[Mistake]:
+def _mistakes_between_fields(
+    root: Node, plan_file: PlanFile
+) -> Iterator[Mistake]:
     """Find the mistakes that no field shows by itself."""
     for field in ("key", "description"):
         if plan_file.is_addition() and getattr(plan_file, field):
@@ -245,7 +253,9 @@ def _mistakes_between_fields(root: Node, plan_file: PlanFile) -> Iterator[Mistak
     for place, item in enumerate(items):
         if item.name in first:
             line = root.line_of(["items", first[item.name], "name"])
-            message = f"{_quoted(item.name)} is used twice, first in line {line}."
+            message = (
+                f"{_quoted(item.name)} is used twice, first in line {line}."
+            )
             yield _mistake_at(root, ["items", place, "name"], message)
         first.setdefault(item.name, place)
     yield from _unknown_dependencies(root, items)
@@ -309,5 +319,9 @@ def _bad_plan(name: str, mistakes: Sequence[Mistake]) -> errors.BadPlan:
     shown: list[dict[str, str | int]] = []
     for mistake in ordered[:MOST_SHOWN]:
         message = limits.shortened(mistake.message, MESSAGE_CHARACTERS)
-        shown.append({"line": mistake.line, "path": mistake.path, "message": message})
-    return errors.BadPlan(file=name, mistakes=shown, left_out=len(ordered) - len(shown))
+        shown.append(
+            {"line": mistake.line, "path": mistake.path, "message": message}
+        )
+    return errors.BadPlan(
+        file=name, mistakes=shown, left_out=len(ordered) - len(shown)
+    )

@@ -102,17 +102,23 @@ def path(steps: Sequence[Step]) -> str:
 def read(data: bytes) -> Document:
     """Return the document of a file, with all mistakes that were found in it."""
     if len(data) > limits.PLAN_BYTES:
-        message = f"The file is longer than {limits.PLAN_BYTES} bytes (16 MiB)."
+        message = (
+            f"The file is longer than {limits.PLAN_BYTES} bytes (16 MiB)."
+        )
         return _unreadable(1, message)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return _unreadable(_last_line(data[: error.start]), "This is not UTF-8 text.")
+        return _unreadable(
+            _last_line(data[: error.start]), "This is not UTF-8 text."
+        )
     unprintable = YamlReader.NON_PRINTABLE.search(text)
     if unprintable:
         line = _last_line(text[: unprintable.start()].encode())
         character = unprintable.group()
-        return _unreadable(line, f"YAML does not allow the character {character!r}.")
+        return _unreadable(
+            line, f"YAML does not allow the character {character!r}."
+        )
     if text.lstrip().startswith("{"):
         text = _SURROGATES.sub(_join_surrogates, text)
     parser = _Parser(text)
@@ -166,7 +172,9 @@ class _Parser:
             reasons = [text for text in (error.context, error.problem) if text]
             message = f"This is not YAML: {', '.join(reasons)}."
             line = mark.line + 1 if mark else 1
-            document.mistakes.append(Mistake(line=line, path="", message=message))
+            document.mistakes.append(
+                Mistake(line=line, path="", message=message)
+            )
         except yaml.YAMLError as error:
             message = f"This is not YAML: {error}"
             document.mistakes.append(Mistake(line=1, path="", message=message))
@@ -179,13 +187,17 @@ class _Parser:
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
-                    self._stop(event, "A second document starts here; remove it.")
+                    self._stop(
+                        event, "A second document starts here; remove it."
+                    )
             case yaml.CollectionEndEvent():
                 self._add(self._stack.pop().node)
             case yaml.NodeEvent():
                 self._values += 1
                 if self._values > MOST_VALUES:
-                    self._stop(event, f"The file has more than {MOST_VALUES} values.")
+                    self._stop(
+                        event, f"The file has more than {MOST_VALUES} values."
+                    )
                 self._refuse_extras(event)
                 if isinstance(event, yaml.CollectionStartEvent):
                     self._open(event)
@@ -196,7 +208,9 @@ class _Parser:
         """Refuse aliases, anchors and tags."""
         name = limits.shortened(event.anchor or "")
         if isinstance(event, yaml.AliasEvent):
-            message = f"*{name}: aliases are not supported. Write out the value."
+            message = (
+                f"*{name}: aliases are not supported. Write out the value."
+            )
             self._add_mistake(event, message)
         elif name:
             self._add_mistake(event, f"&{name}: anchors are not supported.")
@@ -207,11 +221,16 @@ class _Parser:
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self._stack) == MOST_NESTED:
-            self._stop(event, f"Values are nested more than {MOST_NESTED} levels deep.")
+            self._stop(
+                event,
+                f"Values are nested more than {MOST_NESTED} levels deep.",
+            )
         if self._expects_key():
             self._stop(event, "A key must be text.")
         is_list = isinstance(event, yaml.SequenceStartEvent)
-        self._stack.append(_Collection(Node(_line(event), [] if is_list else {})))
+        self._stack.append(
+            _Collection(Node(_line(event), [] if is_list else {}))
+        )
 
     def _read_text(self, event: yaml.NodeEvent) -> None:
         text = event.value if isinstance(event, yaml.ScalarEvent) else ""
@@ -220,11 +239,19 @@ class _Parser:
             first_line = mapping.node.line_of([text])
             mapping.key, mapping.key_line = text, _line(event)
             if text in mapping.node.value:
-                message = f"This key is used twice, first in line {first_line}."
+                message = (
+                    f"This key is used twice, first in line {first_line}."
+                )
                 self._add_mistake(event, message)
             return
-        if isinstance(event, yaml.ScalarEvent) and text in _NULLS and event.implicit[0]:
-            message = "This value is missing. Remove the key, or put text in quotes."
+        if (
+            isinstance(event, yaml.ScalarEvent)
+            and text in _NULLS
+            and event.implicit[0]
+        ):
+            message = (
+                "This value is missing. Remove the key, or put text in quotes."
+            )
             self._add_mistake(event, message)
         self._check_comment(event, text)
         self._add(Node(_line(event), text))

@@ -40,7 +40,10 @@ def agents(listed: Iterable[AgentStatus]) -> str:
     """Return agents as a table of their sessions: where they run and what they hold."""
     table = console.table(*COLUMNS)
     for agent in listed:
-        counts = (str(agent.counts[State.QUEUED]), str(agent.counts[State.COMPLETED]))
+        counts = (
+            str(agent.counts[State.QUEUED]),
+            str(agent.counts[State.COMPLETED]),
+        )
         for row in _sessions(agent):
             table.add_row(agent.name, *row[:5], *counts, *row[5:])
             counts = ("", "")
@@ -54,7 +57,9 @@ def _sessions(agent: AgentStatus) -> Iterator[_Session]:
     caller = (agent.host, agent.session)
     held = {
         session: list(items)
-        for session, items in groupby(sorted(agent.holds, key=_owner), key=_owner)
+        for session, items in groupby(
+            sorted(agent.holds, key=_owner), key=_owner
+        )
     }
     if caller not in held:
         yield _Session(
@@ -66,7 +71,9 @@ def _sessions(agent: AgentStatus) -> Iterator[_Session]:
             holds="-",
             since="-",
         )
-    for session, items in sorted(held.items(), key=lambda each: each[0] != caller):
+    for session, items in sorted(
+        held.items(), key=lambda each: each[0] != caller
+    ):
         newest = max(items, key=lambda item: item.heard_at)
         pid = agent.pid if session == caller else newest.holder.pid
         yield _Session(

@@ -3,7 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from taskorch.cli.quoting import DATA, INDENT, cut, fenced, fitting, open_question
+from taskorch.cli.quoting import (
+    DATA,
+    INDENT,
+    cut,
+    fenced,
+    fitting,
+    open_question,
+)
 from taskorch.cli.text import line
 from taskorch.domain.item import Item, Project, State
 from taskorch.queue.stuck import StuckItem
@@ -70,8 +77,12 @@ def _sections(read: OrchestratorBriefing, length: int) -> Iterator[str]:
     )
     if not read.projects:
         yield "## Open projects: none"
-    yield from _list("Open projects", "projects", read.projects, _project, length)
-    yield from _list("Questions to answer", "inbox", read.inbox, open_question, length)
+    yield from _list(
+        "Open projects", "projects", read.projects, _project, length
+    )
+    yield from _list(
+        "Questions to answer", "inbox", read.inbox, open_question, length
+    )
     yield from _list(
         "Items without an agent", "unassigned", read.unassigned, _item, length
     )

@@ -74,7 +74,9 @@ def state(shown: State) -> Text:
 
 def console() -> Console:
     """Return the console that results are printed on."""
-    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    colours: Literal["auto"] | None = (
+        None if os.environ.get("NO_COLOR") else "auto"
+    )
     return Console(
         color_system=colours,
         width=None if on_terminal() else PIPE_WIDTH,
@@ -108,7 +110,9 @@ def _print_table(screen: Console, table: Table) -> None:
 
 
 def _least_width(column: Column) -> int:
-    widest = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    widest = max(
+        cell_len(str(cell)) for cell in (column.header, *column.cells)
+    )
     return widest if column.no_wrap else min(widest, LEAST_WIDTH)
 
 

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 from taskorch.cli.text import line
 
-from taskorch_orchestrator.root_setup import ConfigText, Initialised, Trust, TrustedFile
+from taskorch_orchestrator.root_setup import (
+    ConfigText,
+    Initialised,
+    Trust,
+    TrustedFile,
+)
 
 
 def initialised(made: Initialised) -> str:
@@ -20,7 +25,9 @@ def settings(config: ConfigText) -> str:
     """Render the settings in a config file."""
     if not config.settings:
         return f"{line(config.file)} has no settings."
-    rows = [f"  {key} = {line(value)}" for key, value in config.settings.items()]
+    rows = [
+        f"  {key} = {line(value)}" for key, value in config.settings.items()
+    ]
     return "\n".join([f"{line(config.file)} sets:", *rows])
 
 

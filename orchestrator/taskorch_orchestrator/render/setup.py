@@ -11,7 +11,9 @@ from taskorch_orchestrator.setup.install import ProgramFile
 
 def files(changed: Sequence[ProgramFile]) -> str:
     """Return a line for each file."""
-    return "\n".join(f"{file.status:11}  {line(file.file)}" for file in changed)
+    return "\n".join(
+        f"{file.status:11}  {line(file.file)}" for file in changed
+    )
 
 
 def hints(program: str, top: Path, root: Path, missing: str) -> Iterator[str]:
@@ -38,5 +40,8 @@ def lost_parts(
     """Yield the files that another program reads as well, and needs set up again."""
     for file in removed:
         for other, shared in others.items():
-            if file.status != "unchanged" and Path(file.file).resolve() in shared:
+            if (
+                file.status != "unchanged"
+                and Path(file.file).resolve() in shared
+            ):
                 yield f"{file.file} is a file of {other} as well. If {other} needs it, set {other} up again."

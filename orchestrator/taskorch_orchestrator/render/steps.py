@@ -70,7 +70,9 @@ def assignment(done: AssignedItem) -> str:
     if done.handoff:
         package = f"{done.handoff} ({command})"
     else:
-        package = f"{command} (orchestrate sync status shows where its file is)"
+        package = (
+            f"{command} (orchestrate sync status shows where its file is)"
+        )
     return f"{_assigned(done)}\nHandoff package: {package}"
 
 

@@ -24,7 +24,9 @@ def done(result: "PassResult | None") -> str:
     """Return the counts and the problems of a sync; "" if another process syncs."""
     if result is None:
         return ""
-    counts = f"Files written: {result.written}, reports imported: {result.imported}"
+    counts = (
+        f"Files written: {result.written}, reports imported: {result.imported}"
+    )
     head = f"{counts}, problems: {len(result.troubles)}"
     return "\n".join([head, *_problems(result.troubles)])
 
@@ -78,12 +80,16 @@ def _service(mirror: MirrorStatus) -> str:
     service = mirror.service
     if not service:
         return "none seen"
-    process = f"pid {service['pid']} on {service['host']}, by {service['runs_on']}"
+    process = (
+        f"pid {service['pid']} on {service['host']}, by {service['runs_on']}"
+    )
     return f"{process}, last seen {timestamp(mirror.service_at)}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name}: {counts.get(kind, 0)}" for kind, name in KINDS.items())
+    return ", ".join(
+        f"{name}: {counts.get(kind, 0)}" for kind, name in KINDS.items()
+    )
 
 
 def _problems(messages: Mapping[str, str]) -> Iterator[str]:

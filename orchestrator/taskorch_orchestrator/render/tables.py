@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
-from taskorch.cli.quoting import INDENT, NOTICE, cut, open_question, question, report
+from taskorch.cli.quoting import (
+    INDENT,
+    NOTICE,
+    cut,
+    open_question,
+    question,
+    report,
+)
 from taskorch.cli.text import block, cell, counted, line, pairs, timestamp
 from taskorch.domain import limits
 from taskorch.domain.item import (
@@ -45,9 +52,13 @@ def project_progress(progress: ProjectProgress) -> str:
     )
     if bar_width:
         grid = Table.grid(padding=(0, 2))
-        grid.add_row(head, screen.bar(project.completed, project.wanted, bar_width))
+        grid.add_row(
+            head, screen.bar(project.completed, project.wanted, bar_width)
+        )
         head = grid
-    table = screen.table("ITEM", "STATE", "DONE", "AGENT", "TITLE", "LAST REPORT")
+    table = screen.table(
+        "ITEM", "STATE", "DONE", "AGENT", "TITLE", "LAST REPORT"
+    )
     for item in progress.items:
         table.add_row(
             item.id,
@@ -108,7 +119,9 @@ def package(shown: Package) -> str:
         rows = [f"  - {block(value, INDENT)}" for value in values]
         if rows:
             lines += [f"{label}:", *rows]
-    return screen.printed(*map(Text, lines), *_history(shown.history), Text(NOTICE))
+    return screen.printed(
+        *map(Text, lines), *_history(shown.history), Text(NOTICE)
+    )
 
 
 def _timestamp(at: int) -> str:
@@ -129,7 +142,9 @@ def _holder(item: Item) -> str:
     session = f" session {line(holder.session)}" if holder.session else ""
     since = f" since {timestamp(holder.since)}"
     until = (
-        f", until {timestamp(item.lease_expires_at)}" if item.lease_expires_at else ""
+        f", until {timestamp(item.lease_expires_at)}"
+        if item.lease_expires_at
+        else ""
     )
     return f"{line(holder.host)} pid {holder.pid}{session}{since}{until}"
 
@@ -168,7 +183,11 @@ def discoveries(found: Iterable[Discovery]) -> str:
 
 def discovery(found: Discovery) -> str:
     """Return a discovery, without the notice."""
-    impact = f"\n{INDENT}Impact: {block(found.impact, INDENT)}" if found.impact else ""
+    impact = (
+        f"\n{INDENT}Impact: {block(found.impact, INDENT)}"
+        if found.impact
+        else ""
+    )
     return f"[{found.agent}] {found.item}: {block(found.text, INDENT)}{impact}"
 
 
@@ -207,7 +226,9 @@ def stuck(found: Sequence[StuckItem]) -> str:
         "ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS"
     )
     for each in found:
-        reason = f": {cut(cell(each.reason), REASON_BYTES)}" if each.reason else ""
+        reason = (
+            f": {cut(cell(each.reason), REASON_BYTES)}" if each.reason else ""
+        )
         table.add_row(
             each.item.id,
             f"{each.why}{reason}",
@@ -269,7 +290,9 @@ def purged(done: "Purged") -> str:
 def _bar_width() -> int:
     """Return the width of a bar, or 0 where there is no room or no colour for one."""
     console = screen.console()
-    draws = console.color_system is not None and console.width >= BARS_FROM_WIDTH
+    draws = (
+        console.color_system is not None and console.width >= BARS_FROM_WIDTH
+    )
     return BAR_WIDTH if draws else 0
 
 
@@ -285,7 +308,9 @@ def _last_report(last: Report | None) -> str:
 def _history(reports: Sequence[Report]) -> list[Text]:
     if not reports:
         return []
-    rows = [f"  {timestamp(each.at)}  {report(each, NESTED)}" for each in reports]
+    rows = [
+        f"  {timestamp(each.at)}  {report(each, NESTED)}" for each in reports
+    ]
     return [Text("History:"), *map(Text, rows)]
 
 

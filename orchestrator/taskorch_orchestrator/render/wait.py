@@ -21,7 +21,9 @@ def outcome(done: WaitOutcome) -> str:
     if texts:
         lines.append(noted(texts))
     if done.gap:
-        lines.append("Earlier events are missing: the stream of events is capped.")
+        lines.append(
+            "Earlier events are missing: the stream of events is capped."
+        )
     lines += [_event(event) for event in done.events]
     return "\n".join(lines)
 

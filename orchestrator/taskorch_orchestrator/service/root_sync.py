@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 class RootSync:
     """Keeps the files of one root in sync with Redis."""
 
-    def __init__(self, mirror: Mirror, root: Path, scheduler: Scheduler) -> None:
+    def __init__(
+        self, mirror: Mirror, root: Path, scheduler: Scheduler
+    ) -> None:
         self._mirror = mirror
         self._folder = root / root_folder.NAME / "handoffs"
         self._scheduler = scheduler
@@ -130,7 +132,9 @@ class RootSync:
         A missing folder is not logged: the next pass creates it.
         """
         reason = str(error)
-        if reason != self._failure and not isinstance(error, FileNotFoundError):
+        if reason != self._failure and not isinstance(
+            error, FileNotFoundError
+        ):
             log.warning(
                 "Cannot watch %s: %s. Scanning it periodically instead.",
                 self._folder,

@@ -78,7 +78,12 @@ class JobQueue:
     """The RQ queue that all services of the same roots share."""
 
     def __init__(
-        self, name: str, duties: Collection[str], *, url: str, password: str = ""
+        self,
+        name: str,
+        duties: Collection[str],
+        *,
+        url: str,
+        password: str = "",
     ) -> None:
         """Open the queue `name` in the Redis at `url`.
 
@@ -104,13 +109,17 @@ class JobQueue:
                 self._queue.enqueue(
                     FUNCTION,
                     duty,
-                    job_id=f"{duty}-{interval_s:g}-{interval}".replace(".", "_"),
+                    job_id=f"{duty}-{interval_s:g}-{interval}".replace(
+                        ".", "_"
+                    ),
                     unique=True,
                     job_timeout=TIMEOUT_S,
                     ttl=KEPT_S,
                 )
 
-    def work(self, do_duty: Callable[[str], None], scheduler: Scheduler) -> None:
+    def work(
+        self, do_duty: Callable[[str], None], scheduler: Scheduler
+    ) -> None:
         """Run jobs until a signal stops the service, or Redis becomes unreachable.
 
         A signal stops `scheduler`. Raises errors.TaskOrchestratorError if Redis fails.
@@ -212,13 +221,17 @@ class _Worker(SimpleWorker):
     def _next(self, timeout: int | None) -> Job | None:
         """Take the next job, or None if it was deleted here or has expired."""
         keys = self.queue_keys()
-        popped = self.queue_class.lpop(keys, timeout, connection=self.connection)
+        popped = self.queue_class.lpop(
+            keys, timeout, connection=self.connection
+        )
         if popped is None:
             return None
         job_id = cast(bytes, popped[1])
         key = self.job_class.redis_job_namespace_prefix.encode() + job_id
         try:
-            fields = cast("Mapping[bytes, bytes]", self.connection.hgetall(key))
+            fields = cast(
+                "Mapping[bytes, bytes]", self.connection.hgetall(key)
+            )
         except exceptions.ResponseError:  # not a hash
             fields = {b"data": b""}
         if not fields:
@@ -227,7 +240,9 @@ class _Worker(SimpleWorker):
         if duty not in self.duties:
             self.connection.delete(key)
             shown = line(job_id[:SHOWN_CHARACTERS].decode(errors="replace"))
-            log.warning("Deleted an RQ job that this service did not create: %s", shown)
+            log.warning(
+                "Deleted an RQ job that this service did not create: %s", shown
+            )
             return None
         return self.job_class.create(
             FUNCTION, [duty], connection=self.connection, serializer="json"

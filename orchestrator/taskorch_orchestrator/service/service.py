@@ -130,15 +130,21 @@ class Service:
         """Do or enqueue each due job, and schedule it again after its interval."""
         while jobs := self._scheduler.next_due():
             if self._server and self._server.is_lost():
-                log.warning("The folder of the bundled server was deleted or replaced.")
+                log.warning(
+                    "The folder of the bundled server was deleted or replaced."
+                )
                 self._end()
                 return
             for job in jobs:
-                is_regular = job.interval_s == self._duties[job.duty].interval_s
+                is_regular = (
+                    job.interval_s == self._duties[job.duty].interval_s
+                )
                 if is_regular:
                     self._scheduler.schedule(job, job.interval_s)
                 if job_queue:
-                    enqueue = partial(job_queue.enqueue, job.duty, job.interval_s)
+                    enqueue = partial(
+                        job_queue.enqueue, job.duty, job.interval_s
+                    )
                     self._try("RQ", enqueue)
                 else:
                     self._do(job.duty)
@@ -195,7 +201,9 @@ class Service:
         """
         if not self._server:
             return False
-        return self._server.was_stopped() or monotonic() - since > SERVER_LOST_S
+        return (
+            self._server.was_stopped() or monotonic() - since > SERVER_LOST_S
+        )
 
     def _sync_disk(self, server: ServerHandle) -> None:
         """Sync the appended data of the bundled server to the disk, every second."""

@@ -40,7 +40,9 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     server = None
     if not settings.redis_url:
-        server = bundled_server.ServerHandle(settings, service_process.become(settings))
+        server = bundled_server.ServerHandle(
+            settings, service_process.become(settings)
+        )
         bundled_server.start(settings, logging.getLogger(__name__).info)
     caller = Caller(
         agent=settings.orchestrator,

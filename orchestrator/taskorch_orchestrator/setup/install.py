@@ -100,7 +100,9 @@ def _status(change: Change) -> str:
     return "removed" if change.after is None else "changed"
 
 
-def _changes(parts: Parts, change: Callable[[Part, str | None], str | None]) -> Changes:
+def _changes(
+    parts: Parts, change: Callable[[Part, str | None], str | None]
+) -> Changes:
     texts = {file: read(file) for file in parts}
     changes = {}
     for file, part in parts.items():
@@ -110,9 +112,13 @@ def _changes(parts: Parts, change: Callable[[Part, str | None], str | None]) -> 
     return changes
 
 
-def _in_file(file: Path, function: Callable[[Text], NewText], text: Text) -> NewText:
+def _in_file(
+    file: Path, function: Callable[[Text], NewText], text: Text
+) -> NewText:
     """Call a function with a file's text; name the file in its errors."""
     try:
         return function(text)
     except UnsupportedFile as error:
-        raise errors.Invalid(reason=f"{file} {error}. No file was changed.") from None
+        raise errors.Invalid(
+            reason=f"{file} {error}. No file was changed."
+        ) from None

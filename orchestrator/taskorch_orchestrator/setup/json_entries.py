@@ -22,7 +22,9 @@ from taskorch_orchestrator.setup.managed_file import (
 )
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
+_STRING_OR_COMMENT = re.compile(
+    r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL
+)
 _DECODER = json.JSONDecoder()
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -76,9 +78,13 @@ class JsonEntries:
             document = json.loads(self.added(json.dumps(self._head)))
             return _dump(self._head | document, "  ") + "\n"
         clear = _clear(text)
-        present = {member.name for member in _members(clear, _skip_space(clear, 0))}
+        present = {
+            member.name for member in _members(clear, _skip_space(clear, 0))
+        }
         for name in self._head.keys() - present:
-            raise UnsupportedFile(f'has no "{name}", which its program requires')
+            raise UnsupportedFile(
+                f'has no "{name}", which its program requires'
+            )
         for entry in reversed(self._entries):
             text = _with_entry(text, entry)
         return text
@@ -191,7 +197,9 @@ def _with_entry(text: str, entry: ConfigEntry) -> str:
     if clear[at] != _bracket(labels[0]):
         kind = "a list" if labels[0] is None else "an object"
         name = _name(entry.labels[: len(path)])
-        raise UnsupportedFile(f"has a different value where {name} should be {kind}")
+        raise UnsupportedFile(
+            f"has a different value where {name} should be {kind}"
+        )
     return _with_new_member(text, clear, at, labels, entry.value)
 
 
@@ -205,7 +213,11 @@ def _with_missing_values(text: str, entry: ConfigEntry, member: Member) -> str:
 
 
 def _with_new_member(
-    text: str, clear: str, bracket: int, labels: Sequence[str | None], value: Json
+    text: str,
+    clear: str,
+    bracket: int,
+    labels: Sequence[str | None],
+    value: Json,
 ) -> str:
     """Return the text with a value at a bracket, and with the objects around it."""
     for label in reversed(labels[1:]):
@@ -256,7 +268,9 @@ def _without_entry(text: str, path: Sequence[Step]) -> str | None:
         if depth > group and (member.name or len(members) == 1):
             continue
         if len(members) > 1 or not _was_created_for(text, bracket, member):
-            return _without_member(text, bracket, members, members.index(member))
+            return _without_member(
+                text, bracket, members, members.index(member)
+            )
     before, after = text[: _skip_space(clear, 0)], text[len(clear.rstrip()) :]
     if (before + after).strip():  # comments
         return f"{before}{{}}{after}"

@@ -62,7 +62,9 @@ def with_part(part: Part, text: str | None) -> str:
         restored = part.removed(after)
         is_new = text is None or is_blank(text)
         if restored != text and not (restored is None and is_new):
-            raise UnsupportedFile("cannot be changed so that the change can be undone")
+            raise UnsupportedFile(
+                "cannot be changed so that the change can be undone"
+            )
     return after
 
 
@@ -80,11 +82,14 @@ def merged(ours: Json, theirs: Json) -> Json:
     """Return a value with additions from ours. In a conflict, theirs wins."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         additions = {
-            name: merged(value, theirs.get(name, value)) for name, value in ours.items()
+            name: merged(value, theirs.get(name, value))
+            for name, value in ours.items()
         }
         return theirs | additions
     if isinstance(ours, list) and isinstance(theirs, list):
-        missing = [value for value in cast("list[Json]", ours) if value not in theirs]
+        missing = [
+            value for value in cast("list[Json]", ours) if value not in theirs
+        ]
         return [*theirs, *missing]
     return theirs
 
@@ -104,7 +109,9 @@ def _commands(value: object) -> list[set[str]]:
         return [command for inner in value for command in _commands(inner)]
     if not isinstance(value, dict):
         return []
-    commands = [command for inner in value.values() for command in _commands(inner)]
+    commands = [
+        command for inner in value.values() for command in _commands(inner)
+    ]
     if "command" in value:
         line = f"{value['command']} {value.get('args', '')}"
         commands.append(set(re.findall(r"""[^\s/"'\[\],]+""", line)))
@@ -121,7 +128,9 @@ def read(file: Path) -> str | None:
     try:
         with os.fdopen(os.open(file, flags), "rb") as opened:
             if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise errors.Invalid(reason=f"Cannot read {file}: it is not a file.")
+                raise errors.Invalid(
+                    reason=f"Cannot read {file}: it is not a file."
+                )
             return opened.read().decode()
     except FileNotFoundError:
         return None
@@ -145,7 +154,9 @@ def replace_all(changes: Mapping[Path, Change], top: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 # The content may be secret: other users cannot enter this folder.
                 folder = cleanup.enter_context(
-                    TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")
+                    TemporaryDirectory(
+                        dir=target.parent, prefix=f".{target.name}."
+                    )
                 )
                 ready[file] = (
                     _prepare(Path(folder, "before"), change.before, target),
@@ -158,7 +169,9 @@ def replace_all(changes: Mapping[Path, Change], top: Path) -> None:
             undo.pop_all()
         except OSError as error:
             reason = f"Cannot write {file}: {error.strerror or error}."
-            raise errors.Invalid(reason=f"{reason} Nothing was changed.") from None
+            raise errors.Invalid(
+                reason=f"{reason} Nothing was changed."
+            ) from None
 
 
 def _prepare(temporary: Path, text: str | None, target: Path) -> Path | None:

@@ -14,7 +14,12 @@ from taskorch.domain import limits
 
 from taskorch_orchestrator.setup.json_entries import JsonEntries
 from taskorch_orchestrator.setup.managed_file import ConfigEntry, Json, Part
-from taskorch_orchestrator.setup.text_block import MARK, STAMP, Block, WholeFile
+from taskorch_orchestrator.setup.text_block import (
+    MARK,
+    STAMP,
+    Block,
+    WholeFile,
+)
 from taskorch_orchestrator.setup.toml_entries import TomlEntries
 
 Parts = Mapping[Path, Part]
@@ -23,10 +28,16 @@ PRIME = ("worker prime --hook-json", "orchestrate prime --hook-json")
 STOP = "worker hook stop"
 #: Hooks take far less.
 HOOK_TIMEOUT_S = 10
-SERVERS = {"task-orchestrator": "orchestrate", "task-orchestrator-worker": "worker"}
+SERVERS = {
+    "task-orchestrator": "orchestrate",
+    "task-orchestrator-worker": "worker",
+}
 #: Variables that name a program's folder, which is else in the home.
 FOLDER_VARIABLES = {"claude": "CLAUDE_CONFIG_DIR", "codex": "CODEX_HOME"}
-SKILLS = {"task-orchestrator": "orchestrator", "task-orchestrator-worker": "worker"}
+SKILLS = {
+    "task-orchestrator": "orchestrator",
+    "task-orchestrator-worker": "worker",
+}
 #: Gemini passes variables that look like secrets to an MCP server only if named.
 SECRETS = ("TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE")
 #: Codex passes only these, and some variables of the system, to an MCP server.
@@ -145,7 +156,8 @@ def _gemini(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
     hooks = _hooks("SessionStart", "AfterAgent", HOOK_TIMEOUT_S * 1000)
     return {
         home / "settings.json": JsonEntries(
-            *hooks, *_server_entries(env={name: f"${name}" for name in SECRETS})
+            *hooks,
+            *_server_entries(env={name: f"${name}" for name in SECRETS}),
         ),
         (home if user else root) / "GEMINI.md": _instructions(user=user),
     }
@@ -154,7 +166,9 @@ def _gemini(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
 def _cursor(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("cursor", root, environment, user=user)
     starts = (
-        ConfigEntry(labels=("hooks", "sessionStart", None), value={"command": command})
+        ConfigEntry(
+            labels=("hooks", "sessionStart", None), value={"command": command}
+        )
         for command in PRIME
     )
     stop = ConfigEntry(
@@ -208,7 +222,9 @@ def _hooks(start: str, stop: str, timeout: int) -> tuple[ConfigEntry, ...]:
     )
 
 
-def _server_entries(table: str = "mcpServers", **more: Json) -> tuple[ConfigEntry, ...]:
+def _server_entries(
+    table: str = "mcpServers", **more: Json
+) -> tuple[ConfigEntry, ...]:
     return tuple(
         ConfigEntry(
             labels=(table, name),

@@ -70,7 +70,8 @@ class TomlEntries:
         """Return whether all tables are there and complete."""
         document = _parse(text)
         return all(
-            _is_complete(_value_of(document, entry), entry) for entry in self._entries
+            _is_complete(_value_of(document, entry), entry)
+            for entry in self._entries
         )
 
     def added(self, text: str | None) -> str:
@@ -83,7 +84,9 @@ class TomlEntries:
         expected = []
         for entry in self._entries:
             value = _value_of(document, entry)
-            expected.append(merged(entry.value, {} if value is None else value))
+            expected.append(
+                merged(entry.value, {} if value is None else value)
+            )
             if value is None:
                 missing.append(_table(entry))
             elif not _is_complete(value, entry):
@@ -117,7 +120,9 @@ class TomlEntries:
 
 def _parse(text: str, problem: str = "is not valid TOML") -> Document:
     try:
-        return cast("Document", tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK)))
+        return cast(
+            "Document", tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK))
+        )
     except tomllib.TOMLDecodeError as error:
         raise UnsupportedFile(f"{problem} ({error})") from None
 
@@ -151,7 +156,9 @@ def _with_missing_values(text: str, entry: ConfigEntry, value: Json) -> str:
             line_break = "" if statement.text.endswith("\n") else newline
             changed.append(statement.text + line_break + new_lines)
             continue
-        name = statement.path[-1] if statement.path[:-1] == entry.labels else ""
+        name = (
+            statement.path[-1] if statement.path[:-1] == entry.labels else ""
+        )
         if name in entry.value:
             whole = merged(entry.value[name], theirs[name])
             if whole != theirs[name]:
@@ -201,7 +208,9 @@ def _without_entries(
     is_left = any(_value_of(after, entry) is not None for entry in entries)
     if is_left or _others(after, entries) != _others(document, entries):
         names = " and ".join(map(_name, entries))
-        raise UnsupportedFile(f"has {names} in a form that must be edited by hand")
+        raise UnsupportedFile(
+            f"has {names} in a form that must be edited by hand"
+        )
     return left
 
 
@@ -248,7 +257,9 @@ def _path(document: Json) -> tuple[str, ...]:
 def _others(document: Document, entries: Sequence[ConfigEntry]) -> Document:
     """Return a document without entries, and without tables that hold nothing else."""
     for entry in entries:
-        document = _without_path(document, [str(label) for label in entry.labels])
+        document = _without_path(
+            document, [str(label) for label in entry.labels]
+        )
     return document
 
 

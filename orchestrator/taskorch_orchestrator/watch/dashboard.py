@@ -67,7 +67,12 @@ class Dashboard:
     """The picture of a snapshot, laid out for the terminal's size when printed."""
 
     def __init__(
-        self, snapshot: Snapshot, events: Sequence[Event], outage: str, *, age_ms: int
+        self,
+        snapshot: Snapshot,
+        events: Sequence[Event],
+        outage: str,
+        *,
+        age_ms: int,
     ) -> None:
         """Show a snapshot that is `age_ms` old, and the last events.
 
@@ -77,7 +82,9 @@ class Dashboard:
         self._events = events
         self._outage = outage
         # The current time by the clock of Redis, as far as the data tells it.
-        times = [agent.last_seen_at + agent.silent_ms for agent in snapshot.agents]
+        times = [
+            agent.last_seen_at + agent.silent_ms for agent in snapshot.agents
+        ]
         times += [event.at for event in events]
         self._now_ms = max(times, default=0) + age_ms
 
@@ -95,7 +102,11 @@ class Dashboard:
         main: Sequence[Item | Project] = self._snapshot.projects
         if progress:
             main = progress.items
-        wanted = [len(main), len(self._snapshot.relevant_agents), len(self._events)]
+        wanted = [
+            len(main),
+            len(self._snapshot.relevant_agents),
+            len(self._events),
+        ]
         main_rows, agent_rows, event_rows = _divide(left, wanted)
         if main_rows and progress:
             yield from _section(self._items(progress, main_rows, width))
@@ -118,7 +129,9 @@ class Dashboard:
         done, wanted = project.completed, project.wanted
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="bold")
+        grid.add_column(
+            no_wrap=True, overflow="ellipsis", ratio=1, style="bold"
+        )
         grid.add_column(no_wrap=True)
         cells: list[RenderableType] = [project.id, line(project.title)]
         if width < AGENTS_FROM_WIDTH:
@@ -130,14 +143,18 @@ class Dashboard:
         grid.add_row(*cells)
         return grid
 
-    def _items(self, progress: ProjectProgress, rows: int, width: int) -> Table:
+    def _items(
+        self, progress: ProjectProgress, rows: int, width: int
+    ) -> Table:
         """Return the items; if there is no room for all, the most interesting first."""
         with_reports = width >= REPORTS_FROM_WIDTH
         with_agents = width >= AGENTS_FROM_WIDTH
         agent_columns = ["FOR", "AGENT"] if with_agents else []
         table = _table("ITEM", "STATE", "DONE", *agent_columns, "TITLE")
         if with_reports:
-            table.add_column("LAST REPORT", no_wrap=True, overflow="ellipsis", ratio=1)
+            table.add_column(
+                "LAST REPORT", no_wrap=True, overflow="ellipsis", ratio=1
+            )
         shown = _fitting(progress.items, rows)
         if len(shown) < len(progress.items):
             by_interest = sorted(
@@ -158,7 +175,9 @@ class Dashboard:
             cells.append(cell(item.title))
             if with_reports:
                 report = progress.last_reports.get(item.id)
-                cells.append(cell(report.text or report.kind) if report else "-")
+                cells.append(
+                    cell(report.text or report.kind) if report else "-"
+                )
             table.add_row(*cells)
         _add_rest(table, sum(progress.project.counts.values()) - len(shown))
         return table
@@ -201,7 +220,9 @@ class Dashboard:
         for event in self._events[-rows:]:
             at = self._time_or_day(event.at)
             subject = event.item or event.project
-            table.add_row(at, event.verb, subject, event.state, event.agent or "-")
+            table.add_row(
+                at, event.verb, subject, event.state, event.agent or "-"
+            )
         return table
 
     def _time_or_day(self, at_ms: int) -> str:
@@ -253,7 +274,9 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     for column in columns:
         ratio = 1 if column == columns[-1] else None
-        table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=ratio)
+        table.add_column(
+            column, no_wrap=True, overflow="ellipsis", ratio=ratio
+        )
     return table
 
 

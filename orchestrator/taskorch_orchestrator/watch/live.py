@@ -45,9 +45,13 @@ def watch(context: "OrchestratorContext", project: str, since: str) -> None:
     )
     cursor = limits.cursor(since) if since else newest
     view = _View(context, project, updates)
-    signal.signal(signal.SIGWINCH, lambda _number, _frame: updates.put("resized"))
+    signal.signal(
+        signal.SIGWINCH, lambda _number, _frame: updates.put("resized")
+    )
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(TERMINATED))
-    Thread(target=_read_events, args=(waits, cursor, updates), daemon=True).start()
+    Thread(
+        target=_read_events, args=(waits, cursor, updates), daemon=True
+    ).start()
     # A message, such as that the bundled server was started, would tear the screen.
     with (
         redirect_stderr(StringIO()),
@@ -68,7 +72,9 @@ def watch(context: "OrchestratorContext", project: str, since: str) -> None:
         context.output.show(view.snapshot.progress, tables.project_progress)
 
 
-def _read_events(waits: Waits, cursor: str, updates: "SimpleQueue[Update]") -> None:
+def _read_events(
+    waits: Waits, cursor: str, updates: "SimpleQueue[Update]"
+) -> None:
     try:
         for batch in waits.events(cursor):
             updates.put(batch)
@@ -106,15 +112,21 @@ class _View:
         if not self._is_stale:
             return
         try:
-            progress = self._views.progress(self._project) if self._project else None
-            projects = () if self._project else self._views.projects(limit=MOST)
+            progress = (
+                self._views.progress(self._project) if self._project else None
+            )
+            projects = (
+                () if self._project else self._views.projects(limit=MOST)
+            )
             agents = self._views.agents(limit=MOST)
         except errors.Unavailable as error:
             if not error.retryable or self.snapshot is None:
                 raise
             self._outage = str(error)
             return
-        self.snapshot = Snapshot(progress=progress, projects=projects, agents=agents)
+        self.snapshot = Snapshot(
+            progress=progress, projects=projects, agents=agents
+        )
         self._outage = ""
         self._is_stale = False
         self._read_at = monotonic()
@@ -132,7 +144,9 @@ class _View:
         assert self.snapshot is not None  # noqa: S101  as above
         shows_ages = self.snapshot.shows_ages or self._outage
         try:
-            self._take(self._updates.get(timeout=AGE_S if shows_ages else None))
+            self._take(
+                self._updates.get(timeout=AGE_S if shows_ages else None)
+            )
             sleep(max(0.0, self._drawn_at + SHORTEST_S - monotonic()))
             while True:
                 self._take(self._updates.get_nowait())
@@ -142,7 +156,11 @@ class _View:
     def _take(self, update: Update) -> None:
         match update:
             case Events():
-                new = [event for event in update.entries if event.is_of(self._project)]
+                new = [
+                    event
+                    for event in update.entries
+                    if event.is_of(self._project)
+                ]
                 self._events = [*self._events, *new][-EVENTS:]
                 if new or not update.known:
                     self._is_stale = True

@@ -60,7 +60,9 @@ def _discoveries(
             return
         for batch in batches:
             if _may_close(batch, project):
-                standing = waits.through_outages(partial(waits.standing, project))
+                standing = waits.through_outages(
+                    partial(waits.standing, project)
+                )
                 break
             events = [event for event in batch.entries if event.is_of(project)]
             if any(event.verb == "discover" for event in events):
@@ -148,7 +150,9 @@ def _may_close(batch: Events, project: str) -> bool:
     if not batch.known:
         return True
     events = [event for event in batch.entries if event.is_of(project)]
-    return any(event.verb in ("complete_project", "restore") for event in events)
+    return any(
+        event.verb in ("complete_project", "restore") for event in events
+    )
 
 
 def _position(cursor: str) -> tuple[int, int]:

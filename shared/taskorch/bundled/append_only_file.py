@@ -60,7 +60,10 @@ def _last_part(appended: Path) -> Path:
 def _sound_bytes(file: Path, binary: str) -> int:
     """Return the size of the beginning that consists of complete transactions."""
     output = subprocess.run(
-        [CHECKER, str(file)], executable=binary, capture_output=True, check=False
+        [CHECKER, str(file)],
+        executable=binary,
+        capture_output=True,
+        check=False,
     ).stdout
     sound = _SOUND.search(output)
     return int(sound[1]) if sound else 0

@@ -19,7 +19,10 @@ class OnDemandConnection:
     """
 
     def __init__(
-        self, settings: Settings, announce: Callable[[str], None], access: Access
+        self,
+        settings: Settings,
+        announce: Callable[[str], None],
+        access: Access,
     ) -> None:
         """`announce` receives a sentence when the server was started or repaired."""
         self._settings = settings
@@ -27,7 +30,9 @@ class OnDemandConnection:
         self._announce = announce
         self._opened_at = time()
         self._is_closed = False
-        self._connection = SocketConnection(address.bundled(settings.folder_path))
+        self._connection = SocketConnection(
+            address.bundled(settings.folder_path)
+        )
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -73,9 +78,14 @@ class OnDemandConnection:
         """Start the server; return False if it runs already or must not be started."""
         from taskorch.bundled import server
 
-        if isinstance(failure, errors.Stalled) and failure.details["why"] != "LOADING":
+        if (
+            isinstance(failure, errors.Stalled)
+            and failure.details["why"] != "LOADING"
+        ):
             return False
-        if self._is_closed or server.was_stopped(self._settings, self._opened_at):
+        if self._is_closed:
+            return False
+        if server.was_stopped(self._settings, self._opened_at):
             return False
         server.refuse_start(self._settings, self._access)
         if server.start(self._settings, self._announce):

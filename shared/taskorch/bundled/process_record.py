@@ -45,7 +45,9 @@ class ProcessRecord(Frozen):
         if not self.is_running:
             return False
         try:
-            descriptor = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
+            descriptor = (
+                os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
+            )
         except OSError:  # it has just ended, or the kernel has no such call
             descriptor = -1
         try:
@@ -98,7 +100,9 @@ def _replace(descriptor: int, text: str) -> None:
 def _started(pid: int) -> str:
     """Return when a process started, in one word; UNKNOWN if that cannot be found."""
     with suppress(OSError, IndexError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        stat = Path(f"/proc/{pid}/stat").read_text(
+            encoding="utf-8", errors="replace"
+        )
         return stat.rpartition(")")[2].split()[19]
     if Path("/proc/self").exists():
         return UNKNOWN
@@ -106,7 +110,11 @@ def _started(pid: int) -> str:
     with suppress(OSError, subprocess.SubprocessError):
         command = ["ps", "-o", "lstart=", "-p", str(pid)]
         output = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=PS_TIMEOUT_S
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PS_TIMEOUT_S,
         ).stdout
         return "_".join(output.split()) or UNKNOWN
     return UNKNOWN

@@ -49,7 +49,9 @@ POLL_S = 0.005
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=250"}
 
 _NO_ROOM = re.compile("No space left on device|Disk quota exceeded")
-_NOT_PERMITTED = re.compile(r"bind: (Operation not permitted|Permission denied)")
+_NOT_PERMITTED = re.compile(
+    r"bind: (Operation not permitted|Permission denied)"
+)
 _UNREADABLE = "reading the append only file"
 #: A warning of the server: "123:M 30 Nov 2026 07:00:00.000 # Failed opening Unix …".
 _WARNING = re.compile(r"^\d+:\w .*? # (.+)$", re.MULTILINE)
@@ -92,7 +94,9 @@ class ServerHandle:
             return True
         with suppress(OSError, errors.TaskOrchestratorError):
             if not self._answers():
-                self._socket = Socket(_address(self._settings), ANSWERS_WITHIN_S)
+                self._socket = Socket(
+                    _address(self._settings), ANSWERS_WITHIN_S
+                )
                 self._answers()
         return False
 
@@ -132,7 +136,10 @@ class ServerHandle:
 
 
 def start(
-    settings: Settings, announce: Announce = lambda _: None, *, repair: bool = False
+    settings: Settings,
+    announce: Announce = lambda _: None,
+    *,
+    repair: bool = False,
 ) -> bool:
     """Start the server of this root and its service, unless they are running.
 
@@ -257,7 +264,12 @@ class _Startup:
     """One call that ensures that the server of a root is running."""
 
     def __init__(
-        self, settings: Settings, lock: int, announce: Announce, *, repair: bool
+        self,
+        settings: Settings,
+        lock: int,
+        announce: Announce,
+        *,
+        repair: bool,
     ) -> None:
         self._settings = settings
         self._data = _data(settings)
@@ -284,7 +296,11 @@ class _Startup:
             if self._process and self._process.poll() is not None:
                 self._repair_or_fail()
             patience_s = ANSWERS_AT_LAST_WITHIN_S
-            if self._process or running or self._is_younger_than(READY_WITHIN_S):
+            if (
+                self._process
+                or running
+                or self._is_younger_than(READY_WITHIN_S)
+            ):
                 patience_s = READY_WITHIN_S
             if monotonic() - began_at > patience_s:
                 raise _silent(self._settings)
@@ -312,7 +328,10 @@ class _Startup:
         try:
             self._log_start = os.fstat(log).st_size
             self._process = subprocess.Popen(
-                [binary(), *_options(_address(self._settings).path, self._place)],
+                [
+                    binary(),
+                    *_options(_address(self._settings).path, self._place),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -365,7 +384,9 @@ class _Startup:
             raise errors.ServerFailed(reason=reason, log=str(log))
         appended = self._place / server_data.APPENDED
         self._announce(
-            append_only_file.repair(appended, binary(), force=self._may_cut_anywhere)
+            append_only_file.repair(
+                appended, binary(), force=self._may_cut_anywhere
+            )
         )
         self._is_repaired = True
         self._process = None
@@ -482,13 +503,17 @@ def _unreachable(
         process = f"pid {record.pid}"
         if not record.is_here:
             process += " in another container or on another machine"
-    return errors.ServerUnreachable(process=process, socket=_address(settings).path)
+    return errors.ServerUnreachable(
+        process=process, socket=_address(settings).path
+    )
 
 
 def _record_stop(settings: Settings) -> None:
     """Let commands that wait know that a user has stopped the server."""
     try:
-        file = files.open_private(_stop_file(settings), os.O_WRONLY | os.O_CREAT)
+        file = files.open_private(
+            _stop_file(settings), os.O_WRONLY | os.O_CREAT
+        )
     except FileNotFoundError:  # its folder was deleted
         return
     except OSError as error:
@@ -519,7 +544,11 @@ def _options(socket: str, place: Path) -> list[str]:
         "databases": "1",
         "daemonize": "no",
     }
-    return [word for name, value in options.items() for word in (f"--{name}", value)]
+    return [
+        word
+        for name, value in options.items()
+        for word in (f"--{name}", value)
+    ]
 
 
 def _address(settings: Settings) -> ServerAddress:

@@ -21,7 +21,13 @@ from taskorch.transport import address
 RECORDS = "servers"
 #: What the commands themselves keep in data/.
 OWN_FILES = frozenset(
-    {"server.lock", "server.log", "server.stopped", "service.lock", "service.log"}
+    {
+        "server.lock",
+        "server.log",
+        "server.stopped",
+        "service.lock",
+        "service.log",
+    }
 )
 APPENDED = "appendonlydir"
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -33,7 +39,9 @@ def working_folder(data: Path, environment: Mapping[str, str]) -> Path:
     Raises errors.UnknownData for data of which this user has no record,
     errors.UserFolderUnusable, and OSError.
     """
-    known = [place for place in _places(data) if _is_known(place.name, environment)]
+    known = [
+        place for place in _places(data) if _is_known(place.name, environment)
+    ]
     if known:
         place = max(known, key=_last_change)
         # Recorded again: the record may be in /tmp, or the folder may have been moved.
@@ -41,7 +49,8 @@ def working_folder(data: Path, environment: Mapping[str, str]) -> Path:
         return place
     if exists(data):
         raise errors.UnknownData(
-            folder=str(data), records=f"{user_folder.path(environment)}/{RECORDS}"
+            folder=str(data),
+            records=f"{user_folder.path(environment)}/{RECORDS}",
         )
     return _make_place(data, environment)
 
@@ -79,7 +88,11 @@ def accept(data: Path, environment: Mapping[str, str]) -> None:
 
 def _places(data: Path) -> Iterator[Path]:
     for entry in data.iterdir():
-        if _ID.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+        if (
+            _ID.fullmatch(entry.name)
+            and entry.is_dir()
+            and not entry.is_symlink()
+        ):
             yield entry
 
 

@@ -126,7 +126,9 @@ def _await_end_of(running: ProcessRecord, settings: Settings) -> None:
     while record(settings) == running:
         if monotonic() > deadline:
             reason = f"its service, pid {running.pid}, did not stop"
-            raise errors.ServerFailed(reason=reason, log=str(_log_file(settings)))
+            raise errors.ServerFailed(
+                reason=reason, log=str(_log_file(settings))
+            )
         sleep(POLL_S)
 
 
@@ -138,7 +140,9 @@ def _launch(settings: Settings, lock: int) -> int:
         "TASKORCH_NAMESPACE": settings.namespace,
         LOCK_VARIABLE: str(lock),
     }
-    log = files.open_private(_log_file(settings), os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
+    log = files.open_private(
+        _log_file(settings), os.O_WRONLY | os.O_TRUNC | os.O_CREAT
+    )
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", *settings.service_command],

@@ -52,7 +52,9 @@ class RoleGroup(click.Group):
         super().__init__(*args, **kwargs)
         self.context_settings.setdefault("max_content_width", HELP_WIDTH)
         self._common = [
-            click.Option([flag], expose_value=False, callback=_keep_flag, **attributes)
+            click.Option(
+                [flag], expose_value=False, callback=_keep_flag, **attributes
+            )
             for flag, attributes in self.common_options.items()
         ]
         self.params += self._common
@@ -148,7 +150,9 @@ def main(group: click.Group, name: str) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        code = group.main(arguments, prog_name=name, standalone_mode=False, obj=flags)
+        code = group.main(
+            arguments, prog_name=name, standalone_mode=False, obj=flags
+        )
     except SystemExit as end:  # completion ends so
         code = end.code
     except click.UsageError as error:
@@ -219,7 +223,9 @@ def _refuse_usage(
     if isinstance(error, click.MissingParameter) and error.ctx is not None:
         if advice := _argument_order(error.ctx.command, options):
             click.echo(advice, err=True)
-    elif isinstance(error, click.NoSuchOption) and error.option_name[:2] != "--":
+    elif (
+        isinstance(error, click.NoSuchOption) and error.option_name[:2] != "--"
+    ):
         click.echo(DASHES, err=True)
     return errors.Usage.exit_code
 

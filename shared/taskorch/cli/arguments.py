@@ -23,7 +23,10 @@ class TextArgument(click.ParamType[str]):
     name = "text"
 
     def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: str,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> str:
         """Return the text."""
         if value != "-":
@@ -32,7 +35,9 @@ class TextArgument(click.ParamType[str]):
             if "taskorch.stdin" in ctx.meta:
                 self.fail("standard input ('-') was read already", param, ctx)
             ctx.meta["taskorch.stdin"] = True
-        return _standard_input(param.human_readable_name.lower() if param else "text")
+        return _standard_input(
+            param.human_readable_name.lower() if param else "text"
+        )
 
 
 class Duration(click.ParamType[int]):
@@ -41,7 +46,10 @@ class Duration(click.ParamType[int]):
     name = "duration"
 
     def convert(
-        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: str | int,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> int:
         """Return the milliseconds."""
         if isinstance(value, int):
@@ -58,7 +66,10 @@ class Seconds(click.FloatRange):
     name = "seconds"
 
     def convert(
-        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: float,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> float:
         """Return the seconds. click accepts `nan`; this refuses it."""
         seconds = float(super().convert(value, param, ctx))
@@ -166,7 +177,9 @@ class RepeatingCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, with the options of many values spelt out."""
-        options = [each for each in self.params if isinstance(each, click.Option)]
+        options = [
+            each for each in self.params if isinstance(each, click.Option)
+        ]
         of_many = [each for each in options if isinstance(each, ManyValues)]
         if of_many:
             words = _spelt_out(args, _flags(of_many), _flags(options))
@@ -179,7 +192,9 @@ def _flags(options: Iterable[click.Option]) -> set[str]:
 
 
 def _spelt_out(
-    arguments: Sequence[str], of_many: Collection[str], options: Collection[str]
+    arguments: Sequence[str],
+    of_many: Collection[str],
+    options: Collection[str],
 ) -> Iterator[str]:
     """Yield the arguments, with a flag before each of many values."""
     flag = ""
@@ -192,7 +207,9 @@ def _spelt_out(
             flag = word
             value = next(words, None)
             if value is None or value in options:
-                raise click.BadOptionUsage(word, f"Option {word!r} requires a value.")
+                raise click.BadOptionUsage(
+                    word, f"Option {word!r} requires a value."
+                )
             yield from (flag, value)
         elif word.startswith("-") and word != "-":
             flag = _flag_with_value(word, of_many)

@@ -50,7 +50,10 @@ def prime(
     any error.
     """
     briefing, text = None, ""
-    with time_limit(), suppress(Exception if hook_json else errors.Unavailable):
+    with (
+        time_limit(),
+        suppress(Exception if hook_json else errors.Unavailable),
+    ):
         briefing = read()
         if briefing is not None and hook_json:
             output = _start_output(read_payload(), render(briefing))

@@ -18,10 +18,16 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 def document(data: object, meta: Mapping[str, object]) -> dict[str, Json]:
     """Return the document of a result."""
-    return {"schema_version": SCHEMA_VERSION, "data": plain(data), "meta": plain(meta)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "data": plain(data),
+        "meta": plain(meta),
+    }
 
 
-def error_document(error: TaskOrchestratorError, **more: Json) -> dict[str, Json]:
+def error_document(
+    error: TaskOrchestratorError, **more: Json
+) -> dict[str, Json]:
     """Return the document of an error, with `more` fields of the error."""
     details: dict[str, Json] = {}
     for name, value in error.details.items():

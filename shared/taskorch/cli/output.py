@@ -62,10 +62,14 @@ class CommandOutput:
             left = len(rows) - DAMAGE_SHOWN
             if left > 0:
                 named += f" and {left} more"
-            self.notify(f"Damaged, and left out: {named}. See orchestrate doctor.")
+            self.notify(
+                f"Damaged, and left out: {named}. See orchestrate doctor."
+            )
         self.damage.clear()
 
-    def show_entry(self, entry: Result, render: Callable[[Result], str]) -> None:
+    def show_entry(
+        self, entry: Result, render: Callable[[Result], str]
+    ) -> None:
         """Print one entry of a stream: for `--json` as an object on a line."""
         if self.as_json:
             from taskorch.cli import json_output
@@ -87,12 +91,16 @@ class CommandOutput:
     def _print(self, text: str) -> None:
         try:
             click.echo(text)
-        except BrokenPipeError:  # the reader has ended, as `head` does: not an error
+        except (
+            BrokenPipeError
+        ):  # the reader has ended, as `head` does: not an error
             discard_stdout()
             raise SystemExit(0) from None
         except OSError as error:
             discard_stdout()
-            raise errors.Unprintable(reason=error.strerror or str(error)) from None
+            raise errors.Unprintable(
+                reason=error.strerror or str(error)
+            ) from None
 
 
 def on_terminal() -> bool:

@@ -94,7 +94,9 @@ def open_question(item: Item, length: int | None = None) -> str:
     return f"{item.id} {item.agent} asks: {asked}"
 
 
-def report(entry: Report, indent: str = INDENT, length: int | None = None) -> str:
+def report(
+    entry: Report, indent: str = INDENT, length: int | None = None
+) -> str:
     """Return an entry of an item's history: kind, agent and text.
 
     With a `length` in bytes, its texts are cut to it together.

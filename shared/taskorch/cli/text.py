@@ -18,9 +18,7 @@ _EMOJI = (
 _KEYCAP = "[0-9#*]"
 #: Letters that a joiner changes: Arabic to N'Ko, the scripts of India, Myanmar, Khmer,
 #: Mongolian.
-_JOINING = (
-    "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1820-\u18aa]"
-)
+_JOINING = "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1820-\u18aa]"
 #: Code points that Unicode reserves for emoji: Python's tables may be older than one.
 _FIRST_RESERVED, _LAST_RESERVED = "\U0001f300", "\U0001faff"
 _NOT_ASCII = "[^ -~]+"

@@ -54,7 +54,9 @@ class RootConfigFile(ConfigFile):
         server. Raises errors.UntrustedConfig for a setting that needs trust.
         """
         value = super().value(key, redis_is_named=redis_is_named)
-        is_safe = key in ALWAYS_SAFE or (key in SAFE_FOR_BUNDLED and not redis_is_named)
+        is_safe = key in ALWAYS_SAFE or (
+            key in SAFE_FOR_BUNDLED and not redis_is_named
+        )
         if value and not is_safe and not self._is_trusted():
             raise errors.UntrustedConfig(file=self.file, key=key)
         return value
@@ -104,7 +106,9 @@ def read(file: str) -> bytes | None:
     except OSError as error:
         raise errors.Usage(reason=f"Cannot read {file}: {error}") from None
     if len(content) > LONGEST_BYTES:
-        raise errors.Usage(reason=f"{file} is longer than {LONGEST_BYTES} bytes.")
+        raise errors.Usage(
+            reason=f"{file} is longer than {LONGEST_BYTES} bytes."
+        )
     return content
 
 
@@ -125,7 +129,9 @@ def _text(key: str, value: object, file: str) -> str:
     """Return the value of a key as an environment variable would hold it."""
     if key not in KEYS:
         known = ", ".join(KEYS)
-        raise errors.Usage(reason=f"{file} has an unknown key {key!r}. Use: {known}.")
+        raise errors.Usage(
+            reason=f"{file} has an unknown key {key!r}. Use: {known}."
+        )
     if key == "service" and isinstance(value, bool):
         return "on" if value else "off"
     if key == "wait_replicas" and type(value) is int:

@@ -84,13 +84,21 @@ def synced_file(
         raise
 
 
-def take_lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool:
+def take_lock(
+    descriptor: int, *, shared: bool = False, wait: bool = False
+) -> bool:
     """Lock an open file for this process; return whether it has the lock.
 
     Closing the file releases the lock. Any number of processes can have a `shared` lock
     while none has an exclusive one. With `wait`, block until the lock is free.
     """
-    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock  # short commands lock no file
+    # short commands lock no file
+    from fcntl import (
+        LOCK_EX,
+        LOCK_NB,
+        LOCK_SH,
+        flock,
+    )
 
     operation = LOCK_SH if shared else LOCK_EX
     try:
@@ -124,7 +132,9 @@ def make_private_folder(folder: PathLike) -> None:
     _make_folder(os.path.dirname(folder))
     _make_folder(folder, 0o700)
     if os.path.islink(folder) or os.stat(folder).st_uid != os.getuid():
-        raise PermissionError(0, f"{folder} is a link, or belongs to another user")
+        raise PermissionError(
+            0, f"{folder} is a link, or belongs to another user"
+        )
     os.chmod(folder, 0o700)
 
 

@@ -67,12 +67,16 @@ def has_password(url: str) -> bool:
     except ValueError:  # an invalid address, which is refused later
         return False
     user, _, _ = parts.netloc.rpartition("@")
-    return bool(user.partition(":")[2]) or bool(parse_qs(parts.query).get("password"))
+    return bool(user.partition(":")[2]) or bool(
+        parse_qs(parts.query).get("password")
+    )
 
 
 def _read(password_file: PasswordFile) -> str:
     """Return the content of a private file, without one line break at its end."""
-    file = os.path.join(password_file.folder, os.path.expanduser(password_file.name))
+    file = os.path.join(
+        password_file.folder, os.path.expanduser(password_file.name)
+    )
     try:
         with os.fdopen(_open(file, password_file), "rb") as opened:
             _require_private(file, os.fstat(opened.fileno()))
@@ -87,7 +91,9 @@ def _read(password_file: PasswordFile) -> str:
         raise errors.Usage(reason=reason) from None
     if not password or len(content) > LONGEST_BYTES:
         limit = f"longer than {LONGEST_BYTES} bytes"
-        raise errors.Usage(reason=f"The password file {file} is empty or {limit}.")
+        raise errors.Usage(
+            reason=f"The password file {file} is empty or {limit}."
+        )
     return password
 
 
@@ -113,7 +119,9 @@ def _open(file: str, password_file: PasswordFile) -> int:
     parent = os.open(password_file.folder, FOLDER_FLAGS)
     try:
         for folder in folders:
-            child = os.open(folder, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+            child = os.open(
+                folder, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=parent
+            )
             os.close(parent)
             parent = child
         return os.open(basename, FLAGS | os.O_NOFOLLOW, dir_fd=parent)

@@ -106,13 +106,19 @@ def is_shared(environment: Mapping[str, str], place: str) -> bool:
         return False
     if mode & stat.S_ISVTX and mode & stat.S_IWOTH:
         return True
-    shared = ("/", user_folder.home(environment), environment.get("TMPDIR", ""))
+    shared = (
+        "/",
+        user_folder.home(environment),
+        environment.get("TMPDIR", ""),
+    )
     return _real(place) in [_real(each) for each in shared]
 
 
 def allow_shared(environment: Mapping[str, str], place: str) -> None:
     """Record that a shared folder may be a root. Raises errors.UserFolderUnusable."""
-    user_folder.write(environment, _record_name(place), os.fsencode(_real(place)))
+    user_folder.write(
+        environment, _record_name(place), os.fsencode(_real(place))
+    )
 
 
 def refuse_shared(environment: Mapping[str, str], place: str) -> None:
@@ -156,7 +162,10 @@ def _may_be_root(environment: Mapping[str, str], place: str) -> bool:
 
 
 def _record_name(place: str) -> str:
-    from hashlib import sha256  # slow to import, and only shared folders need it
+    # slow to import, and only shared folders need it
+    from hashlib import (
+        sha256,
+    )
 
     digest = sha256(os.fsencode(_real(place))).hexdigest()
     return f"roots/{digest[:32]}"
@@ -210,7 +219,10 @@ def _linked_worktree(
 def _has_trusted_owner(top: str, shared: str) -> bool:
     """Return whether the main checkout belongs to this user, root, or `top`'s owner."""
     owners = (os.getuid(), 0, os.stat(top).st_uid)
-    main_owners = (os.stat(shared).st_uid, os.stat(os.path.dirname(shared)).st_uid)
+    main_owners = (
+        os.stat(shared).st_uid,
+        os.stat(os.path.dirname(shared)).st_uid,
+    )
     return all(owner in owners for owner in main_owners)
 
 

@@ -26,7 +26,11 @@ FALSE = ("0", "false", "no", "off")
 class Settings(Frozen):
     """The settings of this process."""
 
-    _secret = ("redis_url", "redis_password")  # an address may contain a password
+    # an address may contain a password
+    _secret = (
+        "redis_url",
+        "redis_password",
+    )
 
     #: The address of Redis; "" for the bundled server of the root.
     redis_url: str
@@ -82,7 +86,9 @@ class Settings(Frozen):
 
 
 def resolve(
-    flags: Mapping[str, str | None], environment: Mapping[str, str], folder: PathLike
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    folder: PathLike,
 ) -> Settings:
     """Return the settings for the current `folder`.
 
@@ -102,11 +108,15 @@ def resolve(
     redis_password, password_source = password.find(
         redis_url, environment, values.password_files(current)
     )
-    replicas = values.number("wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas)
+    replicas = values.number(
+        "wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas
+    )
     timeout_ms = values.number(
         "wait_timeout", "TASKORCH_WAIT_TIMEOUT", "2s", limits.duration_ms
     )
-    namespace = values.text("namespace", "TASKORCH_NAMESPACE", default="default")
+    namespace = values.text(
+        "namespace", "TASKORCH_NAMESPACE", default="default"
+    )
     agent = values.text("agent", "AGENT_ID", "TM_AGENT_ID", flag="agent_id")
     session = _session(values, environment, current, root)
     service = values.switch("service", "TASKORCH_SERVICE", "on")
@@ -140,7 +150,10 @@ class _Values:
     """
 
     def __init__(
-        self, flags: Mapping[str, str | None], environment: Mapping[str, str], root: str
+        self,
+        flags: Mapping[str, str | None],
+        environment: Mapping[str, str],
+        root: str,
     ) -> None:
         self._flags, self._environment, self._root = flags, environment, root
         self._root_config = config_file.of_root(root, environment)
@@ -161,7 +174,9 @@ class _Values:
         """Yield the configured password files; a later one only if it is needed."""
         name = password.variable(self._environment, password.FILE_VARIABLE)
         if name:
-            yield PasswordFile(name=name, folder=folder, setting=password.FILE_VARIABLE)
+            yield PasswordFile(
+                name=name, folder=folder, setting=password.FILE_VARIABLE
+            )
         key = "redis_password_file"
         name = self._root_config.value(key, redis_is_named=True)
         if name:
@@ -174,7 +189,9 @@ class _Values:
         name = self._user_config.value(key, redis_is_named=True)
         if name:
             user_folder = os.path.dirname(self._user_config.file)
-            yield PasswordFile(name=name, folder=user_folder, setting=USER_CONFIG)
+            yield PasswordFile(
+                name=name, folder=user_folder, setting=USER_CONFIG
+            )
 
     def text(
         self, name: str, *variables: str, default: str = "", flag: str = ""
@@ -214,7 +231,11 @@ class _Values:
         )
 
     def number(
-        self, name: str, variable: str, default: str, parse: Callable[[str], int]
+        self,
+        name: str,
+        variable: str,
+        default: str,
+        parse: Callable[[str], int],
     ) -> int:
         value = self.text(name, variable, default=default)
         try:
@@ -250,7 +271,9 @@ def _session(
     return session
 
 
-def _worktree_session(environment: Mapping[str, str], folder: str, root: str) -> str:
+def _worktree_session(
+    environment: Mapping[str, str], folder: str, root: str
+) -> str:
     """Return the session of a linked worktree; "" elsewhere, and if it has the root."""
     checkout = root_folder.checkout(environment, folder)
     if not checkout or not checkout.git:

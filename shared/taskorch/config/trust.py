@@ -22,7 +22,9 @@ class TrustRecord(Frozen):
     sha256: str
 
 
-def is_trusted(environment: Mapping[str, str], file: str, content: bytes) -> bool:
+def is_trusted(
+    environment: Mapping[str, str], file: str, content: bytes
+) -> bool:
     """Return whether the user trusts exactly this content of a file.
 
     Raises errors.UserFolderUnusable.
@@ -77,6 +79,8 @@ def _read(environment: Mapping[str, str], name: str) -> TrustRecord | None:
         return None
     try:
         fields = json.loads(os.fsdecode(content))
-        return TrustRecord(file=str(fields["file"]), sha256=str(fields["sha256"]))
+        return TrustRecord(
+            file=str(fields["file"]), sha256=str(fields["sha256"])
+        )
     except (ValueError, KeyError, TypeError):  # not written by us
         return None

@@ -26,7 +26,10 @@ class UnansweredRequests:
     """The unanswered requests of one command line in one root: a `RequestStore`."""
 
     def __init__(
-        self, settings: Settings, command: str, address: Callable[[Settings], str]
+        self,
+        settings: Settings,
+        command: str,
+        address: Callable[[Settings], str],
     ) -> None:
         """`command` is the command line with all its values; if "", nothing is kept.
 
@@ -76,12 +79,16 @@ class UnansweredRequests:
         from pathlib import Path
 
         words = repr((self._address(self._settings), self._command, step))
-        command = sha256(words.encode(), usedforsecurity=False).hexdigest()[:32]
+        command = sha256(words.encode(), usedforsecurity=False).hexdigest()[
+            :32
+        ]
         return Path(self._everything(), command)
 
 
 def _delete_old(everything: "Path") -> None:
-    for place in [path for path in everything.glob("*") if not path.is_symlink()]:
+    for place in [
+        path for path in everything.glob("*") if not path.is_symlink()
+    ]:
         for path in (*place.glob("*"), place):
             # another command may have deleted it, or put a file into the folder
             with suppress(OSError):

@@ -46,7 +46,8 @@ def read(environment: Mapping[str, str], name: str) -> bytes | None:
     try:
         for parent in _parents(folder, name):
             _require_own(parent, os.stat(parent))
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # do not wait for a pipe
+        # do not wait for a pipe
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(file, flags), "rb") as opened:
             status = os.fstat(opened.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -56,7 +57,9 @@ def read(environment: Mapping[str, str], name: str) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError as error:
-        if error.filename == folder:  # the home of another user, as in a container
+        if (
+            error.filename == folder
+        ):  # the home of another user, as in a container
             return None
         raise _unusable(error.filename, error) from None
     except OSError as error:
@@ -99,7 +102,9 @@ def remove(environment: Mapping[str, str], name: str) -> bool:
 def names(environment: Mapping[str, str], subfolder: str) -> tuple[str, ...]:
     """Return the sorted names of the files in a subfolder; () if it is unreadable."""
     try:
-        return tuple(sorted(os.listdir(os.path.join(path(environment), subfolder))))
+        return tuple(
+            sorted(os.listdir(os.path.join(path(environment), subfolder)))
+        )
     except OSError:
         return ()
 
@@ -107,7 +112,9 @@ def names(environment: Mapping[str, str], subfolder: str) -> tuple[str, ...]:
 def _parents(folder: str, name: str) -> tuple[str, ...]:
     """Return the user folder and, if the file is in one, its subfolder."""
     subfolder = os.path.dirname(name)
-    return (folder, os.path.join(folder, subfolder)) if subfolder else (folder,)
+    return (
+        (folder, os.path.join(folder, subfolder)) if subfolder else (folder,)
+    )
 
 
 def _require_own(place: str, status: os.stat_result) -> None:

@@ -51,7 +51,9 @@ def retry(
         try:
             done = attempt(failures)
         except errors.Unavailable as error:
-            seconds = pause_s(failures, FIRST_PAUSE_S, patience.longest_pause_s)
+            seconds = pause_s(
+                failures, FIRST_PAUSE_S, patience.longest_pause_s
+            )
             failures += 1
             is_over = monotonic() + seconds > deadline
             if not patience.may_pass(error) or (

@@ -65,7 +65,9 @@ class TaskOrchestratorError(Exception):
 
 class Unprintable(TaskOrchestratorError):
     word = "UNPRINTABLE"
-    message = "The step was done, but its result could not be printed: {reason}"
+    message = (
+        "The step was done, but its result could not be printed: {reason}"
+    )
 
 
 class Usage(TaskOrchestratorError):
@@ -155,9 +157,7 @@ class NotPermitted(Unavailable):
 
 class OutOfFiles(Unavailable):
     word = "OUT_OF_FILES"
-    message = (
-        "This process cannot connect to {url}: it has reached its limit of open files."
-    )
+    message = "This process cannot connect to {url}: it has reached its limit of open files."
     next_step = "Raise the limit (ulimit -n), or run less at a time."
 
 
@@ -179,14 +179,14 @@ class Stalled(Unavailable):
 
         Scripts check everything before they write, and Redis refuses them as a whole.
         """
-        return f"{hints.STALLS[str(self.details['why'])]} Nothing is half done."
+        return (
+            f"{hints.STALLS[str(self.details['why'])]} Nothing is half done."
+        )
 
 
 class NotReplicated(Unavailable):
     word = "NOT_REPLICATED"
-    message = (
-        "The step was done, but only {reached} of {wanted} replicas have it: {reason}"
-    )
+    message = "The step was done, but only {reached} of {wanted} replicas have it: {reason}"
     next_step = (
         "Rerun the command: the step is not done twice, and the command waits for the "
         "replicas again. Or lower TASKORCH_WAIT_REPLICAS."
@@ -235,9 +235,7 @@ class DataDamaged(Unavailable):
 
 class ServerUnreachable(Unavailable):
     word, retryable = "SERVER_UNREACHABLE", False
-    message = (
-        "The bundled server is running ({process}), but its socket {socket} is gone."
-    )
+    message = "The bundled server is running ({process}), but its socket {socket} is gone."
     next_step = (
         "Run orchestrate server stop where that process runs, or end the process. "
         "The next command starts a new server."
@@ -272,19 +270,17 @@ class TooOld(Invalid):
 
 class BadSchema(Invalid):
     word = "SCHEMA"
-    message = (
-        "This namespace has schema version {found}; this program supports {supported}."
-    )
-    next_step = (
-        "Use the version of task-orchestrator that wrote it, or another --namespace."
-    )
+    message = "This namespace has schema version {found}; this program supports {supported}."
+    next_step = "Use the version of task-orchestrator that wrote it, or another --namespace."
 
     #: The schema version while an import is under way.
     IMPORTING = "importing"
 
     def __str__(self) -> str:
         if self.details["found"] == self.IMPORTING:
-            return "An import into this namespace is running, or was interrupted."
+            return (
+                "An import into this namespace is running, or was interrupted."
+            )
         return super().__str__()
 
     def hint(self) -> str:
@@ -299,9 +295,7 @@ class BadSchema(Invalid):
 
 class NotEmpty(Invalid):
     word = "NOT_EMPTY"
-    message = (
-        "This namespace already has {projects}. An import needs an empty namespace."
-    )
+    message = "This namespace already has {projects}. An import needs an empty namespace."
     next_step = "Choose another one: orchestrate --namespace NAME import FILE"
 
     def _shown(self) -> dict[str, object]:
@@ -361,7 +355,9 @@ class UserFolderUnusable(Invalid):
 
 class LeavesProject(Invalid):
     word = "LEAVES_PROJECT"
-    message = "A symbolic link leads out of {project}: {links}. Nothing was changed."
+    message = (
+        "A symbolic link leads out of {project}: {links}. Nothing was changed."
+    )
     next_step = "Check where it leads. To change its target anyway, add --yes."
 
 
@@ -402,7 +398,14 @@ class WrongState(Invalid):
     word = "WRONG_STATE"
     message = "{item} is {state}, so {verb} is not possible now."
 
-    ORCHESTRATORS_VERBS = ("depend", "assign", "answer", "cancel", "requeue", "purge")
+    ORCHESTRATORS_VERBS = (
+        "depend",
+        "assign",
+        "answer",
+        "cancel",
+        "requeue",
+        "purge",
+    )
 
     def hint(self) -> str:
         """Return what changes this state, for the role that the verb belongs to."""
@@ -415,7 +418,9 @@ class WrongState(Invalid):
 
 class DeadEnd(Invalid):
     word = "DEAD_END"
-    message = "{id} is {state}, and will not be {goal} unless someone intervenes."
+    message = (
+        "{id} is {state}, and will not be {goal} unless someone intervenes."
+    )
 
     def hint(self) -> str:
         """Return the command that lets it continue."""
@@ -438,7 +443,11 @@ class BadPlan(Invalid):
     message = "{file} is not a valid plan. Nothing was written."
 
     def __init__(
-        self, *, file: str, mistakes: Sequence[Mapping[str, str | int]], left_out: int
+        self,
+        *,
+        file: str,
+        mistakes: Sequence[Mapping[str, str | int]],
+        left_out: int,
     ) -> None:
         """Each mistake has a line, a path and a message.
 
@@ -471,7 +480,9 @@ class Cycle(Invalid):
 
 class TooDeep(Invalid):
     word = "TOO_DEEP"
-    message = "{item} would have more than {most} direct and indirect dependencies."
+    message = (
+        "{item} would have more than {most} direct and indirect dependencies."
+    )
     next_step = "Make it depend on fewer items."
 
 
@@ -513,9 +524,7 @@ class OpenItems(Invalid):
 
 class Awaited(Invalid):
     word = "AWAITED"
-    message = (
-        "{project} is still needed: {dependent} waits for {item}, which is cancelled."
-    )
+    message = "{project} is still needed: {dependent} waits for {item}, which is cancelled."
     next_step = (
         "To have {item} done after all: orchestrate requeue {item}. "
         "To give up {dependent}: orchestrate cancel {dependent}"
@@ -540,7 +549,9 @@ class TooFewFiles(Invalid):
         "--pool {pool} needs {needed} open files, but the limit of this process is "
         "{limit}."
     )
-    next_step = "Raise the limit (ulimit -n {needed}), or choose a smaller --pool."
+    next_step = (
+        "Raise the limit (ulimit -n {needed}), or choose a smaller --pool."
+    )
 
 
 class Conflict(TaskOrchestratorError):
@@ -555,10 +566,15 @@ class Held(Conflict):
     )
 
     def _shown(self) -> dict[str, object]:
-        agent, expires = self.details["agent"], int(str(self.details["expires"] or 0))
+        agent, expires = (
+            self.details["agent"],
+            int(str(self.details["expires"] or 0)),
+        )
         return {
             **self.details,
-            "holder": f"another session of {agent}" if self._is_own() else agent,
+            "holder": f"another session of {agent}"
+            if self._is_own()
+            else agent,
             "since": rfc3339_seconds(int(str(self.details["since"] or 0))),
             # the lease of a blocked item has no end
             "expires": rfc3339_seconds(expires)
@@ -574,7 +590,9 @@ class Held(Conflict):
                 "Take other work: worker pop. If that session is dead: "
                 f"worker get {item} --takeover"
             )
-        return f"To take it away anyway: orchestrate assign {item} AGENT --force"
+        return (
+            f"To take it away anyway: orchestrate assign {item} AGENT --force"
+        )
 
     def _is_own(self) -> bool:
         return self.details["caller"] == self.details["agent"]
@@ -602,7 +620,9 @@ class Cancelled(Conflict):
 class SyncBusy(Conflict):
     word, retryable = "SYNC_BUSY", True
     message = "Another machine is writing the files of {root}: {writer}."
-    next_step = "It does the same work. To see how it goes: orchestrate sync status"
+    next_step = (
+        "It does the same work. To see how it goes: orchestrate sync status"
+    )
 
 
 class ServiceRuns(Conflict):
@@ -617,7 +637,10 @@ class NotYours(TaskOrchestratorError):
     next_step = "List your assignments: worker check"
 
     def _shown(self) -> dict[str, object]:
-        return {**self.details, "agent": self.details["agent"] or "no agent yet"}
+        return {
+            **self.details,
+            "agent": self.details["agent"] or "no agent yet",
+        }
 
 
 class NothingToDo(TaskOrchestratorError):

@@ -38,17 +38,25 @@ class Frozen:
                 raise TypeError(f"{type(self).__name__} needs {name}.")
         unknown = values.keys() - set(self._names)
         if unknown:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(unknown)}.")
+            raise TypeError(
+                f"{type(self).__name__} has no {', '.join(unknown)}."
+            )
         self.__dict__.update(values)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} does not change: see replace().")
+        raise AttributeError(
+            f"{type(self).__name__} does not change: see replace()."
+        )
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} does not change: see replace().")
+        raise AttributeError(
+            f"{type(self).__name__} does not change: see replace()."
+        )
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and dict(members(self)) == dict(members(other))
+        return type(other) is type(self) and dict(members(self)) == dict(
+            members(other)
+        )
 
     def __hash__(self) -> int:
         return hash((type(self), *(value for _, value in members(self))))

@@ -205,7 +205,9 @@ class Project(Frozen):
     def wanted(self) -> int:
         """The number of items to complete: all but the cancelled ones."""
         return sum(
-            n for state, n in self.counts.items() if state is not State.CANCELLED
+            n
+            for state, n in self.counts.items()
+            if state is not State.CANCELLED
         )
 
     @property

@@ -146,7 +146,9 @@ def sized(value: str, what: str) -> str:
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise errors.Invalid(reason=f"The {what} is not valid UTF-8 text.") from None
+        raise errors.Invalid(
+            reason=f"The {what} is not valid UTF-8 text."
+        ) from None
     if size > TEXT_BYTES:
         raise too_long(what)
     return value
@@ -178,7 +180,9 @@ def pairs(mapped: Mapping[str, str], what: str) -> str:
     if not mapped:
         return "{}"
     checked = {
-        text(key, f"name of one of the {what}", required=True): text(value, what)
+        text(key, f"name of one of the {what}", required=True): text(
+            value, what
+        )
         for key, value in mapped.items()
     }
     document = _as_json(checked)
@@ -218,5 +222,7 @@ def duration_ms(value: str) -> int:
         )
     duration = int(match[1]) * _UNITS_MS[match[2]]
     if not 0 < duration <= LONGEST_MS:
-        raise errors.Invalid(reason=f"{value!r} is not between 1 ms and 365 days.")
+        raise errors.Invalid(
+            reason=f"{value!r} is not between 1 ms and 365 days."
+        )
     return duration

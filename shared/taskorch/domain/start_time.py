@@ -25,7 +25,9 @@ def parse(value: str) -> StartTime:
 
     try:
         moment = datetime.fromisoformat(value)
-        at = limits.number(int(moment.timestamp() * 1000), "time", 1, limits.LARGEST)
+        at = limits.number(
+            int(moment.timestamp() * 1000), "time", 1, limits.LARGEST
+        )
     except (ValueError, OverflowError, errors.Invalid):
         raise errors.Invalid(
             reason=f"{value!r} is not a time; write 30m or 2030-01-31T08:00:00Z"

@@ -46,7 +46,9 @@ def how_to_install(requirement: str) -> str:
     if (environment / "pipx_metadata.json").exists():
         return shlex.join(["pipx", "inject", environment.name, requirement])
     if find_spec("pip"):
-        return shlex.join([sys.executable, "-m", "pip", "install", requirement])
+        return shlex.join(
+            [sys.executable, "-m", "pip", "install", requirement]
+        )
     if shutil.which("uv"):
         return shlex.join(
             ["uv", "pip", "install", "--python", sys.executable, requirement]
@@ -90,7 +92,10 @@ Context = ServerRequestContext[Any, Any]
 
 
 def serve(
-    role: str, about: str, settings: Settings, tools: Sequence[type[ToolArguments]]
+    role: str,
+    about: str,
+    settings: Settings,
+    tools: Sequence[type[ToolArguments]],
 ) -> None:
     """Serve until standard input ends, or until SIGTERM or Ctrl-C.
 
@@ -124,7 +129,9 @@ class RoleServer:
             on_call_tool=self._call,
         )
         self._server.add_notification_handler(
-            "notifications/cancelled", mcp.CancelledNotificationParams, self._take_back
+            "notifications/cancelled",
+            mcp.CancelledNotificationParams,
+            self._take_back,
         )
         #: Request -> its call, if that claimed something, and the time of its answer.
         #: Emptied by the next call.
@@ -232,7 +239,9 @@ class RoleServer:
         self, _: Context, cancelled: mcp.CancelledNotificationParams
     ) -> None:
         """Undo a call whose result crossed its cancellation."""
-        call, answered_at = self._undoable.pop(str(cancelled.request_id), (None, 0))
+        call, answered_at = self._undoable.pop(
+            str(cancelled.request_id), (None, 0)
+        )
         if call and monotonic() - answered_at < CROSSED_S:
             await _undo(call)
 
@@ -277,7 +286,9 @@ class Answers:
 
 
 def _listed(name: str, tool: type[ToolArguments]) -> mcp.Tool:
-    hints = mcp.ToolAnnotations(read_only_hint=True) if tool.read_only else None
+    hints = (
+        mcp.ToolAnnotations(read_only_hint=True) if tool.read_only else None
+    )
     return mcp.Tool(
         name=name,
         description=description(tool),
@@ -381,7 +392,9 @@ def _perform(
             traceback = bool(os.environ.get("TASKORCH_DEBUG"))
             logger.error("A tool failed: %r", error, exc_info=traceback)  # noqa: TRY400
         return _refusal(
-            errors.TaskOrchestratorError(reason=f"{type(error).__name__}: {error}")
+            errors.TaskOrchestratorError(
+                reason=f"{type(error).__name__}: {error}"
+            )
         )
     finally:
         call.close()

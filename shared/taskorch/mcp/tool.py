@@ -16,7 +16,13 @@ from taskorch.connect import open_connection, unanswered_requests
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.queue.fields import Damage
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch.queue.requests import Requests
 
 logger = logging.getLogger(__name__)
@@ -55,7 +61,8 @@ class ToolArguments(BaseModel):
             return cls.model_validate(arguments)
         except ValidationError as error:
             mistakes = [
-                _mistake(cls, mistake) for mistake in error.errors(include_url=False)
+                _mistake(cls, mistake)
+                for mistake in error.errors(include_url=False)
             ]
             raise errors.Usage(reason=" ".join(mistakes)) from None
 
@@ -179,7 +186,8 @@ def schema(tool: type[ToolArguments]) -> dict[str, Any]:
     """Return the JSON schema of a tool's arguments, as short as agents need it."""
     whole = tool.model_json_schema()
     fields = {
-        name: _without_noise(field) for name, field in whole["properties"].items()
+        name: _without_noise(field)
+        for name, field in whole["properties"].items()
     }
     shown = {"type": "object", "properties": fields}
     if "required" in whole:

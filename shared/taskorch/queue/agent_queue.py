@@ -6,7 +6,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from taskorch.domain import limits
-from taskorch.domain.item import Assignments, Caller, Claim, Lease, Note, Receipt
+from taskorch.domain.item import (
+    Assignments,
+    Caller,
+    Claim,
+    Lease,
+    Note,
+    Receipt,
+)
 from taskorch.queue import replies
 from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Argument, Connection, Reply
@@ -67,8 +74,12 @@ class AgentQueue:
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return up to `limit` assigned items that are ready, held items first."""
-        view = self._run_script("check", limits.number(limit, "limit", 1, 1000))
-        return replies.assignments(self._scripts.caller.agent, view, self._damage)
+        view = self._run_script(
+            "check", limits.number(limit, "limit", 1, 1000)
+        )
+        return replies.assignments(
+            self._scripts.caller.agent, view, self._damage
+        )
 
     def prime(
         self, leases: Sequence[Lease] = (), *, limit: int = PRIME_LIMIT
@@ -81,14 +92,18 @@ class AgentQueue:
         from taskorch.queue.briefing import briefing
 
         limits.number(len(leases), "number of leases", 0, limits.LIST_VALUES)
-        tokens = [(limits.item_id(lease.item), lease.shown()) for lease in leases]
+        tokens = [
+            (limits.item_id(lease.item), lease.shown()) for lease in leases
+        ]
         limit = limits.number(limit, "limit", 1, 1000)
         view = self._run_script("prime", limit, json.dumps(tokens))
         return briefing(
             self._scripts.caller, self._scripts.namespace, view, self._damage
         )
 
-    def claim(self, *, wait_s: float = 0, lease_ms: int | None = None) -> Claim | None:
+    def claim(
+        self, *, wait_s: float = 0, lease_ms: int | None = None
+    ) -> Claim | None:
         """Claim the first item of the agent's queue.
 
         Wait up to `wait_s` seconds for one, then return None. `lease_ms` is the lease
@@ -130,7 +145,9 @@ class AgentQueue:
                 return ()
             due_s = int(due_ms) / 1000 if due_ms else WAIT_PERIOD_S
             # a server may end a block up to a millisecond early
-            self._scripts.wait_for_wake(min(left_s, due_s, WAIT_PERIOD_S) + 0.001)
+            self._scripts.wait_for_wake(
+                min(left_s, due_s, WAIT_PERIOD_S) + 0.001
+            )
 
     def get(
         self,
@@ -184,7 +201,9 @@ class AgentQueue:
 
         return Waits(self._scripts).answer(lease, timeout_s=timeout_s)
 
-    def discover(self, lease: Lease, text: str, *, impact: str = "") -> Receipt:
+    def discover(
+        self, lease: Lease, text: str, *, impact: str = ""
+    ) -> Receipt:
         """Share a finding with the project; the receipt's `entry` is its cursor."""
         text = limits.text(text, "discovery", required=True)
         impact = limits.text(impact, "impact")
@@ -233,7 +252,9 @@ class AgentQueue:
         leave that one out and complete the others. Raises errors.TooMany for an item
         that is given twice.
         """
-        limits.number(len(deliveries), "number of items", 1, limits.BATCH_STEPS)
+        limits.number(
+            len(deliveries), "number of items", 1, limits.BATCH_STEPS
+        )
         words: list[Argument] = []
         for lease, summary, deliverables in deliveries:
             words += (limits.item_id(lease.item), lease.shown())
@@ -247,7 +268,9 @@ class AgentQueue:
         )
         return tuple(map(replies.receipt, cast("list[Reply]", view)))
 
-    def fail(self, lease: Lease, reason: str, *, retry: bool = True) -> Receipt:
+    def fail(
+        self, lease: Lease, reason: str, *, retry: bool = True
+    ) -> Receipt:
         """Give up the attempt (the nack).
 
         The item is delayed if attempts are left and `retry` is true. Otherwise it
@@ -261,7 +284,9 @@ class AgentQueue:
             "1" if retry else "",
         )
 
-    def release(self, lease: Lease, *, reason: str = "", asks: bool = False) -> Receipt:
+    def release(
+        self, lease: Lease, *, reason: str = "", asks: bool = False
+    ) -> Receipt:
         """Return the item to its place in the queue, without using up an attempt.
 
         With `asks`, an open question stays open: the item is blocked without a holder,
@@ -279,7 +304,9 @@ class AgentQueue:
         """Renew the lease for its full duration."""
         return self._step("renew", lease)
 
-    def stray(self, item: str, text: str, *, percent: int | None = None) -> None:
+    def stray(
+        self, item: str, text: str, *, percent: int | None = None
+    ) -> None:
         """Add a report of an agent that does not hold the item to its history."""
         limits.item_id(item)
         text = limits.text(text, "report")
@@ -305,7 +332,9 @@ class AgentQueue:
     def notes(self, item: str) -> tuple[Note, ...]:
         """Return the agent's notes on an item, oldest first."""
         entries = self._run_script("notes", limits.item_id(item))
-        return readable(replies.note, cast("list[Reply]", entries), self._damage)
+        return readable(
+            replies.note, cast("list[Reply]", entries), self._damage
+        )
 
     def _claim(self, view: Reply) -> Claim:
         return replies.claim(view, self._damage)

@@ -95,7 +95,9 @@ class Archive:
             *lines,
         )
 
-    def end(self, export: str, run: str, sequence: int, created_at: int) -> None:
+    def end(
+        self, export: str, run: str, sequence: int, created_at: int
+    ) -> None:
         """Open the namespace, and wake the agents that wait for work.
 
         `sequence` is the highest sequence number of the items.
@@ -151,12 +153,19 @@ class Archive:
                 cursor or "0",
                 newest,
             )
-            next_cursor, fields, keys = cast("tuple[str, list[str], list[str]]", reply)
+            next_cursor, fields, keys = cast(
+                "tuple[str, list[str], list[str]]", reply
+            )
             if not cursor:
                 stored = _without_counts(fields)
                 yield {"kind": "project", "id": project, "fields": stored}
             for key, item in _fields(keys).items():
-                yield {"kind": "key", "project": project, "key": key, "item": item}
+                yield {
+                    "kind": "key",
+                    "project": project,
+                    "key": key,
+                    "item": item,
+                }
             cursor = next_cursor
 
     def _items(self, project: str, newest: str, now: int) -> Iterator[Line]:
@@ -201,7 +210,9 @@ class Archive:
         for start in range(0, len(names), PAGE):
             page = sorted(names)[start : start + PAGE]
             reply = self._run_script("export", "agents", *page)
-            for name, seen, fields in cast("list[tuple[str, str, list[str]]]", reply):
+            for name, seen, fields in cast(
+                "list[tuple[str, str, list[str]]]", reply
+            ):
                 yield {
                     "kind": "agent",
                     "name": name,
@@ -281,7 +292,9 @@ def _fields(flat: Sequence[str]) -> Fields:
 
 def _without_counts(flat: Sequence[str]) -> Fields:
     fields = _fields(flat).items()
-    return {name: value for name, value in fields if not name.startswith(COUNT)}
+    return {
+        name: value for name, value in fields if not name.startswith(COUNT)
+    }
 
 
 def _ids(text: str) -> list[str]:

@@ -126,7 +126,11 @@ def quarantined(flat: Reply) -> Quarantined:
     kind, id_ = fields.pop(":kind", ""), fields.pop(":id", "")
     why, at = fields.pop(":why", ""), fields.pop(":at", "")
     return Quarantined(
-        kind=kind, id=id_, at=int(at) if at.isdecimal() else 0, why=why, fields=fields
+        kind=kind,
+        id=id_,
+        at=int(at) if at.isdecimal() else 0,
+        why=why,
+        fields=fields,
     )
 
 

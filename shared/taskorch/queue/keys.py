@@ -31,14 +31,22 @@ KEYS = (
         holds="title, description, status, orchestrator, a count per item state",
     ),
     Key(name="project:<id>:items", type="zset", holds="item id -> sequence"),
-    Key(name="project:<id>:keys", type="hash", holds="idempotency key -> item id"),
+    Key(
+        name="project:<id>:keys",
+        type="hash",
+        holds="idempotency key -> item id",
+    ),
     Key(name="plans", type="hash", holds="plan key -> project id"),
     Key(
         name="item:<id>",
         type="hash",
         holds="every field of the item, its state, holder, token, attempts",
     ),
-    Key(name="queue:<agent>", type="zset", holds="item id -> priority, then sequence"),
+    Key(
+        name="queue:<agent>",
+        type="zset",
+        holds="item id -> priority, then sequence",
+    ),
     Key(
         name="wake:<agent>",
         type="list",
@@ -51,18 +59,32 @@ KEYS = (
     ),
     Key(name="unassigned", type="zset", holds="pending item id -> sequence"),
     Key(name="waiting", type="zset", holds="waiting item id -> ms since when"),
-    Key(name="leases", type="zset", holds="item id -> ms when the lease expires"),
-    Key(name="blocked", type="zset", holds="item id -> ms since when it is blocked"),
+    Key(
+        name="leases",
+        type="zset",
+        holds="item id -> ms when the lease expires",
+    ),
+    Key(
+        name="blocked",
+        type="zset",
+        holds="item id -> ms since when it is blocked",
+    ),
     Key(name="delayed", type="zset", holds="item id -> ms when it is due"),
     Key(name="dead", type="zset", holds="failed item id -> ms since when"),
     Key(name="deps:<id>", type="set", holds="open dependencies of the item"),
-    Key(name="dependents:<id>", type="set", holds="items that wait for the item"),
+    Key(
+        name="dependents:<id>",
+        type="set",
+        holds="items that wait for the item",
+    ),
     Key(
         name="satisfied:<id>",
         type="set",
         holds="items that depend on the item, if it is completed",
     ),
-    Key(name="progress:<id>", type="stream", holds="the item's reports, capped"),
+    Key(
+        name="progress:<id>", type="stream", holds="the item's reports, capped"
+    ),
     Key(
         name="discoveries:<project>",
         type="stream",
@@ -73,9 +95,19 @@ KEYS = (
         type="list",
         holds="cursors of the item's discoveries, capped",
     ),
-    Key(name="notes:<agent>:<id>", type="stream", holds="private notes, capped"),
-    Key(name="noted:<id>", type="set", holds="agents that have notes on the item"),
-    Key(name="agents", type="zset", holds="agent -> ms when last seen (0: never)"),
+    Key(
+        name="notes:<agent>:<id>", type="stream", holds="private notes, capped"
+    ),
+    Key(
+        name="noted:<id>",
+        type="set",
+        holds="agents that have notes on the item",
+    ),
+    Key(
+        name="agents",
+        type="zset",
+        holds="agent -> ms when last seen (0: never)",
+    ),
     Key(
         name="agent:<name>",
         type="hash",
@@ -87,7 +119,9 @@ KEYS = (
         holds="one per transition: ids and names only, capped",
     ),
     Key(
-        name="mirrors", type="zset", holds="root -> ms of the last pass over its files"
+        name="mirrors",
+        type="zset",
+        holds="root -> ms of the last pass over its files",
     ),
     Key(
         name="mirror:<root>",

@@ -16,7 +16,9 @@ def record(view: Reply, damage: Damage) -> MirrorRecord:
     Its shape is `{item view, project view, {report …}, {discovery …}, token or ''}`;
     the token is that of the session that was asked for.
     """
-    item_view, project_view, reports, discoveries, token = cast("list[Reply]", view)
+    item_view, project_view, reports, discoveries, token = cast(
+        "list[Reply]", view
+    )
     item = replies.item(item_view)
     fields = read.fields_of(cast("list[Reply]", item_view)[1])
     number, claim_id = replies.token_parts(str(token))
@@ -24,7 +26,9 @@ def record(view: Reply, damage: Damage) -> MirrorRecord:
         return MirrorRecord(
             item=item,
             project=replies.project_of_item(project_view, damage),
-            reports=readable(replies.report, cast("list[Reply]", reports), damage),
+            reports=readable(
+                replies.report, cast("list[Reply]", reports), damage
+            ),
             discoveries=readable(
                 replies.discovery, cast("list[Reply]", discoveries), damage
             ),
@@ -61,6 +65,8 @@ def _written(text: str, name: str) -> dict[str, object]:
     if not isinstance(written, dict):
         raise DamagedField(name)
     troubles = written.get("troubles", {})
-    if not isinstance(troubles, dict) or not all(map(read.is_text, troubles.values())):
+    if not isinstance(troubles, dict) or not all(
+        map(read.is_text, troubles.values())
+    ):
         raise DamagedField(name)
     return written

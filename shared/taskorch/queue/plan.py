@@ -10,7 +10,12 @@ from typing import cast
 
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import DEFAULT_LEASE_MS, DEFAULT_MAX_ATTEMPTS, NewItem, State
+from taskorch.domain.item import (
+    DEFAULT_LEASE_MS,
+    DEFAULT_MAX_ATTEMPTS,
+    NewItem,
+    State,
+)
 from taskorch.queue.port import Argument, Reply
 from taskorch.queue.scripts import random_digits
 
@@ -81,7 +86,10 @@ def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
     limits.number(len(plan.items), "number of items", 1, limits.BATCH_ITEMS)
     dependencies = sum(len(new.depends_on) for new in plan.items)
     limits.number(
-        dependencies, "number of all dependencies", 0, limits.BATCH_DEPENDENCIES
+        dependencies,
+        "number of all dependencies",
+        0,
+        limits.BATCH_DEPENDENCIES,
     )
     project, title = random_digits(), ""
     if plan.project is None:
@@ -180,9 +188,13 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
         "title": limits.title(new.title),
         "description": limits.text(new.description, "description"),
         "requirements": _listed(new.requirements, "requirement"),
-        "context": limits.pairs(new.context, "context values") if new.context else "",
+        "context": limits.pairs(new.context, "context values")
+        if new.context
+        else "",
         "resources": _listed(new.resources, "resource"),
-        "deliverables_expected": _listed(new.deliverables_expected, "deliverable"),
+        "deliverables_expected": _listed(
+            new.deliverables_expected, "deliverable"
+        ),
         "criteria": _listed(new.criteria, "criterion"),
         "lease_ms": "" if lease_ms == DEFAULT_LEASE_MS else lease_ms,
         "max_attempts": "" if attempts == DEFAULT_MAX_ATTEMPTS else attempts,

@@ -25,7 +25,13 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.archive import Archive
 from taskorch.queue.audit import AuditPage, Finding, Quarantined
 from taskorch.queue.fields import Damage
-from taskorch.queue.plan import AppliedPlan, CreatedItem, Plan, applied, arguments
+from taskorch.queue.plan import (
+    AppliedPlan,
+    CreatedItem,
+    Plan,
+    applied,
+    arguments,
+)
 from taskorch.queue.port import Connection, Reply
 from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Scripts, random_digits
@@ -96,7 +102,9 @@ class Queue:
     ) -> AgentQueue:
         """Return the queue as an agent sees it, called from this host and process."""
         own = self._scripts.caller
-        caller = Caller(agent=name, host=own.host, pid=own.pid, session=session)
+        caller = Caller(
+            agent=name, host=own.host, pid=own.pid, session=session
+        )
         return AgentQueue(
             self._scripts.connection,
             self._scripts.namespace,
@@ -253,17 +261,23 @@ class Queue:
             reply = self._run_script("requeue", item, "1")
             more, left = replies.requeued(reply)
             done = replace(
-                done, waiting=done.waiting + more.waiting, held=done.held + more.held
+                done,
+                waiting=done.waiting + more.waiting,
+                held=done.held + more.held,
             )
         return done
 
-    def complete_project(self, project: str, *, force: bool = False) -> ProjectProgress:
+    def complete_project(
+        self, project: str, *, force: bool = False
+    ) -> ProjectProgress:
         """Complete a project, and return it with its items.
 
         `force` cancels open items; without it, they raise errors.OpenItems.
         """
         limits.project_id(project)
-        view = self._run_script("complete_project", project, "1" if force else "")
+        view = self._run_script(
+            "complete_project", project, "1" if force else ""
+        )
         closed, items = cast("list[Reply]", view)
         return ProjectProgress(
             project=replies.project(closed),
@@ -313,7 +327,9 @@ class Queue:
         )
         return audit.audit_page(reply)
 
-    def audit_index(self, index: str, *, fix: bool = False) -> tuple[Finding, ...]:
+    def audit_index(
+        self, index: str, *, fix: bool = False
+    ) -> tuple[Finding, ...]:
         """Return the wrong entries of an index, such as `leases` or `queue:ada`.
 
         `fix` removes them.
@@ -335,7 +351,11 @@ class Queue:
                 return tuple(found)
 
     def recount(
-        self, event: str, counts: Mapping[str, Mapping[str, int]], *, fix: bool = False
+        self,
+        event: str,
+        counts: Mapping[str, Mapping[str, int]],
+        *,
+        fix: bool = False,
     ) -> tuple[Finding, ...] | None:
         """Compare the stored counts of owners with those that an audit has counted.
 

@@ -30,7 +30,13 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.queue import fields as read
-from taskorch.queue.fields import Damage, DamagedField, Fields, Reading, readable
+from taskorch.queue.fields import (
+    Damage,
+    DamagedField,
+    Fields,
+    Reading,
+    readable,
+)
 from taskorch.queue.port import Reply
 
 #: The values of the fields that a new item's hash leaves out.
@@ -140,7 +146,9 @@ def project_progress(view: Reply, damage: Damage) -> ProjectProgress:
 
 def claim(view: Reply, damage: Damage) -> Claim:
     """Read `{item id, token that may act or '', lease expiry or '', package}`."""
-    id_, token, expires, package_view = cast("tuple[str, str, str, Reply]", view)
+    id_, token, expires, package_view = cast(
+        "tuple[str, str, str, Reply]", view
+    )
     found = package(package_view, damage)
     if found.item.id != id_:
         raise errors.Damaged(
@@ -152,7 +160,9 @@ def claim(view: Reply, damage: Damage) -> Claim:
         return Claim(lease=None, package=found)
     number, claim_id = token_parts(token)
     expires_at = read.whole(expires)
-    lease = Lease(item=id_, token=number, claim=claim_id, expires_at=expires_at)
+    lease = Lease(
+        item=id_, token=number, claim=claim_id, expires_at=expires_at
+    )
     return Claim(lease=lease, package=found)
 
 
@@ -181,7 +191,9 @@ def report(view: Reply) -> Report:
     """Read an entry of an item's reports."""
     id_, fields = read.entry(view)
     with Reading("report", id_):
-        percent = read.number(fields, "percent") if fields.get("percent") else None
+        percent = (
+            read.number(fields, "percent") if fields.get("percent") else None
+        )
         return Report(
             id=id_,
             at=read.made_at(id_, fields),
@@ -270,7 +282,11 @@ def assigned(view: Reply) -> tuple[Assignment, ...]:
     listed = cast("list[tuple[str, str, str, str, str]]", view)
     return tuple(
         Assignment(
-            id=id_, project=project, agent=agent, state=State(state), previous=previous
+            id=id_,
+            project=project,
+            agent=agent,
+            state=State(state),
+            previous=previous,
         )
         for id_, project, agent, state, previous in listed
     )
@@ -287,7 +303,9 @@ def requeued(view: Reply) -> tuple[Requeued, int]:
     dependents = tuple(
         HeldDependent(id=held_id, agent=agent) for held_id, agent in held
     )
-    return Requeued(id=id_, state=State(state), waiting=waiting, held=dependents), left
+    return Requeued(
+        id=id_, state=State(state), waiting=waiting, held=dependents
+    ), left
 
 
 def _item(id_: str, fields: Fields, expires: str) -> Item:
@@ -295,13 +313,18 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         raise DamagedField("id")
     if not limits.is_project_id(fields["project"]):
         raise DamagedField("project")
-    for name in ("seq", "lease_ms"):  # not part of an Item, but other readers use them
+    for name in (
+        "seq",
+        "lease_ms",
+    ):  # not part of an Item, but other readers use them
         read.number(fields, name)
     depends_on = read.text_list(fields, "depends_on")
     if not all(map(limits.is_item_id, depends_on)):
         raise DamagedField("depends_on")
     state = read.state(fields)
-    is_held = state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields
+    is_held = (
+        state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields
+    )
     return Item(
         id=id_,
         project=fields["project"],

@@ -17,7 +17,9 @@ class Requests:
     safe to rerun without a store.
     """
 
-    def __init__(self, *, same: str = "", store: RequestStore | None = None) -> None:
+    def __init__(
+        self, *, same: str = "", store: RequestStore | None = None
+    ) -> None:
         """With `same`, all calls have that id, and act once."""
         self._same = same
         self._store = store

@@ -14,7 +14,13 @@ from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.fields import Damage
-from taskorch.queue.port import Argument, Connection, Reply, Script, ScriptError
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    Reply,
+    Script,
+    ScriptError,
+)
 from taskorch.queue.requests import Requests
 
 #: The files in front of every script; each may use the ones before it.
@@ -85,7 +91,9 @@ class Scripts:
         key = keys.wake(self.namespace, self.caller.agent)
         return self.connection.wait_for_wake(key, timeout_s)
 
-    def wait_for_entry(self, stream: str, cursor: str, timeout_s: float) -> bool:
+    def wait_for_entry(
+        self, stream: str, cursor: str, timeout_s: float
+    ) -> bool:
         """Block until a stream, a key of the namespace, has an entry after the cursor.
 
         Return False after `timeout_s` seconds.

@@ -59,7 +59,9 @@ def stuck(view: Reply, damage: Damage) -> Stuck:
     """Read `{number checked, '1' or '', {stalled item …}}`."""
     checked, more, rows = cast("tuple[int, str, list[Reply]]", view)
     return Stuck(
-        items=readable(stuck_item, rows, damage), looked_at=checked, more=bool(more)
+        items=readable(stuck_item, rows, damage),
+        looked_at=checked,
+        more=bool(more),
     )
 
 

@@ -52,7 +52,9 @@ class Views:
     def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
         """Return a project and its first items, with the newest report on each."""
         limits.project_id(project)
-        view = self._run_script("progress_of_project", project, _checked(limit))
+        view = self._run_script(
+            "progress_of_project", project, _checked(limit)
+        )
         return replies.project_progress(view, self._damage)
 
     def discoveries(
@@ -75,7 +77,8 @@ class Views:
             entries = read.rows(view)
             if found or not entries:
                 return found
-            cursor = str(entries[-1][0])  # all entries of this page are damaged
+            # all entries of this page are damaged
+            cursor = str(entries[-1][0])
 
     def list(
         self,
@@ -104,10 +107,14 @@ class Views:
         items = self._readable(replies.item, views)
         return Page(items=items, cursor=str(next_cursor))
 
-    def unassigned(self, *, project: str = "", limit: int = LIMIT) -> tuple[Item, ...]:
+    def unassigned(
+        self, *, project: str = "", limit: int = LIMIT
+    ) -> tuple[Item, ...]:
         """Return the items without an agent, oldest first, of one project or of all."""
         if project:
-            return self.list(project=project, state=State.PENDING, limit=limit).items
+            return self.list(
+                project=project, state=State.PENDING, limit=limit
+            ).items
         return self._items("indexed", "unassigned", _checked(limit))
 
     def inbox(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
@@ -130,7 +137,9 @@ class Views:
         """
         view = self._run_script(
             "stuck",
-            limits.number(unstarted_ms, "time unstarted in ms", 1, limits.LONGEST_MS),
+            limits.number(
+                unstarted_ms, "time unstarted in ms", 1, limits.LONGEST_MS
+            ),
             limits.number(silent_ms, "silence in ms", 1, limits.LONGEST_MS),
             limits.project_id(project) if project else "",
             _checked(limit),
@@ -172,7 +181,9 @@ class Views:
         view = self._run_script("agents", _checked(limit))
         return self._readable(agents.agent_status, view)
 
-    def events(self, *, since: str = FROM_THE_START, limit: int = LIMIT) -> Events:
+    def events(
+        self, *, since: str = FROM_THE_START, limit: int = LIMIT
+    ) -> Events:
         """Return the events after a cursor, oldest first."""
         cursor = limits.cursor(since)
         view = self._run_script("events", cursor, _checked(limit))
@@ -181,7 +192,9 @@ class Views:
     def wait_for_event(self, since: str, timeout_s: float) -> bool:
         """Block until there is an event after a cursor; False after `timeout_s`."""
         stream = keys.events(self._scripts.namespace)
-        return self._scripts.wait_for_entry(stream, limits.cursor(since), timeout_s)
+        return self._scripts.wait_for_entry(
+            stream, limits.cursor(since), timeout_s
+        )
 
     def records(
         self, items: Sequence[str], *, session: str | None = None

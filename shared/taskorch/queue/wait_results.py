@@ -86,7 +86,9 @@ class Standing(Frozen):
         counts = self.project.counts
         idle = (*ENDS, State.WAITING)
         active = sum(n for state, n in counts.items() if state not in idle)
-        is_held_up = self.dead != "" or (active == 0 and counts[State.FAILED] > 0)
+        is_held_up = self.dead != "" or (
+            active == 0 and counts[State.FAILED] > 0
+        )
         if goal is Goal.BLOCKED and self.moves:
             return False
         return is_held_up

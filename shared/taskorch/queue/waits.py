@@ -47,7 +47,9 @@ class Waits:
     fails immediately, with errors.Unavailable.
     """
 
-    def __init__(self, scripts: Scripts, notify: Notify = lambda _: None) -> None:
+    def __init__(
+        self, scripts: Scripts, notify: Notify = lambda _: None
+    ) -> None:
         """`notify` receives each failure in an outage, and None after each success."""
         self._scripts = scripts
         self._notify = notify
@@ -60,11 +62,15 @@ class Waits:
         question is open. Raises errors.Cancelled, errors.LeaseLost, errors.NotYours or
         errors.Held as soon as the holder could no longer work on the item.
         """
-        stream = keys.reports(self._scripts.namespace, limits.item_id(lease.item))
+        stream = keys.reports(
+            self._scripts.namespace, limits.item_id(lease.item)
+        )
 
         def look() -> _Look[Answered]:
             view = self._scripts.run_script("wait", lease.item, lease.shown())
-            cursor, item, answers = cast("tuple[str, Reply, list[Reply]]", view)
+            cursor, item, answers = cast(
+                "tuple[str, Reply, list[Reply]]", view
+            )
             found = readable(replies.report, answers, self._scripts.damage)
             answered = Answered(
                 item=replies.item(item), answer=found[0] if found else None
@@ -79,7 +85,12 @@ class Waits:
         return self._wait(look(), look, timeout_s)
 
     def until(
-        self, id_: str, goals: Collection[Goal], *, timeout_s: float, since: str = ""
+        self,
+        id_: str,
+        goals: Collection[Goal],
+        *,
+        timeout_s: float,
+        since: str = "",
     ) -> Waited:
         """Wait until a project or an item has reached one of the goals.
 
@@ -125,7 +136,10 @@ class Waits:
         def result(found: Events) -> _Look[Events]:
             is_over = not found.known or found.cursor != cursor
             return _Look(
-                found=found, is_over=is_over, stream=self._events, cursor=cursor
+                found=found,
+                is_over=is_over,
+                stream=self._events,
+                cursor=cursor,
             )
 
         def look() -> _Look[Events]:
@@ -135,7 +149,10 @@ class Waits:
         return self._wait(result(none_yet), look, inf)
 
     def _wait(
-        self, first: _Look[Found], look: Callable[[], _Look[Found]], timeout_s: float
+        self,
+        first: _Look[Found],
+        look: Callable[[], _Look[Found]],
+        timeout_s: float,
     ) -> Found:
         """Block and look until the wait ends or times out; return the last result."""
         deadline = monotonic() + timeout_s
@@ -161,18 +178,23 @@ class Waits:
         def block_and_look(failures: int) -> _Look[Found]:
             # after an outage it looks first: Redis may have lost the newest entries
             if not failures:
-                self._scripts.wait_for_entry(latest.stream, latest.cursor, block_s)
+                self._scripts.wait_for_entry(
+                    latest.stream, latest.cursor, block_s
+                )
             return look()
 
         return self._retry(block_and_look, deadline)
 
-    def _retry(self, read_once: Callable[[int], Done], deadline: float) -> Done:
+    def _retry(
+        self, read_once: Callable[[int], Done], deadline: float
+    ) -> Done:
         """Repeat a read while Redis is unavailable and the time is not over.
 
         `read_once` receives the number of failures so far.
         """
         patience = Patience(
-            may_pass=lambda failure: failure.retryable, seconds=deadline - monotonic()
+            may_pass=lambda failure: failure.retryable,
+            seconds=deadline - monotonic(),
         )
         return retry(read_once, patience, notify=self._notify)
 
@@ -197,7 +219,9 @@ class _GoalWait:
         else:
             self._cursor = standing.cursor
             reached = self._reached(standing)
-            waited = Waited(reached=reached, standing=standing, cursor=standing.cursor)
+            waited = Waited(
+                reached=reached, standing=standing, cursor=standing.cursor
+            )
         is_over = waited.reached is not None
         if not is_over:
             self._refuse_dead_end(standing)
@@ -233,11 +257,16 @@ class _GoalWait:
         return None
 
     def _refuse_dead_end(self, standing: Standing) -> None:
-        if Goal.ANY in self._goals or not all(map(standing.is_over, self._goals)):
+        if Goal.ANY in self._goals or not all(
+            map(standing.is_over, self._goals)
+        ):
             return
         goal = " or ".join(sorted(self._goals))
         raise errors.DeadEnd(
-            id=self._id, state=_dead_state(standing), goal=goal, dead=standing.dead
+            id=self._id,
+            state=_dead_state(standing),
+            goal=goal,
+            dead=standing.dead,
         )
 
 
@@ -254,7 +283,11 @@ def _dead_state(standing: Standing) -> str:
 
 def _standing(scripts: Scripts, id_: str) -> Standing:
     """Read `{event cursor, report cursor, {item view} or {}, project, dead, moves}`."""
-    known = limits.item_id(id_) if id_.startswith("item_") else limits.project_id(id_)
+    known = (
+        limits.item_id(id_)
+        if id_.startswith("item_")
+        else limits.project_id(id_)
+    )
     cursor, report, items, project, dead, moves = cast(
         "tuple[str, str, list[Reply], Reply, str, str]",
         scripts.run_script("standing", known),
@@ -271,8 +304,13 @@ def _standing(scripts: Scripts, id_: str) -> Standing:
 
 def _events(scripts: Scripts, since: str, *, limit: int) -> Events:
     """Return the events after a cursor; those from the start are always known."""
-    found = replies.events(scripts.run_script("events", since, limit), scripts.damage)
+    found = replies.events(
+        scripts.run_script("events", since, limit), scripts.damage
+    )
     known = found.known or since == FROM_THE_START
     return Events(
-        known=known, newest=found.newest, entries=found.entries, last=found.last
+        known=known,
+        newest=found.newest,
+        entries=found.entries,
+        last=found.last,
     )

@@ -185,7 +185,9 @@ def need_files(url: str, options: Mapping[str, str]) -> None:
     for name in FILE_OPTIONS:
         file = options.get(name)
         if file and not os.path.exists(file):
-            raise invalid(url, AddressProblem(f"{name}: {file} does not exist"))
+            raise invalid(
+                url, AddressProblem(f"{name}: {file} does not exist")
+            )
 
 
 def invalid(url: str, cause: Exception | None = None) -> errors.Usage:
@@ -206,7 +208,9 @@ def invalid(url: str, cause: Exception | None = None) -> errors.Usage:
         reason += f" ({problem})"
     reason += f". Use {_EXAMPLES[kind]}."
     if "@" in url:
-        reason += " In a password, write @ as %40, / as %2F, # as %23 and ? as %3F."
+        reason += (
+            " In a password, write @ as %40, / as %2F, # as %23 and ? as %3F."
+        )
     return errors.Usage(reason=reason)
 
 

@@ -14,7 +14,11 @@ from typing import Any, Protocol, cast
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.connection import (
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
 from redis.retry import Retry
 
 from taskorch.domain import errors
@@ -88,7 +92,9 @@ class FailoverConnection:
     ) -> None:
         """With `wait_replicas`, the verbs of REPLICATED wait for as many replicas."""
         self._clients = clients
-        self._wait = ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
+        self._wait = (
+            ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
+        )
         self._turn = Lock()
         #: The clients on which threads wait.
         self._waiting: set[redis.Redis] = set()
@@ -146,7 +152,9 @@ class FailoverConnection:
         return cast("Reply", reply)
 
     @contextmanager
-    def _waiting_client(self, key: str, timeout_s: float) -> Iterator[redis.Redis]:
+    def _waiting_client(
+        self, key: str, timeout_s: float
+    ) -> Iterator[redis.Redis]:
         """Open a client that a thread waits on, and close it after that."""
         with self._translated_errors():
             client = self._clients.for_waiting(key, timeout_s + CALL_TIMEOUT_S)
@@ -208,7 +216,9 @@ class PrimaryClients:
         if client is None:
             return self._look_up(key)
         if monotonic() - self._found_at > self._timing.ask_again_s:
-            with suppress(exceptions.RedisError):  # the known server still counts
+            with suppress(
+                exceptions.RedisError
+            ):  # the known server still counts
                 return self._look_up(key)
             # Sentinels that hang cost seconds, so they are not asked at each call.
             self._found_at = monotonic()
@@ -255,7 +265,11 @@ class PrimaryClients:
 
 
 def primary_clients(
-    url: str, deployment: DeploymentAddress, password: str, *, longer_s: float = 0
+    url: str,
+    deployment: DeploymentAddress,
+    password: str,
+    *,
+    longer_s: float = 0,
 ) -> PrimaryClients:
     """Return the clients of a deployment, whose address is `url`; nothing is opened yet.
 
@@ -269,7 +283,9 @@ def primary_clients(
     else:
         find = _find_in_cluster(deployment, options)
         ask_again_s = inf  # a node that lost its slots says so itself
-    timing = Timing(call_s=FAILOVER_CALL_TIMEOUT_S + longer_s, ask_again_s=ask_again_s)
+    timing = Timing(
+        call_s=FAILOVER_CALL_TIMEOUT_S + longer_s, ask_again_s=ask_again_s
+    )
     return PrimaryClients(deployment.redacted, find, options, timing)
 
 
@@ -285,7 +301,10 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
         if place.path:
             options["connection_class"] = _CheckedUnixConnection
         return redis.Redis.from_url(
-            url, socket_connect_timeout=CONNECT_TIMEOUT_S, driver_info=None, **options
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            driver_info=None,
+            **options,
         )
     if place.kind == "cluster":
         raise errors.Usage(
@@ -323,7 +342,9 @@ class _CheckedUnixConnection(UnixDomainSocketConnection):
     """A connection of redis-py that checks the owner of a Unix socket's server first."""
 
     def _connect(self) -> socket.socket:
-        opened = unix_socket.connect(self.path, CONNECT_TIMEOUT_S, private=False)
+        opened = unix_socket.connect(
+            self.path, CONNECT_TIMEOUT_S, private=False
+        )
         opened.settimeout(self.socket_timeout)
         return opened
 
@@ -348,7 +369,9 @@ def _options(
         has_tls = options.pop("connection_class", None) is SSLConnection
         options["ssl"] = has_tls
         if not has_tls and any(name.startswith("ssl_") for name in options):
-            raise address.AddressProblem(f"TLS needs rediss+{deployment.kind}://")
+            raise address.AddressProblem(
+                f"TLS needs rediss+{deployment.kind}://"
+            )
         sentinel_options = {
             name: value
             for name, value in options.items()
@@ -376,7 +399,11 @@ def _find_by_sentinels(
     The one that answers is the first to be asked the next time. redis-py's own search
     reads SENTINEL MASTERS, which names the old primary until the failover is complete.
     """
-    options = {**options, "decode_responses": True, "encoding_errors": UNREADABLE}
+    options = {
+        **options,
+        "decode_responses": True,
+        "encoding_errors": UNREADABLE,
+    }
     sentinels = list(deployment.hosts)
 
     def find(_key: str) -> Host:
@@ -384,16 +411,20 @@ def _find_by_sentinels(
         for sentinel in tuple(sentinels):
             host, port = sentinel
             try:
-                with closing(redis.Redis(host=host, port=port, **options)) as client:
-                    primary = cast(Any, client).sentinel_get_master_addr_by_name(
-                        deployment.service
-                    )
+                with closing(
+                    redis.Redis(host=host, port=port, **options)
+                ) as client:
+                    primary = cast(
+                        Any, client
+                    ).sentinel_get_master_addr_by_name(deployment.service)
             except exceptions.AuthenticationError:
                 refusal = exceptions.AuthenticationError(
                     "its sentinels need a sentinel_password"
                 )
             except exceptions.RedisError as error:
-                if not redis_errors.is_passing(our_error(error, deployment.redacted)):
+                if not redis_errors.is_passing(
+                    our_error(error, deployment.redacted)
+                ):
                     refusal = refusal or error
             else:
                 if primary:
@@ -414,24 +445,31 @@ def _find_in_cluster(
 
     hosts = list(deployment.hosts)
     options = {
-        name: value for name, value in options.items() if name not in ("db", "retry")
+        name: value
+        for name, value in options.items()
+        if name not in ("db", "retry")
     }
 
     def find(key: str) -> Host:
-        hosts.append(hosts.pop(0))  # if it does not help, it is the last one next time
+        # if it does not help, it is the last one next time
+        hosts.append(hosts.pop(0))
         nodes = [cast(Any, ClusterNode)(host, port) for host, port in hosts]
         try:
             cluster = cast(Any, RedisCluster)(
                 startup_nodes=nodes, require_full_coverage=False, **options
             )
             with closing(cluster):
-                found = {(node.host, node.port) for node in cluster.get_nodes()}
+                found = {
+                    (node.host, node.port) for node in cluster.get_nodes()
+                }
                 hosts.extend(found - set(hosts))
                 node = cluster.get_node_from_key(key)
         except exceptions.RedisClusterException as error:
             raise _innermost(error) from error
         if node is None:
-            raise exceptions.ClusterDownError("no node has the slot of this namespace")
+            raise exceptions.ClusterDownError(
+                "no node has the slot of this namespace"
+            )
         return node.host, node.port
 
     return find
@@ -450,7 +488,8 @@ def _innermost(error: BaseException) -> Exception:
 
 def _greet_primary(connection: redis.Connection) -> None:
     """Send the greeting, and refuse a server that is too old or not the primary."""
-    place = " ".join(f"{name}={value}" for name, value in connection.repr_pieces())  # type: ignore[no-untyped-call]
+    pieces = connection.repr_pieces()  # type: ignore[no-untyped-call]
+    place = " ".join(f"{name}={value}" for name, value in pieces)
     try:
         connection.on_connect()  # type: ignore[no-untyped-call]
     except exceptions.ResponseError as error:

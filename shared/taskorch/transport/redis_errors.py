@@ -38,7 +38,11 @@ _PHRASES = {
 }
 REFUSING = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")
 #: The user lacks a right, or names a database that does not exist.
-_NOT_ALLOWED = ("ACL failure in script", "user executing the script can't", "DB index")
+_NOT_ALLOWED = (
+    "ACL failure in script",
+    "user executing the script can't",
+    "DB index",
+)
 #: Replies of a server of another kind, and the address to use instead.
 _WRONG_KIND = {
     "cluster support disabled": "not a node of a cluster: use redis://host:port",
@@ -84,7 +88,9 @@ def of_reply(line: str, url: str) -> Exception:
         return errors.Refused(url=url, reason=line)
     if re.match(r"[A-Z_]+ \{", line):
         return ScriptError(line)
-    return errors.TaskOrchestratorError(reason=f"Redis at {url} replied: {line}")
+    return errors.TaskOrchestratorError(
+        reason=f"Redis at {url} replied: {line}"
+    )
 
 
 def of_silence(error: Exception, url: str) -> errors.Unavailable:
@@ -137,4 +143,6 @@ def need_replicas(reached: object, wanted: Sequence[str | int]) -> None:
         raise errors.NotReplicated(reached=0, wanted=number, reason=reason)
     if reached < int(number):
         reason = f"after {timeout_ms} ms"
-        raise errors.NotReplicated(reached=reached, wanted=number, reason=reason)
+        raise errors.NotReplicated(
+            reached=reached, wanted=number, reason=reason
+        )

@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from threading import Event, Lock
 
 from taskorch.domain import errors
-from taskorch.domain.backoff import FIRST_PAUSE_S, Notify, Patience, pause_s, retry
+from taskorch.domain.backoff import (
+    FIRST_PAUSE_S,
+    Notify,
+    Patience,
+    pause_s,
+    retry,
+)
 from taskorch.queue.port import Argument, Connection, Reply, Script
 
 
@@ -78,7 +84,10 @@ class RetryingConnection:
 
         try:
             return retry(
-                attempt, self._patience, notify=self._notify, pause=self._closed.wait
+                attempt,
+                self._patience,
+                notify=self._notify,
+                pause=self._closed.wait,
             )
         except errors.Unavailable:
             self._raise_if_closed()
@@ -113,10 +122,16 @@ class RetryingConnection:
         """Pause before the caller looks again; return False if that cannot help."""
         self._raise_if_closed()
         is_closed = self._closed.is_set()
-        if is_closed or not self._resumes_waits or not self._patience.may_pass(error):
+        if (
+            is_closed
+            or not self._resumes_waits
+            or not self._patience.may_pass(error)
+        ):
             return False
         self._notify(error)
-        self._closed.wait(pause_s(0, FIRST_PAUSE_S, self._patience.longest_pause_s))
+        self._closed.wait(
+            pause_s(0, FIRST_PAUSE_S, self._patience.longest_pause_s)
+        )
         return True
 
     def _raise_if_closed(self) -> None:

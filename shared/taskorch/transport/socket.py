@@ -95,7 +95,9 @@ class SocketConnection:
                         raise errors.NotSaved(reason=str(ping))
             except OSError as error:
                 self._close_socket()
-                raise redis_errors.of_silence(error, self._address.redacted) from error
+                raise redis_errors.of_silence(
+                    error, self._address.redacted
+                ) from error
         return reply
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
@@ -136,14 +138,18 @@ class SocketConnection:
     def _ask_blocking(self, timeout_s: float, command: Command) -> bool:
         """Send a command that blocks on a socket of its own."""
         try:
-            with closing(Socket(self._address, timeout_s + CALL_TIMEOUT_S)) as waiting:
+            with closing(
+                Socket(self._address, timeout_s + CALL_TIMEOUT_S)
+            ) as waiting:
                 self._waiting.add(waiting)
                 try:
                     (reply,) = waiting.ask(command)
                 finally:
                     self._waiting.discard(waiting)
         except OSError as error:
-            raise redis_errors.of_silence(error, self._address.redacted) from error
+            raise redis_errors.of_silence(
+                error, self._address.redacted
+            ) from error
         if isinstance(reply, hiredis.ReplyError):
             raise redis_errors.of_reply(str(reply), self._address.redacted)
         return bool(reply)
@@ -227,7 +233,9 @@ class Socket:
             try:
                 reply = self._reader.gets()
             except hiredis.ProtocolError as error:
-                raise OSError(f"the server there is not Redis ({error})") from None
+                raise OSError(
+                    f"the server there is not Redis ({error})"
+                ) from None
             if reply is not ...:
                 return cast("ServerReply", reply)
             chunk = self._socket.recv(CHUNK_BYTES)
@@ -277,7 +285,9 @@ def _open(address: "ServerAddress") -> socket.socket:
         return unix_socket.connect(
             address.path, CONNECT_TIMEOUT_S, private=address.is_bundled
         )
-    opened = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
+    opened = socket.create_connection(
+        (address.host, address.port), CONNECT_TIMEOUT_S
+    )
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if address.tls is None:
@@ -303,7 +313,9 @@ def _tls_context(options: Mapping[str, str]) -> "ssl.SSLContext":
         cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
     )
     required = options.get("ssl_cert_reqs", "required")
-    checks_hostname = options.get("ssl_check_hostname", "yes").lower() not in FALSE
+    checks_hostname = (
+        options.get("ssl_check_hostname", "yes").lower() not in FALSE
+    )
     context.check_hostname = required != "none" and checks_hostname
     context.verify_mode = ssl.VerifyMode[f"CERT_{required.upper()}"]
     if "ssl_certfile" in options or "ssl_keyfile" in options:

@@ -53,7 +53,9 @@ def peer(opened: socket.socket) -> tuple[int, int]:
     _, uid = struct.unpack_from(
         "Ii", opened.getsockopt(_MACOS_LEVEL, _MACOS_PEER_USER, 76)
     )
-    (pid,) = struct.unpack("i", opened.getsockopt(_MACOS_LEVEL, _MACOS_PEER_PID, 4))
+    (pid,) = struct.unpack(
+        "i", opened.getsockopt(_MACOS_LEVEL, _MACOS_PEER_PID, 4)
+    )
     return pid, uid
 
 
@@ -77,7 +79,9 @@ def need_own_folder(path: str) -> None:
         raise _foreign(path, "it is a symbolic link", is_bundled=True)
 
 
-def _need_known_peer(opened: socket.socket, path: str, *, private: bool) -> None:
+def _need_known_peer(
+    opened: socket.socket, path: str, *, private: bool
+) -> None:
     _, uid = peer(opened)
     if uid in (os.getuid(), 0):
         return
@@ -98,5 +102,9 @@ def _is_open_to_everyone(path: str) -> bool:
         folder = parent
 
 
-def _foreign(place: str, reason: str, *, is_bundled: bool) -> errors.ForeignServer:
-    return errors.ForeignServer(place=place, reason=reason, bundled=int(is_bundled))
+def _foreign(
+    place: str, reason: str, *, is_bundled: bool
+) -> errors.ForeignServer:
+    return errors.ForeignServer(
+        place=place, reason=reason, bundled=int(is_bundled)
+    )

@@ -33,7 +33,9 @@ def moved(bench: Bench, copy: Bench, file: Path) -> None:
     restore(file, copy.queue.archive)
 
 
-def test_import_and_export_round_trip(bench: Bench, copy: Bench, file: Path) -> None:
+def test_import_and_export_round_trip(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     fill_namespace(bench)
     before = export_lines(bench, file)
 
@@ -69,7 +71,10 @@ def test_empty_namespace_is_exported_and_imported(
 ) -> None:
     moved(bench, copy, file)
 
-    assert [line["kind"] for line in export_lines(copy, file)] == ["header", "trailer"]
+    assert [line["kind"] for line in export_lines(copy, file)] == [
+        "header",
+        "trailer",
+    ]
     assert copy.inconsistencies() == []
 
 
@@ -97,7 +102,9 @@ def test_each_verb_acts_alike_on_imported_items(
     assert copy.inconsistencies() == bench.inconsistencies() == []
 
 
-def test_lease_is_valid_after_import(bench: Bench, copy: Bench, file: Path) -> None:
+def test_lease_is_valid_after_import(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     lease = bench.claimed(session="monday")
     moved(bench, copy, file)
 
@@ -107,7 +114,9 @@ def test_lease_is_valid_after_import(bench: Bench, copy: Bench, file: Path) -> N
     assert (receipt.token, receipt.claim) == (lease.token, lease.claim)
 
 
-def test_imported_queue_keeps_its_order(bench: Bench, copy: Bench, file: Path) -> None:
+def test_imported_queue_keeps_its_order(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     project = bench.project()
     first, second, urgent = (
         bench.item(project),
@@ -118,10 +127,17 @@ def test_imported_queue_keeps_its_order(bench: Bench, copy: Bench, file: Path) -
 
     last = copy.item(project)
 
-    assert [copy.claimed_next() for _ in range(4)] == [urgent, first, second, last]
+    assert [copy.claimed_next() for _ in range(4)] == [
+        urgent,
+        first,
+        second,
+        last,
+    ]
 
 
-def test_imported_key_is_still_used(bench: Bench, copy: Bench, file: Path) -> None:
+def test_imported_key_is_still_used(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
     project = bench.project()
     item = bench.item(project, key="once")
     moved(bench, copy, file)
@@ -154,7 +170,10 @@ def test_items_created_during_export_are_left_out(
     file.write_bytes(to_jsonl([*begun, *lines]))
     restore(file, copy.queue.archive)
 
-    assert {found.id for found in copy.queue.views.list().items} == {item, waiting}
+    assert {found.id for found in copy.queue.views.list().items} == {
+        item,
+        waiting,
+    }
     assert copy.queue.views.show(waiting).item.depends_on == (item,)
     assert copy.state(waiting) is State.WAITING
     assert copy.inconsistencies() == []
@@ -203,7 +222,10 @@ def test_missing_item_is_left_out_of_export(
 
     moved(bench, copy, file)
 
-    assert {found.id for found in copy.queue.views.list().items} == {item, waiting}
+    assert {found.id for found in copy.queue.views.list().items} == {
+        item,
+        waiting,
+    }
     assert copy.state(waiting) is State.QUEUED
 
 
@@ -247,7 +269,9 @@ def test_export_file_is_private(bench: Bench, file: Path) -> None:
 
 
 def test_unwritable_export_is_an_error(bench: Bench, file: Path) -> None:
-    with pytest.raises(errors.Invalid, match="cannot be written: No such file"):
+    with pytest.raises(
+        errors.Invalid, match="cannot be written: No such file"
+    ):
         export_lines(bench, file / "below")
 
 
@@ -270,7 +294,9 @@ def test_expired_lease_is_expired_after_import(
     assert copy.queue.views.show(lease.item).item.attempts == 1
 
 
-def test_exported_line_contains_no_line_break(bench: Bench, file: Path) -> None:
+def test_exported_line_contains_no_line_break(
+    bench: Bench, file: Path
+) -> None:
     fill_namespace(bench)
     export_lines(bench, file)
 

@@ -9,11 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.backups import export_lines, exported_work, fill_namespace, to_jsonl
+from support.backups import (
+    export_lines,
+    exported_work,
+    fill_namespace,
+    to_jsonl,
+)
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch_orchestrator.backup import restore as restoring
 from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.doctor.audit import audit
@@ -116,11 +127,23 @@ def test_file_that_is_no_export_is_refused(
 
 #: A kind, a change of its first line, and the error that it causes.
 CHANGES: list[Change] = [
-    ("header", lambda line: line.update(version=2), "version: Input should be 1"),
-    ("header", lambda line: line.update(schema="2"), "schema: Input should be '1'"),
+    (
+        "header",
+        lambda line: line.update(version=2),
+        "version: Input should be 1",
+    ),
+    (
+        "header",
+        lambda line: line.update(schema="2"),
+        "schema: Input should be '1'",
+    ),
     ("header", lambda line: line.update(format="other"), "format: "),
     ("header", lambda line: line.update(more=1), "more: Extra inputs"),
-    ("project", lambda line: line.update(kind="epic"), "It is not a line of an export"),
+    (
+        "project",
+        lambda line: line.update(kind="epic"),
+        "It is not a line of an export",
+    ),
     ("project", lambda line: line.update(id="proj_X"), "no project proj_X"),
     (
         "project",
@@ -128,14 +151,22 @@ CHANGES: list[Change] = [
         "n_queued: Extra inputs",
     ),
     ("project", lambda line: line["fields"].update(status="open"), "status: "),
-    ("project", lambda line: line["fields"].update(title=" "), "The title is empty"),
+    (
+        "project",
+        lambda line: line["fields"].update(title=" "),
+        "The title is empty",
+    ),
     ("project", lambda line: line["fields"].update(title=3), "title: "),
     (
         "key",
         lambda line: line.update(item="item_none"),
         "refers to the item item_none, which is not in the file",
     ),
-    ("key", lambda line: line.update(project="proj_none"), "belongs to proj_none"),
+    (
+        "key",
+        lambda line: line.update(project="proj_none"),
+        "belongs to proj_none",
+    ),
     ("item", lambda line: line.update(id="../item"), "no item ../item"),
     ("item", lambda line: line.pop("score"), "score and held"),
     ("item", lambda line: line.update(held=None), "held is null"),
@@ -145,10 +176,18 @@ CHANGES: list[Change] = [
         "requirements is null",
     ),
     ("item", lambda line: line.update(held=5), "score and held"),
-    ("item", lambda line: line.update(open=["item_0"]), "not among depends_on"),
+    (
+        "item",
+        lambda line: line.update(open=["item_0"]),
+        "not among depends_on",
+    ),
     ("item", lambda line: line.update(sequence="1"), "sequence: "),
     ("item", lambda line: line["fields"].update(state="done"), "state: "),
-    ("item", lambda line: line["fields"].update(state="in_progress"), "score and held"),
+    (
+        "item",
+        lambda line: line["fields"].update(state="in_progress"),
+        "score and held",
+    ),
     ("item", lambda line: line["fields"].update(state="pending"), "the agent"),
     ("item", lambda line: line["fields"].update(priority="5"), "priority: "),
     ("item", lambda line: line["fields"].update(attempts="-1"), "attempts: "),
@@ -172,10 +211,16 @@ CHANGES: list[Change] = [
         lambda line: line["fields"].update(depends_on="[" + "1," * 300 + "1]"),
         "depends_on",
     ),
-    ("item", lambda line: line["fields"].update(requirements='["a'), "requirements: "),
     (
         "item",
-        lambda line: line["fields"].update(requirements=json.dumps(["x"] * 201)),
+        lambda line: line["fields"].update(requirements='["a'),
+        "requirements: ",
+    ),
+    (
+        "item",
+        lambda line: line["fields"].update(
+            requirements=json.dumps(["x"] * 201)
+        ),
         "at most 200",
     ),
     (
@@ -183,33 +228,57 @@ CHANGES: list[Change] = [
         lambda line: line["fields"].update(description="é" * 40_000),
         "longer than 65536 bytes",
     ),
-    ("item", lambda line: line["fields"].update(description="\ud800"), "Invalid JSON"),
+    (
+        "item",
+        lambda line: line["fields"].update(description="\ud800"),
+        "Invalid JSON",
+    ),
     (
         "item",
         lambda line: line["fields"].update(project="proj_none"),
         "belongs to proj_none",
     ),
     ("item", lambda line: line["fields"].pop("seq"), "seq: Field required"),
-    ("report", lambda line: line.update(item="item_none"), "belongs to item_none"),
+    (
+        "report",
+        lambda line: line.update(item="item_none"),
+        "belongs to item_none",
+    ),
     ("report", lambda line: line.update(entry="0-0"), "not newer"),
-    ("report", lambda line: line["fields"].update(percent="much"), "percent: "),
+    (
+        "report",
+        lambda line: line["fields"].update(percent="much"),
+        "percent: ",
+    ),
     ("note", lambda line: line.update(entry="now"), "cursor"),
     ("note", lambda line: line.update(agent="a b"), "not a name for an agent"),
     ("discovery", lambda line: line["fields"].update(text=None), "text: "),
     ("agent", lambda line: line.update(seen=-1), "seen: "),
-    ("trailer", lambda line: line["counts"].update(item=0), "counts are not those"),
-    ("trailer", lambda line: line.update(sequence=1), "lower than that of an item"),
+    (
+        "trailer",
+        lambda line: line["counts"].update(item=0),
+        "counts are not those",
+    ),
+    (
+        "trailer",
+        lambda line: line.update(sequence=1),
+        "lower than that of an item",
+    ),
 ]
 
 
-@pytest.mark.parametrize("wrong", CHANGES, ids=lambda wrong: f"{wrong[0]}, {wrong[2]}")
+@pytest.mark.parametrize(
+    "wrong", CHANGES, ids=lambda wrong: f"{wrong[0]}, {wrong[2]}"
+)
 def test_invalid_line_is_reported_with_its_number(
     copy: Bench, lines: Lines, file: Path, wrong: Change
 ) -> None:
     kind, change, reason = wrong
     number = number_of(lines, kind)
     change(lines[number - 1])
-    file.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    file.write_bytes(
+        b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    )
 
     message = refusal(copy, file)
 
@@ -244,7 +313,9 @@ def test_duplicate_line_is_refused(
     assert reported == (len(lines) if kind == "key" else number + 1)
 
 
-def test_missing_line_is_refused(copy: Bench, lines: Lines, file: Path) -> None:
+def test_missing_line_is_refused(
+    copy: Bench, lines: Lines, file: Path
+) -> None:
     for number in range(len(lines)):
         file.write_bytes(to_jsonl(lines[:number] + lines[number + 1 :]))
 
@@ -252,7 +323,9 @@ def test_missing_line_is_refused(copy: Bench, lines: Lines, file: Path) -> None:
 
 
 @pytest.mark.usefixtures("lines")
-def test_namespace_with_project_refuses_import(copy: Bench, file: Path) -> None:
+def test_namespace_with_project_refuses_import(
+    copy: Bench, file: Path
+) -> None:
     copy.item()
     before = copy.everything()
 
@@ -414,13 +487,19 @@ def test_export_of_earlier_version_keeps_its_texts(
     copy: Bench, lines: Lines, file: Path, text: str
 ) -> None:
     line = lines[number_of(lines, "item") - 1]
-    line["fields"].update(description=text, requirements=json.dumps([text]), title=text)
+    line["fields"].update(
+        description=text, requirements=json.dumps([text]), title=text
+    )
     file.write_bytes(to_jsonl(lines))
 
     restore(file, copy.queue.archive)
 
     item = copy.queue.views.show(line["id"]).item
-    assert (item.description, item.requirements, item.title) == (text, (text,), text)
+    assert (item.description, item.requirements, item.title) == (
+        text,
+        (text,),
+        text,
+    )
 
 
 def test_item_with_many_dependencies_is_imported(
@@ -429,7 +508,9 @@ def test_item_with_many_dependencies_is_imported(
     project = bench.project()
     others = tuple(
         made.id
-        for made in bench.queue.create_many(project, [NewItem(title="x")] * 1000)
+        for made in bench.queue.create_many(
+            project, [NewItem(title="x")] * 1000
+        )
     )
     item = bench.item(project, depends_on=others)
     export_lines(bench, file)
@@ -446,13 +527,18 @@ def test_dependency_requeued_during_export_is_open(
     first = bench.completed_item()
     second = bench.item(depends_on=(first,))
     earlier = {
-        line["id"]: line for line in export_lines(bench, file) if line["kind"] == "item"
+        line["id"]: line
+        for line in export_lines(bench, file)
+        if line["kind"] == "item"
     }
     bench.queue.requeue(first)
     later = export_lines(bench, file)
     file.write_bytes(
         to_jsonl(
-            [earlier[second] if line.get("id") == second else line for line in later]
+            [
+                earlier[second] if line.get("id") == second else line
+                for line in later
+            ]
         )
     )
 

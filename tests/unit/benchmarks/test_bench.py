@@ -8,8 +8,24 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from taskorch.domain.item import State
 
-from benchmarks import fleet, growth, limit, loop, network, page, queues, workflow
-from benchmarks.figures import Comparison, Figure, Spread, document, markdown, results
+from benchmarks import (
+    fleet,
+    growth,
+    limit,
+    loop,
+    network,
+    page,
+    queues,
+    workflow,
+)
+from benchmarks.figures import (
+    Comparison,
+    Figure,
+    Spread,
+    document,
+    markdown,
+    results,
+)
 
 REPOSITORY = Path(__file__).parents[3]
 USAGE = (REPOSITORY / "docs" / "usage.md").read_text()
@@ -105,11 +121,15 @@ def test_every_command_of_the_workflow_is_timed() -> None:
         "\n## Stalled items"
     )[0]
     told = set(
-        re.findall(r"^\$ ((?:orchestrate|worker) [a-z]+)", chapters, re.MULTILINE)
+        re.findall(
+            r"^\$ ((?:orchestrate|worker) [a-z]+)", chapters, re.MULTILINE
+        )
     )
 
     assert len(told) > 15
-    assert told - {workflow.label(words) for words in workflow.typed()} == set()
+    assert (
+        told - {workflow.label(words) for words in workflow.typed()} == set()
+    )
 
 
 def test_every_timed_command_succeeds() -> None:
@@ -124,7 +144,8 @@ def test_every_timed_command_succeeds() -> None:
 def test_failed_command_is_not_timed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="No such command"):
         workflow.timed(
-            [str(workflow.BIN / "worker"), "chekc"], workflow.environment(tmp_path)
+            [str(workflow.BIN / "worker"), "chekc"],
+            workflow.environment(tmp_path),
         )
 
 
@@ -140,7 +161,9 @@ def test_the_document_shows_every_comparison(name: str) -> None:
 def test_page_names_the_timed_commands(name: str) -> None:
     named = set(
         re.findall(
-            r"^\| ((?:orchestrate|worker) [a-z]+) \|", _written(name), re.MULTILINE
+            r"^\| ((?:orchestrate|worker) [a-z]+) \|",
+            _written(name),
+            re.MULTILINE,
         )
     )
 
@@ -148,13 +171,19 @@ def test_page_names_the_timed_commands(name: str) -> None:
 
 
 def test_the_document_shows_every_plot() -> None:
-    plots = pytest.importorskip("benchmarks.plots", reason="matplotlib is an extra")
+    plots = pytest.importorskip(
+        "benchmarks.plots", reason="matplotlib is an extra"
+    )
 
-    assert [name for name in plots.DRAWN if f"(plots/{name}.svg)" not in PAGE] == []
+    assert [
+        name for name in plots.DRAWN if f"(plots/{name}.svg)" not in PAGE
+    ] == []
 
 
 def test_a_comparison_is_drawn(tmp_path: Path) -> None:
-    plots = pytest.importorskip("benchmarks.plots", reason="matplotlib is an extra")
+    plots = pytest.importorskip(
+        "benchmarks.plots", reason="matplotlib is an extra"
+    )
 
     plots.draw(COMPARISON, tmp_path)
 
@@ -175,7 +204,12 @@ def test_fleet_figures_summarize_all_clients() -> None:
     rows = fleet.rows([seen, seen], {"core": 0.5, "busy": 1.0})
 
     whole = rows[fleet.ALL]
-    assert (whole["rate"], whole["per_core"], whole["clients"], whole["errors"]) == (
+    assert (
+        whole["rate"],
+        whole["per_core"],
+        whole["clients"],
+        whole["errors"],
+    ) == (
         6,
         12,
         0.5,
@@ -188,8 +222,13 @@ def test_fleet_figures_summarize_all_clients() -> None:
 def test_bare_loop_works_and_reports_empty_queue() -> None:
     with queues.server() as url:
         queue = queues.filled(url, "looped", 5)
-        path, verbs = unquote(urlsplit(url).path), ("claim", "progress", "complete")
-        with closing(loop.Caller(path, "looped", queues.AGENT, verbs)) as caller:
+        path, verbs = (
+            unquote(urlsplit(url).path),
+            ("claim", "progress", "complete"),
+        )
+        with closing(
+            loop.Caller(path, "looped", queues.AGENT, verbs)
+        ) as caller:
             seen = loop.run([caller], turns=16)
 
         (project,) = queue.views.projects()

@@ -36,12 +36,17 @@ ROUNDS: list[Round] = [
 
 
 def test_ratio_is_median_of_ratios_within_rounds() -> None:
-    shown = {result.name: result for result in figures.results(ROUNDS, "enqueue_rate")}
+    shown = {
+        result.name: result
+        for result in figures.results(ROUNDS, "enqueue_rate")
+    }
 
     rq = shown["rq"]
     assert rq.values == Spread(median=50, least=20, most=100)
     ratios = {
-        name: result.ratios.median for name, result in shown.items() if result.ratios
+        name: result.ratios.median
+        for name, result in shown.items()
+        if result.ratios
     }
     assert ratios == {"huey": 3, "taskorch": 1, "rq": 0.5}
 
@@ -89,12 +94,16 @@ def test_each_peer_lists_its_packages() -> None:
     assert {
         queue for queue, packages in needs.items() if queue not in packages[0]
     } == set()
-    assert all(">=" in package for packages in needs.values() for package in packages)
+    assert all(
+        ">=" in package for packages in needs.values() for package in packages
+    )
 
 
 def test_page_has_every_queue_and_figure() -> None:
     written = PAGE.partition("<!-- peers")[2].partition("<!-- /peers -->")[0]
-    head, *lines = [line for line in written.splitlines() if line.startswith("| ")]
+    head, *lines = [
+        line for line in written.splitlines() if line.startswith("| ")
+    ]
 
     assert re.findall(r"\| ([a-z]+) [0-9]", head) == list(install.QUEUES)
     assert [line.split(" | ")[0][2:] for line in lines] == [
@@ -106,7 +115,9 @@ def test_page_shows_existing_plots() -> None:
     plots = re.findall(r"\((plots/[^)]+)\)", PAGE)
 
     assert len(plots) >= 4
-    assert [plot for plot in plots if not (REPOSITORY / "docs" / plot).is_file()] == []
+    assert [
+        plot for plot in plots if not (REPOSITORY / "docs" / plot).is_file()
+    ] == []
 
 
 def test_ours_can_be_measured() -> None:
@@ -125,8 +136,17 @@ def test_ours_can_be_measured() -> None:
 
 def _told(url: str, *words: str) -> dict[str, float]:
     program = [sys.executable, "-P", str(install.program("taskorch")), *words]
-    environment = {**os.environ, "PEERS_URL": url, "PYTHONPATH": str(REPOSITORY)}
+    environment = {
+        **os.environ,
+        "PEERS_URL": url,
+        "PYTHONPATH": str(REPOSITORY),
+    }
     done = subprocess.run(
-        program, env=environment, capture_output=True, text=True, check=True, timeout=60
+        program,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     return dict(json.loads(done.stdout))

@@ -50,7 +50,9 @@ def newest(appended: Path) -> Path:
         TRANSACTION + b"*1\r\n$4\r\nEX",
     ],
 )
-def test_end_that_a_crash_leaves_is_cut_off(appended: Path, damage: bytes) -> None:
+def test_end_that_a_crash_leaves_is_cut_off(
+    appended: Path, damage: bytes
+) -> None:
     file = newest(appended)
     content = file.read_bytes()
     file.write_bytes(content + damage)
@@ -60,7 +62,9 @@ def test_end_that_a_crash_leaves_is_cut_off(appended: Path, damage: bytes) -> No
     (copy,) = appended.parent.glob("damaged-*")
     assert file.read_bytes() == content
     assert copy.read_bytes() == damage
-    assert f"the last {len(damage)} of {len(content) + len(damage)} bytes" in told
+    assert (
+        f"the last {len(damage)} of {len(content) + len(damage)} bytes" in told
+    )
     assert str(copy) in told
 
 
@@ -114,8 +118,12 @@ def test_sound_file_is_left_alone_even_by_force(appended: Path) -> None:
     assert "orchestrate import FILE" in refusal.value.hint()
 
 
-@pytest.mark.parametrize("manifest", [b"", b"\0" * 88, b"file gone.aof seq 1 type i\n"])
-def test_manifest_that_cannot_be_read_is_named(appended: Path, manifest: bytes) -> None:
+@pytest.mark.parametrize(
+    "manifest", [b"", b"\0" * 88, b"file gone.aof seq 1 type i\n"]
+)
+def test_manifest_that_cannot_be_read_is_named(
+    appended: Path, manifest: bytes
+) -> None:
     file = next(appended.glob("*.manifest"))
     file.write_bytes(manifest)
 

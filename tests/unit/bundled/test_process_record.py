@@ -79,7 +79,9 @@ def test_ended_process_gets_no_signal(
 @pytest.mark.parametrize(
     "content", [b"", b"1234", b"x y z w", b"1 2 3", b"\xff\xfe 1 2 3"]
 )
-def test_file_that_names_no_process_reads_as_none(file: int, content: bytes) -> None:
+def test_file_that_names_no_process_reads_as_none(
+    file: int, content: bytes
+) -> None:
     os.pwrite(file, content, 0)
 
     assert process_record.read(file) is None

@@ -157,7 +157,9 @@ def test_newest_of_several_data_is_accepted(
 
     assert [
         file.read_text()
-        for file in server_data.working_folder(data, environment).rglob("*.aof")
+        for file in server_data.working_folder(data, environment).rglob(
+            "*.aof"
+        )
     ] == ["new"]
     assert old.exists()
 
@@ -211,7 +213,9 @@ def test_data_can_be_accepted_after_tmp_was_emptied(
     server_data.accept(data, NO_HOME)
 
     assert (
-        server_data.working_folder(data, NO_HOME) / server_data.APPENDED / file.name
+        server_data.working_folder(data, NO_HOME)
+        / server_data.APPENDED
+        / file.name
     ).read_text() == "appended"
 
 
@@ -233,14 +237,18 @@ def test_record_says_where_the_data_is(
 
     server_data.working_folder(moved, environment)
 
-    record = tmp_path / "home" / ".config" / "task-orchestrator" / "servers" / name
+    record = (
+        tmp_path / "home" / ".config" / "task-orchestrator" / "servers" / name
+    )
     assert record.read_text() == f"{moved / name}\n"
 
 
 @pytest.mark.skipif(
     os.getuid() != 0, reason="only root can give a folder to another user"
 )
-def test_records_of_another_user_count_for_nothing(data: Path, temporary: Path) -> None:
+def test_records_of_another_user_count_for_nothing(
+    data: Path, temporary: Path
+) -> None:
     server_data.working_folder(data, NO_HOME)
     os.chown(temporary, 12345, 12345)
 

@@ -20,7 +20,10 @@ INVISIBLE = {
     "soft hyphen": ("pay\xadload", r"pay\xadload"),
     "word joiner": ("a\u2060b\ufeff", r"a\u2060b\ufeff"),
     "bidi": ("\u202e\u2066\u061c\u200f", r"\u202e\u2066\u061c\u200f"),
-    "tag": ("hi\U000e0069\U000e0067\U000e007f", r"hi\U000e0069\U000e0067\U000e007f"),
+    "tag": (
+        "hi\U000e0069\U000e0067\U000e007f",
+        r"hi\U000e0069\U000e0067\U000e007f",
+    ),
     "tag after a flag": ("🏴\U000e0067\U000e007f", r"🏴\U000e0067\U000e007f"),
     "selectors after an emoji": (
         "😀\ufe0f\ufe01\U000e0100",
@@ -59,7 +62,10 @@ READABLE = [
 def test_line_escapes_control_characters_only() -> None:
     shown = plain_text.line(f"{EVIL}\nnext\ttab\r")
 
-    assert shown == r"a\x1b[31mred\x07\x00\x9b2J \u202eback\u2066 é 🚀\nnext\ttab\r"
+    assert (
+        shown
+        == r"a\x1b[31mred\x07\x00\x9b2J \u202eback\u2066 é 🚀\nnext\ttab\r"
+    )
 
 
 def test_block_marks_each_further_line() -> None:
@@ -69,7 +75,10 @@ def test_block_marks_each_further_line() -> None:
 
 
 def test_cell_has_no_wide_gap() -> None:
-    assert plain_text.cell("a title  \u2003 cancelled\tb") == r"a title cancelled\tb"
+    assert (
+        plain_text.cell("a title  \u2003 cancelled\tb")
+        == r"a title cancelled\tb"
+    )
 
 
 @pytest.mark.parametrize(("text", "shown"), INVISIBLE.values(), ids=INVISIBLE)
@@ -97,8 +106,12 @@ def test_shown_text_has_no_invisible_character(text: str) -> None:
             for c in shown
             if category(c) in ("Cc", "Co", "Cs", "Zl", "Zp") and c != "\t"
         ]
-        assert not [c for c in shown if category(c) == "Cf" and c not in "\u200c\u200d"]
-        assert not re.search("[\ufe00-\ufe0d\U000e0100-\U000e01ef\u3164]", shown)
+        assert not [
+            c for c in shown if category(c) == "Cf" and c not in "\u200c\u200d"
+        ]
+        assert not re.search(
+            "[\ufe00-\ufe0d\U000e0100-\U000e01ef\u3164]", shown
+        )
 
 
 def test_document_keeps_text_and_formats_times() -> None:
@@ -111,7 +124,9 @@ def test_document_keeps_text_and_formats_times() -> None:
         impact="",
     )
 
-    written = json_output.dump(json_output.document([found], {"cursor": "1-0"}))
+    written = json_output.dump(
+        json_output.document([found], {"cursor": "1-0"})
+    )
     read = json.loads(written)
 
     assert read["schema_version"] == 1
@@ -132,9 +147,13 @@ def test_time_zero_is_null() -> None:
 
 
 def test_error_document_has_hint_and_retryable() -> None:
-    error = errors.LeaseLost(item="item_1", token="1", newest="2", state="in_progress")
+    error = errors.LeaseLost(
+        item="item_1", token="1", newest="2", state="in_progress"
+    )
 
-    read = json.loads(json_output.dump(json_output.error_document(error)))["error"]
+    read = json.loads(json_output.dump(json_output.error_document(error)))[
+        "error"
+    ]
 
     assert set(read) == {"code", "message", "hint", "retryable", "details"}
     assert (read["code"], read["retryable"]) == ("LEASE_LOST", False)

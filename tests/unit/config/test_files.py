@@ -29,7 +29,9 @@ def open_to_others(home: Path) -> list[str]:
     """Return the files that other users can read or change, in folders they can enter."""
     found = []
     for top, folders, names in os.walk(home):
-        folders[:] = [name for name in folders if mode(Path(top, name)) & 0o007]
+        folders[:] = [
+            name for name in folders if mode(Path(top, name)) & 0o007
+        ]
         found += [
             f"{top}/{name}"
             for name in names
@@ -47,13 +49,17 @@ def test_other_users_cannot_read_secrets(bench: Bench, root: Root) -> None:
         pass
 
     assert open_to_others(root.home) == []
-    assert mode(root.home) & 0o022 == mode(root.home / ".gitignore") & 0o022 == 0
+    assert (
+        mode(root.home) & 0o022 == mode(root.home / ".gitignore") & 0o022 == 0
+    )
     assert mode(root.handoffs) == 0o700
     assert {mode(path) for path in root.handoffs.iterdir()} == {0o600}
     assert mode(root.home / "orchestration.db") == 0o600
 
 
-def test_open_folder_of_earlier_version_is_closed(bench: Bench, root: Root) -> None:
+def test_open_folder_of_earlier_version_is_closed(
+    bench: Bench, root: Root
+) -> None:
     bench.item()
     root.sync()
     root.home.chmod(0o777)

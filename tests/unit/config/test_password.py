@@ -47,7 +47,9 @@ def test_variable_supplies_missing_password(
 def test_variable_holding_its_own_name_is_ignored(
     tmp_path: Path, variable: str
 ) -> None:
-    assert resolved(tmp_path, **{variable: f"${variable}"}).redis_password == ""
+    assert (
+        resolved(tmp_path, **{variable: f"${variable}"}).redis_password == ""
+    )
 
 
 def test_password_precedence_is_address_variable_file(
@@ -64,7 +66,8 @@ def test_password_precedence_is_address_variable_file(
         resolved(tmp_path, "redis://host?password=own", **both),
         resolved(tmp_path, "redis://ada@host", **both),
         resolved(
-            tmp_path, TASKORCH_REDIS_PASSWORD_FILE=both["TASKORCH_REDIS_PASSWORD_FILE"]
+            tmp_path,
+            TASKORCH_REDIS_PASSWORD_FILE=both["TASKORCH_REDIS_PASSWORD_FILE"],
         ),
         resolved(tmp_path),
     ]
@@ -130,7 +133,9 @@ def test_user_config_may_name_any_password_file(
         "from-file",
         "from-file",
     ]
-    assert {each.sources["redis_password"] for each in found} == {"your config.toml"}
+    assert {each.sources["redis_password"] for each in found} == {
+        "your config.toml"
+    }
 
 
 @pytest.mark.parametrize(
@@ -171,7 +176,9 @@ def test_untrusted_config_names_no_password_file(tmp_path: Path) -> None:
     written(tmp_path)
     config(tmp_path, 'redis_password_file = "secret"', trusted=False)
 
-    with pytest.raises(errors.UntrustedConfig, match="sets redis_password_file"):
+    with pytest.raises(
+        errors.UntrustedConfig, match="sets redis_password_file"
+    ):
         resolved(tmp_path)
     with_own_password = [
         resolved(tmp_path, TASKORCH_REDIS_PASSWORD="sesame"),
@@ -179,7 +186,11 @@ def test_untrusted_config_names_no_password_file(tmp_path: Path) -> None:
         resolved(tmp_path, ""),
     ]
 
-    assert [each.redis_password for each in with_own_password] == ["sesame", "", ""]
+    assert [each.redis_password for each in with_own_password] == [
+        "sesame",
+        "",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +210,9 @@ def test_one_trailing_line_break_is_dropped(
     file = written(tmp_path, content)
 
     assert (
-        resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE=str(file)).redis_password
+        resolved(
+            tmp_path, TASKORCH_REDIS_PASSWORD_FILE=str(file)
+        ).redis_password
         == password
     )
 
@@ -208,14 +221,18 @@ def test_private_password_file_is_used(tmp_path: Path) -> None:
     file = written(tmp_path, mode=0o400)
 
     assert (
-        resolved(tmp_path, TASKORCH_REDIS_PASSWORD_FILE="secret").redis_password
+        resolved(
+            tmp_path, TASKORCH_REDIS_PASSWORD_FILE="secret"
+        ).redis_password
         == "from-file"
     )
     assert file.stat().st_uid == os.getuid()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o620, 0o611])
-def test_password_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+def test_password_file_open_to_others_is_refused(
+    tmp_path: Path, mode: int
+) -> None:
     file = written(tmp_path, mode=mode)
 
     with pytest.raises(errors.Usage, match=f"chmod 600 {file}"):
@@ -277,11 +294,15 @@ def test_bundled_server_needs_no_password(tmp_path: Path) -> None:
     )
 
 
-def test_replica_settings_come_from_config_and_environment(tmp_path: Path) -> None:
+def test_replica_settings_come_from_config_and_environment(
+    tmp_path: Path,
+) -> None:
     config(tmp_path, 'wait_replicas = 2\nwait_timeout = "500ms"')
 
     filed, default = resolved(tmp_path), resolved(tmp_path.parent)
-    varied = resolved(tmp_path, TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="3s")
+    varied = resolved(
+        tmp_path, TASKORCH_WAIT_REPLICAS="1", TASKORCH_WAIT_TIMEOUT="3s"
+    )
 
     assert (filed.wait_replicas, filed.wait_timeout_ms) == (2, 500)
     assert (varied.wait_replicas, varied.wait_timeout_ms) == (1, 3000)

@@ -75,13 +75,20 @@ def test_git_folder_without_head_is_no_checkout(
 ) -> None:
     made(tmp_path / "project" / "src" / ".git")
     if holds_config:
-        (tmp_path / "project" / "src" / ".git" / "config").write_text("[core]\n")
+        (tmp_path / "project" / "src" / ".git" / "config").write_text(
+            "[core]\n"
+        )
     made(tmp_path / "project" / OURS)
 
-    assert root_of(environment, tmp_path / "project" / "src") == tmp_path / "project"
+    assert (
+        root_of(environment, tmp_path / "project" / "src")
+        == tmp_path / "project"
+    )
 
 
-@pytest.mark.parametrize("relative", ["--relative-paths", "--no-relative-paths"])
+@pytest.mark.parametrize(
+    "relative", ["--relative-paths", "--no-relative-paths"]
+)
 def test_linked_worktree_uses_root_of_main_checkout(
     environment: Mapping[str, str], tmp_path: Path, relative: str
 ) -> None:
@@ -165,7 +172,9 @@ def test_worktree_ignores_checkout_of_another_user(
 ) -> None:
     attacker = repository(tmp_path / "attacker")
     place = forged(
-        tmp_path / "archive", attacker, listed=str(tmp_path / "archive" / ".git")
+        tmp_path / "archive",
+        attacker,
+        listed=str(tmp_path / "archive" / ".git"),
     )
     ours = root_of(environment, place)
 
@@ -177,7 +186,11 @@ def test_worktree_ignores_checkout_of_another_user(
 @pytest.mark.parametrize("kind", [OURS, ".git"])
 @pytest.mark.parametrize("shared", ["home", "TMPDIR", "sticky"])
 def test_shared_folder_is_not_a_root(
-    environment: Mapping[str, str], home: Path, tmp_path: Path, shared: str, kind: str
+    environment: Mapping[str, str],
+    home: Path,
+    tmp_path: Path,
+    shared: str,
+    kind: str,
 ) -> None:
     place = home if shared == "home" else made(tmp_path / shared)
     if shared == "sticky":
@@ -190,7 +203,9 @@ def test_shared_folder_is_not_a_root(
     assert root_of(variables, project) == project
 
 
-def test_slash_and_tmp_are_shared_folders(environment: Mapping[str, str]) -> None:
+def test_slash_and_tmp_are_shared_folders(
+    environment: Mapping[str, str],
+) -> None:
     assert root_folder.is_shared(environment, "/")
     assert root_folder.is_shared(environment, "/tmp")
     assert not root_folder.is_shared(environment, "/usr")
@@ -206,7 +221,8 @@ def test_allowed_shared_folder_is_a_root(
 
     assert root_of(environment, project) == home
     assert (
-        root_of({"HOME": str(home), "XDG_CONFIG_HOME": "/nowhere"}, project) == project
+        root_of({"HOME": str(home), "XDG_CONFIG_HOME": "/nowhere"}, project)
+        == project
     )
 
 

@@ -39,10 +39,16 @@ def test_first_place_that_sets_a_value_wins(tmp_path: Path) -> None:
 
     urls = [
         resolved(
-            tmp_path, url_flag="redis://flag", TASKORCH_REDIS_URL="redis://ours", **home
+            tmp_path,
+            url_flag="redis://flag",
+            TASKORCH_REDIS_URL="redis://ours",
+            **home,
         ),
         resolved(
-            tmp_path, TASKORCH_REDIS_URL="redis://ours", REDIS_URL="redis://any", **home
+            tmp_path,
+            TASKORCH_REDIS_URL="redis://ours",
+            REDIS_URL="redis://any",
+            **home,
         ),
         resolved(tmp_path, REDIS_URL="redis://any", **home),
         resolved(tmp_path, **home),
@@ -51,7 +57,10 @@ def test_first_place_that_sets_a_value_wins(tmp_path: Path) -> None:
     ]
 
     assert [
-        (settings.redis_url.removeprefix("redis://"), settings.sources["redis_url"])
+        (
+            settings.redis_url.removeprefix("redis://"),
+            settings.sources["redis_url"],
+        )
         for settings in urls
     ] == [
         ("flag", "--redis-url"),
@@ -77,7 +86,9 @@ def test_agent_is_never_guessed(tmp_path: Path) -> None:
     assert resolved(tmp_path).agent == ""
     assert resolved(tmp_path, TM_AGENT_ID="old").agent == "old"
     assert resolved(tmp_path, TM_AGENT_ID="old", AGENT_ID="new").agent == "new"
-    assert resolved(tmp_path, agent_flag="flag", AGENT_ID="new").agent == "flag"
+    assert (
+        resolved(tmp_path, agent_flag="flag", AGENT_ID="new").agent == "flag"
+    )
 
 
 def test_root_is_nearest_parent_with_our_folder(tmp_path: Path) -> None:
@@ -122,7 +133,9 @@ def repository(folder: Path) -> Path:
 def test_worktree_belongs_to_its_main_checkout(tmp_path: Path) -> None:
     main = tmp_path / "main"
 
-    assert resolved(worktree(tmp_path / "worktree", main / ".git")).root == main
+    assert (
+        resolved(worktree(tmp_path / "worktree", main / ".git")).root == main
+    )
 
 
 @pytest.mark.parametrize("place", ["beside", "main/.trees/one"])
@@ -142,7 +155,12 @@ def test_each_worktree_is_its_own_session(
 
     assert {settings.root for settings in found} == {main}
     assert found[0].session == found[1].session
-    assert [settings.session[:4] for settings in found] == ["one-", "one-", "two-", ""]
+    assert [settings.session[:4] for settings in found] == [
+        "one-",
+        "one-",
+        "two-",
+        "",
+    ]
     assert [settings.sources["session"] for settings in found] == [
         "the git worktree"
     ] * 3 + ["default"]
@@ -155,7 +173,8 @@ def test_agent_session_overrides_worktree(
     tmp_path: Path, value: str, source: str
 ) -> None:
     settings = resolved(
-        worktree(tmp_path / "tree", tmp_path / "main" / ".git"), AGENT_SESSION=value
+        worktree(tmp_path / "tree", tmp_path / "main" / ".git"),
+        AGENT_SESSION=value,
     )
 
     assert (settings.session, settings.sources["session"]) == (value, source)
@@ -166,7 +185,8 @@ def test_worktrees_of_bare_repository_are_sessions(
 ) -> None:
     (tmp_path / ".task-orchestrator").mkdir()
     one, two = (
-        worktree(tmp_path / name, tmp_path / ".bare", name) for name in ("one", "two")
+        worktree(tmp_path / name, tmp_path / ".bare", name)
+        for name in ("one", "two")
     )
 
     assert resolved(one).session != resolved(two).session != ""
@@ -187,15 +207,21 @@ def test_worktrees_with_same_name_are_two_sessions(
 
 
 @pytest.mark.parametrize("root", [".", "deep"])
-def test_worktree_with_its_own_root_is_no_session(tmp_path: Path, root: str) -> None:
+def test_worktree_with_its_own_root_is_no_session(
+    tmp_path: Path, root: str
+) -> None:
     tree = worktree(tmp_path / "tree", tmp_path / "main" / ".git")
     (tree / root / ".task-orchestrator").mkdir()
 
     assert resolved(tree / "deep").session == ""
 
 
-@pytest.mark.parametrize("name", ["größe 設計", "設計", "..", "-x", "x" * 200, "a..b"])
-def test_any_worktree_name_makes_a_session_name(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["größe 設計", "設計", "..", "-x", "x" * 200, "a..b"]
+)
+def test_any_worktree_name_makes_a_session_name(
+    tmp_path: Path, name: str
+) -> None:
     git = tmp_path / "main" / ".git"
     tree = worktree(tmp_path / "tree", git, f"{name} of mine")
 
@@ -214,7 +240,9 @@ def test_broken_git_file_is_ignored(tmp_path: Path, text: str) -> None:
 def test_taskorch_root_takes_precedence(tmp_path: Path) -> None:
     (tmp_path / ".task-orchestrator").mkdir()
 
-    assert resolved(tmp_path, TASKORCH_ROOT="/elsewhere").root == Path("/elsewhere")
+    assert resolved(tmp_path, TASKORCH_ROOT="/elsewhere").root == Path(
+        "/elsewhere"
+    )
 
 
 @pytest.mark.parametrize(
@@ -226,7 +254,9 @@ def test_root_path_is_normalized(tmp_path: Path, spelling: str) -> None:
     (tmp_path / "link").symlink_to(root)
 
     assert resolved(tmp_path, TASKORCH_ROOT=spelling).root_path == str(root)
-    assert resolved(root, TASKORCH_ROOT=f"{tmp_path}/{spelling}").root_path == str(root)
+    assert resolved(
+        root, TASKORCH_ROOT=f"{tmp_path}/{spelling}"
+    ).root_path == str(root)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +297,10 @@ def test_service_is_a_word_or_a_boolean(
 
     settings = resolved(tmp_path)
 
-    assert (settings.service, settings.sources["service"]) == (wanted, "config.toml")
+    assert (settings.service, settings.sources["service"]) == (
+        wanted,
+        "config.toml",
+    )
     assert resolved(tmp_path, TASKORCH_SERVICE="YES").service
     assert not resolved(tmp_path, TASKORCH_SERVICE="Off").service
 
@@ -288,7 +321,8 @@ def test_invalid_switch_is_refused_with_its_source(
 
     config(tmp_path, 'service = "never"')
     with pytest.raises(
-        errors.Usage, match=r"service \(config.toml\) must be on or off, not 'never'"
+        errors.Usage,
+        match=r"service \(config.toml\) must be on or off, not 'never'",
     ):
         resolved(tmp_path)
 
@@ -298,7 +332,9 @@ def test_invalid_switch_is_refused_with_its_source(
 )
 def test_invalid_namespace_is_refused(tmp_path: Path, name: str) -> None:
     if not name:
-        assert resolved(tmp_path, TASKORCH_NAMESPACE=name).namespace == "default"
+        assert (
+            resolved(tmp_path, TASKORCH_NAMESPACE=name).namespace == "default"
+        )
         return
 
     with pytest.raises(errors.Invalid, match="a name for a namespace"):
@@ -310,7 +346,10 @@ def test_invalid_namespace_is_refused(tmp_path: Path, name: str) -> None:
     [
         ("redis://user:pa:ss@host:6379/0", "redis://***@host:6379/0"),
         ("redis://:p@ss@host", "redis://***@host"),
-        ("redis://host/0?password=secret&db=1", "redis://host/0?password=***&db=1"),
+        (
+            "redis://host/0?password=secret&db=1",
+            "redis://host/0?password=***&db=1",
+        ),
         ("redis://PASSWORD@host:6379/0", "redis://***@host:6379/0"),
         ("redis://host:PASSWORD", "redis://…"),
         ("PASSWORD@host:6379", "…"),

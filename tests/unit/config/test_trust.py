@@ -29,7 +29,9 @@ def write_config(root: Path, text: str) -> str:
     return file
 
 
-def resolved(folder: Path, environment: Mapping[str, str], **more: str) -> Settings:
+def resolved(
+    folder: Path, environment: Mapping[str, str], **more: str
+) -> Settings:
     return resolve({}, {**environment, **more}, folder)
 
 
@@ -96,7 +98,10 @@ def test_removed_trust_no_longer_applies(
     file = write_config(checkout, ADDRESS)
     trust.trust(environment, file, ADDRESS.encode())
 
-    first, second = trust.forget(environment, file), trust.forget(environment, file)
+    first, second = (
+        trust.forget(environment, file),
+        trust.forget(environment, file),
+    )
 
     assert (first, second) == (True, False)
     assert trust.records(environment) == ()
@@ -118,7 +123,8 @@ def test_damaged_trust_record_is_not_listed(
 
 
 @pytest.mark.parametrize(
-    "text", ['namespace = "theirs"', "wait_replicas = 0", 'wait_timeout = "1h"']
+    "text",
+    ['namespace = "theirs"', "wait_replicas = 0", 'wait_timeout = "1h"'],
 )
 def test_untrusted_config_sets_nothing_for_named_redis(
     checkout: Path, environment: Mapping[str, str], text: str
@@ -127,7 +133,9 @@ def test_untrusted_config_sets_nothing_for_named_redis(
 
     with pytest.raises(errors.UntrustedConfig):
         resolved(checkout, environment, TASKORCH_REDIS_URL=URL)
-    user_folder.write(environment, "config.toml", f'redis_url = "{URL}"'.encode())
+    user_folder.write(
+        environment, "config.toml", f'redis_url = "{URL}"'.encode()
+    )
     with pytest.raises(errors.UntrustedConfig):
         resolved(checkout, environment)
 
@@ -135,7 +143,9 @@ def test_untrusted_config_sets_nothing_for_named_redis(
 def test_untrusted_config_may_configure_bundled_server(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
-    write_config(checkout, 'namespace = "theirs"\nservice = false\nwait_timeout = "3s"')
+    write_config(
+        checkout, 'namespace = "theirs"\nservice = false\nwait_timeout = "3s"'
+    )
 
     settings = resolved(checkout, environment)
 
@@ -163,7 +173,11 @@ def test_untrusted_value_without_effect_is_accepted(
         TASKORCH_REDIS_PASSWORD="sesame",
     )
 
-    assert (settings.redis_url, settings.namespace, settings.redis_password) == (
+    assert (
+        settings.redis_url,
+        settings.namespace,
+        settings.redis_password,
+    ) == (
         URL,
         "mine",
         "sesame",
@@ -174,7 +188,9 @@ def test_user_config_needs_no_trust(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
     user_folder.write(
-        environment, "config.toml", f'redis_url = "{URL}"\nnamespace = "mine"'.encode()
+        environment,
+        "config.toml",
+        f'redis_url = "{URL}"\nnamespace = "mine"'.encode(),
     )
 
     settings = resolved(checkout, environment)

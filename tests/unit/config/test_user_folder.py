@@ -25,7 +25,9 @@ def environment(tmp_path: Path) -> Mapping[str, str]:
 def stored(environment: Mapping[str, str], tmp_path: Path) -> Path:
     """A file in a subfolder of the user folder."""
     user_folder.write(environment, "trust/one", b"content")
-    return tmp_path / "home" / ".config" / "task-orchestrator" / "trust" / "one"
+    return (
+        tmp_path / "home" / ".config" / "task-orchestrator" / "trust" / "one"
+    )
 
 
 def test_folder_follows_xdg_then_home_then_passwd() -> None:
@@ -138,9 +140,13 @@ def test_pipe_is_refused_without_waiting(
 
 
 def test_long_file_is_refused(environment: Mapping[str, str]) -> None:
-    user_folder.write(environment, "trust/long", b"x" * (user_folder.LONGEST_BYTES + 1))
+    user_folder.write(
+        environment, "trust/long", b"x" * (user_folder.LONGEST_BYTES + 1)
+    )
 
-    with pytest.raises(errors.UserFolderUnusable, match="longer than 65536 bytes"):
+    with pytest.raises(
+        errors.UserFolderUnusable, match="longer than 65536 bytes"
+    ):
         user_folder.read(environment, "trust/long")
 
 
@@ -149,7 +155,9 @@ def test_write_below_unusable_home_is_refused(
 ) -> None:
     (tmp_path / "home").write_text("not a folder")
 
-    with pytest.raises(errors.UserFolderUnusable, match="cannot be used") as refusal:
+    with pytest.raises(
+        errors.UserFolderUnusable, match="cannot be used"
+    ) as refusal:
         user_folder.write(environment, "config.toml", b"")
 
     assert refusal.value.exit_code == errors.Invalid.exit_code

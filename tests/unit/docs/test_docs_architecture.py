@@ -15,7 +15,9 @@ ANY = re.compile(r"\b(VERB|PACKAGE)\b")
 def test_path_that_the_page_names_exists(page: str) -> None:
     text = (REPOSITORY / page).read_text(encoding="utf-8")
 
-    paths = re.findall(r"`((?:shared|worker|orchestrator|tests|docs)/[^`]*)`", text)
+    paths = re.findall(
+        r"`((?:shared|worker|orchestrator|tests|docs)/[^`]*)`", text
+    )
 
     assert len(paths) > 2
     assert [path for path in paths if not found(path)] == []
@@ -46,10 +48,15 @@ def test_layers_match_the_import_test() -> None:
         )
     )
 
-    rows = re.findall(r"^\| `(\w+)(?:\.py)?` \|[^|]*\|([^|]*)\|$", PAGE, re.MULTILINE)
-    stated = {name: set(re.findall(r"`([\w.]+)`", imports)) for name, imports in rows}
+    rows = re.findall(
+        r"^\| `(\w+)(?:\.py)?` \|[^|]*\|([^|]*)\|$", PAGE, re.MULTILINE
+    )
+    stated = {
+        name: set(re.findall(r"`([\w.]+)`", imports)) for name, imports in rows
+    }
 
     assert {"domain", "queue", "transport", "cli"} <= set(stated)
     assert stated == {
-        name: set(re.findall(r"\"taskorch\.([\w.]+)\"", rules[name])) for name in stated
+        name: set(re.findall(r"\"taskorch\.([\w.]+)\"", rules[name]))
+        for name in stated
     }

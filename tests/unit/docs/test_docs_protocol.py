@@ -34,7 +34,8 @@ ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "shared" / "taskorch" / "queue" / "scripts"
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCRIPTS = {
-    file.stem: file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.lua"))
+    file.stem: file.read_text(encoding="utf-8")
+    for file in sorted(FOLDER.glob("*.lua"))
 }
 PRELUDE = "".join(
     (FOLDER / "prelude" / f"{part}.lua").read_text(encoding="utf-8")
@@ -59,7 +60,9 @@ def chapter(title: str) -> str:
 def table(text: str) -> list[list[str]]:
     """Return the rows of the last table of a text, without backticks."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    start = max(number for number, line in enumerate(lines) if line.startswith("|---"))
+    start = max(
+        number for number, line in enumerate(lines) if line.startswith("|---")
+    )
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[start + 1 :]]
     return [
         [cell.strip().replace("`", "").replace("\\|", "|") for cell in row]
@@ -85,7 +88,9 @@ def code(lua: str) -> str:
 
 def functions() -> dict[str, str]:
     """Return the text of each function of the prelude, by its name."""
-    parts = re.split(r"^local function (\w+)", code(PRELUDE), flags=re.MULTILINE)
+    parts = re.split(
+        r"^local function (\w+)", code(PRELUDE), flags=re.MULTILINE
+    )
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
@@ -131,7 +136,9 @@ def number(name: str, lua: str) -> int:
     for names, values in re.findall(
         r"^local ([A-Z_, ]+) = ([\d, ]+)$", lua, flags=re.MULTILINE
     ):
-        constants = dict(zip(names.split(", "), values.split(", "), strict=True))
+        constants = dict(
+            zip(names.split(", "), values.split(", "), strict=True)
+        )
         if name in constants:
             return int(constants[name])
     raise AssertionError(f"{name} is not a constant of this script")
@@ -147,7 +154,11 @@ def subclasses(
 
 def read_by(reader: Callable[..., object]) -> set[str]:
     """Return the fields that a function of `replies` reads."""
-    return set(re.findall(r'fields(?:\.get\(|\[|, )"(\w+)"', inspect.getsource(reader)))
+    return set(
+        re.findall(
+            r'fields(?:\.get\(|\[|, )"(\w+)"', inspect.getsource(reader)
+        )
+    )
 
 
 def errors_line(text: str) -> set[str]:
@@ -177,7 +188,8 @@ def test_scripts_and_client_have_the_same_defaults() -> None:
     )
 
     assert usual == tuple(
-        replies.LEFT_OUT[name] for name in ("lease_ms", "max_attempts", "priority")
+        replies.LEFT_OUT[name]
+        for name in ("lease_ms", "max_attempts", "priority")
     )
 
 
@@ -186,10 +198,16 @@ def test_field_table_has_every_field_of_an_item() -> None:
         FUNCTIONS["find_item"], "read_hash('item', id, 'HMGET', ", ")"
     ) + between(FUNCTIONS["refuse_held"], "item.id), ", ")")
     stored = set(re.findall(r"'(\w+)'", reads))
-    shown = read_by(replies._item) | read_by(replies._holder) | read_by(fields.state)
+    shown = (
+        read_by(replies._item)
+        | read_by(replies._holder)
+        | read_by(fields.state)
+    )
     shown |= read_by(mirror_replies.record)
 
-    documented = {name for row in table(chapter("Keys")) for name in row[0].split(", ")}
+    documented = {
+        name for row in table(chapter("Keys")) for name in row[0].split(", ")
+    }
 
     assert documented == stored | shown
 
@@ -197,13 +215,17 @@ def test_field_table_has_every_field_of_an_item() -> None:
 def test_mirror_fields_are_those_that_scripts_write() -> None:
     written = set()
     for name in ("mirror_take", "mirror_give"):
-        for pairs in re.findall(r"'HSET', mirror, (.*)\)", code(SCRIPTS[name])):
+        for pairs in re.findall(
+            r"'HSET', mirror, (.*)\)", code(SCRIPTS[name])
+        ):
             written |= set(re.findall(r"'(\w+)', ", pairs))
 
     documented = set(
         re.findall(
             r"`(\w+)`",
-            between(chapter("Keys"), "The fields of `mirror:<root>`: ", "\n\n"),
+            between(
+                chapter("Keys"), "The fields of `mirror:<root>`: ", "\n\n"
+            ),
         )
     )
 
@@ -215,7 +237,8 @@ def test_new_item_has_the_fields_that_are_sent() -> None:
 
     documented = set(
         re.findall(
-            r"`(\w+)`", between(SECTIONS["create"], "then pairs of", "No other field")
+            r"`(\w+)`",
+            between(SECTIONS["create"], "then pairs of", "No other field"),
         )
     )
 
@@ -287,7 +310,9 @@ def test_section_names_commands_that_exist() -> None:
         )
 
         assert commands
-        assert all(command in groups[group].commands for group, command in commands)
+        assert all(
+            command in groups[group].commands for group, command in commands
+        )
 
 
 def test_script_that_changes_nothing_is_a_view() -> None:
@@ -299,7 +324,9 @@ def test_script_that_changes_nothing_is_a_view() -> None:
         )
     )
 
-    assert shown == {name for name, lua in SCRIPTS.items() if "return once(" not in lua}
+    assert shown == {
+        name for name, lua in SCRIPTS.items() if "return once(" not in lua
+    }
 
 
 def test_event_table_names_every_event_and_its_scripts() -> None:
@@ -309,7 +336,9 @@ def test_event_table_names_every_event_and_its_scripts() -> None:
         for verb in emitted(name)
     }
 
-    documented = {row[0]: set(row[1].split(", ")) for row in table(chapter("Events"))}
+    documented = {
+        row[0]: set(row[1].split(", ")) for row in table(chapter("Events"))
+    }
 
     assert documented == emitters
 
@@ -317,11 +346,16 @@ def test_event_table_names_every_event_and_its_scripts() -> None:
 def test_event_fields_are_those_that_are_emitted() -> None:
     given = re.findall(r"'(\w+)', ", between(FUNCTIONS["emit"], "'*',", ")"))
 
-    assert re.findall(r"^ - `(\w+)`", chapter("Events"), flags=re.MULTILINE) == given
+    assert (
+        re.findall(r"^ - `(\w+)`", chapter("Events"), flags=re.MULTILINE)
+        == given
+    )
 
 
 def test_report_kinds_are_those_that_are_written() -> None:
-    written = set(re.findall(r"\breport(?:_of)?\([\w., ]*item, '(\w+)'", EVERYTHING))
+    written = set(
+        re.findall(r"\breport(?:_of)?\([\w., ]*item, '(\w+)'", EVERYTHING)
+    )
 
     assert (
         set(re.findall(r"`(\w+)`", between(chapter("Calls"), "`kind` (", ")")))
@@ -330,7 +364,9 @@ def test_report_kinds_are_those_that_are_written() -> None:
 
 
 def test_stream_entry_fields_are_those_that_are_read() -> None:
-    report = between(chapter("Calls"), "The fields of a report: ", "Its time is")
+    report = between(
+        chapter("Calls"), "The fields of a report: ", "Its time is"
+    )
     stated = {
         replies.report: report.replace(between(report, "`kind` (", ")"), ""),
         replies.discovery: between(
@@ -351,7 +387,8 @@ def test_origin_has_the_fields_that_are_sent() -> None:
     )
 
     documented = re.findall(
-        r"`(\w+)`", between(chapter("Edge cases"), "**Origin.**", "Its request id")
+        r"`(\w+)`",
+        between(chapter("Edge cases"), "**Origin.**", "Its request id"),
     )
 
     assert documented == sent
@@ -376,11 +413,14 @@ def test_page_script_and_library_agree_on_origins() -> None:
     sending = {
         name
         for name in SCRIPTS
-        if "*self._origin" in methods.get(f"{name}_many", methods.get(name, ""))
+        if "*self._origin"
+        in methods.get(f"{name}_many", methods.get(name, ""))
     }
 
     documented = {
-        name for name, text in SECTIONS.items() if " {<field> <value>}\n" in text
+        name
+        for name, text in SECTIONS.items()
+        if " {<field> <value>}\n" in text
     }
 
     assert documented == taking == sending
@@ -389,7 +429,8 @@ def test_page_script_and_library_agree_on_origins() -> None:
         for name, numbers in arguments.items()
     }
     assert all(
-        f"unpack(ARGV, {places[name]})" in code(SCRIPTS[name]) for name in taking
+        f"unpack(ARGV, {places[name]})" in code(SCRIPTS[name])
+        for name in taking
     )
 
 
@@ -411,15 +452,20 @@ def test_error_table_is_the_tree_of_errors() -> None:
 
 def test_error_details_are_those_of_the_scripts() -> None:
     given = re.findall(
-        r"\brefuse\('([A-Z_]+)', \{(.*?)\}\)", code(EVERYTHING), flags=re.DOTALL
+        r"\brefuse\('([A-Z_]+)', \{(.*?)\}\)",
+        code(EVERYTHING),
+        flags=re.DOTALL,
     )
 
     documented = {
-        row[0]: row[5] for row in table(chapter("Errors")) if row[4] == "script"
+        row[0]: row[5]
+        for row in table(chapter("Errors"))
+        if row[4] == "script"
     }
 
     assert {
-        (word, ", ".join(re.findall(r"(\w+) = ", details))) for word, details in given
+        (word, ", ".join(re.findall(r"(\w+) = ", details)))
+        for word, details in given
     } == set(documented.items())
     assert all(row[6] for row in table(chapter("Errors")))
 
@@ -428,7 +474,9 @@ def test_numbers_are_those_of_the_source() -> None:
     stated = {
         row[0]: row[1]
         for row in table(
-            chapter("Leases, tokens, attempts").partition("\nStreams are trimmed")[0]
+            chapter("Leases, tokens, attempts").partition(
+                "\nStreams are trimmed"
+            )[0]
         )
     }
 
@@ -458,17 +506,25 @@ def test_numbers_are_those_of_the_source() -> None:
         "cursors of discoveries kept of an item": number(
             "FOUND_KEPT", SCRIPTS["discover"]
         ),
-        "notes kept of an agent on an item": number("NOTES_KEPT", SCRIPTS["note"]),
+        "notes kept of an agent on an item": number(
+            "NOTES_KEPT", SCRIPTS["note"]
+        ),
         "events kept": number("EVENTS_KEPT", PRELUDE),
         "reports in a package": int(
             between(FUNCTIONS["package_view"], "'COUNT', ", ")")
         ),
-        "items that list visits in a call": number("MAX_VISITED", SCRIPTS["list"]),
-        "items that stuck looks at in a call": number("MAX_VISITED", SCRIPTS["stuck"]),
+        "items that list visits in a call": number(
+            "MAX_VISITED", SCRIPTS["list"]
+        ),
+        "items that stuck looks at in a call": number(
+            "MAX_VISITED", SCRIPTS["stuck"]
+        ),
         "items that standing looks at for a dead one": number(
             "MAX_VISITED", SCRIPTS["standing"]
         ),
-        "items that agents lists of each": number("MAX_HELD_SHOWN", SCRIPTS["agents"]),
+        "items that agents lists of each": number(
+            "MAX_HELD_SHOWN", SCRIPTS["agents"]
+        ),
         "projects that projects looks at for a status": number(
             "MAX_VISITED", SCRIPTS["projects"]
         ),
@@ -478,7 +534,9 @@ def test_numbers_are_those_of_the_source() -> None:
         "events that mirrors counts for a root": number(
             "MAX_COUNTED", SCRIPTS["mirrors"]
         ),
-        "dependencies that depend follows": number("MAX_FOLLOWED", SCRIPTS["depend"]),
+        "dependencies that depend follows": number(
+            "MAX_FOLLOWED", SCRIPTS["depend"]
+        ),
         "dependencies of an item": number("MAX_DEPENDENCIES", PRELUDE),
         "dependencies in a package": number("MAX_DEPENDENCIES_SHOWN", PRELUDE),
         "dependents that requeue takes in a call": number(
@@ -498,7 +556,9 @@ def test_numbers_are_those_of_the_source() -> None:
 
 def test_dependency_limits_agree_in_python_and_lua() -> None:
     assert number("MAX_DEPENDENCIES", PRELUDE) == limits.DEPENDENCIES
-    assert number("MAX_DEPENDENCIES_SHOWN", PRELUDE) == limits.DEPENDENCIES_SHOWN
+    assert (
+        number("MAX_DEPENDENCIES_SHOWN", PRELUDE) == limits.DEPENDENCIES_SHOWN
+    )
 
 
 def test_numbers_in_the_text_are_right() -> None:
@@ -510,7 +570,9 @@ def test_numbers_in_the_text_are_right() -> None:
     )
 
     assert f"This page is schema version {schema};" in page
-    assert f"within {number('REPLY_KEPT_MS', PRELUDE) // 60_000} minutes" in page
+    assert (
+        f"within {number('REPLY_KEPT_MS', PRELUDE) // 60_000} minutes" in page
+    )
     assert (
         f"{first_s} s times 2^(attempts - 1), times a jitter from 0.75 to 1.25, and at most {cap_h} h."
         in page
@@ -522,7 +584,13 @@ def test_numbers_in_the_text_are_right() -> None:
 
 def test_bounds_are_those_of_the_source() -> None:
     stated = {row[0]: row[1] for row in table(chapter("Bounds"))}
-    new = ("priority", "lease in ms", "number of attempts", "delay in ms", "time")
+    new = (
+        "priority",
+        "lease in ms",
+        "number of attempts",
+        "delay in ms",
+        "time",
+    )
     ranges = {
         "limit of check": agent_queue,
         "percentage": agent_queue,
@@ -553,7 +621,8 @@ def test_bounds_are_those_of_the_source() -> None:
 def bound(source: str, what: str) -> str:
     """Return the range that a module allows for a number, as the page writes it."""
     allowed = re.search(
-        rf'limits\.number\([\w.]+, "{what}[^"]*", ([\w.*]+), ([\w.*]+)\)', source
+        rf'limits\.number\([\w.]+, "{what}[^"]*", ([\w.*]+), ([\w.*]+)\)',
+        source,
     )
     assert allowed, what
     least, most = (eval(side, {"limits": limits}) for side in allowed.groups())
@@ -583,14 +652,19 @@ def test_references_name_sections_that_exist() -> None:
 
 def test_common_case_runs_as_written(bench: Bench) -> None:
     bench.item(id="item_11aa22bb", agent="ada")
-    text = chapter("The common case").replace("{team}", f"{{{bench.namespace}}}")
+    text = chapter("The common case").replace(
+        "{team}", f"{{{bench.namespace}}}"
+    )
     calls = re.findall(
-        r"^    EVALSHA <sha1 of (\w+)> (.*?)\n\n", text, re.MULTILINE | re.DOTALL
+        r"^    EVALSHA <sha1 of (\w+)> (.*?)\n\n",
+        text,
+        re.MULTILINE | re.DOTALL,
     )
     raw: Any = bench.raw
 
     claimed, reported, delivered = (
-        raw.eval(scripts.load(name).text, *shlex.split(words)) for name, words in calls
+        raw.eval(scripts.load(name).text, *shlex.split(words))
+        for name, words in calls
     )
 
     token = ["item_11aa22bb", "1:5f0c21e98b7a4d36"]

@@ -31,7 +31,9 @@ def test_readme_lists_every_command_with_example(group: click.Group) -> None:
         flag for flag in written if flag.startswith("-")
     }
     for name, each in commands.items():
-        assert (each.epilog or "").startswith(f"Example: {group.name} {name}"), name
+        assert (each.epilog or "").startswith(
+            f"Example: {group.name} {name}"
+        ), name
         assert each.help, name
 
 
@@ -63,10 +65,16 @@ def test_help_shows_every_summary_in_full(group: click.Group) -> None:
 
 
 def test_documented_exit_codes_match_the_errors() -> None:
-    table = README.partition("| exit | means | retry? |")[2].partition("\n\n")[0]
-    written = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    table = README.partition("| exit | means | retry? |")[2].partition("\n\n")[
+        0
+    ]
+    written = {
+        int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
+    }
 
-    codes = {error.exit_code for error in _descendants(errors.TaskOrchestratorError)}
+    codes = {
+        error.exit_code for error in _descendants(errors.TaskOrchestratorError)
+    }
 
     assert written == {0, *codes, app.INTERRUPTED}
 
@@ -116,7 +124,10 @@ def test_every_make_target_of_the_readme_exists() -> None:
 
 def test_fast_tests_are_the_unit_tests() -> None:
     recipe = (
-        (REPOSITORY / "Makefile").read_text().partition("test-fast:")[2].splitlines()[1]
+        (REPOSITORY / "Makefile")
+        .read_text()
+        .partition("test-fast:")[2]
+        .splitlines()[1]
     )
 
     assert recipe.split() == ["$(PYTEST)", "tests/unit"]
@@ -127,7 +138,8 @@ def test_security_page_names_tests_and_anchors_that_exist() -> None:
     page = (REPOSITORY / "docs" / "security.md").read_text()
     titles = re.findall("^## (.*)", page, re.MULTILINE)
     anchors = {
-        re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-") for title in titles
+        re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-")
+        for title in titles
     }
 
     tests = re.findall(r"`(tests/[^`]+)`", page)

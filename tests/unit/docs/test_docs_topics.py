@@ -31,10 +31,14 @@ def messages() -> Iterator[tuple[str, str]]:
                     command.make_context(name, [], resilient_parsing=True)
                 ),
             )
-    for file in (file for package in PACKAGES for file in package.rglob("*.py")):
+    for file in (
+        file for package in PACKAGES for file in package.rglob("*.py")
+    ):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         docstrings = {
-            id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr)
         }
         for node in ast.walk(tree):
             if (
@@ -43,13 +47,17 @@ def messages() -> Iterator[tuple[str, str]]:
                 and id(node) not in docstrings
             ):
                 yield f"{file}:{node.lineno}", node.value
-    for file in (file for package in PACKAGES for file in package.rglob("*.md")):
+    for file in (
+        file for package in PACKAGES for file in package.rglob("*.md")
+    ):
         yield str(file), file.read_text(encoding="utf-8")
 
 
 def test_message_names_no_file_that_a_wheel_lacks() -> None:
     assert [
-        (where, text) for where, text in messages() if CHECKOUT_FILE.search(text)
+        (where, text)
+        for where, text in messages()
+        if CHECKOUT_FILE.search(text)
     ] == []
 
 
@@ -90,7 +98,8 @@ def test_link_to_a_section_leads_to_a_topic() -> None:
     known = {each.topic for each in topics()}
     for page in [*PAGES, REPOSITORY / "README.md"]:
         links = re.findall(
-            r"\]\((?:docs/)?(\w*)(?:\.md)?#([\w-]+)\)", page.read_text(encoding="utf-8")
+            r"\]\((?:docs/)?(\w*)(?:\.md)?#([\w-]+)\)",
+            page.read_text(encoding="utf-8"),
         )
 
         assert {

@@ -66,12 +66,17 @@ def test_active_agents_are_fine(bench: Bench) -> None:
 
 
 def test_items_in_a_cycle_are_named(bench: Bench) -> None:
-    items = [bench.item(agent="bob", depends_on=(bench.item(),)) for _ in range(3)]
+    items = [
+        bench.item(agent="bob", depends_on=(bench.item(),)) for _ in range(3)
+    ]
     bench.add_cycle(items)
 
     found = checks.of_cycles(audit(bench.queue, fix=False).open_dependencies)
 
-    assert (found.status, set(found.items)) == (CheckStatus.PROBLEM, set(items))
+    assert (found.status, set(found.items)) == (
+        CheckStatus.PROBLEM,
+        set(items),
+    )
     assert "orchestrate cancel item_" in found.mend
 
 
@@ -104,7 +109,9 @@ def test_dead_dependencies_are_named(bench: Bench) -> None:
     first = bench.item(depends_on=(failed,))
     second = bench.item(depends_on=(cancelled, bench.item()))
 
-    found = checks.of_dead_dependencies(audit(bench.queue, fix=False).open_dependencies)
+    found = checks.of_dead_dependencies(
+        audit(bench.queue, fix=False).open_dependencies
+    )
 
     assert (found.status, set(found.items)) == (
         CheckStatus.PROBLEM,
@@ -151,7 +158,9 @@ def test_repair_is_reported_and_rest_sets_exit_code(
     assert check(after, "dead dependencies").status is CheckStatus.PROBLEM
 
 
-def test_other_schema_version_ends_the_checks(bench: Bench, tmp_path: Path) -> None:
+def test_other_schema_version_ends_the_checks(
+    bench: Bench, tmp_path: Path
+) -> None:
     bench.project()
     bench.set_schema("99")
 
@@ -159,7 +168,10 @@ def test_other_schema_version_ends_the_checks(bench: Bench, tmp_path: Path) -> N
     bench.set_schema("1")
 
     assert [one.name for one in found.checks] == ["schema", "root", "service"]
-    assert (check(found, "schema").status, found.exit_code) == (CheckStatus.PROBLEM, 5)
+    assert (check(found, "schema").status, found.exit_code) == (
+        CheckStatus.PROBLEM,
+        5,
+    )
 
 
 def test_busy_namespace_is_a_note(
@@ -185,7 +197,10 @@ def test_busy_namespace_is_a_note(
 def test_mirror_with_problems_is_a_note(bench: Bench, tmp_path: Path) -> None:
     bench.queue.mirror_take("root", "here", 60_000)
     bench.queue.mirror_give(
-        "root", "here", {"path": "/a/root", "troubles": {"x.json": "damaged"}}, {}
+        "root",
+        "here",
+        {"path": "/a/root", "troubles": {"x.json": "damaged"}},
+        {},
     )
 
     found = check(examined(bench, tmp_path), "files")
@@ -197,7 +212,9 @@ def test_mirror_with_problems_is_a_note(bench: Bench, tmp_path: Path) -> None:
     )
 
 
-def test_missing_service_is_a_note_if_wanted(bench: Bench, tmp_path: Path) -> None:
+def test_missing_service_is_a_note_if_wanted(
+    bench: Bench, tmp_path: Path
+) -> None:
     wanted = check(examined(bench, tmp_path, service="on"), "service")
     not_wanted = check(examined(bench, tmp_path), "service")
 
@@ -210,5 +227,7 @@ def test_missing_service_is_a_note_if_wanted(bench: Bench, tmp_path: Path) -> No
 
 def test_unwritable_root_is_a_problem() -> None:
     assert checks.of_root("/a", writable=False).mend == "chmod u+w /a"
-    assert checks.of_root("/a", exists=False, writable=False).mend == "mkdir /a"
+    assert (
+        checks.of_root("/a", exists=False, writable=False).mend == "mkdir /a"
+    )
     assert checks.of_root("/a", writable=True).status is CheckStatus.OK

@@ -31,7 +31,8 @@ def test_missing_field_has_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [({"y": 1}, "needs x"), ({"x": 1, "z": 1}, "has no z")]
+    ("values", "message"),
+    [({"y": 1}, "needs x"), ({"x": 1, "z": 1}, "has no z")],
 )
 def test_missing_and_unknown_fields_are_refused(
     values: dict[str, Any], message: str

@@ -71,7 +71,9 @@ TOO_LONG: dict[str, Callable[[Bench, Lease, str], object]] = {
         held, "found", impact=text
     ),
     "blocker": lambda bench, held, text: bench.agent().blocker(held, text),
-    "needs": lambda bench, held, text: bench.agent().blocker(held, "why", needs=text),
+    "needs": lambda bench, held, text: bench.agent().blocker(
+        held, "why", needs=text
+    ),
     "summary": lambda bench, held, text: bench.agent().complete(held, text),
     "deliverable": lambda bench, held, text: bench.agent().complete(
         held, deliverables={"k": text}
@@ -93,7 +95,9 @@ TITLES: dict[str, Callable[[Bench, Lease, str], object]] = {
 REFUSED: dict[str, Call] = {
     "empty project title": lambda bench, _: bench.queue.project(""),
     "blank project title": lambda bench, _: bench.queue.project(" \t\n"),
-    "project title of 501 characters": lambda bench, _: bench.queue.project("x" * 501),
+    "project title of 501 characters": lambda bench, _: bench.queue.project(
+        "x" * 501
+    ),
     "empty title": lambda bench, _: bench.item(title=""),
     "title of 501 characters": lambda bench, _: bench.item(title="é" * 501),
     "201 requirements": lambda bench, _: bench.item(requirements=("r",) * 201),
@@ -111,18 +115,24 @@ REFUSED: dict[str, Call] = {
     "1,001 more dependencies": lambda bench, held: bench.queue.depend(
         held.item, [f"item_{n}" for n in range(1001)]
     ),
-    "no more dependencies": lambda bench, held: bench.queue.depend(held.item, []),
+    "no more dependencies": lambda bench, held: bench.queue.depend(
+        held.item, []
+    ),
     "blank requirement": lambda bench, _: bench.item(requirements=("",)),
     "blank context name": lambda bench, _: bench.item(context={"": "v"}),
     "priority below 0": lambda bench, _: bench.item(priority=-1),
     "priority above 4": lambda bench, _: bench.item(priority=5),
     "lease of 0": lambda bench, _: bench.item(lease_ms=0),
-    "lease of more than a year": lambda bench, _: bench.item(lease_ms=LONGEST_MS + 1),
+    "lease of more than a year": lambda bench, _: bench.item(
+        lease_ms=LONGEST_MS + 1
+    ),
     "no attempts": lambda bench, _: bench.item(max_attempts=0),
     "1001 attempts": lambda bench, _: bench.item(max_attempts=1001),
     "negative time": lambda bench, _: bench.item(not_before_at=-1),
     "negative delay": lambda bench, _: bench.item(delay_ms=-1),
-    "delay of more than a year": lambda bench, _: bench.item(delay_ms=LONGEST_MS + 1),
+    "delay of more than a year": lambda bench, _: bench.item(
+        delay_ms=LONGEST_MS + 1
+    ),
     "claimed lease of 0": lambda bench, _: bench.agent().claim(lease_ms=0),
     "claimed lease of more than a year": lambda bench, held: bench.agent().get(
         held, lease_ms=LONGEST_MS + 1
@@ -145,8 +155,8 @@ REFUSED: dict[str, Call] = {
     "201 deliverables": lambda bench, held: bench.agent().complete(
         held, deliverables={str(n): "" for n in range(201)}
     ),
-    "deliverables of 256 KiB together": lambda bench, held: bench.agent().complete(
-        held, deliverables=heavy(256 * 1024)
+    "deliverables of 256 KiB together": lambda bench, held: (
+        bench.agent().complete(held, deliverables=heavy(256 * 1024))
     ),
     "context of 256 KiB together": lambda bench, _: bench.item(
         context=heavy(256 * 1024)
@@ -160,12 +170,16 @@ REFUSED: dict[str, Call] = {
     "list limit of 0": lambda bench, _: bench.queue.views.list(limit=0),
     "list limit of 5001": lambda bench, _: bench.queue.views.list(limit=5001),
     "inbox limit of 0": lambda bench, _: bench.queue.views.inbox(limit=0),
-    "cursor that is a word": lambda bench, held: discoveries(bench, held, "first"),
+    "cursor that is a word": lambda bench, held: discoveries(
+        bench, held, "first"
+    ),
     "cursor without its second half": lambda bench, held: discoveries(
         bench, held, "12"
     ),
     "cursor with a sign": lambda bench, held: discoveries(bench, held, "+"),
-    "cursor that excludes": lambda bench, held: discoveries(bench, held, "(0-0"),
+    "cursor that excludes": lambda bench, held: discoveries(
+        bench, held, "(0-0"
+    ),
     "cursor in other digits": lambda bench, held: discoveries(
         bench, held, "\N{ARABIC-INDIC DIGIT ONE}-0"
     ),
@@ -213,7 +227,9 @@ def test_nul_is_refused_in_every_text(bench: Bench, place: str) -> None:
 
 @pytest.mark.parametrize("place", [*TOO_LONG, *TITLES])
 def test_every_text_is_stored_normalised(bench: Bench, place: str) -> None:
-    lease = bench.lease_in(State.BLOCKED if place == "answer" else State.IN_PROGRESS)
+    lease = bench.lease_in(
+        State.BLOCKED if place == "answer" else State.IN_PROGRESS
+    )
 
     (TOO_LONG | TITLES)[place](bench, lease, "\ufeffone\r\ntwo\r\n")
 
@@ -292,7 +308,9 @@ def test_assignments_add_at_most_200_context_values(
 ) -> None:
     words = [str(number) for number in range(200)]
     item = bench.item(resources=tuple(words), context=dict.fromkeys(words, ""))
-    bench.queue.assign(item, "ada", resources=words, context=dict.fromkeys(words, ""))
+    bench.queue.assign(
+        item, "ada", resources=words, context=dict.fromkeys(words, "")
+    )
     before = bench.everything()
 
     with pytest.raises(errors.TooMany, match=what):
@@ -358,7 +376,9 @@ def test_every_verb_refuses_an_unknown_item(bench: Bench, item: str) -> None:
 
 
 @pytest.mark.parametrize("project", NO_PROJECTS)
-def test_every_verb_refuses_an_unknown_project(bench: Bench, project: str) -> None:
+def test_every_verb_refuses_an_unknown_project(
+    bench: Bench, project: str
+) -> None:
     known = bench.item()
     calls: list[Callable[[], object]] = [
         lambda: bench.queue.create(

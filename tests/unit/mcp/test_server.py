@@ -35,7 +35,10 @@ def test_environment_with_pip_installs_with_its_pip(
 ) -> None:
     monkeypatch.setattr(server, "find_spec", lambda name: name == "pip")
 
-    assert server.how_to_install("x>=2") == "'/an env/bin/python' -m pip install 'x>=2'"
+    assert (
+        server.how_to_install("x>=2")
+        == "'/an env/bin/python' -m pip install 'x>=2'"
+    )
 
 
 @pytest.mark.usefixtures("prefix")
@@ -50,8 +53,13 @@ def test_environment_of_uv_installs_with_uv_pip(
     )
 
 
-def test_environment_without_installer_is_reported_by_its_folder(prefix: Path) -> None:
-    assert server.how_to_install("x>=2") == f"add x>=2 to the environment in {prefix}"
+def test_environment_without_installer_is_reported_by_its_folder(
+    prefix: Path,
+) -> None:
+    assert (
+        server.how_to_install("x>=2")
+        == f"add x>=2 to the environment in {prefix}"
+    )
 
 
 def test_missing_extra_is_reported_with_its_install_command(
@@ -61,12 +69,15 @@ def test_missing_extra_is_reported_with_its_install_command(
     monkeypatch.delitem(sys.modules, "taskorch.mcp.server")
 
     with pytest.raises(
-        errors.Usage, match=r"needs the Python package mcp \(.*\)\. Install it: "
+        errors.Usage,
+        match=r"needs the Python package mcp \(.*\)\. Install it: ",
     ):
         import_module("taskorch.mcp.server")
 
 
 def test_extra_has_the_requirement_of_pyproject() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())[
+        "project"
+    ]
 
     assert project["optional-dependencies"]["mcp"] == [server.MCP]

@@ -15,8 +15,14 @@ from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import State
 from taskorch.queue.queue import Queue
-from taskorch_orchestrator.migrate.legacy_folder import BEFORE_IMPORT, LegacyFolder
-from taskorch_orchestrator.migrate.legacy_import import ImportResult, LegacyImport
+from taskorch_orchestrator.migrate.legacy_folder import (
+    BEFORE_IMPORT,
+    LegacyFolder,
+)
+from taskorch_orchestrator.migrate.legacy_import import (
+    ImportResult,
+    LegacyImport,
+)
 from taskorch_orchestrator.mirror.file_models import DEFAULT_DELIVERABLES
 from taskorch_orchestrator.mirror.file_times import moment_of
 
@@ -79,7 +85,12 @@ class LegacyRoot:
         needs: tuple[str, ...] = (),
         delivered: str | bytes | None = None,
     ) -> None:
-        end = (CREATED, None, COMPLETED if status == "completed" else None, delivered)
+        end = (
+            CREATED,
+            None,
+            COMPLETED if status == "completed" else None,
+            delivered,
+        )
         row = (
             id_,
             PROJECT,
@@ -118,7 +129,9 @@ class LegacyRoot:
             "provided_resources": ["docs/api.md"],
             **more,
         }
-        (self.home / "handoffs" / f"{id_}_handoff.json").write_text(json.dumps(package))
+        (self.home / "handoffs" / f"{id_}_handoff.json").write_text(
+            json.dumps(package)
+        )
 
     def worker(self, agent: str = "ada") -> FileWorker:
         return FileWorker(self.home, agent)
@@ -150,7 +163,10 @@ def old(bench: Bench, tmp_path: Path) -> Iterator[LegacyRoot]:
     (home / "handoffs").mkdir(parents=True)
     root.mkdir()
     with closing(sqlite3.connect(home / "orchestration.db")) as database:
-        for table, columns in {"orchestration": PROJECTS, "work_items": ITEMS}.items():
+        for table, columns in {
+            "orchestration": PROJECTS,
+            "work_items": ITEMS,
+        }.items():
             database.execute(
                 f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({columns[0]}))"
             )
@@ -164,7 +180,9 @@ def test_imported_projects_and_items_keep_all_fields(old: LegacyRoot) -> None:
 
     result = old.imported()
 
-    first, second = (old.bench.queue.views.show(item) for item in (FIRST, SECOND))
+    first, second = (
+        old.bench.queue.views.show(item) for item in (FIRST, SECOND)
+    )
     assert (result.projects, result.items, result.troubles) == (1, 2, {})
     assert (first.project_context.id, first.project_context.title) == (
         PROJECT,
@@ -177,7 +195,10 @@ def test_imported_projects_and_items_keep_all_fields(old: LegacyRoot) -> None:
     )
     assert first.item.context == {"stack": "Python", "ports": "[80, 443]"}
     assert first.item.resources == ("docs/api.md",)
-    assert (second.item.depends_on, second.item.state) == ((FIRST,), State.PENDING)
+    assert (second.item.depends_on, second.item.state) == (
+        (FIRST,),
+        State.PENDING,
+    )
     assert first.item.created_at % 1000 == 678
 
 
@@ -201,9 +222,9 @@ def test_imported_reports_keep_their_times(old: LegacyRoot) -> None:
         State.COMPLETED,
         {"schema": "db.sql"},
     )
-    assert [found.text for found in old.bench.queue.views.discoveries(PROJECT)] == [
-        "A thing"
-    ]
+    assert [
+        found.text for found in old.bench.queue.views.discoveries(PROJECT)
+    ] == ["A thing"]
 
 
 def test_second_import_changes_nothing(old: LegacyRoot) -> None:
@@ -218,7 +239,12 @@ def test_second_import_changes_nothing(old: LegacyRoot) -> None:
 
     result = old.imported()
 
-    assert (result.projects, result.items, result.reports, result.notes) == (0, 0, 0, 0)
+    assert (result.projects, result.items, result.reports, result.notes) == (
+        0,
+        0,
+        0,
+        0,
+    )
     assert old.bench.everything() == before
 
 
@@ -247,10 +273,15 @@ def test_items_are_imported_after_their_dependencies(
     result = old.imported()
 
     assert result.troubles == {}
-    assert (old.state(FIRST), old.state(SECOND)) == (State.COMPLETED, State.COMPLETED)
+    assert (old.state(FIRST), old.state(SECOND)) == (
+        State.COMPLETED,
+        State.COMPLETED,
+    )
 
 
-def test_impossible_dependencies_are_dropped_and_reported(old: LegacyRoot) -> None:
+def test_impossible_dependencies_are_dropped_and_reported(
+    old: LegacyRoot,
+) -> None:
     old.project()
     old.item(FIRST, needs=(SECOND,))
     old.item(SECOND, needs=(FIRST,))
@@ -258,9 +289,13 @@ def test_impossible_dependencies_are_dropped_and_reported(old: LegacyRoot) -> No
 
     result = old.imported()
 
-    assert [old.state(item) for item in (FIRST, SECOND, THIRD)] == [State.QUEUED] * 3
+    assert [old.state(item) for item in (FIRST, SECOND, THIRD)] == [
+        State.QUEUED
+    ] * 3
     assert "item_0000gone" in result.troubles[THIRD]
-    assert any("depends on itself" in message for message in result.troubles.values())
+    assert any(
+        "depends on itself" in message for message in result.troubles.values()
+    )
 
 
 def test_folder_without_database_is_imported(old: LegacyRoot) -> None:
@@ -270,7 +305,11 @@ def test_folder_without_database_is_imported(old: LegacyRoot) -> None:
     old.imported()
 
     package = old.bench.queue.views.show(FIRST)
-    assert (package.item.title, package.item.agent, package.project_context.id) == (
+    assert (
+        package.item.title,
+        package.item.agent,
+        package.project_context.id,
+    ) == (
         "From a package",
         "ada",
         PROJECT,
@@ -291,12 +330,16 @@ def test_notes_are_imported_for_their_agent_only(old: LegacyRoot) -> None:
     assert old.bench.agent("bob").notes(FIRST) == ()
 
 
-def test_completed_project_is_completed_unless_items_are_open(old: LegacyRoot) -> None:
+def test_completed_project_is_completed_unless_items_are_open(
+    old: LegacyRoot,
+) -> None:
     old.project(status="completed")
     old.item(FIRST, status="completed")
     old.imported()
 
-    assert old.bench.queue.views.progress(PROJECT).project.status == "completed"
+    assert (
+        old.bench.queue.views.progress(PROJECT).project.status == "completed"
+    )
 
 
 def test_refused_rows_do_not_stop_the_import(
@@ -326,9 +369,9 @@ def test_valid_part_of_torn_reports_is_imported(old: LegacyRoot) -> None:
 
     result = old.imported()
 
-    assert [report.text for report in old.bench.queue.views.show(FIRST).history] == [
-        "Whole"
-    ]
+    assert [
+        report.text for report in old.bench.queue.views.show(FIRST).history
+    ] == ["Whole"]
     assert result.troubles[file.name].endswith(
         "Only the valid part was imported: 1 report."
     )
@@ -338,12 +381,18 @@ def test_imported_folder_is_not_changed(old: LegacyRoot) -> None:
     old.project()
     old.item(FIRST)
     old.worker().complete(FIRST, "All of it")
-    before = {file: file.read_bytes() for file in old.home.rglob("*") if file.is_file()}
+    before = {
+        file: file.read_bytes()
+        for file in old.home.rglob("*")
+        if file.is_file()
+    }
 
     old.imported()
 
     assert {
-        file: file.read_bytes() for file in old.home.rglob("*") if file.is_file()
+        file: file.read_bytes()
+        for file in old.home.rglob("*")
+        if file.is_file()
     } == before
 
 
@@ -355,7 +404,9 @@ def test_other_folder_is_refused(tmp_path: Path) -> None:
 def test_completed_item_keeps_deliverables_and_time(old: LegacyRoot) -> None:
     old.project()
     old.item(
-        FIRST, status="completed", delivered='{"schema": "db.sql", "ports": [80, 443]}'
+        FIRST,
+        status="completed",
+        delivered='{"schema": "db.sql", "ports": [80, 443]}',
     )
 
     old.imported()
@@ -380,10 +431,21 @@ def test_completed_item_keeps_deliverables_and_time(old: LegacyRoot) -> None:
         ("{}", "", {}),
         ("", "", {}),
     ],
-    ids=["text", "bytes", "JSON text", "list", "nested", "empty object", "empty"],
+    ids=[
+        "text",
+        "bytes",
+        "JSON text",
+        "list",
+        "nested",
+        "empty object",
+        "empty",
+    ],
 )
 def test_deliverables_of_any_form_are_imported(
-    old: LegacyRoot, delivered: str | bytes, summary: str, deliverables: dict[str, str]
+    old: LegacyRoot,
+    delivered: str | bytes,
+    summary: str,
+    deliverables: dict[str, str],
 ) -> None:
     old.project()
     old.item(FIRST, status="completed", delivered=delivered)
@@ -399,7 +461,9 @@ def test_deliverables_of_any_form_are_imported(
     )
 
 
-def test_completion_file_decides_when_item_was_completed(old: LegacyRoot) -> None:
+def test_completion_file_decides_when_item_was_completed(
+    old: LegacyRoot,
+) -> None:
     old.project()
     old.item(FIRST, status="completed", delivered="Something else")
     old.worker().complete(FIRST, "All of it")
@@ -410,7 +474,10 @@ def test_completion_file_decides_when_item_was_completed(old: LegacyRoot) -> Non
     old.imported()
 
     item = old.bench.queue.views.show(FIRST).item
-    assert (item.summary, item.completed_at) == ("All of it", moment_of(written))
+    assert (item.summary, item.completed_at) == (
+        "All of it",
+        moment_of(written),
+    )
 
 
 def test_completed_item_without_agent_is_reported(old: LegacyRoot) -> None:
@@ -424,7 +491,8 @@ def test_completed_item_without_agent_is_reported(old: LegacyRoot) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "taken"), [("chief", "chief"), ("../chief", "planner"), ("", "planner")]
+    ("named", "taken"),
+    [("chief", "chief"), ("../chief", "planner"), ("", "planner")],
 )
 def test_project_keeps_orchestrator_with_valid_name(
     old: LegacyRoot, named: str, taken: str
@@ -433,18 +501,24 @@ def test_project_keeps_orchestrator_with_valid_name(
 
     old.imported()
 
-    assert old.bench.queue.views.progress(PROJECT).project.orchestrator == taken
+    assert (
+        old.bench.queue.views.progress(PROJECT).project.orchestrator == taken
+    )
 
 
 def test_expected_deliverables_are_imported_unless_default(
     old: LegacyRoot,
 ) -> None:
-    old.package(FIRST, "ada", expected_deliverables=["A schema", "", {"docs": 1}])
+    old.package(
+        FIRST, "ada", expected_deliverables=["A schema", "", {"docs": 1}]
+    )
     old.package(SECOND, "ada", expected_deliverables=DEFAULT_DELIVERABLES)
 
     old.imported()
 
-    first, second = (old.bench.queue.views.show(item).item for item in (FIRST, SECOND))
+    first, second = (
+        old.bench.queue.views.show(item).item for item in (FIRST, SECOND)
+    )
     assert first.deliverables_expected == ("A schema", '{"docs": 1}')
     assert second.deliverables_expected == ()
 
@@ -468,7 +542,9 @@ def test_folder_in_place_of_file_is_reported(
     result = old.imported()
 
     assert (result.reports, result.notes) == (1, 1)
-    assert set(result.troubles) == {name.removeprefix("handoffs/") for name in strange}
+    assert set(result.troubles) == {
+        name.removeprefix("handoffs/") for name in strange
+    }
 
 
 def test_symbolic_links_are_reported_and_not_followed(
@@ -496,7 +572,9 @@ def test_symbolic_links_are_reported_and_not_followed(
         f"workspace/ada/{FIRST}_notes.md",
         "workspace/eve",
     }
-    assert all("symbolic link" in message for message in result.troubles.values())
+    assert all(
+        "symbolic link" in message for message in result.troubles.values()
+    )
 
 
 def test_linked_database_is_reported_and_not_followed(old: LegacyRoot) -> None:
@@ -526,7 +604,8 @@ def test_each_bad_row_is_reported_by_id(old: LegacyRoot) -> None:
     result = old.imported()
 
     assert set(result.troubles) == {
-        f"orchestration.db, work_items, {row}" for row in (FIRST, SECOND, "row 3")
+        f"orchestration.db, work_items, {row}"
+        for row in (FIRST, SECOND, "row 3")
     }
 
 
@@ -560,7 +639,9 @@ def test_import_in_place_copies_the_database_once(old: LegacyRoot) -> None:
     names = [predecessor.keep_database(), predecessor.keep_database()]
 
     with closing(sqlite3.connect(old.home / BEFORE_IMPORT)) as copy:
-        rows = copy.execute("SELECT project_id, title FROM orchestration").fetchall()
+        rows = copy.execute(
+            "SELECT project_id, title FROM orchestration"
+        ).fetchall()
     assert names == [BEFORE_IMPORT, ""]
     assert rows == [(PROJECT, "An old project")]
     assert sorted(path.name for path in old.home.iterdir()) == [
@@ -612,7 +693,9 @@ def test_import_command_names_the_database_copy(
         == in_place
     )
     assert (second["items"], second["set_aside"]) == (0, "")
-    assert old.bench.queue.views.progress(PROJECT).project.orchestrator == "chief"
+    assert (
+        old.bench.queue.views.progress(PROJECT).project.orchestrator == "chief"
+    )
 
 
 def test_files_of_windows_editor_are_imported(old: LegacyRoot) -> None:
@@ -621,13 +704,17 @@ def test_files_of_windows_editor_are_imported(old: LegacyRoot) -> None:
     old.worker().notes(FIRST, "one\ntwo")
     notes = old.home / "workspace" / "ada" / f"{FIRST}_notes.md"
     for file in (notes, old.file(f"{FIRST}_handoff.json")):
-        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+        file.write_bytes(
+            b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n")
+        )
 
     result = old.imported()
 
     item = old.bench.queue.views.show(FIRST).item
     assert (result.troubles, item.context["stack"]) == ({}, "Python")
-    assert [note.text for note in old.bench.agent().notes(FIRST)] == ["one\ntwo"]
+    assert [note.text for note in old.bench.agent().notes(FIRST)] == [
+        "one\ntwo"
+    ]
 
 
 def test_numeric_times_in_database_are_imported(old: LegacyRoot) -> None:
@@ -643,7 +730,10 @@ def test_numeric_times_in_database_are_imported(old: LegacyRoot) -> None:
 
     result = old.imported()
 
-    assert (result.troubles, old.bench.queue.views.show(FIRST).item.created_at) == (
+    assert (
+        result.troubles,
+        old.bench.queue.views.show(FIRST).item.created_at,
+    ) == (
         {},
         1_767_323_045_678,
     )
@@ -662,7 +752,9 @@ def test_text_with_nul_is_reported(old: LegacyRoot) -> None:
     )
 
 
-def test_imported_completion_without_agent_completes_nothing(old: LegacyRoot) -> None:
+def test_imported_completion_without_agent_completes_nothing(
+    old: LegacyRoot,
+) -> None:
     old.project()
     old.item(FIRST)
     old.file(f"{FIRST}_completion.json").write_text(

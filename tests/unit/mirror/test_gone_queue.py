@@ -36,7 +36,9 @@ def aside(root: Root) -> dict[str, set[str]]:
     }
 
 
-def test_service_on_new_queue_sets_old_files_aside(root: Root, old: str) -> None:
+def test_service_on_new_queue_sets_old_files_aside(
+    root: Root, old: str
+) -> None:
     result = served(root)
 
     [(folder, files)] = aside(root).items()
@@ -63,7 +65,8 @@ def test_new_items_get_handoffs_beside_set_aside_files(
     served(root)
 
     assert {
-        path.name.partition("_handoff")[0] for path in root.handoffs.glob("item_*")
+        path.name.partition("_handoff")[0]
+        for path in root.handoffs.glob("item_*")
     } == {item}
     assert root.pending() == [item]
     assert (root.home / "orchestration.db").exists()
@@ -87,7 +90,9 @@ def test_files_of_imported_items_stay(bench: Bench, root: Root) -> None:
     assert root.file(item, "handoff").exists()
 
 
-def test_two_namespaces_share_a_root(bench: Bench, copy: Bench, root: Root) -> None:
+def test_two_namespaces_share_a_root(
+    bench: Bench, copy: Bench, root: Root
+) -> None:
     item = bench.item()
     served(root)
     Mirror(copy.queue, root.path, service="RQ").sync()

@@ -19,7 +19,9 @@ def item(root: Root) -> str:
     return published_item(root)
 
 
-def test_first_report_claims_and_later_reports_renew(root: Root, item: str) -> None:
+def test_first_report_claims_and_later_reports_renew(
+    root: Root, item: str
+) -> None:
     ada = root.worker()
 
     ada.progress(item, "begun")
@@ -30,12 +32,17 @@ def test_first_report_claims_and_later_reports_renew(root: Root, item: str) -> N
     root.sync()
 
     second = root.bench.queue.views.show(item).item
-    assert (first.state, second.state) == (State.IN_PROGRESS, State.IN_PROGRESS)
+    assert (first.state, second.state) == (
+        State.IN_PROGRESS,
+        State.IN_PROGRESS,
+    )
     assert (first.token, second.token, second.attempts) == (1, 1, 1)
     assert second.lease_expires_at - root.bench.now_ms() > 3_600_000
 
 
-def test_worker_continues_after_its_lease_expired(root: Root, item: str) -> None:
+def test_worker_continues_after_its_lease_expired(
+    root: Root, item: str
+) -> None:
     ada = root.worker()
     ada.progress(item, "begun")
     root.sync()
@@ -50,10 +57,14 @@ def test_worker_continues_after_its_lease_expired(root: Root, item: str) -> None
     assert ("complete", "done") in root.history(item)
 
 
-def test_report_of_other_agent_changes_only_history(root: Root, item: str) -> None:
+def test_report_of_other_agent_changes_only_history(
+    root: Root, item: str
+) -> None:
     before = root.bench.queue.views.show(item).item
 
-    root.put(item, "progress", progress(item, update("mine", 50), agent="carl"))
+    root.put(
+        item, "progress", progress(item, update("mine", 50), agent="carl")
+    )
     root.put(item, "discoveries", [discovery(item, "found", agent="carl")])
     root.put(item, "completion", completion(item, "done", agent="carl"))
     root.sync()
@@ -69,11 +80,14 @@ def test_report_of_other_agent_changes_only_history(root: Root, item: str) -> No
     assert root.updates(item) == ["mine"]
     assert not root.file(item, "completion").exists()
     assert any(
-        "completion" in name and name.endswith(".kept") for name in root.hidden_files()
+        "completion" in name and name.endswith(".kept")
+        for name in root.hidden_files()
     )
 
 
-def test_report_after_lost_claim_changes_only_history(root: Root, item: str) -> None:
+def test_report_after_lost_claim_changes_only_history(
+    root: Root, item: str
+) -> None:
     root.worker().progress(item, "begun")
     root.sync()
     root.bench.queue.assign(item, "bob", force=True)
@@ -97,7 +111,9 @@ def test_holder_in_other_session_keeps_item(root: Root, item: str) -> None:
     assert root.bench.agent().complete(lease, "done").state is State.COMPLETED
 
 
-def test_report_after_reassignment_is_of_new_agent(root: Root, item: str) -> None:
+def test_report_after_reassignment_is_of_new_agent(
+    root: Root, item: str
+) -> None:
     root.worker("ada").progress(item, "by ada")
     root.sync()
     root.bench.queue.assign(item, "bob", force=True)
@@ -111,7 +127,8 @@ def test_report_after_reassignment_is_of_new_agent(root: Root, item: str) -> Non
     root.sync()
 
     assert [
-        (report.kind, report.agent, report.text) for report in root.reports(item)
+        (report.kind, report.agent, report.text)
+        for report in root.reports(item)
     ] == [
         ("progress", "ada", "by ada"),
         ("lost", "ada", "taken away by planner"),
@@ -120,7 +137,9 @@ def test_report_after_reassignment_is_of_new_agent(root: Root, item: str) -> Non
     ]
 
 
-def test_second_completion_does_not_replace_first(root: Root, item: str) -> None:
+def test_second_completion_does_not_replace_first(
+    root: Root, item: str
+) -> None:
     root.worker().complete(item, "first")
     root.sync()
 
@@ -155,4 +174,7 @@ def test_report_by_command_keeps_its_own_token(root: Root, item: str) -> None:
     root.worker().progress(item, "by a file")
     root.sync()
 
-    assert root.history(item) == [("progress", "by a command"), ("stray", "by a file")]
+    assert root.history(item) == [
+        ("progress", "by a command"),
+        ("stray", "by a file"),
+    ]

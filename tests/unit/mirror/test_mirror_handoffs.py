@@ -14,7 +14,9 @@ pytestmark = pytest.mark.one_lane
 
 
 @pytest.mark.parametrize("state", State)
-def test_only_ready_or_claimed_items_get_handoffs(root: Root, state: State) -> None:
+def test_only_ready_or_claimed_items_get_handoffs(
+    root: Root, state: State
+) -> None:
     item = root.bench.lease_in(state).item
 
     root.sync()
@@ -33,7 +35,11 @@ def test_handoff_has_every_field(root: Root) -> None:
         "resources": ("a.md",),
     }
     item = root.bench.item(
-        project, title="T", description="D", deliverables_expected=("x",), **given
+        project,
+        title="T",
+        description="D",
+        deliverables_expected=("x",),
+        **given,
     )
 
     root.sync()
@@ -129,7 +135,10 @@ def test_reassignment_moves_handoff_and_notice(root: Root) -> None:
 
     assert root.document(item, "handoff")["assigned_to"] == "bob"
     assert (root.pending("ada"), root.pending("bob")) == ([other], [item])
-    assert (root.worker("ada").check(), root.worker("bob").check()) == ([other], [item])
+    assert (root.worker("ada").check(), root.worker("bob").check()) == (
+        [other],
+        [item],
+    )
 
 
 def test_handoff_changes_before_old_notice_is_withdrawn(

@@ -23,7 +23,9 @@ def item(root: Root) -> str:
     return published_item(root)
 
 
-def test_steps_of_file_worker_are_taken_in_redis(root: Root, item: str) -> None:
+def test_steps_of_file_worker_are_taken_in_redis(
+    root: Root, item: str
+) -> None:
     ada = root.worker()
 
     ada.progress(item, "begun", 10)
@@ -33,8 +35,15 @@ def test_steps_of_file_worker_are_taken_in_redis(root: Root, item: str) -> None:
 
     after = root.bench.queue.views.show(item).item
     (found,) = root.bench.queue.views.discoveries(after.project)
-    assert root.history(item) == [("progress", "begun"), ("complete", "All of it.")]
-    assert (found.text, found.impact, found.agent) == ("It leaks.", "high", "ada")
+    assert root.history(item) == [
+        ("progress", "begun"),
+        ("complete", "All of it."),
+    ]
+    assert (found.text, found.impact, found.agent) == (
+        "It leaks.",
+        "high",
+        "ada",
+    )
     assert (after.state, after.summary, after.deliverables) == (
         State.COMPLETED,
         "All of it.",
@@ -64,7 +73,9 @@ def test_blocker_without_needs_has_none(root: Root, item: str) -> None:
     assert root.bench.queue.views.show(item).item.needs == ""
 
 
-def test_blocker_split_over_two_passes_is_one_report(root: Root, item: str) -> None:
+def test_blocker_split_over_two_passes_is_one_report(
+    root: Root, item: str
+) -> None:
     ada = root.worker()
 
     ada.discover(item, "BLOCKER: Which key?", "Needs: the key")
@@ -112,9 +123,9 @@ def test_half_a_blocker_is_imported_after_waiting(
 
     assert (first.again, second.again, before) == (True, True, [])
     assert root.history(item) == [("blocker", "Which key?")]
-    assert [found["discovery"] for found in root.document(item, "discoveries")] == [
-        "BLOCKER: Which key?"
-    ]
+    assert [
+        found["discovery"] for found in root.document(item, "discoveries")
+    ] == ["BLOCKER: Which key?"]
 
 
 def test_update_of_completion_is_not_a_report(root: Root, item: str) -> None:
@@ -182,7 +193,11 @@ def test_repeated_entry_is_one_report(root: Root, item: str) -> None:
     root.put(
         item,
         "discoveries",
-        [discovery(item, "found"), discovery(item, "found"), discovery(item, "more")],
+        [
+            discovery(item, "found"),
+            discovery(item, "found"),
+            discovery(item, "more"),
+        ],
     )
 
     root.sync()
@@ -192,8 +207,13 @@ def test_repeated_entry_is_one_report(root: Root, item: str) -> None:
     assert root.discoveries(item) == ["found", "more"]
 
 
-def test_imported_reports_survive_a_shrunken_file(root: Root, item: str) -> None:
-    first, second = update("one", 1), update("two", 2, at="2026-01-02T03:04:06.000001")
+def test_imported_reports_survive_a_shrunken_file(
+    root: Root, item: str
+) -> None:
+    first, second = (
+        update("one", 1),
+        update("two", 2, at="2026-01-02T03:04:06.000001"),
+    )
     root.put(item, "progress", progress(item, first, second))
     root.sync()
 
@@ -207,7 +227,9 @@ def test_imported_reports_survive_a_shrunken_file(root: Root, item: str) -> None
     assert root.history(item) == [("progress", "one"), ("progress", "two")]
 
 
-def test_reports_are_imported_by_time_completion_last(root: Root, item: str) -> None:
+def test_reports_are_imported_by_time_completion_last(
+    root: Root, item: str
+) -> None:
     late, early = (
         update("late", at="2026-01-02T03:04:09.000001"),
         update("early", at="2026-01-02T03:04:01.000001"),
@@ -216,7 +238,10 @@ def test_reports_are_imported_by_time_completion_last(root: Root, item: str) -> 
     root.put(
         item,
         "completion",
-        {**completion(item, "done"), "completed_at": "2026-01-01T00:00:00.000001"},
+        {
+            **completion(item, "done"),
+            "completed_at": "2026-01-01T00:00:00.000001",
+        },
     )
     root.put(item, "progress", progress(item, late, early))
     root.sync()
@@ -264,7 +289,9 @@ def test_invalid_entry_is_kept_and_reported(root: Root, item: str) -> None:
     assert root.history(item) == [("progress", "begun")]
     assert all(entry in document["updates"] for entry in odd)
     assert document["more"] == {"of": "it"}
-    assert len([name for name in result.troubles if name.startswith(item)]) == len(odd)
+    assert len(
+        [name for name in result.troubles if name.startswith(item)]
+    ) == len(odd)
 
 
 def test_notes_stay_in_workspace(root: Root, item: str) -> None:
@@ -275,8 +302,12 @@ def test_notes_stay_in_workspace(root: Root, item: str) -> None:
 
     root.sync(full=True)
 
-    elsewhere = [data for name, (_, data) in root.state().items() if name != path.name]
+    elsewhere = [
+        data for name, (_, data) in root.state().items() if name != path.name
+    ]
     assert path.read_bytes() == before
     assert not any(b"SECRET" in data for data in elsewhere)
-    assert [note.text for note in root.bench.agent().notes(item)] == ["SECRET of Redis"]
+    assert [note.text for note in root.bench.agent().notes(item)] == [
+        "SECRET of Redis"
+    ]
     assert "SECRET" not in str(root.bench.events())

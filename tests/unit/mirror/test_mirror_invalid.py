@@ -32,7 +32,9 @@ def item(root: Root) -> str:
     return published_item(root)
 
 
-def synced_after_wait(root: Root, monkeypatch: pytest.MonkeyPatch) -> PassResult:
+def synced_after_wait(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> PassResult:
     """Make a pass that sees the files, and one after the wait for the rest of them."""
     root.sync()
     skip_wait(monkeypatch)
@@ -48,7 +50,9 @@ def test_completion_in_code_block_is_imported(
     root: Root, item: str, fence: str
 ) -> None:
     document = json.dumps(completion(item, "done"), indent=2)
-    root.file(item, "completion").write_text(fence % document, encoding="utf-8")
+    root.file(item, "completion").write_text(
+        fence % document, encoding="utf-8"
+    )
 
     result = root.sync()
 
@@ -80,12 +84,17 @@ def test_report_in_code_block_is_imported(
 
 
 @pytest.mark.parametrize(
-    "written", [1_767_323_045, 1_767_323_045.5, 1_767_323_045_678, "1767323045678"]
+    "written",
+    [1_767_323_045, 1_767_323_045.5, 1_767_323_045_678, "1767323045678"],
 )
 def test_completion_with_numeric_time_is_imported(
     root: Root, item: str, written: object
 ) -> None:
-    root.put(item, "completion", {**completion(item, "done"), "completed_at": written})
+    root.put(
+        item,
+        "completion",
+        {**completion(item, "done"), "completed_at": written},
+    )
 
     result = root.sync()
 
@@ -99,8 +108,11 @@ def test_completion_with_numeric_time_is_imported(
     assert root.sync(full=True).imported == 0
 
 
-def test_reports_with_numeric_times_are_imported_once(root: Root, item: str) -> None:
-    root.put(item, "progress", progress(item, update("begun", at=1_767_323_045)))  # type: ignore[arg-type]
+def test_reports_with_numeric_times_are_imported_once(
+    root: Root, item: str
+) -> None:
+    begun = update("begun", at=1_767_323_045)  # type: ignore[arg-type]
+    root.put(item, "progress", progress(item, begun))
     root.put(
         item,
         "discoveries",
@@ -116,7 +128,9 @@ def test_reports_with_numeric_times_are_imported_once(root: Root, item: str) -> 
     assert (result.troubles, again.imported) == ({}, 0)
 
 
-@pytest.mark.parametrize("text", ["2026-01-02T03:04:05", "20260102T030405", "20260102"])
+@pytest.mark.parametrize(
+    "text", ["2026-01-02T03:04:05", "20260102T030405", "20260102"]
+)
 def test_iso_time_is_not_read_as_number(text: str) -> None:
     assert moment_of(text) // 86_400_000 in (
         moment_of("2026-01-02") // 86_400_000,
@@ -147,7 +161,11 @@ def test_completion_without_agent_is_reported_until_copy_removed(
 def test_completion_is_imported_without_invalid_deliverables(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root.put(item, "completion", {**completion(item, "done"), "deliverables": ["a.md"]})
+    root.put(
+        item,
+        "completion",
+        {**completion(item, "done"), "deliverables": ["a.md"]},
+    )
 
     result = synced_after_wait(root, monkeypatch)
 
@@ -171,11 +189,16 @@ def test_completion_of_other_item_is_not_imported(
 
     (trouble,) = result.troubles.values()
     assert root.bench.state(item) is State.QUEUED
-    assert "(its item_id is 'item_00000000'). None of it was imported: " in trouble
+    assert (
+        "(its item_id is 'item_00000000'). None of it was imported: "
+        in trouble
+    )
 
 
 def test_entry_without_agent_is_reported(root: Root, item: str) -> None:
-    root.put(item, "discoveries", [without(discovery(item, "found"), "agent_id")])
+    root.put(
+        item, "discoveries", [without(discovery(item, "found"), "agent_id")]
+    )
 
     result = root.sync()
 
@@ -227,9 +250,14 @@ def test_requeue_keeps_copy_of_file_completion(root: Root, item: str) -> None:
     )
 
 
-def test_report_with_windows_newlines_is_imported_once(root: Root, item: str) -> None:
+def test_report_with_windows_newlines_is_imported_once(
+    root: Root, item: str
+) -> None:
     later = "2026-01-02T03:04:06.000001"
-    filed = [update("\ufeffone\r\ntwo"), update("⚠️ Blocked: Which\r\none?", at=later)]
+    filed = [
+        update("\ufeffone\r\ntwo"),
+        update("⚠️ Blocked: Which\r\none?", at=later),
+    ]
     root.put(item, "progress", progress(item, *filed))
     root.put(
         item,

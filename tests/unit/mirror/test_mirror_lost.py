@@ -39,7 +39,9 @@ def test_copy_of_root_has_other_id(root: Root, tmp_path: Path) -> None:
     root.sync()
     shutil.copytree(root.home, tmp_path / "copy" / ".task-orchestrator")
     copy = Root(
-        root.bench, tmp_path / "copy", Mirror(root.bench.queue, tmp_path / "copy")
+        root.bench,
+        tmp_path / "copy",
+        Mirror(root.bench.queue, tmp_path / "copy"),
     )
     copy.sync()
 
@@ -62,7 +64,9 @@ def test_root_keeps_id_after_lost_memory(root: Root) -> None:
     assert Mirror(root.bench.queue, root.path).root_id() == known
 
 
-def test_missing_root_is_reported_and_not_made(bench: Bench, tmp_path: Path) -> None:
+def test_missing_root_is_reported_and_not_made(
+    bench: Bench, tmp_path: Path
+) -> None:
     mirror = Mirror(bench.queue, tmp_path / "nowhere")
 
     with pytest.raises(errors.RootNotWritable):
@@ -71,7 +75,9 @@ def test_missing_root_is_reported_and_not_made(bench: Bench, tmp_path: Path) -> 
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_root_id_makes_folder_that_git_ignores(bench: Bench, tmp_path: Path) -> None:
+def test_root_id_makes_folder_that_git_ignores(
+    bench: Bench, tmp_path: Path
+) -> None:
     Mirror(bench.queue, tmp_path).root_id()
 
     assert (tmp_path / ".task-orchestrator" / ".gitignore").exists()
@@ -178,21 +184,28 @@ def test_reports_trimmed_in_redis_are_not_imported_again(
         maxlen=1000,
         approximate=False,
     )
-    for key in root.bench.raw.scan_iter(keys.tag(root.bench.namespace) + "req:*"):
+    for key in root.bench.raw.scan_iter(
+        keys.tag(root.bench.namespace) + "req:*"
+    ):
         root.bench.raw.delete(key)
     shutil.rmtree(root.home / "sync")
 
     result = root.sync()
 
     assert result.imported == 0
-    assert len([text for text in root.updates(item) if text.startswith("early")]) == 20
+    assert (
+        len([text for text in root.updates(item) if text.startswith("early")])
+        == 20
+    )
 
 
 def test_replaced_file_of_unknown_item_is_removed(
     root: Root,
 ) -> None:
     root.sync()
-    kept = root.home / "sync" / "replaced" / "item_0badcafe_progress.json~1-2-3"
+    kept = (
+        root.home / "sync" / "replaced" / "item_0badcafe_progress.json~1-2-3"
+    )
     kept.write_text("{}")
 
     root.sync()

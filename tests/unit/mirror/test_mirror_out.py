@@ -4,7 +4,14 @@ import json
 
 import pytest
 import yaml
-from support.mirrors import Root, completion, discovery, progress, reported_item, update
+from support.mirrors import (
+    Root,
+    completion,
+    discovery,
+    progress,
+    reported_item,
+    update,
+)
 from taskorch.domain.item import Lease, State
 from taskorch_orchestrator.mirror.file_times import local_time
 
@@ -26,8 +33,13 @@ def test_reports_are_written_in_the_legacy_form(root: Root) -> None:
         ("Answer: Go on.", None),
         ("✅ Work completed", 100),
     ]
-    assert updates[0]["timestamp"][:23] == local_time(record.reports[0].at)[:23]
-    assert all(list(each) == ["timestamp", "message", "percentage"] for each in updates)
+    assert (
+        updates[0]["timestamp"][:23] == local_time(record.reports[0].at)[:23]
+    )
+    assert all(
+        list(each) == ["timestamp", "message", "percentage"]
+        for each in updates
+    )
     found = root.document(item, "discoveries")
     assert [
         (each["agent_id"], each["discovery"], each["impact"], each["item_id"])
@@ -80,7 +92,9 @@ def test_discovery_that_looks_like_a_blocker_blocks_nothing(
     root: Root, text: str
 ) -> None:
     item = root.bench.item()
-    root.bench.agent().discover(Lease(item=item), text, impact="Blocking progress")
+    root.bench.agent().discover(
+        Lease(item=item), text, impact="Blocking progress"
+    )
 
     root.sync()
     root.sync(full=True)
@@ -93,9 +107,18 @@ def test_discovery_that_looks_like_a_blocker_blocks_nothing(
 def test_file_is_union_of_both_sides(root: Root) -> None:
     item = root.bench.item()
     root.sync()
-    odd = {**update("with more", at="2026-01-02T03:04:07.000001"), "mood": "good"}
-    root.put(item, "progress", {**progress(item, update("by a file"), odd), "head": 1})
-    root.put(item, "discoveries", [{**discovery(item, "by a file"), "more": [1]}])
+    odd = {
+        **update("with more", at="2026-01-02T03:04:07.000001"),
+        "mood": "good",
+    }
+    root.put(
+        item,
+        "progress",
+        {**progress(item, update("by a file"), odd), "head": 1},
+    )
+    root.put(
+        item, "discoveries", [{**discovery(item, "by a file"), "more": [1]}]
+    )
     root.sync()
     record = root.bench.queue.views.records([item])[0]
 
@@ -108,7 +131,9 @@ def test_file_is_union_of_both_sides(root: Root) -> None:
     assert root.document(item, "progress")["updates"][1] == odd
     assert root.document(item, "discoveries")[0]["more"] == [1]
     assert root.updates(item) == ["by a file", "with more", "by a command"]
-    assert [found["discovery"] for found in root.document(item, "discoveries")] == [
+    assert [
+        found["discovery"] for found in root.document(item, "discoveries")
+    ] == [
         "by a file",
         "by a command",
     ]
@@ -134,13 +159,18 @@ def test_completion_of_redis_replaces_other_and_keeps_copy(
     item = root.bench.item()
     root.bench.agent().complete(Lease(item=item), "by a command")
     root.handoffs.mkdir(parents=True)
-    root.put(item, "completion", completion(item, "by a stranger", agent="carl"))
+    root.put(
+        item, "completion", completion(item, "by a stranger", agent="carl")
+    )
 
     root.sync()
 
     (kept,) = [name for name in root.hidden_files() if name.endswith(".kept")]
     assert root.document(item, "completion")["summary"] == "by a command"
-    assert json.loads((root.handoffs / kept).read_bytes())["summary"] == "by a stranger"
+    assert (
+        json.loads((root.handoffs / kept).read_bytes())["summary"]
+        == "by a stranger"
+    )
 
 
 def test_project_has_context_file(root: Root) -> None:
@@ -148,8 +178,12 @@ def test_project_has_context_file(root: Root) -> None:
 
     root.sync()
 
-    text = (root.handoffs / f"{project}_context.yaml").read_text(encoding="utf-8")
-    created = local_time(root.bench.queue.views.progress(project).project.created_at)
+    text = (root.handoffs / f"{project}_context.yaml").read_text(
+        encoding="utf-8"
+    )
+    created = local_time(
+        root.bench.queue.views.progress(project).project.created_at
+    )
     assert yaml.safe_load(text) == {
         "coordination_points": [],
         "created": created,

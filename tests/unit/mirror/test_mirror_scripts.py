@@ -34,7 +34,9 @@ REPORTS: dict[str, Callable[[AgentQueue, Lease], object]] = {
 }
 
 
-def record(bench: Bench, item: str, *, session: str | None = None) -> MirrorRecord:
+def record(
+    bench: Bench, item: str, *, session: str | None = None
+) -> MirrorRecord:
     """Return the record of an item."""
     (found,) = bench.queue.views.records([item], session=session)
     return found
@@ -109,7 +111,10 @@ def test_namespace_without_events_has_no_known_cursor(bench: Bench) -> None:
 )
 def test_cursor_of_missing_event_is_unknown(bench: Bench, how: str) -> None:
     bench.item()
-    cursor, raw = bench.queue.views.events().entries[0].cursor, cast(Any, bench.raw)
+    cursor, raw = (
+        bench.queue.views.events().entries[0].cursor,
+        cast(Any, bench.raw),
+    )
     bench.claimed()
     match how:
         case "trimmed":
@@ -138,7 +143,9 @@ def test_invalid_cursor_is_refused_locally(bench: Bench, cursor: str) -> None:
 def test_event_wakes_every_follower(bench: Bench, waiters: Waiters) -> None:
     newest = bench.queue.views.events().newest
     futures = [
-        waiters.start(lambda bench: bench.queue.views.wait_for_event(newest, LONG_S))
+        waiters.start(
+            lambda bench: bench.queue.views.wait_for_event(newest, LONG_S)
+        )
         for _ in range(3)
     ]
 
@@ -147,7 +154,9 @@ def test_event_wakes_every_follower(bench: Bench, waiters: Waiters) -> None:
     assert [future.result(SOON_S) for future in futures] == [True, True, True]
 
 
-def test_call_without_event_wakes_no_follower(bench: Bench, waiters: Waiters) -> None:
+def test_call_without_event_wakes_no_follower(
+    bench: Bench, waiters: Waiters
+) -> None:
     item = bench.item()
     newest = bench.queue.views.events().newest
     follower = waiters.start(
@@ -210,12 +219,15 @@ def test_record_has_item_project_reports_and_discoveries(
         ("progress", "half"),
         ("blocker", "door?"),
     ]
-    assert [(finding.text, finding.impact) for finding in found.discoveries] == [
+    assert [
+        (finding.text, finding.impact) for finding in found.discoveries
+    ] == [
         ("rain", "coat"),
         ("snow", ""),
     ]
     assert all(
-        len(each.request) == 16 and not each.written_at for each in entries(found)
+        len(each.request) == 16 and not each.written_at
+        for each in entries(found)
     )
 
 
@@ -225,7 +237,9 @@ def test_records_keep_order_and_skip_missing_items(
     first, vanished, last = (bench.item() for _ in range(3))
     bench.delete_item(vanished)
 
-    records = bench.queue.views.records([last, "item_neverwas", vanished, first])
+    records = bench.queue.views.records(
+        [last, "item_neverwas", vanished, first]
+    )
 
     assert [found.item.id for found in records] == [last, first]
     assert bench.queue.views.records([]) == ()
@@ -238,7 +252,9 @@ def test_record_lacks_trimmed_discoveries(
     first = bench.agent().discover(lease, "rain")
     bench.agent().discover(lease, "snow")
     project = record(bench, lease.item).project.id
-    cast(Any, bench.raw).xdel(f"{tag(bench)}discoveries:{project}", first.entry)
+    cast(Any, bench.raw).xdel(
+        f"{tag(bench)}discoveries:{project}", first.entry
+    )
 
     found = record(bench, lease.item)
 
@@ -344,7 +360,9 @@ def test_file_report_keeps_its_time(bench: Bench, verb: str) -> None:
 
     REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
 
-    assert times_of_reports(bench, lease.item) == [(ORIGIN.at, ORIGIN.written_at)]
+    assert times_of_reports(bench, lease.item) == [
+        (ORIGIN.at, ORIGIN.written_at)
+    ]
 
 
 @pytest.mark.parametrize("verb", REPORTS)
@@ -360,7 +378,9 @@ def test_file_report_is_made_once(bench: Bench, verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(REPORTS.keys() - {"note"}))
-def test_file_report_is_identified_by_its_request(bench: Bench, verb: str) -> None:
+def test_file_report_is_identified_by_its_request(
+    bench: Bench, verb: str
+) -> None:
     lease = bench.claimed()
 
     REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
@@ -374,9 +394,13 @@ def test_two_file_entries_are_two_reports(bench: Bench) -> None:
     lease, other = bench.claimed(), replace(ORIGIN, request="fedcba9876543210")
 
     for origin in (ORIGIN, other):
-        bench.queue.agent("ada", origin=origin).progress(lease, "the same words")
+        bench.queue.agent("ada", origin=origin).progress(
+            lease, "the same words"
+        )
 
-    assert [report.request for report in record(bench, lease.item).reports] == [
+    assert [
+        report.request for report in record(bench, lease.item).reports
+    ] == [
         ORIGIN.request,
         other.request,
     ]
@@ -476,7 +500,9 @@ def test_stray_report_keeps_lease_of_holder(bench: Bench) -> None:
 
     bench.agent("bob").stray(lease.item, "me too")
 
-    assert bench.queue.views.show(lease.item).item.lease_expires_at == expires_at
+    assert (
+        bench.queue.views.show(lease.item).item.lease_expires_at == expires_at
+    )
     assert bench.agent().complete(lease, "done").state is State.COMPLETED
 
 
@@ -546,8 +572,14 @@ def test_lease_of_writer_expires(bench: Bench) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
     let_lease_expire(bench)
 
-    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (True, "there:2")
-    assert bench.queue.mirror_take("root", "here:1", LEASE_MS)[:2] == (False, "there:2")
+    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (
+        True,
+        "there:2",
+    )
+    assert bench.queue.mirror_take("root", "here:1", LEASE_MS)[:2] == (
+        False,
+        "there:2",
+    )
 
 
 def test_released_lease_is_free(bench: Bench) -> None:
@@ -555,11 +587,16 @@ def test_released_lease_is_free(bench: Bench) -> None:
 
     bench.queue.mirror_give("root", "here:1", {"error": ""}, {})
 
-    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (True, "there:2")
+    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (
+        True,
+        "there:2",
+    )
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_only_the_writer_releases_its_lease(bench: Bench, *, lost: bool) -> None:
+def test_only_the_writer_releases_its_lease(
+    bench: Bench, *, lost: bool
+) -> None:
     if lost:
         bench.queue.mirror_take("root", "there:2", LEASE_MS)
         let_lease_expire(bench)
@@ -569,7 +606,10 @@ def test_only_the_writer_releases_its_lease(bench: Bench, *, lost: bool) -> None
     bench.queue.mirror_give("root", "there:2", {"written": 1}, {"pid": 2})
 
     assert bench.everything() == before
-    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (False, "here:1")
+    assert bench.queue.mirror_take("root", "there:2", LEASE_MS)[:2] == (
+        False,
+        "here:1",
+    )
 
 
 def test_lease_that_was_never_taken_is_not_released(bench: Bench) -> None:
@@ -591,7 +631,11 @@ def test_root_is_listed_from_its_first_pass(bench: Bench) -> None:
 
 
 def test_mirrors_have_last_status_and_service(bench: Bench) -> None:
-    status = {"path": "/tmp/é", "written": 3, "troubles": {"a.json": 'torn "here"'}}
+    status = {
+        "path": "/tmp/é",
+        "written": 3,
+        "troubles": {"a.json": 'torn "here"'},
+    }
     service = {"host": "here", "pid": 1, "runs_on": "RQ"}
     before = bench.now_ms()
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
@@ -644,7 +688,9 @@ def test_lag_counts_events_after_cursor(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("status", [{}, {"cursor": FROM_THE_START}])
-def test_root_without_cursor_is_listed(bench: Bench, status: dict[str, str]) -> None:
+def test_root_without_cursor_is_listed(
+    bench: Bench, status: dict[str, str]
+) -> None:
     bench.queue.mirror_take("root", "here:1", LEASE_MS)
 
     bench.queue.mirror_give("root", "here:1", status, {})
@@ -673,7 +719,9 @@ def test_root_with_newest_pass_is_listed_first(bench: Bench) -> None:
     shown = bench.queue.views.mirrors()
 
     assert [mirror.root for mirror in shown] == ["first", "second", "never"]
-    assert [mirror.root for mirror in bench.queue.views.mirrors(limit=1)] == ["first"]
+    assert [mirror.root for mirror in bench.queue.views.mirrors(limit=1)] == [
+        "first"
+    ]
 
 
 # Ids of an import
@@ -681,15 +729,22 @@ def test_root_with_newest_pass_is_listed_first(bench: Bench) -> None:
 
 
 def test_imported_project_keeps_id_and_time(bench: Bench) -> None:
-    project = bench.queue.project("Old", id="proj_0ld", created_at=1_600_000_000_000)
+    project = bench.queue.project(
+        "Old", id="proj_0ld", created_at=1_600_000_000_000
+    )
     newer = bench.project()
 
     assert project == "proj_0ld"
-    assert [(shown.id, shown.title) for shown in bench.queue.views.projects()] == [
+    assert [
+        (shown.id, shown.title) for shown in bench.queue.views.projects()
+    ] == [
         (newer, "A project"),
         ("proj_0ld", "Old"),
     ]
-    assert bench.queue.views.progress(project).project.created_at == 1_600_000_000_000
+    assert (
+        bench.queue.views.progress(project).project.created_at
+        == 1_600_000_000_000
+    )
 
 
 def test_project_imported_again_changes_nothing(bench: Bench) -> None:
@@ -697,7 +752,9 @@ def test_project_imported_again_changes_nothing(bench: Bench) -> None:
     bench.queue.complete_project("proj_0ld")
     before = bench.everything()
 
-    again = bench.queue.project("New", description="other", id="proj_0ld", created_at=2)
+    again = bench.queue.project(
+        "New", description="other", id="proj_0ld", created_at=2
+    )
 
     assert again == "proj_0ld"
     assert bench.everything() == before
@@ -714,12 +771,16 @@ def test_imported_item_keeps_id_and_time(bench: Bench) -> None:
         State.QUEUED,
         1_600_000_000_000,
     )
-    assert [each.id for each in bench.queue.views.list(project=project).items] == [item]
+    assert [
+        each.id for each in bench.queue.views.list(project=project).items
+    ] == [item]
     assert bench.claimed(item).item == item
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_item_imported_again_changes_nothing(bench: Bench, *, closed: bool) -> None:
+def test_item_imported_again_changes_nothing(
+    bench: Bench, *, closed: bool
+) -> None:
     project = bench.project()
     bench.item(project, id="item_0ld", created_at=1)
     if closed:

@@ -56,17 +56,23 @@ def test_unrelated_files_are_left_alone(root: Root, item: str) -> None:
     result = root.sync(full=True)
 
     assert result.troubles == {}
-    assert {path.read_text(encoding="utf-8") for path in foreign.values()} == {"mine"}
+    assert {path.read_text(encoding="utf-8") for path in foreign.values()} == {
+        "mine"
+    }
 
 
 @pytest.mark.parametrize(
     "bad", ["../../x", "a/b", "", "x" * 65, ".hidden", "{tag}", "a\x00b", "é"]
 )
-def test_invalid_agent_becomes_neither_path_nor_key(root: Root, bad: str) -> None:
+def test_invalid_agent_becomes_neither_path_nor_key(
+    root: Root, bad: str
+) -> None:
     item = root.bench.item()
     root.sync()
     before = sorted(
-        path for path in root.path.parent.rglob("*") if "sync" not in path.parts
+        path
+        for path in root.path.parent.rglob("*")
+        if "sync" not in path.parts
     )
     root.put(item, "progress", progress(item, update("mine"), agent=bad))
     root.put(item, "discoveries", [discovery(item, "mine", agent=bad)])
@@ -76,7 +82,9 @@ def test_invalid_agent_becomes_neither_path_nor_key(root: Root, bad: str) -> Non
     root.sync(full=True)
 
     there = sorted(
-        path for path in root.path.parent.rglob("*") if "sync" not in path.parts
+        path
+        for path in root.path.parent.rglob("*")
+        if "sync" not in path.parts
     )
     assert {path.name for path in there} - {path.name for path in before} <= {
         f"{item}_progress.json",
@@ -96,8 +104,12 @@ def test_invalid_agent_becomes_neither_path_nor_key(root: Root, bad: str) -> Non
 def test_file_name_decides_the_item(root: Root, bad: str) -> None:
     item = root.bench.item()
     root.sync()
-    root.put(item, "progress", {**progress(item, update("mine")), "item_id": bad})
-    root.put(item, "discoveries", [{**discovery(item, "mine"), "item_id": bad}])
+    root.put(
+        item, "progress", {**progress(item, update("mine")), "item_id": bad}
+    )
+    root.put(
+        item, "discoveries", [{**discovery(item, "mine"), "item_id": bad}]
+    )
 
     result = root.sync()
 
@@ -125,9 +137,9 @@ def test_longest_texts_are_synced_both_ways(root: Root) -> None:
     for item in (by_file, by_command):
         assert root.history(item) == [("progress", LARGEST)]
         assert root.updates(item) == [LARGEST]
-        assert [found["impact"] for found in root.document(item, "discoveries")] == [
-            LARGEST
-        ]
+        assert [
+            found["impact"] for found in root.document(item, "discoveries")
+        ] == [LARGEST]
     assert root.discoveries(by_file) == [LARGEST]
 
 
@@ -151,7 +163,9 @@ def test_report_with_invalid_time_is_imported(root: Root, at: str) -> None:
     item = root.bench.item()
     root.sync()
     root.put(item, "progress", progress(item, update("begun", at=at)))
-    root.put(item, "discoveries", [{**discovery(item, "found"), "timestamp": at}])
+    root.put(
+        item, "discoveries", [{**discovery(item, "found"), "timestamp": at}]
+    )
 
     result = root.sync()
     again = root.sync(full=True)
@@ -165,7 +179,9 @@ def test_report_with_invalid_time_is_imported(root: Root, at: str) -> None:
 
 
 @pytest.mark.parametrize("at", ["\ud800", "9" * 100_000])
-def test_entry_with_impossible_time_is_not_imported(root: Root, at: str) -> None:
+def test_entry_with_impossible_time_is_not_imported(
+    root: Root, at: str
+) -> None:
     item = root.bench.item()
     root.sync()
     root.put(item, "progress", progress(item, update("begun", at=at)))
@@ -202,7 +218,9 @@ def mutated(document: Any, path: list[int], value: Any) -> Any:
     if not path or not isinstance(document, (dict, list)) or not document:
         return value
     places = (
-        list(document) if isinstance(document, dict) else list(range(len(document)))
+        list(document)
+        if isinstance(document, dict)
+        else list(range(len(document)))
     )
     place = places[path[0] % len(places)]
     changed = document.copy()

@@ -68,7 +68,10 @@ def test_file_completed_in_time_is_imported(root: Root, item: str) -> None:
 def test_valid_part_is_imported_and_copy_kept(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = update("first"), update("second", at="2026-01-02T03:04:06.000001")
+    first, second = (
+        update("first"),
+        update("second", at="2026-01-02T03:04:06.000001"),
+    )
     data = json.dumps(progress(item, first, second), indent=2).encode()
     torn(
         root,
@@ -107,7 +110,9 @@ def test_changing_torn_file_restarts_the_wait(
     root.sync()
 
     skip_wait(monkeypatch)
-    monkeypatch.setattr("taskorch_orchestrator.mirror.sync_state.time", time_after_wait)
+    monkeypatch.setattr(
+        "taskorch_orchestrator.mirror.sync_state.time", time_after_wait
+    )
     torn(root, item, "progress", TORN + b"ates")
     result = root.sync()
 
@@ -118,7 +123,12 @@ def test_changing_torn_file_restarts_the_wait(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("data", [b"", TORN, b"\xff\xfe", b"null"])
 def test_file_without_valid_part_is_restored_from_redis(
-    root: Root, item: str, monkeypatch: pytest.MonkeyPatch, kind: str, *, data: bytes
+    root: Root,
+    item: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    *,
+    data: bytes,
 ) -> None:
     lease = root.bench.claimed(item)
     for verb in (
@@ -136,18 +146,28 @@ def test_file_without_valid_part_is_restored_from_redis(
     root.sync()
 
     assert root.visible_files() == before
-    assert [(root.handoffs / name).read_bytes() for name in root.hidden_files()][
-        :1
-    ] == [data]
+    assert [
+        (root.handoffs / name).read_bytes() for name in root.hidden_files()
+    ][:1] == [data]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "data",
-    [b"[" * 100_000, b'{"a":' * 100_000, b'["' + b'a,"' * 100_000, b"," * 100_000],
+    [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'["' + b'a,"' * 100_000,
+        b"," * 100_000,
+    ],
 )
 def test_hopeless_text_is_given_up_quickly(
-    root: Root, item: str, monkeypatch: pytest.MonkeyPatch, kind: str, *, data: bytes
+    root: Root,
+    item: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    *,
+    data: bytes,
 ) -> None:
     torn(root, item, kind, data)
     root.sync()
@@ -159,9 +179,9 @@ def test_hopeless_text_is_given_up_quickly(
     assert not root.file(item, kind).exists() or isinstance(
         root.document(item, kind), (dict, list)
     )
-    assert [(root.handoffs / name).read_bytes() for name in root.hidden_files()][
-        :1
-    ] == [data]
+    assert [
+        (root.handoffs / name).read_bytes() for name in root.hidden_files()
+    ][:1] == [data]
 
 
 def test_large_torn_file_is_read_quickly(
@@ -191,7 +211,10 @@ def test_completion_waits_for_earlier_reports(root: Root, item: str) -> None:
     root.put(item, "completion", completion(item, "done"))
 
     root.sync()
-    there, state = root.file(item, "completion").exists(), root.bench.state(item)
+    there, state = (
+        root.file(item, "completion").exists(),
+        root.bench.state(item),
+    )
     torn(root, item, "progress", whole)
     root.sync()
 
@@ -209,7 +232,9 @@ def test_torn_file_does_not_block_other_files(root: Root, item: str) -> None:
     assert root.discoveries(item) == ["found"]
 
 
-def test_report_written_into_replaced_file_is_imported(root: Root, item: str) -> None:
+def test_report_written_into_replaced_file_is_imported(
+    root: Root, item: str
+) -> None:
     root.worker().blocker(item, "Which one?")
     root.sync()
     document = root.document(item, "progress")
@@ -223,11 +248,15 @@ def test_report_written_into_replaced_file_is_imported(root: Root, item: str) ->
     result = root.sync()
 
     assert ("progress", "into the old file") in root.history(item)
-    assert {"into the old file", "Answer: by a command"} < set(root.updates(item))
+    assert {"into the old file", "Answer: by a command"} < set(
+        root.updates(item)
+    )
     assert result.troubles == {}
 
 
-def test_slow_write_into_replaced_file_is_awaited(root: Root, item: str) -> None:
+def test_slow_write_into_replaced_file_is_awaited(
+    root: Root, item: str
+) -> None:
     root.worker().blocker(item, "Which one?")
     root.sync()
     document = root.document(item, "progress")
@@ -246,7 +275,9 @@ def test_slow_write_into_replaced_file_is_awaited(root: Root, item: str) -> None
 
     assert (first.again, second.troubles) == (True, {})
     assert ("progress", "into the old file") in root.history(item)
-    assert {"into the old file", "Answer: by a command"} < set(root.updates(item))
+    assert {"into the old file", "Answer: by a command"} < set(
+        root.updates(item)
+    )
 
 
 def test_torn_replaced_file_is_imported_and_copy_kept(
@@ -255,7 +286,10 @@ def test_torn_replaced_file_is_imported_and_copy_kept(
     root.worker().blocker(item, "Which one?")
     root.sync()
     document = root.document(item, "progress")
-    late = [update(f"late {n}", at=f"2026-01-02T03:04:05.00000{n}") for n in range(2)]
+    late = [
+        update(f"late {n}", at=f"2026-01-02T03:04:05.00000{n}")
+        for n in range(2)
+    ]
     data = json.dumps(
         {**document, "updates": [*late, *document["updates"]]}, indent=2
     ).encode()
@@ -277,7 +311,9 @@ def test_torn_replaced_file_is_imported_and_copy_kept(
     assert list(result.troubles) == [kept]
 
 
-def test_stray_in_replaced_file_reaches_the_new_file(root: Root, item: str) -> None:
+def test_stray_in_replaced_file_reaches_the_new_file(
+    root: Root, item: str
+) -> None:
     stranger = progress(item, update("of a stranger"), agent="carl")
     root.put(item, "progress", stranger)
     root.sync()
@@ -293,4 +329,8 @@ def test_stray_in_replaced_file_reaches_the_new_file(root: Root, item: str) -> N
     root.sync()
 
     assert ("stray", "and another") in root.history(item)
-    assert root.updates(item) == ["of a stranger", "and another", "by a command"]
+    assert root.updates(item) == [
+        "of a stranger",
+        "and another",
+        "by a command",
+    ]

@@ -9,7 +9,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.mirrors import Root, discovery, progress, restarted_item, root_at, update
+from support.mirrors import (
+    Root,
+    discovery,
+    progress,
+    restarted_item,
+    root_at,
+    update,
+)
 from taskorch.domain import errors
 from taskorch_orchestrator.mirror import sqlite_copy
 
@@ -119,7 +126,9 @@ def test_unwritable_database_is_reported_and_filled_later(
     fixed = root.sync()
 
     with sqlite3.connect(path) as database:
-        rows = database.execute("SELECT item_id, status FROM work_items").fetchall()
+        rows = database.execute(
+            "SELECT item_id, status FROM work_items"
+        ).fetchall()
     database.close()
     assert list(result.troubles) == ["orchestration.db"]
     assert elsewhere.read_bytes() == b""
@@ -140,7 +149,9 @@ def test_locked_database_is_filled_later(
         result = another.sync()
         database.execute("ROLLBACK")
         fixed = another.sync()
-        rows = database.execute("SELECT item_id, status FROM work_items").fetchall()
+        rows = database.execute(
+            "SELECT item_id, status FROM work_items"
+        ).fetchall()
     database.close()
 
     assert result.troubles == {"orchestration.db": "database is locked"}
@@ -212,10 +223,18 @@ def test_deleted_folder_is_restored(root: Root, item: str, what: str) -> None:
     shutil.rmtree(root.handoffs if what == "handoffs" else root.home)
     root.sync()
 
-    pending = {name for name in root.visible_files() if name.startswith("pending")}
+    pending = {
+        name for name in root.visible_files() if name.startswith("pending")
+    }
     assert {
-        name: data for name, data in root.visible_files().items() if name not in pending
-    } == {name: data for name, data in before.items() if not name.startswith("pending")}
+        name: data
+        for name, data in root.visible_files().items()
+        if name not in pending
+    } == {
+        name: data
+        for name, data in before.items()
+        if not name.startswith("pending")
+    }
     assert root.document(item, "handoff")["assigned_to"] == "ada"
 
 
@@ -256,7 +275,9 @@ def test_full_disk_during_pass_is_reported(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(errors.RootNotWritable, match="No space left on device"):
+        with pytest.raises(
+            errors.RootNotWritable, match="No space left on device"
+        ):
             root.sync()
     error, left = (
         root.bench.queue.views.mirrors()[0].status["error"],

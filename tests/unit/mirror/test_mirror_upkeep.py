@@ -35,7 +35,9 @@ class Counting(SocketConnection):
 def rows(path: Path, table: str) -> list[dict[str, Any]]:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
         database.row_factory = sqlite3.Row
-        found = [dict(row) for row in database.execute(f"SELECT * FROM {table}")]
+        found = [
+            dict(row) for row in database.execute(f"SELECT * FROM {table}")
+        ]
     database.close()
     return found
 
@@ -79,7 +81,10 @@ def test_database_has_projects_and_items(root: Root) -> None:
         None,
         None,
     )
-    assert (found[pending]["requirements"], found[pending]["dependencies"]) == (
+    assert (
+        found[pending]["requirements"],
+        found[pending]["dependencies"],
+    ) == (
         '["r"]',
         f'["{item}"]',
     )
@@ -104,7 +109,11 @@ def test_database_reader_sees_one_state(
         after = reader.execute("SELECT status FROM work_items").fetchall()
     reader.close()
 
-    assert (before, during, after) == ([("queued",)], [("queued",)], [("cancelled",)])
+    assert (before, during, after) == (
+        [("queued",)],
+        [("queued",)],
+        [("cancelled",)],
+    )
     assert waiting.troubles == {"orchestration.db": "database is locked"}
     assert not root.file(item, "handoff").exists()
     assert result.troubles == {}
@@ -118,7 +127,8 @@ def test_deleted_database_is_restored(root: Root) -> None:
     root.sync()
 
     assert {
-        row["item_id"] for row in rows(root.home / "orchestration.db", "work_items")
+        row["item_id"]
+        for row in rows(root.home / "orchestration.db", "work_items")
     } == items
 
 
@@ -145,7 +155,9 @@ def test_second_pass_writes_nothing(root: Root, *, full: bool) -> None:
 @pytest.mark.parametrize("lost", [False, True])
 def test_pass_looks_only_at_changed_items(root: Root, *, lost: bool) -> None:
     counting = Counting(root.bench.queue._scripts.connection)
-    counted = root_at(root.bench.with_connection(lambda _: counting), root.path)
+    counted = root_at(
+        root.bench.with_connection(lambda _: counting), root.path
+    )
     items = [root.bench.item() for _ in range(3)]
     counted.sync()
     if lost:
@@ -165,7 +177,9 @@ def test_pass_looks_only_at_changed_items(root: Root, *, lost: bool) -> None:
 
 def test_deleted_torn_file_is_forgotten(root: Root) -> None:
     counting = Counting(root.bench.queue._scripts.connection)
-    counted = root_at(root.bench.with_connection(lambda _: counting), root.path)
+    counted = root_at(
+        root.bench.with_connection(lambda _: counting), root.path
+    )
     item = root.bench.item()
     counted.sync()
     root.file(item, "progress").write_bytes(b"{")
@@ -232,7 +246,9 @@ def test_lost_memory_causes_a_full_pass(root: Root, damage: str) -> None:
 def test_unknown_cursor_causes_a_full_pass(root: Root, cursor: str) -> None:
     root.sync()
     with sqlite3.connect(root.home / "sync" / "state.db") as database:
-        database.execute("UPDATE facts SET value = ? WHERE name = 'cursor'", (cursor,))
+        database.execute(
+            "UPDATE facts SET value = ? WHERE name = 'cursor'", (cursor,)
+        )
     database.close()
     item = root.bench.item()
 
@@ -265,7 +281,9 @@ def test_marked_file_is_synced_without_a_scan(root: Root) -> None:
 
     before = root.mirror.sync(scan=False)
     changed = root.mirror.mark_changed([f"{item}_progress.json", "other.json"])
-    unchanged = root.mirror.mark_changed([f"{item}_handoff.json", "other.json"])
+    unchanged = root.mirror.mark_changed(
+        [f"{item}_handoff.json", "other.json"]
+    )
     after = root.mirror.sync(scan=False)
 
     assert (changed, unchanged) == (True, False)

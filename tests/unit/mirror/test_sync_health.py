@@ -15,10 +15,19 @@ ROOT = "/project"
 def kept(
     *, root: str = ROOT, host: str = "", ago_s: float = 1, error: str = ""
 ) -> MirrorStatus:
-    status = {"path": root, "host": host or os.uname().nodename, "error": error}
+    status = {
+        "path": root,
+        "host": host or os.uname().nodename,
+        "error": error,
+    }
     at = int((time() - ago_s) * 1000)
     return MirrorStatus(
-        root="1a2b3c4d", at=at, status=status, behind=0, service={}, service_at=at
+        root="1a2b3c4d",
+        at=at,
+        status=status,
+        behind=0,
+        service={},
+        service_at=at,
     )
 
 

@@ -17,14 +17,19 @@ ONE = "project: P\nitems:\n  - name: a\n    title: A\n"
 
 
 def read(text: str | bytes) -> Plan:
-    return plan_file.read("plan.yaml", text.encode() if isinstance(text, str) else text)
+    return plan_file.read(
+        "plan.yaml", text.encode() if isinstance(text, str) else text
+    )
 
 
 def refused(text: str | bytes) -> list[str]:
     """Return the mistakes reported for a file that is refused."""
     with pytest.raises(errors.BadPlan) as refusal:
         read(text)
-    assert str(refusal.value) == "plan.yaml is not a valid plan. Nothing was written."
+    assert (
+        str(refusal.value)
+        == "plan.yaml is not a valid plan. Nothing was written."
+    )
     return list(refusal.value.rows())
 
 
@@ -88,7 +93,9 @@ items:
 
 def test_guide_shows_every_field() -> None:
     example = (
-        USAGE.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+        USAGE.read_text(encoding="utf-8")
+        .partition("```yaml\n")[2]
+        .partition("```")[0]
     )
 
     read(example)
@@ -151,7 +158,8 @@ def test_quoted_null_is_text(text: str) -> None:
         b"%YAML 1.1\n---\n" + ONE.encode(),
         b'{"project": "P", "items": [{"name": "a", "title": "A"}]}',
         json.dumps(
-            {"project": "P", "items": [{"name": "a", "title": "A"}]}, indent="\t"
+            {"project": "P", "items": [{"name": "a", "title": "A"}]},
+            indent="\t",
         ).encode(),
         b"# a comment\n\n" + ONE.encode() + b"\n\n",
         ONE.removesuffix("\n").encode(),
@@ -177,7 +185,14 @@ def test_json_plan_holds_any_character() -> None:
 
 
 def test_items_follow_dependencies_then_file_order() -> None:
-    needs = {"a": "[e]", "b": "[]", "c": "[b]", "d": "[]", "e": "[d]", "f": "[]"}
+    needs = {
+        "a": "[e]",
+        "b": "[]",
+        "c": "[b]",
+        "d": "[]",
+        "e": "[d]",
+        "f": "[]",
+    }
     rows = "".join(
         f" - {{name: {name}, title: x, depends_on: {names}}}\n"
         for name, names in needs.items()
@@ -186,7 +201,14 @@ def test_items_follow_dependencies_then_file_order() -> None:
     plan = read(f"project: P\nitems:\n{rows}")
 
     assert [item.key for item in plan.items] == ["b", "c", "d", "e", "a", "f"]
-    assert [item.depends_on for item in plan.items] == [(), (0,), (), (2,), (3,), ()]
+    assert [item.depends_on for item in plan.items] == [
+        (),
+        (0,),
+        (),
+        (2,),
+        (3,),
+        (),
+    ]
 
 
 def test_name_in_plan_takes_precedence_over_id() -> None:
@@ -222,12 +244,18 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         with_item("<<: {title: x}"),
         "line 6: items[1].<<: Unknown field",
     ),
-    "second document": (ONE + "---\n" + ONE, "line 5: A second document starts here"),
+    "second document": (
+        ONE + "---\n" + ONE,
+        "line 5: A second document starts here",
+    ),
     "key twice": (
         with_item("title: x", "title: y"),
         "line 7: items[1].title: This key is used twice, first in line 6",
     ),
-    "no value": (with_item("title:"), "line 6: items[1].title: This value is missing"),
+    "no value": (
+        with_item("title:"),
+        "line 6: items[1].title: This value is missing",
+    ),
     "null": (
         with_item("title: x", "agent: null"),
         "line 7: items[1].agent: This value is missing",
@@ -275,12 +303,18 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         "line 1: project: This field is missing.",
     ),
     "no items": ("project: x", "line 1: items: This field is missing."),
-    "empty items": ("project: x\nitems: []", "line 2: items: The list is empty."),
+    "empty items": (
+        "project: x\nitems: []",
+        "line 2: items: The list is empty.",
+    ),
     "items no list": (
         "project: x\nitems: {a: b}",
         "line 2: items: Expected a list.",
     ),
-    "item no mapping": (ONE + "  - b\n", "line 5: items[1]: Expected a mapping"),
+    "item no mapping": (
+        ONE + "  - b\n",
+        "line 5: items[1]: Expected a mapping",
+    ),
     "plan no mapping": ("- a\n- b\n", "line 1: Expected a mapping"),
     "plan is a text": ("hello", "line 1: Expected a mapping"),
     "blank title": (
@@ -422,7 +456,8 @@ def test_mistake_is_reported_with_its_line(what: str) -> None:
 
 def test_circular_dependency_is_reported_with_names() -> None:
     rows = [
-        f" - {{name: n{n}, title: x, depends_on: [n{(n + 1) % 3}]}}\n" for n in range(3)
+        f" - {{name: n{n}, title: x, depends_on: [n{(n + 1) % 3}]}}\n"
+        for n in range(3)
     ]
 
     (mistakes,) = refused("project: P\nitems:\n" + "".join(rows))
@@ -446,7 +481,9 @@ def test_long_circular_dependency_is_shortened() -> None:
 
 
 def test_mistakes_are_sorted_by_line() -> None:
-    mistakes = refused("nmae: x\nitems:\n  - {name: a}\n  - {title: b, priority: 7}\n")
+    mistakes = refused(
+        "nmae: x\nitems:\n  - {name: a}\n  - {title: b, priority: 7}\n"
+    )
 
     assert [line.partition(":")[0] for line in mistakes] == [
         "line 1",
@@ -458,7 +495,9 @@ def test_mistakes_are_sorted_by_line() -> None:
 
 
 def test_first_twenty_mistakes_are_reported() -> None:
-    mistakes = refused("project: P\nitems:\n" + "  - {name: a, priority: 9}\n" * 40)
+    mistakes = refused(
+        "project: P\nitems:\n" + "  - {name: a, priority: 9}\n" * 40
+    )
 
     assert len(mistakes) == 21
     assert mistakes[0].startswith("line 3: ")
@@ -496,7 +535,9 @@ def test_error_details_list_mistakes() -> None:
 def laughs() -> str:
     """Return nested aliases that expand to ten billion values."""
     rows = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
-    rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    rows += [
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)
+    ]
     return "\n".join(rows)
 
 
@@ -553,14 +594,23 @@ def test_plan_of_5001_items_is_refused() -> None:
         ("title: fix #123", "#123", "fix"),
         ("title: two\n      lines #1 of it", "#1 of it", "two lines"),
         ("title: x\n    requirements: [Users #1\n      , b]", "#1", "Users"),
-        ("title: x\n    context: {a: see é \t#foo #bar\n      }", "#foo #bar", "see é"),
+        (
+            "title: x\n    context: {a: see é \t#foo #bar\n      }",
+            "#foo #bar",
+            "see é",
+        ),
         ("title: x #y\r", "#y", "x"),
     ],
 )
-def test_suspicious_comment_is_reported(line: str, lost: str, kept: str) -> None:
+def test_suspicious_comment_is_reported(
+    line: str, lost: str, kept: str
+) -> None:
     (remark,) = read(with_item(line)).remarks
 
-    assert f": YAML reads {lost!r} as a comment, so the text is {kept!r}." in remark
+    assert (
+        f": YAML reads {lost!r} as a comment, so the text is {kept!r}."
+        in remark
+    )
 
 
 @pytest.mark.parametrize(
@@ -582,7 +632,8 @@ def test_usual_comment_is_not_reported(line: str) -> None:
 
 def test_json_plan_has_no_comments() -> None:
     document = json.dumps(
-        {"project": "P", "items": [{"name": "a", "title": "fix #123"}]}, indent=1
+        {"project": "P", "items": [{"name": "a", "title": "fix #123"}]},
+        indent=1,
     )
 
     plan = read(document)
@@ -592,7 +643,10 @@ def test_json_plan_has_no_comments() -> None:
 
 def test_remarks_are_sorted_by_line() -> None:
     text = with_item(
-        "title: fix #1", "not_before: 2027-01-01 12:00", "resources: [a #2", "  ]"
+        "title: fix #1",
+        "not_before: 2027-01-01 12:00",
+        "resources: [a #2",
+        "  ]",
     )
 
     remarks = read(text).remarks

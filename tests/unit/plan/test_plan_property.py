@@ -52,7 +52,9 @@ def expected(item: dict[str, Any]) -> State:
     return State.DELAYED if "not_before" in item else State.QUEUED
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(plan=plans(), style=st.sampled_from([None, True, False]))
 def test_applied_plan_matches_its_file(
     bench: Bench,
@@ -70,13 +72,17 @@ def test_applied_plan_matches_its_file(
     applied = bench.queue.apply(plan_file.read("plan.yaml", written.encode()))
 
     found = {
-        item.id: item for item in bench.queue.views.progress(applied.project).items
+        item.id: item
+        for item in bench.queue.views.progress(applied.project).items
     }
     items: dict[str, Item] = {
         created.name: found[created.id] for created in applied.items
     }
     ids = {name: item.id for name, item in items.items()}
-    assert bench.queue.views.progress(applied.project).project.title == plan["project"]
+    assert (
+        bench.queue.views.progress(applied.project).project.title
+        == plan["project"]
+    )
     assert set(items) == {item["name"] for item in plan["items"]}
     for item in plan["items"]:
         made = items[item["name"]]
@@ -100,7 +106,9 @@ def test_applied_plan_matches_its_file(
 def test_independent_items_keep_file_order(
     plan: dict[str, Any],
 ) -> None:
-    read = plan_file.read("plan.yaml", yaml.safe_dump(plan, default_style='"').encode())
+    read = plan_file.read(
+        "plan.yaml", yaml.safe_dump(plan, default_style='"').encode()
+    )
 
     places = {item["name"]: place for place, item in enumerate(plan["items"])}
     free = [places[item.key] for item in read.items if not item.depends_on]

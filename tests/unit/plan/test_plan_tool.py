@@ -35,26 +35,36 @@ class OnBench:
 @pytest.fixture
 def call(bench: Bench, tmp_path: Path) -> ToolCall:
     settings = resolve(
-        {"namespace": bench.namespace}, {"TASKORCH_ROOT": str(tmp_path)}, tmp_path
+        {"namespace": bench.namespace},
+        {"TASKORCH_ROOT": str(tmp_path)},
+        tmp_path,
     )
     return cast("ToolCall", OnBench(bench, settings))
 
 
 def planned(call: ToolCall) -> ToolResult:
     return mcp_tools.PlanArguments(
-        project="P", key="k", items=[{"name": "a", "title": "A", "agent": "ada"}]
+        project="P",
+        key="k",
+        items=[{"name": "a", "title": "A", "agent": "ada"}],
     ).perform(call)
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_plan_tool_names_dead_items(bench: Bench, call: ToolCall, state: State) -> None:
+def test_plan_tool_names_dead_items(
+    bench: Bench, call: ToolCall, state: State
+) -> None:
     first = cast("AppliedPlan", planned(call).data)
     bench.bring_to(first.items[0].id, state)
 
     again = planned(call)
 
     (item,) = cast("AppliedPlan", again.data).items
-    assert (item.created, item.state, item.id) == (False, state, first.items[0].id)
+    assert (item.created, item.state, item.id) == (
+        False,
+        state,
+        first.items[0].id,
+    )
     (hint,) = cast("list[str]", again.meta["hints"])
     assert hint.startswith(
         f"a: {item.id} has this key already and is {state}: nothing was created."
@@ -67,4 +77,6 @@ def test_plan_tool_reports_time_without_zone(call: ToolCall) -> None:
     result = mcp_tools.PlanArguments(project="P", items=[item]).perform(call)
 
     (hint,) = cast("list[str]", result.meta["hints"])
-    assert "2027-01-01 12:00 has no time zone. It is read as 2027-01-01T" in hint
+    assert (
+        "2027-01-01 12:00 has no time zone. It is read as 2027-01-01T" in hint
+    )

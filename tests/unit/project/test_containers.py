@@ -16,9 +16,9 @@ VARIABLE = re.compile(r"(?<!\$)\$\{(\w+):-([^}]*)\}")
 
 def test_redis_is_published_on_loopback_by_default() -> None:
     assert _services()["redis"]["ports"] == ["127.0.0.1:6379:6379"]
-    assert [name for name, service in _services().items() if "ports" in service] == [
-        "redis"
-    ]
+    assert [
+        name for name, service in _services().items() if "ports" in service
+    ] == ["redis"]
 
 
 def test_every_compose_variable_has_a_documented_default() -> None:
@@ -27,11 +27,15 @@ def test_every_compose_variable_has_a_documented_default() -> None:
 
     example = dict(
         re.findall(
-            r"^#(\w+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE
+            r"^#(\w+)=(.*)$",
+            (REPOSITORY / ".env.example").read_text(),
+            re.MULTILINE,
         )
     )
 
-    assert len(re.findall(r"(?<!\$)\$(?!\$)", text)) == len(VARIABLE.findall(text))
+    assert len(re.findall(r"(?<!\$)\$(?!\$)", text)) == len(
+        VARIABLE.findall(text)
+    )
     assert set(example) == {
         *variables,
         "COMPOSE_PROJECT_NAME",
@@ -44,7 +48,11 @@ def test_every_compose_variable_has_a_documented_default() -> None:
 
 
 def test_root_container_runs_as_owner_of_folder() -> None:
-    ours = {name: service for name, service in _services().items() if name != "redis"}
+    ours = {
+        name: service
+        for name, service in _services().items()
+        if name != "redis"
+    }
 
     assert set(ours) == {
         "prepare",
@@ -63,7 +71,11 @@ def test_root_container_runs_as_owner_of_folder() -> None:
             assert start[2].startswith(
                 'exec setpriv --reuid "$(stat -c %u "$0")" --regid "$(stat -c %g "$0")" '
             )
-            assert start[3] in {"/project", "/project/.task-orchestrator", "/demo"}
+            assert start[3] in {
+                "/project",
+                "/project/.task-orchestrator",
+                "/demo",
+            }
         assert service["cap_drop"] == ["ALL"]
         assert service["cap_add"] == ["SETUID", "SETGID", "KILL"]
 
@@ -97,18 +109,28 @@ def test_no_compose_address_has_a_password() -> None:
         if "environment" in service
     ]
 
-    assert {address for address in addresses if address} == {"redis://redis:6379/0"}
+    assert {address for address in addresses if address} == {
+        "redis://redis:6379/0"
+    }
 
 
 def test_checkouts_share_no_image_name() -> None:
-    ours = [service for name, service in _services().items() if name != "redis"]
+    ours = [
+        service for name, service in _services().items() if name != "redis"
+    ]
 
-    assert [service["build"]["context"] for service in ours] == ["."] * len(ours)
+    assert [service["build"]["context"] for service in ours] == ["."] * len(
+        ours
+    )
     assert [service for service in ours if "image" in service] == []
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.2", "::", "1127.0.0.1"])
-def test_published_redis_requires_a_password(address: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0", "192.168.1.2", "::", "1127.0.0.1"]
+)
+def test_published_redis_requires_a_password(
+    address: str, tmp_path: Path
+) -> None:
     ran = _start_redis(tmp_path, REDIS_BIND=address, REDIS_PASSWORD="")
 
     assert ran.returncode == 1
@@ -119,10 +141,20 @@ def test_published_redis_requires_a_password(address: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "password",
-    ['with"quote', "with space", "with@at", "with/slash", "new\nline", "%41", "é"],
+    [
+        'with"quote',
+        "with space",
+        "with@at",
+        "with/slash",
+        "new\nline",
+        "%41",
+        "é",
+    ],
 )
 def test_password_must_fit_into_a_url(password: str, tmp_path: Path) -> None:
-    ran = _start_redis(tmp_path, REDIS_BIND="127.0.0.1", REDIS_PASSWORD=password)
+    ran = _start_redis(
+        tmp_path, REDIS_BIND="127.0.0.1", REDIS_PASSWORD=password
+    )
 
     assert ran.returncode == 1
     assert "REFUSED: REDIS_PASSWORD" in ran.stderr
@@ -145,7 +177,9 @@ def test_redis_reads_configuration_from_standard_input(
     ran = _start_redis(tmp_path, REDIS_BIND=address, REDIS_PASSWORD=password)
 
     command, *configuration = ran.stdout.splitlines()
-    lines = [line for line in configuration if line and not line.startswith("#")]
+    lines = [
+        line for line in configuration if line and not line.startswith("#")
+    ]
     assert command == "redis-server -"
     assert lines[:5] == [
         *(
@@ -164,7 +198,9 @@ def test_redis_reads_configuration_from_standard_input(
 def test_image_has_plain_user_and_no_build_tools() -> None:
     instructions = _instructions()
     last = max(
-        number for number, (word, _) in enumerate(instructions) if word == "FROM"
+        number
+        for number, (word, _) in enumerate(instructions)
+        if word == "FROM"
     )
     stage = instructions[last:]
 
@@ -214,12 +250,16 @@ def test_image_installs_nothing_that_the_lock_lacks() -> None:
 
 def _services() -> dict[str, Any]:
     """Return the services as they are with no variable set."""
-    text = VARIABLE.sub(lambda found: found[2], COMPOSE.read_text()).replace("$$", "$")
+    text = VARIABLE.sub(lambda found: found[2], COMPOSE.read_text()).replace(
+        "$$", "$"
+    )
     services: dict[str, Any] = yaml.safe_load(text)["services"]
     return services
 
 
-def _start_redis(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def _start_redis(
+    folder: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run the entry point of the container, with an image's own entry point that tells how it was called."""
     theirs = folder / "docker-entrypoint.sh"
     theirs.write_text('#!/bin/sh\necho "$*"\ncat\n')
@@ -243,7 +283,10 @@ def _start_redis(folder: Path, **variables: str) -> subprocess.CompletedProcess[
 
 def _instructions() -> list[tuple[str, str]]:
     text = re.sub(
-        r"^#.*\n", "", (REPOSITORY / "Dockerfile").read_text(), flags=re.MULTILINE
+        r"^#.*\n",
+        "",
+        (REPOSITORY / "Dockerfile").read_text(),
+        flags=re.MULTILINE,
     ).replace("\\\n", "")
     return [
         (word, argument)

@@ -24,7 +24,11 @@ SHARED = {
     "taskorch.checkout": (),
     "taskorch.config": ("taskorch.domain",),
     "taskorch.queue": ("taskorch.domain",),
-    "taskorch.transport": ("taskorch.domain", "taskorch.config", "taskorch.queue.port"),
+    "taskorch.transport": (
+        "taskorch.domain",
+        "taskorch.config",
+        "taskorch.queue.port",
+    ),
     "taskorch.bundled": (
         "taskorch.domain",
         "taskorch.config",
@@ -47,7 +51,15 @@ SHARED = {
         "taskorch.cli.json_output",
     ),
 }
-FEATURES = ("mirror", "migrate", "backup", "doctor", "plan", "setup", "service")
+FEATURES = (
+    "mirror",
+    "migrate",
+    "backup",
+    "doctor",
+    "plan",
+    "setup",
+    "service",
+)
 FEATURES_BELOW = {"migrate": ("mirror",), "service": ("mirror",)}
 #: What rendering does not import: it prints results of other modules.
 MACHINERY = (
@@ -79,7 +91,10 @@ LIBRARIES = {
         "taskorch_orchestrator.mirror.file_models",
     ),
     "rq": ("taskorch_orchestrator.service.rq_jobs",),
-    "redis": ("taskorch.transport.failover", "taskorch_orchestrator.service.rq_jobs"),
+    "redis": (
+        "taskorch.transport.failover",
+        "taskorch_orchestrator.service.rq_jobs",
+    ),
     "mcp": ("taskorch.mcp",),
 }
 
@@ -106,7 +121,9 @@ def modules() -> dict[str, Path]:
     found = {}
     for package, folder in PACKAGES.items():
         for file in (ROOT / folder / package).rglob("*.py"):
-            name = ".".join(file.relative_to(ROOT / folder).with_suffix("").parts)
+            name = ".".join(
+                file.relative_to(ROOT / folder).with_suffix("").parts
+            )
             found[name.removesuffix(".__init__")] = file
     return found
 
@@ -119,7 +136,8 @@ def imports() -> Iterator[Import]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 yield from (
-                    Import(module, alias.name, node.lineno) for alias in node.names
+                    Import(module, alias.name, node.lineno)
+                    for alias in node.names
                 )
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{file} has a relative import"
@@ -127,7 +145,9 @@ def imports() -> Iterator[Import]:
                     submodule = f"{node.module}.{alias.name}"
                     yield Import(
                         module,
-                        submodule if submodule in MODULES else str(node.module),
+                        submodule
+                        if submodule in MODULES
+                        else str(node.module),
                         node.lineno,
                     )
 
@@ -155,7 +175,11 @@ def is_ours(module: str) -> bool:
 def part_of(module: str) -> str:
     """Return the part of `taskorch` that a module belongs to."""
     return next(
-        (part for part in SHARED if part != "taskorch" and below(module, part)),
+        (
+            part
+            for part in SHARED
+            if part != "taskorch" and below(module, part)
+        ),
         "taskorch",
     )
 
@@ -201,7 +225,9 @@ def joins_two_features(one: Import) -> bool:
         for name in FEATURES
         if name != feature and name not in FEATURES_BELOW.get(feature, ())
     ]
-    return below(one.imported, *(f"taskorch_orchestrator.{name}" for name in others))
+    return below(
+        one.imported, *(f"taskorch_orchestrator.{name}" for name in others)
+    )
 
 
 def renders_with_machinery(one: Import) -> bool:
@@ -224,7 +250,9 @@ def imports_a_command(one: Import) -> bool:
 
 def imports_a_library_elsewhere(one: Import) -> bool:
     library = one.imported.partition(".")[0]
-    return library in LIBRARIES and not below(one.importer, *LIBRARIES[library])
+    return library in LIBRARIES and not below(
+        one.importer, *LIBRARIES[library]
+    )
 
 
 RULES = (

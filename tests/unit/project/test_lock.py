@@ -70,8 +70,9 @@ class Pin(NamedTuple):
 
     def holds(self, system: dict[str, str]) -> bool:
         """Return whether it is installed on a system."""
-        return self.requirement.marker is None or self.requirement.marker.evaluate(
-            system
+        return (
+            self.requirement.marker is None
+            or self.requirement.marker.evaluate(system)
         )
 
 
@@ -102,7 +103,10 @@ def test_lock_satisfies_pyproject_on_every_system(lock: str) -> None:
         assert len(versions) == len(pins), system
         for requirement in wanted:
             version = versions[canonicalize_name(requirement.name)]
-            assert requirement.specifier.contains(version), (requirement, system)
+            assert requirement.specifier.contains(version), (
+                requirement,
+                system,
+            )
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -144,8 +148,13 @@ def _is_direct(pin: Pin, lock: str) -> bool:
 def _wanted(lock: str) -> Iterable[Requirement]:
     """Return what pyproject.toml asks for in the environment of a lock."""
     if lock == "build":
-        return [Requirement(each) for each in PYPROJECT["build-system"]["requires"]]
-    extras = [PROJECT["optional-dependencies"][extra] for extra in EXTRAS[lock]]
+        return [
+            Requirement(each) for each in PYPROJECT["build-system"]["requires"]
+        ]
+    extras = [
+        PROJECT["optional-dependencies"][extra] for extra in EXTRAS[lock]
+    ]
     return [
-        Requirement(each) for each in itertools.chain(PROJECT["dependencies"], *extras)
+        Requirement(each)
+        for each in itertools.chain(PROJECT["dependencies"], *extras)
     ]

@@ -10,7 +10,9 @@ def test_lines_of_each_guard_exist(sabotage: Sabotage) -> None:
 
     assert text.count(sabotage.line) == 1
     assert sabotage.line != sabotage.instead
-    assert all((ROOT / test.partition("::")[0]).is_file() for test in sabotage.tests)
+    assert all(
+        (ROOT / test.partition("::")[0]).is_file() for test in sabotage.tests
+    )
 
 
 def test_page_lists_every_guard_with_its_test() -> None:
@@ -27,9 +29,12 @@ def test_page_lists_every_guard_with_its_test() -> None:
 
     tests = [test.replace("`", "").split() for _, test in rows]
 
-    assert [guard for guard, _ in rows] == [sabotage.guard for sabotage in SABOTAGES]
+    assert [guard for guard, _ in rows] == [
+        sabotage.guard for sabotage in SABOTAGES
+    ]
     for file, name in tests:
         found = [
-            path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob(file)
+            path.read_text(encoding="utf-8")
+            for path in (ROOT / "tests").rglob(file)
         ]
         assert any(f"def {name}(" in text for text in found), name

@@ -63,12 +63,16 @@ def test_takeover_kills_old_token_and_counts_as_attempt(
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_item_without_attempts_is_not_taken_over(bench: Bench, state: State) -> None:
+def test_item_without_attempts_is_not_taken_over(
+    bench: Bench, state: State
+) -> None:
     lease = bench.bring_to(bench.item(max_attempts=1), state)
     before = bench.everything()
 
     with pytest.raises(errors.NoAttempts):
-        bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
+        bench.agent(session="second").get(
+            Lease(item=lease.item), takeover=True
+        )
 
     assert bench.everything() == before
 
@@ -79,9 +83,9 @@ def test_question_outlives_a_takeover(bench: Bench) -> None:
 
     bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
 
-    assert [(item.blocker, item.needs) for item in bench.queue.views.inbox()] == [
-        ("Which door?", "left or right")
-    ]
+    assert [
+        (item.blocker, item.needs) for item in bench.queue.views.inbox()
+    ] == [("Which door?", "left or right")]
 
 
 def test_takeover_by_the_holder_keeps_its_token(bench: Bench) -> None:
@@ -108,7 +112,9 @@ def test_item_out_of_attempts_is_a_dead_letter(bench: Bench) -> None:
 
     for _ in range(2):
         states.append(
-            bench.agent().fail(need_lease(bench.agent().claim()), "no luck").state
+            bench.agent()
+            .fail(need_lease(bench.agent().claim()), "no luck")
+            .state
         )
         bench.end_delay(item)
 
@@ -224,7 +230,10 @@ def test_report_promotes_and_claims_a_due_item(bench: Bench) -> None:
     receipt = bench.agent().progress(Lease(item=lease.item), "again")
 
     assert (receipt.state, receipt.remark) == (State.IN_PROGRESS, "claimed")
-    assert [event["verb"] for event in bench.events()][-2:] == ["promote", "progress"]
+    assert [event["verb"] for event in bench.events()][-2:] == [
+        "promote",
+        "progress",
+    ]
     assert bench.inconsistencies() == []
 
 
@@ -235,9 +244,12 @@ def test_expired_item_has_no_holder_for_other_session(
     bench.expire_lease(lease.item)
 
     with pytest.raises(errors.WrongState, match="delayed"):
-        bench.agent(session="second").progress(Lease(item=lease.item), "mine now?")
+        bench.agent(session="second").progress(
+            Lease(item=lease.item), "mine now?"
+        )
 
     assert bench.state(lease.item) is State.DELAYED
     assert (
-        bench.agent().complete(lease, "finished all the same").state is State.COMPLETED
+        bench.agent().complete(lease, "finished all the same").state
+        is State.COMPLETED
     )

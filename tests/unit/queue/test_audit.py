@@ -26,7 +26,9 @@ def an_item_in_progress_without_a_lease_entry(bench: Bench) -> tuple[str, str]:
 
 
 @breaks
-def an_item_in_progress_that_its_agent_does_not_hold(bench: Bench) -> tuple[str, str]:
+def an_item_in_progress_that_its_agent_does_not_hold(
+    bench: Bench,
+) -> tuple[str, str]:
     item = bench.claimed().item
     bench.delete_entry("held:ada", item)
     return item, "index"
@@ -103,7 +105,9 @@ def a_pending_item_that_is_not_unassigned(bench: Bench) -> tuple[str, str]:
 
 
 @breaks
-def a_waiting_item_that_is_not_among_the_waiting(bench: Bench) -> tuple[str, str]:
+def a_waiting_item_that_is_not_among_the_waiting(
+    bench: Bench,
+) -> tuple[str, str]:
     item = bench.lease_in(State.WAITING).item
     bench.delete_entry("waiting", item)
     return item, "index"
@@ -137,7 +141,9 @@ def a_waiting_item_whose_dependency_is_gone(bench: Bench) -> tuple[str, str]:
 
 
 @breaks
-def a_waiting_item_whose_dependency_is_completed(bench: Bench) -> tuple[str, str]:
+def a_waiting_item_whose_dependency_is_completed(
+    bench: Bench,
+) -> tuple[str, str]:
     first = bench.lease_in(State.COMPLETED).item
     item = bench.lease_in(State.WAITING).item
     bench.add_entry(f"deps:{item}", first)
@@ -145,7 +151,9 @@ def a_waiting_item_whose_dependency_is_completed(bench: Bench) -> tuple[str, str
 
 
 @breaks
-def a_dependency_that_does_not_know_who_waits_for_it(bench: Bench) -> tuple[str, str]:
+def a_dependency_that_does_not_know_who_waits_for_it(
+    bench: Bench,
+) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
     bench.delete_entry(f"dependents:{first}", item)
@@ -153,7 +161,9 @@ def a_dependency_that_does_not_know_who_waits_for_it(bench: Bench) -> tuple[str,
 
 
 @breaks
-def a_waiting_item_that_has_forgotten_its_dependency(bench: Bench) -> tuple[str, str]:
+def a_waiting_item_that_has_forgotten_its_dependency(
+    bench: Bench,
+) -> tuple[str, str]:
     first = bench.item()
     item = bench.item(depends_on=(first,))
     bench.delete_entry(f"deps:{item}", first)
@@ -176,7 +186,9 @@ def a_held_item_whose_requeued_dependency_does_not_know_it(
     bench: Bench,
 ) -> tuple[str, str]:
     first = bench.lease_in(State.COMPLETED).item
-    item = bench.claimed(bench.item(agent="bob", depends_on=(first,)), agent="bob").item
+    item = bench.claimed(
+        bench.item(agent="bob", depends_on=(first,)), agent="bob"
+    ).item
     bench.delete_entry(f"satisfied:{first}", item)
     bench.queue.requeue(first)
     return item, "dependency"
@@ -267,7 +279,9 @@ def reported(found: Audit) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_audit_names_damage_and_changes_nothing(bench: Bench, name: str) -> None:
+def test_audit_names_damage_and_changes_nothing(
+    bench: Bench, name: str
+) -> None:
     bench.lease_in(State.IN_PROGRESS)
     wrong = BREAKS[name](bench)
     before, replies = bench.everything(), bench.kept_replies()
@@ -281,20 +295,26 @@ def test_audit_names_damage_and_changes_nothing(bench: Bench, name: str) -> None
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_repair_leaves_nothing_for_a_second_audit(bench: Bench, name: str) -> None:
+def test_repair_leaves_nothing_for_a_second_audit(
+    bench: Bench, name: str
+) -> None:
     bench.lease_in(State.IN_PROGRESS)
     wrong = BREAKS[name](bench)
 
     repaired = audit(bench.queue, fix=True)
 
-    assert wrong in {(finding.id, finding.word) for finding in repaired.repaired}
+    assert wrong in {
+        (finding.id, finding.word) for finding in repaired.repaired
+    }
     assert (repaired.findings, repaired.counted) == ((), True)
     assert audit(bench.queue, fix=False).findings == ()
     assert bench.inconsistencies() == []
 
 
 @pytest.mark.parametrize("state", State)
-def test_consistent_namespace_has_no_findings(bench: Bench, state: State) -> None:
+def test_consistent_namespace_has_no_findings(
+    bench: Bench, state: State
+) -> None:
     bench.lease_in(state)
     bench.item(depends_on=(bench.item(),))
     before = bench.everything()
@@ -320,7 +340,10 @@ def test_lost_lease_is_restored_in_full(
 
     audit(bench.queue, fix=True)
 
-    left_ms = bench.queue.views.show(lease.item).item.lease_expires_at - bench.now_ms()
+    left_ms = (
+        bench.queue.views.show(lease.item).item.lease_expires_at
+        - bench.now_ms()
+    )
     assert 50_000 < left_ms <= 60_000
     assert bench.agent().complete(lease).state is State.COMPLETED
 
@@ -350,7 +373,11 @@ def test_item_with_lost_dependency_is_queued_with_event(
     audit(bench.queue, fix=True)
 
     last = bench.events()[-1]
-    assert (last["verb"], last["item"], last["state"]) == ("mend", item, "queued")
+    assert (last["verb"], last["item"], last["state"]) == (
+        "mend",
+        item,
+        "queued",
+    )
     assert bench.agent("bob").claim() is not None
 
 
@@ -373,7 +400,10 @@ def test_lost_project_is_restored(bench: Bench) -> None:
     audit(bench.queue, fix=True)
 
     progress = bench.queue.views.progress(project)
-    assert (progress.project.title, progress.project.status) == (project, "active")
+    assert (progress.project.title, progress.project.status) == (
+        project,
+        "active",
+    )
     assert [found.id for found in progress.items] == [item]
 
 
@@ -387,7 +417,9 @@ def test_item_listed_in_wrong_project_is_moved(
 
     audit(bench.queue, fix=True)
 
-    assert [found.id for found in bench.queue.views.progress(project).items] == [item]
+    assert [
+        found.id for found in bench.queue.views.progress(project).items
+    ] == [item]
     assert bench.queue.views.progress(other).items == ()
     assert bench.inconsistencies() == []
 
@@ -419,7 +451,9 @@ def test_counts_are_not_compared_after_an_event(bench: Bench) -> None:
     part = bench.queue.audit()
     bench.item(project)
 
-    counted = bench.queue.recount(part.event, {f"project:{project}": {}}, fix=True)
+    counted = bench.queue.recount(
+        part.event, {f"project:{project}": {}}, fix=True
+    )
 
     assert counted is None
     assert bench.inconsistencies() == []

@@ -27,8 +27,13 @@ def test_claim_many_returns_first_items_with_packages(
     claims = bench.agent().claim_many(2)
 
     assert [claim.package.item.id for claim in claims] == [first, second]
-    assert [claim.package.item.title for claim in claims] == ["First", "Second"]
-    assert [claim.package.item.state for claim in claims] == [State.IN_PROGRESS] * 2
+    assert [claim.package.item.title for claim in claims] == [
+        "First",
+        "Second",
+    ]
+    assert [claim.package.item.state for claim in claims] == [
+        State.IN_PROGRESS
+    ] * 2
     assert bench.state(last) is State.QUEUED
     assert bench.inconsistencies() == []
 
@@ -85,7 +90,9 @@ def test_complete_many_is_one_step(bench: Bench) -> None:
         [(one, "first", {"file": "a.txt"}), (other, "second", {})]
     )
 
-    assert [(receipt.id, receipt.state, receipt.remark) for receipt in receipts] == [
+    assert [
+        (receipt.id, receipt.state, receipt.remark) for receipt in receipts
+    ] == [
         (one.item, State.COMPLETED, ""),
         (other.item, State.COMPLETED, ""),
     ]
@@ -118,7 +125,9 @@ def test_repeated_delivery_does_not_stop_the_others(bench: Bench) -> None:
     one, other = claimed_many(bench, 2)
     bench.agent().complete(one, "first")
 
-    receipts = bench.agent().complete_many([(one, "again", {}), (other, "done", {})])
+    receipts = bench.agent().complete_many(
+        [(one, "again", {}), (other, "done", {})]
+    )
 
     assert [receipt.remark for receipt in receipts] == ["repeat", ""]
     assert bench.queue.views.show(one.item).item.summary == "first"
@@ -139,7 +148,9 @@ def test_complete_many_claims_queued_items(bench: Bench) -> None:
 def test_assign_many_keeps_the_order(bench: Bench) -> None:
     first, second = bench.item(agent=""), bench.item(agent="bob")
 
-    rows = bench.queue.assign_many([second, first], "ada", context={"style": "plain"})
+    rows = bench.queue.assign_many(
+        [second, first], "ada", context={"style": "plain"}
+    )
 
     assert [(row.id, row.agent, row.state, row.previous) for row in rows] == [
         (second, "ada", State.QUEUED, "bob"),
@@ -210,7 +221,9 @@ def test_repeated_claim_many_returns_items_still_held(
     recorder = RecordingConnection(bench.queue._scripts.connection)
     one, other = [
         claim.lease
-        for claim in bench.with_connection(lambda _: recorder).agent().claim_many(2)
+        for claim in bench.with_connection(lambda _: recorder)
+        .agent()
+        .claim_many(2)
     ]
     assert one
     assert other

@@ -48,7 +48,11 @@ def test_batch_items_depend_on_each_other_by_index(bench: Bench) -> None:
         State.WAITING,
         State.PENDING,
     ]
-    assert [views[item.id].state for item in (a, b, c)] == [a.state, b.state, c.state]
+    assert [views[item.id].state for item in (a, b, c)] == [
+        a.state,
+        b.state,
+        c.state,
+    ]
     assert bench.inconsistencies() == []
 
 
@@ -67,7 +71,8 @@ def test_chain_is_queued_link_by_link(bench: Bench) -> None:
 
 def test_batch_items_are_queued_in_order(bench: Bench) -> None:
     created = bench.queue.create_many(
-        bench.project(), [NewItem(title=f"{n}", agent="ada") for n in range(20)]
+        bench.project(),
+        [NewItem(title=f"{n}", agent="ada") for n in range(20)],
     )
 
     assert [item.id for item in bench.agent().check().items] == [
@@ -79,10 +84,13 @@ def test_each_batch_item_has_an_event(bench: Bench) -> None:
     created = bench.queue.create_many(bench.project(), chain(3))
 
     events = [
-        (event["verb"], event["item"], event["state"]) for event in bench.events()
+        (event["verb"], event["item"], event["state"])
+        for event in bench.events()
     ]
 
-    assert events[1:] == [("create", item.id, str(item.state)) for item in created]
+    assert events[1:] == [
+        ("create", item.id, str(item.state)) for item in created
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +149,9 @@ def test_repeat_in_completed_project_is_allowed(bench: Bench) -> None:
     again = bench.queue.create_many(project, chain(2))
 
     assert [item.id for item in again] == [item.id for item in first]
-    assert {(item.created, item.state) for item in again} == {(False, State.CANCELLED)}
+    assert {(item.created, item.state) for item in again} == {
+        (False, State.CANCELLED)
+    }
 
 
 @pytest.mark.parametrize("count", [0, limits.BATCH_ITEMS + 1])
@@ -168,12 +178,17 @@ def test_batch_of_5000_items_is_created(bench: Bench) -> None:
 def test_batch_takes_at_most_100000_dependencies(bench: Bench) -> None:
     most, each = limits.BATCH_DEPENDENCIES, limits.LIST_VALUES
     needed = [NewItem(title="x")] * each
-    waiting = [NewItem(title="x", depends_on=tuple(range(each)))] * (most // each)
+    waiting = [NewItem(title="x", depends_on=tuple(range(each)))] * (
+        most // each
+    )
 
     created = bench.queue.create_many(bench.project(), [*needed, *waiting])
-    with pytest.raises(errors.Invalid, match="number of all dependencies is 100001"):
+    with pytest.raises(
+        errors.Invalid, match="number of all dependencies is 100001"
+    ):
         bench.queue.create_many(
-            bench.project(), [*needed, *waiting, NewItem(title="x", depends_on=(0,))]
+            bench.project(),
+            [*needed, *waiting, NewItem(title="x", depends_on=(0,))],
         )
 
     assert bench.queue.views.show(created[-1].id).item.depends_on == tuple(
@@ -192,7 +207,8 @@ def test_batch_with_too_much_text_is_refused_locally(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a\nb", "\1", "ü😀", '"\\', "a\u2028b", "{}", "[]", "null", "x" * 65536]
+    "text",
+    ["a\nb", "\1", "ü😀", '"\\', "a\u2028b", "{}", "[]", "null", "x" * 65536],
 )
 def test_any_text_is_stored_unchanged(bench: Bench, text: str) -> None:
     new = NewItem(
@@ -232,14 +248,20 @@ def test_dependency_by_index_and_id_counts_once(bench: Bench) -> None:
     assert bench.queue.views.show(second.id).item.depends_on == (first.id,)
 
 
-def test_repeated_batch_adds_items_that_depend_on_existing(bench: Bench) -> None:
+def test_repeated_batch_adds_items_that_depend_on_existing(
+    bench: Bench,
+) -> None:
     project = bench.project()
     (first,) = bench.queue.create_many(project, chain(1))
     bench.bring_to(first.id, State.COMPLETED)
 
     again, second = bench.queue.create_many(project, chain(2))
 
-    assert (again.id, again.created, again.state) == (first.id, False, State.COMPLETED)
+    assert (again.id, again.created, again.state) == (
+        first.id,
+        False,
+        State.COMPLETED,
+    )
     assert (second.created, second.state) == (True, State.QUEUED)
     assert bench.queue.views.show(second.id).item.depends_on == (first.id,)
 
@@ -299,11 +321,15 @@ def test_repeated_plan_leaves_existing_items_unchanged(
     first = bench.queue.apply(plan)
     before = bench.everything()
 
-    again = bench.queue.apply(replace(plan, title="Newer", description="Changed"))
+    again = bench.queue.apply(
+        replace(plan, title="Newer", description="Changed")
+    )
 
     assert bench.everything() == before
     assert (again.project, again.created) == (first.project, False)
-    assert [item.id for item in again.items] == [item.id for item in first.items]
+    assert [item.id for item in again.items] == [
+        item.id for item in first.items
+    ]
 
 
 def test_repeated_plan_adds_new_items(bench: Bench) -> None:
@@ -353,9 +379,13 @@ def test_dry_run_writes_nothing(bench: Bench, *, new_project: bool) -> None:
     applied = bench.queue.apply(plan, dry_run=True)
 
     assert (bench.everything(), len(bench.kept_replies())) == (before, replies)
-    assert (applied.project, applied.created) == (plan.project or "", new_project)
+    assert (applied.project, applied.created) == (
+        plan.project or "",
+        new_project,
+    )
     assert [
-        (item.id, item.state, item.agent, item.created) for item in applied.items
+        (item.id, item.state, item.agent, item.created)
+        for item in applied.items
     ] == [("", None, "ada", True)] * 2
 
 
@@ -364,11 +394,15 @@ def test_dry_run_writes_nothing(bench: Bench, *, new_project: bool) -> None:
     [
         (
             lambda _: Plan(
-                title="x", items=(NewItem(title="x", depends_on=("item_00000000",)),)
+                title="x",
+                items=(NewItem(title="x", depends_on=("item_00000000",)),),
             ),
             errors.NoItem,
         ),
-        (lambda _: Plan(project="proj_00000000", items=chain(1)), errors.NoProject),
+        (
+            lambda _: Plan(project="proj_00000000", items=chain(1)),
+            errors.NoProject,
+        ),
         (
             lambda bench: Plan(project=closed(bench), items=chain(1)),
             errors.ProjectClosed,
@@ -416,23 +450,33 @@ def test_dead_dependency_is_reported(
         NewItem(title="b", depends_on=(alive, 0)),
     )
 
-    a, b = bench.queue.apply(Plan(title="New", items=items), dry_run=dry_run).items
+    a, b = bench.queue.apply(
+        Plan(title="New", items=items), dry_run=dry_run
+    ).items
 
     assert (a.dead_dependency, a.dead_state) == (dead, state)
     assert (
-        a.hint == f"{dead} is {state}: the new item cannot start unless it is requeued."
+        a.hint
+        == f"{dead} is {state}: the new item cannot start unless it is requeued."
     )
     assert (b.dead_dependency, b.dead_state, b.hint) == ("", "", "")
 
 
 def test_imported_id_is_kept_and_can_be_referenced(bench: Bench) -> None:
     project = bench.project()
-    items = [NewItem(title="a", id="item_0ld"), NewItem(title="b", depends_on=(0,))]
+    items = [
+        NewItem(title="a", id="item_0ld"),
+        NewItem(title="b", depends_on=(0,)),
+    ]
 
     a, b = bench.queue.create_many(project, items)
     again = bench.queue.create_many(project, items[:1])
 
-    assert (a.id, again[0].id, again[0].created) == ("item_0ld", "item_0ld", False)
+    assert (a.id, again[0].id, again[0].created) == (
+        "item_0ld",
+        "item_0ld",
+        False,
+    )
     assert bench.queue.views.show(b.id).item.depends_on == ("item_0ld",)
 
 
@@ -445,7 +489,9 @@ def test_two_batch_items_with_one_id_are_refused(bench: Bench) -> None:
 
 def test_single_item_cannot_depend_on_an_index(bench: Bench) -> None:
     with pytest.raises(errors.Invalid, match="is not before it"):
-        bench.queue.create(bench.project(), NewItem(title="x", depends_on=(0,)))
+        bench.queue.create(
+            bench.project(), NewItem(title="x", depends_on=(0,))
+        )
 
 
 def test_batch_items_have_their_own_start_times(bench: Bench) -> None:

@@ -58,7 +58,8 @@ def damage(bench: Bench, item: str, field: str) -> None:
 def forge(bench: Bench, id_: str, *, project: str) -> None:
     """Copy an item of ada under another id, and list it everywhere."""
     hash_ = cast(
-        "dict[str, str]", bench.raw.hgetall(key(bench, f"item:{bench.item(project)}"))
+        "dict[str, str]",
+        bench.raw.hgetall(key(bench, f"item:{bench.item(project)}")),
     )
     bench.raw.hset(key(bench, f"item:{id_}"), mapping=cast(Any, hash_))
     bench.add_entry("queue:ada", id_, 0)
@@ -111,7 +112,9 @@ def test_forged_id_becomes_no_file(root: Root, id_: str) -> None:
     names = {path.name for path in root.path.rglob("*") if path.is_file()}
     assert f"{sound}_handoff.json" in names
     assert not [
-        name for name in names if "forged" in name or "\n" in name or "\x1b" in name
+        name
+        for name in names
+        if "forged" in name or "\n" in name or "\x1b" in name
     ]
     assert not Path("/tmp/forged_handoff.json").exists()
 
@@ -193,7 +196,8 @@ def test_backup_of_damaged_namespace_is_restored(
     file = tmp_path / "backup.jsonl"
 
     export.to_file(
-        export.without_damage(bench.queue.archive.lines(), bench.queue.damage), file
+        export.without_damage(bench.queue.archive.lines(), bench.queue.damage),
+        file,
     )
     reported = damaged(bench)
     restore(file, copy.queue.archive)
@@ -222,7 +226,11 @@ def test_doctor_moves_a_damaged_item_aside(
     assert damaged(bench) == []
     assert [each.id for each in bench.queue.views.list().items] == [sound]
     (moved,) = bench.queue.quarantined()
-    assert (moved.kind, moved.id, "event" in moved.fields) == ("item", item, True)
+    assert (moved.kind, moved.id, "event" in moved.fields) == (
+        "item",
+        item,
+        True,
+    )
     assert item in doctor.quarantined([moved])
 
 
@@ -252,7 +260,12 @@ def test_damaged_item_does_not_stop_the_sync(root: Root) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("status", "odd"), ("created_at", "x"), ("n_queued", "x"), ("title", None)],
+    [
+        ("status", "odd"),
+        ("created_at", "x"),
+        ("n_queued", "x"),
+        ("title", None),
+    ],
 )
 def test_items_of_damaged_project_can_be_claimed(
     bench: Bench, field: str, value: str | None
@@ -309,7 +322,8 @@ def test_damaged_discoveries_do_not_hide_later_ones(bench: Bench) -> None:
     lease = bench.claimed(bench.item(project))
     for _ in range(3):
         bench.raw.xadd(
-            key(bench, f"discoveries:{project}"), {"item": PATH, "agent": "ada"}
+            key(bench, f"discoveries:{project}"),
+            {"item": PATH, "agent": "ada"},
         )
     bench.agent().discover(lease, "sound")
 
@@ -323,7 +337,13 @@ def test_damaged_events_are_skipped(bench: Bench) -> None:
     for _ in range(3):
         bench.raw.xadd(
             key(bench, "events"),
-            {"verb": "x\n", "item": PATH, "project": "", "agent": "", "state": ""},
+            {
+                "verb": "x\n",
+                "item": PATH,
+                "project": "",
+                "agent": "",
+                "state": "",
+            },
         )
 
     events = bench.queue.views.events(since=start, limit=2)
@@ -340,7 +360,11 @@ def test_damaged_events_are_skipped(bench: Bench) -> None:
 def held_elsewhere(bench: Bench) -> tuple[Bench, str, str]:
     """Return a bench, an item that another session holds, and the id of its claim."""
     item = bench.item()
-    lease = bench.agent(session="other").discover(Lease(item=item), "claims it").lease
+    lease = (
+        bench.agent(session="other")
+        .discover(Lease(item=item), "claims it")
+        .lease
+    )
     bench.agent(session="other").progress(lease, "more")
     bench.agent(session="other").blocker(lease, "which?")
     return bench, item, lease.claim
@@ -350,7 +374,10 @@ def test_no_view_shows_claim_of_another_holder(
     held_elsewhere: tuple[Bench, str, str],
 ) -> None:
     bench, item, claim = held_elsewhere
-    views, project = bench.queue.views, bench.queue.views.show(item).item.project
+    views, project = (
+        bench.queue.views,
+        bench.queue.views.show(item).item.project,
+    )
     looker = bench.agent(session="looker")
 
     replies = [
@@ -396,12 +423,16 @@ def test_no_view_shows_claim_of_another_holder(
 def test_no_handoff_file_has_a_claim(root: Root) -> None:
     item = root.bench.item()
     lease = (
-        root.bench.agent(session="other").progress(Lease(item=item), "claims it").lease
+        root.bench.agent(session="other")
+        .progress(Lease(item=item), "claims it")
+        .lease
     )
 
     root.sync()
 
-    files = [path.read_text(errors="replace") for path in root.path.rglob("*.json")]
+    files = [
+        path.read_text(errors="replace") for path in root.path.rglob("*.json")
+    ]
     assert files
     assert lease.claim not in "".join(files)
 

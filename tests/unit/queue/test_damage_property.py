@@ -25,7 +25,9 @@ from taskorch_orchestrator.render import briefing as briefing_render
 from taskorch_worker.render import briefing as workers_briefing
 from taskorch_worker.render import items as worker_render
 
-RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069]")
+RAW = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069]"
+)
 FIELDS = [
     *(
         "project",
@@ -114,7 +116,9 @@ READS: list[Callable[[Bench, str, str], str]] = [
     ),
     lambda bench, *_: json_output.line(bench.queue.views.events()),
     lambda bench, *_: json_output.line(list(bench.queue.archive.lines())),
-    lambda bench, item, _: standing_in_words(bench.queue.waits().standing(item)),
+    lambda bench, item, _: standing_in_words(
+        bench.queue.waits().standing(item)
+    ),
     lambda bench, item, _: worker_render.claim(
         bench.agent().get(Lease(item=item), peek=True)
     ),
@@ -136,7 +140,9 @@ def bench() -> Bench:
             server=server, decode_responses=True, encoding_errors=UNREADABLE
         )
 
-    connection = FailoverConnection(OneServer("fake://", client(), lambda _: client()))
+    connection = FailoverConnection(
+        OneServer("fake://", client(), lambda _: client())
+    )
     return Bench(
         queue=Queue(connection, "odd", Caller(agent="planner")),
         raw=client(),
@@ -145,7 +151,9 @@ def bench() -> Bench:
     )
 
 
-def change(bench: Bench, kind: str, changes: dict[str, bytes]) -> tuple[str, str]:
+def change(
+    bench: Bench, kind: str, changes: dict[str, bytes]
+) -> tuple[str, str]:
     """Create a few items, change the keys of a kind, and return an item and its project."""
     bench.raw.flushall()
     project = bench.project()
@@ -180,7 +188,16 @@ def change(bench: Bench, kind: str, changes: dict[str, bytes]) -> tuple[str, str
 )
 @given(
     st.sampled_from(
-        ["item", "item", "item", "project", "agent", "report", "discovery", "event"]
+        [
+            "item",
+            "item",
+            "item",
+            "project",
+            "agent",
+            "report",
+            "discovery",
+            "event",
+        ]
     ),
     st.dictionaries(
         st.sampled_from(

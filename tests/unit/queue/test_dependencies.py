@@ -6,7 +6,13 @@ import pytest
 from support.builders import Bench, need_lease
 from taskorch.domain import errors
 from taskorch.domain.item import Claim, HeldDependent, Lease, NewItem, State
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.render import tables
 from taskorch_worker.render import items as worker_render
@@ -43,7 +49,9 @@ class CutOff(ConnectionWrapper):
 class CompletedMeanwhile(ConnectionWrapper):
     """A connection that lets the agent complete the item after the first call."""
 
-    def __init__(self, connection: Connection, bench: Bench, item: str) -> None:
+    def __init__(
+        self, connection: Connection, bench: Bench, item: str
+    ) -> None:
         super().__init__(connection)
         self._bench, self._item = bench, item
 
@@ -160,14 +168,19 @@ def test_depend_on_completed_item_keeps_item_queued(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
-def test_dead_dependency_keeps_item_waiting(bench: Bench, state: State) -> None:
+def test_dead_dependency_keeps_item_waiting(
+    bench: Bench, state: State
+) -> None:
     first = bench.item()
     earlier = bench.item(agent="bob", depends_on=(first,))
 
     bench.bring_to(first, state)
     later = bench.item(agent="bob", depends_on=(first,))
 
-    assert [bench.state(earlier), bench.state(later)] == [State.WAITING, State.WAITING]
+    assert [bench.state(earlier), bench.state(later)] == [
+        State.WAITING,
+        State.WAITING,
+    ]
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
@@ -196,12 +209,18 @@ def test_queued_dependent_waits_again_after_requeue(bench: Bench) -> None:
     finish(bench, first)
 
     assert (done.state, done.waiting, done.held) == (State.QUEUED, 1, ())
-    assert (before, claim, bench.state(second)) == (State.WAITING, None, State.QUEUED)
+    assert (before, claim, bench.state(second)) == (
+        State.WAITING,
+        None,
+        State.QUEUED,
+    )
     assert events_of(bench, second) == ["create", "ready", "wait", "ready"]
     assert bench.inconsistencies() == []
 
 
-def test_pending_dependent_waits_once_assigned_after_requeue(bench: Bench) -> None:
+def test_pending_dependent_waits_once_assigned_after_requeue(
+    bench: Bench,
+) -> None:
     first = bench.item()
     second = bench.item(agent="", depends_on=(first,))
     finish(bench, first)
@@ -213,7 +232,9 @@ def test_pending_dependent_waits_once_assigned_after_requeue(bench: Bench) -> No
     assert audit(bench.queue, fix=False).findings == ()
 
 
-def test_delayed_dependent_waits_again_and_keeps_its_time(bench: Bench) -> None:
+def test_delayed_dependent_waits_again_and_keeps_its_time(
+    bench: Bench,
+) -> None:
     first = bench.item()
     second = bench.item(agent="bob", depends_on=(first,), delay_ms=3_600_000)
     finish(bench, first)
@@ -226,7 +247,9 @@ def test_delayed_dependent_waits_again_and_keeps_its_time(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.BLOCKED])
-def test_held_dependent_is_reported_and_stays_held(bench: Bench, state: State) -> None:
+def test_held_dependent_is_reported_and_stays_held(
+    bench: Bench, state: State
+) -> None:
     first = bench.item(agent="bob")
     second = bench.item(depends_on=(first,))
     bench.agent("bob").complete(Lease(item=first), "done")
@@ -260,7 +283,9 @@ def test_held_dependent_waits_once_released(bench: Bench, end: str) -> None:
     assert audit(bench.queue, fix=False).findings == ()
 
 
-def test_holder_may_complete_after_dependency_is_requeued(bench: Bench) -> None:
+def test_holder_may_complete_after_dependency_is_requeued(
+    bench: Bench,
+) -> None:
     first = bench.item(agent="bob")
     second = bench.item(depends_on=(first,))
     bench.agent("bob").complete(Lease(item=first), "done")
@@ -272,7 +297,10 @@ def test_holder_may_complete_after_dependency_is_requeued(bench: Bench) -> None:
     waiting = bench.state(second)
 
     assert waiting is State.WAITING
-    assert bench.agent().complete(lease, "done after all").state is State.COMPLETED
+    assert (
+        bench.agent().complete(lease, "done after all").state
+        is State.COMPLETED
+    )
 
 
 def test_completed_dependent_waits_once_requeued(bench: Bench) -> None:
@@ -303,7 +331,9 @@ def test_item_created_after_completion_also_waits_again(bench: Bench) -> None:
     )
 
 
-def test_requeue_handles_many_dependents_in_several_calls(bench: Bench) -> None:
+def test_requeue_handles_many_dependents_in_several_calls(
+    bench: Bench,
+) -> None:
     first = bench.item()
     new = NewItem(title="x", agent="bob", depends_on=(first,))
     project = bench.project()
@@ -317,9 +347,9 @@ def test_requeue_handles_many_dependents_in_several_calls(bench: Bench) -> None:
 
     assert seen == ["requeue"] * 3
     assert (done.waiting, bench.agent("bob").claim()) == (600, None)
-    assert bench.queue.views.progress(project).project.counts[State.WAITING] == len(
-        items
-    )
+    assert bench.queue.views.progress(project).project.counts[
+        State.WAITING
+    ] == len(items)
 
 
 def test_interrupted_requeue_is_finished_by_the_next(bench: Bench) -> None:
@@ -331,7 +361,9 @@ def test_interrupted_requeue_is_finished_by_the_next(bench: Bench) -> None:
     finish(bench, first)
     with pytest.raises(errors.Unreachable):
         bench.with_connection(CutOff).queue.requeue(first)
-    before = bench.queue.views.progress(project, limit=1).project.counts[State.QUEUED]
+    before = bench.queue.views.progress(project, limit=1).project.counts[
+        State.QUEUED
+    ]
 
     done = bench.queue.requeue(first)
 
@@ -344,7 +376,8 @@ def test_requeue_leaves_dependents_completed_during_it(
 ) -> None:
     first = bench.item()
     bench.queue.create_many(
-        bench.project(), [NewItem(title="x", agent="bob", depends_on=(first,))] * 300
+        bench.project(),
+        [NewItem(title="x", agent="bob", depends_on=(first,))] * 300,
     )
     finish(bench, first)
 
@@ -358,7 +391,9 @@ def test_requeue_leaves_dependents_completed_during_it(
 
 def test_cancel_counts_only_waiting_dependents(bench: Bench) -> None:
     first = bench.item()
-    delivered, waits = (bench.item(agent="bob", depends_on=(first,)) for _ in range(2))
+    delivered, waits = (
+        bench.item(agent="bob", depends_on=(first,)) for _ in range(2)
+    )
     finish(bench, first)
     bench.agent("bob").complete(Lease(item=delivered), "done")
     bench.queue.requeue(first)
@@ -537,7 +572,9 @@ def test_item_has_at_most_1000_dependencies(bench: Bench) -> None:
     project = bench.project()
     others = [
         made.id
-        for made in bench.queue.create_many(project, [NewItem(title="x")] * 1001)
+        for made in bench.queue.create_many(
+            project, [NewItem(title="x")] * 1001
+        )
     ]
     item = bench.item(project, agent="bob", depends_on=tuple(others[:400]))
     bench.queue.depend(item, others[400:1000])
@@ -553,14 +590,21 @@ def test_item_has_at_most_1000_dependencies(bench: Bench) -> None:
 def test_package_has_first_200_of_many_dependencies(bench: Bench) -> None:
     others = [
         made.id
-        for made in bench.queue.create_many(bench.project(), [NewItem(title="x")] * 300)
+        for made in bench.queue.create_many(
+            bench.project(), [NewItem(title="x")] * 300
+        )
     ]
     item = bench.item(depends_on=tuple(others))
 
     package = bench.queue.views.show(item)
 
-    assert (len(package.item.depends_on), len(package.dependencies)) == (300, 200)
-    assert "… and 100 more" in worker_render.claim(Claim(package=package, lease=None))
+    assert (len(package.item.depends_on), len(package.dependencies)) == (
+        300,
+        200,
+    )
+    assert "… and 100 more" in worker_render.claim(
+        Claim(package=package, lease=None)
+    )
     assert "… and 100 more" in tables.package(package)
 
 

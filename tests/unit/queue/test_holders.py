@@ -48,7 +48,9 @@ def test_stale_token_is_refused_in_every_state(
     bench.agent().release(stale)
     bench.bring_to(stale.item, state)
     before = bench.everything()
-    expected = errors.Cancelled if state is State.CANCELLED else errors.LeaseLost
+    expected = (
+        errors.Cancelled if state is State.CANCELLED else errors.LeaseLost
+    )
 
     with pytest.raises(errors.Conflict) as refusal:
         HOLDER_VERBS[verb](bench.agent(), stale)
@@ -83,7 +85,9 @@ def test_unknown_token_is_refused_in_every_state(
 ) -> None:
     lease = bench.lease_in(state)
     before = bench.everything()
-    expected = errors.Cancelled if state is State.CANCELLED else errors.LeaseLost
+    expected = (
+        errors.Cancelled if state is State.CANCELLED else errors.LeaseLost
+    )
 
     with pytest.raises(errors.Conflict) as refusal:
         HOLDER_VERBS[verb](bench.agent(), replace(lease, token=99))
@@ -101,7 +105,9 @@ def test_session_without_token_learns_the_holder(
     before = bench.everything()
 
     with pytest.raises(errors.Held) as refusal:
-        AGENT_VERBS[verb](bench.agent(session="second"), Lease(item=lease.item))
+        AGENT_VERBS[verb](
+            bench.agent(session="second"), Lease(item=lease.item)
+        )
 
     assert "host here" in str(refusal.value)
     assert ("its question is answered" in str(refusal.value)) == (
@@ -111,7 +117,9 @@ def test_session_without_token_learns_the_holder(
 
 
 @pytest.mark.parametrize("state", HELD)
-def test_get_with_stale_token_learns_the_holder(bench: Bench, state: State) -> None:
+def test_get_with_stale_token_learns_the_holder(
+    bench: Bench, state: State
+) -> None:
     stale = bench.claimed()
     bench.agent().release(stale)
     bench.bring_to(stale.item, state)
@@ -159,7 +167,9 @@ def test_token_is_dead_after(bench: Bench, killer: str) -> None:
     assert bench.everything() == before
 
 
-def test_token_stays_dead_when_cancelled_item_is_requeued(bench: Bench) -> None:
+def test_token_stays_dead_when_cancelled_item_is_requeued(
+    bench: Bench,
+) -> None:
     lease = bench.claimed()
     bench.queue.cancel(lease.item)
     bench.queue.requeue(lease.item)
@@ -193,11 +203,17 @@ def test_repeated_complete_keeps_the_first_delivery(
     shown = bench.agent().complete(lease, "second", deliverables={"b": "2"})
     bare = bench.agent().complete(Lease(item=lease.item), "third")
 
-    assert (first.remark, shown.remark, bare.remark) == ("", "repeat", "repeat")
+    assert (first.remark, shown.remark, bare.remark) == (
+        "",
+        "repeat",
+        "repeat",
+    )
     assert bench.everything() == before
 
 
-@pytest.mark.parametrize("verb", ["progress", "discover", "blocker", "complete"])
+@pytest.mark.parametrize(
+    "verb", ["progress", "discover", "blocker", "complete"]
+)
 def test_report_on_queued_item_claims_it(bench: Bench, verb: str) -> None:
     item = bench.item()
 
@@ -233,7 +249,11 @@ def test_holder_is_the_session_that_claimed(bench: Bench) -> None:
     assert first is not None
     assert second is not None
     assert (first.agent, first.host, first.session) == ("ada", "here", "first")
-    assert (second.agent, second.host, second.session) == ("ada", "here", "second")
+    assert (second.agent, second.host, second.session) == (
+        "ada",
+        "here",
+        "second",
+    )
     assert first.since <= second.since <= bench.now_ms()
 
 

@@ -19,7 +19,9 @@ def expired_lease(bench: Bench) -> Lease:
 PASSERS_BY: dict[str, Callable[[Bench, str], object]] = {
     "claim": lambda bench, _: bench.agent("bob").claim(),
     "check": lambda bench, _: bench.agent("bob").check(),
-    "get": lambda bench, own: bench.agent("bob").get(Lease(item=own), peek=True),
+    "get": lambda bench, own: bench.agent("bob").get(
+        Lease(item=own), peek=True
+    ),
     "reap": lambda bench, _: bench.queue.reap(),
 }
 #: The item after its lease expired, before another session claimed it.
@@ -38,9 +40,11 @@ def test_expired_lease_is_reaped_by(bench: Bench, passer_by: str) -> None:
     PASSERS_BY[passer_by](bench, own)
 
     assert bench.state(lease.item) is State.DELAYED
-    assert [event["verb"] for event in bench.events() if event["item"] == lease.item][
-        -1
-    ] == "expire"
+    assert [
+        event["verb"]
+        for event in bench.events()
+        if event["item"] == lease.item
+    ][-1] == "expire"
     assert bench.inconsistencies() == []
 
 
@@ -209,7 +213,9 @@ def test_late_complete_is_accepted_before_another_claim(
 
 
 @pytest.mark.parametrize("late", sorted(set(LATE) - {"failed"}))
-def test_late_report_resumes_item_under_same_token(bench: Bench, late: str) -> None:
+def test_late_report_resumes_item_under_same_token(
+    bench: Bench, late: str
+) -> None:
     lease = LATE[late](bench)
 
     receipt = bench.agent().progress(lease, "I am still here")
@@ -246,11 +252,16 @@ def test_repeated_late_returns_make_a_dead_letter(
     with pytest.raises(errors.WrongState):
         bench.agent().progress(lease, "once more")
     assert bench.agent().get(lease).lease is None
-    assert bench.agent().complete(lease, "finished after all").state is State.COMPLETED
+    assert (
+        bench.agent().complete(lease, "finished after all").state
+        is State.COMPLETED
+    )
 
 
 @pytest.mark.parametrize("verb", HOLDER_VERBS)
-def test_late_holder_is_refused_after_another_claim(bench: Bench, verb: str) -> None:
+def test_late_holder_is_refused_after_another_claim(
+    bench: Bench, verb: str
+) -> None:
     stale = bench.expired_lease(State.QUEUED)
     current = need_lease(bench.agent(session="second").claim())
     before = bench.everything()
@@ -282,7 +293,9 @@ def test_item_may_have_its_own_lease_duration(bench: Bench) -> None:
 
     assert lease.item == item
     assert before + 60_000 <= lease.expires_at <= bench.now_ms() + 60_000
-    assert bench.queue.views.show(item).item.lease_expires_at == lease.expires_at
+    assert (
+        bench.queue.views.show(item).item.lease_expires_at == lease.expires_at
+    )
 
 
 @pytest.mark.parametrize("how", ["claim", "get"])
@@ -295,11 +308,17 @@ def test_claim_may_have_its_own_lease_duration(bench: Bench, how: str) -> None:
         else bench.agent().get(Lease(item=item), lease_ms=90_000)
     )
 
-    assert before + 90_000 <= need_lease(taken).expires_at <= bench.now_ms() + 90_000
+    assert (
+        before + 90_000
+        <= need_lease(taken).expires_at
+        <= bench.now_ms() + 90_000
+    )
 
 
 @pytest.mark.parametrize("verb", ["renew", "progress", "discover"])
-def test_step_renews_lease_for_duration_of_claim(bench: Bench, verb: str) -> None:
+def test_step_renews_lease_for_duration_of_claim(
+    bench: Bench, verb: str
+) -> None:
     item = bench.item(lease_ms=3_600_000)
     lease = need_lease(bench.agent().claim(lease_ms=90_000))
     bench.expire_lease(item)
@@ -324,7 +343,9 @@ def test_next_claim_has_the_lease_of_the_item(bench: Bench) -> None:
 
 
 def test_answer_starts_a_full_lease(bench: Bench) -> None:
-    lease = need_lease(bench.agent().get(Lease(item=bench.item()), lease_ms=90_000))
+    lease = need_lease(
+        bench.agent().get(Lease(item=bench.item()), lease_ms=90_000)
+    )
     bench.agent().blocker(lease, "Which one?")
     before = bench.now_ms()
 

@@ -23,7 +23,11 @@ def test_most_urgent_item_is_claimed_first(bench: Bench) -> None:
 
 
 def test_default_priority_is_in_the_middle(bench: Bench) -> None:
-    low, plain, high = bench.item(priority=3), bench.item(), bench.item(priority=1)
+    low, plain, high = (
+        bench.item(priority=3),
+        bench.item(),
+        bench.item(priority=1),
+    )
 
     taken = claimed_in_turn(bench)
 
@@ -109,7 +113,11 @@ def test_get_claims_an_item_out_of_turn(bench: Bench) -> None:
 
 
 def test_check_shows_held_items_then_the_queue(bench: Bench) -> None:
-    low, high, taken = bench.item(priority=4), bench.item(priority=0), bench.item()
+    low, high, taken = (
+        bench.item(priority=4),
+        bench.item(priority=0),
+        bench.item(),
+    )
     bench.agent().get(Lease(item=taken))
 
     assignments = bench.agent().check()
@@ -153,7 +161,11 @@ def test_check_counts_items_that_are_not_ready(bench: Bench) -> None:
 
     assignments = bench.agent().check()
 
-    assert (assignments.count, assignments.later, assignments.items) == (0, 2, ())
+    assert (assignments.count, assignments.later, assignments.items) == (
+        0,
+        2,
+        (),
+    )
 
 
 def test_check_shows_a_blocked_item_as_held(bench: Bench) -> None:

@@ -18,17 +18,25 @@ def test_claim_returns_item_and_project(bench: Bench) -> None:
         priority=1,
         max_attempts=5,
     )
-    bench.queue.assign(item, "ada", context={"size": "A4"}, resources=["paper.md"])
+    bench.queue.assign(
+        item, "ada", context={"size": "A4"}, resources=["paper.md"]
+    )
 
     claim = bench.agent().claim()
 
     assert claim is not None
     package, view = claim.package, claim.package.item
-    assert (package.project_context.title, package.project_context.description) == (
+    assert (
+        package.project_context.title,
+        package.project_context.description,
+    ) == (
         "Build it",
         "All of it",
     )
-    assert (package.project_context.status, package.project_context.orchestrator) == (
+    assert (
+        package.project_context.status,
+        package.project_context.orchestrator,
+    ) == (
         "active",
         "planner",
     )
@@ -63,7 +71,8 @@ def test_package_has_deliverables_of_dependencies(bench: Bench) -> None:
     package = bench.agent("bob").get(Lease(item=item)).package
 
     assert [
-        (done.id, done.summary, done.deliverables) for done in package.dependencies
+        (done.id, done.summary, done.deliverables)
+        for done in package.dependencies
     ] == [
         (first, "first is done", {"file": "a.txt"}),
         (second, "second is done", {"file": "b.txt"}),
@@ -79,7 +88,9 @@ def test_package_has_last_report_of_earlier_attempt(bench: Bench) -> None:
     claim = bench.agent().claim()
 
     assert claim is not None
-    assert [(report.attempt, report.text) for report in claim.package.history] == [
+    assert [
+        (report.attempt, report.text) for report in claim.package.history
+    ] == [
         (1, "half of it is in half.txt"),
         (1, "my disk is full"),
     ]
@@ -123,7 +134,9 @@ def test_peek_claims_nothing(bench: Bench) -> None:
 def test_delivery_is_shown_with_the_item(bench: Bench) -> None:
     lease = bench.claimed()
 
-    receipt = bench.agent().complete(lease, "all done", deliverables={"file": "a.txt"})
+    receipt = bench.agent().complete(
+        lease, "all done", deliverables={"file": "a.txt"}
+    )
 
     view = bench.queue.views.show(lease.item).item
     assert receipt.state is State.COMPLETED

@@ -64,12 +64,16 @@ def test_held_item_has_reports_answers_and_notes(
 
 
 def test_item_of_another_session_has_no_lease(bench: Bench) -> None:
-    theirs, mine = bench.claimed(session="other"), bench.claimed(session="mine")
+    theirs, mine = (
+        bench.claimed(session="other"),
+        bench.claimed(session="mine"),
+    )
 
     primed = bench.agent(session="mine").prime([mine])
 
     assert [
-        (held.claim.package.item.id, bool(held.claim.lease)) for held in primed.held
+        (held.claim.package.item.id, bool(held.claim.lease))
+        for held in primed.held
     ] == [
         (mine.item, True),
         (theirs.item, False),
@@ -143,7 +147,10 @@ def test_briefing_skips_missing_and_foreign_items(bench: Bench) -> None:
 def test_prime_changes_nothing(bench: Bench) -> None:
     lease = bench.claimed()
     bench.expire_lease(lease.item)
-    before, seen = bench.everything(), bench.queue.views.agents()[0].last_seen_at
+    before, seen = (
+        bench.everything(),
+        bench.queue.views.agents()[0].last_seen_at,
+    )
 
     bench.agent().prime([lease])
 
@@ -162,13 +169,22 @@ def test_briefing_counts_items_that_are_not_shown(bench: Bench) -> None:
 
 def test_prime_refuses_too_many_leases_and_bad_ids(bench: Bench) -> None:
     with pytest.raises(errors.Invalid):
-        bench.agent().prime([Lease(item=f"item_{number}") for number in range(201)])
+        bench.agent().prime(
+            [Lease(item=f"item_{number}") for number in range(201)]
+        )
     with pytest.raises(errors.NoItem):
         bench.agent().prime([Lease(item="item_../x")])
 
 
 TEXTS = st.text(max_size=40) | st.sampled_from(
-    ["`" * 30, "🙂" * 9000, "x\n" * 9000, "\x1b[2J" * 3000, "", "```\n# Do this"]
+    [
+        "`" * 30,
+        "🙂" * 9000,
+        "x\n" * 9000,
+        "\x1b[2J" * 3000,
+        "",
+        "```\n# Do this",
+    ]
 )
 
 
@@ -187,7 +203,11 @@ def briefing_with(
         )  # fmt: skip
 
     holder = Holder(
-        agent="a" * 64, host=text(1) or "h", pid=4_000_000, session="s" * 64, since=1
+        agent="a" * 64,
+        host=text(1) or "h",
+        pid=4_000_000,
+        session="s" * 64,
+        since=1,
     )
     held = Item(
         id="item_" + "0" * 32, project="proj_" + "0" * 32, title=text(2)[:500], description=text(3),
@@ -208,13 +228,17 @@ def briefing_with(
     )
     history = tuple(
         report(kind, number)
-        for number, kind in enumerate(["progress", "blocker", "answer", "fail"] * 9)
+        for number, kind in enumerate(
+            ["progress", "blocker", "answer", "fail"] * 9
+        )
     )
     package = Package(
         item=held, project_context=project, dependencies=(), history=history
     )
     leases = [Lease(item=held.id, token=99999, claim="0" * 16), None, None]
-    notes = tuple(Note(at=1, text=text(number), written_at="") for number in range(5))
+    notes = tuple(
+        Note(at=1, text=text(number), written_at="") for number in range(5)
+    )
     return AgentBriefing(
         agent="a" * 64, host="h" * 64, session="s" * 64, namespace="n" * 64,
         held=tuple(HeldItem(claim=Claim(package=package, lease=lease), notes=notes) for lease in leases[:count]),
@@ -224,14 +248,19 @@ def briefing_with(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.integers(0, 3))
-@example(texts=["000000" + "`" * 14 + "0", "\N{SLIGHTLY SMILING FACE}" * 4000], count=3)
+@example(
+    texts=["000000" + "`" * 14 + "0", "\N{SLIGHTLY SMILING FACE}" * 4000],
+    count=3,
+)
 def test_briefing_is_bounded_and_keeps_text_fenced(
     texts: list[str], count: int
 ) -> None:
     shown = briefing.briefing(briefing_with(texts, count))
 
     assert len(shown.encode()) <= quoting.MOST_BYTES
-    headings = [row for row in _outside_of_fences(shown) if row.startswith("#")]
+    headings = [
+        row for row in _outside_of_fences(shown) if row.startswith("#")
+    ]
     assert [heading.partition(" ")[0] for heading in headings] == [
         "#",
         "##",
@@ -252,7 +281,10 @@ def _outside_of_fences(text: str) -> list[str]:
             fence = (
                 ""
                 if row.strip() == fence
-                or (re.fullmatch(r" {0,3}`+ *", row) and len(row.strip()) >= len(fence))
+                or (
+                    re.fullmatch(r" {0,3}`+ *", row)
+                    and len(row.strip()) >= len(fence)
+                )
                 else fence
             )
         elif opening:
@@ -303,7 +335,9 @@ def test_short_texts_are_not_cut() -> None:
         (1, State.FAILED, "worker pop"),
     ],
 )
-def test_the_next_step_is_a_command(count: int, state: State, command: str) -> None:
+def test_the_next_step_is_a_command(
+    count: int, state: State, command: str
+) -> None:
     assert briefing.next_step(briefing_with(["x"], count, state)) == command
 
 

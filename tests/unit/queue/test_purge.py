@@ -19,7 +19,8 @@ from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.purge import delete, find_completed
 
 NEW = tuple(
-    NewItem(title=f"Item {number}", key=f"{number}", agent="ada") for number in range(5)
+    NewItem(title=f"Item {number}", key=f"{number}", agent="ada")
+    for number in range(5)
 )
 PLAN = Plan(title="Planned", key="plan", items=NEW)
 
@@ -133,7 +134,9 @@ def test_purge_refuses_open_project(bench: Bench) -> None:
         lambda: bench.queue.purge(project),
         lambda: find_completed(bench.queue, [project]),
     ):
-        with pytest.raises(errors.WrongState, match=f"{project} is active") as refusal:
+        with pytest.raises(
+            errors.WrongState, match=f"{project} is active"
+        ) as refusal:
             refused()
         assert (
             refusal.value.hint()
@@ -166,7 +169,10 @@ def test_purged_completed_dependency_stays_satisfied(bench: Bench) -> None:
 
     purged(bench, project)
 
-    assert (bench.state(ready), bench.state(waiting)) == (State.QUEUED, State.WAITING)
+    assert (bench.state(ready), bench.state(waiting)) == (
+        State.QUEUED,
+        State.WAITING,
+    )
     bench.agent("bob").complete(bench.claimed(open_one, agent="bob"))
     assert bench.state(waiting) is State.QUEUED
     assert bench.agent().claim() is not None
@@ -265,7 +271,10 @@ def test_each_part_of_purge_is_an_event(
         (event["verb"], event["project"], event["item"], event["state"])
         for event in bench.events()[before:]
     ]
-    assert told == [("purge", project, "", "completed"), ("purge", project, "", "")]
+    assert told == [
+        ("purge", project, "", "completed"),
+        ("purge", project, "", ""),
+    ]
 
 
 def test_finished_projects_are_selected_by_age(
@@ -341,7 +350,9 @@ def test_namespace_is_exported_and_imported_after_purge(
     project = over(bench)
     bench.item(
         depends_on=(
-            bench.queue.views.list(project=project, state=State.COMPLETED).items[0].id,
+            bench.queue.views.list(project=project, state=State.COMPLETED)
+            .items[0]
+            .id,
         )
     )
     purged(bench, project)
@@ -376,7 +387,9 @@ def test_export_continues_under_id_of_lost_project(bench: Bench) -> None:
     project = over(bench)
     bench.delete_project(project)
 
-    lines = list(export.without_damage(bench.queue.archive.lines(), bench.queue.damage))
+    lines = list(
+        export.without_damage(bench.queue.archive.lines(), bench.queue.damage)
+    )
 
     titles = [
         cast("dict[str, str]", line["fields"])["title"]

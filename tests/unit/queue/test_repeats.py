@@ -9,7 +9,13 @@ from support.builders import Bench, need_lease
 from support.workflow import workflow
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch_orchestrator.doctor.audit import audit
 
 
@@ -45,7 +51,9 @@ def results(bench: Bench, steps: Bench) -> object:
     events = len(bench.events())
     known = {item.id for item in bench.queue.views.list().items}
     names = list(workflow(steps))
-    items = [item for item in bench.queue.views.list().items if item.id not in known]
+    items = [
+        item for item in bench.queue.views.list().items if item.id not in known
+    ]
     return (
         names,
         [
@@ -64,11 +72,17 @@ def results(bench: Bench, steps: Bench) -> object:
             for item in items
         ],
         [
-            [(each.kind, each.text) for each in bench.queue.views.show(item.id).history]
+            [
+                (each.kind, each.text)
+                for each in bench.queue.views.show(item.id).history
+            ]
             for item in items
         ],
         [len(bench.queue.views.discoveries(item.project)) for item in items],
-        [[note.text for note in bench.agent().notes(item.id)] for item in items],
+        [
+            [note.text for note in bench.agent().notes(item.id)]
+            for item in items
+        ],
     )
 
 
@@ -83,7 +97,9 @@ def test_workflow_of_repeated_requests_ends_the_same(
     assert again == once
     # Their replies contain the present time.
     changing = ("environment", "agents")
-    replies = [reply for reply in connection.replies if reply[0] not in changing]
+    replies = [
+        reply for reply in connection.replies if reply[0] not in changing
+    ]
     assert [reply for reply in replies if reply[1] != reply[2]] == []
     assert bench.inconsistencies() == []
 
@@ -105,7 +121,9 @@ def test_workflow_has_every_script_that_writes(bench: Bench) -> None:
 
     # An import needs an empty namespace: tests/integration/test_lost_replies.py tests
     # it.
-    assert mutating - {"restore"} <= {name for name, _, _ in connection.replies}
+    assert mutating - {"restore"} <= {
+        name for name, _, _ in connection.replies
+    }
     assert len(mutating) > 15
 
 
@@ -119,7 +137,9 @@ def test_refusal_is_not_kept_for_later_requests(
     bench.agent().release(lease)
 
     assert (
-        need_lease(bench.agent(session="second").get(Lease(item=lease.item))).item
+        need_lease(
+            bench.agent(session="second").get(Lease(item=lease.item))
+        ).item
         == lease.item
     )
 
@@ -135,7 +155,9 @@ def test_equal_requests_with_different_ids_are_two_steps(bench: Bench) -> None:
 
 def test_create_with_used_key_returns_first_item(bench: Bench) -> None:
     project = bench.project()
-    first = bench.queue.create(project, NewItem(title="First", key="one", agent="ada"))
+    first = bench.queue.create(
+        project, NewItem(title="First", key="one", agent="ada")
+    )
     before = bench.everything()
 
     second = bench.queue.create(

@@ -38,13 +38,19 @@ def test_odd_text_in_an_item_is_unchanged(bench: Bench, text: str) -> None:
     )
 
     package = bench.queue.views.show(item)
-    assert (package.project_context.title, package.project_context.description) == (
+    assert (
+        package.project_context.title,
+        package.project_context.description,
+    ) == (
         text[:500],
         text,
     )
     assert (package.item.title, package.item.description) == (text[:500], text)
     assert package.item.context == {text: text, "k": text}
-    assert (package.item.requirements, package.item.resources) == (listed, listed)
+    assert (package.item.requirements, package.item.resources) == (
+        listed,
+        listed,
+    )
     assert (package.item.deliverables_expected, package.item.criteria) == (
         listed,
         listed,
@@ -67,10 +73,17 @@ def test_odd_text_in_reports_is_unchanged(bench: Bench, text: str) -> None:
     package = bench.queue.views.show(lease.item)
     (discovery,) = bench.queue.views.discoveries(package.project_context.id)
     assert [report.text for report in package.history] == [text] * 4
-    assert (package.history[1].needs, asked.blocker, asked.needs) == (text, text, text)
+    assert (package.history[1].needs, asked.blocker, asked.needs) == (
+        text,
+        text,
+        text,
+    )
     assert (discovery.text, discovery.impact) == (text, text)
     assert [note.text for note in me.notes(lease.item)] == [text]
-    assert (package.item.summary, package.item.deliverables) == (text, {text: text})
+    assert (package.item.summary, package.item.deliverables) == (
+        text,
+        {text: text},
+    )
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
@@ -111,7 +124,9 @@ def test_events_have_ids_and_names_only(bench: Bench) -> None:
     me.note(item, secret)
     me.blocker(lease, secret, needs=secret)
     bench.queue.answer(item, secret)
-    bench.queue.assign(item, "ada", context={secret: secret}, resources=[secret])
+    bench.queue.assign(
+        item, "ada", context={secret: secret}, resources=[secret]
+    )
     me.release(lease, reason=secret)
     me.fail(need_lease(me.claim()), secret)
     bench.queue.cancel(item, reason=secret)
@@ -130,7 +145,8 @@ def test_stored_replies_have_no_text(bench: Bench) -> None:
 
     bench.agent().progress(need_lease(bench.agent().claim()), secret)
     bench.agent().complete(
-        bench.agent().get(Lease(item=item), takeover=True).lease or Lease(item=item),
+        bench.agent().get(Lease(item=item), takeover=True).lease
+        or Lease(item=item),
         secret,
     )
 
@@ -152,7 +168,8 @@ def test_history_has_agent_text_and_attempt(bench: Bench) -> None:
     history = bench.queue.views.show(item).history
 
     assert [
-        (report.kind, report.agent, report.attempt, report.text) for report in history
+        (report.kind, report.agent, report.attempt, report.text)
+        for report in history
     ] == [
         ("progress", "ada", 1, "begun"),
         ("fail", "ada", 1, "broken"),
@@ -160,9 +177,17 @@ def test_history_has_agent_text_and_attempt(bench: Bench) -> None:
         ("answer", "planner", 2, "That."),
         ("complete", "ada", 2, "done"),
     ]
-    assert [report.percent for report in history] == [10, None, None, None, 100]
+    assert [report.percent for report in history] == [
+        10,
+        None,
+        None,
+        None,
+        100,
+    ]
     assert history[2].needs == "a word"
-    assert [report.at for report in history] == sorted(report.at for report in history)
+    assert [report.at for report in history] == sorted(
+        report.at for report in history
+    )
 
 
 def test_percentage_is_the_last_reported(bench: Bench) -> None:
@@ -186,24 +211,26 @@ def test_project_progress_has_last_report_of_each_item(
     progress = bench.queue.views.progress(project)
 
     assert [item.id for item in progress.items] == [silent, loud]
-    assert {item: report.text for item, report in progress.last_reports.items()} == {
-        loud: "last"
-    }
+    assert {
+        item: report.text for item, report in progress.last_reports.items()
+    } == {loud: "last"}
     assert (
         progress.project.counts[State.QUEUED]
         == progress.project.counts[State.IN_PROGRESS]
         == 1
     )
-    assert [item.id for item in bench.queue.views.progress(project, limit=1).items] == [
-        silent
-    ]
+    assert [
+        item.id for item in bench.queue.views.progress(project, limit=1).items
+    ] == [silent]
 
 
 def test_discoveries_are_oldest_first_with_their_origin(bench: Bench) -> None:
     project = bench.project()
     ada, bob = bench.item(project), bench.item(project, agent="bob")
 
-    first = bench.agent().discover(Lease(item=ada), "It rains", impact="Take a coat")
+    first = bench.agent().discover(
+        Lease(item=ada), "It rains", impact="Take a coat"
+    )
     second = bench.agent("bob").discover(Lease(item=bob), "It pours")
 
     assert [
@@ -235,7 +262,8 @@ def test_cursor_continues_after_last_page_of_discoveries(
         f"finding {number}" for number in range(7)
     ]
     assert [
-        found.text for found in bench.queue.views.discoveries(project, since=cursor)
+        found.text
+        for found in bench.queue.views.discoveries(project, since=cursor)
     ] == ["a new one"]
 
 
@@ -252,7 +280,9 @@ def test_notes_are_private_to_their_agent(bench: Bench) -> None:
     bench.queue.assign(item, "bob")
     bench.agent("bob").note(item, "bob's")
 
-    ada, bob, eve = (bench.agent(name).notes(item) for name in ("ada", "bob", "eve"))
+    ada, bob, eve = (
+        bench.agent(name).notes(item) for name in ("ada", "bob", "eve")
+    )
 
     assert [note.text for note in ada] == ["ada's first", "ada's second"]
     assert [note.text for note in bob] == ["bob's"]
@@ -308,7 +338,10 @@ def asked_and_left(bench: Bench) -> Lease:
 def test_answer_requeues_item_whose_holder_left(bench: Bench) -> None:
     lease = asked_and_left(bench)
 
-    before = [(item.id, item.blocker, item.state) for item in bench.queue.views.inbox()]
+    before = [
+        (item.id, item.blocker, item.state)
+        for item in bench.queue.views.inbox()
+    ]
     bench.queue.answer(lease.item, "The left one.")
     claim = bench.agent("ada", session="second").claim()
 
@@ -338,11 +371,18 @@ def test_item_with_left_question_has_no_holder(bench: Bench) -> None:
     taken = second.get(Lease(item=lease.item), takeover=True)
     with pytest.raises(errors.WrongState) as refusal:
         second.progress(Lease(item=lease.item), "Mine now?")
-    agent = next(agent for agent in bench.queue.views.agents() if agent.name == "ada")
+    agent = next(
+        agent for agent in bench.queue.views.agents() if agent.name == "ada"
+    )
 
     assert (taken.lease, taken.package.item.holder) == (None, None)
     assert "returns it to your queue" in refusal.value.hint()
-    assert (agent.holds, agent.more, second.check().items, second.check().later) == (
+    assert (
+        agent.holds,
+        agent.more,
+        second.check().items,
+        second.check().later,
+    ) == (
         (),
         0,
         (),
@@ -365,7 +405,9 @@ def test_release_after_answer_queues_item_immediately(
 
 
 @pytest.mark.parametrize("way_on", ["cancel", "assign"])
-def test_item_with_left_question_can_be_reassigned(bench: Bench, way_on: str) -> None:
+def test_item_with_left_question_can_be_reassigned(
+    bench: Bench, way_on: str
+) -> None:
     lease = asked_and_left(bench)
 
     if way_on == "cancel":
@@ -381,8 +423,12 @@ def test_item_with_left_question_can_be_reassigned(bench: Bench, way_on: str) ->
     assert bench.inconsistencies() == []
 
 
-@pytest.mark.parametrize("way_on", ["complete", "fail", "release", "cancel", "assign"])
-def test_question_is_removed_with_its_holder(bench: Bench, way_on: str) -> None:
+@pytest.mark.parametrize(
+    "way_on", ["complete", "fail", "release", "cancel", "assign"]
+)
+def test_question_is_removed_with_its_holder(
+    bench: Bench, way_on: str
+) -> None:
     lease = bench.lease_in(State.BLOCKED)
 
     match way_on:

@@ -16,7 +16,13 @@ from taskorch.domain import errors
 from taskorch.domain.item import Lease
 from taskorch.queue import scripts
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import load
 
@@ -76,7 +82,9 @@ def test_simultaneous_commands_repeat_different_requests(
     items = [bench.item() for _ in range(4)]
     second = pop(bench, settings, Silent)
     first = pop(
-        bench, settings, lambda plain: Silent(plain, before_loss=lambda: lose(second))
+        bench,
+        settings,
+        lambda plain: Silent(plain, before_loss=lambda: lose(second)),
     )
 
     lose(first)
@@ -92,7 +100,9 @@ def test_simultaneous_commands_repeat_different_requests(
     ]
 
 
-def test_only_first_call_repeats_a_request(bench: Bench, settings: Settings) -> None:
+def test_only_first_call_repeats_a_request(
+    bench: Bench, settings: Settings
+) -> None:
     items = [bench.item() for _ in range(2)]
     lose(pop(bench, settings, Silent))
     run = pop(bench, settings)
@@ -164,7 +174,9 @@ def test_request_is_forgotten_before_its_reply_in_redis() -> None:
     assert int(kept_ms[1]) - unanswered.KEPT_S * 1000 >= 60_000
 
 
-@pytest.mark.parametrize("file", sorted(SCRIPTS.glob("*.lua")), ids=lambda f: f.stem)
+@pytest.mark.parametrize(
+    "file", sorted(SCRIPTS.glob("*.lua")), ids=lambda f: f.stem
+)
 def test_each_script_answers_repeats_or_only_reads(file: Path) -> None:
     answers_repeats = "return once(" in file.read_text(encoding="utf-8")
 

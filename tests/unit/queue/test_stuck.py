@@ -11,7 +11,8 @@ HOUR_MS = 3_600_000
 
 def named(bench: Bench, **how: object) -> list[tuple[str, str]]:
     """Return the reason for each stalled item."""
-    return [(each.item.id, each.why) for each in bench.queue.views.stuck(**how).items]  # type: ignore[arg-type]
+    stuck = bench.queue.views.stuck(**how)  # type: ignore[arg-type]
+    return [(each.item.id, each.why) for each in stuck.items]
 
 
 def only(bench: Bench, **how: object) -> StuckItem:
@@ -85,7 +86,9 @@ def test_step_ends_the_silence(bench: Bench, step: str) -> None:
     bench.shorten_lease(lease.item, left_ms=1000)
     assert named(bench) == [(lease.item, "silent")]
 
-    getattr(bench.agent(), step)(lease, *([] if step == "renew" else ["here I am"]))
+    getattr(bench.agent(), step)(
+        lease, *([] if step == "renew" else ["here I am"])
+    )
 
     assert named(bench) == []
 
@@ -130,7 +133,11 @@ def test_dependent_of_dead_item_is_stuck(bench: Bench, state: State) -> None:
     each = next(iter(bench.queue.views.stuck().items))
     bench.queue.requeue(dead)
 
-    assert (each.item.id, each.why, each.dependency) == (item, "dead_dependency", dead)
+    assert (each.item.id, each.why, each.dependency) == (
+        item,
+        "dead_dependency",
+        dead,
+    )
     assert each.command == f"orchestrate requeue {dead}"
     assert named(bench) == []
 
@@ -147,7 +154,11 @@ def test_pending_dependent_of_dead_item_is_stuck(
     bench.queue.cancel(free)
     bench.queue.requeue(dead)
 
-    assert (each.item.id, each.why, each.dependency) == (item, "dead_dependency", dead)
+    assert (each.item.id, each.why, each.dependency) == (
+        item,
+        "dead_dependency",
+        dead,
+    )
     assert abs(each.since - bench.now_ms()) < 10_000
     assert named(bench) == []
 
@@ -163,7 +174,11 @@ def test_dead_letter_is_stuck_with_its_reason(
     elsewhere = named(bench, project=other)
     bench.queue.requeue(lease.item)
 
-    assert (each.item.id, each.why, each.reason) == (lease.item, "failed", "no rights")
+    assert (each.item.id, each.why, each.reason) == (
+        lease.item,
+        "failed",
+        "no rights",
+    )
     assert abs(each.since - bench.now_ms()) < 10_000
     assert each.command == f"orchestrate requeue {lease.item}"
     assert elsewhere == named(bench) == []
@@ -203,7 +218,8 @@ def test_unclaimed_item_after_its_delay_is_unstarted(
 def test_many_items_of_one_kind_hide_no_others(bench: Bench) -> None:
     item = bench.lease_in(State.BLOCKED).item
     bench.queue.create_many(
-        bench.project(), [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000
+        bench.project(),
+        [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000,
     )
     queued = bench.item(agent="bob")
     bench.wait_for_next_ms()
@@ -232,7 +248,10 @@ def test_stuck_reports_that_there_is_more(bench: Bench) -> None:
     for _ in range(3):
         bench.lease_in(State.BLOCKED)
 
-    some, all_ = bench.queue.views.stuck(limit=2), bench.queue.views.stuck(limit=3)
+    some, all_ = (
+        bench.queue.views.stuck(limit=2),
+        bench.queue.views.stuck(limit=3),
+    )
 
     assert (len(some.items), some.more, some.looked_at) == (2, True, 2)
     assert (len(all_.items), all_.more, all_.looked_at) == (3, False, 3)

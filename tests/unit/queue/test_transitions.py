@@ -92,7 +92,9 @@ def named(cell: Cell) -> str:
 CELLS = cells(TABLE, expired=False) + cells(EXPIRED, expired=True)
 NOTHING = [cell for cell in CELLS if cell.outcome == "-"]
 REFUSED = [cell for cell in CELLS if cell.outcome[0].isupper()]
-ACCEPTED = [cell for cell in CELLS if cell not in NOTHING and cell not in REFUSED]
+ACCEPTED = [
+    cell for cell in CELLS if cell not in NOTHING and cell not in REFUSED
+]
 
 
 @pytest.mark.parametrize("cell", ACCEPTED, ids=named)
@@ -100,7 +102,9 @@ def test_accepted_verb_changes_state_and_emits_one_event(
     bench: Bench, cell: Cell
 ) -> None:
     lease = (
-        bench.expired_lease(cell.state) if cell.expired else bench.lease_in(cell.state)
+        bench.expired_lease(cell.state)
+        if cell.expired
+        else bench.lease_in(cell.state)
     )
     other = bench.item(agent="bob")
     before = len(bench.events())
@@ -120,7 +124,9 @@ def test_refused_verb_names_reason_and_changes_nothing(
     bench: Bench, cell: Cell
 ) -> None:
     lease = (
-        bench.expired_lease(cell.state) if cell.expired else bench.lease_in(cell.state)
+        bench.expired_lease(cell.state)
+        if cell.expired
+        else bench.lease_in(cell.state)
     )
     other = bench.item(agent="bob")
     before = bench.everything()
@@ -136,9 +142,13 @@ def test_refused_verb_names_reason_and_changes_nothing(
 
 
 @pytest.mark.parametrize("cell", NOTHING, ids=named)
-def test_read_or_harmless_repeat_changes_no_state(bench: Bench, cell: Cell) -> None:
+def test_read_or_harmless_repeat_changes_no_state(
+    bench: Bench, cell: Cell
+) -> None:
     lease = (
-        bench.expired_lease(cell.state) if cell.expired else bench.lease_in(cell.state)
+        bench.expired_lease(cell.state)
+        if cell.expired
+        else bench.lease_in(cell.state)
     )
     other = bench.item(agent="bob")
     before = bench.events()

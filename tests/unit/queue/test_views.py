@@ -20,7 +20,11 @@ def pages(
     while not found or cursor:
         assert len(found) < 100, "the cursor does not move on"
         page = bench.queue.views.list(
-            project=project, state=state, agent=agent, cursor=cursor, limit=limit
+            project=project,
+            state=state,
+            agent=agent,
+            cursor=cursor,
+            limit=limit,
         )
         found.append([item.id for item in page.items])
         cursor = page.cursor
@@ -51,7 +55,9 @@ def test_requeue_keeps_the_order_of_a_list(bench: Bench) -> None:
 
     bench.queue.requeue(items[0])
 
-    assert [item.id for item in bench.queue.views.list(project=project).items] == items
+    assert [
+        item.id for item in bench.queue.views.list(project=project).items
+    ] == items
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 1000])
@@ -74,7 +80,9 @@ def test_pages_have_each_item_once_newest_project_first(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 1000])
-def test_pages_of_one_project_have_each_item_once(bench: Bench, limit: int) -> None:
+def test_pages_of_one_project_have_each_item_once(
+    bench: Bench, limit: int
+) -> None:
     project = bench.project()
     items = [bench.item(project) for _ in range(5)]
     bench.item()
@@ -96,7 +104,9 @@ def test_pages_of_a_large_project_have_each_item(bench: Bench) -> None:
 def test_list_can_be_filtered_by_state(bench: Bench) -> None:
     standing = {state: bench.lease_in(state).item for state in State}
 
-    listed = {state: bench.queue.views.list(state=state).items for state in State}
+    listed = {
+        state: bench.queue.views.list(state=state).items for state in State
+    }
 
     assert {item.id for item in listed[State.QUEUED]} == {
         standing[State.QUEUED],
@@ -117,7 +127,9 @@ def helpers(bench: Bench) -> list[str]:
 
 def test_list_can_be_filtered_by_agent(bench: Bench) -> None:
     project = bench.project()
-    items = {agent: bench.item(project, agent=agent) for agent in ("ada", "bob", "")}
+    items = {
+        agent: bench.item(project, agent=agent) for agent in ("ada", "bob", "")
+    }
 
     listed = [item.id for item in bench.queue.views.list(agent="bob").items]
 
@@ -158,8 +170,13 @@ def test_unassigned_items_are_oldest_first(
 
     bench.queue.assign(second, "ada")
 
-    assert [item.id for item in bench.queue.views.unassigned()] == [first, third]
-    assert [item.id for item in bench.queue.views.unassigned(limit=1)] == [first]
+    assert [item.id for item in bench.queue.views.unassigned()] == [
+        first,
+        third,
+    ]
+    assert [item.id for item in bench.queue.views.unassigned(limit=1)] == [
+        first
+    ]
 
 
 def test_unassigned_items_can_be_of_one_project(bench: Bench) -> None:
@@ -214,7 +231,9 @@ def test_project_counts_its_items_by_state(bench: Bench) -> None:
 
     (shown,) = bench.queue.views.projects()
 
-    assert {state: count for state, count in shown.counts.items() if count} == {
+    assert {
+        state: count for state, count in shown.counts.items() if count
+    } == {
         State.QUEUED: 2,
         State.COMPLETED: 1,
         State.CANCELLED: 1,
@@ -240,7 +259,9 @@ def test_agents_are_in_order_of_last_call(
         ("here", ""),
         ("", ""),
     ]
-    assert [agent.name for agent in bench.queue.views.agents(limit=1)] == ["late"]
+    assert [agent.name for agent in bench.queue.views.agents(limit=1)] == [
+        "late"
+    ]
 
 
 def test_agent_has_held_items_and_counts(
@@ -256,7 +277,9 @@ def test_agent_has_held_items_and_counts(
         (held.item, State.IN_PROGRESS),
         (blocked.item, State.BLOCKED),
     }
-    assert {state: count for state, count in shown.counts.items() if count} == {
+    assert {
+        state: count for state, count in shown.counts.items() if count
+    } == {
         State.QUEUED: 1,
         State.IN_PROGRESS: 1,
         State.BLOCKED: 1,
@@ -268,18 +291,23 @@ def test_two_sessions_have_their_own_held_items(bench: Bench) -> None:
 
     (shown,) = bench.queue.views.agents()
 
-    assert {holding.holder.session: holding.item for holding in shown.holds} == {
+    assert {
+        holding.holder.session: holding.item for holding in shown.holds
+    } == {
         "one": one.item,
         "two": two.item,
     }
-    assert {(holding.holder.agent, holding.holder.host) for holding in shown.holds} == {
-        ("ada", "here")
-    }
+    assert {
+        (holding.holder.agent, holding.holder.host) for holding in shown.holds
+    } == {("ada", "here")}
     assert shown.session == "two"
 
 
 def test_silence_of_a_session_follows_its_lease(bench: Bench) -> None:
-    silent, heard = bench.claimed(session="one").item, bench.claimed(session="two").item
+    silent, heard = (
+        bench.claimed(session="one").item,
+        bench.claimed(session="two").item,
+    )
     bench.shorten_lease(silent, left_ms=DEFAULT_LEASE_MS - HOUR_MS)
 
     (shown,) = bench.queue.views.agents()
@@ -335,17 +363,24 @@ def test_views_skip_missing_items(bench: Bench) -> None:
         bench.agent().check().items,
     )
 
-    assert [[item.id for item in items] for items in seen] == [[other], [other], []]
+    assert [[item.id for item in items] for items in seen] == [
+        [other],
+        [other],
+        [],
+    ]
     assert views.show(other).dependencies == ()
     assert [
-        item.id for item in bench.queue.complete_project(project, force=True).items
+        item.id
+        for item in bench.queue.complete_project(project, force=True).items
     ] == [other]
 
 
 def test_project_completes_with_its_items(bench: Bench) -> None:
     project = bench.project()
     done, dropped = bench.item(project), bench.item(project)
-    bench.agent().complete(Lease(item=done), "done", deliverables={"file": "a.txt"})
+    bench.agent().complete(
+        Lease(item=done), "done", deliverables={"file": "a.txt"}
+    )
     bench.queue.cancel(dropped)
 
     closed = bench.queue.complete_project(project)
@@ -358,13 +393,17 @@ def test_project_completes_with_its_items(bench: Bench) -> None:
         (dropped, ""),
     ]
     assert again == closed
-    assert [event["verb"] for event in bench.events()].count("complete_project") == 1
+    assert [event["verb"] for event in bench.events()].count(
+        "complete_project"
+    ) == 1
 
 
 @pytest.mark.parametrize(
     "state", sorted(set(State) - {State.COMPLETED, State.CANCELLED})
 )
-def test_project_with_open_item_is_not_completed(bench: Bench, state: State) -> None:
+def test_project_with_open_item_is_not_completed(
+    bench: Bench, state: State
+) -> None:
     item = bench.lease_in(state).item
     project = bench.queue.views.show(item).project_context.id
     before = bench.everything()
@@ -377,7 +416,9 @@ def test_project_with_open_item_is_not_completed(bench: Bench, state: State) -> 
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
-def test_forced_completion_cancels_open_items(bench: Bench, state: State) -> None:
+def test_forced_completion_cancels_open_items(
+    bench: Bench, state: State
+) -> None:
     lease = bench.lease_in(state)
     project = bench.queue.views.show(lease.item).project_context.id
 

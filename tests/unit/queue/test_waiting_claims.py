@@ -25,7 +25,9 @@ def claiming(
     return waiters.start(claim)
 
 
-def test_assignment_wakes_a_waiting_claim(bench: Bench, waiters: Waiters) -> None:
+def test_assignment_wakes_a_waiting_claim(
+    bench: Bench, waiters: Waiters
+) -> None:
     item = bench.item(agent="")
     waiter = claiming(waiters)
 
@@ -43,7 +45,11 @@ def test_every_verb_that_queues_wakes_a_claim(
     bench: Bench, waiters: Waiters, how: str
 ) -> None:
     other = bench.item(agent="bob")
-    lease = bench.claimed(agent="bob") if how == "assign --force" else bench.claimed()
+    lease = (
+        bench.claimed(agent="bob")
+        if how == "assign --force"
+        else bench.claimed()
+    )
     match how:
         case "requeue":
             bench.agent().complete(lease)
@@ -69,7 +75,9 @@ def test_every_verb_that_queues_wakes_a_claim(
     assert took_s < SOON_S
 
 
-def test_waiting_claim_wakes_when_delay_ends(bench: Bench, waiters: Waiters) -> None:
+def test_waiting_claim_wakes_when_delay_ends(
+    bench: Bench, waiters: Waiters
+) -> None:
     item = bench.item(delay_ms=300)
     waiter = claiming(waiters)
 
@@ -126,7 +134,9 @@ def test_each_waiter_gets_one_item(bench: Bench, waiters: Waiters) -> None:
     items = [bench.item(project) for _ in range(12)]
 
     taken = [future.result(LONG_S) for future in futures]
-    assert sorted(need_lease(claim).item for claim, _ in taken) == sorted(items)
+    assert sorted(need_lease(claim).item for claim, _ in taken) == sorted(
+        items
+    )
     assert max(took_s for _, took_s in taken) < SOON_S
     assert bench.inconsistencies() == []
 
@@ -141,11 +151,15 @@ def test_step_that_queues_items_wakes_a_waiter_each(
     bench.agent("bob").complete(Lease(item=first))
 
     taken = [future.result(LONG_S) for future in futures]
-    assert sorted(need_lease(claim).item for claim, _ in taken) == sorted(items)
+    assert sorted(need_lease(claim).item for claim, _ in taken) == sorted(
+        items
+    )
     assert max(took_s for _, took_s in taken) < SOON_S
 
 
-def test_waiter_of_another_agent_gets_nothing(bench: Bench, waiters: Waiters) -> None:
+def test_waiter_of_another_agent_gets_nothing(
+    bench: Bench, waiters: Waiters
+) -> None:
     bob = claiming(waiters, agent="bob", wait_s=0.2)
     ada = claiming(waiters)
 
@@ -164,7 +178,9 @@ def test_wait_that_times_out_returns_none(bench: Bench) -> None:
     assert 0.2 <= monotonic() - started < SOON_S
 
 
-def test_claim_with_queued_item_does_not_wait(bench: Bench, waiters: Waiters) -> None:
+def test_claim_with_queued_item_does_not_wait(
+    bench: Bench, waiters: Waiters
+) -> None:
     item = bench.item()
 
     claim = waiters.bench.agent().claim(wait_s=LONG_S)

@@ -27,7 +27,9 @@ def asked(bench: Bench) -> Lease:
 # The question of a holder -----------------------------------------------------------
 
 
-def test_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -> None:
+def test_answer_ends_the_wait_of_the_holder(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = asked(bench)
     waiter = waiters.start(
         lambda bench: bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
@@ -41,14 +43,19 @@ def test_answer_ends_the_wait_of_the_holder(bench: Bench, waiters: Waiters) -> N
         "The second one",
         "planner",
     )
-    assert (answered.item.state, answered.is_open) == (State.IN_PROGRESS, False)
+    assert (answered.item.state, answered.is_open) == (
+        State.IN_PROGRESS,
+        False,
+    )
 
 
 def test_answer_between_look_and_block_is_not_missed(
     bench: Bench, waiters: Waiters
 ) -> None:
     lease, started = asked(bench), monotonic()
-    waiters.connection.before_block = lambda: bench.queue.answer(lease.item, "Go")
+    waiters.connection.before_block = lambda: bench.queue.answer(
+        lease.item, "Go"
+    )
 
     answered = waiters.bench.agent().wait_for_answer(lease, timeout_s=LONG_S)
 
@@ -95,7 +102,13 @@ def test_holder_that_continues_still_gets_its_answer(
 
 @pytest.mark.parametrize(
     "state",
-    [State.QUEUED, State.WAITING, State.IN_PROGRESS, State.COMPLETED, State.FAILED],
+    [
+        State.QUEUED,
+        State.WAITING,
+        State.IN_PROGRESS,
+        State.COMPLETED,
+        State.FAILED,
+    ],
 )
 def test_item_without_question_is_returned_immediately(
     bench: Bench, waiters: Waiters, state: State
@@ -133,7 +146,9 @@ def test_wait_for_answer_ends_with_the_lease(
         case "complete --force":
             bench.queue.complete_project(project, force=True)
         case "takeover":
-            bench.agent(session="other").get(Lease(item=lease.item), takeover=True)
+            bench.agent(session="other").get(
+                Lease(item=lease.item), takeover=True
+            )
         case "assign --force":
             bench.queue.assign(lease.item, "bob", force=True)
         case _:
@@ -149,9 +164,13 @@ def test_only_the_holder_can_wait_for_an_answer(bench: Bench) -> None:
     with pytest.raises(errors.Held):
         bench.agent().wait_for_answer(Lease(item=lease.item), timeout_s=LONG_S)
     with pytest.raises(errors.NotYours):
-        bench.agent("bob").wait_for_answer(Lease(item=lease.item), timeout_s=LONG_S)
+        bench.agent("bob").wait_for_answer(
+            Lease(item=lease.item), timeout_s=LONG_S
+        )
     with pytest.raises(errors.NoItem):
-        bench.agent().wait_for_answer(Lease(item="item_00000000"), timeout_s=LONG_S)
+        bench.agent().wait_for_answer(
+            Lease(item="item_00000000"), timeout_s=LONG_S
+        )
 
 
 def test_takeover_is_in_the_history(bench: Bench) -> None:
@@ -165,14 +184,19 @@ def test_takeover_is_in_the_history(bench: Bench) -> None:
         if report.kind == "lost"
     ]
 
-    assert [(report.agent, report.token) for report in lost] == [("ada", 1), ("ada", 2)]
+    assert [(report.agent, report.token) for report in lost] == [
+        ("ada", 1),
+        ("ada", 2),
+    ]
     assert lost[1].text == "taken away by planner"
 
 
 # Goals ------------------------------------------------------------------------------
 
 
-def test_wait_for_item_ends_with_its_completion(bench: Bench, waiters: Waiters) -> None:
+def test_wait_for_item_ends_with_its_completion(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = bench.claimed()
     waiter = waiters.until(lease.item, Goal.COMPLETED)
 
@@ -251,7 +275,9 @@ def test_change_between_look_and_block_is_not_missed(
         else agent.complete(lease)
     )
 
-    waited = waiters.bench.queue.waits().until(lease.item, [goal], timeout_s=LONG_S)
+    waited = waiters.bench.queue.waits().until(
+        lease.item, [goal], timeout_s=LONG_S
+    )
 
     assert waited.reached is goal
     assert monotonic() - started < SOON_S
@@ -276,13 +302,17 @@ def test_closed_project_is_completed(bench: Bench) -> None:
     bench.queue.complete_project(project)
 
     assert (
-        bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=0).reached
+        bench.queue.waits()
+        .until(project, [Goal.COMPLETED], timeout_s=0)
+        .reached
         is Goal.COMPLETED
     )
 
 
 def test_project_without_items_is_not_completed(bench: Bench) -> None:
-    waited = bench.queue.waits().until(bench.project(), [Goal.COMPLETED], timeout_s=0)
+    waited = bench.queue.waits().until(
+        bench.project(), [Goal.COMPLETED], timeout_s=0
+    )
 
     assert waited.reached is None
 
@@ -317,7 +347,9 @@ def test_dead_letter_ends_the_wait_for_completion(
         waiter.result(SOON_S)
 
 
-def test_project_with_active_item_is_waited_for(bench: Bench, waiters: Waiters) -> None:
+def test_project_with_active_item_is_waited_for(
+    bench: Bench, waiters: Waiters
+) -> None:
     project = bench.project()
     dead = bench.item(project)
     bench.item(project, depends_on=(dead,))
@@ -391,7 +423,9 @@ def test_pending_item_behind_dead_item_ends_wait(
     bench.item(project, agent="", depends_on=(dead,))
     bench.queue.cancel(dead)
 
-    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}"):
+    with pytest.raises(
+        errors.DeadEnd, match=f"{project} is held up by {dead}"
+    ):
         bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
@@ -405,12 +439,16 @@ def test_project_with_pending_item_is_still_waited_for(
     bench.queue.cancel(dead)
 
     assert (
-        bench.queue.waits().until(project, [Goal.COMPLETED], timeout_s=0).reached
+        bench.queue.waits()
+        .until(project, [Goal.COMPLETED], timeout_s=0)
+        .reached
         is None
     )
 
 
-@pytest.mark.parametrize("held_up", [0, 1], ids=["dead letter", "dead dependency"])
+@pytest.mark.parametrize(
+    "held_up", [0, 1], ids=["dead letter", "dead dependency"]
+)
 def test_project_with_active_item_may_still_be_blocked(
     bench: Bench, waiters: Waiters, held_up: int
 ) -> None:
@@ -439,20 +477,26 @@ def test_wait_for_blocked_ends_with_last_active_item(
 
     bench.agent().complete(alive)
 
-    with pytest.raises(errors.DeadEnd, match=f"{project} is held up by {dead}"):
+    with pytest.raises(
+        errors.DeadEnd, match=f"{project} is held up by {dead}"
+    ):
         waiter.result(SOON_S)
     assert bench.state(item) is State.WAITING
 
 
 @pytest.mark.parametrize("end", [State.CANCELLED, State.FAILED])
-def test_dead_item_of_another_project_ends_the_wait(bench: Bench, end: State) -> None:
+def test_dead_item_of_another_project_ends_the_wait(
+    bench: Bench, end: State
+) -> None:
     project, dead = bench.project(), bench.item()
     between = bench.item(depends_on=(dead,))
     waits = bench.item(project, depends_on=(between,))
     bench.bring_to(dead, end)
 
     for id_ in (project, waits):
-        with pytest.raises(errors.DeadEnd, match=f"{id_} is held up by {dead}"):
+        with pytest.raises(
+            errors.DeadEnd, match=f"{id_} is held up by {dead}"
+        ):
             bench.queue.waits().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
@@ -460,13 +504,17 @@ def test_project_behind_active_project_is_waited_for(
     bench: Bench,
 ) -> None:
     project, moving = bench.project(), bench.item()
-    gone = bench.item(project, depends_on=(bench.lease_in(State.CANCELLED).item,))
+    gone = bench.item(
+        project, depends_on=(bench.lease_in(State.CANCELLED).item,)
+    )
     waits = bench.item(project, depends_on=(bench.item(depends_on=(moving,)),))
     bench.queue.cancel(gone)
 
     for id_ in (project, waits):
         assert (
-            bench.queue.waits().until(id_, [Goal.COMPLETED], timeout_s=0).reached
+            bench.queue.waits()
+            .until(id_, [Goal.COMPLETED], timeout_s=0)
+            .reached
             is None
         )
 
@@ -474,7 +522,9 @@ def test_project_behind_active_project_is_waited_for(
 def test_wait_that_times_out_returns_current_state(bench: Bench) -> None:
     lease, started = bench.claimed(), monotonic()
 
-    waited = bench.queue.waits().until(lease.item, [Goal.COMPLETED], timeout_s=NOW_S)
+    waited = bench.queue.waits().until(
+        lease.item, [Goal.COMPLETED], timeout_s=NOW_S
+    )
 
     assert waited.reached is None
     assert waited.standing.item is not None
@@ -482,13 +532,17 @@ def test_wait_that_times_out_returns_current_state(bench: Bench) -> None:
     assert NOW_S <= monotonic() - started < SOON_S
 
 
-@pytest.mark.parametrize("id_", ["item_00000000", "proj_00000000", "nonsense", ""])
+@pytest.mark.parametrize(
+    "id_", ["item_00000000", "proj_00000000", "nonsense", ""]
+)
 def test_wait_for_unknown_id_is_refused(bench: Bench, id_: str) -> None:
     with pytest.raises(errors.NotFound):
         bench.queue.waits().until(id_, [Goal.COMPLETED], timeout_s=LONG_S)
 
 
-def test_event_since_last_wait_ends_the_next(bench: Bench, waiters: Waiters) -> None:
+def test_event_since_last_wait_ends_the_next(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease = bench.claimed()
     cursor = bench.queue.waits().standing(lease.item).cursor
     bench.agent().renew(lease)
@@ -526,13 +580,17 @@ def test_import_is_an_event_of_everything(
     bench.delete_everything()
     restore(tmp_path / "export.jsonl", bench.queue.archive)
 
-    assert [event.verb for event in waiter.result(SOON_S).events] == ["restore"]
+    assert [event.verb for event in waiter.result(SOON_S).events] == [
+        "restore"
+    ]
 
 
 # No polling -------------------------------------------------------------------------
 
 
-def test_wait_for_item_ignores_other_items(bench: Bench, waiters: Waiters) -> None:
+def test_wait_for_item_ignores_other_items(
+    bench: Bench, waiters: Waiters
+) -> None:
     lease, other = bench.claimed(), bench.claimed()
     waiter = waiters.until(lease.item, Goal.COMPLETED)
 
@@ -552,7 +610,8 @@ def test_wait_looks_only_before_and_after_a_block(
 
     waiters.bench.agent().wait_for_answer(lease, timeout_s=0.5)
 
-    assert waiters.connection.calls <= 3  # a server may end a block a millisecond early
+    # a server may end a block a millisecond early
+    assert waiters.connection.calls <= 3
 
 
 # Outages ----------------------------------------------------------------------------
@@ -588,19 +647,25 @@ def test_outage_longer_than_the_wait_is_an_error(
         waiters.bench.agent().wait_for_answer(lease, timeout_s=0.5)
 
 
-def test_unreachable_redis_at_start_is_an_error(bench: Bench, waiters: Waiters) -> None:
+def test_unreachable_redis_at_start_is_an_error(
+    bench: Bench, waiters: Waiters
+) -> None:
     item, started = bench.item(), monotonic()
     waiters.connection.failures_left = 1
 
     with pytest.raises(errors.Unreachable):
-        waiters.bench.queue.waits().until(item, [Goal.COMPLETED], timeout_s=LONG_S)
+        waiters.bench.queue.waits().until(
+            item, [Goal.COMPLETED], timeout_s=LONG_S
+        )
     assert monotonic() - started < SOON_S
 
 
 # Events -----------------------------------------------------------------------------
 
 
-def test_events_are_yielded_once_as_they_happen(bench: Bench, waiters: Waiters) -> None:
+def test_events_are_yielded_once_as_they_happen(
+    bench: Bench, waiters: Waiters
+) -> None:
     newest = bench.queue.waits().newest_cursor()
     batches = waiters.bench.queue.waits().events(newest)
     first = waiters.start(lambda _: next(batches))
@@ -627,7 +692,9 @@ def test_events_continue_after_a_reported_outage(
 
     waiters.connection.before_block = outage
 
-    batch = next(waiters.bench.queue.waits(OutageNotice(notices.append)).events(newest))
+    batch = next(
+        waiters.bench.queue.waits(OutageNotice(notices.append)).events(newest)
+    )
 
     assert [event.verb for event in batch.entries] == ["project"]
     assert "unreachable" in notices[0]

@@ -4,7 +4,11 @@ import pytest
 from support.builders import Bench
 from taskorch.cli import quoting
 from taskorch.domain.item import State
-from taskorch_orchestrator.briefing import SHOWN, OrchestratorBriefing, briefing
+from taskorch_orchestrator.briefing import (
+    SHOWN,
+    OrchestratorBriefing,
+    briefing,
+)
 from taskorch_orchestrator.render import briefing as briefing_render
 
 pytestmark = pytest.mark.one_lane
@@ -63,7 +67,9 @@ def test_briefing_names_commands_for_omitted_rows(
     shown = briefing_render.briefing(read(bench))
 
     assert f"## Open projects: more than {SHOWN}\n" in shown
-    assert [row for row in shown.split("\n") if row.startswith("… and more")] == [
+    assert [
+        row for row in shown.split("\n") if row.startswith("… and more")
+    ] == [
         "… and more: orchestrate projects",
         "… and more: orchestrate inbox",
         "… and more: orchestrate unassigned",
@@ -73,7 +79,13 @@ def test_briefing_names_commands_for_omitted_rows(
 
 @pytest.mark.parametrize(
     "text",
-    ["x" * LONG, "🙂" * (LONG // 4), "`" * LONG, "\x1b" * LONG, "x\n" * (LONG // 2)],
+    [
+        "x" * LONG,
+        "🙂" * (LONG // 4),
+        "`" * LONG,
+        "\x1b" * LONG,
+        "x\n" * (LONG // 2),
+    ],
 )
 def test_briefing_stays_within_bound(bench: Bench, text: str) -> None:
     for _ in range(SHOWN + 1):
@@ -98,7 +110,10 @@ def test_next_step_completes_finished_project(bench: Bench) -> None:
     done = bench.lease_in(State.COMPLETED).item
     project = bench.queue.views.show(done).item.project
 
-    assert briefing_render.next_step(read(bench)) == f"orchestrate complete {project}"
+    assert (
+        briefing_render.next_step(read(bench))
+        == f"orchestrate complete {project}"
+    )
 
 
 def test_next_step_requeues_failed_item(bench: Bench) -> None:
@@ -118,15 +133,23 @@ def test_next_step_requeues_failed_item(bench: Bench) -> None:
 def test_next_step_completes_fully_cancelled_project(
     bench: Bench,
 ) -> None:
-    project = bench.queue.views.show(bench.lease_in(State.CANCELLED).item).item.project
+    project = bench.queue.views.show(
+        bench.lease_in(State.CANCELLED).item
+    ).item.project
 
-    assert briefing_render.next_step(read(bench)) == f"orchestrate complete {project}"
+    assert (
+        briefing_render.next_step(read(bench))
+        == f"orchestrate complete {project}"
+    )
 
 
 def test_next_step_shows_empty_project(bench: Bench) -> None:
     project = bench.project()
 
-    assert briefing_render.next_step(read(bench)) == f"orchestrate progress {project}"
+    assert (
+        briefing_render.next_step(read(bench))
+        == f"orchestrate progress {project}"
+    )
 
 
 def test_next_step_waits_for_agents_at_work(
@@ -140,4 +163,6 @@ def test_next_step_waits_for_agents_at_work(
 
     step = briefing_render.next_step(read(bench))
 
-    assert step == f"orchestrate wait {working} --until completed --until blocked"
+    assert (
+        step == f"orchestrate wait {working} --until completed --until blocked"
+    )

@@ -21,7 +21,9 @@ def expire(bench: Bench, lease: Lease) -> None:
 
 
 ENDS: dict[str, Callable[[Bench, Lease], object]] = {
-    "release": lambda bench, lease: bench.agent().release(lease, reason="not my field"),
+    "release": lambda bench, lease: bench.agent().release(
+        lease, reason="not my field"
+    ),
     "requeue": requeue,
     "forced assignment": lambda bench, lease: bench.queue.assign(
         lease.item, "ada", force=True
@@ -36,7 +38,9 @@ def test_next_attempt_sees_last_reports(bench: Bench, end: str) -> None:
     bench.agent().progress(lease, "half done, see the branch")
     ENDS[end](bench, lease)
 
-    screen = items.claim(bench.agent(session="next").get(Lease(item=lease.item)))
+    screen = items.claim(
+        bench.agent(session="next").get(Lease(item=lease.item))
+    )
 
     assert "Earlier attempt:" in screen
     assert "progress by ada: half done, see the branch" in screen
@@ -55,7 +59,9 @@ def test_holder_sees_reason_of_cancellation(bench: Bench) -> None:
     lease = bench.claimed()
     bench.queue.cancel(lease.item, reason="changed my mind")
 
-    with pytest.raises(errors.Cancelled, match="was cancelled: changed my mind"):
+    with pytest.raises(
+        errors.Cancelled, match="was cancelled: changed my mind"
+    ):
         bench.agent().progress(lease, "still at it")
 
 

@@ -35,7 +35,9 @@ def test_pause_doubles_with_each_further_failure() -> None:
         for more in range(4)
     ]
 
-    assert all(0.5 * 2**more <= pause <= 2**more for more, pause in enumerate(pauses))
+    assert all(
+        0.5 * 2**more <= pause <= 2**more for more, pause in enumerate(pauses)
+    )
 
 
 def test_pause_has_a_limit() -> None:
@@ -53,7 +55,12 @@ def test_success_resets_the_failure_count(end: AttemptEnd) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    [AttemptEnd.RELEASED, AttemptEnd.LOST, AttemptEnd.CANCELLED, AttemptEnd.UNSAID],
+    [
+        AttemptEnd.RELEASED,
+        AttemptEnd.LOST,
+        AttemptEnd.CANCELLED,
+        AttemptEnd.UNSAID,
+    ],
 )
 def test_other_outcomes_leave_the_failure_count(end: AttemptEnd) -> None:
     assert counted(*failures(2), end, AttemptEnd.FAILED).failed == 3

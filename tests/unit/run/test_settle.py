@@ -7,7 +7,13 @@ from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import State
 from taskorch.queue.keys import tag
-from taskorch.queue.port import Argument, Connection, ConnectionWrapper, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch_worker.run.outcome import AttemptEnd, Outcome
 from taskorch_worker.run.settle import renew_lease, settle
 
@@ -24,7 +30,9 @@ OUTCOMES = {
 class LateConnection(ConnectionWrapper):
     """A connection that repeats a verb after Redis has forgotten the first request."""
 
-    def __init__(self, connection: Connection, bench: Bench, verb: str) -> None:
+    def __init__(
+        self, connection: Connection, bench: Bench, verb: str
+    ) -> None:
         super().__init__(connection)
         self._bench = bench
         self._verb = verb
@@ -35,7 +43,9 @@ class LateConnection(ConnectionWrapper):
         reply = self.connection.run_script(script, key, arguments)
         if script.name != self._verb:
             return reply
-        self._bench.raw.delete(f"{tag(self._bench.namespace)}req:{arguments[0]}")
+        self._bench.raw.delete(
+            f"{tag(self._bench.namespace)}req:{arguments[0]}"
+        )
         return self.connection.run_script(script, key, arguments)
 
 
@@ -58,7 +68,9 @@ class UnreplicatedConnection(ConnectionWrapper):
 
 
 @pytest.mark.parametrize("verb", OUTCOMES)
-def test_late_acknowledgement_is_settled_as_reported(bench: Bench, verb: str) -> None:
+def test_late_acknowledgement_is_settled_as_reported(
+    bench: Bench, verb: str
+) -> None:
     lease = bench.claimed()
     late = bench.with_connection(
         lambda connection: LateConnection(connection, bench, verb)
@@ -74,7 +86,9 @@ def test_late_acknowledgement_is_settled_as_reported(bench: Bench, verb: str) ->
 
 
 @pytest.mark.parametrize("verb", OUTCOMES)
-def test_unreplicated_report_is_settled_with_a_note(bench: Bench, verb: str) -> None:
+def test_unreplicated_report_is_settled_with_a_note(
+    bench: Bench, verb: str
+) -> None:
     lease = bench.claimed()
     unreplicated = bench.with_connection(
         lambda connection: UnreplicatedConnection(connection, verb)
@@ -82,7 +96,10 @@ def test_unreplicated_report_is_settled_with_a_note(bench: Bench, verb: str) -> 
 
     settled = settle(unreplicated.agent(), lease, OUTCOMES[verb])
 
-    assert (settled.end, settled.state) == (OUTCOMES[verb].end, bench.state(lease.item))
+    assert (settled.end, settled.state) == (
+        OUTCOMES[verb].end,
+        bench.state(lease.item),
+    )
     assert settled.text.startswith(
         "mine (The step was done, but only 0 of 1 replicas have it"
     )
@@ -98,7 +115,10 @@ def test_unreplicated_question_leaves_the_item_blocked(
 
     settled = settle(unreplicated.agent(), lease, OUTCOMES["complete"])
 
-    assert (settled.end, bench.state(lease.item)) == (AttemptEnd.BLOCKED, State.BLOCKED)
+    assert (settled.end, bench.state(lease.item)) == (
+        AttemptEnd.BLOCKED,
+        State.BLOCKED,
+    )
 
 
 def test_repeated_token_number_does_not_prove_a_report(
@@ -118,4 +138,7 @@ def test_lease_released_by_the_command_is_not_lost(bench: Bench) -> None:
 
     renew_lease(bench.agent(), lease)
 
-    assert settle(bench.agent(), lease, OUTCOMES["complete"]).end is AttemptEnd.RELEASED
+    assert (
+        settle(bench.agent(), lease, OUTCOMES["complete"]).end
+        is AttemptEnd.RELEASED
+    )

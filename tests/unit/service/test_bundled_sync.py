@@ -11,7 +11,9 @@ from taskorch.config.settings import resolve
 def test_appended_files_are_synced_to_disk(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    appended = folder / ".task-orchestrator" / "data" / "1a2b" / "appendonlydir"
+    appended = (
+        folder / ".task-orchestrator" / "data" / "1a2b" / "appendonlydir"
+    )
     appended.mkdir(parents=True)
     files = [
         appended / name

@@ -9,17 +9,39 @@ from typing import cast
 import pytest
 from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
 from taskorch_orchestrator.service import root_sync
-from taskorch_orchestrator.service.root_sync import RETRY_S, UNWATCHED_S, RootSync
+from taskorch_orchestrator.service.root_sync import (
+    RETRY_S,
+    UNWATCHED_S,
+    RootSync,
+)
 from taskorch_orchestrator.service.scheduler import DueJob, Scheduler
 
 SETTLED = PassResult(
-    written=0, imported=0, troubles={}, again=False, left=0, scan_s=0, set_aside=""
+    written=0,
+    imported=0,
+    troubles={},
+    again=False,
+    left=0,
+    scan_s=0,
+    set_aside="",
 )
 LEFT = PassResult(
-    written=9, imported=0, troubles={}, again=False, left=7, scan_s=0, set_aside=""
+    written=9,
+    imported=0,
+    troubles={},
+    again=False,
+    left=7,
+    scan_s=0,
+    set_aside="",
 )
 AGAIN = PassResult(
-    written=0, imported=0, troubles={}, again=True, left=0, scan_s=0, set_aside=""
+    written=0,
+    imported=0,
+    troubles={},
+    again=True,
+    left=0,
+    scan_s=0,
+    set_aside="",
 )
 
 
@@ -49,7 +71,9 @@ class RecordingScheduler(Scheduler):
 
 
 def sync_returning(done: PassResult | None, scheduler: Scheduler) -> RootSync:
-    return RootSync(cast(Mirror, FakeMirror(done)), Path("/nowhere"), scheduler)
+    return RootSync(
+        cast(Mirror, FakeMirror(done)), Path("/nowhere"), scheduler
+    )
 
 
 def test_complete_pass_schedules_no_other() -> None:
@@ -60,8 +84,12 @@ def test_complete_pass_schedules_no_other() -> None:
     assert scheduler.scheduled == []
 
 
-@pytest.mark.parametrize("done", [LEFT, AGAIN, None], ids=["left", "again", "busy"])
-def test_incomplete_pass_schedules_a_later_interval(done: PassResult | None) -> None:
+@pytest.mark.parametrize(
+    "done", [LEFT, AGAIN, None], ids=["left", "again", "busy"]
+)
+def test_incomplete_pass_schedules_a_later_interval(
+    done: PassResult | None,
+) -> None:
     scheduler = RecordingScheduler()
 
     sync_returning(done, scheduler).sync()
@@ -84,7 +112,9 @@ def test_requested_pass_is_in_the_next_interval() -> None:
 
     sync_returning(SETTLED, scheduler).request()
 
-    assert [after_s >= job.interval_s for job, after_s in scheduler.scheduled] == [True]
+    assert [
+        after_s >= job.interval_s for job, after_s in scheduler.scheduled
+    ] == [True]
 
 
 class PassingScheduler(Scheduler):
@@ -111,7 +141,9 @@ def fail(*_: object, **__: object) -> Iterator[set[object]]:
 def watched(scheduler: PassingScheduler, root: Path) -> FakeMirror:
     """Watch a root until the scheduler stops, and return the mirror with its passes."""
     mirror = FakeMirror(SETTLED)
-    scheduler.root_syncs.append(RootSync(cast(Mirror, mirror), root, scheduler))
+    scheduler.root_syncs.append(
+        RootSync(cast(Mirror, mirror), root, scheduler)
+    )
     scheduler.root_syncs[0].watch()
     return mirror
 
@@ -143,12 +175,15 @@ def test_failing_watch_is_retried_with_longer_pauses(
     assert scheduler.pauses[0] < 1
     assert scheduler.pauses[:9:2] == sorted(scheduler.pauses[:9:2])
     assert all(
-        UNWATCHED_S / 2 <= seconds <= UNWATCHED_S for seconds in scheduler.pauses[12:]
+        UNWATCHED_S / 2 <= seconds <= UNWATCHED_S
+        for seconds in scheduler.pauses[12:]
     )
 
 
 def test_failing_watch_is_logged_once(
-    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(root_sync, "watch", fail)
 

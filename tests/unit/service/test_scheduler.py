@@ -138,7 +138,9 @@ def test_due_job_does_not_end_a_pause(scheduler: Scheduler) -> None:
 
 def test_signal_handler_may_schedule_and_stop(scheduler: Scheduler) -> None:
     actions = iter([lambda: scheduler.schedule(SYNC), scheduler.stop])
-    before = signal.signal(signal.SIGALRM, lambda _number, _frame: next(actions)())
+    before = signal.signal(
+        signal.SIGALRM, lambda _number, _frame: next(actions)()
+    )
     signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     try:
         returned = [scheduler.next_due(), scheduler.next_due()]

@@ -29,11 +29,14 @@ HOOKS = JsonEntries(
     hook("SessionStart", "worker prime"),
     hook("Stop", "worker hook stop"),
     ConfigEntry(
-        labels=("mcpServers", "ours"), value={"command": "worker", "args": ["mcp"]}
+        labels=("mcpServers", "ours"),
+        value={"command": "worker", "args": ["mcp"]},
     ),
 )
 HEADED = JsonEntries(
-    ConfigEntry(labels=("hooks", "stop", None), value={"command": "worker hook stop"}),
+    ConfigEntry(
+        labels=("hooks", "stop", None), value={"command": "worker hook stop"}
+    ),
     head={"version": 1},
 )
 
@@ -95,7 +98,16 @@ def test_blank_file_is_treated_as_missing(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", "null", '{"a": }', '{"a": 1,}', '{"a": 1', "hooks", "{}}", "[" * 100_000],
+    [
+        "[]",
+        "null",
+        '{"a": }',
+        '{"a": 1,}',
+        '{"a": 1',
+        "hooks",
+        "{}}",
+        "[" * 100_000,
+    ],
 )
 def test_invalid_json_is_refused(text: str) -> None:
     for act in (HOOKS.has, HOOKS.added, HOOKS.removed):
@@ -116,7 +128,9 @@ def test_invalid_json_is_refused(text: str) -> None:
         ),
     ],
 )
-def test_different_value_in_our_place_is_refused(text: str, reason: str) -> None:
+def test_different_value_in_our_place_is_refused(
+    text: str, reason: str
+) -> None:
     with pytest.raises(UnsupportedFile, match=reason):
         HOOKS.added(text)
 
@@ -140,15 +154,23 @@ def test_head_of_existing_file_stays() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        ('"command": "worker prime"', '"timeout": 5, "command": "worker prime"'),
+        (
+            '"command": "worker prime"',
+            '"timeout": 5, "command": "worker prime"',
+        ),
         ('"worker prime"', '"/opt/venv/bin/worker prime"'),
         ('"worker hook stop"', '"$HOME/bin/worker --namespace x hook stop"'),
-        ('"command": "worker"', '"env": {"AGENT_ID": "ada"}, "command": "worker"'),
+        (
+            '"command": "worker"',
+            '"env": {"AGENT_ID": "ada"}, "command": "worker"',
+        ),
         ('"mcp"', '"--namespace", "x", /* why */ "mcp"'),
         ('"hooks": [', '"matcher": "startup", "hooks": ['),
     ],
 )
-@pytest.mark.parametrize("before", ["{}", '{"model": "x"}', '{\n  "model": "x"\n}\n'])
+@pytest.mark.parametrize(
+    "before", ["{}", '{"model": "x"}', '{\n  "model": "x"\n}\n']
+)
 def test_additions_to_our_entry_stay_until_removal(
     before: str, ours: str, theirs: str
 ) -> None:
@@ -193,10 +215,16 @@ def test_our_hooks_in_a_shared_group_are_removed() -> None:
         {"type": "command", "command": "worker prime"},
         {"type": "command", "command": "worker hook stop"},
     ]
-    both = JsonEntries(hook("Stop", "worker prime"), hook("Stop", "worker hook stop"))
+    both = JsonEntries(
+        hook("Stop", "worker prime"), hook("Stop", "worker hook stop")
+    )
     group = json.dumps({"hooks": {"Stop": [{"hooks": ours}]}})
     mixed = json.dumps(
-        {"hooks": {"Stop": [{"hooks": [ours[0], {"prompt": "Done?"}, ours[1]]}]}}
+        {
+            "hooks": {
+                "Stop": [{"hooks": [ours[0], {"prompt": "Done?"}, ours[1]]}]
+            }
+        }
     )
 
     assert both.has(group)
@@ -220,7 +248,9 @@ def test_missing_entries_are_added_beside_existing_ones() -> None:
     )
 
 
-SERVER = JsonEntries(ConfigEntry(labels=("s", "ours"), value={"command": "worker"}))
+SERVER = JsonEntries(
+    ConfigEntry(labels=("s", "ours"), value={"command": "worker"})
+)
 OURS = '"ours": {"command": "worker"}'
 
 
@@ -258,14 +288,18 @@ def test_comments_stay(text: str, left: str) -> None:
 
 def test_entries_added_by_others_stay() -> None:
     added = json.loads(HOOKS.added("{}"))
-    added["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": "say"}]})
+    added["hooks"]["Stop"].append(
+        {"hooks": [{"type": "command", "command": "say"}]}
+    )
     added["model"] = "x"
 
     left = HOOKS.removed(json.dumps(added, indent=4))
 
     assert left is not None
     assert json.loads(left) == {
-        "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "say"}]}]},
+        "hooks": {
+            "Stop": [{"hooks": [{"type": "command", "command": "say"}]}]
+        },
         "model": "x",
     }
 
@@ -299,7 +333,12 @@ COMMENTS = st.sampled_from(["/* c */", " // c\n", '//[{"\r\n  ', "/*\n*/ "])
 SPACES = st.lists(
     st.text(alphabet=" \t\n\r", max_size=3) | COMMENTS, min_size=1, max_size=7
 ).map(cycle)
-LEAVES = st.none() | st.booleans() | st.integers(0, 9) | st.text(LETTERS, max_size=4)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(0, 9)
+    | st.text(LETTERS, max_size=4)
+)
 VALUES = st.recursive(
     LEAVES,
     lambda inner: (
@@ -313,7 +352,13 @@ EVENTS = st.dictionaries(
 )
 SERVERS = st.dictionaries(st.sampled_from(["theirs", "x"]), VALUES)
 FILES = st.fixed_dictionaries(
-    {}, optional={"a": VALUES, "hooks": EVENTS, "mcpServers": SERVERS, "é🙂": VALUES}
+    {},
+    optional={
+        "a": VALUES,
+        "hooks": EVENTS,
+        "mcpServers": SERVERS,
+        "é🙂": VALUES,
+    },
 )
 
 

@@ -5,13 +5,19 @@ from pathlib import Path
 
 import pytest
 from taskorch.domain import errors
-from taskorch_orchestrator.setup.managed_file import Change, merged, replace_all
+from taskorch_orchestrator.setup.managed_file import (
+    Change,
+    merged,
+    replace_all,
+)
 
 
 def below(folder: Path) -> dict[str, str | None]:
     """Return everything below a folder: the text of files, None for folders."""
     return {
-        str(p.relative_to(folder)): p.read_text("utf-8") if p.is_file() else None
+        str(p.relative_to(folder)): p.read_text("utf-8")
+        if p.is_file()
+        else None
         for p in folder.rglob("*")
     }
 
@@ -32,7 +38,11 @@ def test_replace_all_creates_changes_and_removes(
         tmp_path,
     )
 
-    assert below(tmp_path) == {"new": None, "new/made": "after", "changed": "after"}
+    assert below(tmp_path) == {
+        "new": None,
+        "new/made": "after",
+        "changed": "after",
+    }
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
@@ -50,7 +60,9 @@ def test_replaced_file_keeps_mode_and_link(tmp_path: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_failed_change_restores_the_other_files(tmp_path: Path, place: int) -> None:
+def test_failed_change_restores_the_other_files(
+    tmp_path: Path, place: int
+) -> None:
     for name in ("changed", "gone"):
         (tmp_path / name).write_text("before", encoding="utf-8")
         (tmp_path / name).chmod(0o600)
@@ -65,7 +77,8 @@ def test_failed_change_restores_the_other_files(tmp_path: Path, place: int) -> N
     changes.insert(place, (tmp_path / "wrong", Change(None, "after")))
 
     with pytest.raises(
-        errors.Invalid, match=rf"Cannot write {tmp_path}/wrong: .*Nothing was changed"
+        errors.Invalid,
+        match=rf"Cannot write {tmp_path}/wrong: .*Nothing was changed",
     ):
         replace_all(dict(changes), tmp_path)
 

@@ -45,7 +45,12 @@ def test_codex_passes_every_variable_of_settings(tmp_path: Path) -> None:
     for server in codex_servers().values():
         assert (
             set(server["env_vars"])
-            == {*environment.names, RQ_URL, inherited_lease.ITEM, inherited_lease.TOKEN}
+            == {
+                *environment.names,
+                RQ_URL,
+                inherited_lease.ITEM,
+                inherited_lease.TOKEN,
+            }
             - systems
         )
 
@@ -67,7 +72,9 @@ def test_user_instructions_start_no_server(
 ) -> None:
     texts = [
         part.added(None)
-        for file, part in programs.parts(program, Path("/home"), {}, user=True).items()
+        for file, part in programs.parts(
+            program, Path("/home"), {}, user=True
+        ).items()
         if file.name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
     ]
 
@@ -97,7 +104,9 @@ def test_project_is_the_checkout_of_a_folder(
     assert programs.project(folder) == tmp_path
 
 
-def test_git_folder_without_head_is_no_project_checkout(tmp_path: Path) -> None:
+def test_git_folder_without_head_is_no_project_checkout(
+    tmp_path: Path,
+) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "project").mkdir()
 

@@ -43,7 +43,12 @@ def written(text: str) -> list[list[str]]:
         r": ((?:worker|orchestrate) .+?)(?:;|, and|$)", text, re.MULTILINE
     )
     inner = [
-        re.sub(r".*\$\(((?:worker|orchestrate) .*)\)$", r"\1", line, flags=re.DOTALL)
+        re.sub(
+            r".*\$\(((?:worker|orchestrate) .*)\)$",
+            r"\1",
+            line,
+            flags=re.DOTALL,
+        )
         for line in lines
     ]
     return [
@@ -64,7 +69,9 @@ def test_documented_command_lines_are_valid(name: str) -> None:
             there = click_commands.loaded_commands(command)
             assert words[0] in there, words
             command = there[words.pop(0)]
-        options = {flag for parameter in command.params for flag in parameter.opts}
+        options = {
+            flag for parameter in command.params for flag in parameter.opts
+        }
         assert {word for word in words if word.startswith("-")} <= options, (
             name,
             role,
@@ -76,7 +83,11 @@ def test_documented_command_lines_are_valid(name: str) -> None:
             if isinstance(parameter, click.Argument)
         ]
         first = next(
-            (place for place, word in enumerate(words) if word.startswith("-")),
+            (
+                place
+                for place, word in enumerate(words)
+                if word.startswith("-")
+            ),
             len(words),
         )
         assert first <= len(arguments) or any(
@@ -95,7 +106,9 @@ def test_text_names_only_commands_of_its_role(name: str) -> None:
 def test_documented_exit_codes_match_the_errors(name: str) -> None:
     exit_codes = TEXTS[name].partition("Exit codes: ")[2]
 
-    codes = {int(code) for code in re.findall(r"(?:^|; |;\n)(\d) ", exit_codes)}
+    codes = {
+        int(code) for code in re.findall(r"(?:^|; |;\n)(\d) ", exit_codes)
+    }
 
     known = {
         0,

@@ -82,7 +82,9 @@ def test_block_without_a_mark_is_found_by_content(
     assert damaged != whole
     assert not MARKDOWN.has(damaged)
     assert with_part(MARKDOWN, damaged) == whole
-    assert MARKDOWN.removed(damaged) == ("before\n" + behind).replace("\n", newline)
+    assert MARKDOWN.removed(damaged) == ("before\n" + behind).replace(
+        "\n", newline
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,8 @@ def test_whole_file_is_written_replaced_and_removed() -> None:
     assert OWN.has("<!-- task-orchestrator -->\r\nours\r\n")
     assert OWN.removed("<!-- task-orchestrator -->\nolder\n") is None
     assert OWN.removed("theirs") == "theirs"
-    assert OWN.removed("name: task-orchestrator\n") == "name: task-orchestrator\n"
+    assert (
+        OWN.removed("name: task-orchestrator\n") == "name: task-orchestrator\n"
+    )
     with pytest.raises(UnsupportedFile, match="was not written by"):
         with_part(OWN, "theirs")

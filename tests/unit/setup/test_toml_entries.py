@@ -73,7 +73,9 @@ def written_by_codex() -> str:
 def test_added_tables_are_removed_byte_for_byte(text: str) -> None:
     added = with_part(OURS, text)
 
-    document, before = (tomllib.loads(each.lstrip("\ufeff")) for each in (added, text))
+    document, before = (
+        tomllib.loads(each.lstrip("\ufeff")) for each in (added, text)
+    )
     assert document == {
         **before,
         "mcp_servers": {**before.get("mcp_servers", {}), **TABLES},
@@ -119,7 +121,8 @@ def test_created_file_is_removed_and_empty_file_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "behind", [ADDED_BY_CODEX, FEATURES_OF_CODEX, ADDED_BY_CODEX + FEATURES_OF_CODEX]
+    "behind",
+    [ADDED_BY_CODEX, FEATURES_OF_CODEX, ADDED_BY_CODEX + FEATURES_OF_CODEX],
 )
 @pytest.mark.parametrize("mark", ["", END])
 def test_tables_rewritten_by_codex_are_current(behind: str, mark: str) -> None:
@@ -132,17 +135,22 @@ def test_tables_rewritten_by_codex_are_current(behind: str, mark: str) -> None:
 
 @pytest.mark.parametrize("behind", ["", ADDED_BY_CODEX, FEATURES_OF_CODEX])
 def test_tables_between_tables_of_others_are_removed(behind: str) -> None:
-    theirs = 'model = "x"   # my model\n\n[mcp_servers.other]\ncommand = "npx"\n'
+    theirs = (
+        'model = "x"   # my model\n\n[mcp_servers.other]\ncommand = "npx"\n'
+    )
 
     assert (
-        OURS.removed(f"{theirs}\n{written_by_codex()}{behind}{END}") == theirs + behind
+        OURS.removed(f"{theirs}\n{written_by_codex()}{behind}{END}")
+        == theirs + behind
     )
 
 
 def test_table_of_others_between_our_tables_stays() -> None:
     first, second = written_by_codex().split("\n\n")
 
-    left = OURS.removed(f"{BEGIN}{first}\n{FEATURES_OF_CODEX}\n# Mine\n\n{second}{END}")
+    left = OURS.removed(
+        f"{BEGIN}{first}\n{FEATURES_OF_CODEX}\n# Mine\n\n{second}{END}"
+    )
 
     assert left == FEATURES_OF_CODEX.removeprefix("\n") + "\n# Mine\n"
 
@@ -233,7 +241,9 @@ def test_invalid_toml_is_refused(text: str) -> None:
         ("[[mcp_servers]]\n", "conflicts"),
     ],
 )
-def test_name_used_by_others_is_refused_and_left(text: str, reason: str) -> None:
+def test_name_used_by_others_is_refused_and_left(
+    text: str, reason: str
+) -> None:
     with pytest.raises(UnsupportedFile, match=reason):
         OURS.added(text)
     assert not OURS.has(text)
@@ -243,5 +253,7 @@ def test_name_used_by_others_is_refused_and_left(text: str, reason: str) -> None
 def test_inline_server_beside_others_is_refused() -> None:
     text = "mcp_servers = {a = {}, our-worker = {command = 'worker', args = ['mcp']}}\n"
 
-    with pytest.raises(UnsupportedFile, match="form that must be edited by hand"):
+    with pytest.raises(
+        UnsupportedFile, match="form that must be edited by hand"
+    ):
         OURS.removed(text)

@@ -15,7 +15,12 @@ AGENT, RIVAL = "agent-1", "agent-2"
 
 
 def call(
-    verb: str, token: int = 0, *, who: str = AGENT, answer: str = DONE, **fields: Any
+    verb: str,
+    token: int = 0,
+    *,
+    who: str = AGENT,
+    answer: str = DONE,
+    **fields: Any,
 ) -> Call:
     """Return an acknowledged call that got the token that it showed."""
     shown = {"token": token, "claim": f"claim-{token}"} if token else {}
@@ -26,7 +31,9 @@ def call(
         **shown,
         **fields,
     }
-    return Call(id=f"{verb}-{who}-{token}", who=who, verb=verb, answer=answer, **known)
+    return Call(
+        id=f"{verb}-{who}-{token}", who=who, verb=verb, answer=answer, **known
+    )
 
 
 def claim(token: int, *, who: str = AGENT, **fields: Any) -> Call:
@@ -121,7 +128,9 @@ def _item(**fields: Any) -> Item:
     return Item(**{**empty, **known})
 
 
-def evidence(made: list[Call], *records: MirrorRecord, **fields: Any) -> Evidence:
+def evidence(
+    made: list[Call], *records: MirrorRecord, **fields: Any
+) -> Evidence:
     return Evidence(
         calls=made, records={each.item.id: each for each in records}, **fields
     )
@@ -143,7 +152,9 @@ def worked() -> tuple[list[Call], MirrorRecord]:
         claim(2, who=RIVAL, since=2000),
         done,
     ]
-    return made, record(State.COMPLETED, report(progress), report(done), token=2)
+    return made, record(
+        State.COMPLETED, report(progress), report(done), token=2
+    )
 
 
 def test_correct_run_has_no_failure() -> None:
@@ -157,14 +168,20 @@ def test_acknowledged_item_that_is_missing_is_lost() -> None:
 
     lost = call("create", item=OTHER)
 
-    assert failures(evidence([*made, lost], item)) == {"acknowledged creates lost"}
+    assert failures(evidence([*made, lost], item)) == {
+        "acknowledged creates lost"
+    }
 
 
 def test_unacknowledged_creation_may_be_missing() -> None:
     made, item = worked()
 
     assert (
-        failures(evidence([*made, call("create", item="", answer="UNREACHABLE")], item))
+        failures(
+            evidence(
+                [*made, call("create", item="", answer="UNREACHABLE")], item
+            )
+        )
         == set()
     )
 
@@ -206,7 +223,9 @@ def test_two_acknowledged_completions_are_a_failure() -> None:
 
     second = call("complete", 2, who=AGENT)
 
-    assert failures(evidence([*made, second], item)) == {"items completed twice"}
+    assert failures(evidence([*made, second], item)) == {
+        "items completed twice"
+    }
 
 
 def test_repeated_completion_is_not_a_second_one() -> None:
@@ -222,19 +241,22 @@ def test_two_completions_in_history_are_a_failure() -> None:
 
     again = report(call("complete", 3, answer=""))
 
-    assert failures(evidence(made, replace(item, reports=(*item.reports, again)))) == {
-        "items completed twice"
-    }
+    assert failures(
+        evidence(made, replace(item, reports=(*item.reports, again)))
+    ) == {"items completed twice"}
 
 
 def test_request_with_two_entries_acted_twice() -> None:
     made, item = worked()
     once, again = (
-        replace(item.reports[0], request="a request", id=id_) for id_ in ("1-0", "2-0")
+        replace(item.reports[0], request="a request", id=id_)
+        for id_ in ("1-0", "2-0")
     )
 
     assert (
-        failures(evidence(made, replace(item, reports=(once, item.reports[1]))))
+        failures(
+            evidence(made, replace(item, reports=(once, item.reports[1])))
+        )
         == set()
     )
     assert failures(
@@ -247,14 +269,19 @@ def test_lease_given_twice_is_a_failure() -> None:
 
     found = failures(evidence([*made, claim(1, who=RIVAL)], item))
 
-    assert found == {"leases given to two processes", "token numbers given twice"}
+    assert found == {
+        "leases given to two processes",
+        "token numbers given twice",
+    }
 
 
 def test_token_number_given_twice_is_tolerated_after_failover() -> None:
     made, item = worked()
     again = claim(1, who=RIVAL, got_claim="another")
 
-    assert failures(evidence([*made, again], item)) == {"token numbers given twice"}
+    assert failures(evidence([*made, again], item)) == {
+        "token numbers given twice"
+    }
     assert failures(evidence([*made, again], item), failover=True) == set()
 
 
@@ -273,7 +300,8 @@ def test_claim_after_item_was_given_up_is_correct(verb: str) -> None:
     reports = (item.reports[0], report(given_up), item.reports[1])
 
     assert (
-        failures(evidence([*made, given_up], replace(item, reports=reports))) == set()
+        failures(evidence([*made, given_up], replace(item, reports=reports)))
+        == set()
     )
 
 
@@ -293,7 +321,9 @@ def test_receipt_with_newer_token_is_a_stale_write() -> None:
 
     renewed = call("renew", 1, got_token=2, got_claim="claim-2")
 
-    assert failures(evidence([*made, renewed], item)) == {"stale writes accepted"}
+    assert failures(evidence([*made, renewed], item)) == {
+        "stale writes accepted"
+    }
 
 
 def test_receipt_with_other_claim_is_always_stale() -> None:
@@ -326,11 +356,16 @@ def test_report_under_given_up_token_is_stale() -> None:
     made, item = worked()
     given_up, late = call("release", 1), call("progress", 1, answer="")
 
-    reports = (item.reports[0], report(given_up), report(late), item.reports[1])
+    reports = (
+        item.reports[0],
+        report(given_up),
+        report(late),
+        item.reports[1],
+    )
 
-    assert failures(evidence([*made, given_up], replace(item, reports=reports))) == {
-        "stale writes accepted"
-    }
+    assert failures(
+        evidence([*made, given_up], replace(item, reports=reports))
+    ) == {"stale writes accepted"}
 
 
 def test_refused_stale_write_is_counted() -> None:
@@ -356,11 +391,15 @@ def test_poison_item_must_be_a_dead_letter(
 ) -> None:
     item = record(state, title="poison 1", max_attempts=3, **fields)
 
-    assert "poison items not stopped" in failures(evidence([call("create")], item))
+    assert "poison items not stopped" in failures(
+        evidence([call("create")], item)
+    )
 
 
 def test_poison_item_with_too_many_claims_fails() -> None:
-    item = record(State.FAILED, title="poison 1", max_attempts=3, attempts=3, token=3)
+    item = record(
+        State.FAILED, title="poison 1", max_attempts=3, attempts=3, token=3
+    )
     claims = [claim(number) for number in range(1, 5)]
 
     assert failures(evidence(claims[:3], item)) == set()
@@ -369,7 +408,13 @@ def test_poison_item_with_too_many_claims_fails() -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [State.PENDING, State.WAITING, State.QUEUED, State.DELAYED, State.CANCELLED],
+    [
+        State.PENDING,
+        State.WAITING,
+        State.QUEUED,
+        State.DELAYED,
+        State.CANCELLED,
+    ],
 )
 def test_open_ordinary_item_is_not_finished(state: State) -> None:
     assert failures(evidence([], record(state))) == {"items not finished"}
@@ -411,9 +456,13 @@ def test_losses_of_a_failover_are_only_measured() -> None:
     made, item = worked()
     lost, again = call("create", item=OTHER), call("complete", 2)
 
-    verdict_ = check_invariants(evidence([*made, lost, again], item), failover=True)
+    verdict_ = check_invariants(
+        evidence([*made, lost, again], item), failover=True
+    )
 
-    assert {each.invariant: len(each.found) for each in verdict_ if each.found} == {
+    assert {
+        each.invariant: len(each.found) for each in verdict_ if each.found
+    } == {
         "acknowledged creates lost": 1,
         "items completed twice": 1,
     }
@@ -434,8 +483,12 @@ def test_call_is_read_from_all_its_lines() -> None:
     acknowledged = {**reply, "answer": DONE, "got_token": 2, "got_claim": "x"}
 
     unanswered = calls([made, {**reply, "answer": "UNREACHABLE"}, made])
-    answered = calls([made, {**reply, "answer": "UNREACHABLE"}, made, acknowledged])
-    killed = calls([{"line": "own fault", "who": AGENT, "fault": "killed"}, made])
+    answered = calls(
+        [made, {**reply, "answer": "UNREACHABLE"}, made, acknowledged]
+    )
+    killed = calls(
+        [{"line": "own fault", "who": AGENT, "fault": "killed"}, made]
+    )
 
     assert [each.answer for each in unanswered] == ["UNREACHABLE"]
     assert [(each.done, each.got_token, each.claim) for each in answered] == [

@@ -40,7 +40,10 @@ def ada(root: Path) -> FileWorker:
 
 
 def put_handoff(
-    root: Path, item: str = ITEM, agent: str = "ada", name: str = "{}_handoff.json"
+    root: Path,
+    item: str = ITEM,
+    agent: str = "ada",
+    name: str = "{}_handoff.json",
 ) -> dict[str, Any]:
     handoff = {
         "item_id": item,
@@ -57,7 +60,9 @@ def put_handoff(
 
 def written(root: Path, form: str) -> Any:
     """Return the content of a file; check that it is in the style of the predecessor."""
-    text = (root / "handoffs" / f"{ITEM}_{form}.json").read_text(encoding="utf-8")
+    text = (root / "handoffs" / f"{ITEM}_{form}.json").read_text(
+        encoding="utf-8"
+    )
     document = json.loads(text)
     assert text == json.dumps(document, indent=2, ensure_ascii=True)
     return document
@@ -75,15 +80,22 @@ def timeless(entry: dict[str, Any], time: str = "timestamp") -> dict[str, Any]:
 
 def careless(root: Path, *drawn: float) -> Incarnation:
     return Incarnation(
-        Orders(root, "ada", root / "log", careless=True, think_s=0), Fate(*drawn), "1.1"
+        Orders(root, "ada", root / "log", careless=True, think_s=0),
+        Fate(*drawn),
+        "1.1",
     )
 
 
 def logged(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in log.read_text(encoding="utf-8").splitlines()
+    ]
 
 
-def test_check_lists_assigned_items_and_dot_files(root: Path, ada: FileWorker) -> None:
+def test_check_lists_assigned_items_and_dot_files(
+    root: Path, ada: FileWorker
+) -> None:
     put_handoff(root)
     put_handoff(root, "item_2", name=".{}_handoff.json")
     put_handoff(root, "item_3", agent="bob")
@@ -91,7 +103,9 @@ def test_check_lists_assigned_items_and_dot_files(root: Path, ada: FileWorker) -
     assert sorted(ada.check()) == [ITEM, "item_2"]
 
 
-def test_check_deletes_pending_file_of_its_agent(root: Path, ada: FileWorker) -> None:
+def test_check_deletes_pending_file_of_its_agent(
+    root: Path, ada: FileWorker
+) -> None:
     for agent in ("ada", "bob"):
         (root / "handoffs" / f"pending_{agent}.txt").write_text(
             f"{ITEM}\n", encoding="utf-8"
@@ -102,7 +116,9 @@ def test_check_deletes_pending_file_of_its_agent(root: Path, ada: FileWorker) ->
     assert (ada.pending(), FileWorker(root, "bob").pending()) == ([], [ITEM])
 
 
-def test_pending_file_is_deleted_when_read(root: Path, ada: FileWorker) -> None:
+def test_pending_file_is_deleted_when_read(
+    root: Path, ada: FileWorker
+) -> None:
     (root / "handoffs" / "pending_ada.txt").write_text(
         f"{ITEM}\nitem_2\n{ITEM}\n", encoding="utf-8"
     )
@@ -116,7 +132,9 @@ def test_invalid_handoff_of_any_agent_breaks_check(
     root: Path, ada: FileWorker, torn: str
 ) -> None:
     put_handoff(root)
-    (root / "handoffs" / ".item_9_handoff.json").write_text(torn, encoding="utf-8")
+    (root / "handoffs" / ".item_9_handoff.json").write_text(
+        torn, encoding="utf-8"
+    )
 
     with pytest.raises(json.JSONDecodeError):
         ada.check()
@@ -144,7 +162,9 @@ def test_incomplete_handoff_breaks_get(
         ada.get(ITEM)
 
 
-def test_progress_file_names_its_first_writer(root: Path, ada: FileWorker) -> None:
+def test_progress_file_names_its_first_writer(
+    root: Path, ada: FileWorker
+) -> None:
     ada.progress(ITEM, "Half of it ✓", 50)
     FileWorker(root, "bob").progress(ITEM, "More")
 
@@ -162,14 +182,27 @@ def test_discoveries_are_an_array(root: Path, ada: FileWorker) -> None:
     ada.discover(ITEM, "A bug")
     FileWorker(root, "bob").discover(ITEM, "Another", "great")
 
-    assert [timeless(discovery) for discovery in written(root, "discoveries")] == [
-        {"agent_id": "ada", "discovery": "A bug", "impact": None, "item_id": ITEM},
-        {"agent_id": "bob", "discovery": "Another", "impact": "great", "item_id": ITEM},
+    assert [
+        timeless(discovery) for discovery in written(root, "discoveries")
+    ] == [
+        {
+            "agent_id": "ada",
+            "discovery": "A bug",
+            "impact": None,
+            "item_id": ITEM,
+        },
+        {
+            "agent_id": "bob",
+            "discovery": "Another",
+            "impact": "great",
+            "item_id": ITEM,
+        },
     ]
 
 
 @pytest.mark.parametrize(
-    ("needs", "impact"), [("a key", "Needs: a key"), (None, "Blocking progress")]
+    ("needs", "impact"),
+    [("a key", "Needs: a key"), (None, "Blocking progress")],
 )
 def test_blocker_is_a_discovery_and_an_update(
     root: Path, ada: FileWorker, needs: str | None, impact: str
@@ -186,11 +219,16 @@ def test_blocker_is_a_discovery_and_an_update(
         "impact": impact,
         "item_id": ITEM,
     }
-    assert timeless(update) == {"message": "⚠️ Blocked: Locked", "percentage": None}
+    assert timeless(update) == {
+        "message": "⚠️ Blocked: Locked",
+        "percentage": None,
+    }
     assert discovery["timestamp"] <= update["timestamp"]
 
 
-def test_completion_overwrites_the_last_one(root: Path, ada: FileWorker) -> None:
+def test_completion_overwrites_the_last_one(
+    root: Path, ada: FileWorker
+) -> None:
     ada.complete(ITEM, "Done", {"report": "r.md"})
     FileWorker(root, "bob").complete(ITEM, "Done better")
 
@@ -201,7 +239,9 @@ def test_completion_overwrites_the_last_one(root: Path, ada: FileWorker) -> None
         "deliverables": {},
         "final_status": "completed",
     }
-    updates = [timeless(update) for update in written(root, "progress")["updates"]]
+    updates = [
+        timeless(update) for update in written(root, "progress")["updates"]
+    ]
     assert updates == [{"message": "✅ Work completed", "percentage": 100}] * 2
 
 
@@ -214,7 +254,9 @@ def test_notes_are_in_workspace_of_agent(root: Path, ada: FileWorker) -> None:
         .read_text(encoding="utf-8")
         .split("\n\n---\n")
     )
-    times, texts = zip(*(part.split("\n---\n") for part in parts[1:]), strict=True)
+    times, texts = zip(
+        *(part.split("\n---\n") for part in parts[1:]), strict=True
+    )
     assert parts[0] == ""
     assert texts == ("One", "Two\nlines")
     assert [timeless({"timestamp": time}) for time in times] == [{}, {}]
@@ -229,7 +271,10 @@ def test_notes_are_in_workspace_of_agent(root: Path, ada: FileWorker) -> None:
     ],
 )
 def test_torn_file_breaks_the_next_writer(
-    root: Path, ada: FileWorker, report: Callable[[FileWorker], None], form: str
+    root: Path,
+    ada: FileWorker,
+    report: Callable[[FileWorker], None],
+    form: str,
 ) -> None:
     path = root / "handoffs" / f"{ITEM}_{form}.json"
     path.write_text('{"item_id": "it', encoding="utf-8")
@@ -255,7 +300,8 @@ def test_torn_report_is_logged_with_lost_reports(
     root: Path,
 ) -> None:
     texts = [
-        f"File worker ada on {ITEM}, report {number} of 1.1" for number in range(4)
+        f"File worker ada on {ITEM}, report {number} of 1.1"
+        for number in range(4)
     ]
     dying = careless(root, 1, 1, 1, 0, 0)
     for text in texts[:3]:
@@ -265,12 +311,18 @@ def test_torn_report_is_logged_with_lost_reports(
         dying.progress(ITEM, texts[3], 50)
 
     lines = logged(root / "log")
-    left = (root / "handoffs" / f"{ITEM}_progress.json").read_text(encoding="utf-8")
+    left = (root / "handoffs" / f"{ITEM}_progress.json").read_text(
+        encoding="utf-8"
+    )
     whole = [
-        text for text in texts if f'{text}",\n      "percentage": null\n    }}' in left
+        text
+        for text in texts
+        if f'{text}",\n      "percentage": null\n    }}' in left
     ]
     assert [line["text"] for line in lines if "torn" not in line] == texts[:3]
-    assert [line["text"] for line in lines if line.get("torn")] == texts[len(whole) :]
+    assert [line["text"] for line in lines if line.get("torn")] == texts[
+        len(whole) :
+    ]
     assert len(whole) == 1
     assert lines[-1]["percent"] == 50
 
@@ -280,14 +332,18 @@ def test_repaired_report_is_logged_as_whole(
 ) -> None:
     path, halves = root / "handoffs" / f"{ITEM}_progress.json", []
     monkeypatch.setattr(
-        file_worker, "sleep", lambda _: halves.append(path.read_text(encoding="utf-8"))
+        file_worker,
+        "sleep",
+        lambda _: halves.append(path.read_text(encoding="utf-8")),
     )
 
     careless(root, 0, 1).progress(ITEM, "File worker ada on it")
 
     whole = path.read_text(encoding="utf-8")
     assert halves == [whole[: len(whole) // 2]]
-    assert [line["text"] for line in logged(root / "log")] == ["File worker ada on it"]
+    assert [line["text"] for line in logged(root / "log")] == [
+        "File worker ada on it"
+    ]
 
 
 def test_command_completes_items_and_logs_reports(
@@ -301,7 +357,9 @@ def test_command_completes_items_and_logs_reports(
     assert {tuple(line) for line in lines} == {
         ("item", "agent", "kind", "text", "percent", "timestamp")
     }
-    messages = [update["message"] for update in written(root, "progress")["updates"]]
+    messages = [
+        update["message"] for update in written(root, "progress")["updates"]
+    ]
     assert messages == [
         *(line["text"] for line in lines if line["kind"] == "progress"),
         COMPLETED,
@@ -318,7 +376,9 @@ def test_worker_that_died_completing_repeats_the_item(
 
     assert len({line["text"] for line in lines}) == len(lines)
     assert {line["text"].rpartition(".")[2] for line in lines} == {"1", "2"}
-    messages = [update["message"] for update in written(root, "progress")["updates"]]
+    messages = [
+        update["message"] for update in written(root, "progress")["updates"]
+    ]
     assert messages == [
         *(line["text"] for line in lines if line["kind"] == "progress"),
         COMPLETED,
@@ -337,9 +397,14 @@ def ran(root: Path, *options: str, completions: int) -> list[dict[str, Any]]:
         *options,
     ]
     log.touch()
-    running = Shell(root, {}).start(sys.executable, file_worker.__file__, *words)
+    running = Shell(root, {}).start(
+        sys.executable, file_worker.__file__, *words
+    )
     eventually(
-        lambda: sum(line["kind"] == "completion" for line in logged(log)) == completions
+        lambda: (
+            sum(line["kind"] == "completion" for line in logged(log))
+            == completions
+        )
     )
     stop.touch()
     assert result_of(running).code == 0

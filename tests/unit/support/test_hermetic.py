@@ -50,9 +50,16 @@ def isolated(place: Path) -> dict[str, Any]:
     place.mkdir(parents=True)
     shell = Shell(
         place,
-        {**HOSTILE, "HOME": str(place), "TMPDIR": str(place), "PYTHONPATH": str(TESTS)},
+        {
+            **HOSTILE,
+            "HOME": str(place),
+            "TMPDIR": str(place),
+            "PYTHONPATH": str(TESTS),
+        },
     )
-    ran = shell.run("sh", "-c", IN_BACKGROUND, "sh", sys.executable, "-c", ISOLATED)
+    ran = shell.run(
+        "sh", "-c", IN_BACKGROUND, "sh", sys.executable, "-c", ISOLATED
+    )
     assert ran.code == 0, ran.stderr
     seen: dict[str, Any] = json.loads(ran.stdout)
     return seen
@@ -71,8 +78,12 @@ def test_signals_reach_what_tests_start(place: Path) -> None:
     assert isolated(place)["ignores"] == []
 
 
-@pytest.mark.parametrize("stray", [".git/HEAD", ".task-orchestrator/config.toml"])
-def test_temporary_files_lie_outside_stray_checkouts(place: Path, stray: str) -> None:
+@pytest.mark.parametrize(
+    "stray", [".git/HEAD", ".task-orchestrator/config.toml"]
+)
+def test_temporary_files_lie_outside_stray_checkouts(
+    place: Path, stray: str
+) -> None:
     file = place.parent / stray
     file.parent.mkdir()
     file.write_text("ref: refs/heads/main\n")

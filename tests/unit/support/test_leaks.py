@@ -34,7 +34,9 @@ def test_socket_that_is_referred_to_is_not() -> None:
         assert leaks.unclosed(before) == []
 
 
-def test_thread_that_still_runs_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_that_still_runs_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(leaks, "ENDED_WITHIN_S", 0)
     before, end = leaks.Open.now(), threading.Event()
     thread = threading.Thread(target=end.wait, name="forgotten")
@@ -47,11 +49,15 @@ def test_thread_that_still_runs_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
     assert "forgotten" in left
 
 
-def test_orphan_is_reported_with_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orphan_is_reported_with_its_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(leaks, "ENDED_WITHIN_S", 0)
     script = "sleep 99 >/dev/null 2>&1 & echo $!"
     orphan = int(
-        subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout
+        subprocess.run(
+            ["sh", "-c", script], capture_output=True, check=True
+        ).stdout
     )
 
     reported = leaks.running()

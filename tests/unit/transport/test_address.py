@@ -27,11 +27,15 @@ def test_sentinel_address_names_service_and_database() -> None:
 
     assert (deployment.kind, deployment.service) == ("sentinel", "main")
     assert deployment.hosts == (("one", 26380), ("two", 26379))
-    assert deployment.server == "redis://ada:pass@sentinel/3?sentinel_password=x"
+    assert (
+        deployment.server == "redis://ada:pass@sentinel/3?sentinel_password=x"
+    )
 
 
 def test_cluster_address_names_nodes() -> None:
-    deployment = parsed("rediss+cluster://ada@one,two:7000/?ssl_cert_reqs=none")
+    deployment = parsed(
+        "rediss+cluster://ada@one,two:7000/?ssl_cert_reqs=none"
+    )
 
     assert (deployment.kind, deployment.service) == ("cluster", "")
     assert deployment.hosts == (("one", 6379), ("two", 7000))
@@ -65,14 +69,32 @@ def test_server_address_is_no_deployment() -> None:
         ("redis+sentinel://host:26379", "redis+sentinel://user:password@host"),
         ("redis+sentinel://host/", "redis+sentinel://user:password@host"),
         ("redis+sentinel:///main", "redis+sentinel://"),
-        ("redis+sentinel://one,,two/main", "redis+sentinel://user:password@host"),
-        ("redis+sentinel://one:port/main", "redis+sentinel://user:password@host"),
+        (
+            "redis+sentinel://one,,two/main",
+            "redis+sentinel://user:password@host",
+        ),
+        (
+            "redis+sentinel://one:port/main",
+            "redis+sentinel://user:password@host",
+        ),
         ("redis+sentinel://one:0/main", "redis+sentinel://user:password@host"),
-        ("redis+sentinel://one:65536/main", "redis+sentinel://user:password@host"),
-        ("redis+sentinel://one/main/zero", "redis+sentinel://user:password@host"),
-        ("redis+sentinel://one/main/0/more", "redis+sentinel://user:password@host"),
+        (
+            "redis+sentinel://one:65536/main",
+            "redis+sentinel://user:password@host",
+        ),
+        (
+            "redis+sentinel://one/main/zero",
+            "redis+sentinel://user:password@host",
+        ),
+        (
+            "redis+sentinel://one/main/0/more",
+            "redis+sentinel://user:password@host",
+        ),
         ("redis+sentinel://[::1/main", "redis+sentinel://user:password@host"),
-        ("redis+sentinel://one/main?colour=red", "redis+sentinel://user:password@host"),
+        (
+            "redis+sentinel://one/main?colour=red",
+            "redis+sentinel://user:password@host",
+        ),
         (
             "redis+sentinel://one/main?ssl_ca_certs=/ca.pem",
             "redis+sentinel://user:password@host",
@@ -93,7 +115,9 @@ def test_server_address_is_no_deployment() -> None:
         ("sentinel://one/main", "redis://host:6379/0"),
     ],
 )
-def test_invalid_address_is_refused_with_an_example(url: str, shape: str) -> None:
+def test_invalid_address_is_refused_with_an_example(
+    url: str, shape: str
+) -> None:
     with pytest.raises(errors.Usage) as refusal:
         connect(url)
 
@@ -165,7 +189,9 @@ SECRET = "Op3nSesame"
 @example(place="redis://{}@host", before="", after="?a=b")
 @example(place="redis+sentinel://{}@one", before="", after="/main")
 @example(place="redis://host?password={}", before="&", after="=")
-def test_no_address_shows_a_secret(place: str, before: str, after: str) -> None:
+def test_no_address_shows_a_secret(
+    place: str, before: str, after: str
+) -> None:
     url = place.replace("{}", f"{before}{SECRET}{after}")
     assume(
         not re.search(f"[@,][^/?#@,:]*{SECRET}|unix:///[^?]*{SECRET}", url)
@@ -204,7 +230,10 @@ def test_address_without_its_password_is_the_same_place(
 
     bare, found = address.without_password(full)
 
-    assert (bare, found) == (url.replace("{}", f"{user}@" if user else ""), password)
+    assert (bare, found) == (
+        url.replace("{}", f"{user}@" if user else ""),
+        password,
+    )
 
 
 def test_password_option_is_removed() -> None:
@@ -212,7 +241,10 @@ def test_password_option_is_removed() -> None:
         "redis://host/0?db=1",
         "a b@",
     )
-    assert address.without_password("redis://host?password=x") == ("redis://host", "x")
+    assert address.without_password("redis://host?password=x") == (
+        "redis://host",
+        "x",
+    )
 
 
 def test_cluster_is_recognized_by_its_address() -> None:

@@ -23,10 +23,15 @@ def test_hanging_sentinels_are_not_asked_at_each_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("taskorch.transport.failover.monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        "taskorch.transport.failover.monotonic", lambda: clock[0]
+    )
     sentinels = Sentinels()
     clients = PrimaryClients(
-        "redis+sentinel://…", sentinels.find, {}, Timing(call_s=1, ask_again_s=1)
+        "redis+sentinel://…",
+        sentinels.find,
+        {},
+        Timing(call_s=1, ask_again_s=1),
     )
     first = clients.for_scripts("key")
     sentinels.hang = True

@@ -90,9 +90,14 @@ def test_moved_from_a_single_address_names_the_cluster() -> None:
 @pytest.mark.parametrize(
     ("error", "why"),
     [
-        (exceptions.ReadOnlyError("it is not the primary any more"), "READONLY"),
         (
-            exceptions.ClusterDownError("no node has the slot of this namespace"),
+            exceptions.ReadOnlyError("it is not the primary any more"),
+            "READONLY",
+        ),
+        (
+            exceptions.ClusterDownError(
+                "no node has the slot of this namespace"
+            ),
             "CLUSTERDOWN",
         ),
         (exceptions.BusyLoadingError("loading"), "LOADING"),
@@ -110,9 +115,15 @@ def test_role_error_without_reply_makes_client_look_again(
 
 
 @pytest.mark.parametrize(
-    "error", [exceptions.ConnectionError("closed"), exceptions.TimeoutError("no reply")]
+    "error",
+    [
+        exceptions.ConnectionError("closed"),
+        exceptions.TimeoutError("no reply"),
+    ],
 )
-def test_lost_connection_makes_client_look_again(error: exceptions.RedisError) -> None:
+def test_lost_connection_makes_client_look_again(
+    error: exceptions.RedisError,
+) -> None:
     assert is_passing(our_error(error, CLUSTER))
     assert isinstance(our_error(error, CLUSTER), errors.Unreachable)
 
@@ -131,7 +142,9 @@ def test_every_word_has_advice() -> None:
 
 
 def _parsed(line: str) -> exceptions.RedisError:
-    return cast("exceptions.RedisError", cast("Any", BaseParser).parse_error(line))
+    return cast(
+        "exceptions.RedisError", cast("Any", BaseParser).parse_error(line)
+    )
 
 
 def _stalled(error: Exception) -> errors.Stalled:

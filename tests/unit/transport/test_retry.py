@@ -54,7 +54,10 @@ def retrying(
     connection: FailingConnection, *, attempts: int = 1, seconds: float = 0
 ) -> RetryingConnection:
     patience = Patience(
-        may_pass=is_not_final, attempts=attempts, seconds=seconds, longest_pause_s=0.001
+        may_pass=is_not_final,
+        attempts=attempts,
+        seconds=seconds,
+        longest_pause_s=0.001,
     )
     return RetryingConnection(connection, patience)
 
@@ -62,7 +65,9 @@ def retrying(
 def test_call_is_repeated_until_it_succeeds() -> None:
     connection = FailingConnection(AWAY, AWAY)
 
-    assert retrying(connection, seconds=60).run_script(SCRIPT, "key", (1,)) == [
+    assert retrying(connection, seconds=60).run_script(
+        SCRIPT, "key", (1,)
+    ) == [
         "check",
         "key",
         1,
@@ -139,7 +144,10 @@ def test_final_close_ends_a_repeated_call() -> None:
         closing.start()
 
     connection = RetryingConnection(
-        FailingConnection(*[AWAY] * 99), patience, close_is_final=True, notify=notify
+        FailingConnection(*[AWAY] * 99),
+        patience,
+        close_is_final=True,
+        notify=notify,
     )
     closing = Thread(target=connection.close)
 

@@ -89,7 +89,9 @@ def root(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def queue(url: str) -> Queue:
     return Queue(
-        connect(url, password="sesame", retries=0), "default", Caller(agent="planner")
+        connect(url, password="sesame", retries=0),
+        "default",
+        Caller(agent="planner"),
     )
 
 
@@ -125,7 +127,9 @@ def test_redis_py_sends_nothing_to_another_user(place: Path) -> None:
 
 
 @needs_root
-def test_system_service_of_another_user_is_used(folder_of_services: Path) -> None:
+def test_system_service_of_another_user_is_used(
+    folder_of_services: Path,
+) -> None:
     with listener(folder_of_services / "s.sock", ANOTHER_USER) as process:
         with pytest.raises(errors.Unreachable):
             queue(f"unix://{folder_of_services}/s.sock").project("One")
@@ -159,7 +163,8 @@ def test_runtime_folder_of_another_user_is_refused(root: Path) -> None:
     os.chown(run, ANOTHER_USER, ANOTHER_USER)
 
     with pytest.raises(
-        errors.ForeignServer, match=f"{run} is not used: it belongs to another user"
+        errors.ForeignServer,
+        match=f"{run} is not used: it belongs to another user",
     ):
         bundled_queue(root).project("One")
 
@@ -177,11 +182,14 @@ def test_user_who_cannot_enter_sees_whose_it_is(root: Path) -> None:
     )
 
     assert (
-        f"{path.parent} is not used: it belongs to another user (uid 0)" in ran.stdout
+        f"{path.parent} is not used: it belongs to another user (uid 0)"
+        in ran.stdout
     )
 
 
-def test_runtime_folder_that_is_a_link_is_refused(root: Path, tmp_path: Path) -> None:
+def test_runtime_folder_that_is_a_link_is_refused(
+    root: Path, tmp_path: Path
+) -> None:
     run = root / ".task-orchestrator" / "run"
     run.rmdir()
     run.symlink_to(tmp_path)
@@ -219,7 +227,9 @@ def test_runtime_folder_is_made_private_by_a_client(root: Path) -> None:
 
 def test_peer_is_the_process_that_listens(place: Path) -> None:
     with listener(place / "s.sock", os.getuid()) as process:
-        with unix_socket.connect(str(place / "s.sock"), 1, private=False) as opened:
+        with unix_socket.connect(
+            str(place / "s.sock"), 1, private=False
+        ) as opened:
             peer = unix_socket.peer(opened)
 
         assert peer == (process.pid, os.getuid())

@@ -23,7 +23,8 @@ def test_newest_leases_are_returned(tmp_path: Path) -> None:
     leases = workspace.leases()
 
     assert [each.item for each in leases] == [
-        lease(number + 20).item for number in reversed(range(limits.LIST_VALUES))
+        lease(number + 20).item
+        for number in reversed(range(limits.LIST_VALUES))
     ]
 
 
@@ -58,4 +59,7 @@ def test_lease_is_kept_without_its_reservation(tmp_path: Path) -> None:
         slot.keep(lease(1))
 
     assert workspace.lease(lease(1).item) == lease(1)
-    assert Path(workspace.lease_file(lease(1).item)).stat().st_mode & 0o777 == 0o600
+    assert (
+        Path(workspace.lease_file(lease(1).item)).stat().st_mode & 0o777
+        == 0o600
+    )

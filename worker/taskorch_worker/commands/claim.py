@@ -40,7 +40,9 @@ def check(context: "WorkerContext", limit: int) -> None:
     default=0,
     help="Time to wait for an item, in seconds.",
 )
-@click.option("--lease", type=DURATION, help="Lease duration, such as 30m or 4h.")
+@click.option(
+    "--lease", type=DURATION, help="Lease duration, such as 30m or 4h."
+)
 @click.option(
     "--count",
     type=click.IntRange(1, MOST_CLAIMS),
@@ -64,19 +66,29 @@ def pop(
 
 @worker.command(epilog="Example: worker get item_1a2b3c4d")
 @click.argument("item")
-@click.option("--peek", is_flag=True, help="Show the item without claiming it.")
+@click.option(
+    "--peek", is_flag=True, help="Show the item without claiming it."
+)
 @click.option(
     "--takeover",
     is_flag=True,
     help="Claim it from another session of yours, which loses it.",
 )
-@click.option("--lease", type=DURATION, help="Lease duration, such as 30m or 4h.")
+@click.option(
+    "--lease", type=DURATION, help="Lease duration, such as 30m or 4h."
+)
 @pass_context
 def get(
-    context: "WorkerContext", item: str, peek: bool, takeover: bool, lease: int | None
+    context: "WorkerContext",
+    item: str,
+    peek: bool,
+    takeover: bool,
+    lease: int | None,
 ) -> None:
     """Show ITEM in full, and claim it if it is queued for you."""
     from taskorch_worker.render import items
 
-    claim = context.session.get(item, peek=peek, takeover=takeover, lease_ms=lease)
+    claim = context.session.get(
+        item, peek=peek, takeover=takeover, lease_ms=lease
+    )
     context.output.show(claim, items.claim)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from taskorch_worker.context import WorkerContext
 
 DELIVERABLE = click.option(
-    "--deliverable", cls=ManyValues, type=PAIR, help="One or more deliverables."
+    "--deliverable",
+    cls=ManyValues,
+    type=PAIR,
+    help="One or more deliverables.",
 )
 
 
@@ -30,7 +33,9 @@ def complete(
 ) -> None:
     """Deliver ITEM."""
     deliverables = dict(deliverable)
-    receipt = context.session.complete(item, summary, deliverables=deliverables)
+    receipt = context.session.complete(
+        item, summary, deliverables=deliverables
+    )
     context.show(receipt)
 
 
@@ -47,26 +52,36 @@ def ack(
 ) -> None:
     """Deliver ITEM, with or without a summary."""
     deliverables = dict(deliverable)
-    receipt = context.session.complete(item, summary, deliverables=deliverables)
+    receipt = context.session.complete(
+        item, summary, deliverables=deliverables
+    )
     context.show(receipt)
 
 
-@worker.command(epilog='Example: worker fail item_1a2b3c4d "The build server is down"')
+@worker.command(
+    epilog='Example: worker fail item_1a2b3c4d "The build server is down"'
+)
 @click.argument("item")
 @click.argument("reason", type=TEXT)
 @click.option(
     "--no-retry", is_flag=True, help="Do not retry it: make it a dead letter."
 )
 @pass_context
-def fail(context: "WorkerContext", item: str, reason: str, no_retry: bool) -> None:
+def fail(
+    context: "WorkerContext", item: str, reason: str, no_retry: bool
+) -> None:
     """Give up this attempt at ITEM. It is retried later while attempts are left."""
     receipt = context.session.fail(item, reason, retry=not no_retry)
     context.show(receipt)
 
 
-@worker.command(epilog='Example: worker release item_1a2b3c4d --reason "Not my field"')
+@worker.command(
+    epilog='Example: worker release item_1a2b3c4d --reason "Not my field"'
+)
 @click.argument("item")
-@click.option("--reason", type=TEXT, default="", help="Reason, for the history.")
+@click.option(
+    "--reason", type=TEXT, default="", help="Reason, for the history."
+)
 @pass_context
 def release(context: "WorkerContext", item: str, reason: str) -> None:
     """Return ITEM to its queue; no attempt is spent."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @worker.command(epilog="Example: worker prime")
 @click.option(
-    "--hook-json", is_flag=True, help="Print it as the output of a session-start hook."
+    "--hook-json",
+    is_flag=True,
+    help="Print it as the output of a session-start hook.",
 )
 def prime(hook_json: bool) -> None:
     """Print what you need to continue after a fresh start.

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 )
 @click.argument("item")
 @click.argument("text", type=TEXT)
-@click.option("--percent", type=click.IntRange(0, 100), help="Percentage done.")
+@click.option(
+    "--percent", type=click.IntRange(0, 100), help="Percentage done."
+)
 @pass_context
 def progress(
     context: "WorkerContext", item: str, text: str, percent: int | None
@@ -26,7 +28,9 @@ def progress(
     context.show(receipt)
 
 
-@worker.command(epilog='Example: worker notes item_1a2b3c4d "UUID or auto-increment?"')
+@worker.command(
+    epilog='Example: worker notes item_1a2b3c4d "UUID or auto-increment?"'
+)
 @click.argument("item")
 @click.argument("text", type=TEXT, required=False)
 @pass_context
@@ -61,9 +65,13 @@ def _print_notes(context: "WorkerContext", item: str) -> None:
 )
 @click.argument("item")
 @click.argument("text", type=TEXT)
-@click.option("--impact", type=TEXT, default="", help="Consequence for the project.")
+@click.option(
+    "--impact", type=TEXT, default="", help="Consequence for the project."
+)
 @pass_context
-def discover(context: "WorkerContext", item: str, text: str, impact: str) -> None:
+def discover(
+    context: "WorkerContext", item: str, text: str, impact: str
+) -> None:
     """Share a finding with the whole project."""
     receipt = context.session.discover(item, text, impact=impact)
     context.show(receipt)
@@ -74,9 +82,13 @@ def discover(context: "WorkerContext", item: str, text: str, impact: str) -> Non
 )
 @click.argument("item")
 @click.argument("text", type=TEXT)
-@click.option("--needs", type=TEXT, default="", help="What you need to continue.")
+@click.option(
+    "--needs", type=TEXT, default="", help="What you need to continue."
+)
 @pass_context
-def blocker(context: "WorkerContext", item: str, text: str, needs: str) -> None:
+def blocker(
+    context: "WorkerContext", item: str, text: str, needs: str
+) -> None:
     """Ask the orchestrator about what blocks you. You keep ITEM until the answer arrives."""
     receipt = context.session.blocker(item, text, needs=needs)
     context.show(receipt)

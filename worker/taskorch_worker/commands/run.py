@@ -17,7 +17,8 @@ ITS_OWN = {"allow_interspersed_args": False}
 
 
 @worker.command(
-    epilog="Example: worker run --pool 2 -- ./agent.sh", context_settings=ITS_OWN
+    epilog="Example: worker run --pool 2 -- ./agent.sh",
+    context_settings=ITS_OWN,
 )
 @click.option(
     "--pool",
@@ -26,7 +27,9 @@ ITS_OWN = {"allow_interspersed_args": False}
     show_default=True,
     help="Number of slots; each works on one item at a time.",
 )
-@click.option("--once", is_flag=True, help="Take at most one item per slot, then end.")
+@click.option(
+    "--once", is_flag=True, help="Take at most one item per slot, then end."
+)
 @click.option(
     "--wait",
     "wait_s",
@@ -74,5 +77,7 @@ def run(context: "WorkerContext", /, **options: Any) -> None:  # noqa: ANN401  a
 
     split_off_init()
     click.get_current_context().exit(
-        WorkerPool(context.settings, context.output, RunOptions(**options)).work()
+        WorkerPool(
+            context.settings, context.output, RunOptions(**options)
+        ).work()
     )

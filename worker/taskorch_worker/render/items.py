@@ -72,9 +72,7 @@ def receipt(done: Receipt) -> str:
         case State.DELAYED:
             details = "delayed; it will be retried"
         case State.FAILED:
-            details = (
-                "failed; it stays a dead letter until the orchestrator requeues it"
-            )
+            details = "failed; it stays a dead letter until the orchestrator requeues it"
         case State.QUEUED:
             details = "back in the queue"
     if done.remark == "claimed" and state is not State.COMPLETED:

@@ -39,13 +39,15 @@ class AttemptEvent(Enum):
 class Attempt:
     """One attempt at a claimed item."""
 
-    def __init__(self, context: PoolContext, claim: Claim, lease: Lease) -> None:
+    def __init__(
+        self, context: PoolContext, claim: Claim, lease: Lease
+    ) -> None:
         self._context = context
         self._claim = claim
         self._lease = lease
-        self._events: SimpleQueue[AttemptEvent | errors.TaskOrchestratorError] = (
-            SimpleQueue()
-        )
+        self._events: SimpleQueue[
+            AttemptEvent | errors.TaskOrchestratorError
+        ] = SimpleQueue()
         self._command_ended = Event()
         self._began_at = monotonic()
         self._settled: Settled | None = None
@@ -125,7 +127,9 @@ class Attempt:
             case AttemptEvent.EXITED:
                 return outcome.of_exit(command_exit, files.result)
             case AttemptEvent.TIMED_OUT:
-                return outcome.of_timeout(command_exit, options.timeout_ms or 0)
+                return outcome.of_timeout(
+                    command_exit, options.timeout_ms or 0
+                )
             case AttemptEvent.STOPPED:
                 return outcome.of_stop()
         raise event

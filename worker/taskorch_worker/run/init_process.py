@@ -35,7 +35,9 @@ def split_off_init() -> None:
         return
     # If our starter ignores SIGCHLD, the exit status of the child would be lost.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *PASSED_ON))
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, (signal.SIGCHLD, *PASSED_ON)
+    )
     parent = os.getpid()
     child = os.fork()
     if child:

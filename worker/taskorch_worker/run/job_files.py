@@ -33,7 +33,9 @@ class JobFiles(Frozen):
     left_out: tuple[str, ...]
 
 
-def prepare(claim: Claim, lease: Lease, settings: Settings, parent: Path) -> JobFiles:
+def prepare(
+    claim: Claim, lease: Lease, settings: Settings, parent: Path
+) -> JobFiles:
     """Write the files for an item into a new folder in `parent`. Raises OSError.
 
     `parent` is created if it is missing: some machines delete old temporary files.

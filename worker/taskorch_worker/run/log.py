@@ -61,10 +61,17 @@ class RunLog:
     ) -> None:
         at = round(time() * 1000)
         if self._output.as_json:
-            entry = {"event": event, "at": rfc3339(at), "item": item, **details}
+            entry = {
+                "event": event,
+                "at": rfc3339(at),
+                "item": item,
+                **details,
+            }
             printed = json_output.line(entry)
         else:
-            printed = f"{timestamp(at)}  {item}  {event:9}  {_shortened(line(text))}"
+            printed = (
+                f"{timestamp(at)}  {item}  {event:9}  {_shortened(line(text))}"
+            )
         with self._stdout_lock:
             try:
                 print(printed, flush=True)  # noqa: T201  stdout may not even exist

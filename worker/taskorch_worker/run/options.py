@@ -74,4 +74,6 @@ class RunOptions(Frozen):
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         is_limited = limit != resource.RLIM_INFINITY
         if is_limited and limit < needed:
-            raise errors.TooFewFiles(pool=self.pool, needed=needed, limit=limit)
+            raise errors.TooFewFiles(
+                pool=self.pool, needed=needed, limit=limit
+            )

@@ -61,7 +61,9 @@ def _with_text_values(value: object) -> object:
     if not isinstance(value, dict):
         return value
     return {
-        name: each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
+        name: each
+        if isinstance(each, str)
+        else json.dumps(each, ensure_ascii=False)
         for name, each in value.items()
     }
 
@@ -72,7 +74,9 @@ class ResultFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     summary: str = ""
-    deliverables: Annotated[dict[str, str], BeforeValidator(_with_text_values)] = {}
+    deliverables: Annotated[
+        dict[str, str], BeforeValidator(_with_text_values)
+    ] = {}
 
 
 def of_exit(command_exit: CommandExit, result: Path) -> Outcome:
@@ -124,7 +128,9 @@ def _completed(last_line: str, written: str) -> Outcome:
     except errors.Invalid as error:
         return _kept_as_text(written, str(error))
     return _outcome(
-        AttemptEnd.COMPLETED, summary or last_line, deliverables=result.deliverables
+        AttemptEnd.COMPLETED,
+        summary or last_line,
+        deliverables=result.deliverables,
     )
 
 

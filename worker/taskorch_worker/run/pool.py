@@ -102,8 +102,12 @@ class WorkerPool:
             settings=settings,
             options=options,
             caller=caller,
-            queue=AgentQueue(connect(patience_s=inf), settings.namespace, caller),
-            workspace=Workspace(settings.folder_path, settings.agent, settings.session),
+            queue=AgentQueue(
+                connect(patience_s=inf), settings.namespace, caller
+            ),
+            workspace=Workspace(
+                settings.folder_path, settings.agent, settings.session
+            ),
             pauses=self._pauses,
             reaper=Reaper(folder, options.grace_s),
             log=self._log,
@@ -112,7 +116,9 @@ class WorkerPool:
         self._events: SimpleQueue[PoolEvent | Exception] = SimpleQueue()
         self._claims = Claims(
             self._context,
-            looking=PausedConnection(connect(patience_s=options.idle_s), self._pauses),
+            looking=PausedConnection(
+                connect(patience_s=options.idle_s), self._pauses
+            ),
             resting=PausedConnection(connect(patience_s=inf), self._pauses),
             on_idle=partial(self._events.put, PoolEvent.ALL_IDLE),
         )
@@ -279,7 +285,9 @@ def temporary_folder() -> Path:
     try:
         return Path(mkdtemp(prefix="taskorch-run-"))
     except OSError as error:
-        reason = f"Cannot create a temporary folder: {error.strerror or error}."
+        reason = (
+            f"Cannot create a temporary folder: {error.strerror or error}."
+        )
         raise errors.Invalid(
             reason=f"{reason} Set TMPDIR to a folder that is writable."
         ) from None

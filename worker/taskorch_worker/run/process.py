@@ -39,7 +39,13 @@ class CommandProcess:
         `on_exit` is called in another thread when it has ended.
         """
         self._process = subprocess.Popen(
-            [sys.executable, "-IS", launcher.__file__, str(files.item), *command],
+            [
+                sys.executable,
+                "-IS",
+                launcher.__file__,
+                str(files.item),
+                *command,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,7 +65,9 @@ class CommandProcess:
         self._exited = Event()
         #: The end of the grace period, for all processes of the group.
         self._grace_ends_at = 0.0
-        waiter = Thread(target=self._wait_for_exit, args=[on_exit], daemon=True)
+        waiter = Thread(
+            target=self._wait_for_exit, args=[on_exit], daemon=True
+        )
         waiter.start()
 
     def terminate(self, grace_s: float) -> None:

@@ -10,7 +10,12 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch_worker.run.outcome import AttemptEnd, Outcome
 
 #: The errors that mean that the holder has lost the item, or cannot change it any more.
-REFUSALS = (errors.Conflict, errors.NotYours, errors.NotFound, errors.WrongState)
+REFUSALS = (
+    errors.Conflict,
+    errors.NotYours,
+    errors.NotFound,
+    errors.WrongState,
+)
 #: The kinds of reports that end a claim.
 ENDS = {
     "complete": AttemptEnd.COMPLETED,
@@ -102,7 +107,9 @@ def _report(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Receipt:
     text = outcome.text
     match outcome.end:
         case AttemptEnd.COMPLETED:
-            return queue.complete(lease, text, deliverables=outcome.deliverables)
+            return queue.complete(
+                lease, text, deliverables=outcome.deliverables
+            )
         case AttemptEnd.FAILED:
             return queue.fail(lease, text)
         case _:

@@ -7,7 +7,11 @@ from threading import Thread
 
 #: Signal -> the number of signals that it counts for. After a closed terminal (SIGHUP),
 #: no second signal will follow.
-COUNTS: Mapping[int, int] = {signal.SIGTERM: 1, signal.SIGINT: 1, signal.SIGHUP: 2}
+COUNTS: Mapping[int, int] = {
+    signal.SIGTERM: 1,
+    signal.SIGINT: 1,
+    signal.SIGHUP: 2,
+}
 
 
 def listen(on_signal: Callable[[], object]) -> None:
