@@ -298,11 +298,11 @@ def test_check_starts_server_after_reboot_unlike_prime(
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
 @pytest.mark.parametrize(
-    "failures_left",
+    "failure",
     ["refuses", "never answers", "has no such name", "was killed"],
 )
 def test_unreachable_redis_does_not_delay_hooks(
-    holder: Shell, words: tuple[str, ...], away: str, tmp_path: Path
+    holder: Shell, words: tuple[str, ...], failure: str, tmp_path: Path
 ) -> None:
     shell = holder if words[0] == "worker" else holder.lacking("AGENT_ID")
     with servers.running(servers.binaries()["valkey"], tmp_path) as killed:
@@ -313,7 +313,7 @@ def test_unreachable_redis_does_not_delay_hooks(
             "never answers": dumb,
             "has no such name": "redis://nowhere.invalid:6379",
             "was killed": killed,
-        }[away]
+        }[failure]
 
         ran = call(shell.having(TASKORCH_REDIS_URL=url), words)
 
