@@ -48,7 +48,7 @@ JOURNEYS = (
     ("orchestrate", "projects"),
 )
 
-#: Runs a command in this process. Prints our frames on the stack when its last request
+#: Runs a command in this process. Prints our frames on the stack when its first request
 #: is sent, and the files of ours whose functions ran before it; imports do not count.
 JOURNEY = """
 import json, os, sys
@@ -62,12 +62,13 @@ def ours(frame):
         frame = frame.f_back
 
 def watch(frame, event, argument):
+    global journey
     if event == "call" and frame.f_code.co_filename.startswith(folders):
         if all(code.co_flags & 2 for code in ours(frame)):  # no module, no class
             ran[frame.f_code.co_filename] = True
     elif event == "c_call" and argument.__name__ in ("send", "sendall", "sendmsg"):
         stack = [code.co_qualname for code in ours(frame)]
-        journey[:] = [stack[::-1], list(ran)]
+        journey = journey or [stack[::-1], list(ran)]
 
 def exit(code):
     sys.setprofile(None)
@@ -315,7 +316,7 @@ def odd_docstrings(source: list[Module]) -> list[Place]:
 def journey(*command: str) -> tuple[list[str], list[str]]:
     """Run a command, and return our frames from `main` to the socket, and the files.
 
-    A file counts if one of its functions ran before the last request was sent.
+    A file counts if one of its functions ran before the first request was sent.
     """
     with TemporaryDirectory() as place:
         variables = {"TASKORCH_ROOT": place, "AGENT_ID": "ada", "HOME": place}
