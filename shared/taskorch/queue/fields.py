@@ -22,9 +22,9 @@ Row = TypeVar("Row")
 #: The fields that count items by state.
 COUNTS = {state: f"n_{state}" for state in State}
 
+#: A number with more digits is damaged.
+MOST_DIGITS = 16
 #: Patterns, as text: `re` compiles one when it is first used.
-_NUMBER = r"[0-9]{1,16}"
-_COUNT = r"-?[0-9]{1,16}"
 _WORD = r"[a-z_]{1,32}"
 _SURROGATE = "[\ud800-\udfff]"
 
@@ -120,9 +120,14 @@ def whole(value: str | int) -> int:
 def number(fields: Fields, name: str, missing: str = "") -> int:
     """Return a number of 0 or more; `missing` replaces an empty or missing value."""
     value = (fields.get(name) or missing) if missing else fields[name]
-    if not re.fullmatch(_NUMBER, value) or int(value) > limits.LARGEST:
+    if not _has_digits_only(value) or int(value) > limits.LARGEST:
         raise DamagedField(name)
     return int(value)
+
+
+def _has_digits_only(text: str) -> bool:
+    """Tell whether a text is 1 to 16 ASCII digits. A regex takes twice as long."""
+    return len(text) <= MOST_DIGITS and text.isascii() and text.isdecimal()
 
 
 def counts(fields: Fields) -> dict[State, int]:
@@ -130,7 +135,7 @@ def counts(fields: Fields) -> dict[State, int]:
     found = {}
     for state, name in COUNTS.items():
         value = fields.get(name, "0")
-        if not re.fullmatch(_COUNT, value):
+        if not _has_digits_only(value.removeprefix("-")):
             raise DamagedField(name)
         found[state] = int(value)
     return found
@@ -138,9 +143,10 @@ def counts(fields: Fields) -> dict[State, int]:
 
 def state(fields: Fields) -> State:
     """Return the state of an item."""
-    if fields["state"] not in list(State):
-        raise DamagedField("state")
-    return State(fields["state"])
+    try:
+        return State(fields["state"])
+    except ValueError:
+        raise DamagedField("state") from None
 
 
 def agent_name(fields: Fields, name: str, missing: str | None = None) -> str:
