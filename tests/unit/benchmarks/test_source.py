@@ -58,7 +58,7 @@ def test_translated_phrase_is_found_in_docstrings(
     assert "'What is'" in place.text
 
 
-def test_modules_that_import_each_other_are_in_a_circle() -> None:
+def test_modules_importing_each_other_form_a_circle() -> None:
     imported = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}
 
     assert source.circles(imported) == {"a", "b", "c"}
