@@ -52,16 +52,12 @@ def open_lasting_connection(
 ) -> RetryingConnection:
     """Return a connection that repeats each call for `patience_s` seconds.
 
-    `notify` receives each failure, and None after each success. After close(), all
-    calls raise retry.ConnectionClosed. Raises errors like open_connection.
+    Even with 0, a call survives what a call of open_connection does: a lost reply, a
+    failover. `notify` receives each longer failure, and None after each success. After
+    close(), all calls raise retry.ConnectionClosed. Raises errors like open_connection.
     """
-    connection: Connection
-    if _starts_server(settings, Access.USE):
-        connection = OnDemandConnection(settings, announce, Access.USE)
-    else:
-        connection = _connect_once(settings)
     return RetryingConnection(
-        connection,
+        open_connection(settings, announce, Access.USE),
         Patience(
             may_pass=is_not_final,
             seconds=patience_s,

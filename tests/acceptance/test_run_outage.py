@@ -292,6 +292,20 @@ def test_lost_replies_repeat_no_step(shell: Shell, bench: Bench) -> None:
     assert Counter(event["verb"] for event in bench.events())["complete"] == 2
 
 
+def test_lost_reply_does_not_end_a_single_claim(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+
+    with proxied(bench.url) as proxy:
+        proxy.replies_lost = 1
+        behind = shell.having(TASKORCH_REDIS_URL=proxy.url)
+        ran = behind.worker("run", "--once", *sh("echo done"))
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert bench.state(item) is State.COMPLETED
+
+
 def test_pools_complete_each_item_once_across_restarts(
     node_shell: Shell, node_bench: Bench, node: Node
 ) -> None:
