@@ -185,10 +185,16 @@ class Service:
                 failures = 0
 
     def _handle_new_events(self, cursor: str) -> str:
-        """Block until there are events after `cursor`, and return the newest one."""
-        if cursor and not self._queue.views.wait_for_event(cursor, FOLLOW_S):
-            return cursor
+        """Block until there are events after `cursor`, and return the newest one.
+
+        A wait that ends without one may have been broken off, so it looks anyway. That
+        raises errors.Unavailable if Redis is still unreachable.
+        """
+        if cursor:
+            self._queue.views.wait_for_event(cursor, FOLLOW_S)
         newest = self._queue.views.events(limit=1).newest
+        if newest == cursor:
+            return cursor
         for each in self._root_syncs:
             each.request()
         self._scheduler.pause(root_sync.GATHER_S)
