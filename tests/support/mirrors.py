@@ -17,7 +17,6 @@ from taskorch_orchestrator.mirror import item_sync, report_import
 from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
 
 #: The kinds of reports that the sync job makes from files.
-FILED = ("progress", "blocker", "complete", "stray")
 
 
 @dataclass(frozen=True)

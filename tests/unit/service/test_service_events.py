@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 from taskorch.domain import errors
-from taskorch.queue.queue import Queue
 from taskorch.domain.events import Events
+from taskorch.queue.queue import Queue
 from taskorch_orchestrator.service.service import Service
 
 MOST_WAITS = 20
