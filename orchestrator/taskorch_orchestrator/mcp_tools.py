@@ -141,7 +141,9 @@ class StatusArguments(ToolArguments):
             return _result(actions.show(queue, self.of))
         if self.of not in LISTS:
             lists = " or ".join(LISTS)
-            raise errors.Usage(reason=f"of is proj_…, item_…, {lists}.")
+            raise errors.Usage(
+                reason=f"of must be the id of a project or an item, {lists}."
+            )
         return _result(LISTS[self.of](queue, limit=self.limit))
 
 
@@ -205,7 +207,8 @@ class MendArguments(ToolArguments):
             self.reason and self.verb != "cancel"
         ):
             raise errors.Usage(
-                reason="depends_on goes with depend, and reason with cancel."
+                reason="Only depend takes depends_on, and needs it. "
+                "Only cancel takes a reason."
             )
         queue = _queue(call)
         if self.verb == "cancel":

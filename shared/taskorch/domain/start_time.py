@@ -30,7 +30,8 @@ def parse(value: str) -> StartTime:
         )
     except (ValueError, OverflowError, errors.Invalid):
         raise errors.Invalid(
-            reason=f"{value!r} is not a time; write 30m or 2030-01-31T08:00:00Z"
+            reason=f"{value!r} is not a time. Write one such as 30m or "
+            "2030-01-31T08:00:00Z."
         ) from None
     if moment.tzinfo:
         return StartTime(at=at)

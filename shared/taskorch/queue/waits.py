@@ -99,7 +99,9 @@ class Waits:
         can be reached without help, errors.Usage for `since` without Goal.ANY.
         """
         if since and Goal.ANY not in goals:
-            raise errors.Usage(reason="since needs until any.")
+            raise errors.Usage(
+                reason="since needs until any: other goals ignore events."
+            )
         wait = _GoalWait(self._scripts, id_, frozenset(goals), since)
         return self._wait(wait.look(), wait.look, timeout_s)
 
