@@ -79,7 +79,7 @@ def of_reply(line: str, url: str) -> Exception:
         )
     for words, kind in _WRONG_KIND.items():
         if words in line:
-            reason = f"The server at {url} is {kind}"
+            reason = f"The server at {url} is {kind}."
             return errors.Usage(reason=reason)
     if why:
         return errors.Stalled(url=url, reason=line, why=why)
@@ -130,7 +130,7 @@ def is_passing(error: Exception) -> bool:
 
 def need_version(version: str, url: str) -> None:
     """Raise errors.TooOld if a server of this version cannot run the scripts."""
-    major, minor, *_ = version.split(".")
+    major, minor, *_ = f"{version}.0".split(".")
     if (int(major), int(minor)) < OLDEST:
         raise errors.TooOld(url=url, version=version)
 

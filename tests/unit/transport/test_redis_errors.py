@@ -150,3 +150,14 @@ def _parsed(line: str) -> exceptions.RedisError:
 def _stalled(error: Exception) -> errors.Stalled:
     assert isinstance(error, errors.Stalled), repr(error)
     return error
+
+
+@pytest.mark.parametrize("version", ["7", "8", "7.0", "255.255.255"])
+def test_new_enough_version_is_accepted(version: str) -> None:
+    redis_errors.need_version(version, "redis://there")
+
+
+@pytest.mark.parametrize("version", ["6", "6.2.14"])
+def test_old_version_is_refused(version: str) -> None:
+    with pytest.raises(errors.TooOld, match="is required"):
+        redis_errors.need_version(version, "redis://there")
