@@ -212,11 +212,12 @@ def refuse_start(settings: Settings, access: Access) -> None:
 
     Raises errors.NoQueue and errors.ServerStopped.
     """
-    has_data = server_data.exists(_data(settings))
-    is_stopped = _stop_file(settings).exists()
-    if access is not Access.CREATE and not has_data:
+    if access is Access.CREATE:
+        return
+    if not server_data.exists(_data(settings)):
         raise errors.NoQueue(root=settings.root_path)
-    if access in (Access.READ, Access.NONE) and is_stopped:
+    is_reading = access in (Access.READ, Access.NONE)
+    if is_reading and _stop_file(settings).exists():
         raise errors.ServerStopped(root=settings.root_path)
 
 
