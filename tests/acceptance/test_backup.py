@@ -34,7 +34,7 @@ def counted(self, *arguments):
     return reply
 
 SocketConnection.run_script = counted
-restore.SLICE_LINES = 5
+restore.BATCH_LINES = 5
 restore.restore(Path(sys.argv[3]), Queue(connect(sys.argv[1]), sys.argv[2], Caller(agent="planner")).archive)
 """
 

@@ -16,8 +16,6 @@ from taskorch.domain.item import Lease, Report
 from taskorch_orchestrator.mirror import item_sync, report_import
 from taskorch_orchestrator.mirror.mirror import Mirror, PassResult
 
-#: The kinds of reports that the sync job makes from files.
-
 
 @dataclass(frozen=True)
 class Root:

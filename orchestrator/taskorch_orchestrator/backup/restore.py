@@ -35,7 +35,7 @@ from taskorch_orchestrator.backup.schema import (
 #: Far above the size of an item within the limits.
 LINE_BYTES = 64 * 1024 * 1024
 #: Redis writes a batch of this size within a few milliseconds.
-SLICE_LINES, SLICE_BYTES = 100, 64 * 1024
+BATCH_LINES, BATCH_BYTES = 100, 64 * 1024
 SHOWN_CHARACTERS = 200
 #: States that depend on whether a dependency is open.
 PLACED = (State.WAITING, State.QUEUED, State.DELAYED)
@@ -51,7 +51,7 @@ def restore(file: Path, archive: Archive) -> Mapping[str, int]:
         content = ExportContent.of(opened)
         opened.seek(0)
         run = archive.begin(content.digest)
-        for lines in _slices(_lines_to_write(opened, content.completed)):
+        for lines in _batches(_lines_to_write(opened, content.completed)):
             archive.write(content.digest, run, lines)
         archive.end(content.digest, run, content.sequence, content.created_at)
     return content.counts
@@ -260,14 +260,14 @@ def _require_parent(parent: str, current: str) -> None:
         )
 
 
-def _slices(lines: Iterator[str]) -> Iterator[list[str]]:
+def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
     """Yield the lines in batches; the last one may be empty."""
     batch: list[str] = []
     size = 0
     for line in lines:
         batch.append(line)
         size += len(line)
-        if len(batch) == SLICE_LINES or size > SLICE_BYTES:
+        if len(batch) == BATCH_LINES or size > BATCH_BYTES:
             yield batch
             batch, size = [], 0
     yield batch

@@ -1,4 +1,4 @@
-"""The frame of both commands: click group, settings, errors as exit codes."""
+"""The base of both commands: click group, settings, errors as exit codes."""
 
 import io
 import os

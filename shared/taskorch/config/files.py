@@ -62,9 +62,10 @@ def synced_file(
 ) -> Iterator[BinaryIO]:
     """Yield a file to write, which is synced to disk at the end of the block.
 
-    If the block raises an error, the file is removed. `dir_fd` is the open folder where
-    a relative path starts. Raises OSError: FileExistsError for an existing file unless
-    `may_exist`, and always for a symbolic link.
+    `file` is a temporary name: after any error, nothing is left there, not even what a
+    killed process had left. `dir_fd` is the open folder where a relative path starts.
+    Raises OSError: FileExistsError for an existing file unless `may_exist`, and always
+    for a symbolic link.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     if not may_exist:

@@ -356,8 +356,8 @@ class CutOff(ConnectionWrapper):
 
 
 @pytest.fixture
-def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restoring, "SLICE_LINES", 5)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "BATCH_LINES", 5)
 
 
 def cut_off(
@@ -371,7 +371,7 @@ def cut_off(
         restore(file, cut.queue.archive)
 
 
-@pytest.mark.usefixtures("small_slices")
+@pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize(
     "cut", [(after, lost) for after in (1, 2, 4, 6) for lost in (False, True)]
 )
@@ -387,7 +387,7 @@ def test_interrupted_import_completes_when_rerun(
     assert copy.inconsistencies() == []
 
 
-@pytest.mark.usefixtures("small_slices", "lines")
+@pytest.mark.usefixtures("small_batches", "lines")
 def test_namespace_is_closed_during_import(copy: Bench, file: Path) -> None:
     cut_off(copy, file, after=3)
 
@@ -406,7 +406,7 @@ def test_namespace_is_closed_during_import(copy: Bench, file: Path) -> None:
         assert "Or name a new --namespace" in refused.value.hint()
 
 
-@pytest.mark.usefixtures("small_slices")
+@pytest.mark.usefixtures("small_batches")
 def test_other_file_cannot_continue_an_import(
     copy: Bench, lines: Lines, file: Path
 ) -> None:
