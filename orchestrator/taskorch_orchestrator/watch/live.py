@@ -27,7 +27,7 @@ SHORTEST_S = 0.1
 EVENTS = 100
 TERMINATED = 143
 
-#: Events; the message of an outage, None at its end; an error; or a resized terminal.
+#: Events; a failure, None after a read that succeeded; or that the terminal was resized.
 Update = Events | Exception | str | None
 
 
@@ -168,5 +168,5 @@ class _View:
                 self._outage = str(update)
             case Exception():
                 raise update
-            case None:
+            case None if self._outage:
                 self._is_stale = True

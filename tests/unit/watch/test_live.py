@@ -1,0 +1,57 @@
+"""The live screen reads from Redis only if something has changed."""
+
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import cast
+
+import pytest
+from taskorch.domain import errors
+from taskorch.domain.events import Events
+from taskorch_orchestrator.context import OrchestratorContext
+from taskorch_orchestrator.watch.live import Update, _View
+
+AWAY = errors.Unreachable(url="redis://there", reason="refused")
+LOST_EVENTS = Events(known=False, newest="2-0", entries=())
+
+
+@dataclass
+class EmptyQueue:
+    """A queue without projects and agents; the fake of a context, too."""
+
+    reads: int = 0
+    updates: SimpleQueue[Update] = field(default_factory=SimpleQueue)
+
+    @property
+    def queue(self) -> "EmptyQueue":
+        return self
+
+    @property
+    def views(self) -> "EmptyQueue":
+        return self
+
+    def projects(self, **_: int) -> tuple[()]:
+        self.reads += 1
+        return ()
+
+    def agents(self, **_: int) -> tuple[()]:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("updates", "reads"),
+    [([None], 1), ([AWAY, None], 2), ([LOST_EVENTS], 2)],
+    ids=["quiet", "outage", "lost events"],
+)
+def test_screen_is_read_again_after_changes(
+    updates: list[Update], reads: int
+) -> None:
+    queue = EmptyQueue()
+    view = _View(cast(OrchestratorContext, queue), "", queue.updates)
+    view.refresh()
+
+    for update in updates:
+        queue.updates.put(update)
+    view.wait_for_updates()
+    view.refresh()
+
+    assert queue.reads == reads
