@@ -27,10 +27,13 @@ def check(context: "WorkerContext", limit: int) -> None:
     """List the ready items assigned to you."""
     from taskorch_worker.render import items
 
-    assigned = context.session.queue.check(limit=limit)
-    elsewhere = context.session.held_elsewhere(assigned)
-    text = items.assignments(assigned, elsewhere)
-    context.output.show(assigned, lambda _: text)
+    session = context.session
+    context.output.show(
+        session.queue.check(limit=limit),
+        lambda assigned: items.assignments(
+            assigned, session.held_elsewhere(assigned)
+        ),
+    )
 
 
 @worker.command(epilog="Example: worker pop --wait 300")
