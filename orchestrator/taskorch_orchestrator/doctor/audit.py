@@ -10,7 +10,7 @@ from taskorch.queue import replies
 from taskorch.queue.audit import AuditPage, Finding, OpenDependency
 from taskorch.queue.queue import Queue
 
-#: The namespace is audited again after a repair, and if the counts changed meanwhile.
+#: The namespace is audited again after a repair, and if the counts have changed.
 MOST_ROUNDS = 5
 #: Projects and agents per request.
 OWNERS = 200

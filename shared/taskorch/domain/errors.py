@@ -591,7 +591,7 @@ class Held(Conflict):
                 f"worker get {item} --takeover"
             )
         return (
-            f"To take it away anyway: orchestrate assign {item} AGENT --force"
+            f"To reassign it anyway: orchestrate assign {item} AGENT --force"
         )
 
     def _is_own(self) -> bool:
@@ -621,7 +621,7 @@ class SyncBusy(Conflict):
     word, retryable = "SYNC_BUSY", True
     message = "Another machine is writing the files of {root}: {writer}."
     next_step = (
-        "It does the same work. To see how it goes: orchestrate sync status"
+        "It does the same work. To see its progress: orchestrate sync status"
     )
 
 

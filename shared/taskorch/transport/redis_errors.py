@@ -26,7 +26,7 @@ PASSING = frozenset(
         "UNBLOCKED",
     )
 )
-#: Replies that last until somebody acts, or until another client's script ends.
+#: Replies that last until a user acts, or until another client's script ends.
 LASTING = frozenset(("OOM", "MISCONF", "BUSY", "MAXCLIENTS"))
 #: Other names of these words.
 _ALIASES = {"ASK": "TRYAGAIN"}

@@ -76,7 +76,7 @@ class RunLog:
             try:
                 print(printed, flush=True)  # noqa: T201  stdout may not even exist
             except OSError:
-                # The reader has gone, or the disk is full. The work goes on.
+                # The reader has ended, or the disk is full. The run continues.
                 discard_stdout()
 
 
