@@ -1,4 +1,4 @@
-"""Turns the replies of scripts, nested lists of text, into the dataclasses of `domain`.
+"""Turns the replies of scripts, nested lists of text, into the objects of `domain`.
 
 A row whose fields cannot be right raises errors.Damaged. In a list, such a row is
 skipped and added to the `damage` of the scripts.

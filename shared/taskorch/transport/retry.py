@@ -38,7 +38,7 @@ class OutageNotice:
         with self._turn:
             if failure and not self._is_reported:
                 self._is_reported = True
-                self._say(f"{failure} Retrying until it answers.")
+                self._say(f"{failure} Retrying.")
             elif self._is_reported and not failure:
                 self._is_reported = False
                 self._say("Redis answers again.")
