@@ -228,8 +228,10 @@ class HandoffFolder:
         """
         temporary = f".item_{name}.{os.getpid()}.tmp"
         try:
+            # A pass that was killed may have left it as a link to the file itself.
+            self.remove(temporary)
             with files.synced_file(
-                temporary, mode=self._mode, dir_fd=self._folder, may_exist=True
+                temporary, mode=self._mode, dir_fd=self._folder
             ) as file:
                 file.write(data)
             return temporary, _signature(
