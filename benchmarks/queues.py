@@ -84,7 +84,7 @@ def settle(url: str, namespace: str) -> None:
     """Finish the work that filling leaves behind, so that it does not fall into the measurement.
 
     The replies that are kept for ten minutes would be swept up; the file of appended
-    changes is written anew.
+    changes is rewritten.
     """
     with redis.Redis.from_url(url) as client:
         for key in client.scan_iter(
