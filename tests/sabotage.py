@@ -576,7 +576,7 @@ def caught_by(sabotage: Sabotage) -> str:
             check=False,
         )
     failed = re.search(
-        r"^(?:FAILED|ERROR) \S*/(\S+?)(?:\[.*?\])?(?: - .*)?$",
+        r"^(?:FAILED|ERROR) [^\s\[]*/([^\s\[]+)",  # without the values of a case
         ran.stdout,
         re.MULTILINE,
     )
