@@ -14,7 +14,7 @@ OUR_COLOUR, THEIR_COLOUR, LINE_COLOUR = "#b3541e", "#8fa3b0", "#333333"
 PANEL_INCHES = 5
 BAR_INCHES = 0.24
 OURS = ("orchestrate", "worker")
-#: Rows that are so much larger that the others would not be visible.
+#: A row that would make all others too small to see.
 NOT_DRAWN = "PING"
 
 #: The plots of `make bench`: comparison -> bars or a line over the rows, and the

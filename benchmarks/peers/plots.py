@@ -10,7 +10,7 @@ from benchmarks.peers.figures import FIGURES, results
 from benchmarks.peers.install import OURS
 from benchmarks.plots import bars, panels
 
-#: A plot -> its figures; latencies differ so much that they have a logarithmic scale.
+#: A plot -> its figures. The scale of latencies is logarithmic.
 PLOTS = {
     "enqueue": ("enqueue_rate", "enqueue_cpu"),
     "process": ("process_1_rate", "process_10_rate"),

@@ -75,7 +75,7 @@ class OnDemandConnection:
         self._connection.close()
 
     def _started_server(self, failure: errors.Unavailable) -> bool:
-        """Start the server; return False if it runs already or must not be started."""
+        """Start the server unless it runs; return False if it must not be started."""
         from taskorch.bundled import server
 
         if (
