@@ -392,7 +392,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="Nothing is sent to a server of another user",
-        file="shared/taskorch/transport/unix_socket.py",
+        file="shared/taskorch/transport/socket.py",
         line="        _need_known_peer(opened, path, private=private)\n",
         instead="",
         tests=("tests/unit/transport/test_unix_socket.py",),
@@ -443,7 +443,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A config file of a checkout is trusted before it takes effect",
-        file="shared/taskorch/config/config_file.py",
+        file="shared/taskorch/config/settings.py",
         line="        if value and not is_safe and not self._is_trusted():\n",
         instead="        if False:\n",
         tests=("tests/unit/config/test_trust.py",),

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 
-from taskorch.config import config_file, files, password, root_folder, trust
+from taskorch.config import files, password, root_folder, settings, trust
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.transport import address
@@ -55,11 +55,11 @@ def init(
     root = os.path.realpath(folder)
     our_folder, file = (
         os.path.join(root, root_folder.NAME),
-        config_file.path(root),
+        settings.config_file_of(root),
     )
     root_folder.refuse_foreign(our_folder)
     content = _config_content(chosen)
-    if content and config_file.read(file) not in (None, content):
+    if content and settings.config_content(file) not in (None, content):
         reason = f"{file} exists with other content. Edit it, then: orchestrate trust"
         raise errors.Invalid(reason=reason)
     if root_folder.is_shared(environment, root):
@@ -109,7 +109,7 @@ def config_path(folder: str | None, environment: Mapping[str, str]) -> str:
         variables.pop(root_folder.VARIABLE, None)
     root, _ = root_folder.find(variables, os.path.abspath(folder or "."))
     root_folder.refuse_foreign(os.path.join(root, root_folder.NAME))
-    return config_file.path(os.path.realpath(root))
+    return settings.config_file_of(os.path.realpath(root))
 
 
 def read_config(file: str) -> ConfigText:
@@ -117,15 +117,15 @@ def read_config(file: str) -> ConfigText:
 
     Raises errors.Invalid if it is missing, errors.Usage if it is invalid.
     """
-    content = config_file.read(file)
+    content = settings.config_content(file)
     if content is None:
         raise errors.Invalid(
             reason=f"There is no {file}, so there is nothing to trust."
         )
-    settings = dict(config_file.parse(content, file))
-    if "redis_url" in settings:
-        settings["redis_url"] = address.redacted(settings["redis_url"])
-    return ConfigText(file=file, content=content, settings=settings)
+    values = dict(settings.parse_config(content, file))
+    if "redis_url" in values:
+        values["redis_url"] = address.redacted(values["redis_url"])
+    return ConfigText(file=file, content=content, settings=values)
 
 
 def trust_config(config: ConfigText, environment: Mapping[str, str]) -> Trust:
@@ -153,7 +153,7 @@ def trusted_files(environment: Mapping[str, str]) -> tuple[TrustedFile, ...]:
 
 def _status(record: trust.TrustRecord) -> str:
     try:
-        content = config_file.read(record.file)
+        content = settings.config_content(record.file)
     except errors.Usage:
         return "missing"
     if content is None:

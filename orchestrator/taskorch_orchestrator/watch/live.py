@@ -27,7 +27,8 @@ SHORTEST_S = 0.1
 EVENTS = 100
 TERMINATED = 143
 
-#: Events; a failure, None after a read that succeeded; or that the terminal was resized.
+#: Events; a failure, None after a read that succeeded; or that the terminal was
+#: resized.
 Update = Events | Exception | str | None
 
 

@@ -29,9 +29,9 @@ from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.server_status import ServerStatus
-from taskorch.transport import address, redis_errors, unix_socket
+from taskorch.transport import address, redis_errors
 from taskorch.transport.address import ServerAddress
-from taskorch.transport.socket import Socket
+from taskorch.transport.socket import Socket, need_own_folder
 
 #: How long a server may take to load its data.
 READY_WITHIN_S = 60.0
@@ -434,7 +434,7 @@ def _opened_lock(settings: Settings) -> Iterator[int]:
     try:
         root_folder.create(settings.folder)
         with suppress(FileNotFoundError):
-            unix_socket.need_own_folder(socket)
+            need_own_folder(socket)
         files.make_private_folder(Path(socket).parent)
         files.make_private_folder(data)
         lock = files.open_private(_lock_file(settings), os.O_RDWR | os.O_CREAT)

@@ -37,8 +37,6 @@ def find(
     first file is read. Raises errors.Usage for a file that is unreadable, readable by
     others, or outside of the folder that it must be in.
     """
-    if not url:
-        return "", "default"
     if has_password(url):
         return "", "the address"
     password = variable(environment, VARIABLE)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from taskorch.config import config_file, password, root_folder
+from taskorch.config import password, root_folder, user_folder
 from taskorch.config.files import PathLike
 from taskorch.config.password import PasswordFile
 from taskorch.config.root_folder import NAME as FOLDER
@@ -17,8 +17,24 @@ if TYPE_CHECKING:
 MOST_REPLICAS = 100
 #: Characters of a worktree's name in the name of its session.
 NAME_CHARACTERS = 40
+#: The name of a config file, and the keys that it may have.
+CONFIG_NAME = "config.toml"
+CONFIG_KEYS = (
+    "redis_url",
+    "namespace",
+    "service",
+    "redis_password_file",
+    "wait_replicas",
+    "wait_timeout",
+)
 #: Sources of a setting.
 ROOT_CONFIG, USER_CONFIG = "config.toml", "your config.toml"
+#: Only concerns our own service beside the bundled server, so it affects no other data.
+ALWAYS_SAFE = ("service",)
+#: With the bundled server, these concern only the data of the root. With a Redis that
+#: the user named, they could lead commands to the keys of another team, or remove the
+#: durability that the user asked for.
+SAFE_FOR_BUNDLED = ("namespace", "wait_replicas", "wait_timeout")
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 
@@ -105,9 +121,11 @@ def resolve(
     root_folder.refuse_foreign(os.path.join(root, FOLDER))
     values = _Values(flags, environment, root)
     redis_url = values.redis_url()
-    redis_password, password_source = password.find(
-        redis_url, environment, values.password_files(current)
-    )
+    redis_password, password_source = "", "default"
+    if redis_url:
+        redis_password, password_source = password.find(
+            redis_url, environment, values.password_files(current)
+        )
     replicas = values.number(
         "wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas
     )
@@ -156,8 +174,8 @@ class _Values:
         root: str,
     ) -> None:
         self._flags, self._environment, self._root = flags, environment, root
-        self._root_config = config_file.of_root(root, environment)
-        self._user_config = config_file.of_user(environment)
+        self._root_config = _root_config(root, environment)
+        self._user_config = _user_config(environment)
         self._redis_is_named = True
         self.sources: dict[str, str] = {}
 
@@ -289,3 +307,124 @@ def _worktree_session(
     ]
     name = "".join(characters).strip("-")[:NAME_CHARACTERS] or "worktree"
     return f"{name}-{crc32(os.fsencode(checkout.git)):08x}"
+
+
+class ConfigFile:
+    """The settings in a file."""
+
+    def __init__(self, file: str, values: Mapping[str, str]) -> None:
+        """Hold the `values` of `file`, by key; none if the file is missing."""
+        self.file = file
+        self.values = values
+
+    def value(self, key: str, *, redis_is_named: bool) -> str:  # noqa: ARG002  for RootConfigFile
+        """Return the value of a setting that is about to take effect, or ""."""
+        return self.values.get(key, "")
+
+
+class RootConfigFile(ConfigFile):
+    """The config file of a root, which a checkout may have brought."""
+
+    def __init__(
+        self, file: str, content: bytes, environment: Mapping[str, str]
+    ) -> None:
+        super().__init__(file, parse_config(content, file))
+        self._content = content
+        self._environment = environment
+
+    def value(self, key: str, *, redis_is_named: bool) -> str:
+        """Return the value of a setting that is about to take effect, or "".
+
+        `redis_is_named` tells whether a Redis is configured instead of the bundled
+        server. Raises errors.UntrustedConfig for a setting that needs trust.
+        """
+        value = super().value(key, redis_is_named=redis_is_named)
+        is_safe = key in ALWAYS_SAFE or (
+            key in SAFE_FOR_BUNDLED and not redis_is_named
+        )
+        if value and not is_safe and not self._is_trusted():
+            raise errors.UntrustedConfig(file=self.file, key=key)
+        return value
+
+    def _is_trusted(self) -> bool:
+        from taskorch.config import trust  # imports hashlib, which is slow
+
+        return trust.is_trusted(self._environment, self.file, self._content)
+
+
+def config_file_of(root: str) -> str:
+    """Return the path of a root's config file."""
+    return os.path.join(root, FOLDER, CONFIG_NAME)
+
+
+def _root_config(root: str, environment: Mapping[str, str]) -> ConfigFile:
+    """Return the config file of a root.
+
+    Raises errors.Usage for a file that is unreadable or has unknown keys.
+    """
+    file = config_file_of(root)
+    content = config_content(file)
+    if content is None:
+        return ConfigFile(file, {})
+    return RootConfigFile(file, content, environment)
+
+
+def _user_config(environment: Mapping[str, str]) -> ConfigFile:
+    """Return the user's own config file. Raises errors.Usage and UserFolderUnusable."""
+    file = os.path.join(user_folder.path(environment), CONFIG_NAME)
+    content = user_folder.read(environment, CONFIG_NAME)
+    return ConfigFile(
+        file, {} if content is None else parse_config(content, file)
+    )
+
+
+def config_content(file: str) -> bytes | None:
+    """Return the content of a config file, None if it is missing.
+
+    Raises errors.Usage for a file that is unreadable or too long.
+    """
+    # O_NONBLOCK: do not wait for a pipe.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with open(os.open(file, flags), "rb") as opened:
+            content = opened.read(user_folder.LONGEST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise errors.Usage(reason=f"Cannot read {file}: {error}") from None
+    if len(content) > user_folder.LONGEST_BYTES:
+        raise errors.Usage(
+            reason=f"{file} is longer than {user_folder.LONGEST_BYTES} bytes."
+        )
+    return content
+
+
+def parse_config(content: bytes, file: str) -> Mapping[str, str]:
+    """Return the settings in a config file, by key. Raises errors.Usage."""
+    import tomllib  # slow to import, and most roots have no config file
+
+    try:
+        config = tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise errors.Usage(reason=f"Cannot read {file}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise errors.Usage(reason=f"{file} is not TOML: {error}") from None
+    return {
+        key: _config_text(key, value, file) for key, value in config.items()
+    }
+
+
+def _config_text(key: str, value: object, file: str) -> str:
+    """Return the value of a key as an environment variable would hold it."""
+    if key not in CONFIG_KEYS:
+        known = ", ".join(CONFIG_KEYS)
+        raise errors.Usage(
+            reason=f"{file} has an unknown key {key!r}. Use: {known}."
+        )
+    if key == "service" and isinstance(value, bool):
+        return "on" if value else "off"
+    if key == "wait_replicas" and type(value) is int:
+        return str(value)
+    if not isinstance(value, str):
+        raise errors.Usage(reason=f"{file}: {key} must be text.")
+    return value

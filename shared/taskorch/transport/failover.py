@@ -31,9 +31,13 @@ from taskorch.queue.port import (
     Reply,
     Script,
 )
-from taskorch.transport import address, redis_errors, unix_socket
+from taskorch.transport import address, redis_errors
 from taskorch.transport.address import DeploymentAddress
-from taskorch.transport.socket import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S
+from taskorch.transport.socket import (
+    CALL_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    connect_unix,
+)
 
 #: Half of the usual time, because a dead primary may take requests and never answer.
 FAILOVER_CALL_TIMEOUT_S = 5
@@ -342,9 +346,7 @@ class _CheckedUnixConnection(UnixDomainSocketConnection):
     """A connection of redis-py that checks the owner of a Unix socket's server first."""
 
     def _connect(self) -> socket.socket:
-        opened = unix_socket.connect(
-            self.path, CONNECT_TIMEOUT_S, private=False
-        )
+        opened = connect_unix(self.path, CONNECT_TIMEOUT_S, private=False)
         opened.settimeout(self.socket_timeout)
         return opened
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from taskorch.config import config_file, trust, user_folder
+from taskorch.config import settings, trust, user_folder
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain import errors
 
@@ -24,7 +24,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def write_config(root: Path, text: str) -> str:
-    file = config_file.path(str(root))
+    file = settings.config_file_of(str(root))
     Path(file).write_text(text)
     return file
 
@@ -214,7 +214,7 @@ def test_mistake_in_user_config_names_the_file(
 def test_long_config_file_is_refused(
     checkout: Path, environment: Mapping[str, str]
 ) -> None:
-    write_config(checkout, "#" * (config_file.LONGEST_BYTES + 1))
+    write_config(checkout, "#" * (user_folder.LONGEST_BYTES + 1))
 
     with pytest.raises(errors.Usage, match="longer than 65536 bytes"):
         resolved(checkout, environment)

@@ -16,8 +16,8 @@ from taskorch.connect import connect_to
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
-from taskorch.transport import unix_socket
 from taskorch.transport.failover import our_error, raw_client
+from taskorch.transport.socket import connect_unix, peer_of
 
 ANOTHER_USER = 12345
 needs_root = pytest.mark.skipif(
@@ -39,10 +39,10 @@ print(client.recv(1000), flush=True)
 ASKER = """
 import os, sys
 from taskorch.domain import errors
-from taskorch.transport import unix_socket
+from taskorch.transport.socket import need_own_folder
 os.setuid(int(sys.argv[2]))
 try:
-    unix_socket.need_own_folder(sys.argv[1])
+    need_own_folder(sys.argv[1])
 except errors.ForeignServer as refusal:
     print(refusal)
 """
@@ -227,10 +227,8 @@ def test_runtime_folder_is_made_private_by_a_client(root: Path) -> None:
 
 def test_peer_is_the_process_that_listens(place: Path) -> None:
     with listener(place / "s.sock", os.getuid()) as process:
-        with unix_socket.connect(
-            str(place / "s.sock"), 1, private=False
-        ) as opened:
-            peer = unix_socket.peer(opened)
+        with connect_unix(str(place / "s.sock"), 1, private=False) as opened:
+            peer = peer_of(opened)
 
         assert peer == (process.pid, os.getuid())
 
