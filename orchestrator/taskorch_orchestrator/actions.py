@@ -246,12 +246,10 @@ def show(queue: "Queue", item: str) -> "Published[Package]":
 
 def handoff(queue: "Queue", item: str) -> Published[Mapping[str, object]]:
     """Return the handoff package of an item, as its file holds it."""
-    from taskorch_orchestrator.mirror.file_models import HandoffPackage
+    from taskorch_orchestrator.mirror import handoff_package
 
     for record in queue.views.records([item]):
-        return Published(
-            data=HandoffPackage.of(record).model_dump(mode="json")
-        )
+        return Published(data=handoff_package.of(record))
     if why := queue.damage.pop(("item", item), ""):
         raise errors.Damaged(kind="item", id=item, reason=why)
     raise errors.NoItem(item=item)

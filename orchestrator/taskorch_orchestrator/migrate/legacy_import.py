@@ -25,12 +25,12 @@ from taskorch_orchestrator.migrate.legacy_folder import (
 )
 from taskorch_orchestrator.mirror.file_entry import FileEntry
 from taskorch_orchestrator.mirror.file_models import (
-    DEFAULT_DELIVERABLES,
     LegacyItem,
     LegacyPackage,
     LegacyProject,
 )
 from taskorch_orchestrator.mirror.file_times import moment_of
+from taskorch_orchestrator.mirror.handoff_package import DEFAULT_DELIVERABLES
 from taskorch_orchestrator.mirror.mirror import Mirror
 from taskorch_orchestrator.mirror.report_import import ReportImport
 

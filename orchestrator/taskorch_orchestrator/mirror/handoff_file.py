@@ -10,8 +10,7 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorRecord
 
-from taskorch_orchestrator.mirror import file_names
-from taskorch_orchestrator.mirror.file_models import HandoffPackage
+from taskorch_orchestrator.mirror import file_names, handoff_package
 from taskorch_orchestrator.mirror.pass_context import PassContext
 
 #: File-based workers see items in these states: they ignore dependencies and delays.
@@ -36,7 +35,7 @@ def publish(context: PassContext, record: MirrorRecord) -> bool:
         if removed:
             state.forget_file(name)
         return removed
-    data = HandoffPackage.of(record).as_file()
+    data = handoff_package.content(record)
     file = folder.read(name)
     if file and file.data == data:
         state.save_file(name, file.signature)

@@ -23,8 +23,8 @@ from taskorch_orchestrator.migrate.legacy_import import (
     ImportResult,
     LegacyImport,
 )
-from taskorch_orchestrator.mirror.file_models import DEFAULT_DELIVERABLES
 from taskorch_orchestrator.mirror.file_times import moment_of
+from taskorch_orchestrator.mirror.handoff_package import DEFAULT_DELIVERABLES
 
 pytestmark = pytest.mark.one_lane
 
