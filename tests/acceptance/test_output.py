@@ -10,6 +10,7 @@ import pytest
 from support import click_commands
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually, result_of
+from taskorch.cli.quoting import NOTICE
 from taskorch.domain.item import State
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
@@ -27,6 +28,9 @@ def test_worker_check_prints_text_of_the_protocol(
     assert ran.stdout.splitlines() == [
         "You have 1 assigned work items:",
         f"  - {item}",
+        "In your queue:",
+        f"  - {item} (priority 2, assigned just now) An item",
+        NOTICE,
     ]
     assert ran.stderr == ""
 

@@ -181,12 +181,11 @@ def test_check_marks_items_held_by_another_session(
 
     mine, theirs = shell.worker("check").stdout, second.worker("check").stdout
 
-    assert (
-        mine == f"You have 2 assigned work items:\n  - {held}\n  - {queued}\n"
-    )
-    assert (
-        theirs
-        == f"You have 2 assigned work items:\n  - {held} (held by another session)\n  - {queued}\n"
+    ids = f"You have 2 assigned work items:\n  - {held}\n  - {queued}\n"
+    row = f"  - {held} (priority 2, in_progress, 0%, claimed just now"
+    assert mine.startswith(f"{ids}You hold:\n{row}) An item\n")
+    assert theirs.startswith(
+        f"{ids}You hold:\n{row}, held by another session) An item\n"
     )
 
 

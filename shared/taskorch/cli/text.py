@@ -21,6 +21,8 @@ _KEYCAP = "[0-9#*]"
 _JOINING = "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1820-\u18aa]"
 #: Code points that Unicode reserves for emoji: Python's tables may be older than one.
 _FIRST_RESERVED, _LAST_RESERVED = "\U0001f300", "\U0001faff"
+#: The units of an age with their length in ms, and the number from which each is used.
+_AGES = (("d", 86_400_000, 2), ("h", 3_600_000, 1), ("min", 60_000, 1))
 _NOT_ASCII = "[^ -~]+"
 _WIDE_GAP = f"[ {_SPACES}]{{2,}}"
 
@@ -109,6 +111,14 @@ def duration(ms: int) -> str:
         if shown or amount or unit == "s":
             shown.append(f"{amount}{unit}")
     return " ".join(shown[:2])
+
+
+def ago(ms: int) -> str:
+    """Return an age for people, in its largest unit: 3 min ago, 2 h ago, 5 d ago."""
+    for unit, unit_ms, least in _AGES:
+        if ms >= least * unit_ms:
+            return f"{ms // unit_ms} {unit} ago"
+    return "just now"
 
 
 def _is_visible(text: str) -> bool:

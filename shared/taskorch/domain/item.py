@@ -264,6 +264,8 @@ class Receipt(Frozen):
     remark: str = ""
     #: The id of the stream entry that the step wrote, such as a discovery's cursor.
     entry: str = ""
+    #: The recorded percentage, after a report of progress; None if none was ever given.
+    percent: int | None = None
 
     @property
     def lease(self) -> Lease:
@@ -280,6 +282,8 @@ class Assignments(Frozen):
     """The first items that are assigned to an agent and ready, and their number."""
 
     agent: str
+    #: When they were read, by the clock of Redis.
+    at: int
     count: int
     #: The number of assigned items that are not ready: they wait for dependencies or
     #: for an answer, or are delayed.

@@ -167,8 +167,8 @@ def claim(view: Reply, damage: Damage) -> Claim:
 
 
 def receipt(view: Reply) -> Receipt:
-    """Read `{item id, token, lease expiry or '', state, remark, entry}`."""
-    id_, token, expires, state, remark, entry = read.texts(view)
+    """Read `{item id, token, lease expiry or '', state, remark, entry, percent}`."""
+    id_, token, expires, state, remark, entry, percent = read.texts(view)
     number, claim_id = token_parts(token)
     return Receipt(
         id=id_,
@@ -178,6 +178,7 @@ def receipt(view: Reply) -> Receipt:
         lease_expires_at=read.whole(expires),
         remark=remark,
         entry=entry,
+        percent=read.whole(percent) if percent else None,
     )
 
 
@@ -270,10 +271,14 @@ def event(view: Reply) -> Event:
 
 
 def assignments(agent: str, view: Reply, damage: Damage) -> Assignments:
-    """Read `{count, assigned but not ready, {item view …}}`."""
-    count, later, views = cast("tuple[int, int, Reply]", view)
+    """Read `{count, assigned but not ready, {item view …}, now}`."""
+    count, later, views, at = cast("tuple[int, int, Reply, int]", view)
     return Assignments(
-        agent=agent, count=count, later=later, items=items(views, damage)
+        agent=agent,
+        at=at,
+        count=count,
+        later=later,
+        items=items(views, damage),
     )
 
 

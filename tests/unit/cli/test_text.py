@@ -166,3 +166,19 @@ def test_error_word_leads_to_its_class(
     kind: type[errors.TaskOrchestratorError],
 ) -> None:
     assert errors.BY_WORD[kind.word] is kind
+
+
+@pytest.mark.parametrize(
+    ("ms", "shown"),
+    [
+        (-5, "just now"),
+        (59_999, "just now"),
+        (60_000, "1 min ago"),
+        (59 * 60_000, "59 min ago"),
+        (3_600_000, "1 h ago"),
+        (47 * 3_600_000, "47 h ago"),
+        (48 * 3_600_000, "2 d ago"),
+    ],
+)
+def test_age_is_in_its_largest_unit(ms: int, shown: str) -> None:
+    assert plain_text.ago(ms) == shown

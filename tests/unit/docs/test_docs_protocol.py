@@ -670,5 +670,8 @@ def test_common_case_runs_as_written(bench: Bench) -> None:
     token = ["item_11aa22bb", "1:5f0c21e98b7a4d36"]
     assert [name for name, _ in calls] == ["claim", "progress", "complete"]
     assert claimed[0][0][:2] == token
-    assert (reported[:2], reported[3:]) == (token, ["in_progress", "", ""])
-    assert delivered == [[*token, "", "completed", "", ""]]
+    assert (reported[:2], reported[3:]) == (
+        token,
+        ["in_progress", "", "", "50"],
+    )
+    assert delivered == [[*token, "", "completed", "", "", ""]]

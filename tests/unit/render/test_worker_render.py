@@ -1,11 +1,13 @@
-"""The history of an item as `worker get` prints it."""
+"""Items and receipts as `worker` prints them."""
 
 from collections.abc import Callable
 
 import pytest
 from support.builders import Bench
+from taskorch.cli.quoting import NOTICE
 from taskorch.domain import errors
-from taskorch.domain.item import Lease
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import HOUR_MS, Lease
 from taskorch_worker.render import items
 
 
@@ -75,3 +77,70 @@ def test_reason_ends_with_one_full_stop(bench: Bench) -> None:
         errors.Cancelled, match=r"was cancelled: The project was completed\.$"
     ):
         bench.agent().progress(lease, "still at it")
+
+
+def test_check_tells_held_items_from_queued(bench: Bench) -> None:
+    project = bench.project()
+    held = bench.item(project, title="Begun", priority=1)
+    queued = bench.item(project, title="Not begun", priority=3)
+    bench.agent().progress(Lease(item=held), "at it", percent=40)
+
+    screen = items.assignments(bench.agent().check(), {held})
+
+    assert screen.splitlines() == [
+        "You have 2 assigned work items:",
+        f"  - {held}",
+        f"  - {queued}",
+        "You hold:",
+        f"  - {held} (priority 1, in_progress, 40%, claimed just now, held by another session) Begun",
+        "In your queue:",
+        f"  - {queued} (priority 3, assigned just now) Not begun",
+        NOTICE,
+    ]
+
+
+def test_check_shows_age_of_assignment(bench: Bench) -> None:
+    item = bench.item()
+    assigned = bench.agent().check()
+    later = replace(assigned, at=assigned.at + 3 * HOUR_MS)
+
+    screen = items.assignments(later, ())
+
+    assert f"  - {item} (priority 2, assigned 3 h ago) An item" in screen
+
+
+def test_title_in_check_forges_no_line(bench: Bench) -> None:
+    bench.item(title="A\n  - item_00000000\x1b[2J" + "x" * 200)
+
+    screen = items.assignments(bench.agent().check(), ())
+
+    assert screen.count("\n  - ") == 2
+    assert "\x1b" not in screen
+    assert "more characters]" in screen
+
+
+def test_check_without_items_prints_one_line(bench: Bench) -> None:
+    screen = items.assignments(bench.agent().check(), ())
+
+    assert screen == "You have 0 assigned work items."
+
+
+def test_progress_says_recorded_percentage(bench: Bench) -> None:
+    ada, lease = bench.agent(), bench.claimed()
+
+    unknown = items.receipt(ada.progress(lease, "begun"))
+    recorded = items.receipt(ada.progress(lease, "half", percent=50))
+    kept = items.receipt(ada.progress(lease, "and on"))
+
+    assert unknown.startswith(f"{lease.item} is in progress, yours until 20")
+    assert recorded.startswith(f"{lease.item} is in progress, 50%, yours ")
+    assert kept.startswith(f"{lease.item} is in progress, 50%, yours ")
+
+
+def test_discover_says_that_finding_is_shared(bench: Bench) -> None:
+    lease = bench.claimed()
+
+    screen = items.discovered(bench.agent().discover(lease, "It rains"))
+
+    assert screen.splitlines()[0] == "Shared with the project."
+    assert screen.splitlines()[1].startswith(f"{lease.item} is in progress")

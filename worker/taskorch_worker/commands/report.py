@@ -73,8 +73,10 @@ def discover(
     context: "WorkerContext", item: str, text: str, impact: str
 ) -> None:
     """Share a finding with the whole project."""
+    from taskorch_worker.render import items
+
     receipt = context.session.discover(item, text, impact=impact)
-    context.show(receipt)
+    context.output.show(receipt, items.discovered)
 
 
 @worker.command(

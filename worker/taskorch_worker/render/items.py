@@ -4,12 +4,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from taskorch.cli import quoting
-from taskorch.cli.quoting import INDENT, noted
-from taskorch.cli.text import block, counted, labelled, line, pairs, timestamp
+from taskorch.cli.quoting import INDENT, cut, noted
+from taskorch.cli.text import (
+    ago,
+    block,
+    counted,
+    labelled,
+    line,
+    pairs,
+    timestamp,
+)
 from taskorch.domain import limits
 from taskorch.domain.item import (
     Assignments,
     Claim,
+    Item,
     Note,
     Package,
     Receipt,
@@ -22,18 +31,18 @@ if TYPE_CHECKING:
 #: Kinds of reports that tell how an earlier attempt went.
 EARLIER = ("progress", "fail", "release", "expire", "cancel", "complete")
 EARLIER_SHOWN = 3
+#: Bytes of a title in a list.
+TITLE_BYTES = 120
 
 
 def assignments(assigned: Assignments, elsewhere: Collection[str]) -> str:
-    """Return the number and the ids of assigned items.
+    """Return the number and the ids of assigned items, and below them what they are.
 
     Those `elsewhere` are held by other sessions of the agent.
     """
     end = ":" if assigned.items else "."
     lines = [f"You have {assigned.count} assigned work items{end}"]
-    for item in assigned.items:
-        holder = " (held by another session)" if item.id in elsewhere else ""
-        lines.append(f"  - {item.id}{holder}")
+    lines += [f"  - {item.id}" for item in assigned.items]
     left = assigned.count - len(assigned.items)
     if left > 0:
         lines.append(f"  … and {left} more (--limit)")
@@ -42,7 +51,35 @@ def assignments(assigned: Assignments, elsewhere: Collection[str]) -> str:
         lines.append(
             f"({later} assigned to you but not ready: waiting, delayed or blocked.)"
         )
-    return "\n".join(lines)
+    if not assigned.items:
+        return "\n".join(lines)
+    held = []
+    queued = []
+    for item in assigned.items:
+        if item.holder:
+            held.append(_held(item, assigned.at, elsewhere))
+        else:
+            queued.append(_queued(item, assigned.at))
+    lines += labelled("You hold", held)
+    lines += labelled("In your queue", queued)
+    return noted(lines)
+
+
+def _held(item: Item, now: int, elsewhere: Collection[str]) -> str:
+    since = ago(now - item.holder.since) if item.holder else ""
+    state = f"{item.state}, {item.percent}%, claimed {since}"
+    if item.id in elsewhere:
+        state += ", held by another session"
+    return _row(item, state)
+
+
+def _queued(item: Item, now: int) -> str:
+    return _row(item, f"assigned {ago(now - item.assigned_at)}")
+
+
+def _row(item: Item, state: str) -> str:
+    title = cut(item.title, TITLE_BYTES, line)
+    return f"{item.id} (priority {item.priority}, {state}) {title}"
 
 
 def claim(taken: Claim) -> str:
@@ -66,7 +103,8 @@ def receipt(done: Receipt) -> str:
     match state:
         case State.IN_PROGRESS:
             until = timestamp(done.lease_expires_at)
-            details = f"in progress, yours until {until}"
+            share = "" if done.percent is None else f"{done.percent}%, "
+            details = f"in progress, {share}yours until {until}"
         case State.BLOCKED:
             details = "blocked; you keep it until the answer arrives"
         case State.DELAYED:
@@ -78,6 +116,11 @@ def receipt(done: Receipt) -> str:
     if done.remark == "claimed" and state is not State.COMPLETED:
         details += " (claimed in this step)"
     return f"{item} is {details}."
+
+
+def discovered(done: Receipt) -> str:
+    """Return the result of a shared discovery."""
+    return f"Shared with the project.\n{receipt(done)}"
 
 
 def answered(done: "Answered") -> str:

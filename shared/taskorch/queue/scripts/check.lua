@@ -2,7 +2,7 @@
 --        leases and promotes items too.
 -- KEYS     meta
 -- ARGV     7 maximum number of items
--- RETURNS  {count, assigned but not ready, {item view …}}
+-- RETURNS  {count, assigned but not ready, {item view …}, now}
 -- ERRORS   none of its own
 return once(function()
   seen()
@@ -16,5 +16,5 @@ end, function()
     for _, id in ipairs(call('ZRANGE', queue, 0, limit - #ids - 1)) do table.insert(ids, id) end
   end
   local count = call('ZCARD', held) + call('ZCARD', queue)
-  return {count, count_not_ready(caller.agent), item_views(ids)}
+  return {count, count_not_ready(caller.agent), item_views(ids), now}
 end)

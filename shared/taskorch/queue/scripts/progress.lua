@@ -15,6 +15,7 @@ return once(function()
     emit('progress', item, 'percent', percent)
   else
     emit('progress', item)
+    percent = call('HGET', key('item', id), 'percent')
   end
-  return receipt(item)
+  return receipt(item, nil, nil, percent)
 end)

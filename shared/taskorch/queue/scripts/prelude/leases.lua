@@ -210,8 +210,11 @@ local function claim_if_queued(item)
   if item.claimed_by_report then new_claim(item, '') end
 end
 
-local function receipt(item, remark, entry)
+-- `entry` is the id of the entry that the step wrote, `percent` the item's percentage
+-- after it.
+local function receipt(item, remark, entry, percent)
   local expires = item.state == 'in_progress' and string.format('%d', item.expires) or ''
   local usual_remark = item.claimed_by_report and 'claimed' or ''
-  return {item.id, shown_token(item), expires, item.state, remark or usual_remark, entry or ''}
+  return {item.id, shown_token(item), expires, item.state, remark or usual_remark, entry or '',
+    percent or ''}
 end
