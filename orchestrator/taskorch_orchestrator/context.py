@@ -17,6 +17,7 @@ from taskorch.transport.retry import OutageNotice
 from taskorch_orchestrator.actions import Published
 
 if TYPE_CHECKING:
+    from taskorch.domain.short_id import ShortId
     from taskorch.queue.waits import Waits
 
 Data = TypeVar("Data")
@@ -41,6 +42,10 @@ class OrchestratorContext:
         """Return the queue of an orchestrator, for a command of many steps."""
         agent = orchestrator or self._caller.agent
         return self._open_queue(replace(self._caller, agent=agent))
+
+    def find(self, short: "ShortId") -> str:
+        """Return the id of the item or project that a short id names."""
+        return self.queue.views.find(short)
 
     def waits(self) -> "Waits":
         """Return the waits of the namespace, which report an outage on stderr."""

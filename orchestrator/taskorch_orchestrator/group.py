@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import click
 from taskorch.cli import app
+from taskorch.cli.arguments import whole_ids
 from taskorch.domain.access import Access
 
 if TYPE_CHECKING:
@@ -87,14 +88,16 @@ def is_workers(environment: Mapping[str, str]) -> bool:
 def pass_context(
     command: "Callable[Concatenate[OrchestratorContext, P], None]",
 ) -> Callable[P, None]:
-    """Pass a command its context: the queue, opened with the access of the command."""
+    """Pass a command its context: the queue, opened with the access of the command.
+
+    Short ids among its arguments are replaced by whole ones.
+    """
 
     @wraps(command)
     def with_context(*args: P.args, **kwargs: P.kwargs) -> None:
         from taskorch_orchestrator.context import OrchestratorContext
 
-        command(
-            OrchestratorContext(ACCESS[app.command_name()]), *args, **kwargs
-        )
+        context = OrchestratorContext(ACCESS[app.command_name()])
+        command(context, *args, **whole_ids(kwargs, context.find))
 
     return with_context

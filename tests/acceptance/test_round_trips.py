@@ -119,3 +119,30 @@ def test_command_makes_one_call_to_redis(
                 ["EVALSHA"],
                 ["EVALSHA", "EVAL"],
             ), command
+
+
+def test_first_digits_of_an_id_cost_one_call(
+    valkey_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    def run(*words: str) -> str:
+        return subprocess.run(
+            [BIN / words[0], *words[1:]],
+            cwd=tmp_path,
+            env={**environment, "AGENT_ID": "ada"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    project = run("orchestrate", "project", "Trips")
+    item = run("orchestrate", "create", project, "First", "--assign", "ada")
+    run("worker", "progress", item[:10], "Half")
+    digits = item.removeprefix("item_")
+
+    with Watcher(valkey_url) as watcher:
+        run("worker", "progress", digits[:5], "More")
+        short = watcher.seen_until("short")
+        run("worker", "progress", digits, "More")
+        whole = watcher.seen_until("whole")
+
+    assert (short, whole) == (["EVALSHA", "EVALSHA"], ["EVALSHA"])

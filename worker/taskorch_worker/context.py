@@ -1,5 +1,7 @@
 """The context of a `worker` command: settings, output and session."""
 
+from typing import TYPE_CHECKING
+
 from taskorch.cli import app
 from taskorch.connect import open_connection, unanswered_requests
 from taskorch.domain.access import Access
@@ -8,6 +10,9 @@ from taskorch.queue.requests import Requests
 
 from taskorch_worker.render import items
 from taskorch_worker.session import AgentSession
+
+if TYPE_CHECKING:
+    from taskorch.domain.short_id import ShortId
 
 
 class WorkerContext:
@@ -27,6 +32,10 @@ class WorkerContext:
             Requests(store=unanswered),
             self.output.damage,
         )
+
+    def find(self, short: "ShortId") -> str:
+        """Return the id of the item that a short id names."""
+        return self.session.queue.find(short)
 
     def show(self, receipt: Receipt) -> None:
         """Print the result of a step."""

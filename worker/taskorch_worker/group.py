@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec
 
 import click
 from taskorch.cli import app
+from taskorch.cli.arguments import whole_ids
 from taskorch.domain.access import Access
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ def worker() -> None:
 def pass_context(
     command: "Callable[Concatenate[WorkerContext, P], None]",
 ) -> Callable[P, None]:
-    """Open the queue with the access of the command, and pass its context on."""
+    """Open the queue with the access of the command, and pass its context on.
+
+    Short ids among the arguments of the command are replaced by whole ones.
+    """
 
     @wraps(command)
     def with_context(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -73,6 +77,6 @@ def pass_context(
 
         access = ACCESS[app.command_name()]
         context = WorkerContext(access)
-        command(context, *args, **kwargs)
+        command(context, *args, **whole_ids(kwargs, context.find))
 
     return with_context

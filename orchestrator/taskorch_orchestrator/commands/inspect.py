@@ -7,7 +7,7 @@ agents.
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import DURATION
+from taskorch.cli.arguments import DURATION, ITEM, ITEM_OR_PROJECT, PROJECT
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -33,13 +33,13 @@ LIMIT = click.option(
     show_default=True,
     help="Maximum number of rows.",
 )
-PROJECT = click.option(
-    "--project", default="", help="Only items of this project."
+OF_PROJECT = click.option(
+    "--project", type=PROJECT, default="", help="Only items of this project."
 )
 
 
 @orchestrate.command(epilog="Example: orchestrate progress proj_1a2b3c4d")
-@click.argument("project", metavar="PROJECT|ITEM")
+@click.argument("project", type=ITEM_OR_PROJECT, metavar="PROJECT|ITEM")
 @pass_context
 def progress(context: "OrchestratorContext", project: str) -> None:
     """Show the progress of a project or an item."""
@@ -59,7 +59,7 @@ def progress(context: "OrchestratorContext", project: str) -> None:
 @orchestrate.command(
     epilog="Example: orchestrate discoveries proj_1a2b3c4d --since 1700000000000-0"
 )
-@click.argument("project")
+@click.argument("project", type=PROJECT)
 @click.option(
     "--since",
     default="0-0",
@@ -103,7 +103,7 @@ def discoveries(
 @orchestrate.command(
     "list", epilog="Example: orchestrate list proj_1a2b3c4d --state blocked"
 )
-@click.argument("project", default="")
+@click.argument("project", type=PROJECT, default="")
 @click.option(
     "--state", type=click.Choice(STATES), help="Only items in this state."
 )
@@ -143,7 +143,7 @@ def list_(
 @orchestrate.command(
     epilog="Example: orchestrate show item_1a2b3c4d --handoff"
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.option(
     "--handoff", is_flag=True, help="Print the handoff package, as JSON."
 )
@@ -162,7 +162,7 @@ def show(context: "OrchestratorContext", item: str, handoff: bool) -> None:
 @orchestrate.command(
     epilog="Example: orchestrate unassigned --project proj_1a2b3c4d"
 )
-@PROJECT
+@OF_PROJECT
 @LIMIT
 @pass_context
 def unassigned(
@@ -203,7 +203,7 @@ def inbox(context: "OrchestratorContext", limit: int) -> None:
     show_default=True,
     help="Report held items without a sign of life for longer than this.",
 )
-@PROJECT
+@OF_PROJECT
 @LIMIT
 @pass_context
 def stuck(

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import (
     DURATION,
+    ITEM,
     PAIR,
+    PROJECT,
     START_TIME,
     TEXT,
     Contents,
@@ -48,7 +50,7 @@ def project(
 @orchestrate.command(
     epilog='Example: orchestrate create proj_1a2b3c4d "Design schema" -r "Users table" Sessions'
 )
-@click.argument("project")
+@click.argument("project", type=PROJECT)
 @click.argument("title", type=TEXT)
 @click.option(
     "-d",
@@ -68,6 +70,7 @@ def project(
 @click.option(
     "--depends-on",
     cls=ManyValues,
+    type=ITEM,
     metavar="ITEM",
     help="Items that must be completed first …",
 )
@@ -200,9 +203,13 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
 @orchestrate.command(
     epilog="Example: orchestrate depend item_5e6f7a8b item_1a2b3c4d"
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument(
-    "dependencies", nargs=-1, required=True, metavar="DEPENDENCY..."
+    "dependencies",
+    nargs=-1,
+    required=True,
+    type=ITEM,
+    metavar="DEPENDENCY...",
 )
 @pass_context
 def depend(
@@ -220,7 +227,7 @@ def depend(
 @orchestrate.command(
     epilog="Example: orchestrate assign item_1a2b3c4d database_specialist"
 )
-@click.argument("items", nargs=-1, required=True, metavar="ITEM...")
+@click.argument("items", nargs=-1, required=True, type=ITEM, metavar="ITEM...")
 @click.argument("agent")
 @click.option(
     "--context",
@@ -275,7 +282,7 @@ def assign(
 
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")
-@click.argument("project")
+@click.argument("project", type=PROJECT)
 @click.option(
     "--force", is_flag=True, help="Cancel the items that are still open."
 )

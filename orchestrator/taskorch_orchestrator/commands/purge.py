@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import DURATION
+from taskorch.cli.arguments import DURATION, PROJECT
 from taskorch.cli.text import counted
 from taskorch.domain import errors
 
@@ -26,7 +26,7 @@ NOTHING = "Nothing was purged."
 @orchestrate.command(
     epilog="Example: orchestrate purge --older-than 90d --dry-run"
 )
-@click.argument("projects", nargs=-1, metavar="[PROJECT]...")
+@click.argument("projects", nargs=-1, type=PROJECT, metavar="[PROJECT]...")
 @click.option(
     "--older-than",
     "age_ms",

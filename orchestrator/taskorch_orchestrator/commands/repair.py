@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import TEXT
+from taskorch.cli.arguments import ITEM, TEXT
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @orchestrate.command(
     epilog='Example: orchestrate answer item_1a2b3c4d "At least 12 characters"'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument("text", type=TEXT)
 @pass_context
 def answer(context: "OrchestratorContext", item: str, text: str) -> None:
@@ -28,7 +28,7 @@ def answer(context: "OrchestratorContext", item: str, text: str) -> None:
 @orchestrate.command(
     epilog='Example: orchestrate cancel item_1a2b3c4d --reason "Not needed any more"'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.option(
     "--reason", type=TEXT, default="", help="Reason, which the holder reads."
 )
@@ -44,7 +44,7 @@ def cancel(context: "OrchestratorContext", item: str, reason: str) -> None:
 
 
 @orchestrate.command(epilog="Example: orchestrate requeue item_1a2b3c4d")
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @pass_context
 def requeue(context: "OrchestratorContext", item: str) -> None:
     """Queue a failed, cancelled or completed ITEM again.

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import TIMEOUT
+from taskorch.cli.arguments import ITEM_OR_PROJECT, TIMEOUT
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -16,7 +16,7 @@ GOALS = click.Choice(("completed", "blocked", "any"))
 @orchestrate.command(
     epilog="Example: orchestrate wait proj_1a2b3c4d --until completed --until blocked"
 )
-@click.argument("project", metavar="PROJECT|ITEM")
+@click.argument("project", type=ITEM_OR_PROJECT, metavar="PROJECT|ITEM")
 @click.option(
     "--until",
     type=GOALS,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
+from taskorch.cli.arguments import PROJECT
 from taskorch.cli.output import on_terminal
 
 from taskorch_orchestrator.group import orchestrate, pass_context
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @orchestrate.command(epilog="Example: orchestrate watch proj_1a2b3c4d")
-@click.argument("project", default="")
+@click.argument("project", type=PROJECT, default="")
 @click.option(
     "--since",
     default="",

@@ -1,13 +1,21 @@
 """Argument types that click lacks: text from stdin, durations, pairs, many values."""
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskorch.domain import errors, limits
+from taskorch.domain import errors, limits, short_id
+from taskorch.domain.short_id import ShortId
 
 if TYPE_CHECKING:
     from taskorch.domain.start_time import StartTime
@@ -151,7 +159,51 @@ class Contents(click.ParamType[tuple[str, bytes]]):
             self.fail(f"{value!r}: {error.strerror}", param, ctx)
 
 
+class IdArgument(click.ParamType[str | ShortId]):
+    """The id of an item or a project; its first digits are enough if no other has them.
+
+    The context of the command looks a short id up: see `whole_ids`.
+    """
+
+    name = "id"
+
+    def __init__(self, *kinds: str) -> None:
+        """Take ids of these kinds, "item" and "proj"."""
+        self._kinds = kinds
+
+    def convert(
+        self,
+        value: str | ShortId,
+        param: click.Parameter | None,  # noqa: ARG002
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> str | ShortId:
+        """Return a whole id as it is, and a short one as ShortId."""
+        if isinstance(value, ShortId):
+            return value
+        return short_id.parse(value, self._kinds)
+
+
+def whole_ids(
+    values: Mapping[str, object], find: Callable[[ShortId], str]
+) -> dict[str, Any]:
+    """Return the values of a command, with each short id replaced by the whole one."""
+
+    def whole(value: object) -> object:
+        if isinstance(value, ShortId):
+            return find(value)
+        if isinstance(value, tuple) and any(
+            isinstance(member, ShortId) for member in value
+        ):
+            return tuple(map(whole, value))
+        return value
+
+    return {name: whole(value) for name, value in values.items()}
+
+
 TEXT = TextArgument()
+ITEM = IdArgument("item")
+PROJECT = IdArgument("proj")
+ITEM_OR_PROJECT = IdArgument("item", "proj")
 DURATION = Duration()
 START_TIME = StartTimeArgument()
 PAIR = Pair()

@@ -2,7 +2,7 @@
 
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2
-|-- NotFound                    3   NoProject, NoItem, NoQueue
+|-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated,
 |                                   NotSaved, ServerFailed, DiskFull, OutOfFiles;
 |                                   not: Refused, Untrusted, NotPermitted,
@@ -101,6 +101,29 @@ class NoItem(NotFound):
         if str(self.details["item"]).startswith("proj_"):
             return "This is the id of a project."
         return super().hint()
+
+
+class AmbiguousId(NotFound):
+    word = "AMBIGUOUS_ID"
+    message = "More than one id begins with {given}."
+    next_step = "Give more digits, or the whole id."
+
+    def __init__(
+        self,
+        *,
+        given: str,
+        candidates: Sequence[Mapping[str, str]],
+        more: int,
+    ) -> None:
+        """Each candidate has an id and a title; `more` is 1 if there are others."""
+        super().__init__(given=given, candidates=candidates, more=more)
+        self._rows = [f"{each['id']} {each['title']}" for each in candidates]
+        if more:
+            self._rows.append("… and more")
+
+    def rows(self) -> Sequence[str]:
+        """Return a line for each candidate."""
+        return self._rows
 
 
 class NoQueue(NotFound):

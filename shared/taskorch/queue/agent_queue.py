@@ -22,6 +22,7 @@ from taskorch.queue.scripts import Scripts
 
 if TYPE_CHECKING:
     from taskorch.domain.mirror_record import Origin
+    from taskorch.domain.short_id import ShortId
     from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
 
@@ -71,6 +72,15 @@ class AgentQueue:
         )
         self._run_script = self._scripts.run_script
         self._damage = self._scripts.damage
+
+    def find(self, short: "ShortId") -> str:
+        """Return the id that begins with these digits.
+
+        Raises errors.NoItem, errors.NoProject and errors.AmbiguousId.
+        """
+        from taskorch.queue import short_ids
+
+        return short_ids.whole_id(self._run_script, short)
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return up to `limit` assigned items that are ready, held items first."""

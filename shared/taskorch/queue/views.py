@@ -15,7 +15,16 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.domain.mirror_record import MirrorRecord, MirrorStatus
-from taskorch.queue import agents, audit, keys, mirror_replies, replies, stuck
+from taskorch.domain.short_id import ShortId
+from taskorch.queue import (
+    agents,
+    audit,
+    keys,
+    mirror_replies,
+    replies,
+    short_ids,
+    stuck,
+)
 from taskorch.queue import fields as read
 from taskorch.queue.agents import AgentStatus
 from taskorch.queue.audit import Environment
@@ -43,6 +52,13 @@ class Views:
         self._scripts = scripts
         self._run_script = scripts.run_script
         self._damage = scripts.damage
+
+    def find(self, short: ShortId) -> str:
+        """Return the id that begins with these digits.
+
+        Raises errors.NoItem, errors.NoProject and errors.AmbiguousId.
+        """
+        return short_ids.whole_id(self._run_script, short)
 
     def show(self, item: str) -> Package:
         """Return an item with its project, its dependencies and its newest reports."""

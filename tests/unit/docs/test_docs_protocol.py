@@ -519,6 +519,9 @@ def test_numbers_are_those_of_the_source() -> None:
         "items that stuck looks at in a call": number(
             "MAX_VISITED", SCRIPTS["stuck"]
         ),
+        "ids that find looks at in a call, about": number(
+            "MAX_VISITED", SCRIPTS["find"]
+        ),
         "items that standing looks at for a dead one": number(
             "MAX_VISITED", SCRIPTS["standing"]
         ),

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from support import click_commands
 from taskorch.cli import app
+from taskorch.cli.arguments import IdArgument
 from taskorch.domain import errors
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
@@ -62,6 +63,31 @@ def test_help_shows_every_summary_in_full(group: click.Group) -> None:
     commands = shown.partition("Commands:")[2]
     assert commands
     assert "..." not in commands
+
+
+#: Arguments and options that take the id of an item or a project.
+IDS = re.compile("item|project|dependenc|depends_on|undepend")
+
+
+@pytest.mark.parametrize(
+    "group", [orchestrate, worker], ids=lambda group: str(group.name)
+)
+def test_every_id_may_be_given_short(group: click.Group) -> None:
+    parameters = [
+        (name, parameter)
+        for name, command in click_commands.loaded_commands(group).items()
+        for parameter in command.params
+        if IDS.search(str(parameter.name))
+    ]
+
+    long_only = [
+        (name, parameter.name)
+        for name, parameter in parameters
+        if not isinstance(parameter.type, IdArgument)
+    ]
+
+    assert len(parameters) >= 10
+    assert long_only == []
 
 
 def test_documented_exit_codes_match_the_errors() -> None:

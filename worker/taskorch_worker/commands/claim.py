@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import DURATION, Seconds
+from taskorch.cli.arguments import DURATION, ITEM, Seconds
 from taskorch.domain import errors, limits
 
 from taskorch_worker.group import pass_context, worker
@@ -68,7 +68,7 @@ def pop(
 
 
 @worker.command(epilog="Example: worker get item_1a2b3c4d")
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.option(
     "--peek", is_flag=True, help="Show the item without claiming it."
 )

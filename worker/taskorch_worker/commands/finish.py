@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import PAIR, TEXT, ManyValues
+from taskorch.cli.arguments import ITEM, PAIR, TEXT, ManyValues
 
 from taskorch_worker.group import pass_context, worker
 
@@ -21,7 +21,7 @@ DELIVERABLE = click.option(
 @worker.command(
     epilog='Example: worker complete item_1a2b3c4d "4 tables" --deliverable schema=db/schema.sql'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument("summary", type=TEXT)
 @DELIVERABLE
 @pass_context
@@ -40,7 +40,7 @@ def complete(
 
 
 @worker.command(epilog="Example: worker ack item_1a2b3c4d")
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument("summary", type=TEXT, default="")
 @DELIVERABLE
 @pass_context
@@ -61,7 +61,7 @@ def ack(
 @worker.command(
     epilog='Example: worker fail item_1a2b3c4d "The build server is down"'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument("reason", type=TEXT)
 @click.option(
     "--no-retry", is_flag=True, help="Do not retry it: make it a dead letter."
@@ -78,7 +78,7 @@ def fail(
 @worker.command(
     epilog='Example: worker release item_1a2b3c4d --reason "Not my field"'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.option(
     "--reason", type=TEXT, default="", help="Reason, for the history."
 )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import TEXT
+from taskorch.cli.arguments import ITEM, TEXT
 
 from taskorch_worker.group import pass_context, worker
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @worker.command(
     epilog='Example: worker progress item_1a2b3c4d "Designing the schema" --percent 50'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument("text", type=TEXT)
 @click.option(
     "--percent", type=click.IntRange(0, 100), help="Percentage done."
@@ -31,7 +31,7 @@ def progress(
 @worker.command(
     epilog='Example: worker notes item_1a2b3c4d "UUID or auto-increment?"'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument("text", type=TEXT, required=False)
 @pass_context
 def notes(context: "WorkerContext", item: str, text: str | None) -> None:
@@ -46,7 +46,7 @@ def notes(context: "WorkerContext", item: str, text: str | None) -> None:
 
 
 @worker.command("get-notes", epilog="Example: worker get-notes item_1a2b3c4d")
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @pass_context
 def get_notes(context: "WorkerContext", item: str) -> None:
     """Print your private notes on ITEM."""
@@ -63,7 +63,7 @@ def _print_notes(context: "WorkerContext", item: str) -> None:
 @worker.command(
     epilog='Example: worker discover item_1a2b3c4d "Needs an audit log" --impact "One more table"'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument("text", type=TEXT)
 @click.option(
     "--impact", type=TEXT, default="", help="Consequence for the project."
@@ -82,7 +82,7 @@ def discover(
 @worker.command(
     epilog='Example: worker blocker item_1a2b3c4d "Password rules?" --needs "Minimum length"'
 )
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @click.argument("text", type=TEXT)
 @click.option(
     "--needs", type=TEXT, default="", help="What you need to continue."
@@ -97,7 +97,7 @@ def blocker(
 
 
 @worker.command(epilog="Example: worker renew item_1a2b3c4d")
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @pass_context
 def renew(context: "WorkerContext", item: str) -> None:
     """Renew the lease of ITEM."""

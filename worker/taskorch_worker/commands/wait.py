@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import TIMEOUT
+from taskorch.cli.arguments import ITEM, TIMEOUT
 
 from taskorch_worker.group import pass_context, worker
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @worker.command(epilog="Example: worker wait item_1a2b3c4d --timeout 300")
-@click.argument("item")
+@click.argument("item", type=ITEM)
 @TIMEOUT
 @pass_context
 def wait(context: "WorkerContext", item: str, timeout: float) -> None:

@@ -1,0 +1,61 @@
+-- find: the items and projects whose ids begin with some digits. It looks at a bounded
+--       number of ids; the cursor continues. A whole id is found first, and alone.
+-- KEYS     meta
+-- ARGV     7 'item', 'proj' or '' for both, 8 digits, 9 cursor or '', 10 maximum number
+-- RETURNS  {next cursor or '', {{id, title} …}}
+-- ERRORS   none of its own
+local MAX_VISITED, STEP = 5000, 1000
+-- A project counts as several ids: it takes some commands, even if it is empty.
+local PROJECT_VISITS = 10
+local kind, digits, cursor, limit = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
+local of_items, of_projects = kind ~= 'proj', kind ~= 'item'
+local project_start, item_pattern = 'proj_' .. digits, 'item_' .. digits .. '*'
+local found, visited = {}, 0
+
+local function add(name, id)
+  local title = read_hash(name, id, 'HGET', 'title')
+  table.insert(found, {id, title or ''})
+end
+
+local function find_whole()
+  local item, project = 'item_' .. digits, 'proj_' .. digits
+  if of_items and call('EXISTS', key('item', item)) == 1 then add('item', item) end
+  if of_projects and call('EXISTS', key('project', project)) == 1 then add('project', project) end
+  return #found > 0
+end
+
+-- Looks at items of a project from a cursor of ZSCAN on. Returns the next cursor, '0' at
+-- the end of the project.
+local function look_at_items(project, from)
+  local items = key('project', project) .. ':items'
+  repeat
+    if visited >= MAX_VISITED or #found >= limit then return from end
+    local next, entries = unpack(call('ZSCAN', items, from, 'MATCH', item_pattern, 'COUNT', STEP))
+    for i = 1, #entries, 2 do add('item', entries[i]) end
+    visited, from = visited + math.min(STEP, call('ZCARD', items)), next
+  until from == '0'
+  return from
+end
+
+local function find(first, from)
+  local position = first and call('ZREVRANK', prefix .. 'projects', first) or 0
+  while true do
+    local id = call('ZREVRANGE', prefix .. 'projects', position, position)[1]
+    if not id then return {'', found} end
+    local is_continued = id == first
+    if not is_continued and (visited >= MAX_VISITED or #found >= limit) then
+      return {id .. ':0', found}
+    end
+    local is_match = string.sub(id, 1, #project_start) == project_start
+    if of_projects and is_match and not (is_continued and from ~= '0') then add('project', id) end
+    local stopped_at = of_items and look_at_items(id, is_continued and from or '0') or '0'
+    if stopped_at ~= '0' then return {id .. ':' .. stopped_at, found} end
+    visited, position = visited + PROJECT_VISITS, position + 1
+  end
+end
+
+return guarded(function()
+  local first, from = string.match(cursor, '^(.*):(%d+)$')
+  if not first and find_whole() then return {'', found} end
+  return find(first, from)
+end)
