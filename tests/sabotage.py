@@ -238,8 +238,8 @@ SABOTAGES = (
     Sabotage(
         guard="A second session does not use another session's token",
         file="worker/taskorch_worker/lease_store.py",
-        line='if kept["session"] == self.session:',
-        instead="if True:",
+        line='kept["session"] == self.session',
+        instead="True",
         tests=("tests/acceptance/test_sessions.py",),
     ),
     Sabotage(

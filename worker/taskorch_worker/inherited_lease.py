@@ -4,27 +4,40 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
+from taskorch.domain import errors
 from taskorch.domain.item import Lease
 
-from taskorch_worker.lease_store import LeaseSlot, Workspace
+from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
 
 ITEM, TOKEN = "TASKORCH_ITEM_ID", "TASKORCH_TOKEN"
 
 
-def from_environment() -> Lease | None:
-    """Return the lease that `worker run` gave to this process; None in another one."""
+def store(workspace: Workspace) -> LeaseStore:
+    """Return where this process keeps its leases: the workspace, outside of a run."""
     item = os.environ.get(ITEM, "")
-    shown = os.environ.get(TOKEN, "")
-    token, _, claim = shown.partition(":")
-    if not item or not token.isdecimal():
-        return None
-    return Lease(item=item, token=int(token), claim=claim)
+    if not item:
+        return workspace
+    return InheritedLease(_lease(item, workspace), workspace)
+
+
+def _lease(item: str, workspace: Workspace) -> Lease:
+    """Return the lease of the run.
+
+    Some programs remove variables with names like TASKORCH_TOKEN. The run keeps the
+    token in the workspace, too.
+    """
+    token, _, claim = os.environ.get(TOKEN, "").partition(":")
+    if token.isdecimal():
+        return Lease(item=item, token=int(token), claim=claim)
+    return workspace.lease(item)
 
 
 class InheritedLease:
     """The lease store of a command of `worker run`: it holds the item of its run.
 
-    Leases that the command claims itself are kept in the workspace.
+    Leases that the command claims itself are kept in the workspace, marked with that
+    item: the run releases them when the command has ended. Leases of other sessions
+    and slots in the same workspace are not those of the command.
     """
 
     def __init__(self, lease: Lease, workspace: Workspace) -> None:
@@ -33,21 +46,32 @@ class InheritedLease:
         self._workspace = workspace
 
     def lease(self, item: str) -> Lease:
-        """Return the inherited lease, or for another item that of the workspace."""
+        """Return the inherited lease, or that of another item which is marked."""
         if item == self._lease.item:
             return self._lease
-        return self._workspace.lease(item)
+        for lease in self._claimed():
+            if lease.item == item:
+                return lease
+        return Lease(item=item)
 
     def leases(self) -> Sequence[Lease]:
-        """Return the inherited lease."""
-        return [self._lease]
+        """Return the inherited lease, and those that the command has claimed."""
+        return [self._lease, *self._claimed()]
 
     def reserve(
         self, count: int = 1
     ) -> AbstractContextManager[Sequence[LeaseSlot]]:
         """Reserve disk space for `count` leases in the workspace."""
-        return self._workspace.reserve(count)
+        return self._workspace.reserve(count, run=self._lease)
 
     def forget(self, item: str) -> None:
         """Remove the lease on an item from the workspace."""
         self._workspace.forget(item)
+
+    def refuse_next_item(self) -> None:
+        """Raise errors.RunHolds: the run claims the next item, not its command."""
+        raise errors.RunHolds(item=self._lease.item)
+
+    def _claimed(self) -> Sequence[Lease]:
+        claimed = self._workspace.claimed_in_run(self._lease)
+        return [each for each in claimed if each.item != self._lease.item]

@@ -1,17 +1,19 @@
 """The leases and notes of an agent's sessions, kept in a private folder under the root.
 
-.task-orchestrator/workspace/<agent>/<item>.lease       the lease: token, claim, session
+.task-orchestrator/workspace/<agent>/<item>.lease       the lease: token, claim, session;
+                        and the item of the `worker run` whose command claimed it
 .task-orchestrator/workspace/<agent>/<item>_notes.md    the agent's private notes
 .task-orchestrator/workspace/<agent>/.turn-<number>     the last turn of a session
 """
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
 from threading import get_ident
 from time import gmtime, strftime, time
-from typing import Protocol
+from typing import Any, Protocol
 
 from taskorch.config import files, root_folder
 from taskorch.domain import limits
@@ -49,21 +51,29 @@ class LeaseStore(Protocol):
     def forget(self, item: str) -> None:
         """Remove the lease on an item, if there is one."""
 
+    def refuse_next_item(self) -> None:
+        """Raise errors.RunHolds in a command of `worker run`."""
+
 
 class LeaseSlot:
     """Disk space reserved for one lease."""
 
-    def __init__(self, workspace: "Workspace", file: str) -> None:
+    def __init__(
+        self, workspace: "Workspace", file: str, run: Lease | None
+    ) -> None:
         self._workspace = workspace
         self._file = file
+        self._run = run
 
     def keep(self, lease: Lease) -> None:
         """Write the lease of a claim into the reserved space. Raises OSError."""
-        content = {
+        content: dict[str, object] = {
             "token": lease.token,
             "claim": lease.claim,
             "session": self._workspace.session,
         }
+        if self._run:
+            content["run"] = {"item": self._run.item, "token": self._run.token}
         files.write_atomically(
             self._workspace.lease_file(lease.item),
             json.dumps(content).encode(),
@@ -84,44 +94,37 @@ class Workspace:
 
     def lease(self, item: str) -> Lease:
         """Return the lease on an item; one without a token for an item not held."""
-        try:
-            with open(self.lease_file(item), "rb") as file:
-                kept = json.loads(file.read())
-            if kept["session"] == self.session:
-                return Lease(
-                    item=item,
-                    token=int(kept["token"]),
-                    claim=str(kept["claim"]),
-                )
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # a missing or damaged file holds no lease
-        return Lease(item=item)
+        return self._lease(item, lambda kept: kept["session"] == self.session)
 
     def leases(self) -> Sequence[Lease]:
         """Return the newest leases of the session, at most 200."""
-        try:
-            with os.scandir(self._folder) as entries:
-                found = [
-                    (entry.stat().st_mtime, entry.name)
-                    for entry in entries
-                    if entry.name.endswith(".lease")
-                ]
-        except OSError:
-            return []
-        leases = []
-        for _, name in sorted(found, reverse=True):
-            lease = self.lease(name.removesuffix(".lease"))
-            if lease.token:
-                leases.append(lease)
-            if len(leases) == limits.LIST_VALUES:
-                break
-        return leases
+        held = (self.lease(item) for item in self._items())
+        return list(islice(filter(_has_token, held), limits.LIST_VALUES))
+
+    def claimed_in_run(self, run: Lease) -> Sequence[Lease]:
+        """Return the newest leases that a command of `worker run` claimed itself.
+
+        `run` is the lease on the item of the command. Those of earlier commands for
+        the item are included: their run may have been killed. At most 200.
+        """
+
+        def is_claimed(kept: Mapping[str, Any]) -> bool:
+            mark = kept["run"]
+            return bool(
+                mark["item"] == run.item and mark["token"] <= run.token
+            )
+
+        held = (self._lease(item, is_claimed) for item in self._items())
+        return list(islice(filter(_has_token, held), limits.LIST_VALUES))
 
     @contextmanager
-    def reserve(self, count: int = 1) -> Iterator[Sequence[LeaseSlot]]:
+    def reserve(
+        self, count: int = 1, *, run: Lease | None = None
+    ) -> Iterator[Sequence[LeaseSlot]]:
         """Reserve disk space for `count` leases, all or none, before they are claimed.
 
-        Raises errors.RootNotWritable if the disk is full or the folder is read-only.
+        In a command of `worker run`, `run` is the lease on its item. Raises
+        errors.RootNotWritable if the disk is full or the folder is read-only.
         """
         prefix = f".{os.getpid()}.{get_ident()}"
         paths = [
@@ -141,9 +144,40 @@ class Workspace:
             root = os.path.dirname(self._home)
             raise files.root_not_writable(root, error) from None
         try:
-            yield [LeaseSlot(self, path) for path in paths]
+            yield [LeaseSlot(self, path, run) for path in paths]
         finally:
             _remove(paths)
+
+    def _items(self) -> Iterator[str]:
+        """Yield the items of all leases in the folder, the newest lease first."""
+        try:
+            with os.scandir(self._folder) as entries:
+                found = [
+                    (entry.stat().st_mtime, entry.name)
+                    for entry in entries
+                    if entry.name.endswith(".lease")
+                ]
+        except OSError:
+            return
+        for _, name in sorted(found, reverse=True):
+            yield name.removesuffix(".lease")
+
+    def _lease(
+        self, item: str, is_meant: Callable[[Mapping[str, Any]], bool]
+    ) -> Lease:
+        """Return a kept lease if it is meant, else one without a token."""
+        try:
+            with open(self.lease_file(item), "rb") as file:
+                kept = json.loads(file.read())
+            if is_meant(kept):
+                return Lease(
+                    item=item,
+                    token=int(kept["token"]),
+                    claim=str(kept["claim"]),
+                )
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # a missing or damaged file holds no lease
+        return Lease(item=item)
 
     def _remove_old_slots(self) -> None:
         """Remove the reservations of killed processes.
@@ -158,6 +192,9 @@ class Workspace:
                 with suppress(FileNotFoundError):
                     if entry.stat().st_mtime < oldest:
                         os.unlink(entry.path)
+
+    def refuse_next_item(self) -> None:
+        """Refuse nothing: this session is not a command of `worker run`."""
 
     def forget(self, item: str) -> None:
         """Remove the lease on an item, if there is one."""
@@ -195,6 +232,10 @@ class Workspace:
         temporary = f"{path}.{os.getpid()}.tmp"
         files.write_atomically(path, content, temporary=temporary)
         return True
+
+
+def _has_token(lease: Lease) -> bool:
+    return bool(lease.token)
 
 
 def _remove(paths: Sequence[str]) -> None:

@@ -20,7 +20,6 @@ from taskorch.queue.port import Connection
 from taskorch.queue.requests import Requests
 
 from taskorch_worker import inherited_lease
-from taskorch_worker.inherited_lease import InheritedLease
 from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
 
 if TYPE_CHECKING:
@@ -76,13 +75,8 @@ class AgentSession:
         self.workspace = Workspace(
             settings.folder_path, self.caller.agent, settings.session
         )
-        inherited = inherited_lease.from_environment()
         #: Where the session keeps its leases.
-        self.store: LeaseStore = (
-            InheritedLease(inherited, self.workspace)
-            if inherited
-            else self.workspace
-        )
+        self.store: LeaseStore = inherited_lease.store(self.workspace)
 
     def lease(self, item: str) -> Lease:
         """Return the lease on an item; one without a token for an item not held."""
@@ -103,7 +97,11 @@ class AgentSession:
     def pop(
         self, count: int, *, wait_s: float, lease_ms: int | None
     ) -> tuple[Claim, ...]:
-        """Claim at most `count` items and keep their leases; () if there is no item."""
+        """Claim at most `count` items and keep their leases; () if there is no item.
+
+        Raises errors.RunHolds in a command of `worker run`.
+        """
+        self.store.refuse_next_item()
         with self.store.reserve(count) as slots:
             claims = self.queue.claim_many(
                 count, wait_s=wait_s, lease_ms=lease_ms

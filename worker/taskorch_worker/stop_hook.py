@@ -29,9 +29,9 @@ def reminder(payload: Payload) -> str:
         return ""
     context = WorkerContext(Access.NONE)
     session = context.session
-    if session.store.inherited:  # `worker run` settles the item of its command
-        return ""
-    leases = session.store.leases()
+    # `worker run` settles the item of its command.
+    inherited = session.store.inherited
+    leases = [each for each in session.store.leases() if each != inherited]
     if not leases:
         return ""
     briefing = session.queue.prime(leases, limit=len(leases))

@@ -11,9 +11,9 @@ TaskOrchestratorError           1   Unprintable
 |                                   NoAttempts, ProjectClosed, OpenItems, Awaited,
 |                                   BadPlan, BadSchema, NotEmpty, TooOld, Damaged,
 |                                   RootNotWritable (SharedRoot), CommandFails,
-|                                   TooFewFiles, UserFolderUnusable, ForeignServer,
-|                                   UnknownData, LeavesProject, Unhealthy,
-|                                   UntrustedConfig, ForeignFolder
+|                                   RunHolds, TooFewFiles, UserFolderUnusable,
+|                                   ForeignServer, UnknownData, LeavesProject,
+|                                   Unhealthy, UntrustedConfig, ForeignFolder
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   raised by commands; the library returns None
@@ -564,6 +564,15 @@ class CommandFails(Invalid):
         "Try the command by hand. Failed items are retried as usual; orchestrate stuck "
         "lists dead letters."
     )
+
+
+class RunHolds(Invalid):
+    word = "RUN_HOLDS"
+    message = (
+        "This command works on {item}, for worker run: the run claims the next item "
+        "when the command has ended."
+    )
+    next_step = "Finish the item, then exit: worker complete {item} SUMMARY"
 
 
 class TooFewFiles(Invalid):

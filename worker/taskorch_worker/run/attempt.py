@@ -18,6 +18,7 @@ from taskorch_worker.run import job_files, outcome
 from taskorch_worker.run.context import PoolContext
 from taskorch_worker.run.job_files import JobFiles
 from taskorch_worker.run.outcome import AttemptEnd, Outcome
+from taskorch_worker.run.own_claims import release_own_claims
 from taskorch_worker.run.process import CommandProcess
 from taskorch_worker.run.settle import (
     REFUSALS,
@@ -65,6 +66,7 @@ class Attempt:
         else:
             settled = self._settle(result)
         if settled.end is not AttemptEnd.UNSAID:
+            release_own_claims(self._context, self._lease)
             self._forget_lease()
         self._settled = settled
         self._log(settled)

@@ -105,6 +105,12 @@ def of_stop() -> Outcome:
     return _outcome(AttemptEnd.RELEASED, "the worker was stopped")
 
 
+def of_command_end(item: str) -> Outcome:
+    """Return the outcome of an item that the command for another one has claimed."""
+    reason = f"the command of {item}, which claimed this item, has ended"
+    return _outcome(AttemptEnd.RELEASED, reason)
+
+
 def of_start_failure(error: OSError) -> Outcome:
     """Return the outcome of a command that could not be started."""
     reason = f"the command could not be started: {error}"

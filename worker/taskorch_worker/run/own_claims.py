@@ -1,0 +1,30 @@
+"""Releases the items that a command of `worker run` has claimed itself.
+
+The run renews only the lease on the item that it gave to the command. After the end of
+the command, nobody works on the others.
+"""
+
+from taskorch.domain.item import Lease
+
+from taskorch_worker.run import outcome
+from taskorch_worker.run.context import PoolContext
+from taskorch_worker.run.outcome import AttemptEnd
+from taskorch_worker.run.settle import settle
+
+
+def release_own_claims(context: PoolContext, run: Lease) -> None:
+    """Release what the command for the item of `run` claimed, and log it.
+
+    An item with an open question is left to its answer.
+    """
+    for lease in context.workspace.claimed_in_run(run):
+        settled = settle(
+            context.queue, lease, outcome.of_command_end(run.item)
+        )
+        if settled.end is AttemptEnd.UNSAID:
+            continue
+        context.workspace.forget(lease.item)
+        context.log.notify(
+            f"{run.item}: its command also claimed {lease.item}, which is"
+            f" {settled.end}."
+        )
