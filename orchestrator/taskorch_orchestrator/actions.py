@@ -39,6 +39,8 @@ LIMIT = 100
 LONG_LIMIT = 1000
 #: Maximum number of hints of one kind: more rows push what matters off the screen.
 HINTS_SHOWN = 5
+#: Known agents that a remark on a new one names, and how close their names must be.
+AGENTS_SHOWN, CLOSE = 3, 0.75
 
 Data = TypeVar("Data", covariant=True)  # noqa: PLC0105  it is the data that is named
 
@@ -189,11 +191,36 @@ def assign(
     force: bool = False,
 ) -> "Published[tuple[Assignment, ...]]":
     """Give items to an agent, all or none; `force` takes them from their holder."""
-    return Published(
-        data=queue.assign_many(
-            items, agent, context=context, resources=resources, force=force
-        )
+    assigned = queue.assign_many(
+        items, agent, context=context, resources=resources, force=force
     )
+    hints = list(_remark_on_agent(assigned[0]))
+    return Published(
+        data=assigned, meta={"hints": hints} if hints else {}, hints=hints
+    )
+
+
+def _remark_on_agent(made: "Assignment") -> Iterator[str]:
+    """Yield that an agent is new, with the known ones that its name may be a slip for."""
+    if not made.is_new_agent:
+        return
+    from difflib import get_close_matches
+
+    # agent_2 beside agent_1 is a sibling, not a slip
+    others = [
+        name
+        for name in made.other_agents
+        if _without_digits(name) != _without_digits(made.agent)
+    ]
+    close = get_close_matches(made.agent, others, n=AGENTS_SHOWN, cutoff=CLOSE)
+    remark = f"No agent named {made.agent} has called yet."
+    if close:
+        remark += f" Did you mean {' or '.join(close)}?"
+    yield remark
+
+
+def _without_digits(name: str) -> str:
+    return "".join(letter for letter in name if not letter.isdigit())
 
 
 def complete(

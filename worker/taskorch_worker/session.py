@@ -282,7 +282,7 @@ def agent_of(settings: Settings) -> str:
         raise errors.Usage(
             reason="No agent name is set. Set AGENT_ID, or give --agent-id NAME."
         )
-    return limits.name(settings.agent, "an agent")
+    return limits.agent_name(settings.agent, "AGENT_ID")
 
 
 def _keep(slot: LeaseSlot, claim: Claim) -> None:

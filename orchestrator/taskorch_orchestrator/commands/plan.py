@@ -276,9 +276,17 @@ def assign(
         for each in done.data
     ]
     if len(assigned) == 1:
-        context.output.show(assigned[0], steps.assignment)
+        context.show(
+            actions.Published(
+                data=assigned[0], meta=done.meta, hints=done.hints
+            ),
+            steps.assignment,
+        )
     else:
-        context.output.show(assigned, steps.assignments)
+        context.show(
+            actions.Published(data=assigned, meta=done.meta, hints=done.hints),
+            steps.assignments,
+        )
 
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")

@@ -113,9 +113,7 @@ class PlannedItem(BaseModel):
     ]
     title: Annotated[str, _checked_by(limits.title)]
     description: Annotated[str, _text("description")] = ""
-    agent: Annotated[
-        str, _checked_by(lambda value: limits.name(value, "an agent"))
-    ] = ""
+    agent: Annotated[str, _checked_by(limits.agent_name)] = ""
     requirements: Texts = ()
     depends_on: Dependencies = ()
     priority: Annotated[int, _number("priority", 0, 4)] = DEFAULT_PRIORITY

@@ -9,7 +9,7 @@ TaskOrchestratorError           1   Unprintable
 |                                   DataDamaged, ServerUnreachable, ServerStopped
 |-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany,
 |                                   NoAttempts, ProjectClosed, OpenItems, Awaited,
-|                                   BadPlan, BadSchema, NotEmpty, TooOld, Damaged,
+|                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
 |                                   RootNotWritable (SharedRoot), CommandFails,
 |                                   RunHolds, TooFewFiles, UserFolderUnusable,
 |                                   ForeignServer, UnknownData, LeavesProject,
@@ -280,6 +280,20 @@ class ServerStopped(Unavailable):
 class Invalid(TaskOrchestratorError):
     word, exit_code = "INVALID", 5
     message = "{reason}"
+
+
+class NotAName(Invalid):
+    word = "NOT_A_NAME"
+    message = "{name} looks like an id, so it cannot be the name of an agent."
+    next_step = (
+        "The agent comes after the items: orchestrate assign ITEM AGENT"
+    )
+
+    def hint(self) -> str:
+        """Return where the name of an agent belongs."""
+        if setting := self.details["setting"]:
+            return f"Set {setting} to a name such as database_specialist."
+        return super().hint()
 
 
 class TooOld(Invalid):

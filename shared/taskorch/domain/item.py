@@ -294,12 +294,18 @@ class Assignments(Frozen):
 class Assignment(Frozen):
     """The result of an assignment."""
 
+    _hidden = ("is_new_agent", "other_agents")
     id: str
     project: str
     agent: str
     state: State
     #: The agent that it was assigned to before, or "".
     previous: str
+    #: Whether the namespace did not know the agent: it has never called, and had no
+    #: items.
+    is_new_agent: bool = False
+    #: The agents that were known then, the last callers first; () for a known agent.
+    other_agents: tuple[str, ...] = ()
 
 
 class HeldDependent(Frozen):

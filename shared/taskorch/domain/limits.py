@@ -42,6 +42,8 @@ _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = r"([0-9]{1,12})(ms|s|m|h|d)"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _ID = r"(proj|item)_[0-9a-z]{1,32}"
+#: What begins like one of our ids, which agents confuse with a name.
+_LIKE_ID = r"(proj|item)_[0-9a-f]+"
 _LIST_CURSOR = r"proj_[0-9a-z]{1,32}:[0-9]{1,19}"
 _CURSOR = r"[0-9]{1,19}-[0-9]{1,19}"
 
@@ -57,6 +59,17 @@ def name(value: str, what: str) -> str:
             "no '..'."
         )
     return value
+
+
+def agent_name(value: str, setting: str = "") -> str:
+    """Return the name of an agent that is to work: not one that looks like an id.
+
+    `setting` is where it comes from, if it is no argument. `name` still accepts what
+    earlier versions stored.
+    """
+    if re.fullmatch(_LIKE_ID, value):
+        raise errors.NotAName(name=shortened(value), setting=setting)
+    return name(value, "an agent")
 
 
 def is_name(value: str) -> bool:

@@ -150,7 +150,7 @@ def item_arguments(new: NewItem, place: int) -> list[Argument]:
     return [
         limits.item_id(new.id) if new.id else random_digits(),
         limits.text(new.key, "key"),
-        limits.name(new.agent, "an agent") if new.agent else "",
+        _agent_of(new),
         limits.number(new.priority, "priority", 0, 4),
         limits.number(new.not_before_at, "time", 0, limits.LARGEST),
         limits.number(new.delay_ms, "delay in ms", 0, limits.LONGEST_MS),
@@ -158,6 +158,15 @@ def item_arguments(new: NewItem, place: int) -> list[Argument]:
         len(fields),
         *fields,
     ]
+
+
+def _agent_of(new: NewItem) -> str:
+    """Return the agent of a new item; an imported item keeps the one that it had."""
+    if not new.agent:
+        return ""
+    if new.id:
+        return limits.name(new.agent, "an agent")
+    return limits.agent_name(new.agent)
 
 
 def dependencies_of(new: NewItem, place: int) -> str:

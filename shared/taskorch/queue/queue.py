@@ -221,7 +221,7 @@ class Queue:
         limits.number(len(items), "number of items", 1, limits.BATCH_STEPS)
         reply = self._run_script(
             "assign",
-            limits.name(agent, "an agent"),
+            limits.agent_name(agent),
             limits.pairs(context, "context values") if context else "",
             limits.values(resources, "resource") if resources else "",
             "1" if force else "",

@@ -283,8 +283,14 @@ def assignments(agent: str, view: Reply, damage: Damage) -> Assignments:
 
 
 def assigned(view: Reply) -> tuple[Assignment, ...]:
-    """Read `{{item id, project, agent, state, previous agent or ''} …}`."""
-    listed = cast("list[tuple[str, str, str, str, str]]", view)
+    """Read `{{assignment …}, '1' for a new agent or '', {other agent …}}`.
+
+    An assignment is `{item id, project, agent, state, previous agent or ''}`.
+    """
+    listed, is_new, others = cast(
+        "tuple[list[tuple[str, str, str, str, str]], str, list[str]]", view
+    )
+    other_agents = tuple(filter(limits.is_name, others))
     return tuple(
         Assignment(
             id=id_,
@@ -292,6 +298,8 @@ def assigned(view: Reply) -> tuple[Assignment, ...]:
             agent=agent,
             state=State(state),
             previous=previous,
+            is_new_agent=bool(is_new),
+            other_agents=other_agents,
         )
         for id_, project, agent, state, previous in listed
     )

@@ -603,6 +603,7 @@ def test_bounds_are_those_of_the_source() -> None:
 
     assert stated == {
         "name of an agent or a namespace": f"{limits._NAME}, and no ..",
+        "what no new agent is named": limits._LIKE_ID,
         "id of a project or an item": limits._ID,
         "title": f"{limits.TITLE_CHARACTERS} characters, not blank",
         "any other text": f"{limits.TEXT_BYTES:,} bytes of UTF-8, no NUL",

@@ -3,11 +3,14 @@
 -- KEYS     meta
 -- ARGV     7 agent, 8 context as JSON or '', 9 resources as JSON or '', 10 '1' to take
 --          them from their holders, then items
--- RETURNS  {{item id, project, agent, state, previous agent or ''} …}
+-- RETURNS  {{{item id, project, agent, state, previous agent or ''} …}, '1' if the
+--          namespace did not know the agent, else '', {the other agents then, the last
+--          callers first}}
 -- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
 local FIRST = 11
 local agent, context, resources, force = ARGV[7], ARGV[8], ARGV[9], ARGV[10] ~= ''
 local MAX_VALUES, MAX_BYTES = 200, 262144
+local MAX_AGENTS_SHOWN = 200
 
 local function merged_context(id)
   local all = cjson.decode(call('HGET', key('item', id), 'context') or '{}')
@@ -70,12 +73,21 @@ local function reassign(item)
   enqueue_or_wait(item)
 end
 
+-- Returns the agents that the name of a new one may be a slip for.
+local function other_agents()
+  local others = {}
+  for _, name in ipairs(call('ZREVRANGE', prefix .. 'agents', 0, MAX_AGENTS_SHOWN)) do
+    if name ~= agent then table.insert(others, name) end
+  end
+  return others
+end
+
 return once(function()
   local items = need_items(FIRST, 1, #ARGV)
   for _, item in ipairs(items) do check(item) end
 
   begin_batch(items)
-  call('ZADD', prefix .. 'agents', 'NX', 0, agent)
+  local is_new = call('ZADD', prefix .. 'agents', 'NX', 0, agent) == 1
   local rows = {}
   for i, item in ipairs(items) do
     local previous = item.agent
@@ -83,5 +95,8 @@ return once(function()
     emit('assign', item, unpack(item.changes))
     rows[i] = {item.id, item.project, agent, item.state, previous}
   end
-  return rows
+  return {rows, is_new and '1' or ''}
+end, function(reply)
+  local rows, is_new = reply[1], reply[2]
+  return {rows, is_new, is_new ~= '' and other_agents() or {}}
 end)
