@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 from support.builders import Bench
 from support.commands import BIN, CommandResult, Shell
+from support.runs import sh
 from taskorch.domain.item import State
 
 READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'
@@ -16,6 +17,12 @@ FULL = (
 #: The same, with the files of the agent from before.
 FULL_SINCE = "cp -r .task-orchestrator kept && " + FULL.replace(
     "{ cat", "cp -r kept/. .task-orchestrator && { cat"
+)
+
+#: A disk with little space left.
+SMALL = (
+    "mkdir -p .task-orchestrator && mount -t tmpfs -o size=64k none .task-orchestrator"
+    ' && exec "$@"'
 )
 
 
@@ -108,6 +115,18 @@ def test_read_only_root_stops_the_bundled_server(
 
     assert ran.code in (4, 5)
     assert str(local.folder) in ran.stderr
+
+
+def test_full_disk_does_not_stop_a_command(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    script = "yes | head -c 1000000; echo; echo; echo done"
+
+    ran = mounted(shell, SMALL, "worker", "run", "--once", *sh(script))
+
+    assert ran.code == 0, ran.stderr
+    assert ran.stderr.count("The output of commands is not kept") == 1
+    assert "No space left on device. The run continues." in ran.stderr
+    assert bench.queue.views.show(item).item.summary == "done"
 
 
 def test_note_on_full_disk_is_kept_in_queue(

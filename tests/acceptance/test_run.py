@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually
-from support.runs import ONCE, running, sh
+from support.runs import ONCE, log_line, running, sh
 from taskorch.domain.item import State
 
 
@@ -19,7 +19,7 @@ from taskorch.domain.item import State
             0,
             "completed",
             State.COMPLETED,
-            "4 tables",
+            "first\n4 tables",
         ),
         ("exit 0", 0, "completed", State.COMPLETED, ""),
         ("echo later >&2; exit 75", 8, "released", State.QUEUED, "later"),
@@ -58,6 +58,8 @@ def test_exit_status_decides_the_outcome(
 ) -> None:
     script, code, event, state, text = case
     item = bench.item()
+    if event == "failed":
+        text += f"\n{log_line(shell, item)}"
 
     ran = shell.worker(*ONCE, *sh(script))
 
@@ -108,8 +110,9 @@ def test_log_shortens_a_long_text(shell: Shell, bench: Bench) -> None:
 
     failed = ran.stdout.splitlines()[-1]
     assert len(failed) < 400
-    assert r"exit status 3\n1 2 3 4" in failed
-    assert failed.endswith("998 999 1000")
+    assert r"exit status 3\n" in failed
+    assert r"998 999 1000\nLog on " in failed
+    assert failed.endswith("/1.log")
 
 
 def test_once_takes_one_item_per_slot(shell: Shell, bench: Bench) -> None:
@@ -336,7 +339,7 @@ def test_success_resets_max_failures(shell: Shell, bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pool", "files", "code"), [(8, 87, 5), (8, 88, 0), (1, 40, 5)]
+    ("pool", "files", "code"), [(8, 103, 5), (8, 104, 0), (1, 40, 5)]
 )
 def test_pool_needs_enough_open_files(
     shell: Shell, bench: Bench, pool: int, files: int, code: int
@@ -359,7 +362,7 @@ def test_pool_needs_enough_open_files(
     assert ran.code == code, ran.stderr
     if code:
         assert (
-            f"--pool {pool} needs {40 + 6 * pool} open files, but the limit of this process is {files}."
+            f"--pool {pool} needs {40 + 8 * pool} open files, but the limit of this process is {files}."
             in ran.stderr
         )
         assert "ulimit -n" in ran.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually
-from support.runs import ONCE, running, sh
+from support.runs import ONCE, log_file, running, sh
 from taskorch.domain.item import State
 
 
@@ -25,9 +25,8 @@ def test_command_gets_its_item_and_agent(shell: Shell, bench: Bench) -> None:
         "run", "--once", *sh(f"exec {script}")
     )
 
-    stdin, file, mode, folder_mode, leads, variables = json.loads(
-        bench.queue.views.show(item).item.summary
-    )
+    _, output = log_file(shell, item).read_text(encoding="utf-8").splitlines()
+    stdin, file, mode, folder_mode, leads, variables = json.loads(output)
     package = json.loads(stdin)
     assert done.code == 0, done.stderr
     assert stdin == file == variables["TASKORCH_ITEM"] + "\n"
@@ -251,7 +250,7 @@ def test_oversized_result_file_is_truncated(
             ["Which one?", "Which one?"],
         ),
         (
-            "worker blocker $ITEM 'Which one?'; worker progress $ITEM mine >&2; echo said",
+            "worker blocker $ITEM 'Which one?' >&2; worker progress $ITEM mine >&2; echo said",
             "completed",
             State.COMPLETED,
             ["Which one?", "mine", "said"],

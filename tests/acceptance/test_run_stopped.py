@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.builders import Bench, need_lease
 from support.commands import BIN, SOON_S, Shell, alive, eventually
-from support.runs import Run, running, sh
+from support.runs import Run, log_line, running, sh
 from taskorch.domain.item import State
 
 #: A command that ends on SIGTERM, and one that ignores it. Both have a child process,
@@ -75,7 +75,7 @@ def test_timeout_terminates_the_process_group(
     assert ran.code == 5
     assert (view.item.state, view.history[-1].text) == (
         State.DELAYED,
-        "timed out after 0.3 s\nwhy",
+        f"timed out after 0.3 s\nwhy\n{log_line(shell, item)}",
     )
     assert len(pids(shell)) == 2
     assert ended(shell)
@@ -130,7 +130,8 @@ def test_exit_status_is_known_with_sigchld_ignored(
     )
 
     assert ran.code == 5
-    assert bench.queue.views.show(item).history[-1].text == "exit status 3"
+    failure = bench.queue.views.show(item).history[-1].text
+    assert failure == f"exit status 3\n{log_line(shell, item)}"
 
 
 def test_lease_is_renewed_while_the_command_runs(

@@ -4,6 +4,7 @@ Used by the acceptance tests of `worker run`.
 """
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -73,6 +74,17 @@ class Run:
 def sh(script: str) -> tuple[str, str, str, str]:
     """Return the arguments that make a shell script the command."""
     return ("--", "sh", "-c", script)
+
+
+def log_file(shell: Shell, item: str, name: str = "1") -> Path:
+    """Return the path of the log of an attempt, in the root of the shell."""
+    logs = shell.folder / ".task-orchestrator" / "logs"
+    return logs / item / f"{name}.log"
+
+
+def log_line(shell: Shell, item: str) -> str:
+    """Return the last line of the report of a failed first attempt."""
+    return f"Log on {os.uname().nodename}: {log_file(shell, item)}"
 
 
 @contextmanager

@@ -109,15 +109,23 @@ def take_lock(
     return True
 
 
-def open_private(file: PathLike, flags: int) -> int:
+def free_lock(descriptor: int) -> None:
+    """Unlock an open file that stays open."""
+    from fcntl import LOCK_UN, flock
+
+    flock(descriptor, LOCK_UN)
+
+
+def open_private(
+    file: PathLike, flags: int, *, dir_fd: int | None = None
+) -> int:
     """Open a file and return its descriptor; a new file gets mode 0600.
 
-    Raises OSError, also for a symbolic link, a pipe or a device: a checkout may have
-    brought it.
+    `dir_fd` is the open folder where a relative path starts. Raises OSError, also for a
+    symbolic link, a pipe or a device: a checkout may have brought it.
     """
-    descriptor = os.open(
-        file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
-    )
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(file, flags, 0o600, dir_fd=dir_fd)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(EINVAL, "it is not a file", os.fspath(file))

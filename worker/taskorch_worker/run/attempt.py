@@ -15,6 +15,7 @@ from taskorch.domain import errors
 from taskorch.domain.item import Claim, Lease
 
 from taskorch_worker.run import job_files, outcome
+from taskorch_worker.run.attempt_output import AttemptOutput
 from taskorch_worker.run.context import PoolContext
 from taskorch_worker.run.job_files import JobFiles
 from taskorch_worker.run.outcome import AttemptEnd, Outcome
@@ -52,6 +53,8 @@ class Attempt:
         self._command_ended = Event()
         self._began_at = monotonic()
         self._settled: Settled | None = None
+        #: The path of the log with the command's output, or "".
+        self._log_path = ""
 
     def execute(self) -> Settled:
         """Run the command, settle the item, and return how."""
@@ -113,10 +116,22 @@ class Attempt:
             self._command_ended.set()
 
     def _run_process(self, files: JobFiles) -> Outcome:
+        logs = self._context.logs
+        output = AttemptOutput(logs, logs.begin(self._claim))
+        self._log_path = output.log_path
+        try:
+            return self._run_printing(files, output)
+        finally:
+            output.close()
+
+    def _run_printing(self, files: JobFiles, output: AttemptOutput) -> Outcome:
         options = self._context.options
-        on_exit = partial(self._events.put, AttemptEvent.EXITED)
         process = CommandProcess(
-            options.command, files, self._context.reaper, on_exit=on_exit
+            options.command,
+            files,
+            self._context.reaper,
+            output,
+            on_exit=partial(self._events.put, AttemptEvent.EXITED),
         )
         try:
             event = self._events.get(timeout=options.timeout_s)
@@ -170,4 +185,5 @@ class Attempt:
             self._claim,
             settled,
             took_s=monotonic() - self._began_at,
+            log=self._log_path,
         )

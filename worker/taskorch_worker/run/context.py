@@ -11,6 +11,7 @@ from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run.claim_pauses import ClaimPauses
 from taskorch_worker.run.log import RunLog
 from taskorch_worker.run.options import RunOptions
+from taskorch_worker.run.output_log import OutputLogs
 from taskorch_worker.run.reaper import Reaper
 
 
@@ -26,5 +27,7 @@ class PoolContext(Frozen):
     pauses: ClaimPauses
     reaper: Reaper
     log: RunLog
+    #: The logs with the output of the commands.
+    logs: OutputLogs
     #: The temporary folder for the files of the commands.
     folder: Path

@@ -39,8 +39,10 @@ class RunLog:
         }
         self._write(item.id, "claimed", text, details)
 
-    def settled(self, claim: Claim, settled: Settled, took_s: float) -> None:
-        """Log how an attempt ended, and its duration in seconds."""
+    def settled(
+        self, claim: Claim, settled: Settled, *, took_s: float, log: str
+    ) -> None:
+        """Log how an attempt ended, its duration in seconds, and the path of its log."""
         text = f"after {took_s:.1f} s"
         if settled.text:
             text = f"{text}: {settled.text}"
@@ -48,6 +50,7 @@ class RunLog:
             "state": settled.state,
             "text": settled.text,
             "duration_s": round(took_s, 3),
+            "log": log,
         }
         self._write(claim.package.item.id, settled.end, text, details)
 

@@ -8,8 +8,8 @@ from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
 SHORTEST_LEASE_MS = 1000
-#: Open files of the run itself, and of each slot with a command (pipes and sockets).
-RUN_FILES, SLOT_FILES = 40, 6
+#: Open files of the run itself, and of each slot with a command (pipes, sockets, log).
+RUN_FILES, SLOT_FILES = 40, 8
 
 
 class RunOptions(Frozen):

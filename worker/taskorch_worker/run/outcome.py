@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
+from taskorch_worker.run import program_result
 from taskorch_worker.run.launcher import RELEASES
+from taskorch_worker.run.program_result import ProgramResult
 
 #: Room for the largest deliverables and summary, with each byte escaped.
 RESULT_BYTES = 6 * (limits.DELIVERABLES_BYTES + limits.TEXT_BYTES)
+#: The longest end of an output in a summary, and in a report of a failure.
+PARAGRAPH_BYTES, PARAGRAPH_LINES = 2000, 20
+LAST_WORDS_BYTES, LAST_WORDS_LINES = 4000, 40
 
 
 class CommandExit(Frozen):
@@ -24,9 +29,17 @@ class CommandExit(Frozen):
 
     #: The exit status, or minus the number of the signal that killed it.
     status: int
-    #: The end of its output.
-    stdout: str
-    stderr: str
+    #: The end of what it printed to stdout, and whether that is all.
+    stdout: str = ""
+    stdout_is_whole: bool = True
+    #: The end of what it printed, to either stream.
+    printed: str = ""
+    #: The path of the log with its output, or "".
+    log: str = ""
+
+    def result(self) -> ProgramResult | None:
+        """Return the result that an agent program has printed, if it is one."""
+        return program_result.read(self.stdout, is_whole=self.stdout_is_whole)
 
 
 class AttemptEnd(StrEnum):
@@ -86,7 +99,14 @@ def of_exit(command_exit: CommandExit, result: Path) -> Outcome:
     """
     status = command_exit.status
     if status == 0:
-        return _completed(_last_line(command_exit.stdout), _read(result))
+        reported = command_exit.result()
+        if reported and reported.failed:
+            return _failed("the program reports an error", command_exit)
+        printed = reported.text if reported else ""
+        return _completed(
+            printed.strip() or _last_paragraph(command_exit.stdout),
+            _read(result),
+        )
     if status == RELEASES:
         return _outcome(AttemptEnd.RELEASED, _last_words(command_exit))
     if status < 0:
@@ -117,14 +137,14 @@ def of_start_failure(error: OSError) -> Outcome:
     return _outcome(AttemptEnd.RELEASED, reason)
 
 
-def _completed(last_line: str, written: str) -> Outcome:
+def _completed(printed: str, written: str) -> Outcome:
     """Return the outcome of a command that succeeded.
 
     `written` is the content of its result file. If that is not valid, it becomes the
-    summary as it is.
+    summary as it is. `printed` is the summary if the file has none.
     """
     if not written.strip():
-        return _outcome(AttemptEnd.COMPLETED, last_line)
+        return _outcome(AttemptEnd.COMPLETED, printed)
     try:
         result = ResultFile.model_validate_json(written)
         summary = limits.text(result.summary, "summary").strip()
@@ -135,7 +155,7 @@ def _completed(last_line: str, written: str) -> Outcome:
         return _kept_as_text(written, str(error))
     return _outcome(
         AttemptEnd.COMPLETED,
-        summary or last_line,
+        summary or printed,
         deliverables=result.deliverables,
     )
 
@@ -146,9 +166,11 @@ def _kept_as_text(written: str, reason: str) -> Outcome:
 
 
 def _failed(reason: str, command_exit: CommandExit) -> Outcome:
-    last_words = _last_words(command_exit)
-    text = f"{reason}\n{last_words}".strip()
-    return _outcome(AttemptEnd.FAILED, text)
+    """Return the outcome of a failure: the reason, the end of the output, the log."""
+    parts = [reason, _last_words(command_exit)]
+    if command_exit.log:
+        parts.append(f"Log on {os.uname().nodename}: {command_exit.log}")
+    return _outcome(AttemptEnd.FAILED, "\n".join(filter(None, parts)))
 
 
 def _outcome(
@@ -159,10 +181,10 @@ def _outcome(
     remark: str = "",
 ) -> Outcome:
     """Return an outcome with as much of the end of the text as an item may have."""
-    encoded = text.encode(errors="replace")[-limits.TEXT_BYTES :]
+    printable = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return Outcome(
         end=end,
-        text=encoded.decode(errors="ignore"),
+        text=_end_of(printable, limits.TEXT_BYTES),
         deliverables=deliverables or {},
         remark=remark,
     )
@@ -183,12 +205,34 @@ def _read(result: Path) -> str:
 
 
 def _last_words(command_exit: CommandExit) -> str:
-    """Return the end of stderr, or the last line of stdout if stderr is empty."""
-    return command_exit.stderr.strip() or _last_line(command_exit.stdout)
+    """Return the message of an agent program, or else the end of the output."""
+    reported = command_exit.result()
+    if reported and reported.text.strip():
+        return _end_of(reported.text.strip(), LAST_WORDS_BYTES)
+    lines = command_exit.printed.strip().splitlines()
+    return _joined(lines[-LAST_WORDS_LINES:], LAST_WORDS_BYTES)
 
 
-def _last_line(text: str) -> str:
-    for line in reversed(text.splitlines()):
-        if line.strip():
-            return line.strip()
-    return ""
+def _last_paragraph(text: str) -> str:
+    """Return the end of the lines after the last blank one."""
+    paragraph: list[str] = []
+    for line in reversed(text.rstrip().splitlines()):
+        if not line.strip() or len(paragraph) == PARAGRAPH_LINES:
+            break
+        paragraph.insert(0, line)
+    return _joined(paragraph, PARAGRAPH_BYTES)
+
+
+def _joined(lines: Sequence[str], most_bytes: int) -> str:
+    """Return the last lines that fit, or the end of one that is too long."""
+    text = "\n".join(line.rstrip() for line in lines).strip()
+    end = _end_of(text, most_bytes)
+    if len(end) == len(text):
+        return text
+    _, _, whole_lines = end.partition("\n")
+    return whole_lines.strip() or end
+
+
+def _end_of(text: str, most_bytes: int) -> str:
+    encoded = text.encode(errors="replace")[-most_bytes:]
+    return encoded.decode(errors="ignore")

@@ -35,6 +35,7 @@ from taskorch_worker.run.context import PoolContext
 from taskorch_worker.run.log import RunLog
 from taskorch_worker.run.options import RunOptions
 from taskorch_worker.run.outcome import AttemptEnd
+from taskorch_worker.run.output_log import OutputLogs
 from taskorch_worker.run.reaper import Reaper
 from taskorch_worker.run.settle import Settled
 
@@ -111,6 +112,7 @@ class WorkerPool:
             pauses=self._pauses,
             reaper=Reaper(folder, options.grace_s),
             log=self._log,
+            logs=OutputLogs(settings.folder_path, caller, self._log.notify),
             folder=folder,
         )
         self._events: SimpleQueue[PoolEvent | Exception] = SimpleQueue()

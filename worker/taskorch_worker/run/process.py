@@ -13,13 +13,12 @@ from time import monotonic
 from typing import cast
 
 from taskorch_worker.run import launcher
+from taskorch_worker.run.attempt_output import AttemptOutput, Stream
 from taskorch_worker.run.job_files import JobFiles
 from taskorch_worker.run.outcome import CommandExit
 from taskorch_worker.run.reaper import Reaper, signal_group
 
 READ_BYTES = 65536
-#: The amount of output that is kept: its end.
-STDOUT_BYTES, STDERR_BYTES = 65536, 8192
 #: Time for background processes to write output after the command has ended.
 DRAIN_S = 0.5
 
@@ -32,11 +31,13 @@ class CommandProcess:
         command: Sequence[str],
         files: JobFiles,
         reaper: Reaper,
+        output: AttemptOutput,
         on_exit: Callable[[], object],
     ) -> None:
         """Start it. Raises OSError if it cannot be started.
 
-        `on_exit` is called in another thread when it has ended.
+        `output` gets what it prints, and `on_exit` is called when it has ended: each in
+        another thread.
         """
         self._process = subprocess.Popen(
             [
@@ -61,7 +62,8 @@ class CommandProcess:
             stdin = cast("FileIO", self._process.stdin)
             with stdin:
                 stdin.write(b"!")
-        self._output = OutputTail(self._process)
+        self._output = output
+        self._reader = OutputReader(self._process, output)
         self._exited = Event()
         #: The end of the grace period, for all processes of the group.
         self._grace_ends_at = 0.0
@@ -85,16 +87,17 @@ class CommandProcess:
         Processes that have left the group keep running, but their output is not read.
         """
         grace_left_s = self._grace_ends_at - monotonic()
-        self._output.wait_for_end(max(DRAIN_S, grace_left_s))
+        self._reader.wait_for_end(max(DRAIN_S, grace_left_s))
         signal_group(self._group, signal.SIGKILL)
-        self._output.wait_for_end(DRAIN_S)
-        self._output.stop_reading()
+        self._reader.wait_for_end(DRAIN_S)
+        self._reader.stop_reading()
         self._reaper.forget(self._group)
-        stdout, stderr = self._output.texts()
         return CommandExit(
             status=self._process.wait(),
-            stdout=stdout,
-            stderr=stderr,
+            stdout=self._output.stdout.text(),
+            stdout_is_whole=self._output.stdout.is_whole,
+            printed=self._output.end.text(),
+            log=self._output.log_path,
         )
 
     def _wait_for_exit(self, on_exit: Callable[[], object]) -> None:
@@ -107,16 +110,18 @@ class CommandProcess:
         on_exit()
 
 
-class OutputTail:
-    """The last bytes that a process writes to stdout and to stderr.
+class OutputReader:
+    """Reads what a process writes to stdout and to stderr.
 
-    A thread reads them until no process can write any more, or until it is stopped.
+    A thread reads until no process can write any more, or until it is stopped.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", output: AttemptOutput
+    ) -> None:
         self._stdout = cast("FileIO", process.stdout)
         self._stderr = cast("FileIO", process.stderr)
-        self._tails = {self._stdout: b"", self._stderr: b""}
+        self._output = output
         self._stop_reader, self._stop_writer = os.pipe()
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -133,28 +138,17 @@ class OutputTail:
         self._stderr.close()
         os.close(self._stop_reader)
 
-    def texts(self) -> tuple[str, str]:
-        """Return the ends of stdout and of stderr."""
-        stdout = self._tails[self._stdout].decode(errors="replace")
-        stderr = self._tails[self._stderr].decode(errors="replace")
-        return stdout, stderr
-
     def _read(self) -> None:
         with DefaultSelector() as selector:
             selector.register(self._stop_reader, EVENT_READ)
-            selector.register(self._stdout, EVENT_READ, STDOUT_BYTES)
-            selector.register(self._stderr, EVENT_READ, STDERR_BYTES)
+            selector.register(self._stdout, EVENT_READ, Stream.STDOUT)
+            selector.register(self._stderr, EVENT_READ, Stream.STDERR)
             while len(selector.get_map()) > 1:
                 for ready, _ in selector.select():
                     if ready.fileobj == self._stop_reader:
                         return
-                    stream = cast("FileIO", ready.fileobj)
-                    if not self._read_piece(stream, kept_bytes=ready.data):
-                        selector.unregister(stream)
-
-    def _read_piece(self, stream: FileIO, *, kept_bytes: int) -> bool:
-        """Read once, and keep the last bytes. Return False at the end of the stream."""
-        piece = stream.read(READ_BYTES)
-        output = self._tails[stream] + piece
-        self._tails[stream] = output[-kept_bytes:]
-        return bool(piece)
+                    file = cast("FileIO", ready.fileobj)
+                    piece = file.read(READ_BYTES)
+                    self._output.write(ready.data, piece)
+                    if not piece:
+                        selector.unregister(file)
