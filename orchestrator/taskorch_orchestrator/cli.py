@@ -78,6 +78,78 @@ orchestrate.declare(
         },
     }
 )
+orchestrate.sections = {
+    "Plan": ("project", "create", "apply", "depend", "assign", "complete"),
+    "Follow": (
+        "progress",
+        "discoveries",
+        "list",
+        "show",
+        "unassigned",
+        "projects",
+        "agents",
+        "wait",
+        "watch",
+        "prime",
+    ),
+    "Answer and repair": (
+        "inbox",
+        "answer",
+        "stuck",
+        "cancel",
+        "requeue",
+        "reap",
+    ),
+    "Operate": (
+        "setup",
+        "init",
+        "trust",
+        "server",
+        "service",
+        "sync",
+        "doctor",
+        "export",
+        "import",
+        "purge",
+        "docs",
+        "mcp",
+    ),
+}
+orchestrate.synonyms = {
+    **dict.fromkeys(("done", "finish", "close"), ("complete",)),
+    **dict.fromkeys(("add", "new", "item", "task"), ("create",)),
+    **dict.fromkeys(("plan", "load"), ("apply",)),
+    **dict.fromkeys(("give", "dispatch"), ("assign",)),
+    **dict.fromkeys(("ls", "items", "queue", "search", "grep"), ("list",)),
+    **dict.fromkeys(("view", "info", "history"), ("show",)),
+    **dict.fromkeys(("question", "questions", "blocked"), ("inbox",)),
+    **dict.fromkeys(("findings",), ("discoveries",)),
+    **dict.fromkeys(("workers",), ("agents",)),
+    **dict.fromkeys(("reply",), ("answer",)),
+    **dict.fromkeys(("retry", "restart", "redo"), ("requeue",)),
+    **dict.fromkeys(("delete", "remove", "rm"), ("cancel", "purge")),
+    **dict.fromkeys(("health", "check"), ("doctor",)),
+    **dict.fromkeys(("backup", "dump"), ("export",)),
+    **dict.fromkeys(("restore",), ("import",)),
+    **dict.fromkeys(("start", "stop"), ("server",)),
+    **dict.fromkeys(("next", "claim"), ("worker pop",)),
+    **{
+        command: (f"worker {command}",)
+        for command in (
+            "pop",
+            "get",
+            "notes",
+            "discover",
+            "blocker",
+            "ack",
+            "fail",
+            "release",
+            "renew",
+            "run",
+            "whoami",
+        )
+    },
+}
 
 
 def main() -> None:

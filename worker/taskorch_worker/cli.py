@@ -52,6 +52,49 @@ worker.declare(
         },
     }
 )
+worker.sections = {
+    "Take": ("check", "pop", "get"),
+    "Report": (
+        "progress",
+        "notes",
+        "get-notes",
+        "discover",
+        "blocker",
+        "wait",
+        "renew",
+    ),
+    "Finish": ("complete", "ack", "fail", "release"),
+    "Operate": ("run", "whoami", "prime", "hook", "mcp"),
+}
+worker.synonyms = {
+    **dict.fromkeys(("done", "finish", "deliver", "submit"), ("complete",)),
+    **dict.fromkeys(("next", "take", "claim", "start", "work"), ("pop",)),
+    **dict.fromkeys(("status", "list", "ls", "queue", "inbox"), ("check",)),
+    **dict.fromkeys(("show", "view", "info"), ("get",)),
+    **dict.fromkeys(("report", "update", "log"), ("progress",)),
+    **dict.fromkeys(("note", "memo"), ("notes",)),
+    **dict.fromkeys(("finding", "share"), ("discover",)),
+    **dict.fromkeys(("ask", "question", "block", "blocked"), ("blocker",)),
+    **dict.fromkeys(("extend", "heartbeat", "touch"), ("renew",)),
+    **dict.fromkeys(("nack", "abort", "reject"), ("fail",)),
+    **dict.fromkeys(("return", "unclaim", "drop"), ("release",)),
+    **dict.fromkeys(("me", "id"), ("whoami",)),
+    **{
+        command: (f"orchestrate {command}",)
+        for command in (
+            "project",
+            "create",
+            "apply",
+            "assign",
+            "depend",
+            "answer",
+            "cancel",
+            "requeue",
+            "doctor",
+            "server",
+        )
+    },
+}
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ from taskorch.domain.frozen import replace
 INTERRUPTED = 130
 #: Columns of help, where the terminal has them: an example fits on one line.
 HELP_WIDTH = 120
+#: Longer than any summary: help cuts none.
+WHOLE = 1000
 DASHES = "Put text that begins with '-' after '--', or give it to an option."
 
 
@@ -51,6 +53,7 @@ class RoleGroup(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own signature
         super().__init__(*args, **kwargs)
         self.context_settings.setdefault("max_content_width", HELP_WIDTH)
+        self.context_settings.setdefault("help_option_names", ["--help", "-h"])
         self._common = [
             click.Option(
                 [flag], expose_value=False, callback=_keep_flag, **attributes
@@ -61,6 +64,10 @@ class RoleGroup(click.Group):
         self._modules: dict[str, str] = {}
         #: Declared subcommand -> its summary.
         self.summaries: dict[str, str] = {}
+        #: Title of a section of the help -> its subcommands, in their order.
+        self.sections: Mapping[str, Sequence[str]] = {}
+        #: A word that is no subcommand -> the commands that it may stand for.
+        self.synonyms: Mapping[str, Sequence[str]] = {}
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a subcommand, with the common options."""
@@ -85,8 +92,33 @@ class RoleGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the subcommand to run, loaded."""
-        self.load(args[0])
+        name = args[0]
+        self.load(name)
+        meant = self.synonyms.get(name)
+        if meant and name not in self.commands and not ctx.resilient_parsing:
+            commands = " or ".join(f"'{command}'" for command in meant)
+            raise click.UsageError(
+                f"No such command {name!r}. Did you mean {commands}?", ctx
+            )
         return super().resolve_command(ctx, args)
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the summaries of the subcommands in full, section by section."""
+        sections = self.sections or {"Commands": self.list_commands(ctx)}
+        widest = max(map(len, self.commands))
+        for title, names in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (
+                            name.ljust(widest),
+                            self.commands[name].get_short_help_str(WHOLE),
+                        )
+                        for name in names
+                    ]
+                )
 
 
 def settings() -> Settings:

@@ -54,15 +54,68 @@ def test_unloaded_command_has_its_own_summary(
     assert own == summaries
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize(
     "group", [orchestrate, worker], ids=lambda group: str(group.name)
 )
-def test_help_shows_every_summary_in_full(group: click.Group) -> None:
-    shown = CliRunner().invoke(group, ["--help"], terminal_width=80).stdout
+def test_help_shows_every_summary_in_full(
+    group: app.RoleGroup, width: int
+) -> None:
+    shown = CliRunner().invoke(group, ["-h"], terminal_width=width).stdout
 
-    commands = shown.partition("Commands:")[2]
-    assert commands
-    assert "..." not in commands
+    words = " ".join(shown.split()).replace("- ", "-")
+    assert [
+        name
+        for name, summary in group.summaries.items()
+        if f" {name} {summary} " not in words
+    ] == []
+    assert max(map(len, shown.splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    "group", [orchestrate, worker], ids=lambda group: str(group.name)
+)
+def test_every_command_is_in_one_section(group: app.RoleGroup) -> None:
+    listed = [name for names in group.sections.values() for name in names]
+
+    assert sorted(listed) == sorted(group.commands)
+
+
+@pytest.mark.parametrize(
+    "group", [orchestrate, worker], ids=lambda group: str(group.name)
+)
+def test_synonyms_stand_for_commands_that_exist(group: app.RoleGroup) -> None:
+    groups = {str(each.name): each for each in (orchestrate, worker)}
+
+    assert len(group.synonyms) > 20
+    assert set(group.synonyms) & set(group.commands) == set()
+    for meant in group.synonyms.values():
+        for command in meant:
+            role, _, name = command.rpartition(" ")
+            assert name in groups[role or str(group.name)].commands, command
+
+
+@pytest.mark.parametrize(
+    ("group", "word", "meant"),
+    [
+        (worker, "done", "'complete'"),
+        (worker, "next", "'pop'"),
+        (worker, "status", "'check'"),
+        (worker, "assign", "'orchestrate assign'"),
+        (orchestrate, "search", "'list'"),
+        (orchestrate, "delete", "'cancel' or 'purge'"),
+        (orchestrate, "pop", "'worker pop'"),
+        (orchestrate, "progres", "'progress'"),
+    ],
+)
+def test_unknown_command_suggests_what_was_meant(
+    group: app.RoleGroup, word: str, meant: str
+) -> None:
+    ran = CliRunner().invoke(group, [word])
+
+    assert ran.exit_code == 2
+    assert f"No such command '{word}'." in ran.stderr
+    assert meant in ran.stderr.partition("Did you mean")[2]
 
 
 #: Arguments and options that take the id of an item or a project.
