@@ -64,7 +64,7 @@ orchestrate.declare(
             "import": "Import an export, or a folder of the file-based predecessor.",
         },
         "taskorch_orchestrator.commands.server": {
-            "server": "Show, start or stop the bundled server of this root.",
+            "server": "Show, start, list or stop bundled servers.",
         },
         "taskorch_orchestrator.commands.docs": {
             "docs": "Print the documentation of TOPIC as Markdown.",

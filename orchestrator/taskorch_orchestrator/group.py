@@ -54,6 +54,7 @@ COMMANDS = {
         "trust",
         "docs",
         "server status",
+        "server list",
         "server stop",
     ),
 }

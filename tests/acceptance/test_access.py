@@ -152,6 +152,7 @@ def test_command_without_create_access_reports_missing_queue(
             "orchestrate prime",
             "orchestrate mcp",
             "orchestrate server status",
+            "orchestrate server list",
             "orchestrate server stop",
         ),
         *(

@@ -25,7 +25,6 @@ from taskorch.domain.item import (
     ProjectProgress,
     Report,
 )
-from taskorch.domain.server_status import ServerStatus
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.render import console as screen
@@ -254,27 +253,6 @@ def projects(listed: Iterable[Project]) -> str:
             cell(project.title),
         )
     return screen.printed(table)
-
-
-def server(status: ServerStatus) -> str:
-    """Return whether the bundled server runs, and where."""
-    if not status.running:
-        return f"not running ({status.url})"
-    lines = [f"running, pid {status.pid}, {status.url}"]
-    if status.service_pid:
-        lines[0] += f", service pid {status.service_pid}"
-    elif status.service_wanted:
-        lines.append("no service: orchestrate server start")
-    if status.elsewhere:
-        lines.append(
-            "in another container or on another machine; its pids are from there"
-        )
-    if not status.reachable:
-        lines.append(
-            "its socket is gone: the next command starts it again, "
-            "orchestrate server stop ends it"
-        )
-    return "\n".join(lines)
 
 
 def purged(done: "Purged") -> str:

@@ -12,9 +12,11 @@ cannot know the name, so neither a clone nor a later pull can add files to that 
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from taskorch.config import files, user_folder
+from taskorch.config.root_folder import NAME
 from taskorch.domain import errors
 from taskorch.transport import address
 
@@ -61,6 +63,28 @@ def exists(data: Path) -> bool:
         return any(entry.name not in OWN_FILES for entry in data.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def roots(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the roots with data that this user's servers wrote; some may be gone.
+
+    Raises errors.UserFolderUnusable.
+    """
+    found: set[str] = set()
+    for known in (environment, *_temporary_environments()):
+        for name in user_folder.names(known, RECORDS):
+            record = user_folder.read(known, f"{RECORDS}/{name}")
+            if root := _root_of(name, record or b""):
+                found.add(root)
+    return tuple(sorted(found))
+
+
+def _root_of(name: str, record: bytes) -> str:
+    """Return the root in the record of a folder; "" for another file."""
+    place = Path(os.fsdecode(record).removesuffix("\n"))
+    if not _ID.fullmatch(name) or place.parts[-3:] != (NAME, "data", name):
+        return ""
+    return str(place.parents[2]) if place.is_absolute() else ""
 
 
 def accept(data: Path, environment: Mapping[str, str]) -> None:
@@ -136,13 +160,17 @@ def _is_known(name: str, environment: Mapping[str, str]) -> bool:
 
 
 def _is_known_temporarily(record: str) -> bool:
-    try:
-        owner = os.lstat(address.temporary_folder()).st_uid
-    except FileNotFoundError:
-        return False
-    if owner != os.getuid():
-        return False
-    return user_folder.read(_temporary_environment(), record) is not None
+    return any(
+        user_folder.read(known, record) is not None
+        for known in _temporary_environments()
+    )
+
+
+def _temporary_environments() -> Iterator[Mapping[str, str]]:
+    """Yield the environment of the private folder in /tmp, if it is this user's."""
+    with suppress(FileNotFoundError):
+        if os.lstat(address.temporary_folder()).st_uid == os.getuid():
+            yield _temporary_environment()
 
 
 def _temporary_environment() -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""The state of the bundled server of a root."""
+"""The state of bundled servers: of one root, and of all roots of a user."""
 
 from taskorch.domain.frozen import Frozen
 
@@ -19,3 +19,27 @@ class ServerStatus(Frozen):
     service_pid: int = 0
     #: Whether the settings ask for a service.
     service_wanted: bool = True
+
+
+#: The status of a server that could not be asked.
+UNKNOWN = ServerStatus(running=False, pid=0, url="", service_wanted=False)
+
+
+class UserServer(Frozen):
+    """The bundled server of one root."""
+
+    _flat = "status"
+    root: str
+    status: ServerStatus
+    #: Why it could not be asked or stopped, or "".
+    problem: str = ""
+    #: Whether this call stopped it.
+    stopped: bool = False
+
+
+class UserServers(Frozen):
+    """The bundled servers of a user."""
+
+    servers: tuple[UserServer, ...]
+    #: The roots that do not exist any more, of which there is still a record.
+    gone: tuple[str, ...]

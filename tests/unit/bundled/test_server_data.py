@@ -254,3 +254,30 @@ def test_records_of_another_user_count_for_nothing(
 
     with pytest.raises(errors.UnknownData):
         server_data.working_folder(data, NO_HOME)
+
+
+def test_roots_are_those_of_recorded_data(
+    data: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    server_data.working_folder(data, environment)
+    records = tmp_path / "home/.config/task-orchestrator/servers"
+    others = {
+        "0" * 32: f"/elsewhere/.task-orchestrator/data/{'1' * 32}",
+        "2" * 32: f"relative/.task-orchestrator/data/{'2' * 32}",
+        "3" * 32: f"/elsewhere/{'3' * 32}",
+        "4" * 32: "",
+        "note": "/elsewhere/.task-orchestrator/data/note",
+    }
+    for name, content in others.items():
+        (records / name).write_text(content)
+
+    assert server_data.roots(environment) == (str(data.parents[1]),)
+
+
+@pytest.mark.usefixtures("temporary")
+def test_roots_include_records_in_temporary_folder(data: Path) -> None:
+    assert server_data.roots(NO_HOME) == ()
+
+    server_data.working_folder(data, NO_HOME)
+
+    assert server_data.roots(NO_HOME) == (str(data.parents[1]),)
