@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from taskorch.queue.wait_results import Goal, Standing
     from taskorch.queue.waits import Waits
 
+    from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+
 #: Maximum number of rows of a list.
 LIMIT = 100
 #: Maximum number of rows of `discoveries` and `progress`.
@@ -77,7 +79,7 @@ class ItemState(Frozen):
 
 
 class AssignedItem(Frozen):
-    """An assignment, and the file of its handoff package; "" for a root without files."""
+    """An assignment, and the file of its handoff package; "" if there is none."""
 
     _flat = "assignment"
     assignment: "Assignment"
@@ -126,11 +128,19 @@ def project(
 
 
 def create(
-    queue: "Queue", project: str, new: "NewItem", *, remark: str = ""
+    queue: "Queue",
+    handoffs: "HandoffWriter",
+    project: str,
+    new: "NewItem",
+    *,
+    remark: str = "",
 ) -> Published[PublishedItem]:
     """Add an item to a project; `remark` is a hint about its values."""
     (created,) = queue.create_many(project, [new])
-    hints = [hint for hint in (remark, created.hint) if hint]
+    is_assigned = bool(new.agent and created.created)
+    written = handoffs.write(queue, [created.id] if is_assigned else [])
+    candidates = (remark, created.hint, written.trouble)
+    hints = [hint for hint in candidates if hint]
     meta: dict[str, object] = {}
     if created.dead_dependency:
         meta["dead_dependency"] = created.dead_dependency
@@ -146,10 +156,15 @@ def create(
 
 
 def apply(
-    queue: "Queue", plan: "Plan", *, dry_run: bool = False
+    queue: "Queue",
+    handoffs: "HandoffWriter",
+    plan: "Plan",
+    *,
+    dry_run: bool = False,
 ) -> "Published[AppliedPlan]":
     """Create the items of a plan, all or none; `dry_run` only checks it."""
     applied = queue.apply(plan, dry_run=dry_run)
+    written = handoffs.write(queue, [] if dry_run else _queued(applied))
     items = [
         f"{line(item.name)}: {item.hint}"
         for item in applied.items
@@ -161,6 +176,8 @@ def apply(
         ),
         *_first(items, "items"),
     ]
+    if written.trouble:
+        hints.append(written.trouble)
     return Published(
         data=applied, meta={"hints": hints} if hints else {}, hints=hints
     )
@@ -170,6 +187,15 @@ def _first(hints: Sequence[str], what: str) -> Iterator[str]:
     yield from hints[:HINTS_SHOWN]
     if len(hints) > HINTS_SHOWN:
         yield f"… and {len(hints) - HINTS_SHOWN} more {what}."
+
+
+def _queued(applied: "AppliedPlan") -> list[str]:
+    """Return the new items of a plan that are already in the queue of an agent."""
+    return [
+        each.id
+        for each in applied.items
+        if each.created and each.state is State.QUEUED
+    ]
 
 
 def depend(
@@ -183,20 +209,31 @@ def depend(
 
 def assign(
     queue: "Queue",
+    handoffs: "HandoffWriter",
     items: Sequence[str],
     agent: str,
     *,
     context: Mapping[str, str],
     resources: Sequence[str] = (),
     force: bool = False,
-) -> "Published[tuple[Assignment, ...]]":
+) -> Published[tuple[AssignedItem, ...]]:
     """Give items to an agent, all or none; `force` takes them from their holder."""
     assigned = queue.assign_many(
         items, agent, context=context, resources=resources, force=force
     )
+    written = handoffs.write(queue, [each.id for each in assigned])
     hints = list(_remark_on_agent(assigned[0]))
+    if written.trouble:
+        hints.append(written.trouble)
     return Published(
-        data=assigned, meta={"hints": hints} if hints else {}, hints=hints
+        data=tuple(
+            AssignedItem(
+                assignment=each, handoff=written.paths.get(each.id, "")
+            )
+            for each in assigned
+        ),
+        meta={"hints": hints} if hints else {},
+        hints=hints,
     )
 
 

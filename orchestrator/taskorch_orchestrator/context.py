@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from taskorch.domain.short_id import ShortId
     from taskorch.queue.waits import Waits
 
+    from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+
 Data = TypeVar("Data")
 
 
@@ -62,21 +64,11 @@ class OrchestratorContext:
         for hint in published.hints:
             self.output.hint(hint)
 
-    def handoff_file(self, item: str) -> str:
-        """Return the file of an item's handoff package, relative in the root itself.
+    def handoffs(self) -> "HandoffWriter":
+        """Return the writer of the handoffs of new assignments."""
+        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
 
-        Return "" if this root has no files: with a named Redis, they are in the root
-        of its service.
-        """
-        folder = f"{self.settings.folder_path}/handoffs"
-        if self.settings.redis_url and not os.path.isdir(folder):
-            return ""
-        file = f"{folder}/{item}_handoff.json"
-        return (
-            os.path.relpath(file)
-            if self.settings.root_path == os.getcwd()
-            else file
-        )
+        return HandoffWriter(self.settings)
 
     def _open_queue(
         self, caller: Caller, requests: Requests | None = None

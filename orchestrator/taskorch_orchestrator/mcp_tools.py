@@ -14,6 +14,7 @@ from taskorch.queue.wait_results import Goal
 from taskorch_orchestrator import actions
 from taskorch_orchestrator.actions import Published
 from taskorch_orchestrator.context import caller_of
+from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
 from taskorch_orchestrator.plan import plan_file
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
@@ -86,7 +87,13 @@ class PlanArguments(ToolArguments):
         """Apply the plan, with the checks and the messages of a plan file."""
         given = self.model_dump(exclude={"dry_run"}, exclude_defaults=True)
         plan = plan_file.read("This", json.dumps(given).encode())
-        return _result(actions.apply(_queue(call), plan, dry_run=self.dry_run))
+        applied = actions.apply(
+            _queue(call),
+            HandoffWriter(call.settings),
+            plan,
+            dry_run=self.dry_run,
+        )
+        return _result(applied)
 
 
 class AssignArguments(ToolArguments):
@@ -105,6 +112,7 @@ class AssignArguments(ToolArguments):
         """Assign the items."""
         assigned = actions.assign(
             _queue(call),
+            HandoffWriter(call.settings),
             self.items,
             self.agent,
             context=self.context,

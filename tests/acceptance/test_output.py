@@ -442,27 +442,32 @@ def test_assignment_ends_the_wait_of_pop(shell: Shell, bench: Bench) -> None:
     assert ran.stdout.startswith(f"=== Work Item: {item} ===")
 
 
-def test_assign_names_handoff_file_where_files_are_kept(
+def test_assign_names_handoff_file_that_is_there(
     shell: Shell, bench: Bench
 ) -> None:
     first, second, third = (bench.item(agent="") for _ in range(3))
+    waiting = bench.item(agent="", depends_on=(third,))
     elsewhere = shell.orchestrate("assign", first, "ada")
-    shell.orchestrate("sync")
+    (shell.folder / ".task-orchestrator").mkdir()
     here = shell.orchestrate("assign", second, "ada")
     (shell.folder / "deep").mkdir()
     deeper = shell.within(shell.folder / "deep").orchestrate(
         "assign", third, "ada"
     )
-    shell.orchestrate("sync")
+    not_ready = shell.orchestrate("assign", waiting, "ada")
 
-    printed = f"printed by: orchestrate show {first} --handoff"
-    assert (
-        f"Handoff package: {printed} (orchestrate sync status shows where its file is)"
-        in elsewhere.stdout
+    printed = "printed by: orchestrate show {} --handoff"
+    assert elsewhere.stdout.splitlines()[1] == (
+        f"Handoff package: {printed.format(first)}"
     )
-    assert (
-        f"Handoff package: .task-orchestrator/handoffs/{second}_handoff.json ("
-        in here.stdout
+    file = f".task-orchestrator/handoffs/{second}_handoff.json"
+    assert here.stdout.splitlines()[1] == (
+        f"Handoff package: {file} ({printed.format(second)})"
     )
+    assert (shell.folder / file).exists()
     [file] = re.findall(r"Handoff package: (/\S+)", deeper.stdout)
     assert Path(file).exists()
+    assert not_ready.stdout.splitlines()[1] == (
+        f"Handoff package: {printed.format(waiting)} "
+        "(its file is written when the item is ready)"
+    )

@@ -79,7 +79,7 @@ class Root:
         return {
             path.name: path.read_bytes()
             for path in sorted(self.handoffs.iterdir())
-            if path.name[0] != "."
+            if path.name[0] != "." and path.is_file()
         }
 
     def hidden_files(self) -> list[str]:

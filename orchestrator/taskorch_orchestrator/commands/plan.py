@@ -164,7 +164,11 @@ def create(
         **fields,  # type: ignore[arg-type]
     )
     created = actions.create(
-        context.queue, project, new, remark=not_before.remark
+        context.queue,
+        context.handoffs(),
+        project,
+        new,
+        remark=not_before.remark,
     )
     context.show(created, steps.new_item)
 
@@ -192,7 +196,9 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
 
     read = plan_file.read(*plan)
     context = OrchestratorContext(Access.READ if dry_run else Access.CREATE)
-    applied = actions.apply(context.queue, read, dry_run=dry_run)
+    applied = actions.apply(
+        context.queue, context.handoffs(), read, dry_run=dry_run
+    )
     context.show(
         applied, plan_render.applied, "The plan creates a new project."
     )
@@ -263,30 +269,23 @@ def assign(
 
     done = actions.assign(
         context.queue,
+        context.handoffs(),
         items,
         agent,
         context=dict(facts),
         resources=resources,
         force=force,
     )
-    assigned = [
-        actions.AssignedItem(
-            assignment=each, handoff=context.handoff_file(each.id)
-        )
-        for each in done.data
-    ]
-    if len(assigned) == 1:
+    if len(done.data) == 1:
+        [assigned] = done.data
         context.show(
             actions.Published(
-                data=assigned[0], meta=done.meta, hints=done.hints
+                data=assigned, meta=done.meta, hints=done.hints
             ),
             steps.assignment,
         )
     else:
-        context.show(
-            actions.Published(data=assigned, meta=done.meta, hints=done.hints),
-            steps.assignments,
-        )
+        context.show(done, steps.assignments)
 
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")

@@ -35,13 +35,15 @@ def sync(context: click.Context, full: bool) -> None:
 
 
 def _sync(context: "OrchestratorContext", *, full: bool) -> None:
+    from taskorch_orchestrator.mirror.handoff_writer import source_of
     from taskorch_orchestrator.mirror.mirror import Mirror
     from taskorch_orchestrator.render import sync as sync_render
 
-    context.output.show(
-        Mirror(context.queue_of(), context.settings.root).sync(full=full),
-        sync_render.done,
+    settings = context.settings
+    mirror = Mirror(
+        context.queue_of(), settings.root, source=source_of(settings)
     )
+    context.output.show(mirror.sync(full=full), sync_render.done)
 
 
 @sync.command(epilog="Example: orchestrate sync status --check")

@@ -35,12 +35,17 @@ class Changes:
         #: The number of files that were removed.
         self.removed = 0
 
-    def restore_notified(self) -> None:
-        """Read from the handoffs which agents were notified, if the memory is new."""
+    def restore_notified(self, *, is_known_root: bool) -> None:
+        """Read from the handoffs which agents were notified, if the memory is new.
+
+        In a root that no mirror has synced before, commands wrote the handoffs, and the
+        agents were not notified.
+        """
         if self._state.fact("begun"):
             return
         with self._state.transaction():
-            for name, _ in self._folder.names():
+            names = self._folder.names() if is_known_root else ()
+            for name, _ in names:
                 if name.endswith("_handoff.json") and MIRRORED_FILE.fullmatch(
                     name
                 ):

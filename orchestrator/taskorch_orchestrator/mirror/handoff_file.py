@@ -5,13 +5,18 @@ assignment, and a missing file means that the agent has seen its items.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror import file_names, handoff_package
-from taskorch_orchestrator.mirror.pass_context import PassContext
+from taskorch_orchestrator.mirror.handoff_folder import HandoffFolder
+
+if TYPE_CHECKING:
+    # `assign` writes handoffs, too, and does without SQLite
+    from taskorch_orchestrator.mirror.pass_context import PassContext
 
 #: File-based workers see items in these states: they ignore dependencies and delays.
 PUBLISHED = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
@@ -26,25 +31,42 @@ class Notice(Frozen):
     sequence: int
 
 
-def publish(context: PassContext, record: MirrorRecord) -> bool:
+def publish(context: "PassContext", record: MirrorRecord) -> bool:
     """Write or remove the handoff of an item; return whether a file changed."""
-    folder, state = context.folder, context.state
     name = file_names.handoff(record.item.id)
+    signature, is_changed = write(context.folder, record)
+    if signature:
+        context.state.save_file(name, signature)
+    elif is_changed:
+        context.state.forget_file(name)
+    return is_changed
+
+
+def write(
+    folder: HandoffFolder, record: MirrorRecord
+) -> tuple[str | None, bool]:
+    """Write the handoff of an item, or remove it if workers must not see the item.
+
+    That of a completed item is kept in `done/`. Return the signature of the file, None
+    without one, and whether a file changed.
+    """
+    name = file_names.handoff(record.item.id)
+    if record.item.state is State.COMPLETED:
+        return None, folder.move_to_done(name)
     if record.item.state not in PUBLISHED:
-        removed = folder.remove(name)
-        if removed:
-            state.forget_file(name)
-        return removed
+        return None, folder.remove(name)
     data = handoff_package.content(record)
     file = folder.read(name)
     if file and file.data == data:
-        state.save_file(name, file.signature)
-        return False
-    state.save_file(name, folder.write(name, data))
-    return True
+        return file.signature, False
+    signature = folder.write(name, data)
+    folder.remove_done(name)
+    return signature, True
 
 
-def update_notice(context: PassContext, record: MirrorRecord) -> Notice | None:
+def update_notice(
+    context: "PassContext", record: MirrorRecord
+) -> Notice | None:
     """Withdraw the notice of an agent that lost the item; return the new notice.
 
     The agent must be notified after its handoff is written: see `notify`.
@@ -64,7 +86,7 @@ def update_notice(context: PassContext, record: MirrorRecord) -> Notice | None:
 
 
 def notify(
-    context: PassContext, agent: str, notices: Iterable[Notice]
+    context: "PassContext", agent: str, notices: Iterable[Notice]
 ) -> set[str]:
     """Add items to the pending file of their agent; return those that are not added."""
     state, name = context.state, file_names.pending(agent)

@@ -5,6 +5,8 @@ plain open and write. So a replaced file is kept for a moment, because a worker 
 still write into it.
 
 .task-orchestrator/handoffs/         the files that file-based workers see
+.task-orchestrator/handoffs/done/    the handoffs of completed items
+.task-orchestrator/sync/lock         held by the process that writes here
 .task-orchestrator/sync/replaced/    replaced files, as <name>~<signature>
 """
 
@@ -14,13 +16,17 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from taskorch.config import files, root_folder
+from taskorch.config.files import PathLike
 from taskorch.domain.frozen import Frozen
 
+#: File-based workers do not look into folders.
+DONE = "done"
 #: A worker that has opened a file finishes writing within this time.
 KEPT_S = 2.0
+#: How often a process looks again whether the lock is free.
+LOCK_PAUSE_S = 0.02
 MAX_BYTES = 256 * 1024 * 1024
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.ENOSYS)
 
@@ -148,6 +154,23 @@ class HandoffFolder:
             return False
         return True
 
+    def move_to_done(self, name: str) -> bool:
+        """Move a file into `done/`; return False if it does not exist."""
+        if self.signature(name) is None:
+            return False
+        self._make_done()
+        with folder_opened(DONE, dir_fd=self._folder) as done:
+            self.move(name, done)
+        return True
+
+    def remove_done(self, name: str) -> None:
+        """Remove a file from `done/`, if it is there."""
+        with (
+            suppress(FileNotFoundError),
+            folder_opened(DONE, dir_fd=self._folder) as done,
+        ):
+            os.unlink(name, dir_fd=done)
+
     def move(self, name: str, target: int) -> None:
         """Move a file into another open folder on the same disk."""
         os.rename(name, name, src_dir_fd=self._folder, dst_dir_fd=target)
@@ -199,7 +222,7 @@ class HandoffFolder:
 
     def replaced_files(self) -> Iterator[ReplacedFile]:
         """Yield the replaced files that are kept."""
-        for kept_name in os.listdir(self._replaced):  # noqa: PTH208  a descriptor has no iterdir
+        for kept_name in os.listdir(self._replaced):
             name, _, signature = kept_name.partition("~")
             with suppress(FileNotFoundError):
                 status = os.stat(
@@ -240,6 +263,13 @@ class HandoffFolder:
         except OSError as error:
             raise FolderNotWritable(error) from error
 
+    def _make_done(self) -> None:
+        """Make `done/`, for the same users as `handoffs/`."""
+        with suppress(FileExistsError):
+            os.mkdir(DONE, dir_fd=self._folder)
+            mode = files.folder_mode(self._folder)
+            os.chmod(DONE, mode, dir_fd=self._folder)
+
     def _rename(self, old: str, new: str) -> None:
         os.rename(old, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
@@ -270,33 +300,59 @@ class HandoffFolder:
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[HandoffFolder]:
+def opened(home: PathLike) -> Iterator[HandoffFolder]:
     """Open `handoffs/` in `home`, the folder .task-orchestrator; make missing ones."""
+    handoffs = os.path.join(home, "handoffs")
+    sync = os.path.join(home, "sync")
+    replaced = os.path.join(sync, "replaced")
     root_folder.create(home)
-    files.make_private_folder(home / "sync")
-    is_new = _make_folder(home / "handoffs")
-    _make_folder(home / "sync" / "replaced")
+    files.make_private_folder(sync)
+    is_new = _make_folder(handoffs)
+    _make_folder(replaced)
     with (
-        folder_opened(home / "handoffs") as handoffs,
-        folder_opened(home / "sync" / "replaced") as replaced,
+        folder_opened(handoffs) as handoffs_descriptor,
+        folder_opened(replaced) as replaced_descriptor,
     ):
-        yield HandoffFolder(handoffs, replaced, is_new=is_new)
+        yield HandoffFolder(
+            handoffs_descriptor, replaced_descriptor, is_new=is_new
+        )
 
 
 @contextmanager
-def folder_opened(path: Path) -> Iterator[int]:
+def locked(home: PathLike, *, wait_s: float | None) -> Iterator[bool]:
+    """Lock out the other processes of this machine that write in `home`.
+
+    Yield False if one of them has the lock for longer than `wait_s` seconds; None waits
+    until it is free.
+    """
+    sync = os.path.join(home, "sync")
+    root_folder.create(home)
+    files.make_private_folder(sync)
+    with open(os.path.join(sync, "lock"), "ab") as file:
+        ends = time.monotonic() + (wait_s or 0)
+        has_lock = files.take_lock(file.fileno(), wait=wait_s is None)
+        while not has_lock and time.monotonic() < ends:
+            time.sleep(LOCK_PAUSE_S)
+            has_lock = files.take_lock(file.fileno())
+        yield has_lock
+
+
+@contextmanager
+def folder_opened(
+    path: PathLike, *, dir_fd: int | None = None
+) -> Iterator[int]:
     """Yield the descriptor of a folder. Raises OSError for a symbolic link."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, flags, dir_fd=dir_fd)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _make_folder(path: Path) -> bool:
+def _make_folder(path: PathLike) -> bool:
     try:
-        path.mkdir(0o700)
+        os.mkdir(path, 0o700)
     except FileExistsError:
         return False
     return True

@@ -2,8 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from taskorch_orchestrator.mirror import (
     file_names,
     gone_queue,
     handoff_folder,
+    handoff_writer,
     sync_state,
 )
 from taskorch_orchestrator.mirror.handoff_folder import FolderNotWritable
@@ -50,14 +51,18 @@ class PassResult(Frozen):
 class Mirror:
     """The mirror in one root."""
 
-    def __init__(self, queue: Queue, root: Path, service: str = "") -> None:
+    def __init__(
+        self, queue: Queue, root: Path, *, source: str = "", service: str = ""
+    ) -> None:
         """Sync the files below `root`.
 
-        `service` says how a service makes the passes, for example "RQ"; "" without one.
+        `source` names the queue for `HandoffWriter`. `service` says how a service makes
+        the passes, for example "RQ"; "" without one.
         """
         self._queue = queue
         self._root = root
         self._home = root / root_folder.NAME
+        self._source = source
         self._copy = SqliteCopy(self._home)
         self._host = os.uname().nodename
         #: The id of the root, once it is known. A folder that is made again keeps it.
@@ -95,8 +100,9 @@ class Mirror:
         (another machine makes a pass), errors.Unavailable.
         """
         try:
-            with self._lock(wait=wait) as locked:
-                if not locked:
+            wait_s = None if wait else 0
+            with handoff_folder.locked(self._home, wait_s=wait_s) as has_lock:
+                if not has_lock:
                     return None
                 return self._sync(full=full, scan=scan, stop=stop)
         except FolderNotWritable as error:
@@ -117,7 +123,8 @@ class Mirror:
         Raises errors.RootNotWritable if the root does not exist.
         """
         try:
-            self._make_folders()
+            root_folder.create(self._home)
+            files.make_private_folder(self._home / "sync")
             with (
                 suppress(sqlite3.Error),
                 sync_state.opened(self._home) as state,
@@ -174,6 +181,8 @@ class Mirror:
         ):
             self._find_id(state)
             created = self._take_lease()
+            if self._source:
+                handoff_writer.save_source(self._home, self._source)
             context = PassContext(
                 queue=self._queue,
                 folder=folder,
@@ -223,17 +232,6 @@ class Mirror:
             scan_s=sync_pass.scan_s,
             set_aside=set_aside,
         )
-
-    @contextmanager
-    def _lock(self, *, wait: bool) -> Iterator[bool]:
-        """Lock out other processes of this machine; yield False if one has the lock."""
-        self._make_folders()
-        with (self._home / "sync" / "lock").open("ab") as file:
-            yield files.take_lock(file.fileno(), wait=wait)
-
-    def _make_folders(self) -> None:
-        root_folder.create(self._home)
-        files.make_private_folder(self._home / "sync")
 
     def _find_id(self, state: SyncState) -> None:
         """Find the id of the root.

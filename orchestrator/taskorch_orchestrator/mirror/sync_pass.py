@@ -63,7 +63,7 @@ class SyncPass:
     def mark_changes(self, *, full: bool, scan: bool) -> None:
         """Mark what has changed in Redis and in the files since the last pass."""
         changes = self._changes
-        changes.restore_notified()
+        changes.restore_notified(is_known_root=self._copy.exists())
         if not full:
             full = self._folder.is_new or self._copy_needs_all_rows()
         has_all_events = changes.mark_events()

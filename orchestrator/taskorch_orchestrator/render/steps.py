@@ -66,19 +66,21 @@ def reaped(counts: ReapCounts) -> str:
 
 def assignment(done: AssignedItem) -> str:
     """Return the result of one assignment, and where its handoff package is."""
-    command = f"printed by: orchestrate show {done.assignment.id} --handoff"
-    if done.handoff:
-        package = f"{done.handoff} ({command})"
-    else:
-        package = (
-            f"{command} (orchestrate sync status shows where its file is)"
-        )
-    return f"{_assigned(done)}\nHandoff package: {package}"
+    return f"{_assigned(done)}\nHandoff package: {_package(done)}"
 
 
 def assignments(done: Sequence[AssignedItem]) -> str:
     """Return the results of several assignments, a line each."""
     return "\n".join(_assigned(each) for each in done)
+
+
+def _package(done: AssignedItem) -> str:
+    command = f"printed by: orchestrate show {done.assignment.id} --handoff"
+    if done.handoff:
+        return f"{done.handoff} ({command})"
+    if done.assignment.state in REMARKS:
+        return f"{command} (its file is written when the item is ready)"
+    return command
 
 
 def _assigned(done: AssignedItem) -> str:

@@ -61,13 +61,15 @@ class Service:
         queue: Queue,
         roots: Sequence[Path],
         *,
+        source: str,
         runs_on: str,
         server: ServerHandle | None,
     ) -> None:
         """Serve `roots`.
 
-        `runs_on` says how the duties are run, for `orchestrate sync status`. `server`
-        is the bundled server that the service ends with, if it belongs to one.
+        `source` names the queue for `HandoffWriter`. `runs_on` says how the duties are
+        run, for `orchestrate sync status`. `server` is the bundled server that the
+        service ends with, if it belongs to one.
         """
         self._queue = queue
         self._scheduler = Scheduler()
@@ -75,7 +77,7 @@ class Service:
         self._duties = {MAINTAIN: Duty(queue.reap, MAINTAIN_INTERVAL_S)}
         self._root_syncs: list[RootSync] = []
         for root in roots:
-            mirror = Mirror(queue, root, service=runs_on)
+            mirror = Mirror(queue, root, source=source, service=runs_on)
             each = RootSync(mirror, root, self._scheduler)
             self._root_syncs.append(each)
             self._duties[each.duty] = Duty(each.sync, root_sync.INTERVAL_S)

@@ -16,6 +16,7 @@ from taskorch.queue import keys
 from taskorch.queue.queue import Queue
 from taskorch.transport import address
 
+from taskorch_orchestrator.mirror.handoff_writer import source_of
 from taskorch_orchestrator.service.service import Service
 
 if TYPE_CHECKING:
@@ -51,14 +52,19 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     )
     queue = Queue(connect_to(settings), settings.namespace, caller)
     roots = list(roots) or [settings.root]
+    source = source_of(settings)
     is_cluster = address.is_cluster(settings.redis_url)
     if is_cluster and not os.environ.get(RQ_URL):
         with_rq = False
     if with_rq:
-        service = Service(queue, roots, runs_on="RQ", server=server)
+        service = Service(
+            queue, roots, source=source, runs_on="RQ", server=server
+        )
         service.serve(_job_queue(service, settings))
     else:
-        service = Service(queue, roots, runs_on="its own loop", server=server)
+        service = Service(
+            queue, roots, source=source, runs_on="its own loop", server=server
+        )
         service.serve(None)
     if server and server.is_lost():
         server.kill()

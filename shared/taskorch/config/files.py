@@ -170,6 +170,12 @@ def file_mode(folder: PathLike | int) -> int:
     return 0o600 | _group_rights(os.stat(folder)) & 0o060
 
 
+def folder_mode(folder: int) -> int:
+    """Return the mode of a new folder inside an open one, for the same users."""
+    rights = _group_rights(os.fstat(folder))
+    return 0o700 | (rights | stat.S_ISGID if rights else 0)
+
+
 def _group_rights(status: os.stat_result) -> int:
     return status.st_mode & 0o070 if status.st_mode & stat.S_ISGID else 0
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -287,3 +288,47 @@ def test_claim_is_in_handoff(root: Root) -> None:
 
     assert root.document(item, "handoff")["x_sync"]["state"] == "in_progress"
     assert root.document(item, "handoff")["x_sync"]["token"] == lease.token
+
+
+def test_handoff_of_completed_item_moves_to_done(root: Root) -> None:
+    item = root.bench.item()
+    root.sync()
+    written = root.file(item, "handoff").read_bytes()
+
+    root.bench.agent().complete(root.bench.claimed(item), "done")
+    root.sync()
+
+    kept = root.handoffs / "done" / f"{item}_handoff.json"
+    assert not root.file(item, "handoff").exists()
+    assert kept.read_bytes() == written
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    assert root.sync(full=True).written == 0
+
+
+def test_requeued_item_has_one_handoff(root: Root) -> None:
+    item = root.bench.item()
+    root.sync()
+    root.bench.agent().complete(root.bench.claimed(item), "done")
+    root.sync()
+
+    root.bench.queue.requeue(item)
+    root.sync()
+
+    assert root.file(item, "handoff").exists()
+    assert list((root.handoffs / "done").iterdir()) == []
+
+
+def test_link_as_done_folder_is_not_followed(
+    root: Root, tmp_path: Path
+) -> None:
+    item = root.bench.item()
+    root.sync()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root.handoffs / "done").symlink_to(outside)
+
+    root.bench.agent().complete(root.bench.claimed(item), "done")
+    result = root.sync()
+
+    assert list(outside.iterdir()) == []
+    assert "done" in result.troubles[item]

@@ -60,7 +60,9 @@ def test_broken_wait_reports_the_outage(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     queue = BrokenOffQueue()
-    service = Service(cast(Queue, queue), [], runs_on="loop", server=None)
+    service = Service(
+        cast(Queue, queue), [], source="", runs_on="loop", server=None
+    )
 
     with caplog.at_level(logging.WARNING):
         service.serve(None)

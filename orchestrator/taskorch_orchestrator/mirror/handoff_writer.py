@@ -1,0 +1,120 @@
+"""Writes the handoffs of items that a command has just assigned.
+
+The user finds the file when the command returns, and also where no service runs. The
+mirror writes the same content, so it takes over such a file as its own.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from taskorch.config import files
+from taskorch.config.settings import Settings
+from taskorch.domain.frozen import Frozen
+from taskorch.queue.queue import Queue
+from taskorch.transport import address
+
+from taskorch_orchestrator.mirror import (
+    file_names,
+    handoff_file,
+    handoff_folder,
+)
+from taskorch_orchestrator.mirror.handoff_folder import FolderNotWritable
+
+#: A pass of the mirror is usually shorter. If it is not, the mirror writes the files.
+LOCK_S = 1.0
+#: Each file takes a sync to disk.
+MOST = 100
+#: The queue that the mirror of the root reads, in the folder `sync`.
+SOURCE = "source"
+
+
+class WrittenHandoffs(Frozen):
+    """What was written."""
+
+    #: Item -> the path of its handoff, for each file that is there.
+    paths: Mapping[str, str] = {}
+    #: Why files could not be written; "" if nothing went wrong.
+    trouble: str = ""
+
+
+class HandoffWriter:
+    """The handoffs of the root that the settings name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def write(self, queue: Queue, items: Sequence[str]) -> WrittenHandoffs:
+        """Write or remove the handoffs of items, as their state in Redis is now.
+
+        Nothing is written in a root without a `.task-orchestrator`, in one whose mirror
+        reads another queue, and while another process writes there. Of more than MOST
+        items, the mirror writes the others.
+        """
+        if not items or not self._is_of_this_queue():
+            return WrittenHandoffs()
+        home = self._settings.folder_path
+        try:
+            with handoff_folder.locked(home, wait_s=LOCK_S) as has_lock:
+                if not has_lock:
+                    return WrittenHandoffs()
+                return WrittenHandoffs(
+                    paths=self._write_locked(queue, items[:MOST])
+                )
+        except FolderNotWritable as error:
+            cause = error.cause
+        except OSError as error:
+            cause = error
+        refusal = files.root_not_writable(self._settings.root_path, cause)
+        return WrittenHandoffs(trouble=str(refusal))
+
+    def _write_locked(
+        self, queue: Queue, items: Sequence[str]
+    ) -> dict[str, str]:
+        paths = {}
+        with handoff_folder.opened(self._settings.folder_path) as folder:
+            for record in queue.views.records(items):
+                signature, _ = handoff_file.write(folder, record)
+                if signature:
+                    item = record.item.id
+                    paths[item] = self._path(item)
+        return paths
+
+    def _path(self, item: str) -> str:
+        """Return the path of a handoff, relative in the root itself."""
+        folder = self._settings.folder_path
+        path = f"{folder}/handoffs/{file_names.handoff(item)}"
+        is_in_root = self._settings.root_path == os.getcwd()
+        return os.path.relpath(path) if is_in_root else path
+
+    def _is_of_this_queue(self) -> bool:
+        if not self._settings.has_folder:
+            return False
+        known = _read_source(self._settings.folder_path)
+        return known in ("", source_of(self._settings))
+
+
+def source_of(settings: Settings) -> str:
+    """Return the name of the queue of the settings: its namespace and address."""
+    if not settings.redis_url:
+        return f"{settings.namespace} bundled"
+    return f"{settings.namespace} {address.redacted(settings.redis_url)}"
+
+
+def save_source(home: files.PathLike, source: str) -> None:
+    """Save which queue the mirror in `home` reads. Raises OSError."""
+    if _read_source(home) != source:
+        files.write_atomically(_source_file(home), source.encode())
+
+
+def _read_source(home: files.PathLike) -> str:
+    """Return the queue that the mirror reads; "" if that is not known."""
+    with suppress(OSError):
+        descriptor = files.open_private(_source_file(home), os.O_RDONLY)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(4096).decode(errors="replace")
+    return ""
+
+
+def _source_file(home: files.PathLike) -> str:
+    return os.path.join(home, "sync", SOURCE)

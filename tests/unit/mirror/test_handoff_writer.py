@@ -1,0 +1,203 @@
+"""Handoffs are there when a command has assigned items; the mirror takes them over."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+from support.builders import Bench
+from support.mirrors import Root
+from taskorch.config.settings import Settings, resolve
+from taskorch.domain.item import NewItem, State
+from taskorch_orchestrator import actions
+from taskorch_orchestrator.mirror import handoff_writer
+from taskorch_orchestrator.mirror.handoff_writer import (
+    HandoffWriter,
+    source_of,
+)
+from taskorch_orchestrator.mirror.mirror import Mirror
+from taskorch_orchestrator.plan import plan_file
+
+pytestmark = pytest.mark.one_lane
+
+
+def settings_of(root: Root, **flags: str) -> Settings:
+    """Return the settings of a command in a root."""
+    environment = {"TASKORCH_ROOT": str(root.path), "HOME": str(root.path)}
+    return resolve(flags, environment, root.path)
+
+
+@pytest.fixture
+def writer(root: Root) -> HandoffWriter:
+    """A writer for a root that has files."""
+    root.home.mkdir()
+    return HandoffWriter(settings_of(root))
+
+
+@pytest.fixture
+def item(bench: Bench) -> str:
+    """An item in the queue of ada."""
+    return bench.item()
+
+
+def test_handoff_is_there_without_a_pass(
+    root: Root, writer: HandoffWriter, item: str
+) -> None:
+    written = writer.write(root.bench.queue, [item])
+
+    assert written.paths == {item: str(root.file(item, "handoff"))}
+    assert root.document(item, "handoff")["assigned_to"] == "ada"
+    assert root.worker().check() == [item]
+
+
+def test_mirror_takes_over_written_handoff(
+    root: Root, writer: HandoffWriter, item: str
+) -> None:
+    writer.write(root.bench.queue, [item])
+    before = root.file(item, "handoff").stat()
+
+    root.sync()
+
+    after = root.file(item, "handoff").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+    )
+    assert root.pending() == [item]
+    assert root.sync(full=True).written == 0
+
+
+@pytest.mark.parametrize(
+    "state",
+    sorted(set(State) - {State.QUEUED, State.IN_PROGRESS, State.BLOCKED}),
+)
+def test_handoff_of_unready_item_is_not_written(
+    root: Root, writer: HandoffWriter, state: State
+) -> None:
+    item = root.bench.lease_in(state).item
+
+    written = writer.write(root.bench.queue, [item])
+
+    assert written.paths == {}
+    assert not root.file(item, "handoff").exists()
+
+
+def test_reassigned_item_has_handoff_of_new_agent(
+    root: Root, writer: HandoffWriter, item: str
+) -> None:
+    writer.write(root.bench.queue, [item])
+
+    actions.assign(root.bench.queue, writer, [item], "bob", context={})
+
+    assert root.document(item, "handoff")["assigned_to"] == "bob"
+
+
+def test_item_assigned_to_wait_loses_handoff(
+    root: Root, writer: HandoffWriter, item: str
+) -> None:
+    writer.write(root.bench.queue, [item])
+    root.bench.queue.depend(item, [root.bench.item()])
+
+    done = actions.assign(root.bench.queue, writer, [item], "bob", context={})
+
+    assert [each.handoff for each in done.data] == [""]
+    assert not root.file(item, "handoff").exists()
+
+
+def test_created_and_planned_items_get_handoffs(
+    root: Root, writer: HandoffWriter
+) -> None:
+    queue = root.bench.queue
+    project = queue.project("x")
+    plan = b"project: y\nitems: [{name: a, title: t, agent: ada}]"
+
+    created = actions.create(
+        queue, writer, project, NewItem(title="t", agent="ada")
+    )
+    applied = actions.apply(queue, writer, plan_file.read("plan", plan))
+
+    planned = applied.data.items[0].id
+    assert set(root.worker().check()) == {created.data.id, planned}
+
+
+def test_dry_run_writes_no_handoff(root: Root, writer: HandoffWriter) -> None:
+    plan = b"project: y\nitems: [{name: a, title: t, agent: ada}]"
+
+    actions.apply(
+        root.bench.queue, writer, plan_file.read("plan", plan), dry_run=True
+    )
+
+    assert not root.handoffs.exists()
+
+
+def test_root_without_folder_gets_no_files(root: Root, item: str) -> None:
+    written = HandoffWriter(settings_of(root)).write(root.bench.queue, [item])
+
+    assert written.paths == {}
+    assert not root.home.exists()
+
+
+def test_root_of_another_queue_gets_no_files(root: Root) -> None:
+    mine = settings_of(root)
+    others = settings_of(root, namespace="others")
+    Mirror(root.bench.queue, root.path, source=source_of(others)).sync()
+    item = root.bench.item()
+
+    refused = HandoffWriter(mine).write(root.bench.queue, [item])
+    written = HandoffWriter(others).write(root.bench.queue, [item])
+
+    assert refused.paths == {}
+    assert list(written.paths) == [item]
+
+
+def test_address_without_secrets_names_the_queue(root: Root) -> None:
+    settings = settings_of(root, redis_url="redis://:secret@example.org/3")
+
+    assert source_of(settings) == "default redis://***@example.org/3"
+
+
+def test_busy_mirror_writes_the_handoff_itself(
+    root: Root,
+    writer: HandoffWriter,
+    item: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handoff_writer, "LOCK_S", 0.05)
+    root.sync()
+    other = root.bench.item()
+
+    with (root.home / "sync" / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        written = writer.write(root.bench.queue, [other])
+    root.sync()
+
+    assert (written.paths, written.trouble) == ({}, "")
+    assert set(root.worker().check()) == {item, other}
+
+
+def test_more_items_are_left_to_the_mirror(
+    root: Root,
+    writer: HandoffWriter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handoff_writer, "MOST", 2)
+    items = [root.bench.item() for _ in range(3)]
+
+    written = writer.write(root.bench.queue, items)
+
+    assert sorted(written.paths) == sorted(items[:2])
+
+
+def test_link_as_handoff_folder_is_reported_not_followed(
+    root: Root, writer: HandoffWriter, item: str, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    root.handoffs.symlink_to(outside)
+
+    done = actions.assign(root.bench.queue, writer, [item], "ada", context={})
+
+    [assigned] = done.data
+    [hint] = done.hints
+    assert assigned.handoff == ""
+    assert "symbolic link" in hint
+    assert list(outside.iterdir()) == []
