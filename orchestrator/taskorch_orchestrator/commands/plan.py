@@ -279,9 +279,7 @@ def assign(
     if len(done.data) == 1:
         [assigned] = done.data
         context.show(
-            actions.Published(
-                data=assigned, meta=done.meta, hints=done.hints
-            ),
+            actions.Published(data=assigned, meta=done.meta, hints=done.hints),
             steps.assignment,
         )
     else:
