@@ -17,6 +17,12 @@ REPOSITORY = Path(__file__).parents[2]
 PAGES = ["README.md", "docs/usage.md"]
 END = "--end-of-command--"
 
+#: The user has told git their name.
+COMMITTER = {
+    f"GIT_{role}_{what}": "ada@example.org"
+    for role in ("AUTHOR", "COMMITTER")
+    for what in ("NAME", "EMAIL")
+}
 ID = re.compile(r"(?:proj|item)_[0-9a-f]{8}")
 #: Text that differs between runs.
 VARYING = {
@@ -85,6 +91,7 @@ def terminal() -> Iterator[Terminal]:
             "COLUMNS": "200",
             "TERM": "xterm",
             "TASKORCH_ROOT": folder,
+            **COMMITTER,
         }
         terminal = Terminal(Path(folder), environment)
         yield terminal

@@ -3,13 +3,19 @@
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from taskorch.domain import errors
 from taskorch.domain.item import Lease
 
 from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
 
+if TYPE_CHECKING:
+    from taskorch_worker.git import Work
+
 ITEM, TOKEN = "TASKORCH_ITEM_ID", "TASKORCH_TOKEN"
+#: The path of the item's git worktree, and the branch that was made for it.
+OF_WORKTREE = WORKTREE, BRANCH = "TASKORCH_WORKTREE", "TASKORCH_BRANCH"
 
 
 def store(workspace: Workspace) -> LeaseStore:
@@ -18,6 +24,22 @@ def store(workspace: Workspace) -> LeaseStore:
     if not item:
         return workspace
     return InheritedLease(_lease(item, workspace), workspace)
+
+
+def work_on(lease: Lease) -> "Work | None":
+    """Return what the command of `worker run` has left in the worktree of its item.
+
+    Return None for another item, and without a worktree.
+    """
+    tree = os.environ.get(WORKTREE)
+    if not tree or lease.item != os.environ.get(ITEM):
+        return None
+    # only commands of a run with worktrees need it
+    from pathlib import Path
+
+    from taskorch_worker.git import work_in
+
+    return work_in(Path(tree), os.environ.get(BRANCH, ""))
 
 
 def _lease(item: str, workspace: Workspace) -> Lease:

@@ -187,8 +187,11 @@ class AgentSession:
     def complete(
         self, item: str, summary: str, *, deliverables: Mapping[str, str]
     ) -> Receipt:
-        """Deliver an item."""
+        """Deliver an item. A command of `worker run` delivers its git worktree, too."""
         lease = self.lease(item)
+        work = inherited_lease.work_on(lease)
+        if work:
+            deliverables = work.deliverables(deliverables)
         return self._step(
             self.queue.complete, lease, summary, deliverables=deliverables
         )
@@ -196,6 +199,9 @@ class AgentSession:
     def fail(self, item: str, reason: str, *, retry: bool) -> Receipt:
         """Give up the attempt. Without `retry`, the item becomes a dead letter."""
         lease = self.lease(item)
+        work = inherited_lease.work_on(lease)
+        if work:
+            reason = work.added_to(reason)
         return self._step(self.queue.fail, lease, reason, retry=retry)
 
     def release(self, item: str, *, reason: str) -> Receipt:

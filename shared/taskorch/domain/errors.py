@@ -1,7 +1,7 @@
 """Every error of the queue, its word in scripts and in `--json`, and its exit code.
 
 TaskOrchestratorError           1   Unprintable
-|-- Usage                       2
+|-- Usage                       2   SharedCheckout
 |-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated,
 |                                   NotSaved, ServerFailed, DiskFull, OutOfFiles;
@@ -11,9 +11,10 @@ TaskOrchestratorError           1   Unprintable
 |                                   NoAttempts, ProjectClosed, OpenItems, Awaited,
 |                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
 |                                   RootNotWritable (SharedRoot), CommandFails,
-|                                   RunHolds, TooFewFiles, UserFolderUnusable,
-|                                   ForeignServer, UnknownData, LeavesProject,
-|                                   Unhealthy, UntrustedConfig, ForeignFolder
+|                                   RunHolds, NoWorktree, TooFewFiles,
+|                                   UserFolderUnusable, ForeignServer, UnknownData,
+|                                   LeavesProject, Unhealthy, UntrustedConfig,
+|                                   ForeignFolder
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   raised by commands; the library returns None
@@ -73,6 +74,16 @@ class Unprintable(TaskOrchestratorError):
 class Usage(TaskOrchestratorError):
     word, exit_code = "USAGE", 2
     message = "{reason}"
+
+
+class SharedCheckout(Usage):
+    word = "SHARED_CHECKOUT"
+    message = "{pool} slots would change the same files, in the git checkout {checkout}."
+    next_step = (
+        "To give each item a git worktree and a branch of its own: "
+        "worker run --pool {pool} --worktree -- COMMAND. "
+        "If the slots may share the checkout, add --shared."
+    )
 
 
 class NotFound(TaskOrchestratorError):
@@ -587,6 +598,15 @@ class RunHolds(Invalid):
         "when the command has ended."
     )
     next_step = "Finish the item, then exit: worker complete {item} SUMMARY"
+
+
+class NoWorktree(Invalid):
+    word = "NO_WORKTREE"
+    message = "--worktree is not possible in {folder}: {reason}."
+    next_step = (
+        "It needs git, and a checkout with a commit. Start the run in one, or without "
+        "--worktree."
+    )
 
 
 class TooFewFiles(Invalid):

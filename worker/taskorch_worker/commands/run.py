@@ -63,6 +63,16 @@ ITS_OWN = {"allow_interspersed_args": False}
     type=click.IntRange(1),
     help="Number of failed items in a row that ends the run with exit code 5.",
 )
+@click.option(
+    "--worktree",
+    is_flag=True,
+    help="Give each item a git worktree and a branch of its own.",
+)
+@click.option(
+    "--shared",
+    is_flag=True,
+    help="Let several slots work in one git checkout.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_context
 def run(context: "WorkerContext", /, **options: Any) -> None:  # noqa: ANN401  as in RunOptions

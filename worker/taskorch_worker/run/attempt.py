@@ -14,6 +14,7 @@ from time import monotonic
 from taskorch.domain import errors
 from taskorch.domain.item import Claim, Lease
 
+from taskorch_worker.git import GitFailed, Work
 from taskorch_worker.run import job_files, outcome
 from taskorch_worker.run.attempt_output import AttemptOutput
 from taskorch_worker.run.context import PoolContext
@@ -28,6 +29,7 @@ from taskorch_worker.run.settle import (
     settle,
     settled_by_refusal,
 )
+from taskorch_worker.run.worktrees import Worktree
 
 
 class AttemptEvent(Enum):
@@ -96,38 +98,74 @@ class Attempt:
 
         Raises one of REFUSALS if the lease is lost before that.
         """
-        context = self._context
         try:
-            files = job_files.prepare(
-                self._claim, self._lease, context.settings, context.folder
-            )
-            for name in files.left_out:
-                context.log.notify(
-                    f"{self._lease.item}: {name} is not set: the item is too long for a"
-                    " variable. Standard input and TASKORCH_ITEM_FILE have all of it."
-                )
-            try:
-                return self._run_process(files)
-            finally:
-                shutil.rmtree(files.folder, ignore_errors=True)
+            worktrees = self._context.worktrees
+            if worktrees:
+                worktree = worktrees.open(self._lease.item)
+                return self._run_in_worktree(worktree)
+            return self._run_with_files(None)
+        except GitFailed as error:
+            return outcome.of_worktree_failure(error)
         except OSError as error:
             return outcome.of_start_failure(error)
         finally:
             self._command_ended.set()
 
-    def _run_process(self, files: JobFiles) -> Outcome:
+    def _run_in_worktree(self, worktree: Worktree) -> Outcome:
+        """Run the command in a worktree, and report what it has left there."""
+        work: Work | None = None
+        try:
+            result = self._run_with_files(worktree)
+        finally:
+            work = worktree.close()
+            if work:
+                self._context.log.notify(
+                    f"{self._lease.item}: {work.sentence()}"
+                )
+        return outcome.with_work(result, work) if work else result
+
+    def _run_with_files(self, worktree: Worktree | None) -> Outcome:
+        context = self._context
+        files = job_files.prepare(
+            self._claim,
+            self._lease,
+            context.settings,
+            context.folder,
+            worktree,
+        )
+        for name in files.left_out:
+            context.log.notify(
+                f"{self._lease.item}: {name} is not set: the item is too long for a"
+                " variable. Standard input and TASKORCH_ITEM_FILE have all of it."
+            )
+        command = context.options.command
+        if worktree:
+            command = worktree.command(command)
+        try:
+            return self._run_process(command, files)
+        finally:
+            shutil.rmtree(files.folder, ignore_errors=True)
+
+    def _run_process(
+        self, command: tuple[str, ...], files: JobFiles
+    ) -> Outcome:
         logs = self._context.logs
         output = AttemptOutput(logs, logs.begin(self._claim))
         self._log_path = output.log_path
         try:
-            return self._run_printing(files, output)
+            return self._run_printing(command, files, output)
         finally:
             output.close()
 
-    def _run_printing(self, files: JobFiles, output: AttemptOutput) -> Outcome:
+    def _run_printing(
+        self,
+        command: tuple[str, ...],
+        files: JobFiles,
+        output: AttemptOutput,
+    ) -> Outcome:
         options = self._context.options
         process = CommandProcess(
-            options.command,
+            command,
             files,
             self._context.reaper,
             output,

@@ -13,8 +13,9 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Claim, Lease
 from taskorch.transport import address
 
-from taskorch_worker import inherited_lease
+from taskorch_worker import git, inherited_lease
 from taskorch_worker.render import items
+from taskorch_worker.run.worktrees import Worktree
 
 #: The longest variable on Linux, with its name.
 VARIABLE_BYTES = 128 * 1024 - 1
@@ -29,12 +30,18 @@ class JobFiles(Frozen):
     #: The path where the command may write a result.
     result: Path
     environment: Mapping[bytes, bytes]
+    #: The folder in which the command works, None for that of the run.
+    working_folder: Path | None
     #: The names of the variables that were too long.
     left_out: tuple[str, ...]
 
 
 def prepare(
-    claim: Claim, lease: Lease, settings: Settings, parent: Path
+    claim: Claim,
+    lease: Lease,
+    settings: Settings,
+    parent: Path,
+    worktree: Worktree | None,
 ) -> JobFiles:
     """Write the files for an item into a new folder in `parent`. Raises OSError.
 
@@ -58,8 +65,15 @@ def prepare(
         inherited_lease.TOKEN: lease.shown(),
         "TASKORCH_ITEM_FILE": str(item),
         "TASKORCH_RESULT_FILE": str(result),
+        **_worktree_variables(worktree),
     }
-    not_inherited = {*texts, *_password_variables(settings)}
+    not_inherited = {
+        *texts,
+        *_password_variables(settings),
+        *inherited_lease.OF_WORKTREE,
+    }
+    if worktree:
+        not_inherited.update(git.PLACES)
     environment = {
         name: value
         for name, value in os.environb.items()
@@ -74,8 +88,19 @@ def prepare(
         item=item,
         result=result,
         environment=environment,
+        working_folder=worktree.folder if worktree else None,
         left_out=tuple(name for name in texts if name not in fitting),
     )
+
+
+def _worktree_variables(worktree: Worktree | None) -> dict[str, str]:
+    if not worktree:
+        return {}
+    return {
+        inherited_lease.WORKTREE: str(worktree.tree),
+        inherited_lease.BRANCH: worktree.branch,
+        "PWD": str(worktree.folder),
+    }
 
 
 def _redis_variables(settings: Settings, folder: Path) -> dict[str, str]:

@@ -1,15 +1,20 @@
 """The options of `worker run`."""
 
+import os
 import resource
 from math import inf
+from pathlib import Path
 from shutil import which
 
+from taskorch.config import root_folder
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
 SHORTEST_LEASE_MS = 1000
 #: Open files of the run itself, and of each slot with a command (pipes, sockets, log).
 RUN_FILES, SLOT_FILES = 40, 8
+#: Open files of a slot that works in a worktree.
+LOCK_FILES = 1
 
 
 class RunOptions(Frozen):
@@ -29,6 +34,10 @@ class RunOptions(Frozen):
     grace_ms: int
     #: Failed items in a row before the run ends, or None for no limit.
     max_failures: int | None = None
+    #: Whether each item gets a git worktree.
+    worktree: bool = False
+    #: Whether the slots may share a git checkout.
+    shared: bool = False
 
     @property
     def idle_s(self) -> float:
@@ -57,23 +66,39 @@ class RunOptions(Frozen):
     def check(self) -> None:
         """Raise an error if the run cannot work with these options.
 
-        It is errors.Usage for a missing command, errors.Invalid for a lease that is too
-        short or too long, and errors.TooFewFiles for a pool that would exceed the limit
-        of open files.
+        It is errors.Usage for a missing command, errors.SharedCheckout for slots that
+        would share a git checkout, errors.Invalid for a lease that is too short or too
+        long, and errors.TooFewFiles for a pool that would exceed the limit of open
+        files.
         """
         if not which(self.command[0]):
             reason = f"Cannot run {self.command[0]!r}: not found, or not executable."
             raise errors.Usage(reason=reason)
+        self._check_checkout()
         limits.number(
             self.lease_ms,
             "lease in ms",
             SHORTEST_LEASE_MS,
             limits.LONGEST_MS,
         )
-        needed = RUN_FILES + SLOT_FILES * self.pool
+        slot_files = SLOT_FILES
+        if self.worktree:
+            slot_files += LOCK_FILES
+        needed = RUN_FILES + slot_files * self.pool
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         is_limited = limit != resource.RLIM_INFINITY
         if is_limited and limit < needed:
             raise errors.TooFewFiles(
                 pool=self.pool, needed=needed, limit=limit
             )
+
+    def _check_checkout(self) -> None:
+        if self.worktree and self.shared:
+            raise errors.Usage(
+                reason="--worktree and --shared exclude each other."
+            )
+        if self.pool == 1 or self.worktree or self.shared:
+            return
+        checkout = root_folder.checkout(os.environ, str(Path.cwd()))
+        if checkout:
+            raise errors.SharedCheckout(pool=self.pool, checkout=checkout.top)

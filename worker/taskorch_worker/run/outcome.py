@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from taskorch.domain import errors, limits
-from taskorch.domain.frozen import Frozen
+from taskorch.domain.frozen import Frozen, replace
 
+from taskorch_worker.git import GitFailed, Work
 from taskorch_worker.run import program_result
 from taskorch_worker.run.launcher import RELEASES
 from taskorch_worker.run.program_result import ProgramResult
@@ -135,6 +136,24 @@ def of_start_failure(error: OSError) -> Outcome:
     """Return the outcome of a command that could not be started."""
     reason = f"the command could not be started: {error}"
     return _outcome(AttemptEnd.RELEASED, reason)
+
+
+def of_worktree_failure(error: GitFailed) -> Outcome:
+    """Return the outcome of an item for which there is no worktree."""
+    reason = f"the git worktree could not be made: {error}"
+    return _outcome(AttemptEnd.RELEASED, reason)
+
+
+def with_work(outcome: Outcome, work: Work) -> Outcome:
+    """Return an outcome that says where the work is: in its deliverables or its text.
+
+    Deliverables of the command with the same names stay.
+    """
+    if outcome.end is not AttemptEnd.COMPLETED:
+        text = f"{outcome.text}\n{work.sentence()}".strip()
+        return replace(outcome, text=_end_of(text, limits.TEXT_BYTES))
+    deliverables = work.deliverables(outcome.deliverables)
+    return replace(outcome, deliverables=deliverables)
 
 
 def _completed(printed: str, written: str) -> Outcome:

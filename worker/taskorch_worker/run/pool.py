@@ -38,6 +38,7 @@ from taskorch_worker.run.outcome import AttemptEnd
 from taskorch_worker.run.output_log import OutputLogs
 from taskorch_worker.run.reaper import Reaper
 from taskorch_worker.run.settle import Settled
+from taskorch_worker.run.worktrees import Worktrees
 
 STOPPING = (
     "Stopping: no more items are claimed, and running commands finish."
@@ -80,11 +81,13 @@ class WorkerPool:
     ) -> None:
         """Check the options and start the reaper; the errors are those of `check`.
 
-        Raises errors.Invalid, too, if there is no folder for temporary files.
+        Raises errors.Invalid, too, if there is no folder for temporary files, and the
+        errors of `Worktrees`.
         """
         options.check()
         self._options = options
         self._log = RunLog(output)
+        worktrees = self._open_worktrees(settings)
         self._pauses = ClaimPauses()
         connect = partial(
             open_lasting_connection,
@@ -113,6 +116,7 @@ class WorkerPool:
             reaper=Reaper(folder, options.grace_s),
             log=self._log,
             logs=OutputLogs(settings.folder_path, caller, self._log.notify),
+            worktrees=worktrees,
             folder=folder,
         )
         self._events: SimpleQueue[PoolEvent | Exception] = SimpleQueue()
@@ -153,6 +157,15 @@ class WorkerPool:
         if self._failure:
             raise self._failure
         return self._exit_code()
+
+    def _open_worktrees(self, settings: Settings) -> Worktrees | None:
+        """Clean up after killed runs, and report worktrees that they have left."""
+        if not self._options.worktree:
+            return None
+        worktrees = Worktrees(settings, Path.cwd())
+        for work in worktrees.clean_up():
+            self._log.notify(f"An earlier run was killed. {work.sentence()}")
+        return worktrees
 
     def _run_slot(self) -> None:
         """Work on one item after the other, in the thread of a slot."""

@@ -51,6 +51,7 @@ class CommandProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=files.environment,
+            cwd=files.working_folder,
             bufsize=0,
             start_new_session=True,
         )
