@@ -33,6 +33,9 @@ orchestrate.declare(
             "projects": "List the projects, the newest first.",
             "agents": "List the agents with their sessions and the items they hold.",
         },
+        "taskorch_orchestrator.commands.logs": {
+            "logs": "Print what the command of an attempt at ITEM has printed.",
+        },
         "taskorch_orchestrator.commands.wait": {
             "wait": "Wait until a project or an item is completed or blocked.",
         },
@@ -85,6 +88,7 @@ orchestrate.sections = {
         "discoveries",
         "list",
         "show",
+        "logs",
         "unassigned",
         "projects",
         "agents",
@@ -122,6 +126,7 @@ orchestrate.synonyms = {
     **dict.fromkeys(("give", "dispatch"), ("assign",)),
     **dict.fromkeys(("ls", "items", "queue", "search", "grep"), ("list",)),
     **dict.fromkeys(("view", "info", "history"), ("show",)),
+    **dict.fromkeys(("log", "output", "tail"), ("logs",)),
     **dict.fromkeys(("question", "questions", "blocked"), ("inbox",)),
     **dict.fromkeys(("findings",), ("discoveries",)),
     **dict.fromkeys(("workers",), ("agents",)),

@@ -36,6 +36,7 @@ COMMANDS = {
         "discoveries",
         "list",
         "show",
+        "logs",
         "unassigned",
         "inbox",
         "stuck",

@@ -27,7 +27,7 @@ ITEM, PROJECT = "item_1a2b3c4d", "proj_1a2b3c4d"
 ARGUMENTS = {
     "orchestrate": {
         **dict.fromkeys(("depend",), (ITEM, "item_5e6f7a8b")),
-        **dict.fromkeys(("show", "cancel", "requeue"), (ITEM,)),
+        **dict.fromkeys(("show", "logs", "cancel", "requeue"), (ITEM,)),
         **dict.fromkeys(
             ("progress", "discoveries", "complete", "wait"), (PROJECT,)
         ),
@@ -42,7 +42,16 @@ ARGUMENTS = {
             (ITEM, "x"),
         ),
         **dict.fromkeys(
-            ("get", "notes", "get-notes", "renew", "ack", "release", "wait"),
+            (
+                "get",
+                "notes",
+                "get-notes",
+                "renew",
+                "ack",
+                "release",
+                "wait",
+                "logs",
+            ),
             (ITEM,),
         ),
         "run": ("true",),

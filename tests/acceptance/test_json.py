@@ -65,6 +65,7 @@ ELSEWHERE = {
     "watch",
     "service",
     "run",
+    "logs",
     "prime",
     "hook",
     "setup",

@@ -38,6 +38,9 @@ worker.declare(
         "taskorch_worker.commands.run": {
             "run": "Run COMMAND for each item in your queue.",
         },
+        "taskorch_worker.commands.logs": {
+            "logs": "Print what the command of an attempt at ITEM has printed.",
+        },
         "taskorch_worker.commands.whoami": {
             "whoami": "Show your identity and the source of each setting.",
         },
@@ -64,14 +67,16 @@ worker.sections = {
         "renew",
     ),
     "Finish": ("complete", "ack", "fail", "release"),
-    "Operate": ("run", "whoami", "prime", "hook", "mcp"),
+    "Operate": ("run", "logs", "whoami", "prime", "hook", "mcp"),
 }
 worker.synonyms = {
     **dict.fromkeys(("done", "finish", "deliver", "submit"), ("complete",)),
     **dict.fromkeys(("next", "take", "claim", "start", "work"), ("pop",)),
     **dict.fromkeys(("status", "list", "ls", "queue", "inbox"), ("check",)),
     **dict.fromkeys(("show", "view", "info"), ("get",)),
-    **dict.fromkeys(("report", "update", "log"), ("progress",)),
+    **dict.fromkeys(("report", "update"), ("progress",)),
+    **dict.fromkeys(("log",), ("progress", "logs")),
+    **dict.fromkeys(("output", "tail"), ("logs",)),
     **dict.fromkeys(("note", "memo"), ("notes",)),
     **dict.fromkeys(("finding", "share"), ("discover",)),
     **dict.fromkeys(("ask", "question", "block", "blocked"), ("blocker",)),

@@ -43,10 +43,13 @@ def block(text: str, indent: str) -> str:
     Each further line begins with `indent` and "| ". No other line does, so a text
     cannot forge one.
     """
-    lines = text.replace("\r\n", "\n").split("\n")
-    shown = [escaped(each, _escape, kept="\t") for each in lines]
-    mark = f"\n{indent}| "
-    return mark.join(shown)
+    return lines(text).replace("\n", f"\n{indent}| ")
+
+
+def lines(text: str) -> str:
+    """Return a text with its line breaks and tabs; the rest that is invisible is escaped."""
+    split = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(escaped(each, _escape, kept="\t") for each in split)
 
 
 def pairs(values: Mapping[str, str]) -> list[str]:

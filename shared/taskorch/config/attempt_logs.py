@@ -174,7 +174,7 @@ def find(home: files.PathLike, item: str) -> Sequence[AttemptLog]:
 
 
 @contextmanager
-def opened_log(log: AttemptLog, home: files.PathLike) -> Iterator[int]:
+def opened(home: files.PathLike, log: AttemptLog) -> Iterator[int]:
     """Yield a log, open for reading. Follows no link. Raises OSError."""
     with _opened(home, FOLDER, log.item) as folder:
         file = files.open_private(log.name.file, os.O_RDONLY, dir_fd=folder)

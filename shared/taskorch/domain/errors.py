@@ -2,7 +2,7 @@
 
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2   SharedCheckout
-|-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue
+|-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue, NoLog
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated,
 |                                   NotSaved, ServerFailed, DiskFull, OutOfFiles;
 |                                   not: Refused, Untrusted, NotPermitted,
@@ -141,6 +141,12 @@ class NoQueue(NotFound):
     word = "NO_QUEUE"
     message = "There is no queue in {root}."
     next_step = "Create one: orchestrate project TITLE"
+
+
+class NoLog(NotFound):
+    word = "NO_LOG"
+    message = "{reason}"
+    next_step = "{advice}"
 
 
 class Unavailable(TaskOrchestratorError):

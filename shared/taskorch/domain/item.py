@@ -112,6 +112,7 @@ class NewItem(Frozen):
 class Item(Frozen):
     """A work item as stored in Redis."""
 
+    _hidden = ("last_host",)
     id: str
     project: str
     title: str
@@ -137,6 +138,8 @@ class Item(Frozen):
     blocker: str
     needs: str
     assigned_by: str
+    #: The machine of the newest claim, which may have ended; "" before the first.
+    last_host: str = ""
     not_before_at: int
     created_at: int
     assigned_at: int

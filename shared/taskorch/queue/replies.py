@@ -363,6 +363,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         blocker=fields.get("blocker", ""),
         needs=fields.get("needs", ""),
         assigned_by=read.agent_name(fields, "assigned_by", ""),
+        last_host=fields.get("holder_host", ""),
         not_before_at=read.number(fields, "not_before"),
         created_at=read.number(fields, "created_at"),
         assigned_at=read.number(fields, "assigned_at", "0"),
