@@ -78,6 +78,14 @@ class ItemState(Frozen):
     state: State
 
 
+class CommentedItem(Frozen):
+    """An item with a new comment, its state, and its agent or ""."""
+
+    id: str
+    state: State
+    agent: str
+
+
 class AssignedItem(Frozen):
     """An assignment, and the file of its handoff package; "" if there is none."""
 
@@ -270,6 +278,19 @@ def complete(
 def answer(queue: "Queue", item: str, text: str) -> Published[ItemState]:
     """Answer the question that blocks an item."""
     return Published(data=ItemState(id=item, state=queue.answer(item, text)))
+
+
+def comment(queue: "Queue", item: str, text: str) -> Published[CommentedItem]:
+    """Comment on an open item, whether its holder waits for an answer or not."""
+    state, agent = queue.comment(item, text)
+    hints = []
+    if state is State.BLOCKED:
+        hints.append(
+            f"The question of {item} stays open: orchestrate answer {item} TEXT"
+        )
+    return Published(
+        data=CommentedItem(id=item, state=state, agent=agent), hints=hints
+    )
 
 
 def cancel(

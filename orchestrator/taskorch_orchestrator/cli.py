@@ -54,6 +54,7 @@ orchestrate.declare(
         },
         "taskorch_orchestrator.commands.repair": {
             "answer": "Answer the blocker of ITEM.",
+            "comment": "Comment on ITEM, for its holder or the next one.",
             "cancel": "Cancel ITEM.",
             "requeue": "Queue a failed, cancelled or completed ITEM again.",
             "reap": "Act on expired leases and due delays now.",
@@ -99,6 +100,7 @@ orchestrate.sections = {
     "Answer and repair": (
         "inbox",
         "answer",
+        "comment",
         "stuck",
         "cancel",
         "requeue",

@@ -24,6 +24,7 @@ COMMANDS = {
         "assign",
         "complete",
         "answer",
+        "comment",
         "cancel",
         "requeue",
         "reap",

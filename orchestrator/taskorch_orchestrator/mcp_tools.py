@@ -185,14 +185,20 @@ class DiscoveriesArguments(ToolArguments):
 
 
 class AnswerArguments(ToolArguments):
-    """Answer the blocker of an item, so that its holder can continue."""
+    """Answer the blocker of an item, so that its holder can continue.
+
+    comment: to the holder of any open item, or the next one; it answers nothing.
+    """
 
     name: ClassVar[str] = "answer"
     item: Item
     text: str
+    kind: Literal["answer", "comment"] = "answer"
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Answer the blocker."""
+        """Answer the blocker, or comment on the item."""
+        if self.kind == "comment":
+            return _result(actions.comment(_queue(call), self.item, self.text))
         return _result(actions.answer(_queue(call), self.item, self.text))
 
 

@@ -218,7 +218,7 @@ def test_help_loads_nothing_heavy(
 def test_completion_loads_nothing_heavy(shell: Shell, command: str) -> None:
     variables = {
         f"_{command.upper()}_COMPLETE": "bash_complete",
-        "COMP_WORDS": f"{command} com",
+        "COMP_WORDS": f"{command} compl",
         "COMP_CWORD": "1",
     }
 

@@ -154,7 +154,7 @@ class Lifecycle(InStep):
     @rule(
         item=items,
         verb=st.sampled_from(
-            ["answer", "requeue", "cancel", "complete_project"]
+            ["answer", "comment", "requeue", "cancel", "complete_project"]
         ),
         force=st.booleans(),
     )

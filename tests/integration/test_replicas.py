@@ -125,6 +125,7 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         "note": lambda: ada.note(reported.item, "For later"),
         "blocker": lambda: ada.blocker(reported, "Which colour?"),
         "answer": lambda: mine.answer(reported.item, "Blue"),
+        "comment": lambda: mine.comment(reported.item, "Not too dark"),
         "renew": lambda: ada.renew(reported),
         "complete": lambda: ada.complete(completed, "done"),
         "fail": lambda: ada.fail(failed, "broken"),

@@ -256,7 +256,8 @@ class InStep(RuleBasedStateMachine):
         )
 
     def repair(self, verb: str, item: str) -> None:
-        words = (item, "Go on.") if verb == "answer" else (item,)
+        has_text = verb in ("answer", "comment")
+        words = (item, "Go on.") if has_text else (item,)
 
         def real() -> object:
             done = getattr(self.recorded.queue, verb)(*words)

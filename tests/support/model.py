@@ -122,6 +122,15 @@ class Model(Moves):
         self._emit("answer", item)
         return item.state
 
+    def comment(self, id_: str) -> tuple[State, str]:
+        """Return the item's state and its agent."""
+        item = self._item(id_)
+        if item.state in (State.COMPLETED, State.CANCELLED):
+            raise Refused("WrongState")
+        self._report("comment", item, "planner")
+        self._emit("comment", item)
+        return item.state, item.agent
+
     def cancel(self, id_: str) -> int:
         """Return the number of items that wait for it."""
         item = self._item(id_)

@@ -44,6 +44,7 @@ ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
     ),
     "depend": lambda queue, item, other: queue.depend(item, [other]),
     "answer": lambda queue, item, _: queue.answer(item, "The left one."),
+    "comment": lambda queue, item, _: queue.comment(item, "Mind the gap"),
     "cancel": lambda queue, item, _: queue.cancel(item, reason="not needed"),
     "requeue": lambda queue, item, _: queue.requeue(item),
 }
@@ -56,6 +57,7 @@ ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
     "assign-force": State.IN_PROGRESS,
     "depend": State.QUEUED,
     "answer": State.BLOCKED,
+    "comment": State.IN_PROGRESS,
     "cancel": State.IN_PROGRESS,
     "requeue": State.FAILED,
 }

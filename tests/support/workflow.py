@@ -135,6 +135,8 @@ def recover_item(bench: Bench) -> Iterator[str]:
     yield "get"
     lease = need_lease(ada.claim())
     yield "claim"
+    queue.comment(item, "mind the gap")
+    yield "comment"
     ada.release(lease, reason="late")
     yield "release"
     ada.claim()

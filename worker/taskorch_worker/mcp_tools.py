@@ -9,8 +9,14 @@ from pydantic import Field, WithJsonSchema
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.domain.item import Lease
-from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
+from taskorch.domain.item import Lease, Receipt
+from taskorch.mcp.tool import (
+    QuotingResult,
+    ToolArguments,
+    ToolCall,
+    ToolResult,
+    seconds,
+)
 
 from taskorch_worker.session import AgentSession, agent_of
 
@@ -163,7 +169,7 @@ class ReportArguments(ToolArguments):
                 )
             case "note":
                 return self._keep_note(session)
-        return ToolResult(receipt)
+        return _receipt(receipt)
 
     def _keep_note(self, session: AgentSession) -> ToolResult:
         problem = session.note(self.item, self.text)
@@ -172,7 +178,7 @@ class ReportArguments(ToolArguments):
 
 
 class WaitArguments(ToolArguments):
-    """Wait for the answer to your blocker, or for the item's cancellation."""
+    """Wait for the answer to your blocker, a comment, or the item's cancellation."""
 
     name: ClassVar[str] = "wait"
     quotes_others: ClassVar[bool] = True
@@ -204,7 +210,7 @@ class CompleteArguments(ToolArguments):
         receipt = session.complete(
             self.item, self.summary, deliverables=self.deliverables
         )
-        return ToolResult(receipt)
+        return _receipt(receipt)
 
 
 class FailArguments(ToolArguments):
@@ -221,7 +227,7 @@ class FailArguments(ToolArguments):
         """Fail the attempt."""
         session = _session(call)
         receipt = session.fail(self.item, self.reason, retry=self.retry)
-        return ToolResult(receipt)
+        return _receipt(receipt)
 
 
 class ReleaseArguments(ToolArguments):
@@ -235,7 +241,7 @@ class ReleaseArguments(ToolArguments):
         """Release the item."""
         session = _session(call)
         receipt = session.release(self.item, reason=self.reason)
-        return ToolResult(receipt)
+        return _receipt(receipt)
 
 
 TOOLS: tuple[type[ToolArguments], ...] = (
@@ -254,6 +260,11 @@ def _session(call: ToolCall) -> AgentSession:
     return AgentSession(
         call.settings, call.connection, call.requests, call.damage
     )
+
+
+def _receipt(receipt: Receipt) -> ToolResult:
+    """Return the result of a step, with a notice if it has comments."""
+    return QuotingResult(receipt) if receipt.comments else ToolResult(receipt)
 
 
 def _lease_ms(lease: str) -> int | None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from taskorch.config.settings import Settings
@@ -133,9 +134,9 @@ class AgentSession:
         return claim
 
     def wait_for_answer(self, item: str, *, timeout_s: float) -> "Answered":
-        """Wait until the question on an item is answered.
+        """Wait until the question on an item is answered, or for a comment.
 
-        Raises errors.WaitOver if no answer arrives within `timeout_s` seconds.
+        Raises errors.WaitOver if neither arrives within `timeout_s` seconds.
         """
         try:
             lease = self.lease(item)
@@ -143,13 +144,15 @@ class AgentSession:
         except errors.Cancelled:
             self.store.forget(item)
             raise
-        if answered.is_open:
+        if answered.is_open and not answered.comments:
             state = f"{answered.item.state}, without an answer"
             raise errors.WaitOver(
                 id=item, state=state, seconds=f"{timeout_s:g}"
             )
         if answered.answer and answered.item.state is State.IN_PROGRESS:
             self._resume(item)
+        if answered.comments:
+            self._mark_comments_read(lease)
         return answered
 
     def progress(
@@ -271,6 +274,14 @@ class AgentSession:
         if receipt.state in WITHOUT_HOLDER:
             self.store.forget(lease.item)
         return receipt
+
+    def _mark_comments_read(self, lease: Lease) -> None:
+        """Renew the lease, after which the comments of a wait are no longer new.
+
+        A failure leaves them new: they are shown twice, and not lost.
+        """
+        with suppress(errors.TaskOrchestratorError):
+            self.queue.renew(lease)
 
     def _resume(self, item: str) -> None:
         """Report that a command of `worker run` has read the answer on its item.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from taskorch.cli import quoting
 from taskorch.cli.hooks import Payload
 from taskorch.domain.access import Access
 from taskorch.domain.item import State
@@ -17,6 +18,16 @@ You still hold {items}, in progress. Before you stop, do one of these for each i
  - something blocks you: worker blocker {item} "QUESTION" --needs "WHAT"
  - you cannot do it: worker fail {item} "REASON"; to return it unchanged: worker release {item}
  - you will continue later: worker progress {item} "STATUS" --percent N, and then stop"""
+
+COMMENTED = """\
+The orchestrator has commented on items that you hold. {data}
+
+{comments}
+
+Read them before you stop: worker get {item}"""
+#: Comments that a reminder shows, and the bytes of each: the rest is in `worker get`.
+COMMENTS_SHOWN = 5
+COMMENT_BYTES = 1000
 
 
 def reminder(payload: Payload) -> str:
@@ -35,17 +46,39 @@ def reminder(payload: Payload) -> str:
     if not leases:
         return ""
     briefing = session.queue.prime(leases, limit=len(leases))
+    mine = [held for held in briefing.held if held.claim.lease]
     unfinished = [
         held
-        for held in briefing.held
-        if held.claim.lease
-        and held.claim.package.item.state is State.IN_PROGRESS
+        for held in mine
+        if held.claim.package.item.state is State.IN_PROGRESS
     ]
-    if not unfinished or not _is_new_turn(context, payload, unfinished):
+    commented = [held for held in mine if held.claim.new_comments]
+    if not unfinished and not commented:
         return ""
-    ids = [held.claim.package.item.id for held in unfinished]
-    items = ", ".join(ids)
-    return REMINDER.format(items=items, item=ids[0])
+    if not _is_new_turn(context, payload, unfinished or commented):
+        return ""
+    parts = []
+    if commented:
+        parts.append(_new_comments(commented))
+    if unfinished:
+        ids = [held.claim.package.item.id for held in unfinished]
+        items = ", ".join(ids)
+        parts.append(REMINDER.format(items=items, item=ids[0]))
+    return "\n\n".join(parts)
+
+
+def _new_comments(commented: Sequence[HeldItem]) -> str:
+    """Return the new comments on items, fenced, and the command that reads them."""
+    lines = []
+    for held in commented:
+        claim = held.claim
+        for entry in claim.package.history:
+            if entry.id in claim.new_comments:
+                text = quoting.report(entry, length=COMMENT_BYTES)
+                lines.append(f"{claim.package.item.id} {text}")
+    item = commented[0].claim.package.item.id
+    shown = quoting.fenced(lines[-COMMENTS_SHOWN:])
+    return COMMENTED.format(data=quoting.DATA, comments=shown, item=item)
 
 
 def _was_reminded(payload: Payload) -> bool:

@@ -154,6 +154,9 @@ class ItemFields(_Strict):
     started_at: NumberOrNone = ""
     completed_at: NumberOrNone = ""
     event: Entry
+    #: The newest comment, and the newest one that the holder was shown.
+    commented: Entry = "0-0"
+    comments_read: Entry = "0-0"
 
 
 class ItemLine(_Strict):

@@ -1,4 +1,4 @@
-"""Commands that fix what is wrong: answer, cancel, requeue, reap, doctor."""
+"""Commands that fix what is wrong: answer, comment, cancel, requeue, reap, doctor."""
 
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,24 @@ def answer(context: "OrchestratorContext", item: str, text: str) -> None:
     from taskorch_orchestrator.render import steps
 
     context.show(actions.answer(context.queue, item, text), steps.state)
+
+
+@orchestrate.command(
+    epilog='Example: orchestrate comment item_1a2b3c4d "Keep the old table, too"'
+)
+@click.argument("item", type=ITEM)
+@click.argument("text", type=TEXT)
+@pass_context
+def comment(context: "OrchestratorContext", item: str, text: str) -> None:
+    """Comment on ITEM, for its holder or the next one.
+
+    The holder gets the comment with its next command. It is no answer: a question of
+    the holder stays open. ITEM must be open.
+    """
+    from taskorch_orchestrator import actions
+    from taskorch_orchestrator.render import steps
+
+    context.show(actions.comment(context.queue, item, text), steps.commented)
 
 
 @orchestrate.command(

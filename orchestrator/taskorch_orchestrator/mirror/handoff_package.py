@@ -45,7 +45,7 @@ def of(record: MirrorRecord) -> dict[str, Any]:
             "project_title": project.title,
             "project_description": project.description,
         },
-        "provided_context": {**item.context, **_answers(record)},
+        "provided_context": {**item.context, **_messages(record)},
         "provided_resources": list(item.resources),
         "expected_deliverables": deliverables or DEFAULT_DELIVERABLES,
         "communication": {
@@ -66,12 +66,14 @@ def content(record: MirrorRecord) -> bytes:
     return json.dumps(of(record), indent=2).encode()
 
 
-def _answers(record: MirrorRecord) -> Mapping[str, str]:
-    """Return the answers to the questions of the item, as facts for the agent."""
-    answers = [
-        report.text for report in record.reports if report.kind == "answer"
-    ]
-    return {f"answer {n}": text for n, text in enumerate(answers, 1)}
+def _messages(record: MirrorRecord) -> Mapping[str, str]:
+    """Return the answers to the item's questions and the comments, as facts."""
+    messages = {}
+    for kind in ("answer", "comment"):
+        texts = [each.text for each in record.reports if each.kind == kind]
+        for number, text in enumerate(texts, 1):
+            messages[f"{kind} {number}"] = text
+    return messages
 
 
 def _snapshot(record: MirrorRecord) -> dict[str, object]:

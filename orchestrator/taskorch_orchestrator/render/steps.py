@@ -12,6 +12,7 @@ from taskorch.domain.item import Requeued, State
 from taskorch_orchestrator.actions import (
     AssignedItem,
     CancelledItem,
+    CommentedItem,
     CreatedProject,
     ItemState,
     PublishedItem,
@@ -39,6 +40,15 @@ def new_item(created: PublishedItem) -> str:
 def state(changed: ItemState | CancelledItem) -> str:
     """Return the new state of an item."""
     return f"{changed.id} is {changed.state}."
+
+
+def commented(done: CommentedItem) -> str:
+    """Return who gets a comment, and when."""
+    if done.state in (State.IN_PROGRESS, State.BLOCKED):
+        return (
+            f"{done.agent} gets the comment with its next step on {done.id}."
+        )
+    return f"{done.id} is {done.state}: its next holder gets the comment."
 
 
 def requeued(done: Requeued) -> str:

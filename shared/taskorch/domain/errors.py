@@ -456,6 +456,7 @@ class WrongState(Invalid):
         "depend",
         "assign",
         "answer",
+        "comment",
         "cancel",
         "requeue",
         "purge",

@@ -253,6 +253,8 @@ class Claim(Frozen):
     _flat = "package"
     package: Package
     lease: Lease | None
+    #: The ids of the comments in the history that are new to the holder.
+    new_comments: tuple[str, ...] = ()
 
 
 class Receipt(Frozen):
@@ -269,6 +271,10 @@ class Receipt(Frozen):
     entry: str = ""
     #: The recorded percentage, after a report of progress; None if none was ever given.
     percent: int | None = None
+    #: The comments on the item that are new to the holder, the newest ten.
+    comments: tuple[Report, ...] = ()
+    #: The number of new comments before these. `get` returns all of them.
+    comments_left: int = 0
 
     @property
     def lease(self) -> Lease:

@@ -399,7 +399,7 @@ def _perform(
     finally:
         call.close()
     meta = dict(result.meta)
-    if tool.quotes_others:
+    if tool.quotes_others or result.quotes_others:
         meta = {"text": OTHERS_TEXT, **meta}
     if call.damage:
         meta["damaged"] = json_output.damage(call.damage)

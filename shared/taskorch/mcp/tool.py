@@ -31,9 +31,18 @@ logger = logging.getLogger(__name__)
 class ToolResult:
     """The result of a tool: the data and the meta of its document."""
 
+    #: Whether the data contains text that other agents wrote.
+    quotes_others = False
+
     def __init__(self, data: object, **meta: object) -> None:
         self.data = data
         self.meta = meta
+
+
+class QuotingResult(ToolResult):
+    """A result with text of others, of a tool that does not always quote them."""
+
+    quotes_others = True
 
 
 class ToolArguments(BaseModel):
@@ -47,7 +56,7 @@ class ToolArguments(BaseModel):
     read_only: ClassVar[bool] = False
     #: What the tool may do if the bundled server does not run.
     access: ClassVar[Access] = Access.USE
-    #: Whether the result contains text that other agents wrote.
+    #: Whether every result contains text that other agents wrote.
     quotes_others: ClassVar[bool] = False
 
     @abstractmethod

@@ -276,7 +276,7 @@ class AgentQueue:
             *words,
             *self._origin,
         )
-        return tuple(map(replies.receipt, cast("list[Reply]", view)))
+        return tuple(map(self._receipt, cast("list[Reply]", view)))
 
     def fail(
         self, lease: Lease, reason: str, *, retry: bool = True
@@ -310,9 +310,12 @@ class AgentQueue:
             "1" if asks else "",
         )
 
-    def renew(self, lease: Lease) -> Receipt:
-        """Renew the lease for its full duration."""
-        return self._step("renew", lease)
+    def renew(self, lease: Lease, *, leaves_comments: bool = False) -> Receipt:
+        """Renew the lease for its full duration.
+
+        With `leaves_comments`, new comments are left to the next step of the holder.
+        """
+        return self._step("renew", lease, "1" if leaves_comments else "")
 
     def stray(
         self, item: str, text: str, *, percent: int | None = None
@@ -350,7 +353,10 @@ class AgentQueue:
         return replies.claim(view, self._damage)
 
     def _step(self, verb: str, lease: Lease, *arguments: Argument) -> Receipt:
-        return replies.receipt(self._run(verb, lease, *arguments))
+        return self._receipt(self._run(verb, lease, *arguments))
+
+    def _receipt(self, view: Reply) -> Receipt:
+        return replies.receipt(view, self._damage)
 
     def _run(self, verb: str, lease: Lease, *arguments: Argument) -> Reply:
         item = limits.item_id(lease.item)

@@ -63,11 +63,11 @@ def briefing(
 
 
 def held_item(view: Reply, damage: Damage) -> HeldItem:
-    """Read `{package, {note …}, token or ''}`."""
-    package, notes, token = cast("list[Reply]", view)
+    """Read `{package, {note …}, token or '', {id of a new comment …}}`."""
+    package, notes, token, comments = cast("list[Reply]", view)
     id_, _, expires = cast("list[list[Reply]]", package)[0]
     newest_first = readable(replies.note, cast("list[Reply]", notes), damage)
     return HeldItem(
-        claim=replies.claim([id_, token, expires, package], damage),
+        claim=replies.claim([id_, token, expires, package, comments], damage),
         notes=tuple(reversed(newest_first)),
     )

@@ -238,6 +238,17 @@ class Queue:
         reply = self._run_script("answer", limits.item_id(item), answer)
         return State(read.texts(reply)[1])
 
+    def comment(self, item: str, text: str) -> tuple[State, str]:
+        """Add a comment to an open item; return its state and its agent, or "".
+
+        Its holder, or else the next one, gets the comment with its next step. Raises
+        errors.WrongState for a completed or cancelled item.
+        """
+        comment = limits.text(text, "comment", required=True)
+        reply = self._run_script("comment", limits.item_id(item), comment)
+        _, state, agent = read.texts(reply)
+        return State(state), agent
+
     def cancel(self, item: str, *, reason: str = "") -> int:
         """Cancel an item, and return the number of items that wait for it.
 

@@ -145,10 +145,15 @@ def project_progress(view: Reply, damage: Damage) -> ProjectProgress:
 
 
 def claim(view: Reply, damage: Damage) -> Claim:
-    """Read `{item id, token that may act or '', lease expiry or '', package}`."""
-    id_, token, expires, package_view = cast(
-        "tuple[str, str, str, Reply]", view
+    """Read a claim.
+
+    Its shape is `{item id, token that may act or '', lease expiry or '', package,
+    {id of a comment that is new to the holder …}}`.
+    """
+    id_, token, expires, package_view, new = cast(
+        "tuple[str, str, str, Reply, Reply]", view
     )
+    new_comments = tuple(read.texts(new))
     found = package(package_view, damage)
     if found.item.id != id_:
         raise errors.Damaged(
@@ -163,12 +168,17 @@ def claim(view: Reply, damage: Damage) -> Claim:
     lease = Lease(
         item=id_, token=number, claim=claim_id, expires_at=expires_at
     )
-    return Claim(lease=lease, package=found)
+    return Claim(lease=lease, package=found, new_comments=new_comments)
 
 
-def receipt(view: Reply) -> Receipt:
-    """Read `{item id, token, lease expiry or '', state, remark, entry, percent}`."""
-    id_, token, expires, state, remark, entry, percent = read.texts(view)
+def receipt(view: Reply, damage: Damage) -> Receipt:
+    """Read the receipt of a step.
+
+    Its shape is `{item id, token, lease expiry or '', state, remark, entry, percent,
+    {new comment …}, number of new comments that are left out}`.
+    """
+    *facts, comments, left = cast("list[Reply]", view)
+    id_, token, expires, state, remark, entry, percent = read.texts(facts)
     number, claim_id = token_parts(token)
     return Receipt(
         id=id_,
@@ -179,6 +189,8 @@ def receipt(view: Reply) -> Receipt:
         remark=remark,
         entry=entry,
         percent=read.whole(percent) if percent else None,
+        comments=readable(report, cast("list[Reply]", comments), damage),
+        comments_left=cast("int", left),
     )
 
 

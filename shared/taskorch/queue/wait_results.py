@@ -25,6 +25,8 @@ class Answered(Frozen):
 
     item: Item
     answer: Report | None
+    #: The comments that are new to the holder, the newest ten.
+    comments: tuple[Report, ...] = ()
 
     @property
     def is_open(self) -> bool:

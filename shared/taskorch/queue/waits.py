@@ -56,7 +56,7 @@ class Waits:
         self._events = keys.events(scripts.namespace)
 
     def answer(self, lease: Lease, *, timeout_s: float) -> Answered:
-        """Wait until the question on an item is answered or closed.
+        """Wait until the question on an item is answered or closed, or for a comment.
 
         Return the item as it is then, or after `timeout_s` seconds; immediately if no
         question is open. Raises errors.Cancelled, errors.LeaseLost, errors.NotYours or
@@ -68,16 +68,19 @@ class Waits:
 
         def look() -> _Look[Answered]:
             view = self._scripts.run_script("wait", lease.item, lease.shown())
-            cursor, item, answers = cast(
-                "tuple[str, Reply, list[Reply]]", view
+            cursor, item, answers, comments = cast(
+                "tuple[str, Reply, list[Reply], list[Reply]]", view
             )
-            found = readable(replies.report, answers, self._scripts.damage)
+            damage = self._scripts.damage
+            found = readable(replies.report, answers, damage)
             answered = Answered(
-                item=replies.item(item), answer=found[0] if found else None
+                item=replies.item(item),
+                answer=found[0] if found else None,
+                comments=readable(replies.report, comments, damage),
             )
             return _Look(
                 found=answered,
-                is_over=not answered.is_open,
+                is_over=not answered.is_open or answered.comments != (),
                 stream=stream,
                 cursor=cursor,
             )

@@ -676,6 +676,6 @@ def test_common_case_runs_as_written(bench: Bench) -> None:
     assert claimed[0][0][:2] == token
     assert (reported[:2], reported[3:]) == (
         token,
-        ["in_progress", "", "", "50"],
+        ["in_progress", "", "", "50", [], 0],
     )
-    assert delivered == [[*token, "", "completed", "", "", ""]]
+    assert delivered == [[*token, "", "completed", "", "", "", [], 0]]

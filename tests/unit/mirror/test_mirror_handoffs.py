@@ -242,15 +242,17 @@ def test_delayed_item_has_no_handoff(root: Root) -> None:
     assert (waiting, root.worker().check()) == ([], [item])
 
 
-def test_answer_to_blocker_is_in_handoff(root: Root) -> None:
+def test_answer_and_comment_are_in_handoff(root: Root) -> None:
     item = root.bench.lease_in(State.BLOCKED).item
     root.sync()
 
+    root.bench.queue.comment(item, "Mind the gap.")
     root.bench.queue.answer(item, "The second one.")
     root.sync()
 
     assert root.document(item, "handoff")["provided_context"] == {
-        "answer 1": "The second one."
+        "answer 1": "The second one.",
+        "comment 1": "Mind the gap.",
     }
 
 

@@ -35,6 +35,7 @@ assign-other  queued    waiting    queued      Held        Held        delayed  
 assign-force  queued    waiting    queued      queued      queued      delayed    WrongState WrongState WrongState
 depend        pending   waiting    waiting     WrongState  WrongState  waiting    WrongState WrongState WrongState
 answer        WrongState WrongState WrongState WrongState  in_progress WrongState WrongState WrongState WrongState
+comment       pending   waiting    queued      in_progress blocked     delayed    WrongState failed     WrongState
 cancel        cancelled cancelled  cancelled   cancelled   cancelled   cancelled  WrongState cancelled  -
 requeue       WrongState WrongState -          WrongState  WrongState  WrongState queued     queued     queued
 """
@@ -59,6 +60,7 @@ assign-other  waiting     delayed     queued      WrongState
 assign-force  waiting     delayed     queued      WrongState
 depend        waiting     waiting     waiting     WrongState
 answer        WrongState  WrongState  WrongState  WrongState
+comment       waiting     delayed     queued      failed
 cancel        cancelled   cancelled   cancelled   cancelled
 requeue       WrongState  WrongState  -           queued
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def wait(context: "WorkerContext", item: str, timeout: float) -> None:
     """Wait for the answer to your blocker on ITEM. Exit code 8 if none arrives in time.
 
-    Returns immediately if you have no open question.
+    Returns immediately if you have no open question. A new comment ends the wait, too.
     """
     from taskorch_worker.render import items
 

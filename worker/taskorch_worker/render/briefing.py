@@ -13,6 +13,7 @@ from taskorch.queue.briefing import AgentBriefing, HeldItem
 ROWS = 3
 REPORTS = ("progress", "fail", "release", "expire")
 QUESTIONS = ("blocker", "answer")
+COMMENTS = ("comment",)
 CUT_ROWS = "more requirements]"
 NAMES_BYTES = 100
 
@@ -136,15 +137,14 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
     left = len(item.requirements) - rows
     if left > 0:
         lines.append(f"  … [{left} {CUT_ROWS}")
-    reports = []
-    questions = []
-    for entry in held.claim.package.history:
-        if entry.kind in REPORTS:
-            reports.append(entry)
-        elif entry.kind in QUESTIONS:
-            questions.append(entry)
-    lines += _reports("Last reports", reports[-rows:], length)
-    lines += _reports("Blockers and answers", questions[-rows:], length)
+    history = held.claim.package.history
+    for label, kinds in (
+        ("Last reports", REPORTS),
+        ("Blockers and answers", QUESTIONS),
+        ("Comments", COMMENTS),
+    ):
+        entries = [entry for entry in history if entry.kind in kinds]
+        lines += _reports(label, entries[-rows:], length)
     notes = [note.text for note in held.notes]
     lines += _texts("Your notes", notes[-rows:], length)
     details = fenced(lines)

@@ -22,6 +22,7 @@ from taskorch.domain.item import (
     Note,
     Package,
     Receipt,
+    Report,
     State,
 )
 
@@ -94,51 +95,33 @@ def claims(taken: Sequence[Claim]) -> str:
 
 
 def receipt(done: Receipt) -> str:
-    """Return the result of a step on one line."""
-    item = done.id
-    state = done.state
-    if done.remark == "repeat":
-        return f"{item} was {state} already; nothing changed."
-    details = str(state)
-    match state:
-        case State.IN_PROGRESS:
-            until = timestamp(done.lease_expires_at)
-            share = "" if done.percent is None else f"{done.percent}%, "
-            details = f"in progress, {share}yours until {until}"
-        case State.BLOCKED:
-            details = "blocked; you keep it until the answer arrives"
-        case State.DELAYED:
-            details = "delayed; it will be retried"
-        case State.FAILED:
-            details = "failed; it stays a dead letter until the orchestrator requeues it"
-        case State.QUEUED:
-            details = "back in the queue"
-    if done.remark == "claimed" and state is not State.COMPLETED:
-        details += " (claimed in this step)"
-    return f"{item} is {details}."
+    """Return the result of a step on one line, and the comments that are new."""
+    return _with_comments([_result(done)], done)
 
 
 def discovered(done: Receipt) -> str:
     """Return the result of a shared discovery."""
-    return f"Shared with the project.\n{receipt(done)}"
+    return _with_comments(["Shared with the project.", _result(done)], done)
 
 
 def answered(done: "Answered") -> str:
-    """Return the state of an item, and the answer to its question."""
+    """Return the state of an item, the answer to its question, and new comments."""
     item = done.item
     answer = done.answer
     state = str(item.state)
     if item.state is State.IN_PROGRESS:
         until = timestamp(item.lease_expires_at)
         state = f"in progress, yours until {until}"
-    if answer is None:
-        return f"{item.id} is {state}. You have no open question on it."
-    text = block(answer.text, INDENT)
-    lines = [
-        f"{item.id} is {state}.",
-        f"Answer by {answer.agent}: {text}",
-    ]
-    return noted(lines)
+    lines = [f"{item.id} is {state}."]
+    if done.is_open:
+        lines[0] += f" Your question is still open: worker wait {item.id}"
+    elif answer is None:
+        lines[0] += " You have no open question on it."
+    else:
+        text = block(answer.text, INDENT)
+        lines.append(f"Answer by {answer.agent}: {text}")
+    lines += _new_comments(done.comments)
+    return noted(lines) if lines[1:] else lines[0]
 
 
 def notes(kept: tuple[Note, ...]) -> str:
@@ -165,6 +148,51 @@ def identity(facts: Mapping[str, object]) -> str:
     return "\n".join(lines)
 
 
+def _result(done: Receipt) -> str:
+    item = done.id
+    state = done.state
+    if done.remark == "repeat":
+        return f"{item} was {state} already; nothing changed."
+    details = str(state)
+    match state:
+        case State.IN_PROGRESS:
+            until = timestamp(done.lease_expires_at)
+            share = "" if done.percent is None else f"{done.percent}%, "
+            details = f"in progress, {share}yours until {until}"
+        case State.BLOCKED:
+            details = "blocked; you keep it until the answer arrives"
+        case State.DELAYED:
+            details = "delayed; it will be retried"
+        case State.FAILED:
+            details = "failed; it stays a dead letter until the orchestrator requeues it"
+        case State.QUEUED:
+            details = "back in the queue"
+    if done.remark == "claimed" and state is not State.COMPLETED:
+        details += " (claimed in this step)"
+    return f"{item} is {details}."
+
+
+def _with_comments(lines: list[str], done: Receipt) -> str:
+    """Return lines, and the comments of a receipt with the notice."""
+    comments = list(_new_comments(done.comments))
+    if not comments:
+        return "\n".join(lines)
+    if done.comments_left:
+        left = counted(
+            done.comments_left,
+            "earlier comment is new too",
+            "earlier comments are new too",
+        )
+        comments.append(f"{left}: worker get {done.id} --peek")
+    return noted([*lines, *comments])
+
+
+def _new_comments(comments: Sequence[Report]) -> Iterator[str]:
+    for comment in comments:
+        text = block(comment.text, INDENT)
+        yield f"New comment by {comment.agent}: {text}"
+
+
 def _claim(taken: Claim) -> Iterator[str]:
     package = taken.package
     item = package.item
@@ -186,6 +214,7 @@ def _claim(taken: Claim) -> Iterator[str]:
     yield from _texts("Resources", item.resources)
     yield from labelled("Depends on", _dependencies(package))
     yield from _history(package)
+    yield from labelled("Comments", _comments(taken))
     yield _status(taken)
 
 
@@ -225,6 +254,15 @@ def _history(package: Package) -> Iterator[str]:
     last = earlier[-EARLIER_SHOWN:]
     yield from labelled("Earlier attempt", map(quoting.report, last))
     yield from labelled("Blockers and answers", map(quoting.report, questions))
+
+
+def _comments(taken: Claim) -> Iterator[str]:
+    """Yield all comments; those that are new to the holder say so."""
+    for entry in taken.package.history:
+        if entry.kind == "comment":
+            is_new = " (new)" if entry.id in taken.new_comments else ""
+            text = block(entry.text, INDENT)
+            yield f"by {entry.agent}{is_new}: {text}"
 
 
 def _status(taken: Claim) -> str:

@@ -54,7 +54,8 @@ def renew_lease(queue: AgentQueue, lease: Lease) -> None:
     letter can still be completed.
     """
     try:
-        queue.renew(lease)
+        # The command itself is to see the comments on its item.
+        queue.renew(lease, leaves_comments=True)
     except (errors.WrongState, errors.NotReplicated):
         pass
     except errors.LeaseLost:

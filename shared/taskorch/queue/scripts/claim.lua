@@ -3,8 +3,8 @@
 -- KEYS     meta
 -- ARGV     7 lease ms or '' for the items' own, 8 '1' if the caller stops waiting, 9
 --          maximum number of items
--- RETURNS  {{{item id, token or '', expires, package} …}, ''}, or {{}, ms until the
---          next lease or delay ends or ''} if the queue is empty
+-- RETURNS  {{{item id, token or '', expires, package, {id of a comment …}} …}, ''}, or
+--          {{}, ms until the next lease or delay ends or ''} if the queue is empty
 -- ERRORS   NO_ITEM (a repeat whose item does not exist any more)
 local lease, is_last_look, limit = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 
@@ -68,7 +68,7 @@ end, function(receipts)
   local claims = {}
   for i, claimed in ipairs(receipts) do
     local id, token, expires = claimed[1], claimed[2], claimed[3]
-    claims[i] = {id, token_if_live(id, token), expires, package_view(id)}
+    claims[i] = {id, token_if_live(id, token), expires, package_view(id), claimed[8]}
   end
   return {claims, ''}
 end)

@@ -68,4 +68,7 @@ return once(function()
     end
   end
   return receipts
+end, function(receipts)
+  for _, done in ipairs(receipts) do with_comments(done) end
+  return receipts
 end)

@@ -2,8 +2,8 @@
 --      or if the caller takes it over.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or '', 9 'claim', 'peek' or 'takeover', 10 lease ms or ''
--- RETURNS  {item id, token or '', expires or '', package}: no token if the caller does
---          not hold it
+-- RETURNS  {item id, token or '', expires or '', package, {id of a comment that is new
+--          to the holder …}}: no token if the caller does not hold it
 -- ERRORS   NO_ITEM NOT_YOURS HELD NO_ATTEMPTS
 local id, token, mode, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
@@ -56,6 +56,6 @@ return once(function()
   maintain(MAX_DUE)
   return reply
 end, function(reply)
-  if not reply then return {id, '', '', package_view(id)} end
-  return {id, token_if_live(id, reply[2]), reply[3], package_view(id)}
+  if not reply then return {id, '', '', package_view(id), {}} end
+  return {id, token_if_live(id, reply[2]), reply[3], package_view(id), reply[8]}
 end)

@@ -3,8 +3,9 @@
 -- KEYS     meta
 -- ARGV     7 maximum number of items of each, 8 JSON list of the caller's leases:
 --          {item, token}
--- RETURNS  {{{package, {newest note …}, token or ''} …}, number of items it holds,
---          number in its queue, assigned but not ready, {queued item view …}}
+-- RETURNS  {{{package, {newest note …}, token or '', {id of a new comment …}} …}, number
+--          of items it holds, number in its queue, assigned but not ready, {queued item
+--          view …}}
 -- ERRORS   NO_ITEM (of the package; items that vanished are skipped)
 local NOTES, MAX_HELD = 5, 1000
 local limit, leases = tonumber(ARGV[7]), cjson.decode(ARGV[8])
@@ -42,7 +43,9 @@ return guarded(function()
   for i = 1, math.min(limit, #ids) do
     local id = ids[i]
     local notes = call('XREVRANGE', key('notes', caller.agent .. ':' .. id), '+', '-', 'COUNT', NOTES)
-    table.insert(held, {package_view(id), notes, token_if_live(id, tokens[id] or '')})
+    local token = token_if_live(id, tokens[id] or '')
+    local comments = token ~= '' and unread_comments(find_item(id)) or {}
+    table.insert(held, {package_view(id), notes, token, comments})
   end
   local queue = key('queue', caller.agent)
   return {held, #ids, call('ZCARD', queue), count_not_ready(caller.agent),

@@ -18,4 +18,4 @@ return once(function()
     percent = call('HGET', key('item', id), 'percent')
   end
   return receipt(item, nil, nil, percent)
-end)
+end, with_comments)

@@ -20,4 +20,4 @@ return once(function()
   end
   emit('release', item)
   return receipt(item)
-end)
+end, with_comments)

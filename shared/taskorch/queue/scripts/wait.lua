@@ -1,8 +1,9 @@
--- wait: the state of the holder's question, and the cursor from which it blocks.
+-- wait: the state of the holder's question, its new comments, and the cursor from which
+--       it blocks.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or ''
 -- RETURNS  {newest report's id or '0-0', item view, {stream entry of the answer, if
---          there is one}}
+--          there is one}, {stream entry of a comment …}}
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD
 local id, token = ARGV[7], ARGV[8]
 
@@ -27,5 +28,6 @@ return guarded(function()
 
   local reports = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)
   local newest = reports[1]
-  return {newest and newest[1] or '0-0', item_view(id), without_request(answer(reports))}
+  local comments = is_live(item, token) and reports_of(id, (unread_comments(item))) or {}
+  return {newest and newest[1] or '0-0', item_view(id), without_request(answer(reports)), comments}
 end)

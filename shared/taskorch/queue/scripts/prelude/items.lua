@@ -7,6 +7,7 @@
 --                     claim_if_queued is to claim it; the receipt says so
 --   is_new_claim      new_claim: emit also writes the holder, the token and its lease
 --   expires           set_in_progress: ms when the lease ends, for the receipt
+--   comments_read     new_claim: the new holder was shown none of the comments yet
 --   token_revoked     revoke_token: emit also removes the token and the open question
 --   keeps_agent, loses_holder, changes   assign
 --   is_delivered      complete: it was completed before, so this call changes nothing
@@ -32,6 +33,11 @@ local function is_name(name)
   local has_two_dots = string.find(name, '..', 1, true)
   return #name <= 64 and not has_two_dots
     and string.find(name, '^[A-Za-z0-9][A-Za-z0-9_.-]*$') ~= nil
+end
+
+-- Returns the id of a stream entry, or '' if the text is not one.
+local function entry_id(text)
+  return text and #text <= 39 and string.match(text, '^%d+%-%d+$') or ''
 end
 
 local function is_number(text) return #text <= 16 and string.find(text, '^%d+$') ~= nil end
@@ -82,7 +88,7 @@ local function find_item(id)
   if not is_id('item', id) then return nil, 'id' end
   local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
     'live_token', 'attempts', 'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq',
-    'not_before', 'blocker', 'started_at')
+    'not_before', 'blocker', 'started_at', 'commented', 'comments_read')
   if not v then return nil, 'key' end
   local exists = v[1] or v[2] or v[12]
   if not exists then return nil end
@@ -95,6 +101,7 @@ local function find_item(id)
     lease_ms = v[9] or LEASE_MS, claim_lease_ms = v[10] or '',
     priority = v[11] or PRIORITY, seq = v[12], not_before = v[13] or '0',
     blocker = v[14] or '', started_at = v[15] or now,
+    commented = entry_id(v[16]), comments_read = entry_id(v[17]),
   }
 end
 
@@ -214,13 +221,14 @@ local function enqueue_or_wait(item)
   if wakes_agent(item.state) then wake(item.agent) end
 end
 
+-- Adds an entry to the reports of an item, and returns its id.
 local function report_of(agent, item, kind, ...)
-  call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
+  return call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
     'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token,
     'request', ARGV[1], ...)
 end
 
-local function report(item, kind, ...) report_of(caller.agent, item, kind, ...) end
+local function report(item, kind, ...) return report_of(caller.agent, item, kind, ...) end
 
 local function write_item(item, ...)
   call('HSET', key('item', item.id), 'state', item.state, 'attempts', item.attempts,

@@ -2,6 +2,9 @@
 --         verb
 -- of a holder.
 
+-- Comments that a receipt shows, and reports among which they are looked for.
+local COMMENTS_SHOWN, COMMENTS_LOOKED_AT = 10, 200
+
 -- The token can no longer act, and its open question is closed: the item has no holder.
 local function revoke_token(item)
   item.token_revoked = item.live_token ~= '' or item.blocker ~= ''
@@ -110,6 +113,7 @@ local function new_claim(item, lease_ms)
   item.live_token = item.token
   item.attempts = item.attempts + 1
   item.claim_lease_ms = lease_ms ~= '' and lease_ms or item.lease_ms
+  item.comments_read = ''
   if item.state == 'queued' then close_question(item) end
 end
 
@@ -210,11 +214,36 @@ local function claim_if_queued(item)
   if item.claimed_by_report then new_claim(item, '') end
 end
 
+-- Returns the ids of the newest comments that the holder was not shown yet, the oldest
+-- first, and the number of those that were left out.
+local function unread_comments(item)
+  if item.commented == item.comments_read then return {}, 0 end
+  local ids, left = {}, 0
+  local after = item.comments_read == '' and '-' or '(' .. item.comments_read
+  local reports = call('XREVRANGE', key('progress', item.id), item.commented, after,
+    'COUNT', COMMENTS_LOOKED_AT)
+  for _, entry in ipairs(reports) do
+    if value_of(entry[2], 'kind') == 'comment' then
+      if #ids < COMMENTS_SHOWN then table.insert(ids, 1, entry[1]) else left = left + 1 end
+    end
+  end
+  return ids, left
+end
+
+-- The same, and from now on the holder was shown them.
+local function new_comments(item)
+  local ids, left = unread_comments(item)
+  if item.commented ~= item.comments_read then
+    call('HSET', key('item', item.id), 'comments_read', item.commented)
+  end
+  return ids, left
+end
+
 -- `entry` is the id of the entry that the step wrote, `percent` the item's percentage
--- after it.
+-- after it. A script returns it by `with_comments`.
 local function receipt(item, remark, entry, percent)
   local expires = item.state == 'in_progress' and string.format('%d', item.expires) or ''
   local usual_remark = item.claimed_by_report and 'claimed' or ''
   return {item.id, shown_token(item), expires, item.state, remark or usual_remark, entry or '',
-    percent or ''}
+    percent or '', new_comments(item)}
 end

@@ -53,6 +53,22 @@ local function without_request(entries, request)
   return entries
 end
 
+-- Returns entries of an item's reports by their ids; those that are gone are left out.
+local function reports_of(item, ids)
+  local entries = {}
+  for _, id in ipairs(ids) do
+    local entry = call('XRANGE', key('progress', item), id, id)[1]
+    if entry then table.insert(entries, entry) end
+  end
+  return without_request(entries)
+end
+
+-- Returns a receipt with the texts of its comments in place of their ids.
+local function with_comments(receipt)
+  receipt[8] = reports_of(receipt[1], receipt[8])
+  return receipt
+end
+
 -- Returns the ids in a JSON list; none if it is damaged.
 local function parse_ids(list)
   local ok, values = pcall(cjson.decode, list or '[]')
