@@ -46,7 +46,11 @@ def test_command_gets_its_item_and_agent(shell: Shell, bench: Bench) -> None:
         True,
     )
     assert variables["TASKORCH_PROMPT"].startswith(
+        f"# Work on {item} as the agent `ada`\n"
+    )
+    assert (
         f"=== Work Item: {item} ===\nTitle: Zeichne es: 設計\n"
+        in variables["TASKORCH_PROMPT"]
     )
     assert (variables["TASKORCH_ITEM_ID"], variables["TASKORCH_TOKEN"]) == (
         item,
@@ -120,14 +124,18 @@ def test_large_item_is_only_in_the_file(shell: Shell, bench: Bench) -> None:
     ran = shell.having(TASKORCH_PROMPT="old").worker(
         *ONCE,
         *sh(
-            'test -z "$TASKORCH_ITEM$TASKORCH_PROMPT" && wc -c < $TASKORCH_ITEM_FILE'
+            'test -z "$TASKORCH_ITEM$TASKORCH_PROMPT" && cat $TASKORCH_PROMPT_FILE >&2'
+            " && wc -c < $TASKORCH_ITEM_FILE"
         ),
     )
 
     assert ran.code == 0, ran.stdout
     assert int(json.loads(ran.stdout.splitlines()[-1])["text"]) > 180_000
     assert "TASKORCH_ITEM is not set" in ran.stderr
-    assert "TASKORCH_PROMPT is not set" in ran.stderr
+    assert (
+        "TASKORCH_PROMPT is not set: the item is too long for a variable."
+        " TASKORCH_PROMPT_FILE has all of it." in ran.stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -85,12 +85,12 @@ def _row(item: Item, state: str) -> str:
 
 def claim(taken: Claim) -> str:
     """Return an item in full, the texts of its author first."""
-    return noted(_claim(taken))
+    return noted(in_full(taken))
 
 
 def claims(taken: Sequence[Claim]) -> str:
     """Return several items in full."""
-    texts = ["\n".join(_claim(each)) for each in taken]
+    texts = ["\n".join(in_full(each)) for each in taken]
     return noted(["\n\n".join(texts)])
 
 
@@ -193,7 +193,8 @@ def _new_comments(comments: Sequence[Report]) -> Iterator[str]:
         yield f"New comment by {comment.agent}: {text}"
 
 
-def _claim(taken: Claim) -> Iterator[str]:
+def in_full(taken: Claim) -> Iterator[str]:
+    """Yield the lines of an item in full, without the notice."""
     package = taken.package
     item = package.item
     project = package.project_context

@@ -136,7 +136,7 @@ class Attempt:
         for name in files.left_out:
             context.log.notify(
                 f"{self._lease.item}: {name} is not set: the item is too long for a"
-                " variable. Standard input and TASKORCH_ITEM_FILE have all of it."
+                f" variable. {name}_FILE has all of it."
             )
         command = context.options.command
         if worktree:

@@ -14,7 +14,7 @@ from taskorch.domain.item import Claim, Lease
 from taskorch.transport import address
 
 from taskorch_worker import git, inherited_lease
-from taskorch_worker.render import items
+from taskorch_worker.render import prompt as prompts
 from taskorch_worker.run.worktrees import Worktree
 
 #: The longest variable on Linux, with its name.
@@ -52,7 +52,10 @@ def prepare(
     item, result = folder / "item.json", folder / "result.json"
     json = json_output.line(claim)
     _write_private(item, f"{json}\n")
-    texts = {"TASKORCH_ITEM": json, "TASKORCH_PROMPT": items.claim(claim)}
+    prompt = folder / "prompt.md"
+    task = prompts.prompt(claim, _workplace(worktree))
+    _write_private(prompt, task)
+    texts = {"TASKORCH_ITEM": json, "TASKORCH_PROMPT": task}
     fitting = {name: text for name, text in texts.items() if _fits(name, text)}
     variables = {
         # These make `worker` act as the same holder, in any folder.
@@ -64,6 +67,7 @@ def prepare(
         inherited_lease.ITEM: lease.item,
         inherited_lease.TOKEN: lease.shown(),
         "TASKORCH_ITEM_FILE": str(item),
+        "TASKORCH_PROMPT_FILE": str(prompt),
         "TASKORCH_RESULT_FILE": str(result),
         **_worktree_variables(worktree),
     }
@@ -90,6 +94,16 @@ def prepare(
         environment=environment,
         working_folder=worktree.folder if worktree else None,
         left_out=tuple(name for name in texts if name not in fitting),
+    )
+
+
+def _workplace(worktree: Worktree | None) -> prompts.Workplace | None:
+    if not worktree:
+        return None
+    return prompts.Workplace(
+        tree=str(worktree.tree),
+        branch=worktree.branch,
+        continues=worktree.continues,
     )
 
 
