@@ -26,7 +26,7 @@ COMMITTER = {
 ID = re.compile(r"(?:proj|item)_[0-9a-f]{8}")
 #: Text that differs between runs.
 VARYING = {
-    r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}Z": "TIME",
+    r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}Z?": "TIME",
     r"\d{13}-\d+": "CURSOR",
     r"pid \d+": "PID",
 }

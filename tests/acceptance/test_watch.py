@@ -93,7 +93,7 @@ def test_screen_shows_project_items_agents_and_events(
         lines = screen.lines()
 
     assert lines[0].startswith(f"{project} Build authentication ")
-    assert "active, 0 of 2 completed ━━" in lines[0]
+    assert lines[0].endswith("active, 0 of 2 completed")
     assert lines[2].split() == [
         "ITEM",
         "STATE",
@@ -117,7 +117,7 @@ def test_screen_shows_project_items_agents_and_events(
     assert lines[7].split()[0] == "ada"
     assert lines[7].split()[-1] == lease.item
     assert lines[10].split() == ["AT", "EVENT", "ITEM", "STATE", "AGENT"]
-    assert re.match(r"\d\d:\d\d:\d\dZ$", lines[11].split()[0])
+    assert re.match(r"\d\d:\d\d:\d\d$", lines[11].split()[0])
     assert lines[11].split()[1:] == [
         "progress",
         lease.item,
@@ -187,7 +187,7 @@ def test_ages_use_the_clock_of_redis(shell: Shell, bench: Bench) -> None:
         lines = screen.lines()
 
     assert re.fullmatch(r"\d+s", lines[3].split()[3])
-    assert re.fullmatch(r"\d\d:\d\d:\d\dZ", lines[-1].split()[0])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", lines[-1].split()[0])
 
 
 def test_unexpected_error_ends_the_screen(shell: Shell, bench: Bench) -> None:

@@ -1,26 +1,28 @@
 """The output of `orchestrate agents`: a row for each session."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from taskorch.cli.text import cell, duration, timestamp
+from taskorch.cli.output import on_terminal
+from taskorch.cli.text import cell, duration
 from taskorch.domain.item import State
 from taskorch.queue.agents import AgentStatus, HeldItemStatus
 
 from taskorch_orchestrator.render import console
+from taskorch_orchestrator.render.console import Column
 
 COLUMNS = (
-    "AGENT",
-    "HOST",
-    "PID",
-    "SESSION",
-    "LAST SEEN",
-    "SILENT",
-    "QUEUED",
-    "COMPLETED",
-    "HOLDS",
-    "SINCE",
+    Column(header="AGENT", least=16),
+    Column(header="HOST", leaves=5, least=8),
+    Column(header="PID", leaves=2),
+    Column(header="SESSION", leaves=3, least=8),
+    Column(header="LAST SEEN", leaves=8),
+    Column(header="SILENT", leaves=1, in_pipes_only=True),
+    Column(header="QUEUED", leaves=7),
+    Column(header="COMPLETED", leaves=4),
+    Column(header="HOLDS", leaves=9),
+    Column(header="SINCE", leaves=6),
 )
 
 
@@ -38,7 +40,7 @@ class _Session(NamedTuple):
 
 def agents(listed: Iterable[AgentStatus]) -> str:
     """Return agents as a table of their sessions: where they run and what they hold."""
-    table = console.table(*COLUMNS)
+    table = console.Table(*COLUMNS)
     for agent in listed:
         counts = (
             str(agent.counts[State.QUEUED]),
@@ -66,7 +68,7 @@ def _sessions(agent: AgentStatus) -> Iterator[_Session]:
             host=cell(agent.host) or "-",
             pid=str(agent.pid or "-"),
             session=cell(agent.session) or "-",
-            last_seen=timestamp(agent.last_seen_at),
+            last_seen=console.since(agent.last_seen_at),
             silent=duration(agent.silent_ms) if agent.last_seen_at else "-",
             holds="-",
             since="-",
@@ -80,11 +82,18 @@ def _sessions(agent: AgentStatus) -> Iterator[_Session]:
             host=cell(newest.holder.host) or "-",
             pid=str(pid or "-"),
             session=cell(newest.holder.session) or "-",
-            last_seen=timestamp(newest.heard_at),
+            last_seen=console.since(newest.heard_at),
             silent=duration(newest.silent_ms),
-            holds=" ".join(item.item for item in items),
-            since=timestamp(min(item.holder.since for item in items)),
+            holds=_ids([item.item for item in items]),
+            since=console.since(min(item.holder.since for item in items)),
         )
+
+
+def _ids(items: Sequence[str]) -> str:
+    """Return the ids in a pipe; on a terminal the first one, and the number of others."""
+    if len(items) == 1 or not on_terminal():
+        return " ".join(items)
+    return f"{items[0]} +{len(items) - 1}"
 
 
 def _owner(held: HeldItemStatus) -> tuple[str, str]:

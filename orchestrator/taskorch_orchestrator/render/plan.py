@@ -1,12 +1,12 @@
 """The output of `apply` for people: the project, and on a terminal each item."""
 
-from rich.console import RenderableType
 from rich.text import Text
 from taskorch.cli.output import on_terminal
 from taskorch.cli.text import cell
 from taskorch.queue.plan import AppliedPlan, CreatedItem
 
 from taskorch_orchestrator.render import console
+from taskorch_orchestrator.render.console import Column
 
 #: Items that are shown: more rows push what matters off the screen.
 ITEMS_SHOWN = 100
@@ -21,7 +21,13 @@ def applied(plan: AppliedPlan) -> str:
         return plan.project
     remark = "" if plan.created else " (existing)"
     head = f"Project ID: {plan.project or 'a new one'}{remark}"
-    table = console.table("NAME", "ITEM", "AGENT", "STATE", "")
+    table = console.Table(
+        Column(header="NAME", least=12),
+        Column(header="ITEM"),
+        Column(header="AGENT", leaves=3, least=10),
+        Column(header="STATE", leaves=2),
+        Column(header="", leaves=1),
+    )
     for item in plan.items[:ITEMS_SHOWN]:
         table.add_row(
             cell(item.name),
@@ -30,7 +36,7 @@ def applied(plan: AppliedPlan) -> str:
             console.state(item.state) if item.state else "-",
             _remark(item),
         )
-    parts: list[RenderableType] = [Text(head), table]
+    parts: list[Text | console.Table] = [Text(head), table]
     more = len(plan.items) - ITEMS_SHOWN
     if more > 0:
         command = f": orchestrate list {plan.project}" if plan.project else ""

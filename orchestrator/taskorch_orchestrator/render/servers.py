@@ -7,6 +7,7 @@ from taskorch.cli.text import line
 from taskorch.domain.server_status import ServerStatus, UserServer
 
 from taskorch_orchestrator.render import console
+from taskorch_orchestrator.render.console import Column
 
 
 def server(status: ServerStatus) -> str:
@@ -41,7 +42,12 @@ def stopped(status: ServerStatus, root: str, *, was_running: bool) -> str:
 
 def table(servers: Sequence[UserServer]) -> str:
     """Return the servers of a user as a table, then their problems; "" for none."""
-    rows = console.table("STATE", "PID", "SERVICE", "ROOT")
+    rows = console.Table(
+        Column(header="STATE"),
+        Column(header="PID", leaves=2),
+        Column(header="SERVICE", leaves=1),
+        Column(header="ROOT", least=20, keeps_end=True),
+    )
     for each in servers:
         rows.add_row(
             _state(each),

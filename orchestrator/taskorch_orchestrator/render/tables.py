@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 from taskorch.cli.quoting import (
     INDENT,
@@ -28,11 +26,13 @@ from taskorch.domain.item import (
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.render import console as screen
+from taskorch_orchestrator.render.console import Column
 
 if TYPE_CHECKING:
     from taskorch_orchestrator.purge import Purged
 
-BAR_WIDTH = 20
+#: Characters of the bar of a project, and of an item.
+BAR_WIDTH, ITEM_BAR_WIDTH = 20, 10
 #: Below this width, a bar would leave too little room for the text.
 BARS_FROM_WIDTH = 110
 #: Bytes of a reason that a table shows.
@@ -44,20 +44,24 @@ NESTED = "      "
 def project_progress(progress: ProjectProgress) -> str:
     """Return a project's bar, and a row for each of its items."""
     project = progress.project
-    bar_width = _bar_width()
+    draws_bars = _draws_bars()
     done = f"{project.completed} of {project.wanted} items completed"
-    head: RenderableType = Text(
+    head = Text(
         f"{line(project.title)} ({project.id}): {project.status}, {done}"
     )
-    if bar_width:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row(
-            head, screen.bar(project.completed, project.wanted, bar_width)
+    if draws_bars and project.completed:
+        head.append("  ").append_text(
+            screen.bar(project.completed, project.wanted, BAR_WIDTH)
         )
-        head = grid
-    table = screen.table(
-        "ITEM", "STATE", "DONE", "AGENT", "TITLE", "LAST REPORT"
+    table = screen.Table(
+        Column(header="ITEM"),
+        Column(header="STATE", leaves=4),
+        Column(header="DONE", leaves=2),
+        Column(header="AGENT", leaves=3, least=10),
+        Column(header="TITLE", least=16),
+        Column(header="LAST REPORT", leaves=1, least=16),
     )
+    bar_width = ITEM_BAR_WIDTH if draws_bars else 0
     for item in progress.items:
         table.add_row(
             item.id,
@@ -67,7 +71,7 @@ def project_progress(progress: ProjectProgress) -> str:
             cell(item.title),
             _last_report(progress.last_reports.get(item.id)),
         )
-    parts = [head, table]
+    parts: list[Text | screen.Table] = [head, table]
     more = sum(project.counts.values()) - len(progress.items)
     if more > 0:
         parts.append(Text(f"… and {more} more: orchestrate list {project.id}"))
@@ -78,7 +82,7 @@ def project_progress(progress: ProjectProgress) -> str:
 
 def item_progress(package: Package) -> str:
     """Return an item's state and its reports."""
-    parts: list[RenderableType] = [items_table([package.item])]
+    parts: list[Text | screen.Table] = [items_table([package.item])]
     if package.history:
         parts += [*_history(package.history), Text(NOTICE)]
     return screen.printed(*parts)
@@ -195,12 +199,18 @@ def items(listed: Iterable[Item]) -> str:
     return screen.printed(items_table(listed))
 
 
-def items_table(listed: Iterable[Item]) -> Table:
+def items_table(listed: Iterable[Item]) -> screen.Table:
     """Return items as a table, for the caller to print."""
-    table = screen.table(
-        "ITEM", "STATE", "DONE", "PRIORITY", "AGENT", "PROJECT", "TITLE"
+    table = screen.Table(
+        Column(header="ITEM"),
+        Column(header="STATE", leaves=5),
+        Column(header="DONE", leaves=3),
+        Column(header="PRIORITY", leaves=1),
+        Column(header="AGENT", leaves=4, least=10),
+        Column(header="PROJECT", leaves=2),
+        Column(header="TITLE", least=16),
     )
-    bar_width = _bar_width()
+    bar_width = ITEM_BAR_WIDTH if _draws_bars() else 0
     for item in listed:
         table.add_row(
             item.id,
@@ -221,8 +231,14 @@ def inbox(blocked: Iterable[Item]) -> str:
 
 def stuck(found: Sequence[StuckItem]) -> str:
     """Return stalled items as a table, with the reason and the command that helps."""
-    table = screen.table(
-        "ITEM", "WHY", "SINCE", "AGENT", "LAST SEEN", "TITLE", "WHAT HELPS"
+    table = screen.Table(
+        Column(header="ITEM"),
+        Column(header="WHY", least=16),
+        Column(header="SINCE", leaves=2),
+        Column(header="AGENT", leaves=3, least=10),
+        Column(header="LAST SEEN", leaves=1),
+        Column(header="TITLE", leaves=4, least=12),
+        Column(header="WHAT HELPS", is_below=True),
     )
     for each in found:
         reason = (
@@ -231,9 +247,9 @@ def stuck(found: Sequence[StuckItem]) -> str:
         table.add_row(
             each.item.id,
             f"{each.why}{reason}",
-            timestamp(each.since),
+            screen.since(each.since),
             each.item.agent,
-            timestamp(each.agent_seen_at),
+            screen.since(each.agent_seen_at),
             cell(each.item.title),
             each.command,
         )
@@ -243,13 +259,19 @@ def stuck(found: Sequence[StuckItem]) -> str:
 
 def projects(listed: Iterable[Project]) -> str:
     """Return projects as a table."""
-    table = screen.table("PROJECT", "STATUS", "ITEMS", "CREATED", "TITLE")
+    table = screen.Table(
+        Column(header="PROJECT"),
+        Column(header="STATUS", leaves=2),
+        Column(header="ITEMS", leaves=3),
+        Column(header="CREATED", leaves=1),
+        Column(header="TITLE", least=16),
+    )
     for project in listed:
         table.add_row(
             project.id,
             project.status,
             f"{project.completed}/{project.wanted}",
-            timestamp(project.created_at),
+            screen.since(project.created_at),
             cell(project.title),
         )
     return screen.printed(table)
@@ -265,13 +287,12 @@ def purged(done: "Purged") -> str:
     return f"Purged: {projects}, {items}, {keys}."
 
 
-def _bar_width() -> int:
-    """Return the width of a bar, or 0 where there is no room or no colour for one."""
+def _draws_bars() -> bool:
+    """Return whether there is room, and colour, for bars."""
     console = screen.console()
-    draws = (
+    return (
         console.color_system is not None and console.width >= BARS_FROM_WIDTH
     )
-    return BAR_WIDTH if draws else 0
 
 
 def _last_report(last: Report | None) -> str:

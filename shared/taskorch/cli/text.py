@@ -1,8 +1,9 @@
 """Text for a screen or a model: it hides nothing and forges no line."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from time import gmtime, strftime
+from time import gmtime, localtime, strftime
 
 # The patterns are strings, compiled on first use: most commands print ASCII only.
 _SHORT_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -94,9 +95,11 @@ def counted(number: int, one: str, many: str) -> str:
 
 
 def timestamp(at: int) -> str:
-    """Return a time in ms since the epoch for people: UTC, to the second."""
+    """Return a time in ms since the epoch, to the second: UTC, local on a terminal."""
     if not at:
         return "never"
+    if sys.stdout is not None and sys.stdout.isatty():
+        return strftime("%Y-%m-%d %H:%M:%S", localtime(at / 1000))
     return strftime("%Y-%m-%d %H:%M:%SZ", gmtime(at / 1000))
 
 
