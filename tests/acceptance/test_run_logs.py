@@ -6,7 +6,7 @@ import stat
 
 import pytest
 from support.builders import Bench
-from support.commands import BIN, Shell, eventually
+from support.commands import BIN, Shell, eventually, result_of
 from support.runs import ONCE, UNTIL_GO, log_file, running, sh
 from taskorch.domain.item import State
 
@@ -130,6 +130,68 @@ def test_unwritable_logs_do_not_stop_the_run(
     for item in items:
         text = bench.queue.views.show(item).history[-1].text
         assert text == "exit status 1\nout"
+
+
+def test_tee_prints_the_output_too(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+    script = r"printf 'one\ntwo\033[2J\n'; printf three"
+
+    ran = shell.worker("run", "--once", "--tee", *sh(script))
+
+    claimed, *output, completed = ran.stdout.splitlines()
+    assert output == ["one", r"two\x1b[2J", "three"]
+    assert f"{item}  claimed" in claimed
+    assert f"{item}  completed" in completed
+
+
+def test_tee_of_several_slots_names_the_item(
+    shell: Shell, bench: Bench
+) -> None:
+    items = {bench.item(), bench.item()}
+
+    ran = shell.worker(
+        "run", "--once", "--tee", "--pool", "2",
+        *sh("echo one; echo two >&2"),
+    )  # fmt: skip
+
+    output = [line for line in ran.stdout.splitlines() if " | " in line]
+    assert sorted(output) == sorted(
+        f"{item} | {text}" for item in items for text in ("one", "two")
+    )
+
+
+def test_tee_as_json_is_an_event(shell: Shell, bench: Bench) -> None:
+    item = bench.item()
+
+    ran = shell.worker(
+        *ONCE, "--tee", *sh("echo one; sleep 0.1; echo two >&2")
+    )
+
+    entries = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [
+        (entry["event"], entry["item"], entry.get("stream"), entry.get("text"))
+        for entry in entries
+    ] == [
+        ("claimed", item, None, None),
+        ("output", item, "stdout", "one"),
+        ("output", item, "stderr", "two"),
+        ("completed", item, None, "one"),
+    ]
+
+
+def test_blocked_reader_of_tee_stops_no_command(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+    words = "run", "--once", "--tee", *sh("seq 1000000; echo; echo done")
+
+    process = shell.start(BIN / "worker", *words)
+    eventually(lambda: bench.state(item) is State.COMPLETED)
+    ran = result_of(process)
+
+    assert ran.code == 0
+    assert "--tee has left out" in ran.stderr
+    assert bench.queue.views.show(item).item.summary == "done"
 
 
 def read(shell: Shell, item: str, name: str = "1") -> str:

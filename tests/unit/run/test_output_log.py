@@ -10,8 +10,9 @@ import pytest
 from support.builders import Bench
 from taskorch.config import attempt_logs
 from taskorch.domain.item import Caller, Claim
-from taskorch_worker.run.attempt_output import AttemptOutput, Stream
+from taskorch_worker.run.attempt_output import AttemptOutput
 from taskorch_worker.run.output_log import OutputLog, OutputLogs
+from taskorch_worker.run.stream import Stream
 
 CALLER = Caller(agent="ada", host="here", pid=1)
 

@@ -64,6 +64,11 @@ ITS_OWN = {"allow_interspersed_args": False}
     help="Number of failed items in a row that ends the run with exit code 5.",
 )
 @click.option(
+    "--tee",
+    is_flag=True,
+    help="Print the output of COMMAND, too.",
+)
+@click.option(
     "--worktree",
     is_flag=True,
     help="Give each item a git worktree and a branch of its own.",

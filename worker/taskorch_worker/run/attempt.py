@@ -29,6 +29,7 @@ from taskorch_worker.run.settle import (
     settle,
     settled_by_refusal,
 )
+from taskorch_worker.run.tee import TeeLines
 from taskorch_worker.run.worktrees import Worktree
 
 
@@ -149,8 +150,12 @@ class Attempt:
     def _run_process(
         self, command: tuple[str, ...], files: JobFiles
     ) -> Outcome:
-        logs = self._context.logs
-        output = AttemptOutput(logs, logs.begin(self._claim))
+        logs, tee = self._context.logs, self._context.tee
+        output = AttemptOutput(
+            logs,
+            logs.begin(self._claim),
+            TeeLines(tee, self._lease.item) if tee else None,
+        )
         self._log_path = output.log_path
         try:
             return self._run_printing(command, files, output)

@@ -1,20 +1,12 @@
 """What a command prints: all of it in the log of the attempt, its end in memory."""
 
-from collections.abc import Callable
-from enum import StrEnum
-
 from taskorch_worker.run.output_log import OutputLog, OutputLogs
+from taskorch_worker.run.stream import Stream
+from taskorch_worker.run.tee import TeeLines
 
 #: The output that is kept in memory: the end of stdout, which may be the report of an
 #: agent program, and the end of both streams together.
 STDOUT_BYTES, END_BYTES = 1024 * 1024, 16_384
-
-
-class Stream(StrEnum):
-    """A stream of a command."""
-
-    STDOUT = "stdout"
-    STDERR = "stderr"
 
 
 class Tail:
@@ -51,9 +43,9 @@ class AttemptOutput:
         self,
         logs: OutputLogs,
         log: OutputLog | None,
-        tee: Callable[[Stream, bytes], object] | None = None,
+        tee: TeeLines | None = None,
     ) -> None:
-        """`tee` gets every piece, too, and b"" at the end of a stream."""
+        """Write to the log and to the tee, if there are any."""
         self._logs = logs
         self._log = log
         self._tee = tee
@@ -63,7 +55,7 @@ class AttemptOutput:
         self.log_path = log.path if log else ""
 
     def write(self, stream: Stream, piece: bytes) -> None:
-        """Take a piece of a stream; b"" is its end. Never fails."""
+        """Take a piece of a stream. A log that fails is closed."""
         if stream is Stream.STDOUT:
             self.stdout.add(piece)
         self.end.add(piece)
@@ -72,12 +64,17 @@ class AttemptOutput:
                 self._log.write(piece)
             except OSError as error:
                 self._logs.report(error)
-                self.close()
+                self._close_log()
         if self._tee:
-            self._tee(stream, piece)
+            self._tee.write(stream, piece)
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log, and print what the tee has left."""
+        self._close_log()
+        if self._tee:
+            self._tee.close()
+
+    def _close_log(self) -> None:
         if self._log:
             self._log.close()
             self._log = None

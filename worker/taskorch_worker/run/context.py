@@ -13,6 +13,7 @@ from taskorch_worker.run.log import RunLog
 from taskorch_worker.run.options import RunOptions
 from taskorch_worker.run.output_log import OutputLogs
 from taskorch_worker.run.reaper import Reaper
+from taskorch_worker.run.tee import Tee
 from taskorch_worker.run.worktrees import Worktrees
 
 
@@ -30,6 +31,8 @@ class PoolContext(Frozen):
     log: RunLog
     #: The logs with the output of the commands.
     logs: OutputLogs
+    #: The printer of that output, with --tee.
+    tee: Tee | None
     #: The git worktrees of the items, or None if the commands share a folder.
     worktrees: Worktrees | None
     #: The temporary folder for the files of the commands.

@@ -4,12 +4,13 @@ The lines are text, or JSON objects with `--json`. Their times are those of this
 machine's clock.
 """
 
+from collections.abc import Sequence
 from threading import Lock
 from time import time
 
 from taskorch.cli import json_output
 from taskorch.cli.output import CommandOutput, discard_stdout
-from taskorch.cli.text import line, timestamp
+from taskorch.cli.text import line, lines, timestamp
 from taskorch.domain.clock import rfc3339
 from taskorch.domain.item import Claim
 
@@ -54,6 +55,19 @@ class RunLog:
         }
         self._write(claim.package.item.id, settled.end, text, details)
 
+    def printed(
+        self, item: str, stream: str, texts: Sequence[str], *, names_item: bool
+    ) -> None:
+        """Log lines that the command of an item has printed."""
+        if self._output.as_json:
+            for text in texts:
+                entry = self._entry(item, "output", stream=stream, text=text)
+                self._print(json_output.line(entry))
+            return
+        start = f"{item} | " if names_item else ""
+        shown = [f"{start}{lines(text)}" for text in texts]
+        self._print("\n".join(shown))
+
     def notify(self, text: str) -> None:
         """Print a message for the user to stderr."""
         with self._stderr_lock:
@@ -62,22 +76,24 @@ class RunLog:
     def _write(
         self, item: str, event: str, text: str, details: dict[str, object]
     ) -> None:
-        at = round(time() * 1000)
         if self._output.as_json:
-            entry = {
-                "event": event,
-                "at": rfc3339(at),
-                "item": item,
-                **details,
-            }
-            printed = json_output.line(entry)
-        else:
-            printed = (
-                f"{timestamp(at)}  {item}  {event:9}  {_shortened(line(text))}"
-            )
+            entry = self._entry(item, event, **details)
+            self._print(json_output.line(entry))
+            return
+        at = timestamp(round(time() * 1000))
+        shown = _shortened(line(text))
+        self._print(f"{at}  {item}  {event:9}  {shown}")
+
+    def _entry(
+        self, item: str, event: str, **details: object
+    ) -> dict[str, object]:
+        at = rfc3339(round(time() * 1000))
+        return {"event": event, "at": at, "item": item, **details}
+
+    def _print(self, text: str) -> None:
         with self._stdout_lock:
             try:
-                print(printed, flush=True)  # noqa: T201  stdout may not even exist
+                print(text, flush=True)  # noqa: T201  stdout may not even exist
             except OSError:
                 # The reader has ended, or the disk is full. The run continues.
                 discard_stdout()

@@ -34,6 +34,8 @@ class RunOptions(Frozen):
     grace_ms: int
     #: Failed items in a row before the run ends, or None for no limit.
     max_failures: int | None = None
+    #: Whether the run prints the output of the commands, too.
+    tee: bool = False
     #: Whether each item gets a git worktree.
     worktree: bool = False
     #: Whether the slots may share a git checkout.

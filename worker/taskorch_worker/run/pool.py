@@ -38,6 +38,7 @@ from taskorch_worker.run.outcome import AttemptEnd
 from taskorch_worker.run.output_log import OutputLogs
 from taskorch_worker.run.reaper import Reaper
 from taskorch_worker.run.settle import Settled
+from taskorch_worker.run.tee import Tee
 from taskorch_worker.run.worktrees import Worktrees
 
 STOPPING = (
@@ -116,6 +117,9 @@ class WorkerPool:
             reaper=Reaper(folder, options.grace_s),
             log=self._log,
             logs=OutputLogs(settings.folder_path, caller, self._log.notify),
+            tee=Tee(self._log, several_slots=options.pool > 1)
+            if options.tee
+            else None,
             worktrees=worktrees,
             folder=folder,
         )
@@ -154,6 +158,8 @@ class WorkerPool:
         while self._slots and monotonic() < self._give_up_at:
             self._handle_next_event()
         self._abandon_slots()
+        if self._context.tee:
+            self._context.tee.close()
         if self._failure:
             raise self._failure
         return self._exit_code()

@@ -13,10 +13,11 @@ from time import monotonic
 from typing import cast
 
 from taskorch_worker.run import launcher
-from taskorch_worker.run.attempt_output import AttemptOutput, Stream
+from taskorch_worker.run.attempt_output import AttemptOutput
 from taskorch_worker.run.job_files import JobFiles
 from taskorch_worker.run.outcome import CommandExit
 from taskorch_worker.run.reaper import Reaper, signal_group
+from taskorch_worker.run.stream import Stream
 
 READ_BYTES = 65536
 #: Time for background processes to write output after the command has ended.
