@@ -133,9 +133,23 @@ SABOTAGES = (
     Sabotage(
         guard="Guards come before the first write",
         file=f"{SCRIPTS}/complete.lua",
-        line="  if not item.is_delivered then check_holder(item, token, 'complete', true) end\n",
-        instead="  seen()\n  if not item.is_delivered then check_holder(item, token, 'complete', true) end\n",
+        line="    check_holder(item, token, 'complete', true)\n",
+        instead="    seen()\n    check_holder(item, token, 'complete', true)\n",
         tests=("tests/unit/queue/test_holders.py",),
+    ),
+    Sabotage(
+        guard="A second delivery with other content is refused",
+        file=f"{SCRIPTS}/complete.lua",
+        line="  if not is_known then\n",
+        instead="  if false then\n",
+        tests=("tests/unit/queue/test_holders.py",),
+    ),
+    Sabotage(
+        guard="A repeated step returns the same next item",
+        file=f"{SCRIPTS}/complete.lua",
+        line="local claimed = claims_next and table.remove(receipts)",
+        instead="local claimed = claims_next and {table.remove(receipts)} and claim_next(lease)",
+        tests=("tests/unit/queue/test_next.py",),
     ),
     Sabotage(
         guard="An item is in one index only",

@@ -90,6 +90,22 @@ def test_claimed_item_is_delivered_on_full_disk(
     assert bench.state(item) is State.COMPLETED
 
 
+@pytest.mark.parametrize("mounts", [READ_ONLY, FULL_SINCE], ids=["ro", "full"])
+def test_full_disk_prevents_only_the_next_claim(
+    shell: Shell, bench: Bench, mounts: str
+) -> None:
+    item = bench.item()
+    shell.worker("get", item)
+    second = bench.item()
+
+    ran = mounted(shell, mounts, "worker", "complete", item, "x", "--next")
+
+    assert ran.code == 5
+    assert f"{item} is completed, but the next item was not" in ran.stderr
+    assert bench.state(item) is State.COMPLETED
+    assert bench.state(second) is State.QUEUED
+
+
 @pytest.mark.parametrize("mounts", [READ_ONLY, FULL], ids=["ro", "full"])
 def test_read_only_root_allows_reading_commands(
     shell: Shell, bench: Bench, mounts: str

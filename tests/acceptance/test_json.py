@@ -25,7 +25,7 @@ worker blocker {queued} text --needs help
 worker wait {queued}
 worker complete {queued} text --deliverable a=b
 worker ack {queued}
-worker fail {held} text
+worker fail {held} text --next
 worker release {held}
 worker renew {held}
 worker whoami

@@ -33,6 +33,7 @@ EXIT_CODES = {
     "NO_ITEM": 3,
     "NO_PROJECT": 3,
     "INVALID": 5,
+    "NO_SUMMARY": 5,
     "BAD_PLAN": 5,
     "WRONG_STATE": 5,
     "CYCLE": 5,
@@ -63,6 +64,7 @@ UNREAD = {
     "a result": ('{"jsonrpc": "2.0", "id": 7, "result": 1}', None, -32600),
 }
 #: Tool, arguments, the code of the error, and a part of its message.
+MANY = {str(number): "" for number in range(201)}
 Mistake = tuple[str, dict[str, Any], str, str]
 OF_A_WORKER: Sequence[Mistake] = [
     ("get", {}, "USAGE", "The argument item is missing."),
@@ -82,8 +84,10 @@ OF_A_WORKER: Sequence[Mistake] = [
     ("report", {"item": "{item}", "kind": "progress", "text": "x", "percent": 101}, "INVALID", "It must be 0 to 100."),
     ("report", {"item": "{item}", "kind": "note", "text": "x", "percent": 1}, "USAGE", "percent is for kind progress"),
     ("wait", {"item": "{item}", "timeout": 1e9}, "INVALID", "It must be 0 to 540."),
-    ("complete", {"item": "{item}", "deliverables": {"n": 1}}, "USAGE", "deliverables.n: Input should be a valid"),
-    ("complete", {"item": "{item}", "deliverables": {str(n): "" for n in range(201)}}, "INVALID", "200 are allowed."),
+    ("complete", {"item": "{item}"}, "USAGE", "The argument summary is missing."),
+    ("complete", {"item": "{item}", "summary": " "}, "NO_SUMMARY", "The summary of"),
+    ("complete", {"item": "{item}", "summary": "x", "deliverables": {"n": 1}}, "USAGE", "deliverables.n: Input should"),
+    ("complete", {"item": "{item}", "summary": "x", "deliverables": MANY}, "INVALID", "200 are allowed."),
     ("fail", {"item": "{item}", "reason": ""}, "INVALID", "The reason is empty."),
 ]  # fmt: skip
 OF_AN_ORCHESTRATOR: Sequence[Mistake] = [

@@ -74,8 +74,9 @@ def test_command_makes_one_call_to_redis(
         orchestrate wait {1} --until blocked
         orchestrate answer {1} Go
         worker wait {1}
-        worker complete {1} Done
+        worker complete {1} Done --next
         worker prime
+        worker release {2}
         worker pop --count 3
         worker renew {2}
         worker release {2}

@@ -112,6 +112,13 @@ def complete_with_dependents(bench: Bench) -> Call:
     return lambda lossy: lossy.agent().complete(lease, "done")
 
 
+def settle_and_claim(name: str, bench: Bench) -> Call:
+    lease = bench.claimed()
+    bench.item()
+    bench.item()
+    return lambda lossy: act(lossy, name, lease, "")
+
+
 def check(bench: Bench) -> Call:
     lease = bench.claimed()
     bench.expire_lease(lease.item)
@@ -187,6 +194,10 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
         for name in ("progress", "discover", "blocker")
     },
     "complete of a queued item": partial(report_that_claims, "complete"),
+    "complete that claims the next": partial(
+        settle_and_claim, "complete-next"
+    ),
+    "fail that claims the next": partial(settle_and_claim, "fail-next"),
     "complete with dependents": complete_with_dependents,
     "fail without retry": fail_without_retry,
     "project": project,

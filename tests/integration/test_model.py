@@ -43,7 +43,10 @@ HOLDERS_VERBS = (
     "renew",
     "blocker",
     "complete",
+    "complete-next",
+    "ack",
     "fail",
+    "fail-next",
     "bury",
     "release",
     "leave",
@@ -56,6 +59,7 @@ OUTCOMES = {
     "LeaseLost",
     "NotYours",
     "WrongState",
+    "AlreadyCompleted",
 }
 
 
@@ -241,7 +245,14 @@ class Lifecycle(InStep):
             max_size=2,
         ),
         last=st.sampled_from(
-            ["complete", "complete", "fail", "release", "renew"]
+            [
+                "complete",
+                "complete-next",
+                "fail",
+                "fail-next",
+                "release",
+                "renew",
+            ]
         ),
     )
     def work_on_item(
@@ -291,6 +302,14 @@ class Lifecycle(InStep):
         verb=st.sampled_from(["blocker", "discover", "renew"]),
     )
     def continue_as_holder(self, held: HeldLease, verb: str) -> None:
+        self.act(held.me, held.lease, verb)
+
+    @precondition(lambda self: self.delivered())
+    @rule(
+        held=drawn_from(lambda self: self.delivered()),
+        verb=st.sampled_from(["complete", "complete-next", "ack"]),
+    )
+    def deliver_again(self, held: HeldLease, verb: str) -> None:
         self.act(held.me, held.lease, verb)
 
     @precondition(lambda self: self.expired())

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, cast
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant, multiple
 from support import raw_keys
-from support.builders import Bench
-from support.model import Model
+from support.builders import Bench, need_lease
+from support.model import NEXT_VERBS, Model
 from support.model_moves import HELD, UNBEGUN, Actor, Item, Refused
 from support.raw_keys import RawKeys
-from support.repeats import Call, RecordingConnection
+from support.repeats import SETTLING, Call, RecordingConnection
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
@@ -24,6 +24,7 @@ from taskorch.domain.item import (
     NewItem,
     Receipt,
     Requeued,
+    SettledReceipt,
     State,
 )
 from taskorch.queue.agent_queue import AgentQueue
@@ -103,6 +104,12 @@ class InStep(RuleBasedStateMachine):
             return [
                 self._with_live_token(row)
                 for row in cast("list[list[Reply]]", kept)
+            ]
+        if first.script.name in SETTLING:
+            receipts, claims = cast("list[list[list[Reply]]]", kept)
+            return [
+                cast("Reply", receipts),
+                [self._with_live_token(row) for row in claims],
             ]
         return (
             self._with_live_token(cast("list[Reply]", kept))
@@ -195,6 +202,16 @@ class InStep(RuleBasedStateMachine):
             for held in self.live()
             if self.model.items[held.lease.item].state in UNBEGUN
         ]
+
+    def delivered(self) -> list[HeldLease]:
+        """Return the leases under which items were completed."""
+        items = self.model.items
+        tokens = [
+            (item.id, item.token)
+            for item in items.values()
+            if item.state is State.COMPLETED
+        ]
+        return [self.held[token] for token in tokens if token in self.held]
 
     def asking(self) -> list[HeldLease]:
         """Return the leases whose holder has an open question."""
@@ -328,21 +345,34 @@ class InStep(RuleBasedStateMachine):
 
     def _step(self, me: Actor, lease: Lease, verb: str) -> Any:
         got: list[Lease | None] = [None]
-        text = f"{verb} {len(self.model.events)}"
+        text = "" if verb == "ack" else f"{verb} {len(self.model.events)}"
 
         def real() -> object:
             receipt = _do(self.agent(me), lease, verb, text)
             got[0] = receipt.lease
-            return receipt.state, receipt.token, receipt.remark
+            shown = receipt.state, receipt.token, receipt.remark
+            if verb not in NEXT_VERBS:
+                return shown
+            claimed = self._next_lease(me, receipt)
+            return *shown, claimed and (claimed.item, claimed.token)
 
         self.step(
             verb,
             real,
-            lambda: self.model.step(
+            lambda: self.model.act(
                 verb, me, lease.item, self.number(lease), text
             ),
         )
         return self.held_lease(me, got[0])
+
+    def _next_lease(self, me: Actor, receipt: Receipt) -> Lease | None:
+        """Return the lease that a step has claimed for its caller, and keep it."""
+        assert isinstance(receipt, SettledReceipt)
+        if receipt.next is None:
+            return None
+        lease = need_lease(receipt.next)
+        self.held[lease.item, lease.token] = HeldLease(me, lease)
+        return lease
 
     def expire_lease(self, item: str) -> None:
         self.bench.expire_lease(item)
@@ -419,13 +449,18 @@ def _outcome(act: Callable[[], object]) -> tuple[object, str]:
 
 
 def _do(me: AgentQueue, lease: Lease, verb: str, text: str) -> Receipt:
-    match verb:
-        case "renew":
-            return me.renew(lease)
-        case "fail" | "bury":
-            return me.fail(lease, text, retry=verb == "fail")
-        case "release" | "leave":
-            return me.release(lease, reason=text, asks=verb == "leave")
+    """Do a verb of the holder, all of which take a text but `renew` and `ack`."""
+    steps: dict[str, Callable[[], Receipt]] = {
+        "renew": lambda: me.renew(lease),
+        "ack": lambda: me.complete(lease),
+        "complete-next": lambda: me.complete(lease, text, next=True),
+        "bury": lambda: me.fail(lease, text, retry=False),
+        "fail-next": lambda: me.fail(lease, text, next=True),
+        "release": lambda: me.release(lease, reason=text),
+        "leave": lambda: me.release(lease, reason=text, asks=True),
+    }
+    if verb in steps:
+        return steps[verb]()
     step: Callable[[Lease, str], Receipt] = getattr(me, verb)
     return step(lease, text)
 

@@ -24,13 +24,22 @@ BATCH = 10
 REPORTS = ("progress", "discover", "blocker", "complete")
 
 #: Verbs with an option, by the name of the verb in the queue.
-VERB_NAMES = {"bury": "fail", "leave": "release"}
+VERB_NAMES = {
+    "bury": "fail",
+    "leave": "release",
+    "ack": "complete",
+    "complete-next": "complete",
+    "fail-next": "fail",
+}
+
+#: Verbs that settle an item and claim the next one.
+NEXT_VERBS = ("complete-next", "fail-next")
 
 #: The kind of the report that each verb of a holder writes.
 REPORT_KINDS = {
     verb: verb
     for verb in ("progress", "blocker", "complete", "fail", "release")
-} | VERB_NAMES
+} | {"bury": "fail", "leave": "release"}
 
 
 class Model(Moves):
@@ -243,6 +252,17 @@ class Model(Moves):
 
     # The holder -----------------------------------------------------------------------
 
+    def act(
+        self, verb: str, me: Actor, id_: str, token: int, text: str
+    ) -> object:
+        """Do a verb of the holder, and claim the next item if it is to do that."""
+        if verb == "ack":
+            return self.step("complete", me, id_, token, text)
+        if verb not in NEXT_VERBS:
+            return self.step(verb, me, id_, token, text)
+        done = self.step(VERB_NAMES[verb], me, id_, token, text)
+        return *done, self.claim(me)
+
     def step(
         self, verb: str, me: Actor, id_: str, token: int, text: str = ""
     ) -> tuple[State, int, str]:
@@ -257,6 +277,8 @@ class Model(Moves):
             and token in (0, item.token)
         )
         if verb == "complete" and delivered:
+            if text not in ("", item.summary):
+                raise Refused("AlreadyCompleted")
             return item.state, item.token, "repeat"
         claims_now = self._check_holder(verb, me, item, token)
         if claims_now:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 from taskorch.queue.port import (
     Argument,
@@ -12,6 +12,10 @@ from taskorch.queue.port import (
     Script,
 )
 
+#: Words of a receipt that are kept; the comments after them are read again.
+RECEIPT_WORDS = 7
+#: Steps that settle an item -> the place of the word that claims the next one.
+SETTLING = {"complete": 6, "fail": 10}
 #: The words of a reply that are kept for repeats; what follows them is read again.
 KEPT_WORDS = {"get": 3, "complete_project": 0}
 
@@ -32,9 +36,26 @@ class Call:
                 row[:3]
                 for row in cast("list[list[list[Reply]]]", self.reply)[0]
             ]
+        if self.script.name in SETTLING:
+            receipts, claims = self._settled()
+            return [
+                [row[:RECEIPT_WORDS] for row in receipts],
+                [row[:3] for row in claims],
+            ]
         if self.script.name in KEPT_WORDS and isinstance(self.reply, list):
             return self.reply[: KEPT_WORDS[self.script.name]]
         return self.reply
+
+    def _settled(self) -> tuple[list[list[Reply]], list[list[Reply]]]:
+        """Return the receipts of a step that settles items, and the claims after it."""
+        reply = cast("list[Any]", self.reply)
+        claims: list[list[Reply]] = []
+        if self.words[SETTLING[self.script.name]]:
+            receipts, claims = reply
+        else:
+            receipts = reply
+        is_one = self.script.name == "fail"
+        return [receipts] if is_one else receipts, claims
 
     def changed_nothing(self) -> bool:
         """Return whether its reply is not kept.

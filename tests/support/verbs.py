@@ -23,7 +23,12 @@ HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "complete": lambda me, lease: me.complete(
         lease, "done", deliverables={"file": "a.txt"}
     ),
+    "complete-next": lambda me, lease: me.complete(
+        lease, "done", deliverables={"file": "a.txt"}, next=True
+    ),
+    "ack": lambda me, lease: me.complete(lease),
     "fail": lambda me, lease: me.fail(lease, "no luck"),
+    "fail-next": lambda me, lease: me.fail(lease, "no luck", next=True),
     "release": lambda me, lease: me.release(lease, reason="too late today"),
 }
 

@@ -143,7 +143,7 @@ def recover_item(bench: Bench) -> Iterator[str]:
     yield "claim"
     lease = need_lease(second.get(Lease(item=item), takeover=True))
     yield "get"
-    second.fail(lease, "broken")
+    second.fail(lease, "broken", next=True)
     yield "fail"
     bench.end_delay(item)
     queue.reap()

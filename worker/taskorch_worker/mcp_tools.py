@@ -9,7 +9,7 @@ from pydantic import Field, WithJsonSchema
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.domain.item import Lease, Receipt
+from taskorch.domain.item import Lease, Receipt, SettledReceipt
 from taskorch.mcp.tool import (
     QuotingResult,
     ToolArguments,
@@ -33,6 +33,7 @@ Deliverables = Annotated[
     dict[str, str],
     WithJsonSchema({"type": "object", "description": "Name: value or path"}),
 ]
+Next = Annotated[bool, Field(description="Claim your next item, too")]
 #: Argument of a report -> the kind of report that takes it.
 KIND_OF_ARGUMENT = {
     "percent": "progress",
@@ -197,24 +198,30 @@ class WaitArguments(ToolArguments):
 
 
 class CompleteArguments(ToolArguments):
-    """Deliver an item."""
+    """Deliver an item. With next, you also get your next item, if one is ready."""
 
     name: ClassVar[str] = "complete"
     item: Item
-    summary: Annotated[str, Field(description="What you did")] = ""
+    summary: Annotated[str, Field(description="What you did")]
     deliverables: Deliverables = Field(default_factory=dict)
+    next: Next = False
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Complete the item."""
-        session = _session(call)
-        receipt = session.complete(
-            self.item, self.summary, deliverables=self.deliverables
+        """Complete the item; if the call is cancelled, release the next one."""
+        receipt = _session(call).complete(
+            self.item,
+            self.summary,
+            deliverables=self.deliverables,
+            next=self.next,
         )
-        return _receipt(receipt)
+        return _settled(call, receipt)
 
 
 class FailArguments(ToolArguments):
-    """Give up this attempt at an item. It is retried later while attempts are left."""
+    """Give up this attempt at an item. It is retried later while attempts are left.
+
+    With next, you also get your next item, if one is ready.
+    """
 
     name: ClassVar[str] = "fail"
     item: Item
@@ -222,12 +229,14 @@ class FailArguments(ToolArguments):
     retry: Annotated[
         bool, Field(description="false if it would fail again")
     ] = True
+    next: Next = False
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Fail the attempt."""
-        session = _session(call)
-        receipt = session.fail(self.item, self.reason, retry=self.retry)
-        return _receipt(receipt)
+        """Fail the attempt; if the call is cancelled, release the next item."""
+        receipt = _session(call).fail(
+            self.item, self.reason, retry=self.retry, next=self.next
+        )
+        return _settled(call, receipt)
 
 
 class ReleaseArguments(ToolArguments):
@@ -265,6 +274,15 @@ def _session(call: ToolCall) -> AgentSession:
 def _receipt(receipt: Receipt) -> ToolResult:
     """Return the result of a step, with a notice if it has comments."""
     return QuotingResult(receipt) if receipt.comments else ToolResult(receipt)
+
+
+def _settled(call: ToolCall, receipt: SettledReceipt) -> ToolResult:
+    """Return a receipt; if the call is cancelled, the next item is released."""
+    if receipt.next is None:
+        return _receipt(receipt)
+    if lease := receipt.next.lease:
+        call.undo = partial(_release, call, lease)
+    return QuotingResult(receipt)
 
 
 def _lease_ms(lease: str) -> int | None:

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
@@ -13,6 +14,7 @@ from taskorch.domain.item import (
     Claim,
     Lease,
     Receipt,
+    SettledReceipt,
     State,
 )
 from taskorch.queue.agent_queue import AgentQueue
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from taskorch.queue.wait_results import Answered
 
 P = ParamSpec("P")
+R = TypeVar("R", bound=Receipt)
 
 #: States without a holder: a lease on such an item is of no more use.
 WITHOUT_HOLDER = (
@@ -188,24 +191,73 @@ class AgentSession:
         return self._step(self.queue.renew, lease)
 
     def complete(
-        self, item: str, summary: str, *, deliverables: Mapping[str, str]
-    ) -> Receipt:
-        """Deliver an item. A command of `worker run` delivers its git worktree, too."""
+        self,
+        item: str,
+        summary: str,
+        *,
+        deliverables: Mapping[str, str],
+        next: bool = False,  # noqa: A002
+        lease_ms: int | None = None,
+    ) -> SettledReceipt:
+        """Deliver an item; with `next`, claim the next one in the same step.
+
+        Raises errors.NoSummary for a blank summary.
+        """
+        if not summary.strip():
+            raise errors.NoSummary(item=limits.item_id(item))
+        return self.ack(
+            item,
+            summary,
+            deliverables=deliverables,
+            next=next,
+            lease_ms=lease_ms,
+        )
+
+    def ack(
+        self,
+        item: str,
+        summary: str,
+        *,
+        deliverables: Mapping[str, str],
+        next: bool = False,  # noqa: A002
+        lease_ms: int | None = None,
+    ) -> SettledReceipt:
+        """Deliver an item as `complete` does, with or without a summary.
+
+        A command of `worker run` delivers its git worktree, too.
+        """
         lease = self.lease(item)
         work = inherited_lease.work_on(lease)
         if work:
             deliverables = work.deliverables(deliverables)
-        return self._step(
-            self.queue.complete, lease, summary, deliverables=deliverables
+        step = partial(
+            self.queue.complete, summary=summary, deliverables=deliverables
         )
+        if next:
+            return self._settle_and_claim(step, lease, lease_ms)
+        return self._step(step, lease)
 
-    def fail(self, item: str, reason: str, *, retry: bool) -> Receipt:
-        """Give up the attempt. Without `retry`, the item becomes a dead letter."""
+    def fail(
+        self,
+        item: str,
+        reason: str,
+        *,
+        retry: bool,
+        next: bool = False,  # noqa: A002
+        lease_ms: int | None = None,
+    ) -> SettledReceipt:
+        """Give up the attempt; with `next`, claim the next item in the same step.
+
+        Without `retry`, the item becomes a dead letter.
+        """
         lease = self.lease(item)
         work = inherited_lease.work_on(lease)
         if work:
             reason = work.added_to(reason)
-        return self._step(self.queue.fail, lease, reason, retry=retry)
+        step = partial(self.queue.fail, reason=reason, retry=retry)
+        if next:
+            return self._settle_and_claim(step, lease, lease_ms)
+        return self._step(step, lease)
 
     def release(self, item: str, *, reason: str) -> Receipt:
         """Return an item to its queue; no attempt is spent."""
@@ -256,12 +308,12 @@ class AgentSession:
 
     def _step(
         self,
-        verb: Callable[Concatenate[Lease, P], Receipt],
+        verb: Callable[Concatenate[Lease, P], R],
         lease: Lease,
         /,
         *arguments: P.args,
         **options: P.kwargs,
-    ) -> Receipt:
+    ) -> R:
         """Run a verb of the holder; remove the lease of an item without a holder.
 
         It reserves no disk space: an item can be delivered when the disk is full.
@@ -282,6 +334,32 @@ class AgentSession:
         """
         with suppress(errors.TaskOrchestratorError):
             self.queue.renew(lease)
+
+    def _settle_and_claim(
+        self,
+        step: Callable[..., SettledReceipt],
+        lease: Lease,
+        lease_ms: int | None,
+    ) -> SettledReceipt:
+        """Settle an item, claim the next one, and keep its lease.
+
+        Without disk space for that lease, the step only settles the item, and then
+        raises errors.NextNotClaimed. Raises errors.RunHolds in a command of `worker
+        run`, before anything is changed.
+        """
+        self.store.refuse_next_item()
+        with ExitStack() as reserved:
+            try:
+                (slot,) = reserved.enter_context(self.store.reserve())
+            except errors.RootNotWritable as error:
+                state = self._step(step, lease).state
+                raise errors.NextNotClaimed(
+                    item=lease.item, state=state, reason=str(error)
+                ) from None
+            receipt = self._step(step, lease, next=True, lease_ms=lease_ms)
+            if receipt.next:
+                _keep(slot, receipt.next)
+        return receipt
 
     def _resume(self, item: str) -> None:
         """Report that a command of `worker run` has read the answer on its item.

@@ -7,7 +7,8 @@ TaskOrchestratorError           1   Unprintable
 |                                   NotSaved, ServerFailed, DiskFull, OutOfFiles;
 |                                   not: Refused, Untrusted, NotPermitted,
 |                                   DataDamaged, ServerUnreachable, ServerStopped
-|-- Invalid                     5   WrongState, DeadEnd, Cycle, TooDeep, TooMany,
+|-- Invalid                     5   WrongState (AlreadyCompleted), NoSummary,
+|                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany,
 |                                   NoAttempts, ProjectClosed, OpenItems, Awaited,
 |                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
 |                                   RootNotWritable (SharedRoot), CommandFails,
@@ -27,6 +28,8 @@ from collections.abc import Mapping, Sequence
 from taskorch.domain import hints
 from taskorch.domain.clock import rfc3339_seconds
 
+#: Characters that a message shows of a text that agents wrote.
+SHOWN = 200
 #: A value for a placeholder of the message, or rows that are printed below it.
 Detail = str | int | Sequence[Mapping[str, str | int]]
 
@@ -471,6 +474,46 @@ class WrongState(Invalid):
         return hint.format_map(self.details)
 
 
+class AlreadyCompleted(WrongState):
+    word = "ALREADY_COMPLETED"
+    message = "{item} is already completed {how}. Nothing was changed."
+    next_step = (
+        "To see what was delivered: worker get {item} --peek. If it must change, the "
+        "orchestrator has it done again: orchestrate requeue {item}"
+    )
+
+    def __init__(self, *, summary: str, **details: Detail) -> None:
+        """`summary` is that of the delivery that stands."""
+        super().__init__(summary=_shortened(summary), **details)
+
+    def _shown(self) -> dict[str, object]:
+        summary = self.details["summary"]
+        how = f'with "{summary}"' if summary else "without a summary"
+        return {**self.details, "how": how}
+
+    def hint(self) -> str:
+        """Return how to see the delivery, and how to get another one."""
+        return self.next_step.format_map(self.details)
+
+
+class NoSummary(Invalid):
+    word = "NO_SUMMARY"
+    message = "The summary of {item} is empty."
+    next_step = (
+        'Say what you did: worker complete {item} "SUMMARY". To deliver without a '
+        "summary: worker ack {item}"
+    )
+
+
+class NextNotClaimed(Invalid):
+    word = "NEXT_NOT_CLAIMED"
+    message = "{item} is {state}, but the next item was not claimed: {reason}"
+    next_step = (
+        "Make the folder writable, or set TASKORCH_ROOT to one that is. Then: "
+        "worker pop"
+    )
+
+
 class DeadEnd(Invalid):
     word = "DEAD_END"
     message = (
@@ -740,6 +783,11 @@ class InputClosed(TaskOrchestratorError):
     next_step = "Keep standard input open until the answer arrives."
 
 
+def _shortened(text: str) -> str:
+    """Return the start of a text, as a message shows it."""
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
 def _counted(number: Detail, noun: str) -> str:
     """Return a number with its noun: 1 item, 2 items."""
     return f"{number} {noun}" if str(number) == "1" else f"{number} {noun}s"
@@ -750,6 +798,6 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     error.word: error
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed,
-        OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
+        OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours, AlreadyCompleted,
     )
 }  # fmt: skip

@@ -287,6 +287,15 @@ class Receipt(Frozen):
         )
 
 
+class SettledReceipt(Receipt):
+    """The result of a step that settles an item, and the claim of the next one."""
+
+    #: The expected deliverables of a completed item that were not delivered.
+    missing_deliverables: tuple[str, ...] = ()
+    #: The next item, if the step was to claim one and one was ready.
+    next: Claim | None = None
+
+
 class Assignments(Frozen):
     """The first items that are assigned to an agent and ready, and their number."""
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from taskorch.domain import limits
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     Assignments,
     Caller,
@@ -13,6 +15,7 @@ from taskorch.domain.item import (
     Lease,
     Note,
     Receipt,
+    SettledReceipt,
 )
 from taskorch.queue import replies
 from taskorch.queue.fields import Damage, readable
@@ -246,21 +249,35 @@ class AgentQueue:
         summary: str = "",
         *,
         deliverables: Mapping[str, str] | None = None,
-    ) -> Receipt:
+        next: bool = False,  # noqa: A002
+        lease_ms: int | None = None,
+    ) -> SettledReceipt:
         """Complete the item with its deliverables (the ack).
 
-        A repeat changes nothing; the receipt's `remark` is then "repeat".
+        With `next`, claim the agent's next item in the same step, under a lease of
+        `lease_ms` if that is given; the receipt's `next` is None if none is ready. A
+        repeat with the same content changes nothing, and the receipt's `remark` is then
+        "repeat". Raises errors.AlreadyCompleted for a repeat with other content.
         """
-        return self.complete_many([(lease, summary, deliverables or {})])[0]
+        deliveries = [(lease, summary, deliverables or {})]
+        (receipt,) = self.complete_many(
+            deliveries, next=next, lease_ms=lease_ms
+        )
+        return receipt
 
     def complete_many(
-        self, deliveries: Sequence[tuple[Lease, str, Mapping[str, str]]]
-    ) -> tuple[Receipt, ...]:
+        self,
+        deliveries: Sequence[tuple[Lease, str, Mapping[str, str]]],
+        *,
+        next: bool = False,  # noqa: A002
+        lease_ms: int | None = None,
+    ) -> tuple[SettledReceipt, ...]:
         """Complete 1 to 100 items in one step: all, or none.
 
         Each delivery is a lease, a summary and deliverables. An error names the item;
-        leave that one out and complete the others. Raises errors.TooMany for an item
-        that is given twice.
+        leave that one out and complete the others. With `next`, the last receipt has
+        the next item, as in `complete`. Raises errors.TooMany for an item that is given
+        twice.
         """
         limits.number(
             len(deliveries), "number of items", 1, limits.BATCH_STEPS
@@ -272,27 +289,44 @@ class AgentQueue:
             words.append(limits.pairs(deliverables, "deliverables"))
         view = self._run_script(
             "complete",
+            *_next(next=next, lease_ms=lease_ms),
             len(deliveries),
             *words,
             *self._origin,
         )
-        return tuple(map(self._receipt, cast("list[Reply]", view)))
+        completed = partial(replies.completed, damage=self._damage)
+        if not next:
+            return tuple(map(completed, cast("list[Reply]", view)))
+        views, claims = cast("list[list[Reply]]", view)
+        *others, last = map(completed, views)
+        return *others, self._with_next(last, claims)
 
     def fail(
-        self, lease: Lease, reason: str, *, retry: bool = True
-    ) -> Receipt:
+        self,
+        lease: Lease,
+        reason: str,
+        *,
+        retry: bool = True,
+        next: bool = False,  # noqa: A002
+        lease_ms: int | None = None,
+    ) -> SettledReceipt:
         """Give up the attempt (the nack).
 
         The item is delayed if attempts are left and `retry` is true. Otherwise it
-        becomes a dead letter.
+        becomes a dead letter. `next` and `lease_ms` are those of `complete`.
         """
         reason = limits.text(reason, "reason", required=True)
-        return self._step(
+        view = self._run(
             "fail",
             lease,
             reason,
             "1" if retry else "",
+            *_next(next=next, lease_ms=lease_ms),
         )
+        if not next:
+            return replies.settled(view, self._damage)
+        settled, claims = cast("tuple[Reply, list[Reply]]", view)
+        return self._with_next(replies.settled(settled, self._damage), claims)
 
     def release(
         self, lease: Lease, *, reason: str = "", asks: bool = False
@@ -349,6 +383,16 @@ class AgentQueue:
             replies.note, cast("list[Reply]", entries), self._damage
         )
 
+    def _with_next(
+        self, receipt: SettledReceipt, claims: list[Reply]
+    ) -> SettledReceipt:
+        """Return a receipt with the claim that its step has made, if it made one."""
+        for claim in readable(self._claim, claims, self._damage):
+            # a repeated request may return a claim that the caller no longer holds
+            if claim.lease:
+                return replace(receipt, next=claim)
+        return receipt
+
     def _claim(self, view: Reply) -> Claim:
         return replies.claim(view, self._damage)
 
@@ -366,6 +410,14 @@ class AgentQueue:
             lease.shown(),
             *arguments,
         )
+
+
+def _next(
+    *,
+    next: bool,  # noqa: A002
+    lease_ms: int | None,
+) -> tuple[Argument, Argument]:
+    return "1" if next else "", _lease(lease_ms)
 
 
 def _lease(lease_ms: int | None) -> Argument:

@@ -4,10 +4,11 @@ A row whose fields cannot be right raises errors.Damaged. In a list, such a row 
 skipped and added to the `damage` of the scripts.
 """
 
-from typing import cast
+from typing import Any, cast
 
 from taskorch.domain import errors, limits
 from taskorch.domain.events import Event, Events
+from taskorch.domain.frozen import members, replace
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAX_ATTEMPTS,
@@ -27,6 +28,7 @@ from taskorch.domain.item import (
     Receipt,
     Report,
     Requeued,
+    SettledReceipt,
     State,
 )
 from taskorch.queue import fields as read
@@ -192,6 +194,20 @@ def receipt(view: Reply, damage: Damage) -> Receipt:
         comments=readable(report, cast("list[Reply]", comments), damage),
         comments_left=cast("int", left),
     )
+
+
+def completed(view: Reply, damage: Damage) -> SettledReceipt:
+    """Read `{receipt's words …, {missing deliverable …}}`."""
+    *words, missing = cast("list[Reply]", view)
+    return replace(
+        settled(words, damage), missing_deliverables=tuple(read.texts(missing))
+    )
+
+
+def settled(view: Reply, damage: Damage) -> SettledReceipt:
+    """Read the receipt of a step that settles an item."""
+    values: dict[str, Any] = dict(members(receipt(view, damage)))
+    return SettledReceipt(**values)
 
 
 def token_parts(token: str) -> tuple[int, str]:

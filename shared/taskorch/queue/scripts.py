@@ -24,7 +24,7 @@ from taskorch.queue.port import (
 from taskorch.queue.requests import Requests
 
 #: The files in front of every script; each may use the ones before it.
-PRELUDE = ("call", "items", "leases", "views")
+PRELUDE = ("call", "items", "leases", "views", "claims")
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((

@@ -678,4 +678,4 @@ def test_common_case_runs_as_written(bench: Bench) -> None:
         token,
         ["in_progress", "", "", "50", [], 0],
     )
-    assert delivered == [[*token, "", "completed", "", "", "", [], 0]]
+    assert delivered == [[*token, "", "completed", "", "", "", [], 0, []]]

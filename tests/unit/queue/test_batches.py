@@ -126,12 +126,25 @@ def test_repeated_delivery_does_not_stop_the_others(bench: Bench) -> None:
     bench.agent().complete(one, "first")
 
     receipts = bench.agent().complete_many(
-        [(one, "again", {}), (other, "done", {})]
+        [(one, "first", {}), (other, "done", {})]
     )
 
     assert [receipt.remark for receipt in receipts] == ["repeat", ""]
     assert bench.queue.views.show(one.item).item.summary == "first"
     assert bench.inconsistencies() == []
+
+
+def test_second_delivery_in_batch_refuses_all(bench: Bench) -> None:
+    bench.item()
+    bench.item()
+    one, other = claimed_many(bench, 2)
+    bench.agent().complete(one, "first")
+
+    with pytest.raises(errors.AlreadyCompleted) as refusal:
+        bench.agent().complete_many([(other, "done", {}), (one, "again", {})])
+
+    assert refusal.value.details["item"] == one.item
+    assert bench.state(other.item) is State.IN_PROGRESS
 
 
 def test_complete_many_claims_queued_items(bench: Bench) -> None:

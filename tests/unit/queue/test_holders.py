@@ -193,22 +193,70 @@ def test_token_of_delivery_is_lost_after_requeue(
     assert bench.state(lease.item) is State.QUEUED
 
 
-def test_repeated_complete_keeps_the_first_delivery(
+@pytest.mark.parametrize(
+    ("summary", "deliverables"),
+    [
+        ("first", {"a": "1"}),
+        ("first", {}),
+        ("", {"a": "1"}),
+        ("", {}),
+    ],
+    ids=["same", "same summary", "same deliverables", "nothing"],
+)
+@pytest.mark.parametrize("shows_token", [True, False])
+def test_delivery_without_other_content_is_a_repeat(
     bench: Bench,
+    summary: str,
+    deliverables: dict[str, str],
+    shows_token: bool,  # noqa: FBT001
 ) -> None:
     lease = bench.claimed()
     first = bench.agent().complete(lease, "first", deliverables={"a": "1"})
     before = bench.everything()
 
-    shown = bench.agent().complete(lease, "second", deliverables={"b": "2"})
-    bare = bench.agent().complete(Lease(item=lease.item), "third")
-
-    assert (first.remark, shown.remark, bare.remark) == (
-        "",
-        "repeat",
-        "repeat",
+    again = bench.agent().complete(
+        lease if shows_token else Lease(item=lease.item),
+        summary,
+        deliverables=deliverables,
     )
+
+    assert (first.remark, again.remark) == ("", "repeat")
     assert bench.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("summary", "deliverables"),
+    [
+        ("second", {"a": "1"}),
+        ("first", {"a": "2"}),
+        ("first", {"a": "1", "b": "2"}),
+        ("", {"b": "2"}),
+    ],
+    ids=["summary", "value", "more", "deliverables alone"],
+)
+def test_second_delivery_with_other_content_is_refused(
+    bench: Bench, summary: str, deliverables: dict[str, str]
+) -> None:
+    lease = bench.claimed()
+    bench.agent().complete(lease, "first", deliverables={"a": "1"})
+    before = bench.everything()
+
+    with pytest.raises(errors.AlreadyCompleted) as refusal:
+        bench.agent().complete(lease, summary, deliverables=deliverables)
+
+    assert 'already completed with "first"' in str(refusal.value)
+    assert bench.everything() == before
+
+
+def test_refused_delivery_shortens_long_summary(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().complete(lease, "ü" * 30_000)
+
+    with pytest.raises(errors.AlreadyCompleted) as refusal:
+        bench.agent().complete(lease, "other")
+
+    assert len(str(refusal.value)) < 400
+    assert len(str(refusal.value.details["summary"])) < 300
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 "-" means that no event is emitted either. It stands for a read (peek, or get of an item
 that cannot be claimed or that the caller holds), an empty pop, or a harmless repeat:
-complete of a completed, cancel of a cancelled, requeue of a queued item. Assigning an
-item to its own agent is an event, because it may add context.
+complete of a completed item without other content (ack), cancel of a cancelled, requeue
+of a queued item. Assigning an item to its own agent is an event, because it may add
+context.
 
 ada calls the verbs from pop to release, with the live token if there is one. A second
 session of ada calls takeover without a token. The orchestrator calls the others.
@@ -27,8 +28,11 @@ progress      NotYours  WrongState in_progress in_progress in_progress WrongStat
 renew         NotYours  WrongState WrongState  in_progress blocked     WrongState WrongState WrongState Cancelled
 discover      NotYours  WrongState in_progress in_progress blocked     WrongState WrongState WrongState Cancelled
 blocker       NotYours  WrongState blocked     blocked     blocked     WrongState WrongState WrongState Cancelled
-complete      NotYours  WrongState completed   completed   completed   WrongState -          WrongState Cancelled
+complete      NotYours  WrongState completed   completed   completed   WrongState AlreadyCompleted WrongState Cancelled
+complete-next NotYours  WrongState completed   completed   completed   WrongState AlreadyCompleted WrongState Cancelled
+ack           NotYours  WrongState completed   completed   completed   WrongState -          WrongState Cancelled
 fail          NotYours  WrongState WrongState  delayed     delayed     WrongState WrongState WrongState Cancelled
+fail-next     NotYours  WrongState WrongState  delayed     delayed     WrongState WrongState WrongState Cancelled
 release       NotYours  WrongState WrongState  queued      queued      WrongState WrongState WrongState Cancelled
 assign        queued    waiting    queued      in_progress blocked     delayed    WrongState WrongState WrongState
 assign-other  queued    waiting    queued      Held        Held        delayed    WrongState WrongState WrongState
@@ -53,7 +57,10 @@ renew         in_progress in_progress in_progress WrongState
 discover      in_progress in_progress in_progress WrongState
 blocker       blocked     blocked     blocked     WrongState
 complete      completed   completed   completed   completed
+complete-next completed   completed   completed   completed
+ack           completed   completed   completed   completed
 fail          waiting     delayed     delayed     WrongState
+fail-next     waiting     delayed     delayed     WrongState
 release       waiting     queued      queued      WrongState
 assign        waiting     delayed     queued      WrongState
 assign-other  waiting     delayed     queued      WrongState

@@ -3,12 +3,27 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import ITEM, PAIR, TEXT, ManyValues
+from taskorch.cli.arguments import (
+    DURATION,
+    ITEM,
+    PAIR,
+    TEXT,
+    ManyValues,
+    Seconds,
+)
+from taskorch.domain import errors, limits
+from taskorch.domain.frozen import replace
 
 from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
+    from taskorch.domain.item import SettledReceipt
+
     from taskorch_worker.context import WorkerContext
+
+NOTHING_QUEUED = (
+    "No item is ready for you. Wait for one: worker pop --wait 300"
+)
 
 DELIVERABLE = click.option(
     "--deliverable",
@@ -18,61 +33,111 @@ DELIVERABLE = click.option(
 )
 
 
+NEXT = click.option(
+    "--next",
+    "next_",
+    is_flag=True,
+    help="Claim the next item of your queue in the same step.",
+)
+WAIT = click.option(
+    "--wait",
+    type=Seconds(0, limits.LONGEST_WAIT_S),
+    help="Time to wait for the next item, in seconds.",
+)
+LEASE = click.option(
+    "--lease",
+    type=DURATION,
+    help="Lease duration of the next item, such as 30m or 4h.",
+)
+
+
 @worker.command(
-    epilog='Example: worker complete item_1a2b3c4d "4 tables" --deliverable schema=db/schema.sql'
+    epilog='Example: worker complete item_1a2b3c4d "4 tables" --deliverable schema=db/schema.sql --next'
 )
 @click.argument("item", type=ITEM)
 @click.argument("summary", type=TEXT)
 @DELIVERABLE
+@NEXT
+@WAIT
+@LEASE
 @pass_context
 def complete(
     context: "WorkerContext",
     item: str,
     summary: str,
     deliverable: tuple[tuple[str, str], ...],
+    next_: bool,
+    wait: float | None,
+    lease: int | None,
 ) -> None:
-    """Deliver ITEM."""
-    deliverables = dict(deliverable)
+    """Deliver ITEM. With --next, claim your next item, too."""
+    _check_next(next_=next_, wait=wait, lease=lease)
     receipt = context.session.complete(
-        item, summary, deliverables=deliverables
+        item,
+        summary,
+        deliverables=dict(deliverable),
+        next=next_,
+        lease_ms=lease,
     )
-    context.show(receipt)
+    _show(context, receipt, next_=next_, wait=wait, lease=lease)
 
 
-@worker.command(epilog="Example: worker ack item_1a2b3c4d")
+@worker.command(epilog="Example: worker ack item_1a2b3c4d --next")
 @click.argument("item", type=ITEM)
 @click.argument("summary", type=TEXT, default="")
 @DELIVERABLE
+@NEXT
+@WAIT
+@LEASE
 @pass_context
 def ack(
     context: "WorkerContext",
     item: str,
     summary: str,
     deliverable: tuple[tuple[str, str], ...],
+    next_: bool,
+    wait: float | None,
+    lease: int | None,
 ) -> None:
-    """Deliver ITEM, with or without a summary."""
-    deliverables = dict(deliverable)
-    receipt = context.session.complete(
-        item, summary, deliverables=deliverables
+    """Deliver ITEM, with or without a summary. With --next, claim your next item, too."""
+    _check_next(next_=next_, wait=wait, lease=lease)
+    receipt = context.session.ack(
+        item,
+        summary,
+        deliverables=dict(deliverable),
+        next=next_,
+        lease_ms=lease,
     )
-    context.show(receipt)
+    _show(context, receipt, next_=next_, wait=wait, lease=lease)
 
 
 @worker.command(
-    epilog='Example: worker fail item_1a2b3c4d "The build server is down"'
+    epilog='Example: worker fail item_1a2b3c4d "The build server is down" --next'
 )
 @click.argument("item", type=ITEM)
 @click.argument("reason", type=TEXT)
 @click.option(
     "--no-retry", is_flag=True, help="Do not retry it: make it a dead letter."
 )
+@NEXT
+@WAIT
+@LEASE
 @pass_context
 def fail(
-    context: "WorkerContext", item: str, reason: str, no_retry: bool
+    context: "WorkerContext",
+    item: str,
+    reason: str,
+    no_retry: bool,
+    next_: bool,
+    wait: float | None,
+    lease: int | None,
 ) -> None:
     """Give up this attempt at ITEM. It is retried later while attempts are left."""
-    receipt = context.session.fail(item, reason, retry=not no_retry)
-    context.show(receipt)
+    _check_next(next_=next_, wait=wait, lease=lease)
+    receipt = context.session.fail(
+        item, reason, retry=not no_retry, next=next_, lease_ms=lease
+    )
+    _show(context, receipt, next_=next_, wait=wait, lease=lease)
 
 
 @worker.command(
@@ -87,3 +152,40 @@ def release(context: "WorkerContext", item: str, reason: str) -> None:
     """Return ITEM to its queue; no attempt is spent."""
     receipt = context.session.release(item, reason=reason)
     context.show(receipt)
+
+
+def _check_next(*, next_: bool, wait: float | None, lease: int | None) -> None:
+    if not next_ and (wait is not None or lease is not None):
+        raise errors.Usage(
+            reason="--wait and --lease are those of the next item: add --next."
+        )
+
+
+def _show(
+    context: "WorkerContext",
+    receipt: "SettledReceipt",
+    *,
+    next_: bool,
+    wait: float | None,
+    lease: int | None,
+) -> None:
+    """Print the receipt, and the next item if it is wanted: wait for it if need be.
+
+    People see the receipt before the wait; a document has both.
+    """
+    from taskorch_worker.render import items
+
+    output = context.output
+    if not output.as_json:
+        output.show(receipt, items.receipt)
+        if receipt.missing_deliverables:
+            output.notify(items.missing(receipt))
+    if next_ and wait and not receipt.next:
+        claims = context.session.pop(1, wait_s=wait, lease_ms=lease)
+        receipt = replace(receipt, next=claims[0] if claims else None)
+    if output.as_json:
+        output.show(receipt, items.receipt)
+    elif receipt.next:
+        output.show(receipt.next, items.claim)
+    elif next_:
+        output.notify(NOTHING_QUEUED)

@@ -27,7 +27,7 @@ COMMANDS = """\
 | `worker discover ITEM TEXT --impact TEXT` | share a finding with the project |
 | `worker blocker ITEM TEXT --needs TEXT` | ask about what blocks you |
 | `worker wait ITEM` | wait for the answer |
-| `worker complete ITEM SUMMARY --deliverable NAME=VALUE` | deliver |
+| `worker complete ITEM SUMMARY --deliverable NAME=VALUE` | deliver; `--next` claims your next item, too |
 | `worker fail ITEM REASON` | give up this attempt |
 | `worker release ITEM` | return the item unchanged |
 | `worker check` | list the items assigned to you |

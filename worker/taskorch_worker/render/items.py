@@ -23,6 +23,7 @@ from taskorch.domain.item import (
     Package,
     Receipt,
     Report,
+    SettledReceipt,
     State,
 )
 
@@ -34,6 +35,8 @@ EARLIER = ("progress", "fail", "release", "expire", "cancel", "complete")
 EARLIER_SHOWN = 3
 #: Bytes of a title in a list.
 TITLE_BYTES = 120
+#: Missing deliverables that are named; --json has all of them.
+MISSING_SHOWN = 10
 
 
 def assignments(assigned: Assignments, elsewhere: Collection[str]) -> str:
@@ -102,6 +105,16 @@ def receipt(done: Receipt) -> str:
 def discovered(done: Receipt) -> str:
     """Return the result of a shared discovery."""
     return _with_comments(["Shared with the project.", _result(done)], done)
+
+
+def missing(done: SettledReceipt) -> str:
+    """Return which expected deliverables a completed item does not have."""
+    names = [line(name) for name in done.missing_deliverables]
+    shown = ", ".join(names[:MISSING_SHOWN])
+    left = len(names) - MISSING_SHOWN
+    if left > 0:
+        shown += f" and {left} more"
+    return f"Expected, but not among the deliverables of {done.id}: {shown}"
 
 
 def answered(done: "Answered") -> str:

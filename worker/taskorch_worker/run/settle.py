@@ -88,9 +88,14 @@ def _settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
         outcome = replace(outcome, end=AttemptEnd.RELEASED, text=question)
     try:
         receipt = _report(queue, lease, outcome)
-    except (errors.NotReplicated, errors.LeaseLost) as error:
+    except (
+        errors.NotReplicated,
+        errors.LeaseLost,
+        errors.AlreadyCompleted,
+    ) as error:
         # The report may have been accepted: by too few replicas, or by an earlier call
-        # whose reply was lost for longer than Redis remembers the request.
+        # whose reply was lost for longer than Redis remembers the request. Or the
+        # command has completed the item in the meantime.
         settled = _settled_by_command(_look(queue, lease), lease)
         if not settled:
             raise

@@ -1,12 +1,17 @@
 -- complete: delivers one item or several, all or none. Items without another open
---           dependency are queued.
+--           dependency are queued. It may claim the caller's next item, too.
 -- KEYS     meta
--- ARGV     7 number of items, then for each its id, token or '', summary and
+-- ARGV     7 '1' to claim the next item, else '', 8 lease ms of that claim or '' for the
+--          item's own, 9 number of items, then for each its id, token or '', summary and
 --          deliverables as JSON, then field, value … of its origin
--- RETURNS  {receipt …}, with the remark 'repeat' for an item that was completed before
+-- RETURNS  {receipt with a list of the missing deliverables …}, with the remark 'repeat'
+--          for an item that was completed before; with a claim {{receipt …}, {claim as
+--          that of `claim`, if there is one}}
 -- ERRORS   NO_ITEM TOO_MANY NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
-local FIRST, WORDS = 8, 4
-local origin = FIRST + WORDS * ARGV[7]
+--          ALREADY_COMPLETED
+local FIRST, WORDS = 10, 4
+local claims_next, lease = ARGV[7] ~= '', ARGV[8]
+local origin = FIRST + WORDS * ARGV[9]
 
 -- The dependents are kept in another set, so that `requeue` finds them.
 local function release_dependents(item)
@@ -33,10 +38,35 @@ local function completed_at()
   return now
 end
 
-local function check(item, token)
+-- Returns a JSON object or list; an empty one if it is missing or damaged.
+local function parse_json(json)
+  local ok, values = pcall(cjson.decode, json or '{}')
+  return ok and type(values) == 'table' and values or {}
+end
+
+-- An item is delivered once: a summary or a deliverable that it does not have would be
+-- lost.
+local function check_repeat(item, summary, deliverables)
+  local kept = call('HMGET', key('item', item.id), 'summary', 'deliverables')
+  local kept_summary, delivered = kept[1] or '', parse_json(kept[2])
+  local is_known = summary == '' or summary == kept_summary
+  for name, value in pairs(parse_json(deliverables)) do
+    if delivered[name] ~= value then is_known = false end
+  end
+  if not is_known then
+    refuse('ALREADY_COMPLETED', {item = item.id, state = item.state, verb = 'complete',
+      summary = kept_summary})
+  end
+end
+
+local function check(item, token, summary, deliverables)
   local shows_it = token == '' or token == shown_token(item)
   item.is_delivered = item.state == 'completed' and item.agent == caller.agent and shows_it
-  if not item.is_delivered then check_holder(item, token, 'complete', true) end
+  if item.is_delivered then
+    check_repeat(item, summary, deliverables)
+  else
+    check_holder(item, token, 'complete', true)
+  end
 end
 
 local function complete(item, summary, deliverables)
@@ -50,11 +80,27 @@ local function complete(item, summary, deliverables)
   return receipt(item)
 end
 
+-- Returns the expected deliverables that are not the name or the value of a delivered
+-- one.
+local function missing(id)
+  local fields =
+    call('HMGET', key('item', id), 'deliverables_expected', 'deliverables')
+  local names, known = {}, {}
+  if not fields[1] then return names end
+  for name, value in pairs(parse_json(fields[2])) do
+    known[name], known[value] = true, true
+  end
+  for _, name in ipairs(parse_json(fields[1])) do
+    if type(name) == 'string' and not known[name] then table.insert(names, name) end
+  end
+  return names
+end
+
 return once(function()
   local items = need_items(FIRST, WORDS, origin - 1)
   for i, item in ipairs(items) do
     local at = FIRST + WORDS * (i - 1)
-    check(item, ARGV[at + 1])
+    check(item, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
   end
 
   begin_batch(items)
@@ -67,8 +113,13 @@ return once(function()
       receipts[i] = complete(item, ARGV[at + 2], ARGV[at + 3])
     end
   end
+  if claims_next then table.insert(receipts, claim_next(lease)) end
   return receipts
 end, function(receipts)
-  for _, done in ipairs(receipts) do with_comments(done) end
-  return receipts
+  local claimed = claims_next and table.remove(receipts)
+  for _, settled in ipairs(receipts) do
+    table.insert(with_comments(settled), missing(settled[1]))
+  end
+  if not claims_next then return receipts end
+  return {receipts, (claims_view(claimed))}
 end)

@@ -1,0 +1,73 @@
+-- Claims: how the first items of the caller's queue are claimed, by `claim` and by a verb
+--         that settles an item and claims the next one.
+
+-- Returns the first items of the caller's queue, and whether there are more. An entry
+-- whose item is not queued for the caller is dropped, and the queue is read again.
+local function first_of_queue(limit)
+  local queue = key('queue', caller.agent)
+  local items, has_dropped = {}, true
+  while has_dropped do
+    has_dropped = false
+    for _, id in ipairs(call('ZRANGE', queue, #items, limit)) do
+      if #items == limit then return items, true end
+      local item = find_item(id)
+      if item and item.state == 'queued' and item.agent == caller.agent then
+        table.insert(items, item)
+      else
+        call('ZREM', queue, id)
+        has_dropped = true
+      end
+    end
+  end
+  return items, false
+end
+
+-- Claims the first items of the caller's queue, after some leases were reaped and some
+-- items promoted. Returns their receipts, or nil if the queue is empty. `lease` is in
+-- ms, or '' for the items' own.
+local function claim_first(limit, lease)
+  seen()
+  maintain(MAX_DUE)
+  local items, has_more = first_of_queue(limit)
+  if #items == 0 then return nil end
+
+  begin_batch(items)
+  local receipts = {}
+  for i, item in ipairs(items) do
+    new_claim(item, lease)
+    set_in_progress(item)
+    emit('claim', item)
+    receipts[i] = receipt(item)
+  end
+  if has_more then wake(caller.agent) end
+  return receipts
+end
+
+-- Returns the ms until the next lease or delay ends, or '' if there is none.
+local function ms_until_due()
+  local soonest
+  for _, schedule in ipairs({'leases', 'delayed'}) do
+    local score = tonumber(call('ZRANGE', prefix .. schedule, 0, 0, 'WITHSCORES')[2])
+    if score and (not soonest or score < soonest) then soonest = score end
+  end
+  return soonest and string.format('%d', math.max(0, soonest - now)) or ''
+end
+
+-- Returns what the caller gets for the receipts of claims: the tokens that may still
+-- act, with the packages, and '' or the ms until the queue may have an item.
+local function claims_view(receipts)
+  if not receipts or #receipts == 0 then return {}, ms_until_due() end
+  local claims = {}
+  for i, claimed in ipairs(receipts) do
+    local id, token, expires = claimed[1], claimed[2], claimed[3]
+    claims[i] = {id, token_if_live(id, token), expires, package_view(id), claimed[8]}
+  end
+  return claims, ''
+end
+
+-- Claims the caller's next item after a step that has settled one. Returns a list of its
+-- receipt, empty if the queue is empty.
+local function claim_next(lease)
+  if batch then write_batch() end
+  return claim_first(1, lease) or {}
+end
