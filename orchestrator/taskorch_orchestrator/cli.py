@@ -36,6 +36,9 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.logs": {
             "logs": "Print what the command of an attempt at ITEM has printed.",
         },
+        "taskorch_orchestrator.commands.status": {
+            "status": "Show what needs you, the agents, the open projects, and whether all is well.",
+        },
         "taskorch_orchestrator.commands.wait": {
             "wait": "Wait until a project or an item is completed or blocked.",
         },
@@ -85,6 +88,7 @@ orchestrate.declare(
 orchestrate.sections = {
     "Plan": ("project", "create", "apply", "depend", "assign", "complete"),
     "Follow": (
+        "status",
         "progress",
         "discoveries",
         "list",

@@ -33,6 +33,7 @@ COMMANDS = {
         "mcp",
     ),
     Access.READ: (
+        "status",
         "progress",
         "discoveries",
         "list",

@@ -39,6 +39,7 @@ orchestrate requeue {completed}
 orchestrate wait {completed}
 orchestrate wait {blocked} --until blocked
 orchestrate complete {project} --force
+orchestrate status
 orchestrate progress {project}
 orchestrate progress {queued}
 orchestrate discoveries {project}

@@ -40,18 +40,23 @@ class _Session(NamedTuple):
 
 def agents(listed: Iterable[AgentStatus]) -> str:
     """Return agents as a table of their sessions: where they run and what they hold."""
-    table = console.Table(*COLUMNS)
+    return console.printed(table(listed))
+
+
+def table(listed: Iterable[AgentStatus]) -> console.Table:
+    """Return agents as a table, for the caller to print."""
+    rows = console.Table(*COLUMNS)
     for agent in listed:
         counts = (
             str(agent.counts[State.QUEUED]),
             str(agent.counts[State.COMPLETED]),
         )
         for row in _sessions(agent):
-            table.add_row(agent.name, *row[:5], *counts, *row[5:])
+            rows.add_row(agent.name, *row[:5], *counts, *row[5:])
             counts = ("", "")
         if agent.more:
-            table.add_row(agent.name, *("",) * 7, f"and {agent.more} more", "")
-    return console.printed(table)
+            rows.add_row(agent.name, *("",) * 7, f"and {agent.more} more", "")
+    return rows
 
 
 def _sessions(agent: AgentStatus) -> Iterator[_Session]:

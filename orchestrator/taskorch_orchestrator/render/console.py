@@ -6,7 +6,7 @@ from time import time
 from typing import Literal
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 from taskorch.cli.output import on_terminal
 from taskorch.cli.text import ago, timestamp
@@ -110,6 +110,10 @@ class Table:
         return Text(GAP).join(fitted)
 
 
+#: What is printed: a text, or a table.
+Part = Text | Table
+
+
 def bar(done: int, total: int, width: int = 20) -> Text:
     """Return a progress bar, `width` characters long; "" if nothing is done."""
     if not done:
@@ -154,17 +158,15 @@ def console() -> Console:
     )
 
 
-def printed(*parts: RenderableType | Table) -> str:
+def printed(*parts: Part) -> str:
     """Return the parts as text for the screen. A table without rows is left out."""
     screen = console()
     with screen.capture() as capture:
         for part in parts:
             if isinstance(part, Table):
                 _print_table(screen, part)
-            elif isinstance(part, Text):
-                screen.print(_folded(part, screen))
             else:
-                screen.print(part)
+                screen.print(_folded(part, screen))
     return "\n".join(row.rstrip() for row in capture.get().splitlines())
 
 

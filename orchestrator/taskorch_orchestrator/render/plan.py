@@ -36,7 +36,7 @@ def applied(plan: AppliedPlan) -> str:
             console.state(item.state) if item.state else "-",
             _remark(item),
         )
-    parts: list[Text | console.Table] = [Text(head), table]
+    parts: list[console.Part] = [Text(head), table]
     more = len(plan.items) - ITEMS_SHOWN
     if more > 0:
         command = f": orchestrate list {plan.project}" if plan.project else ""

@@ -71,7 +71,7 @@ def project_progress(progress: ProjectProgress) -> str:
             cell(item.title),
             _last_report(progress.last_reports.get(item.id)),
         )
-    parts: list[Text | screen.Table] = [head, table]
+    parts: list[screen.Part] = [head, table]
     more = sum(project.counts.values()) - len(progress.items)
     if more > 0:
         parts.append(Text(f"… and {more} more: orchestrate list {project.id}"))
@@ -82,7 +82,7 @@ def project_progress(progress: ProjectProgress) -> str:
 
 def item_progress(package: Package) -> str:
     """Return an item's state and its reports."""
-    parts: list[Text | screen.Table] = [items_table([package.item])]
+    parts: list[screen.Part] = [items_table([package.item])]
     if package.history:
         parts += [*_history(package.history), Text(NOTICE)]
     return screen.printed(*parts)
@@ -231,6 +231,14 @@ def inbox(blocked: Iterable[Item]) -> str:
 
 def stuck(found: Sequence[StuckItem]) -> str:
     """Return stalled items as a table, with the reason and the command that helps."""
+    quotes = any(each.reason for each in found)
+    return screen.printed(
+        stuck_table(found), *([Text(NOTICE)] if quotes else [])
+    )
+
+
+def stuck_table(found: Sequence[StuckItem]) -> screen.Table:
+    """Return stalled items as a table, for the caller to print."""
     table = screen.Table(
         Column(header="ITEM"),
         Column(header="WHY", least=16),
@@ -253,12 +261,16 @@ def stuck(found: Sequence[StuckItem]) -> str:
             cell(each.item.title),
             each.command,
         )
-    quotes = any(each.reason for each in found)
-    return screen.printed(table, *([Text(NOTICE)] if quotes else []))
+    return table
 
 
 def projects(listed: Iterable[Project]) -> str:
     """Return projects as a table."""
+    return screen.printed(projects_table(listed))
+
+
+def projects_table(listed: Iterable[Project]) -> screen.Table:
+    """Return projects as a table, for the caller to print."""
     table = screen.Table(
         Column(header="PROJECT"),
         Column(header="STATUS", leaves=2),
@@ -274,7 +286,7 @@ def projects(listed: Iterable[Project]) -> str:
             screen.since(project.created_at),
             cell(project.title),
         )
-    return screen.printed(table)
+    return table
 
 
 def purged(done: "Purged") -> str:
