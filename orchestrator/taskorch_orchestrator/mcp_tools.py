@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema
+from taskorch.config import wanted_log
+from taskorch.config.wanted_log import LogRequest
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
+from taskorch.domain.frozen import replace
 from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
@@ -20,6 +23,9 @@ from taskorch_orchestrator.plan import plan_file
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
 #: Instructions for a worker: programs start the servers of both roles.
 FOR_WORKERS = "You are no orchestrator here: AGENT_ID is set and ORCHESTRATOR_ID is not. There are no tools."
+
+#: The longest end of a log that the tool `status` returns.
+LOG_CHARACTERS = 16_000
 
 Item = Annotated[str, Field(description="item_…")]
 Project = Annotated[str, Field(description="proj_…")]
@@ -139,10 +145,16 @@ class StatusArguments(ToolArguments):
         ),
     ] = "projects"
     limit: int = 50
+    log: Annotated[
+        int,
+        Field(ge=0, description="Lines of an item's output in worker run"),
+    ] = 0
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Read the project, the item or the list."""
+        """Read the project, the item, its log, or the list."""
         queue = _queue(call)
+        if self.log:
+            return self._read_log(call, queue)
         if self.of.startswith("proj_"):
             return _result(actions.progress(queue, self.of, limit=self.limit))
         if self.of.startswith("item_"):
@@ -153,6 +165,19 @@ class StatusArguments(ToolArguments):
                 reason=f"of must be the id of a project or an item, {lists}."
             )
         return _result(LISTS[self.of](queue, limit=self.limit))
+
+    def _read_log(self, call: ToolCall, queue: Queue) -> ToolResult:
+        """Read the end of the newest log of an item."""
+        request = LogRequest(item=limits.item_id(self.of), tail=self.log)
+        log, remark = wanted_log.find(
+            call.settings,
+            request,
+            lambda: actions.show(queue, self.of).data.item,
+        )
+        content = wanted_log.content(call.settings, log, self.log)
+        text = content.text[-LOG_CHARACTERS:]
+        meta = {"hint": remark} if remark else {}
+        return ToolResult(replace(content, text=text), **meta)
 
 
 #: The lists of the tool `status`, by name.

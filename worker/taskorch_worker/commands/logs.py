@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli import log_view
 from taskorch.cli.arguments import ITEM
-from taskorch.cli.log_view import LogRequest, WantedLog
+from taskorch.config.wanted_log import LogRequest, WantedAttempt
 
 from taskorch_worker.group import pass_context, worker
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def logs(
     context: "WorkerContext",
     item: str,
-    attempt: WantedLog | None,
+    attempt: WantedAttempt | None,
     tail: int | None,
     follow: bool,
 ) -> None:
