@@ -257,6 +257,27 @@ SABOTAGES = (
         tests=("tests/acceptance/test_sessions.py",),
     ),
     Sabotage(
+        guard="A command of a run has no lease of another slot or session",
+        file="worker/taskorch_worker/inherited_lease.py",
+        line="return Lease(item=item)\n",
+        instead="return self._workspace.lease(item)\n",
+        tests=("tests/acceptance/test_run_claims.py",),
+    ),
+    Sabotage(
+        guard="A worktree with changes is not removed",
+        file="worker/taskorch_worker/git.py",
+        line="            status\n            or git(",
+        instead="            git(",
+        tests=("tests/acceptance/test_run_worktree.py",),
+    ),
+    Sabotage(
+        guard="Two attempts do not share a worktree",
+        file="worker/taskorch_worker/run/worktrees.py",
+        line="if not files.take_lock(descriptor):",
+        instead="if False:",
+        tests=("tests/acceptance/test_run_worktree.py",),
+    ),
+    Sabotage(
         guard="An unanswered command repeats its request id",
         file="shared/taskorch/queue/requests.py",
         line="return unanswered or os.urandom(8).hex()",

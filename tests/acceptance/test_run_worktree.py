@@ -156,6 +156,31 @@ def test_command_that_completes_delivers_its_worktree(
 
 
 @pytest.mark.parametrize(
+    "delivers",
+    [
+        """echo '{"deliverables": {"app": "app.bin"}}' > $TASKORCH_RESULT_FILE""",
+        "worker complete $TASKORCH_ITEM_ID mine --deliverable app=app.bin",
+    ],
+    ids=["result file", "complete"],
+)
+@pytest.mark.parametrize("is_delivered", [True, False])
+def test_ignored_file_is_kept_if_delivered(
+    repo: Shell, bench: Bench, delivers: str, *, is_delivered: bool
+) -> None:
+    item = bench.item()
+    (repo.folder / ".gitignore").write_text("*.bin\n", encoding="utf-8")
+    git(repo, "add", ".gitignore")
+    git(repo, "commit", "--quiet", "-m", "ignored")
+    file = "app.bin" if is_delivered else "cache.bin"
+
+    repo.worker(*IN_TREES, *sh(f"{IN_PATH}; echo > {file}; {delivers}"))
+
+    view = bench.queue.views.show(item).item
+    assert (trees(repo) / item / file).exists() is is_delivered
+    assert ("worktree" in view.deliverables) is is_delivered
+
+
+@pytest.mark.parametrize(
     "ending",
     [
         "exit 3",

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from taskorch.domain import errors, limits
@@ -29,6 +30,8 @@ PLACES = (
 )
 #: The ref of a worktree, not of its repository, for the commit it began with.
 BASE = "refs/worktree/taskorch-base"
+#: The same for a worktree with a file that was delivered: git may ignore the file.
+DELIVERED = "refs/worktree/taskorch-delivered"
 
 
 class GitFailed(Exception):
@@ -110,11 +113,36 @@ def work_in(tree: Path, branch: str, *merged: str) -> Work | None:
     """Return the changes and commits in a worktree, None if there are none.
 
     `branch` was made for it. Commits of its base, and of `merged`, do not count.
-    Untracked files are changes, ignored files are not.
+    Untracked files are changes, ignored files only if they were delivered.
     """
     if not _has_work(tree, branch, merged):
         return None
     return Work(tree=tree, branch=branch_of(tree))
+
+
+def keep_delivered(
+    tree: Path, folder: Path, deliverables: Mapping[str, str]
+) -> None:
+    """Have a worktree kept if a deliverable is the path of a file in it.
+
+    A relative path begins at `folder` or at the top of the worktree.
+    """
+    paths = deliverables.values()
+    if any(
+        _is_file_in(tree, place / path)
+        for path in paths
+        for place in (folder, tree)
+    ):
+        with suppress(GitFailed):
+            git(tree, "update-ref", DELIVERED, "HEAD")
+
+
+def _is_file_in(tree: Path, path: Path) -> bool:
+    try:
+        real = path.resolve()
+        return real.is_file() and real.is_relative_to(tree.resolve())
+    except (OSError, ValueError):  # it is no path: too long, or with NUL
+        return False
 
 
 def _has_work(tree: Path, branch: str, merged: Sequence[str]) -> bool:
@@ -128,7 +156,11 @@ def _has_work(tree: Path, branch: str, merged: Sequence[str]) -> bool:
             "--ignore-submodules=none",
         )
         tips = ("HEAD", branch_ref(branch))
-        return bool(status) or has_commits(tree, *tips, without=merged)
+        return bool(
+            status
+            or git(tree, "for-each-ref", DELIVERED)
+            or has_commits(tree, *tips, without=merged)
+        )
     except GitFailed:
         return True
 

@@ -1,8 +1,9 @@
 """The lease that `worker run` hands to its command, in environment variables."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from taskorch.domain import errors
@@ -26,10 +27,13 @@ def store(workspace: Workspace) -> LeaseStore:
     return InheritedLease(_lease(item, workspace), workspace)
 
 
-def work_on(lease: Lease) -> "Work | None":
+def work_on(
+    lease: Lease, deliverables: Mapping[str, str] = MappingProxyType({})
+) -> "Work | None":
     """Return what the command of `worker run` has left in the worktree of its item.
 
-    Return None for another item, and without a worktree.
+    Files among the `deliverables` are part of it. Return None for another item, and
+    without a worktree.
     """
     tree = os.environ.get(WORKTREE)
     if not tree or lease.item != os.environ.get(ITEM):
@@ -37,7 +41,9 @@ def work_on(lease: Lease) -> "Work | None":
     # only commands of a run with worktrees need it
     from pathlib import Path
 
-    from taskorch_worker.git import work_in
+    from taskorch_worker.git import keep_delivered, work_in
+
+    keep_delivered(Path(tree), Path.cwd(), deliverables)
 
     return work_in(Path(tree), os.environ.get(BRANCH, ""))
 

@@ -227,7 +227,7 @@ class AgentSession:
         A command of `worker run` delivers its git worktree, too.
         """
         lease = self.lease(item)
-        work = inherited_lease.work_on(lease)
+        work = inherited_lease.work_on(lease, deliverables)
         if work:
             deliverables = work.deliverables(deliverables)
         step = partial(

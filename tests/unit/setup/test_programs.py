@@ -50,6 +50,7 @@ def test_codex_passes_every_variable_of_settings(tmp_path: Path) -> None:
                 RQ_URL,
                 inherited_lease.ITEM,
                 inherited_lease.TOKEN,
+                *inherited_lease.OF_WORKTREE,
             }
             - systems
         )

@@ -5,6 +5,7 @@ renewal thread       renew the lease; a lost lease is an event
 """
 
 import shutil
+from collections.abc import Mapping
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -115,10 +116,12 @@ class Attempt:
     def _run_in_worktree(self, worktree: Worktree) -> Outcome:
         """Run the command in a worktree, and report what it has left there."""
         work: Work | None = None
+        deliverables: Mapping[str, str] = {}
         try:
             result = self._run_with_files(worktree)
+            deliverables = result.deliverables
         finally:
-            work = worktree.close()
+            work = worktree.close(deliverables)
             if work:
                 self._context.log.notify(
                     f"{self._lease.item}: {work.sentence()}"

@@ -11,6 +11,7 @@ not locked belongs to a killed run: the next run looks at its worktree.
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from taskorch_worker.git import (
     branch_ref,
     git,
     has_commits,
+    keep_delivered,
     work_in,
 )
 
@@ -68,12 +70,13 @@ class Worktree:
             program = str(self._repository.folder / program)
         return (program, *rest)
 
-    def close(self) -> Work | None:
+    def close(self, deliverables: Mapping[str, str]) -> Work | None:
         """Return what is left in the worktree; without work, remove it and its branch.
 
-        The command must have ended.
+        The command must have ended. Files among its `deliverables` are kept.
         """
         try:
+            keep_delivered(self.tree, self.folder, deliverables)
             work = work_in(self.tree, self.branch)
             if work is None:
                 self._repository.remove(self.tree)
