@@ -91,11 +91,13 @@ def test_follow_prints_until_the_command_ends(
         assert process.stdout
         first = process.stdout.readline()
         shown = shell.orchestrate("logs", item, "--json").data()
+        hint = shell.orchestrate("logs", item).stderr
         (shell.folder / "go").touch()
         followed = result_of(process)
         run.exit_code()
 
     assert (first, shown["running"]) == ("begins\n", True)
+    assert "It is still running. To see the rest, add --follow." in hint
     assert (followed.code, followed.stdout) == (0, "done\n")
 
 

@@ -96,6 +96,8 @@ def show(
         return
     content = wanted_log.content(settings, log, request.tail)
     output.show(content, _shown, "The command has printed nothing.")
+    if content.running:
+        output.hint("It is still running. To see the rest, add --follow.")
 
 
 def _follow(

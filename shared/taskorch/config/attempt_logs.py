@@ -21,6 +21,8 @@ from taskorch.domain.clock import rfc3339_seconds
 from taskorch.domain.frozen import Frozen
 
 FOLDER = "logs"
+#: The end of the name of a log that is being shortened.
+TEMPORARY = ".tmp"
 #: The size of a log: at most `LOG_BYTES`. When it would be more, the first `HEAD_BYTES`
 #: and the last `TAIL_BYTES` are kept.
 LOG_BYTES = 4 * 1024 * 1024
@@ -262,6 +264,14 @@ def _names(folder: int) -> list[LogName]:
     return [name for name in names if name]
 
 
+def _is_ours(file: str) -> bool:
+    """Return whether a file is a log, or what a run that was killed has left of one."""
+    log = file
+    if file.startswith(".") and file.endswith(TEMPORARY):
+        log = file[1:].removesuffix(TEMPORARY)
+    return log.endswith(".log") and bool(parsed_name(log.removesuffix(".log")))
+
+
 def _read_log(
     home: files.PathLike, item: str, name: LogName, folder: int
 ) -> AttemptLog:
@@ -305,14 +315,14 @@ def _sizes(logs: int, item: str) -> list[_Entry]:
     found = []
     try:
         with _opened(item, dir_fd=logs) as folder:
-            for name in _names(folder):
+            for name in filter(_is_ours, os.listdir(folder)):
                 with suppress(FileNotFoundError):
                     status = os.stat(
-                        name.file, dir_fd=folder, follow_symlinks=False
+                        name, dir_fd=folder, follow_symlinks=False
                     )
                     entry = _Entry(
                         item=item,
-                        name=name.file,
+                        name=name,
                         modified_s=status.st_mtime,
                         size=status.st_size,
                     )

@@ -281,6 +281,18 @@ def test_prune_leaves_what_is_not_a_log(
     assert all(other.exists() for other in others)
 
 
+def test_prune_deletes_what_a_killed_run_left(
+    home: Path, claim: Claim
+) -> None:
+    left = written(home, claim).with_name(".1.log.tmp")
+    left.write_bytes(b"x")
+    aged(left, 40)
+
+    attempt_logs.prune(home)
+
+    assert not left.exists()
+
+
 def test_prune_removes_empty_folders(home: Path, claim: Claim) -> None:
     log = aged(written(home, claim), 40)
 

@@ -56,7 +56,7 @@ class OutputLog:
 
     def _cut(self) -> None:
         """Replace the file by one with the beginning and the end of the output."""
-        temporary = f".{self.name.file}.tmp"
+        temporary = f".{self.name.file}{attempt_logs.TEMPORARY}"
         with attempt_logs.made_folder(self._home, self._item) as folder:
             with suppress(FileNotFoundError):  # what a killed run has left
                 os.unlink(temporary, dir_fd=folder)
