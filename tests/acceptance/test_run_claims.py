@@ -49,6 +49,20 @@ def test_pop_after_completing_in_a_run_is_refused(
     )
 
 
+@pytest.mark.parametrize("verb", ["complete", "ack", "fail"])
+def test_settling_for_the_next_item_is_refused(
+    shell: Shell, bench: Bench, verb: str
+) -> None:
+    item, other = bench.item(), bench.item()
+
+    shell.worker(
+        *ONCE, *sh(f"{IN_PATH}; worker {verb} {item} mine --next; echo $?")
+    )
+
+    assert bench.queue.views.show(item).item.summary == "5"
+    assert bench.state(other) is State.QUEUED
+
+
 def test_pop_tool_in_a_run_is_refused(shell: Shell, bench: Bench) -> None:
     item, other = bench.item(), bench.item()
     within = shell.having(TASKORCH_ITEM_ID=item, TASKORCH_TOKEN="1:abc")
@@ -56,6 +70,10 @@ def test_pop_tool_in_a_run_is_refused(shell: Shell, bench: Bench) -> None:
     async def test() -> None:
         async with tool_client.worker(within) as ada:
             error = await ada.error("pop")
+            assert error["code"] == "RUN_HOLDS"
+            error = await ada.error(
+                "complete", item=item, next=True, summary="x"
+            )
             assert error["code"] == "RUN_HOLDS"
 
     run_async(test)

@@ -491,6 +491,39 @@ def test_paths_with_spaces_are_fine(
     }
 
 
+def test_link_for_the_worktrees_is_refused(
+    repo: Shell, bench: Bench, tmp_path: Path
+) -> None:
+    item = bench.item()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    trees(repo).parent.mkdir()
+    trees(repo).symlink_to(elsewhere)
+
+    ran = repo.worker(*IN_TREES, "--", "true")
+
+    assert (ran.code, ran.error()["code"]) == (5, "ROOT_NOT_WRITABLE")
+    assert bench.state(item) is State.QUEUED
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_stopped_run_keeps_the_work(repo: Shell, bench: Bench) -> None:
+    item = bench.item()
+    with running(repo, "--worktree", *sh(f"echo > new; {UNTIL_GO}")) as run:
+        eventually((repo.folder / "begun").exists)
+        run.send(signal.SIGINT)
+        eventually(lambda: "Stopping" in run.stderr())
+        run.send(signal.SIGINT)
+        run.exit_code()
+
+        assert run.last_entry()["event"] == "released"
+    last = bench.queue.views.show(item).history[-1]
+    assert last.text == (
+        "the worker was stopped\n"
+        f"The work is in the git worktree {trees(repo) / item}, branch {item}."
+    )
+
+
 def _unborn(shell: Shell) -> None:
     git(shell, "init", "--quiet")
 
