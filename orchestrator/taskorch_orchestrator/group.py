@@ -10,6 +10,11 @@ from taskorch.cli.arguments import whole_ids
 from taskorch.domain.access import Access
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskorch.domain.short_id import Candidate, ShortId
+    from taskorch.queue.views import Views
+
     from taskorch_orchestrator.context import OrchestratorContext
 
 P = ParamSpec("P")
@@ -73,6 +78,16 @@ class OrchestratorGroup(app.RoleGroup):
 
     service_command = ("-m", "taskorch_orchestrator.cli", "service")
 
+    def completes_ids(
+        self, begun: "ShortId", limit: int
+    ) -> "Sequence[Candidate]":
+        """Return the ids of items and projects that begin so."""
+        return _views().candidates(begun, limit=limit)
+
+    def completes_agents(self, limit: int) -> "Sequence[str]":
+        """Return the names of the agents, the last callers first."""
+        return [agent.name for agent in _views().agents(limit=limit)]
+
 
 @click.group(
     cls=OrchestratorGroup,
@@ -81,6 +96,13 @@ class OrchestratorGroup(app.RoleGroup):
 @app.version_option()
 def orchestrate() -> None:
     """Break a request into work items, assign them to agents, and see them done."""
+
+
+def _views() -> "Views":
+    """Return the reads of the queue, without starting a server."""
+    from taskorch_orchestrator.context import OrchestratorContext
+
+    return OrchestratorContext(Access.NONE).queue_of().views
 
 
 def is_workers(environment: Mapping[str, str]) -> bool:

@@ -34,6 +34,7 @@ orchestrate create {project} title
 orchestrate depend {queued} {pending}
 orchestrate assign {pending} bob
 orchestrate answer {blocked} text
+orchestrate comment {queued} text
 orchestrate cancel {queued}
 orchestrate requeue {completed}
 orchestrate wait {completed}

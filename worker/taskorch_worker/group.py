@@ -10,6 +10,10 @@ from taskorch.cli.arguments import whole_ids
 from taskorch.domain.access import Access
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskorch.domain.short_id import Candidate, ShortId
+
     from taskorch_worker.context import WorkerContext
 
 P = ParamSpec("P")
@@ -52,6 +56,15 @@ class WorkerGroup(app.RoleGroup):
         },
         **app.RoleGroup.common_options,
     }
+
+    def completes_ids(
+        self, begun: "ShortId", limit: int
+    ) -> "Sequence[Candidate]":
+        """Return the ids of the agent's items that begin so."""
+        from taskorch_worker.context import WorkerContext
+
+        queue = WorkerContext(Access.NONE).session.queue
+        return queue.candidates(begun, limit=limit)
 
 
 @click.group(

@@ -7,7 +7,13 @@ agents.
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import DURATION, ITEM, ITEM_OR_PROJECT, PROJECT
+from taskorch.cli.arguments import (
+    AGENT,
+    DURATION,
+    ITEM,
+    ITEM_OR_PROJECT,
+    PROJECT,
+)
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -107,7 +113,9 @@ def discoveries(
 @click.option(
     "--state", type=click.Choice(STATES), help="Only items in this state."
 )
-@click.option("--agent", default="", help="Only items of this agent.")
+@click.option(
+    "--agent", type=AGENT, default="", help="Only items of this agent."
+)
 @click.option(
     "--cursor", default="", help="Cursor that the previous page printed."
 )

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 from taskorch.cli.arguments import (
+    AGENT,
     DURATION,
     ITEM,
+    ITEM_BEFORE_AGENT,
     PAIR,
     PROJECT,
     START_TIME,
@@ -138,6 +140,7 @@ def project(
 @click.option(
     "--assign",
     "agent",
+    type=AGENT,
     default="",
     metavar="AGENT",
     help="Agent to assign it to.",
@@ -233,8 +236,10 @@ def depend(
 @orchestrate.command(
     epilog="Example: orchestrate assign item_1a2b3c4d database_specialist"
 )
-@click.argument("items", nargs=-1, required=True, type=ITEM, metavar="ITEM...")
-@click.argument("agent")
+@click.argument(
+    "items", nargs=-1, required=True, type=ITEM_BEFORE_AGENT, metavar="ITEM..."
+)
+@click.argument("agent", type=AGENT)
 @click.option(
     "--context",
     "facts",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import click
 
@@ -16,6 +16,7 @@ from taskorch.cli.output import CommandOutput
 from taskorch.config.settings import Settings, resolve, wants_json
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
+from taskorch.domain.short_id import Candidate, ShortId
 
 INTERRUPTED = 130
 #: Columns of help, where the terminal has them: an example fits on one line.
@@ -23,6 +24,10 @@ HELP_WIDTH = 120
 #: Longer than any summary: help cuts none.
 WHOLE = 1000
 DASHES = "Put text that begins with '-' after '--', or give it to an option."
+
+
+#: A value that a shell completes: an id with its title, or a name.
+Completed = TypeVar("Completed", Candidate, str)
 
 
 class RoleGroup(click.Group):
@@ -82,6 +87,18 @@ class RoleGroup(click.Group):
                 self._modules[name] = module
                 self.summaries[name] = summary
                 self.commands[name] = click.Command(name, help=summary)
+
+    def completes_ids(
+        self,
+        begun: ShortId,  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+    ) -> Sequence[Candidate]:
+        """Return ids for the completion of a shell; a role reads them from its queue."""
+        return ()
+
+    def completes_agents(self, limit: int) -> Sequence[str]:  # noqa: ARG002
+        """Return names of agents for the completion of a shell."""
+        return ()
 
     def load(self, name: str) -> None:
         """Load the module of a declared subcommand; do nothing for any other name."""

@@ -18,6 +18,8 @@ from taskorch.domain import errors, limits, short_id
 from taskorch.domain.short_id import ShortId
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from taskorch.domain.start_time import StartTime
 
 #: Bytes of standard input for the longest text: each character a line break of two
@@ -167,9 +169,14 @@ class IdArgument(click.ParamType[str | ShortId]):
 
     name = "id"
 
-    def __init__(self, *kinds: str) -> None:
-        """Take ids of these kinds, "item" and "proj"."""
+    def __init__(self, *kinds: str, before_agent: bool = False) -> None:
+        """Take ids of these kinds, "item" and "proj".
+
+        `before_agent` is for any number of ids with an agent after them: to the shell,
+        the agent is one of them.
+        """
         self._kinds = kinds
+        self._before_agent = before_agent
 
     def convert(
         self,
@@ -181,6 +188,20 @@ class IdArgument(click.ParamType[str | ShortId]):
         if isinstance(value, ShortId):
             return value
         return short_id.parse(value, self._kinds)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem[str]]":
+        """Return the ids in the queue that begin so."""
+        from taskorch.cli import completion
+
+        found = completion.ids(ctx, short_id.begun(incomplete, self._kinds))
+        if self._before_agent:
+            found += completion.agents(ctx, incomplete)
+        return found
 
 
 def whole_ids(
@@ -200,8 +221,27 @@ def whole_ids(
     return {name: whole(value) for name, value in values.items()}
 
 
+class AgentArgument(click.ParamType[str]):
+    """The name of an agent, which the shell completes."""
+
+    name = "agent"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem[str]]":
+        """Return the agents whose names begin so."""
+        from taskorch.cli import completion
+
+        return completion.agents(ctx, incomplete)
+
+
 TEXT = TextArgument()
+AGENT = AgentArgument()
 ITEM = IdArgument("item")
+ITEM_BEFORE_AGENT = IdArgument("item", before_agent=True)
 PROJECT = IdArgument("proj")
 ITEM_OR_PROJECT = IdArgument("item", "proj")
 DURATION = Duration()

@@ -27,9 +27,9 @@ Payload = Mapping[str, object]
 
 
 @contextmanager
-def time_limit() -> Iterator[None]:
-    """End the process with exit code 0 if the block takes longer than LIMIT_S."""
-    timer = Timer(LIMIT_S, os._exit, [0])
+def time_limit(seconds: float = LIMIT_S) -> Iterator[None]:
+    """End the process with exit code 0 if the block takes longer."""
+    timer = Timer(seconds, os._exit, [0])
     timer.daemon = True
     timer.start()
     try:

@@ -50,6 +50,23 @@ def parse(given: str, kinds: Collection[str] = KINDS) -> str | ShortId:
     return ShortId(given=given, kind=kind, digits=digits)
 
 
+def begun(given: str, kinds: Collection[str] = KINDS) -> ShortId | None:
+    """Return the beginning of an id that is being typed; None for any other text."""
+    match = re.fullmatch(rf"(?:({'|'.join(KINDS)})_)?([0-9a-f]*)", given)
+    if match:
+        kind, digits = match[1] or "", match[2]
+    elif any(f"{kind}_".startswith(given) for kind in kinds):
+        kind, digits = given.rstrip("_"), ""
+        kind = next(each for each in kinds if each.startswith(kind))
+    else:
+        return None
+    if not kind and len(kinds) == 1:
+        (kind,) = kinds
+    if kind and kind not in kinds:
+        return None
+    return ShortId(given=given, kind=kind, digits=digits)
+
+
 def chosen(short: ShortId, found: Sequence[Candidate]) -> str:
     """Return the only candidate.
 

@@ -25,7 +25,7 @@ from taskorch.queue.scripts import Scripts
 
 if TYPE_CHECKING:
     from taskorch.domain.mirror_record import Origin
-    from taskorch.domain.short_id import ShortId
+    from taskorch.domain.short_id import Candidate, ShortId
     from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
 
@@ -84,6 +84,22 @@ class AgentQueue:
         from taskorch.queue import short_ids
 
         return short_ids.whole_id(self._run_script, short)
+
+    def candidates(
+        self, short: "ShortId", *, limit: int
+    ) -> "tuple[Candidate, ...]":
+        """Return items of the agent whose ids begin with these digits.
+
+        They are those that it holds and those that are ready for it.
+        """
+        from taskorch.queue import short_ids
+
+        return short_ids.candidates(
+            self._run_script,
+            short,
+            limit=limits.number(limit, "limit", 1, 1000),
+            agent=self._scripts.caller.agent,
+        )
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return up to `limit` assigned items that are ready, held items first."""

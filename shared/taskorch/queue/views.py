@@ -15,7 +15,7 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.domain.mirror_record import MirrorRecord, MirrorStatus
-from taskorch.domain.short_id import ShortId
+from taskorch.domain.short_id import Candidate, ShortId
 from taskorch.queue import (
     agents,
     audit,
@@ -59,6 +59,14 @@ class Views:
         Raises errors.NoItem, errors.NoProject and errors.AmbiguousId.
         """
         return short_ids.whole_id(self._run_script, short)
+
+    def candidates(
+        self, short: ShortId, *, limit: int
+    ) -> tuple[Candidate, ...]:
+        """Return ids that begin with these digits, as far as one call finds them."""
+        return short_ids.candidates(
+            self._run_script, short, limit=_checked(limit)
+        )
 
     def show(self, item: str) -> Package:
         """Return an item with its project, its dependencies and its newest reports."""

@@ -1,13 +1,14 @@
 -- find: the items and projects whose ids begin with some digits. It looks at a bounded
 --       number of ids; the cursor continues. A whole id is found first, and alone.
 -- KEYS     meta
--- ARGV     7 'item', 'proj' or '' for both, 8 digits, 9 cursor or '', 10 maximum number
+-- ARGV     7 'item', 'proj' or '' for both, 8 digits, 9 cursor or '', 10 maximum number,
+--          11 agent, to find only items that it holds or that are ready for it, or ''
 -- RETURNS  {next cursor or '', {{id, title} …}}
 -- ERRORS   none of its own
 local MAX_VISITED, STEP = 5000, 1000
 -- A project counts as several ids: it takes some commands, even if it is empty.
 local PROJECT_VISITS = 10
-local kind, digits, cursor, limit = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
+local kind, digits, cursor, limit, agent = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11]
 local of_items, of_projects = kind ~= 'proj', kind ~= 'item'
 local project_start, item_pattern = 'proj_' .. digits, 'item_' .. digits .. '*'
 local found, visited = {}, 0
@@ -54,7 +55,19 @@ local function find(first, from)
   end
 end
 
+local function find_of_agent()
+  local start = 'item_' .. digits
+  for _, index in ipairs({'held', 'queue'}) do
+    for _, id in ipairs(call('ZRANGE', key(index, agent), 0, STEP - 1)) do
+      if #found >= limit then break end
+      if string.sub(id, 1, #start) == start then add('item', id) end
+    end
+  end
+  return {'', found}
+end
+
 return guarded(function()
+  if agent ~= '' then return find_of_agent() end
   local first, from = string.match(cursor, '^(.*):(%d+)$')
   if not first and find_whole() then return {'', found} end
   return find(first, from)

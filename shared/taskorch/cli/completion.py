@@ -1,0 +1,60 @@
+"""Shell completion of ids and agents from the queue: fast, and silent without Redis."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import click
+from click.shell_completion import CompletionItem
+
+from taskorch.cli import app, hooks, text
+from taskorch.domain.short_id import Candidate, ShortId
+
+#: Time to read the queue. The shell waits for it at each press of the Tab key.
+LIMIT_S = 0.1
+#: Maximum number of values: a longer list helps nobody.
+LIMIT = 50
+
+
+def ids(
+    context: click.Context, begun: ShortId | None
+) -> list[CompletionItem[str]]:
+    """Return the ids that begin so, with their titles."""
+    if begun is None:
+        return []
+    found: Sequence[Candidate] = _read(
+        context, lambda group: group.completes_ids(begun, LIMIT)
+    )
+    return [
+        CompletionItem(each.id, help=text.cell(each.title)) for each in found
+    ]
+
+
+def agents(
+    context: click.Context, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Return the names of agents that begin so."""
+    found: Sequence[str] = _read(
+        context, lambda group: group.completes_agents(LIMIT)
+    )
+    return [
+        CompletionItem(name) for name in found if name.startswith(incomplete)
+    ]
+
+
+def _read(
+    context: click.Context,
+    read: Callable[[app.RoleGroup], Sequence[app.Completed]],
+) -> Sequence[app.Completed]:
+    """Return what the group of the role reads; () after any error.
+
+    A read that takes longer than LIMIT_S ends the process.
+    """
+    group = context.find_root().command
+    with (
+        hooks.time_limit(LIMIT_S),
+        suppress(Exception),
+        context.scope(cleanup=False),
+    ):
+        if isinstance(group, app.RoleGroup):
+            return read(group)
+    return ()
