@@ -301,7 +301,7 @@ SABOTAGES = (
     Sabotage(
         guard="A forced assignment is reported to the old holder",
         file=f"{SCRIPTS}/assign.lua",
-        line="    report_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)\n",
+        line="    report_end_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)\n",
         instead="",
         tests=("tests/unit/queue/test_waits.py",),
     ),

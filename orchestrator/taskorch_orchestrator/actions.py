@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ProjectProgress,
         Requeued,
     )
+    from taskorch.domain.timeline import ItemTimeline
     from taskorch.queue.agents import AgentStatus
     from taskorch.queue.plan import AppliedPlan, Plan
     from taskorch.queue.queue import Queue
@@ -324,8 +325,21 @@ def progress(
     return Published(data=queue.views.progress(project, limit=limit))
 
 
-def show(queue: "Queue", item: str) -> "Published[Package]":
-    """Return an item with everything it carries, and its history."""
+def show(queue: "Queue", item: str) -> "Published[ItemTimeline]":
+    """Return an item with everything it carries, and what happened to it, in order."""
+    from taskorch.domain.timeline import REPORTS_KEPT
+
+    shown = queue.views.timeline(item)
+    if not shown.trimmed:
+        return Published(data=shown)
+    hint = (
+        f"Older reports may be gone: an item keeps its newest {REPORTS_KEPT}."
+    )
+    return Published(data=shown, meta={"hint": hint}, hints=(hint,))
+
+
+def item_progress(queue: "Queue", item: str) -> "Published[Package]":
+    """Return an item with its newest reports."""
     return Published(data=queue.views.show(item))
 
 

@@ -26,7 +26,7 @@ orchestrate.declare(
             "progress": "Show the progress of a project or an item.",
             "discoveries": "List the discoveries of the agents in PROJECT.",
             "list": "List items, of PROJECT or of all projects.",
-            "show": "Show everything about ITEM, with its history.",
+            "show": "Show everything about ITEM, and what happened to it, in order.",
             "unassigned": "List the items that have no agent.",
             "inbox": "List the blockers that wait for an answer, the oldest first.",
             "stuck": "List stalled items, each with the command that helps.",

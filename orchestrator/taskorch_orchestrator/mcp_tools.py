@@ -129,7 +129,7 @@ class AssignArguments(ToolArguments):
 
 
 class StatusArguments(ToolArguments):
-    """Show a project with its items, an item with its history, or a list.
+    """Show a project with its items, an item with its timeline, or a list.
 
     inbox: blockers that wait for your answer; stuck: stalled items, and why.
     """

@@ -109,7 +109,7 @@ def _blocks_a_call(server: Node) -> bool:
 
 def _is_released(there: Shell, item: str) -> bool:
     return not item or bool(
-        there.orchestrate("show", item, "--json").data()["history"]
+        there.orchestrate("show", item, "--json").data()["timeline"][3:]
     )
 
 

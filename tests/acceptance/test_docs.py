@@ -29,6 +29,7 @@ VARYING = {
     r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}Z?": "TIME",
     r"\d{13}-\d+": "CURSOR",
     r"pid \d+": "PID",
+    r"(?<=claimed by )(\w+) on \S+": r"\1 on HOST",
 }
 
 

@@ -250,8 +250,12 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
             (one["text"], one["impact"]) for one in discoveries["data"]
         ] == [("An index is missing", "Slow")]
         assert discoveries["meta"]["cursor"] == found["entry"]
-        assert [report["kind"] for report in shown["history"]] == [
+        assert [entry["kind"] for entry in shown["timeline"]] == [
+            "create",
+            "assign",
+            "claim",
             "progress",
+            "discover",
             "blocker",
             "answer",
             "complete",

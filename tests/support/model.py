@@ -112,6 +112,8 @@ class Model(Moves):
                 self._report("lost", item, previous)
                 self._undo_attempt(item)
             self._revoke_token(item)
+            if previous:
+                self._report("assign", item, "planner")
             item.agent, item.place = agent, self._next_place()
             self._enqueue_or_wait(item)
         self._emit("assign", item)

@@ -150,6 +150,7 @@ class ItemFields(_Strict):
     percent: NumberOrNone = ""
     summary: Text = ""
     created_at: Number
+    created_by: NameOrNone = ""
     assigned_at: NumberOrNone = ""
     started_at: NumberOrNone = ""
     completed_at: NumberOrNone = ""
@@ -212,6 +213,17 @@ class ReportFields(_Strict):
     text: Text = ""
     percent: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,3}$")] = ""
     needs: Text = ""
+    #: Of an assignment that replaced another one.
+    to: NameOrNone = ""
+    from_: Annotated[NameOrNone, Field(alias="from")] = ""
+    from_by: NameOrNone = ""
+    from_at: NumberOrNone = ""
+    #: Of a report that ended a claim.
+    holder: NameOrNone = ""
+    host: Text = ""
+    pid: Text = ""
+    session: Text = ""
+    since: NumberOrNone = ""
     written_at: Text = ""
     made_at: NumberOrNone = ""
 

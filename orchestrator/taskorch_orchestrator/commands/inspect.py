@@ -54,7 +54,7 @@ def progress(context: "OrchestratorContext", project: str) -> None:
 
     if project.startswith("item_"):
         context.show(
-            actions.show(context.queue, project), tables.item_progress
+            actions.item_progress(context.queue, project), tables.item_progress
         )
     else:
         context.show(
@@ -157,14 +157,14 @@ def list_(
 )
 @pass_context
 def show(context: "OrchestratorContext", item: str, handoff: bool) -> None:
-    """Show everything about ITEM, with its history."""
+    """Show everything about ITEM, and what happened to it, in order."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
     if handoff:
         context.show(actions.handoff(context.queue, item), tables.handoff)
     else:
-        context.show(actions.show(context.queue, item), tables.package)
+        context.show(actions.show(context.queue, item), tables.item)
 
 
 @orchestrate.command(

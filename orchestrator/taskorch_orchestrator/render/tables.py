@@ -23,9 +23,11 @@ from taskorch.domain.item import (
     ProjectProgress,
     Report,
 )
+from taskorch.domain.timeline import ItemTimeline
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.render import console as screen
+from taskorch_orchestrator.render import timeline
 from taskorch_orchestrator.render.console import Column
 
 if TYPE_CHECKING:
@@ -88,8 +90,8 @@ def item_progress(package: Package) -> str:
     return screen.printed(*parts)
 
 
-def package(shown: Package) -> str:
-    """Return everything an item carries, with its history."""
+def item(shown: ItemTimeline) -> str:
+    """Return everything an item carries, and what happened to it."""
     item = shown.item
     facts = {
         "Title": line(item.title),
@@ -123,7 +125,7 @@ def package(shown: Package) -> str:
         if rows:
             lines += [f"{label}:", *rows]
     return screen.printed(
-        *map(Text, lines), *_history(shown.history), Text(NOTICE)
+        *map(Text, lines), *timeline.rows(shown.timeline), Text(NOTICE)
     )
 
 
@@ -152,7 +154,7 @@ def _holder(item: Item) -> str:
     return f"{line(holder.host)} pid {holder.pid}{session}{since}{until}"
 
 
-def _dependencies(shown: Package) -> Iterator[str]:
+def _dependencies(shown: ItemTimeline) -> Iterator[str]:
     for needed in shown.dependencies:
         yield f"{needed.id} ({needed.state}) {line(needed.title)}"
     more = len(shown.item.depends_on) - limits.DEPENDENCIES_SHOWN

@@ -29,7 +29,8 @@ PRELUDE = ("call", "items", "leases", "views", "claims")
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
     "agents", "damaged", "discoveries", "environment", "events", "export", "find", "finished", "indexed", "list",
-    "mirrors", "notes", "prime", "progress_of_project", "projects", "records", "show", "standing", "stuck", "wait",
+    "mirrors", "notes", "prime", "progress_of_project", "projects", "records", "show", "standing", "stuck",
+    "timeline", "wait",
 ))  # fmt: skip
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")

@@ -1,7 +1,7 @@
 """The reads of an orchestrator: each is one script, and changes nothing."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from taskorch.domain import limits
 from taskorch.domain.events import FROM_THE_START, Events
@@ -31,6 +31,9 @@ from taskorch.queue.audit import Environment
 from taskorch.queue.port import Argument, Reply
 from taskorch.queue.scripts import Scripts
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS, Stuck
+
+if TYPE_CHECKING:
+    from taskorch.domain.timeline import ItemTimeline
 
 Row = TypeVar("Row")
 
@@ -72,6 +75,15 @@ class Views:
         """Return an item with its project, its dependencies and its newest reports."""
         view = self._run_script("show", limits.item_id(item))
         return replies.package(view, self._damage)
+
+    def timeline(self, item: str) -> "ItemTimeline":
+        """Return an item with everything that happened to it, oldest first.
+
+        That is one call; a very long timeline takes more, one per 200 entries.
+        """
+        from taskorch.queue.timeline import read_timeline
+
+        return read_timeline(self._scripts, item)
 
     def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
         """Return a project and its first items, with the newest report on each."""

@@ -82,7 +82,7 @@ def test_text_forges_no_line_of_orchestrator_views(bench: Bench) -> None:
     )
 
     shown = [
-        orchestrators.package(views.show(lease.item)),
+        orchestrators.item(views.timeline(lease.item)),
         orchestrators.item_progress(views.show(lease.item)),
         orchestrators.project_progress(views.progress(project)),
         orchestrators.inbox(views.inbox()),

@@ -23,6 +23,7 @@ from taskorch.queue import (
     queue,
     replies,
     scripts,
+    timeline,
     views,
     waits,
 )
@@ -203,7 +204,7 @@ def test_field_table_has_every_field_of_an_item() -> None:
         | read_by(replies._holder)
         | read_by(fields.state)
     )
-    shown |= read_by(mirror_replies.record)
+    shown |= read_by(mirror_replies.record) | read_by(timeline._created)
 
     documented = {
         name for row in table(chapter("Keys")) for name in row[0].split(", ")
@@ -354,7 +355,9 @@ def test_event_fields_are_those_that_are_emitted() -> None:
 
 def test_report_kinds_are_those_that_are_written() -> None:
     written = set(
-        re.findall(r"\breport(?:_of)?\([\w., ]*item, '(\w+)'", EVERYTHING)
+        re.findall(
+            r"\breport(?:_end)?(?:_of)?\([\w., ]*item, '(\w+)'", EVERYTHING
+        )
     )
 
     assert (

@@ -92,7 +92,7 @@ BYTES = st.one_of(
     ),
 )
 READS: list[Callable[[Bench, str, str], str]] = [
-    lambda bench, item, _: tables.package(bench.queue.views.show(item)),
+    lambda bench, item, _: tables.item(bench.queue.views.timeline(item)),
     lambda bench, item, _: tables.item_progress(bench.queue.views.show(item)),
     lambda bench, _, project: tables.project_progress(
         bench.queue.views.progress(project)

@@ -58,14 +58,24 @@ local function check(item)
   end
 end
 
+-- The item itself has only its newest assignment. If there was one before, both are in
+-- its history.
+local function report_assignment(item, previous)
+  if previous == '' then return end
+  local before = call('HMGET', key('item', item.id), 'assigned_by', 'assigned_at')
+  report(item, 'assign', 'to', agent, 'from', previous, 'from_by', before[1] or '',
+    'from_at', before[2] or '')
+end
+
 local function reassign(item)
   local previous = item.agent
   remove_from_index(item)
   if item.loses_holder then
-    report_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)
+    report_end_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)
     undo_attempt(item)
   end
   revoke_token(item)
+  report_assignment(item, previous)
   item.agent = agent
   item.seq = next_sequence()
   item.changes = {'agent', agent, 'seq', item.seq, 'assigned_at', now,

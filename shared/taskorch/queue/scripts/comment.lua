@@ -9,6 +9,9 @@ return once(function()
   if item.state == 'completed' or item.state == 'cancelled' then refuse_state(item, 'comment') end
 
   local entry = report(item, 'comment', 'text', text)
-  emit('comment', item, 'commented', entry)
+  -- The item keeps its newest event: `stuck` takes that of a queued item for the one
+  -- that queued it.
+  local event = call('HGET', key('item', id), 'event') or ''
+  emit('comment', item, 'commented', entry, 'event', event)
   return {id, item.state, item.agent}
 end)

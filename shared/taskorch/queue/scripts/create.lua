@@ -117,6 +117,7 @@ local function create(project, new, seq)
   if wakes_agent(item.state) then wake(item.agent) end
   if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
   emit('create', item, 'project', project, 'agent', new.agent, 'seq', seq, 'created_at', now,
+    'created_by', caller.agent,
     'assigned_at', is_assigned and now or '', 'assigned_by', is_assigned and caller.agent or '',
     unpack(ARGV, new.first_word, new.last_word))
   if item.priority ~= PRIORITY then

@@ -13,7 +13,7 @@ return once(function()
 
   claim_if_queued(item)
   revoke_token(item)
-  report(item, 'fail', 'text', reason)
+  report_end(item, 'fail', 'text', reason)
   retry_or_fail(item, retry == '1')
   emit('fail', item)
   if not claims_next then return receipt(item) end

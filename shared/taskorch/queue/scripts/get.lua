@@ -17,7 +17,7 @@ end
 -- A blocked item stays blocked under its new holder.
 local function claim(item)
   if item.state ~= 'queued' then
-    report(item, 'lost', 'text', 'taken over by another session')
+    report_end(item, 'lost', 'text', 'taken over by another session')
   end
   new_claim(item, lease)
   if item.state == 'blocked' then

@@ -1,5 +1,5 @@
 -- progress_of_project: a project, its items in the order of their creation, and the
---                      newest report of each.
+--                      newest report on the work on each.
 -- KEYS     meta
 -- ARGV     7 project, 8 maximum number of items
 -- RETURNS  {project view, {{item view, stream entries (at most one)} …}}
@@ -11,8 +11,7 @@ return guarded(function()
   for _, item in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, limit - 1)) do
     local view = item_views({item})[1]
     if view then
-      local newest = call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', 1)
-      table.insert(rows, {view, without_request(newest)})
+      table.insert(rows, {view, without_request({newest_about_work(item)})})
     end
   end
   return {project_view(id), rows}

@@ -10,7 +10,7 @@ return once(function()
   local item = check_holder(need_item(id), token, 'release')
 
   claim_if_queued(item)
-  report(item, 'release', 'text', reason)
+  report_end(item, 'release', 'text', reason)
   if leaves_question and item.state == 'blocked' then
     call('HDEL', key('item', id), 'live_token')
     drop(key('held', item.agent), id)

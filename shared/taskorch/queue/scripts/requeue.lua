@@ -16,7 +16,7 @@ local function start_afresh(item)
   call('HSET', key('project', item.project), 'status', 'active')
   call('HDEL', key('project', item.project), 'completed_at')
   revoke_token(item)
-  report(item, 'requeue')
+  if item.token == '0' then report(item, 'requeue') else report_end(item, 'requeue') end
   remove_from_index(item)
   item.attempts, item.not_before, item.seq = 0, 0, next_sequence()
   call('HDEL', key('item', item.id), 'percent', 'summary', 'deliverables', 'started_at',

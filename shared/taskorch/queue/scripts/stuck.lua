@@ -71,7 +71,7 @@ local function look_at_pending(item) look_at_waiting(item, changed_at(item)) end
 -- What the agent stated is in its newest report. After an expired lease there is no
 -- text.
 local function look_at_failed(item, since)
-  local newest = call('XREVRANGE', key('progress', item.id), '+', '-', 'COUNT', 1)[1]
+  local newest = newest_about_work(item.id)
   add('failed', item, since, '', newest and value_of(newest[2], 'text'))
 end
 

@@ -230,6 +230,17 @@ end
 
 local function report(item, kind, ...) return report_of(caller.agent, item, kind, ...) end
 
+-- The same for a report that ends a claim. It keeps who held the item, where and since
+-- when: the next claim overwrites these fields of the item.
+local function report_end_of(agent, item, kind, ...)
+  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid',
+    'holder_session', 'holder_since')
+  return report_of(agent, item, kind, 'holder', item.agent, 'host', holder[1] or '',
+    'pid', holder[2] or '', 'session', holder[3] or '', 'since', holder[4] or '', ...)
+end
+
+local function report_end(item, kind, ...) return report_end_of(caller.agent, item, kind, ...) end
+
 local function write_item(item, ...)
   call('HSET', key('item', item.id), 'state', item.state, 'attempts', item.attempts,
     'not_before', item.not_before, ...)

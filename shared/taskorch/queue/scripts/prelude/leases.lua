@@ -52,7 +52,7 @@ end
 
 -- The token stays alive: the holder may still deliver until the next claim.
 local function expire(item)
-  report_of(item.agent, item, 'expire')
+  report_end_of(item.agent, item, 'expire')
   retry_or_fail(item, true)
   emit('expire', item)
 end

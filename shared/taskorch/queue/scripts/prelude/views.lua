@@ -63,6 +63,21 @@ local function reports_of(item, ids)
   return without_request(entries)
 end
 
+-- Reports that say nothing about the work, and those among which another is looked for.
+local BY_ORCHESTRATORS = {assign = true, comment = true, edit = true}
+local WORK_LOOKED_FOR = 20
+
+-- Returns the newest report on an item that is about the work, or nil.
+local function newest_about_work(item)
+  for _, count in ipairs({1, WORK_LOOKED_FOR}) do
+    local newest = call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', count)
+    for _, entry in ipairs(newest) do
+      if not BY_ORCHESTRATORS[value_of(entry[2], 'kind')] then return entry end
+    end
+    if #newest < count then return nil end
+  end
+end
+
 -- Returns a receipt with the texts of its comments in place of their ids.
 local function with_comments(receipt)
   receipt[8] = reports_of(receipt[1], receipt[8])

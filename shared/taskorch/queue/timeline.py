@@ -1,0 +1,249 @@
+"""Builds the timeline of an item from its fields, its reports and its discoveries.
+
+An item stores only its newest assignment and its newest claim. Reports keep the earlier
+ones: one of kind `assign` has the assignment that it replaced, and one that ends a claim
+has who held the item, where and since when. Reports of earlier versions lack these
+fields; the timeline then shows what there is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
+
+from taskorch.domain import limits
+from taskorch.domain.item import Item, Report
+from taskorch.domain.timeline import (
+    REPORTS_KEPT,
+    ItemTimeline,
+    TimelineEntry,
+)
+from taskorch.queue import fields as read
+from taskorch.queue import replies
+from taskorch.queue.fields import DamagedField, Fields, Reading, readable
+from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Scripts
+
+#: Reports in a package, and entries of each kind in a page.
+PAGE = 200
+#: The cursor before which there are no reports.
+AT_THE_START = "0-1"
+#: The details of an entry that are those of a claim or an assignment.
+OF_CLAIM = ("host", "pid", "session")
+OF_ASSIGNMENT = ("to", "from")
+
+
+class _Entries(NamedTuple):
+    """The first page of a timeline, and the entries of all pages."""
+
+    package: Reply
+    #: Oldest first.
+    reports: list[Reply]
+    discoveries: list[Reply]
+
+
+class _Recorded(NamedTuple):
+    """A report with all fields of its entry."""
+
+    report: Report
+    fields: Fields
+
+
+def read_timeline(scripts: Scripts, item: str) -> ItemTimeline:
+    """Read an item with its timeline: one call, and more for a very long one."""
+    entries = _entries(scripts, limits.item_id(item))
+    damage = scripts.damage
+    package = replies.package(entries.package, damage)
+    item_view = cast("list[Reply]", entries.package)[0]
+    fields = read.fields_of(cast("list[Reply]", item_view)[1])
+    recorded = readable(_recorded, entries.reports, damage)
+    discoveries = readable(_discovery, entries.discoveries, damage)
+    claims = list(_claims(package.item, fields, recorded))
+    made = [
+        _created(package.item, fields),
+        *_assignments(package.item, recorded),
+        *claims,
+        *map(_reported, recorded),
+        *discoveries,
+    ]
+    return ItemTimeline(
+        item=package.item,
+        project_context=package.project_context,
+        dependencies=package.dependencies,
+        timeline=tuple(_in_order(made, claims)),
+        trimmed=len(entries.reports) >= REPORTS_KEPT,
+    )
+
+
+def _entries(scripts: Scripts, item: str) -> _Entries:
+    """Read all pages; the number of entries is bounded, because streams are capped."""
+    packages, _, discoveries, page = cast(
+        "tuple[list[Reply], list[Reply], list[Reply], int]",
+        scripts.run_script("timeline", item, "", ""),
+    )
+    (package,) = packages
+    newest_first = list(cast("list[list[Reply]]", package)[3])
+    reports, seen = len(newest_first), page
+    found = [discoveries]
+    while PAGE in (reports, page):
+        before = AT_THE_START
+        if reports == PAGE:
+            before = str(cast("list[Reply]", newest_first[-1])[0])
+        _, older, discoveries, page = cast(
+            "tuple[list[Reply], list[Reply], list[Reply], int]",
+            scripts.run_script("timeline", item, before, seen),
+        )
+        newest_first += older
+        found.append(discoveries)
+        reports, seen = len(older), seen + page
+    oldest_first = [entry for older in reversed(found) for entry in older]
+    return _Entries(package, newest_first[::-1], oldest_first)
+
+
+def _recorded(view: Reply) -> _Recorded:
+    _, fields = read.entry(view)
+    return _Recorded(replies.report(view), fields)
+
+
+def _discovery(view: Reply) -> TimelineEntry:
+    id_, fields = read.entry(view)
+    with Reading("discovery", id_):
+        report = Report(
+            id=id_,
+            at=read.made_at(id_, fields),
+            kind="discover",
+            agent=read.agent_name(fields, "agent"),
+            attempt=0,
+            token=0,
+            text=fields["text"],
+            written_at=fields.get("written_at", ""),
+        )
+        return TimelineEntry(
+            report=report, details={"impact": fields["impact"]}
+        )
+
+
+def _reported(recorded: _Recorded) -> TimelineEntry:
+    kept = OF_ASSIGNMENT if recorded.report.kind == "assign" else ()
+    return TimelineEntry(
+        report=recorded.report, details=_details(recorded.fields, kept)
+    )
+
+
+def _created(item: Item, fields: Fields) -> TimelineEntry:
+    by = read.agent_name(fields, "created_by", "")
+    return _derived("create", item.created_at, by)
+
+
+def _assignments(
+    item: Item, recorded: Iterable[_Recorded]
+) -> Iterator[TimelineEntry]:
+    """Yield the assignment that no report is about: the first one, or the only one."""
+    for report, fields in recorded:
+        if report.kind == "assign":
+            at = _number(fields, "from_at")
+            if at:
+                by = _name(fields, "from_by")
+                first = {"to": fields.get("from", "")}
+                yield _derived("assign", at, by, details=first)
+            return
+    if item.assigned_at:
+        only = {"to": item.agent}
+        yield _derived(
+            "assign", item.assigned_at, item.assigned_by, details=only
+        )
+
+
+def _claims(
+    item: Item, fields: Fields, recorded: Iterable[_Recorded]
+) -> Iterator[TimelineEntry]:
+    """Yield each claim once: those that reports keep, and the newest of the item."""
+    seen: set[int] = set()
+    attempts: dict[int, int] = {}
+    for report, entry in recorded:
+        token = report.token
+        attempts.setdefault(token, report.attempt)
+        since = _number(entry, "since")
+        if since and token not in seen:
+            seen.add(token)
+            yield _derived(
+                "claim",
+                since,
+                _name(entry, "holder"),
+                token=token,
+                attempt=attempts[token],
+                details=_details(entry, OF_CLAIM),
+            )
+    since = _number(fields, "holder_since")
+    if since and item.token not in seen:
+        holder = {name: fields.get(f"holder_{name}", "") for name in OF_CLAIM}
+        yield _derived(
+            "claim",
+            since,
+            item.agent,
+            token=item.token,
+            attempt=attempts.get(item.token, item.attempts),
+            details=holder,
+        )
+
+
+def _derived(  # noqa: PLR0913  six, which the house style allows
+    kind: str,
+    at: int,
+    agent: str,
+    *,
+    token: int = 0,
+    attempt: int = 0,
+    details: Mapping[str, str] = {},
+) -> TimelineEntry:
+    """Return an entry that is no report."""
+    report = Report(
+        id="", at=at, kind=kind, agent=agent, attempt=attempt, token=token
+    )
+    return TimelineEntry(report=report, details=details)
+
+
+def _in_order(
+    made: Iterable[TimelineEntry], claims: Sequence[TimelineEntry]
+) -> list[TimelineEntry]:
+    """Return entries by time.
+
+    Of one ms, a claim is after the reports of the previous claim and before its own. A
+    discovery has no token: it belongs to the claim of its time.
+    """
+
+    def token_at(at: int) -> int:
+        since = (
+            claim.report.token for claim in claims if claim.report.at <= at
+        )
+        return max(since, default=0)
+
+    def place(entry: TimelineEntry) -> tuple[int, int, int]:
+        report = entry.report
+        token = report.token
+        if report.kind == "discover":
+            token = token_at(report.at)
+        order = ORDER.get(report.kind, len(ORDER))
+        return report.at, token, order
+
+    return sorted(made, key=place)
+
+
+#: The order of entries of one ms and one token; other kinds follow.
+ORDER = {"create": 0, "claim": 1}
+
+
+def _details(fields: Fields, names: Iterable[str]) -> dict[str, str]:
+    return {name: fields.get(name, "") for name in names}
+
+
+def _number(fields: Fields, name: str) -> int:
+    """Return a number; 0 if it is missing or damaged: the rest is still worth reading."""
+    try:
+        return read.number(fields, name, "0")
+    except DamagedField:
+        return 0
+
+
+def _name(fields: Fields, name: str) -> str:
+    """Return the name of an agent; "" if it is missing or damaged."""
+    value = fields.get(name, "")
+    return value if limits.is_name(value) else ""
