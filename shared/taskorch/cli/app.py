@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn
 
 import click
 
@@ -24,10 +24,6 @@ HELP_WIDTH = 120
 #: Longer than any summary: help cuts none.
 WHOLE = 1000
 DASHES = "Put text that begins with '-' after '--', or give it to an option."
-
-
-#: A value that a shell completes: an id with its title, or a name.
-Completed = TypeVar("Completed", Candidate, str)
 
 
 class RoleGroup(click.Group):

@@ -2,17 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol, TypeVar, runtime_checkable
 
 import click
 from click.shell_completion import CompletionItem
 
-from taskorch.cli import app, hooks, text
+from taskorch.cli import text
+from taskorch.cli.time_limit import time_limit
 from taskorch.domain.short_id import Candidate, ShortId
 
 #: Time to read the queue. The shell waits for it at each press of the Tab key.
 LIMIT_S = 0.1
 #: Maximum number of values: a longer list helps nobody.
 LIMIT = 50
+#: A value that a shell completes: an id with its title, or a name.
+Completed = TypeVar("Completed", Candidate, str)
+
+
+@runtime_checkable
+class ReadsQueue(Protocol):
+    """The click group of a role: it reads the queue for a completion."""
+
+    def completes_ids(self, begun: ShortId, limit: int) -> Sequence[Candidate]:
+        """Return ids that begin so."""
+
+    def completes_agents(self, limit: int) -> Sequence[str]:
+        """Return names of agents."""
 
 
 def ids(
@@ -43,18 +58,18 @@ def agents(
 
 def _read(
     context: click.Context,
-    read: Callable[[app.RoleGroup], Sequence[app.Completed]],
-) -> Sequence[app.Completed]:
+    read: Callable[[ReadsQueue], Sequence[Completed]],
+) -> Sequence[Completed]:
     """Return what the group of the role reads; () after any error.
 
     A read that takes longer than LIMIT_S ends the process.
     """
     group = context.find_root().command
     with (
-        hooks.time_limit(LIMIT_S),
+        time_limit(LIMIT_S),
         suppress(Exception),
         context.scope(cleanup=False),
     ):
-        if isinstance(group, app.RoleGroup):
+        if isinstance(group, ReadsQueue):
             return read(group)
     return ()

@@ -4,14 +4,14 @@ import json
 import os
 import select
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from threading import Timer
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import TypeVar
 
 from taskorch.cli import app
 from taskorch.cli.output import CommandOutput
+from taskorch.cli.time_limit import time_limit
 from taskorch.domain import errors
 
 #: Time for a hook: the program waits for it, and the user for the program.
@@ -24,18 +24,6 @@ READ_BYTES = 65536
 Briefing = TypeVar("Briefing")
 #: The JSON that a program writes to the standard input of its hook.
 Payload = Mapping[str, object]
-
-
-@contextmanager
-def time_limit(seconds: float = LIMIT_S) -> Iterator[None]:
-    """End the process with exit code 0 if the block takes longer."""
-    timer = Timer(seconds, os._exit, [0])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def prime(
@@ -51,7 +39,7 @@ def prime(
     """
     briefing, text = None, ""
     with (
-        time_limit(),
+        time_limit(LIMIT_S),
         suppress(Exception if hook_json else errors.Unavailable),
     ):
         briefing = read()
@@ -72,7 +60,7 @@ def stop(remind: Callable[[Payload], str]) -> None:
     """
     payload: Payload = {}
     reminder = ""
-    with time_limit(), suppress(Exception):
+    with time_limit(LIMIT_S), suppress(Exception):
         payload = read_payload()
         reminder = remind(payload)
     if reminder:

@@ -164,7 +164,9 @@ def test_call_of_find_looks_at_bounded_number(bench: Bench) -> None:
         bench.project(), [NewItem(title="x") for _ in range(MANY)]
     )
 
-    reply = bench.queue._scripts.run_script("find", "item", "ffffffff", "", 6)
+    reply = bench.queue._scripts.run_script(
+        "find", "item", "ffffffff", "", 6, ""
+    )
 
     cursor, found = cast("tuple[str, list[object]]", reply)
     assert (bool(cursor), found) == (True, [])
