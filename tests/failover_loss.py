@@ -87,11 +87,13 @@ class Writer:
 
     def _discoveries(self) -> Iterator[Discovery]:
         cursor = FROM_THE_START
-        while page := self.queue.views.discoveries(
-            self.project, since=cursor, limit=1000
-        ):
-            yield from page
-            cursor = page[-1].cursor
+        has_more = True
+        while has_more:
+            page = self.queue.views.discoveries(
+                self.project, since=cursor, limit=1000
+            )
+            yield from page.discoveries
+            cursor, has_more = page.cursor, page.more
 
     def _item(self, stop: threading.Event) -> None:
         agent = self.queue.agent(self.name)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from taskorch.domain.item import (
         Assignment,
         Discovery,
+        DiscoveryPage,
         Item,
         NewItem,
         Package,
@@ -356,16 +357,54 @@ def handoff(queue: "Queue", item: str) -> Published[Mapping[str, object]]:
 
 def discoveries(
     queue: "Queue",
-    project: str,
+    project: str = "",
     *,
     since: str = FROM_THE_START,
     limit: int = LONG_LIMIT,
 ) -> "Published[tuple[Discovery, ...]]":
-    """Return the discoveries after a cursor; meta.cursor is the next one."""
-    found = queue.views.discoveries(project, since=since, limit=limit)
-    return Published(
-        data=found, meta={"cursor": found[-1].cursor if found else since}
-    )
+    """Return the discoveries after a cursor, of a project or of all projects.
+
+    meta.cursor is the next cursor; meta.more says if there are more.
+    """
+    page = queue.views.discoveries(project, since=since, limit=limit)
+    hints = _projects_left_out(page)
+    if page.discoveries:
+        hints.append(f"Continue with --since {page.cursor}")
+    return _published_page(page, hints)
+
+
+def new_discoveries(
+    queue: "Queue", project: str = "", *, limit: int = LONG_LIMIT
+) -> "Published[tuple[Discovery, ...]]":
+    """Return the discoveries that this orchestrator has not read yet, as `discoveries`.
+
+    They count as read from now on.
+    """
+    page = queue.new_discoveries(project, limit=limit)
+    hints = _projects_left_out(page)
+    if page.more:
+        hints.append("There are more: rerun this command.")
+    return _published_page(page, hints)
+
+
+def _published_page(
+    page: "DiscoveryPage", hints: Sequence[str]
+) -> "Published[tuple[Discovery, ...]]":
+    meta = {
+        "cursor": page.cursor,
+        "more": page.more,
+        "looked_at": page.looked_at,
+        "projects": page.project_count,
+    }
+    return Published(data=page.discoveries, meta=meta, hints=hints)
+
+
+def _projects_left_out(page: "DiscoveryPage") -> list[str]:
+    if page.looked_at == page.project_count:
+        return []
+    read = f"{page.looked_at} of {page.project_count}"
+    hint = f"Only the newest {read} projects were read. For an older one: orchestrate discoveries PROJECT"
+    return [hint]
 
 
 def list_items(

@@ -1,7 +1,7 @@
 """The briefing of an orchestrator, which `orchestrate prime` prints."""
 
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import Item, Project
+from taskorch.domain.item import Item, NewDiscoveries, Project
 from taskorch.queue.stuck import StuckItem
 from taskorch.queue.views import Views
 
@@ -22,6 +22,8 @@ class OrchestratorBriefing(Frozen):
     unassigned: tuple[Item, ...]
     #: Items that are stuck for another reason than a blocker.
     stuck: tuple[StuckItem, ...]
+    #: The discoveries that the orchestrator has not read yet.
+    new_discoveries: NewDiscoveries
 
 
 def briefing(
@@ -36,4 +38,5 @@ def briefing(
         inbox=views.inbox(limit=READ),
         unassigned=views.unassigned(limit=READ),
         stuck=tuple(item for item in stuck if item.why != "blocked"),
+        new_discoveries=views.count_new_discoveries(),
     )

@@ -24,7 +24,7 @@ orchestrate.declare(
         },
         "taskorch_orchestrator.commands.inspect": {
             "progress": "Show the progress of a project or an item.",
-            "discoveries": "List the discoveries of the agents in PROJECT.",
+            "discoveries": "List what the agents found, in PROJECT or in all.",
             "list": "List items, of PROJECT or of all projects.",
             "show": "Show everything about ITEM, and what happened to it, in order.",
             "unassigned": "List the items that have no agent.",

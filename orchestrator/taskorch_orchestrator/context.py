@@ -40,10 +40,15 @@ class OrchestratorContext:
         #: For a command of one step: if Redis is unreachable, rerunning it acts once.
         self.queue = self._open_queue(self._caller, Requests(store=unanswered))
 
-    def queue_of(self, orchestrator: str = "") -> Queue:
-        """Return the queue of an orchestrator, for a command of many steps."""
+    def queue_of(
+        self, orchestrator: str = "", requests: Requests | None = None
+    ) -> Queue:
+        """Return the queue of an orchestrator, for a command of many steps.
+
+        `requests` gives each call its id.
+        """
         agent = orchestrator or self._caller.agent
-        return self._open_queue(replace(self._caller, agent=agent))
+        return self._open_queue(replace(self._caller, agent=agent), requests)
 
     def find(self, short: "ShortId") -> str:
         """Return the id of the item or project that a short id names."""

@@ -9,6 +9,7 @@ from taskorch.config import wanted_log
 from taskorch.config.wanted_log import LogRequest
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
+from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.frozen import replace
 from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 from taskorch.queue.queue import Queue
@@ -191,20 +192,31 @@ LISTS: Mapping[str, Callable[..., Published[object]]] = {
 
 
 class DiscoveriesArguments(ToolArguments):
-    """List the discoveries of a project. meta.cursor is the next since."""
+    """List the discoveries of a project or of all. meta.cursor is the next since."""
 
     name: ClassVar[str] = "discoveries"
     quotes_others: ClassVar[bool] = True
     read_only: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
-    project: Project
-    since: str = "0-0"
+    project: Annotated[str, Field(description="proj_…, or none for all")] = ""
+    new: Annotated[bool, Field(description="Only unread ones")] = False
+    since: str = ""
     limit: int = 100
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Read the discoveries after the cursor."""
+        """Read the discoveries after the cursor, or the new ones."""
+        if self.new and self.since:
+            raise errors.Usage(reason="new and since exclude each other.")
+        if self.new:
+            found = actions.new_discoveries(
+                _queue(call), self.project, limit=self.limit
+            )
+            return _result(found)
         found = actions.discoveries(
-            _queue(call), self.project, since=self.since, limit=self.limit
+            _queue(call),
+            self.project,
+            since=self.since or FROM_THE_START,
+            limit=self.limit,
         )
         return _result(found)
 

@@ -128,6 +128,13 @@ REFUSED = [
         5,
         "'yesterday' is not a cursor",
     ),
+    (
+        "orchestrate discoveries --since 1-0:{item}",
+        5,
+        "is not a cursor",
+    ),
+    ("worker discoveries {item} --since 1", 5, "'1' is not a cursor"),
+    ("worker discoveries {project}", 3, "There is no item"),
     ("orchestrate list --cursor yesterday", 5, "'yesterday' is not a cursor"),
     (
         "orchestrate create {project} x --not-before 1960-01-01",

@@ -44,6 +44,8 @@ orchestrate status
 orchestrate progress {project}
 orchestrate progress {queued}
 orchestrate discoveries {project}
+orchestrate discoveries --new
+worker discoveries {held} --new
 orchestrate list
 orchestrate show {held}
 orchestrate show {held} --handoff

@@ -85,6 +85,11 @@ def test_command_makes_one_call_to_redis(
         orchestrate progress {2}
         orchestrate show {2}
         orchestrate discoveries {0}
+        orchestrate discoveries
+        orchestrate discoveries --new
+        worker discoveries {2}
+        worker discoveries
+        worker discoveries --new
         orchestrate list
         orchestrate projects
         orchestrate agents

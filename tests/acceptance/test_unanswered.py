@@ -40,7 +40,7 @@ WORKFLOW = """
     orchestrate requeue {2}
     orchestrate cancel {2}
     orchestrate progress {0}
-    orchestrate discoveries {0}
+    orchestrate discoveries {0} --new
     orchestrate complete {0}
 """.strip().splitlines()
 VARYING = r"(proj|item)_[0-9a-f]{8}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ|\d{13}-\d+"

@@ -94,6 +94,8 @@ def fill_namespace(bench: Bench) -> dict[State, Lease]:
         item, "bob", force=True, context={"b": ODD}, resources=["x"]
     )
     bench.agent("bob").note(item, "mine")
+    bench.queue.new_discoveries(project, limit=1)
+    bench.agent("bob").new_discoveries(item)
     bench.agent("carl").stray(item, "was it mine?")
     bench.item(project, agent="", key="k")
     bench.item(project, delay_ms=100_000)

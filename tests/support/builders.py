@@ -125,6 +125,21 @@ class Bench:
         (asked,) = self.queue.views.records([item], session=found.session)
         return asked.lease
 
+    def add_discovery(self, item: str, entry: str, text: str = "It") -> None:
+        """Add a discovery of bob on an item, with an entry id of its own."""
+        project = self.queue.views.show(item).item.project
+        fields = {"item": item, "agent": "bob", "text": text, "impact": ""}
+        self.raw.xadd(
+            f"{keys.tag(self.namespace)}discoveries:{project}",
+            cast(Any, fields),
+            id=entry,
+        )
+
+    def set_reader(self, project: str, reader: str, cursor: str) -> None:
+        """Set the cursor of a reader of discoveries."""
+        key = f"{keys.tag(self.namespace)}readers:{project}"
+        self.raw.hset(key, reader, cursor)
+
     def blocked_clients(self) -> int:
         """Return the number of clients that block on a list or a stream."""
         return int(cast("Any", self.raw).info("clients")["blocked_clients"])

@@ -66,6 +66,16 @@ def work_in_batches(bench: Bench, project: str) -> Iterator[str]:
     yield "complete"
 
 
+def read_discoveries(bench: Bench, project: str) -> Iterator[str]:
+    """Read what the agents of a project have discovered."""
+    bench.queue.views.discoveries(project)
+    yield "discoveries"
+    bench.queue.views.count_new_discoveries()
+    yield "count_new_discoveries"
+    bench.queue.new_discoveries(project)
+    yield "new_discoveries"
+
+
 def deliver_items(bench: Bench) -> Iterator[str]:
     """Complete two items in order, by two agents."""
     queue, ada, bob = bench.queue, bench.agent("ada"), bench.agent("bob")
@@ -99,8 +109,7 @@ def deliver_items(bench: Bench) -> Iterator[str]:
     yield "complete"
     ada.notes(plan)
     yield "notes"
-    queue.views.discoveries(project)
-    yield "discoveries"
+    yield from read_discoveries(bench, project)
     queue.views.progress(project)
     yield "progress_of_project"
     lease = need_lease(bob.get(Lease(item=build)))

@@ -33,7 +33,7 @@ USE = (
     "run",
     "mcp",
 )
-READ = ("check", "get-notes", "wait", "logs")
+READ = ("check", "get-notes", "discoveries", "wait", "logs")
 NONE = ("whoami", "prime", "hook stop")
 #: Command -> what it may do in a root without a queue, or without a running server.
 #: docs/usage.md states it, too.

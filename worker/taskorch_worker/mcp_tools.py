@@ -178,6 +178,31 @@ class ReportArguments(ToolArguments):
         return ToolResult({"id": self.item}, **meta)
 
 
+class DiscoveriesArguments(ToolArguments):
+    """Read what the agents of a project found, by an item of it; else of your items."""
+
+    name: ClassVar[str] = "discoveries"
+    quotes_others: ClassVar[bool] = True
+    access: ClassVar[Access] = Access.READ
+    item: str = ""
+    new: Annotated[bool, Field(description="Only unread ones")] = False
+    since: Annotated[str, Field(description="A cursor")] = ""
+    limit: int = 20
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the discoveries."""
+        session = _session(call)
+        page = session.discoveries(
+            self.item, new=self.new, since=self.since, limit=self.limit
+        )
+        return ToolResult(
+            page.discoveries,
+            cursor=page.cursor,
+            more=page.more,
+            projects=page.own_projects,
+        )
+
+
 class WaitArguments(ToolArguments):
     """Wait for the answer to your blocker, a comment, or the item's cancellation."""
 
@@ -258,6 +283,7 @@ TOOLS: tuple[type[ToolArguments], ...] = (
     PopArguments,
     GetArguments,
     ReportArguments,
+    DiscoveriesArguments,
     WaitArguments,
     CompleteArguments,
     FailArguments,

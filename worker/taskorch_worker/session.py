@@ -26,6 +26,7 @@ from taskorch_worker import inherited_lease
 from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
 
 if TYPE_CHECKING:
+    from taskorch.domain.item import DiscoveryPage
     from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
 
@@ -171,6 +172,26 @@ class AgentSession:
     def blocker(self, item: str, text: str, *, needs: str = "") -> Receipt:
         """Report what blocks the work. Claims an item that is still queued."""
         return self._report(self.queue.blocker, item, text, needs=needs)
+
+    def discoveries(
+        self, item: str, *, new: bool, since: str, limit: int
+    ) -> "DiscoveryPage":
+        """Return discoveries of the project of an item, or of all own items for "".
+
+        They are those after a cursor, the `new` ones, or else the newest. Raises
+        errors.Usage for both, and errors.NoOwnItems if the agent has no items.
+        """
+        if new and since:
+            raise errors.Usage(
+                reason="new and since exclude each other: new keeps a cursor itself."
+            )
+        if new:
+            page = self.queue.new_discoveries(item, limit=limit)
+        else:
+            page = self.queue.discoveries(item, since=since, limit=limit)
+        if not item and not page.own_projects:
+            raise errors.NoOwnItems
+        return page
 
     def note(self, item: str, text: str) -> str:
         """Keep a private note, in the queue and in the workspace.

@@ -122,7 +122,8 @@ class _DamageFilter:
             line = {**line, "sequence": sequence}
         repaired, reason = _repaired(line)
         if reason:
-            id_ = line.get("id") or line.get("entry") or line.get("name")
+            names = ("id", "entry", "name", "reader")
+            id_ = next((line[name] for name in names if name in line), None)
             self._damage[kind, str(id_)] = reason
         if repaired:
             self._counts[kind] += 1

@@ -28,6 +28,7 @@ from taskorch_orchestrator.backup.schema import (
     NoteLine,
     PlanLine,
     ProjectLine,
+    ReaderLine,
     ReportLine,
     Trailer,
 )
@@ -141,7 +142,7 @@ class ExportContent:
                 self._add_project(line)
             case ItemLine():
                 self._add_item(line, number)
-            case KeyLine() | DiscoveryLine():
+            case KeyLine() | DiscoveryLine() | ReaderLine():
                 self._add_to_project(line, number)
             case ReportLine() | NoteLine():
                 self._add_to_item(line)
@@ -187,12 +188,12 @@ class ExportContent:
             self.completed.add(line.id)
 
     def _add_to_project(
-        self, line: KeyLine | DiscoveryLine, number: int
+        self, line: KeyLine | DiscoveryLine | ReaderLine, number: int
     ) -> None:
         _require_parent(line.project, self._project)
         if isinstance(line, KeyLine):
             self._referenced_items.setdefault(line.item, number)
-        else:
+        elif isinstance(line, DiscoveryLine):
             self._add_entry(line.kind, line.entry)
 
     def _add_to_item(self, line: ReportLine | NoteLine) -> None:

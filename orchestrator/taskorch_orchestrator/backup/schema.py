@@ -47,6 +47,16 @@ NameOrNone = Annotated[
 ProjectId = Annotated[str, _checked_by(limits.project_id)]
 ItemId = Annotated[str, _checked_by(limits.item_id)]
 Entry = Annotated[str, _checked_by(limits.cursor)]
+#: A role and a name, such as worker:ada.
+Reader = Annotated[
+    str,
+    StringConstraints(pattern=r"^(worker|orchestrator):"),
+    _checked_by(
+        lambda value: (
+            limits.name(value.partition(":")[2], "an agent") and value
+        )
+    ),
+]
 #: A number in a Redis hash, which is text.
 Number = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
 NumberOrNone = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,16}$")]
@@ -97,7 +107,7 @@ class ProjectFields(_Strict):
 
 
 class ProjectLine(_Strict):
-    """A project; its keys, items and discoveries follow it."""
+    """A project; its keys, items, discoveries and readers follow it."""
 
     kind: Literal["project"]
     id: ProjectId
@@ -276,6 +286,15 @@ class DiscoveryLine(_Strict):
     fields: DiscoveryFields
 
 
+class ReaderLine(_Strict):
+    """How far an agent has read the discoveries of the project before it."""
+
+    kind: Literal["reader"]
+    project: ProjectId
+    reader: Reader
+    cursor: Entry
+
+
 class AgentFields(_Strict):
     """The hash of an agent, without its counts; empty if it was never seen."""
 
@@ -318,6 +337,7 @@ Line = Annotated[
     | ReportLine
     | NoteLine
     | DiscoveryLine
+    | ReaderLine
     | AgentLine
     | PlanLine
     | Trailer,

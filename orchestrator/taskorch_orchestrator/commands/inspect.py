@@ -14,6 +14,7 @@ from taskorch.cli.arguments import (
     ITEM_OR_PROJECT,
     PROJECT,
 )
+from taskorch.domain import errors
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -65,12 +66,14 @@ def progress(context: "OrchestratorContext", project: str) -> None:
 @orchestrate.command(
     epilog="Example: orchestrate discoveries proj_1a2b3c4d --since 1700000000000-0"
 )
-@click.argument("project", type=PROJECT)
+@click.argument("project", type=PROJECT, default="")
 @click.option(
-    "--since",
-    default="0-0",
-    metavar="CURSOR",
-    help="Only discoveries after this cursor.",
+    "--new",
+    is_flag=True,
+    help="Only those that you have not read yet; they count as read from now on.",
+)
+@click.option(
+    "--since", metavar="CURSOR", help="Only discoveries after this cursor."
 )
 @click.option(
     "--limit",
@@ -80,30 +83,46 @@ def progress(context: "OrchestratorContext", project: str) -> None:
 @click.option(
     "--follow",
     is_flag=True,
-    help="Keep printing new discoveries until the project is closed.",
+    help="Keep printing new discoveries until PROJECT is closed.",
 )
 @pass_context
 def discoveries(
     context: "OrchestratorContext",
     project: str,
-    since: str,
+    new: bool,
+    since: str | None,
     limit: int | None,
     follow: bool,
 ) -> None:
-    """List the discoveries of the agents in PROJECT."""
+    """List what the agents found, in PROJECT or in all."""
+    from functools import partial
+
+    from taskorch.domain.events import FROM_THE_START
+
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
     from taskorch_orchestrator.watch import stream
 
+    if new and since:
+        raise errors.Usage(
+            reason="--new and --since exclude each other: --new keeps a cursor itself."
+        )
+    since = since or FROM_THE_START
     if follow:
-        stream.discoveries(context, project, since, limit)
+        read = stream.DiscoveryReader(context, project, since, new=new)
+        stream.discoveries(context, read, limit)
         return
-    found = actions.discoveries(
-        context.queue, project, since=since, limit=limit or actions.LONG_LIMIT
+    most = limit or actions.LONG_LIMIT
+    if new:
+        found = actions.new_discoveries(context.queue, project, limit=most)
+    else:
+        found = actions.discoveries(
+            context.queue, project, since=since, limit=most
+        )
+    render = partial(tables.discoveries, with_project=not project)
+    context.show(
+        found, render, "No new discoveries." if new else "No discoveries."
     )
-    context.show(found, tables.discoveries, "No discoveries.")
-    if found.data:
-        context.output.hint(f"Continue with --since {found.data[-1].cursor}")
 
 
 @orchestrate.command(

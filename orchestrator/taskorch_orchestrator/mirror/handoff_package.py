@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from taskorch.domain.item import Discovery
 from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror import file_names
@@ -88,5 +89,31 @@ def _snapshot(record: MirrorRecord) -> dict[str, object]:
         "attempt": item.attempts,
         "sequence": record.sequence,
         "cursor": record.event,
+        "findings": _findings(record),
         "texts": WARNING,
+    }
+
+
+def _findings(record: MirrorRecord) -> dict[str, object]:
+    """Return what agents found on the dependencies and in the project.
+
+    They are those of the moment when the package was made. `command` prints all.
+    """
+    findings = record.findings
+    return {
+        "of_dependencies": [
+            _finding(each) for each in findings.of_dependencies
+        ],
+        "of_project": [_finding(each) for each in findings.of_project],
+        "more": not findings.are_whole,
+        "command": f"worker discoveries {record.item.id}",
+    }
+
+
+def _finding(found: Discovery) -> dict[str, object]:
+    return {
+        "item_id": found.item,
+        "agent_id": found.agent,
+        "discovery": found.text,
+        "impact": found.impact or None,
     }

@@ -11,8 +11,8 @@ from taskorch.cli.quoting import (
     fitting,
     open_question,
 )
-from taskorch.cli.text import line
-from taskorch.domain.item import Item, Project, State
+from taskorch.cli.text import counted, line
+from taskorch.domain.item import Item, NewDiscoveries, Project, State
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.briefing import SHOWN, OrchestratorBriefing
@@ -26,7 +26,7 @@ COMMANDS = """\
 | `orchestrate assign ITEM AGENT` | put an item onto an agent's queue; any name will do |
 | `orchestrate progress PROJECT` | show its progress |
 | `orchestrate wait PROJECT --until completed --until blocked` | wait for the agents; do not poll |
-| `orchestrate discoveries PROJECT` | list what the agents found |
+| `orchestrate discoveries PROJECT` | list what the agents found; `--new`: since you last looked |
 | `orchestrate inbox` | questions of the agents; answer them: `orchestrate answer ITEM TEXT` |
 | `orchestrate stuck` | stalled items, and what helps |
 | `orchestrate show ITEM` | everything about an item, with its history |
@@ -55,6 +55,16 @@ def next_step(read: OrchestratorBriefing) -> str:
     if read.stuck:
         return read.stuck[0].command
     return _next_step_of_projects(read.projects)
+
+
+def new_discoveries(new: NewDiscoveries, project: str = "") -> str:
+    """Return the number of new discoveries and the command that prints them, or ""."""
+    if not new.count:
+        return ""
+    number = counted(new.count, "new discovery", "new discoveries")
+    at_least = "at least " if new.more else ""
+    command = " ".join(filter(None, ["orchestrate discoveries", project]))
+    return f"{at_least}{number}: {command} --new"
 
 
 def _next_step_of_projects(projects: Sequence[Project]) -> str:
@@ -87,6 +97,8 @@ def _sections(read: OrchestratorBriefing, length: int) -> Iterator[str]:
         "Items without an agent", "unassigned", read.unassigned, _item, length
     )
     yield from _list("Stalled items", "stuck", read.stuck, _stuck, length)
+    if new := new_discoveries(read.new_discoveries):
+        yield new
     yield f"## Next step\n\n    {next_step(read)}"
     yield f"## Commands\n\n{COMMANDS}"
 

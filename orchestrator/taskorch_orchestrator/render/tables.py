@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from taskorch.cli import quoting
 from taskorch.cli.quoting import (
     INDENT,
     NOTICE,
@@ -28,6 +29,7 @@ from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.render import console as screen
 from taskorch_orchestrator.render import timeline
+from taskorch_orchestrator.render.briefing import new_discoveries
 from taskorch_orchestrator.render.console import Column
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ def project_progress(progress: ProjectProgress) -> str:
     more = sum(project.counts.values()) - len(progress.items)
     if more > 0:
         parts.append(Text(f"… and {more} more: orchestrate list {project.id}"))
+    if new := new_discoveries(progress.new_discoveries, project.id):
+        parts.append(Text(new))
     if progress.last_reports:
         parts.append(Text(NOTICE))
     return screen.printed(*parts)
@@ -181,19 +185,17 @@ def closed_project(closed: ProjectProgress) -> str:
     return screen.printed(*map(Text, lines), Text(NOTICE))
 
 
-def discoveries(found: Iterable[Discovery]) -> str:
+def discoveries(
+    found: Iterable[Discovery], *, with_project: bool = False
+) -> str:
     """Return discoveries with the item, the agent and the impact of each."""
-    return _noted(discovery(each) for each in found)
+    return _noted(discovery(each, with_project=with_project) for each in found)
 
 
-def discovery(found: Discovery) -> str:
+def discovery(found: Discovery, *, with_project: bool = False) -> str:
     """Return a discovery, without the notice."""
-    impact = (
-        f"\n{INDENT}Impact: {block(found.impact, INDENT)}"
-        if found.impact
-        else ""
-    )
-    return f"[{found.agent}] {found.item}: {block(found.text, INDENT)}{impact}"
+    place = f" ({line(found.project)})" if with_project else ""
+    return quoting.discovery(found, place=place)
 
 
 def items(listed: Iterable[Item]) -> str:

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from math import inf
 from threading import Thread, main_thread
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,9 @@ from taskorch.cli import json_output
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain import limits
 from taskorch.domain.events import FROM_THE_START, Event, Events
-from taskorch.domain.item import Discovery
+from taskorch.domain.item import Discovery, DiscoveryPage
+from taskorch.queue.requests import KeptRequest, Requests
+from taskorch.queue.wait_results import Standing
 from taskorch.queue.waits import Waits
 
 from taskorch_orchestrator.render import tables
@@ -26,47 +28,106 @@ PAGE = 1000
 BEGIN, GAP = "begin", "gap"
 
 
+class DiscoveryReader:
+    """Reads the discoveries of a project, or of all (""), page by page.
+
+    It continues after a cursor, or where this orchestrator has stopped to read. It
+    survives outages of Redis.
+    """
+
+    def __init__(
+        self,
+        context: "OrchestratorContext",
+        project: str,
+        since: str,
+        *,
+        new: bool,
+    ) -> None:
+        self.project = limits.project_id(project) if project else ""
+        #: The cursor of the last discovery; of new ones, if there was any.
+        self.cursor = "" if new else limits.discovery_cursor(since)
+        self.waits = context.waits()
+        self._context = context
+        self._new = new
+
+    def page(self, limit: int) -> DiscoveryPage:
+        """Return the next discoveries, at most `limit`."""
+        read = partial(
+            self._context.queue.views.discoveries,
+            self.project,
+            since=self.cursor,
+            limit=limit,
+        )
+        if self._new:
+            read = partial(self._new_page, KeptRequest(), limit)
+        return self.waits.through_outages(read)
+
+    def hint(self) -> str:
+        """Return how to continue, or "" if nothing was read."""
+        if self._new or self.cursor == FROM_THE_START:
+            return ""
+        return f"Continue with --since {self.cursor}"
+
+    def _new_page(self, kept: KeptRequest, limit: int) -> DiscoveryPage:
+        """Read new discoveries; a repeat after an outage reads the same."""
+        queue = self._context.queue_of(requests=Requests(store=kept))
+        return queue.new_discoveries(self.project, limit=limit)
+
+
 def discoveries(
-    context: "OrchestratorContext", project: str, since: str, limit: int | None
+    context: "OrchestratorContext", reader: DiscoveryReader, limit: int | None
 ) -> None:
     """Print discoveries as they are made, until the project is closed.
 
-    Starts after the cursor `since`; ends after `limit` discoveries, if it is given.
+    Ends after `limit` discoveries, if it is given. All projects are never closed.
     """
-    waits, cursor = context.waits(), limits.cursor(since)
     _exit_without_reader()
     context.output.hint(NOTICE)
-    found = _discoveries(context, waits, limits.project_id(project), cursor)
+    render = partial(tables.discovery, with_project=not reader.project)
     try:
-        for discovery in islice(found, limit):
-            cursor = discovery.cursor
-            context.output.show_entry(discovery, tables.discovery)
+        for discovery in _discoveries(reader, limit):
+            reader.cursor = discovery.cursor
+            context.output.show_entry(discovery, render)
     finally:
-        if cursor != FROM_THE_START:
-            context.output.hint(f"Continue with --since {cursor}")
+        if hint := reader.hint():
+            context.output.hint(hint)
 
 
 def _discoveries(
-    context: "OrchestratorContext", waits: Waits, project: str, cursor: str
+    reader: DiscoveryReader, limit: int | None
 ) -> Iterator[Discovery]:
-    standing = waits.standing(project)
-    batches = waits.events(standing.cursor)
-    read = partial(context.queue.views.discoveries, project, limit=PAGE)
+    waits, project = reader.waits, reader.project
+    standing = waits.standing(project) if project else None
+    batches = waits.events(
+        standing.cursor if standing else waits.newest_cursor()
+    )
+    left = limit or inf
     while True:
-        while page := waits.through_outages(partial(read, since=cursor)):
-            yield from page
-            cursor = page[-1].cursor
-        if standing.is_closed:
+        has_more = True
+        while has_more:
+            page = reader.page(int(min(PAGE, left)))
+            yield from page.discoveries
+            left -= len(page.discoveries)
+            if not left:
+                return
+            has_more = page.more
+        if standing and standing.is_closed:
             return
         for batch in batches:
-            if _may_close(batch, project):
-                standing = waits.through_outages(
-                    partial(waits.standing, project)
-                )
+            if not batch.known or (project and _may_close(batch, project)):
+                standing = _standing(waits, project)
                 break
-            events = [event for event in batch.entries if event.is_of(project)]
-            if any(event.verb == "discover" for event in events):
+            if any(
+                event.verb == "discover" and event.is_of(project)
+                for event in batch.entries
+            ):
                 break
+
+
+def _standing(waits: Waits, project: str) -> Standing | None:
+    if not project:
+        return None
+    return waits.through_outages(partial(waits.standing, project))
 
 
 def events(context: "OrchestratorContext", project: str, since: str) -> None:

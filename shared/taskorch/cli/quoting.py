@@ -5,11 +5,11 @@ has about 4, code, ids and other scripts about 3.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from taskorch.cli.text import block
-from taskorch.domain.item import Item, Report
+from taskorch.domain.item import Discovery, Item, Package, Report
 
 MOST_TOKENS = 2000
 BYTES_PER_TOKEN = 3
@@ -72,17 +72,7 @@ def question(
 
     With a `length` in bytes, both are cut to it together.
     """
-    show = partial(block, indent=indent)
-    if length is None:
-        asked = show(text)
-        needed = show(needs)
-    else:
-        asked = cut(text, length, show)
-        left = length - len(asked.encode())
-        needed = cut(needs, left, show) if left > 0 else ""
-    if not needed:
-        return asked
-    return f"{asked}\n{indent}needs: {needed}"
+    return _with_second(text, "needs", needs, indent, length)
 
 
 def open_question(item: Item, length: int | None = None) -> str:
@@ -112,6 +102,66 @@ def report(
         return head
     texts = question(text, entry.needs, indent, length)
     return f"{head}: {texts}"
+
+
+def discovery(
+    found: Discovery, *, place: str = "", length: int | None = None
+) -> str:
+    """Return a discovery: agent, item and text, and its impact on a line of its own.
+
+    `place` follows the item. With a `length` in bytes, both texts are cut to it
+    together.
+    """
+    texts = _with_second(found.text, "Impact", found.impact, INDENT, length)
+    end = "…" if found.cut else ""
+    return f"[{found.agent}] {found.item}{place}: {texts}{end}"
+
+
+def findings(
+    package: Package, most: int | None = None, length: int | None = None
+) -> Iterator[str]:
+    """Yield the discoveries of others in a package, those of dependencies first.
+
+    There are at most `most` of each kind. The last row has the commands that print the
+    rest, and the whole texts.
+    """
+    shown = package.findings
+    is_whole = shown.are_whole
+    for place, discoveries in (
+        (" (dependency)", shown.of_dependencies),
+        ("", shown.of_project),
+    ):
+        listed = discoveries[-most:] if most else discoveries
+        is_whole = is_whole and len(listed) == len(discoveries)
+        for found in listed:
+            row = discovery(found, place=place, length=length)
+            is_whole = is_whole and CUT not in row
+            yield row
+    if not is_whole:
+        yield f"… more, and whole texts: {_commands(package)}"
+
+
+def _commands(package: Package) -> str:
+    """Return the commands that print the discoveries of all projects of findings."""
+    item_of = {package.item.project: package.item.id}
+    for found in package.findings.of_dependencies:
+        item_of.setdefault(found.project, found.item)
+    return ", ".join(f"worker discoveries {id_}" for id_ in item_of.values())
+
+
+def _with_second(
+    first: str, label: str, second: str, indent: str, length: int | None
+) -> str:
+    """Return a text, and a second one with its label on a line of its own."""
+    show = partial(block, indent=indent)
+    if length is None:
+        shown = show(first)
+        more = show(second)
+    else:
+        shown = cut(first, length, show)
+        left = length - len(shown.encode())
+        more = cut(second, left, show) if left > 0 else ""
+    return f"{shown}\n{indent}{label}: {more}" if more else shown
 
 
 def fenced(lines: Iterable[str]) -> str:

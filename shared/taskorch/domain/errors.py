@@ -19,6 +19,7 @@ TaskOrchestratorError           1   Unprintable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- NothingToDo                 8   raised by commands; the library returns None
+|-- NoOwnItems                  8   raised by commands
 |-- WaitOver                    8   raised by commands
 '-- InputClosed                 8   raised by the MCP servers
 """
@@ -763,6 +764,15 @@ class NothingToDo(TaskOrchestratorError):
     word, exit_code, retryable = "NOTHING_TO_DO", 8, True
     message = "There is nothing to do now."
     next_step = "Wait for work: worker pop --wait 300"
+
+
+class NoOwnItems(TaskOrchestratorError):
+    word, exit_code, retryable = "NO_OWN_ITEMS", 8, True
+    message = (
+        "You hold no item and none is in your queue, so there is no project to "
+        "read about."
+    )
+    next_step = "Name an item of the project: worker discoveries ITEM"
 
 
 class WaitOver(TaskOrchestratorError):

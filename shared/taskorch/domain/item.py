@@ -174,10 +174,13 @@ class Discovery(Frozen):
     _hidden = ("request",)
     cursor: str
     at: int
+    project: str
     item: str
     agent: str
     text: str
     impact: str
+    #: Whether these are only the beginnings of the texts, as in a package.
+    cut: bool = False
     #: As in a report.
     request: str = ""
     written_at: str = ""
@@ -228,14 +231,43 @@ class Project(Frozen):
         )
 
 
+class Findings(Frozen):
+    """What an agent should know of the discoveries of others, the oldest first.
+
+    None is of the item itself.
+    """
+
+    #: The newest discoveries on the dependencies of the item.
+    of_dependencies: tuple[Discovery, ...] = ()
+    #: The newest of its project on other items.
+    of_project: tuple[Discovery, ...] = ()
+    #: Whether there are more than these.
+    more: bool = False
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether there are no more discoveries, and none of their texts is cut."""
+        shown = (*self.of_dependencies, *self.of_project)
+        return not self.more and not any(found.cut for found in shown)
+
+
 class Package(Frozen):
-    """An item with its project, dependencies and history."""
+    """An item with its project, dependencies, history and the findings of others."""
 
     _flat = "item"
     item: Item
     project_context: Project
     dependencies: tuple[Item, ...]
     history: tuple[Report, ...]
+    findings: Findings = Findings()
+
+
+class NewDiscoveries(Frozen):
+    """The number of discoveries that a reader has not read."""
+
+    count: int
+    #: Whether there may be more: a call counts a bounded number.
+    more: bool
 
 
 class ProjectProgress(Frozen):
@@ -245,6 +277,8 @@ class ProjectProgress(Frozen):
     project: Project
     items: tuple[Item, ...]
     last_reports: Mapping[str, Report]
+    #: Those that the caller has not read.
+    new_discoveries: NewDiscoveries = NewDiscoveries(count=0, more=False)
 
 
 class Claim(Frozen):
@@ -349,3 +383,18 @@ class Page(Frozen):
 
     items: tuple[Item, ...]
     cursor: str
+
+
+class DiscoveryPage(Frozen):
+    """Discoveries of one or more projects in the order in which they were made."""
+
+    discoveries: tuple[Discovery, ...]
+    #: Whether there are more in this order; of the newest ones, whether there are older.
+    more: bool
+    #: The cursor of the last one, or else that of the call.
+    cursor: str
+    #: The number of projects that were read, and with those that are too many.
+    looked_at: int
+    project_count: int
+    #: The projects of the caller's items, if it asked for them.
+    own_projects: tuple[str, ...] = ()

@@ -46,6 +46,7 @@ _ID = r"(proj|item)_[0-9a-z]{1,32}"
 _LIKE_ID = r"(proj|item)_[0-9a-f]+"
 _LIST_CURSOR = r"proj_[0-9a-z]{1,32}:[0-9]{1,19}"
 _CURSOR = r"[0-9]{1,19}-[0-9]{1,19}"
+_DISCOVERY_CURSOR = _CURSOR + r"(:proj_[0-9a-z]{1,32})?"
 
 
 def name(value: str, what: str) -> str:
@@ -112,6 +113,17 @@ def cursor(value: str) -> str:
         raise errors.Invalid(
             reason=f"{shortened(value)!r} is not a cursor. A cursor looks like "
             "1700000000000-0."
+        )
+    return value
+
+
+def discovery_cursor(value: str) -> str:
+    """Return the cursor of a discovery, which may have its project."""
+    if not re.fullmatch(_DISCOVERY_CURSOR, value):
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is not a cursor. A cursor looks like "
+            "1700000000000-0, and among several projects like "
+            "1700000000000-0:proj_1a2b3c4d."
         )
     return value
 

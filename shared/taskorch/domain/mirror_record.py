@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import Discovery, Item, Lease, Project, Report
+from taskorch.domain.item import (
+    Discovery,
+    Findings,
+    Item,
+    Lease,
+    Project,
+    Report,
+)
 
 
 class Origin(Frozen):
@@ -23,7 +30,10 @@ class MirrorRecord(Frozen):
     item: Item
     project: Project
     reports: tuple[Report, ...]
+    #: Those on the item itself.
     discoveries: tuple[Discovery, ...]
+    #: Those of others.
+    findings: Findings
     #: Its place in its agent's queue; each assignment gives it a new one.
     sequence: int
     #: The cursor of its newest event.

@@ -24,6 +24,7 @@ from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Scripts
 
 if TYPE_CHECKING:
+    from taskorch.domain.item import DiscoveryPage
     from taskorch.domain.mirror_record import Origin
     from taskorch.domain.short_id import Candidate, ShortId
     from taskorch.queue.briefing import AgentBriefing
@@ -35,6 +36,7 @@ WAIT_PERIOD_S = 60.0
 CHECK_LIMIT = 20
 #: The number of held items, and of queued items, that `prime` returns.
 PRIME_LIMIT = 3
+DISCOVERIES_LIMIT = 50
 
 
 class AgentQueue:
@@ -128,6 +130,37 @@ class AgentQueue:
         view = self._run_script("prime", limit, json.dumps(tokens))
         return briefing(
             self._scripts.caller, self._scripts.namespace, view, self._damage
+        )
+
+    def discoveries(
+        self,
+        item: str = "",
+        *,
+        since: str = "",
+        limit: int = DISCOVERIES_LIMIT,
+    ) -> "DiscoveryPage":
+        """Return the discoveries of the project of an item, after a cursor.
+
+        Without an item, they are those of the projects of the items that the agent holds
+        or has queued; without a cursor, the newest.
+        """
+        from taskorch.queue import discoveries
+
+        target = limits.item_id(item) if item else discoveries.OWN
+        return discoveries.in_order(self._scripts, target, since, limit)
+
+    def new_discoveries(
+        self, item: str = "", *, limit: int = DISCOVERIES_LIMIT
+    ) -> "DiscoveryPage":
+        """Return the discoveries that the agent has not read yet, of the same projects.
+
+        They count as read from now on.
+        """
+        from taskorch.queue import discoveries
+
+        target = limits.item_id(item) if item else discoveries.OWN
+        return discoveries.new(
+            self._scripts, discoveries.WORKER, target, limit
         )
 
     def claim(

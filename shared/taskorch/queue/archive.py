@@ -137,6 +137,7 @@ class Archive:
             yield from self._project(project, newest)
             yield from self._items(project, newest, now)
             yield from self._discoveries(project)
+            yield from self._readers(project)
         *_, agents, plans = self._overview()
         yield from self._agents(agents)
         for key, project in _fields(plans).items():
@@ -205,6 +206,22 @@ class Archive:
                     "fields": _fields(fields),
                 }
             cursor = entries[-1][0] if len(entries) == PAGE else ""
+
+    def _readers(self, project: str) -> Iterator[Line]:
+        """Yield who has read the discoveries of a project, and up to which one."""
+        cursor = ""
+        while cursor != "0":
+            reply = self._run_script(
+                "export", "readers", project, cursor or "0"
+            )
+            cursor, read = cast("tuple[str, list[str]]", reply)
+            for reader, last in _fields(read).items():
+                yield {
+                    "kind": "reader",
+                    "project": project,
+                    "reader": reader,
+                    "cursor": last,
+                }
 
     def _agents(self, names: Sequence[str]) -> Iterator[Line]:
         for start in range(0, len(names), PAGE):

@@ -91,6 +91,11 @@ KEYS = (
         holds="findings, with item, agent, impact, capped",
     ),
     Key(
+        name="readers:<project>",
+        type="hash",
+        holds="role:name of a reader -> cursor of the last discovery that it has read",
+    ),
+    Key(
         name="found:<id>",
         type="list",
         holds="cursors of the item's discoveries, capped",

@@ -13,10 +13,10 @@ from taskorch.queue.port import Reply
 def record(view: Reply, damage: Damage) -> MirrorRecord:
     """Read a record: the item with its project, reports, discoveries and token.
 
-    Its shape is `{item view, project view, {report …}, {discovery …}, token or ''}`;
-    the token is that of the session that was asked for.
+    Its shape is `{item view, project view, {report …}, {discovery …}, token or '',
+    findings}`; the token is that of the session that was asked for.
     """
-    item_view, project_view, reports, discoveries, token = cast(
+    item_view, project_view, reports, discoveries, token, findings = cast(
         "list[Reply]", view
     )
     item = replies.item(item_view)
@@ -32,6 +32,7 @@ def record(view: Reply, damage: Damage) -> MirrorRecord:
             discoveries=readable(
                 replies.discovery, cast("list[Reply]", discoveries), damage
             ),
+            findings=replies.findings(findings, damage),
             sequence=read.number(fields, "seq"),
             event=read.cursor(fields, "event"),
             session=fields.get("holder_session", ""),

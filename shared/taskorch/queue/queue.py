@@ -13,13 +13,14 @@ from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     Assignment,
     Caller,
+    DiscoveryPage,
     NewItem,
     ProjectProgress,
     Requeued,
     State,
 )
 from taskorch.domain.mirror_record import Origin
-from taskorch.queue import audit, replies
+from taskorch.queue import audit, discoveries, replies
 from taskorch.queue import fields as read
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.archive import Archive
@@ -248,6 +249,18 @@ class Queue:
         reply = self._run_script("comment", limits.item_id(item), comment)
         _, state, agent = read.texts(reply)
         return State(state), agent
+
+    def new_discoveries(
+        self, project: str = "", *, limit: int = discoveries.LIMIT
+    ) -> DiscoveryPage:
+        """Return the discoveries that this orchestrator has not read yet.
+
+        They are those of one project or of all, and count as read from now on.
+        """
+        target = limits.project_id(project) if project else discoveries.ALL
+        return discoveries.new(
+            self._scripts, discoveries.ORCHESTRATOR, target, limit
+        )
 
     def cancel(self, item: str, *, reason: str = "") -> int:
         """Cancel an item, and return the number of items that wait for it.

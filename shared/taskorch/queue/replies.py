@@ -17,10 +17,12 @@ from taskorch.domain.item import (
     Assignments,
     Claim,
     Discovery,
+    Findings,
     HeldDependent,
     Holder,
     Item,
     Lease,
+    NewDiscoveries,
     Note,
     Package,
     Project,
@@ -94,14 +96,29 @@ def project(view: Reply) -> Project:
 
 
 def package(view: Reply, damage: Damage) -> Package:
-    """Read `{item view, project view, {dependency …}, {newest report …}}`."""
-    item_view, project_view, dependencies, reports = cast("list[Reply]", view)
+    """Read `{item view, project view, {dependency …}, {newest report …}, findings}`."""
+    item_view, project_view, dependencies, reports, found = cast(
+        "list[Reply]", view
+    )
     newest_first = readable(report, cast("list[Reply]", reports), damage)
     return Package(
         item=item(item_view),
         project_context=project_of_item(project_view, damage),
         dependencies=items(dependencies, damage),
         history=tuple(reversed(newest_first)),
+        findings=findings(found, damage),
+    )
+
+
+def findings(view: Reply, damage: Damage) -> Findings:
+    """Read `{{discovery of a dependency …}, {discovery of its project …}, '1' or ''}`."""
+    of_dependencies, of_project, has_more = cast(
+        "tuple[list[Reply], list[Reply], str]", view
+    )
+    return Findings(
+        of_dependencies=readable(discovery, of_dependencies, damage),
+        of_project=readable(discovery, of_project, damage),
+        more=bool(has_more),
     )
 
 
@@ -128,8 +145,8 @@ def project_of_item(view: Reply, damage: Damage) -> Project:
 
 
 def project_progress(view: Reply, damage: Damage) -> ProjectProgress:
-    """Read `{project view, {{item view, {newest report}} …}}`."""
-    project_view, rows = cast("tuple[Reply, list[Reply]]", view)
+    """Read `{project view, {{item view, {newest report}} …}, {new discoveries, more}}`."""
+    project_view, rows, new = cast("tuple[Reply, list[Reply], Reply]", view)
     newest: dict[str, Report] = {}
 
     def reported(row: Reply) -> Item:
@@ -142,7 +159,10 @@ def project_progress(view: Reply, damage: Damage) -> ProjectProgress:
 
     listed = readable(reported, rows, damage)
     return ProjectProgress(
-        project=project(project_view), items=listed, last_reports=newest
+        project=project(project_view),
+        items=listed,
+        last_reports=newest,
+        new_discoveries=new_discoveries(new),
     )
 
 
@@ -239,21 +259,32 @@ def report(view: Reply) -> Report:
 
 
 def discovery(view: Reply) -> Discovery:
-    """Read an entry of a project's discoveries."""
-    id_, fields = read.entry(view)
+    """Read `{project, entry of its discoveries}`."""
+    project, entry = cast("tuple[str, Reply]", view)
+    id_, fields = read.entry(entry)
     with Reading("discovery", id_):
+        if not limits.is_project_id(project):
+            raise DamagedField("project")
         if not limits.is_item_id(fields["item"]):
             raise DamagedField("item")
         return Discovery(
             cursor=id_,
             at=read.made_at(id_, fields),
+            project=project,
             item=fields["item"],
             agent=read.agent_name(fields, "agent"),
             text=fields["text"],
             impact=fields["impact"],
+            cut=bool(fields.get("cut")),
             request=fields.get("request", ""),
             written_at=fields.get("written_at", ""),
         )
+
+
+def new_discoveries(view: Reply) -> NewDiscoveries:
+    """Read `{number, '1' if there may be more, else ''}`."""
+    number, may_be_more = cast("tuple[int, str]", view)
+    return NewDiscoveries(count=number, more=bool(may_be_more))
 
 
 def note(view: Reply) -> Note:

@@ -7,6 +7,22 @@ from taskorch.domain.errors import RootNotWritable
 from taskorch.queue.port import RequestStore
 
 
+class KeptRequest:
+    """Keeps the id of an unanswered call in memory, for its repeat: a `RequestStore`."""
+
+    def __init__(self) -> None:
+        self._request = ""
+
+    def take(self, step: tuple[str, ...]) -> str:  # noqa: ARG002
+        """Return and forget the id, or ""."""
+        request, self._request = self._request, ""
+        return request
+
+    def keep(self, step: tuple[str, ...], request: str) -> None:  # noqa: ARG002
+        """Keep an id."""
+        self._request = request
+
+
 class Requests:
     """The request ids of a queue: by default, a new one for each call.
 

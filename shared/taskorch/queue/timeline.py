@@ -104,7 +104,8 @@ def _recorded(view: Reply) -> _Recorded:
 
 
 def _discovery(view: Reply) -> TimelineEntry:
-    id_, fields = read.entry(view)
+    _, entry = cast("list[Reply]", view)
+    id_, fields = read.entry(entry)
     with Reading("discovery", id_):
         report = Report(
             id=id_,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from taskorch.domain import limits
 from taskorch.domain.events import FROM_THE_START, Events
 from taskorch.domain.item import (
-    Discovery,
+    DiscoveryPage,
     Item,
+    NewDiscoveries,
     Package,
     Page,
     Project,
@@ -19,6 +20,7 @@ from taskorch.domain.short_id import Candidate, ShortId
 from taskorch.queue import (
     agents,
     audit,
+    discoveries,
     keys,
     mirror_replies,
     replies,
@@ -94,27 +96,25 @@ class Views:
         return replies.project_progress(view, self._damage)
 
     def discoveries(
-        self, project: str, *, since: str = FROM_THE_START, limit: int = LIMIT
-    ) -> tuple[Discovery, ...]:
-        """Return the discoveries of a project after a cursor, oldest first.
+        self,
+        project: str = "",
+        *,
+        since: str = FROM_THE_START,
+        limit: int = LIMIT,
+    ) -> DiscoveryPage:
+        """Return the discoveries after a cursor, of one project or of all.
 
-        Each has its own cursor.
+        Of all projects, it reads the newest 1,000.
         """
-        limits.project_id(project)
-        cursor = limits.cursor(since)
-        while True:
-            view = self._run_script(
-                "discoveries",
-                project,
-                cursor,
-                _checked(limit),
-            )
-            found = self._readable(replies.discovery, view)
-            entries = read.rows(view)
-            if found or not entries:
-                return found
-            # all entries of this page are damaged
-            cursor = str(entries[-1][0])
+        target = limits.project_id(project) if project else discoveries.ALL
+        return discoveries.in_order(self._scripts, target, since, limit)
+
+    def count_new_discoveries(self) -> NewDiscoveries:
+        """Return the number of discoveries that the orchestrator has not read yet."""
+        view = self._run_script(
+            "count_new_discoveries", discoveries.ORCHESTRATOR, discoveries.ALL
+        )
+        return replies.new_discoveries(view)
 
     def list(
         self,

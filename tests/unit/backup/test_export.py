@@ -304,3 +304,37 @@ def test_exported_line_contains_no_line_break(
         json.loads(line)["kind"]
         for line in file.read_text(encoding="utf-8").split("\n")[:-1]
     )
+
+
+def test_readers_continue_in_a_copy(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
+    first, second = bench.item(agent="bob"), bench.item(agent="bob")
+    for item in (first, second):
+        bench.agent("bob").discover(bench.lease_of(item), f"on {item}")
+    bench.queue.new_discoveries(bench.queue.views.show(first).item.project)
+
+    moved(bench, copy, file)
+
+    (new,) = copy.queue.new_discoveries().discoveries
+    assert new.item == second
+
+
+@pytest.mark.parametrize(
+    ("reader", "cursor"),
+    [
+        ("orchestrator:planner", "no cursor"),
+        ("somebody:planner", "1-0"),
+        ("worker:../..", "1-0"),
+    ],
+)
+def test_damaged_reader_is_left_out(
+    bench: Bench, reader: str, cursor: str
+) -> None:
+    bench.set_reader(bench.project(), reader, cursor)
+
+    damage: dict[tuple[str, str], str] = {}
+    lines = list(export.without_damage(bench.queue.archive.lines(), damage))
+
+    assert "reader" not in [line["kind"] for line in lines]
+    assert ("reader", reader) in damage

@@ -104,6 +104,7 @@ def test_text_forges_no_impact_and_no_discovery() -> None:
         Discovery(
             cursor="1-0",
             at=1,
+            project="proj_1",
             item="item_1",
             agent="ada",
             text=text,
@@ -184,6 +185,7 @@ def a_briefing(
         inbox=views.inbox(),
         unassigned=views.unassigned(),
         stuck=stuck,
+        new_discoveries=views.count_new_discoveries(),
     )
 
 
@@ -194,6 +196,7 @@ def test_line_wrapped_by_screen_continues_behind_mark(
     found = Discovery(
         cursor="1-0",
         at=1,
+        project="proj_1",
         item="item_1",
         agent="ada",
         text="x" * 30 + "   Impact: forged",

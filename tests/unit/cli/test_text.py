@@ -118,6 +118,7 @@ def test_document_keeps_text_and_formats_times() -> None:
     found = Discovery(
         cursor="1-0",
         at=1_700_000_000_123,
+        project="proj_1",
         item="item_1",
         agent="ada",
         text=EVIL,

@@ -509,6 +509,14 @@ def test_numbers_are_those_of_the_source() -> None:
         "cursors of discoveries kept of an item": number(
             "FOUND_KEPT", SCRIPTS["discover"]
         ),
+        "findings of each kind in a package": number(
+            "FINDINGS_SHOWN", PRELUDE
+        ),
+        "bytes of a text of a finding": number("FINDING_BYTES", PRELUDE),
+        "projects whose discoveries are read together": number(
+            "MAX_PROJECTS", PRELUDE
+        ),
+        "new discoveries that are counted": number("MAX_NEW_COUNTED", PRELUDE),
         "notes kept of an agent on an item": number(
             "NOTES_KEPT", SCRIPTS["note"]
         ),

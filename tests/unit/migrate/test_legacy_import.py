@@ -223,7 +223,8 @@ def test_imported_reports_keep_their_times(old: LegacyRoot) -> None:
         {"schema": "db.sql"},
     )
     assert [
-        found.text for found in old.bench.queue.views.discoveries(PROJECT)
+        found.text
+        for found in old.bench.queue.views.discoveries(PROJECT).discoveries
     ] == ["A thing"]
 
 

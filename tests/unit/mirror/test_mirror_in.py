@@ -34,7 +34,8 @@ def test_steps_of_file_worker_are_taken_in_redis(
     result = root.sync()
 
     after = root.bench.queue.views.show(item).item
-    (found,) = root.bench.queue.views.discoveries(after.project)
+    page = root.bench.queue.views.discoveries(after.project)
+    (found,) = page.discoveries
     assert root.history(item) == [
         ("progress", "begun"),
         ("complete", "All of it."),

@@ -329,7 +329,7 @@ def test_damaged_discoveries_do_not_hide_later_ones(bench: Bench) -> None:
 
     found = bench.queue.views.discoveries(project, limit=1)
 
-    assert [each.text for each in found] == ["sound"]
+    assert [each.text for each in found.discoveries] == ["sound"]
 
 
 def test_damaged_events_are_skipped(bench: Bench) -> None:
@@ -386,7 +386,10 @@ def test_no_view_shows_claim_of_another_holder(
             ("show", item),
             ("list", "", "", "", "", 10),
             ("progress_of_project", project, 10),
-            ("discoveries", project, "0-0", 10),
+            ("discoveries", project, "0-0", "", 10),
+            ("discoveries", item, "", "", 10),
+            ("count_new_discoveries", "orchestrator", "all"),
+            ("new_discoveries", "orchestrator", "all", 10),
             ("records", "", item),
             ("records", ":looker", item),
             ("indexed", "blocked", 10),

@@ -98,7 +98,7 @@ READS: list[Callable[[Bench, str, str], str]] = [
         bench.queue.views.progress(project)
     ),
     lambda bench, _, project: tables.discoveries(
-        bench.queue.views.discoveries(project)
+        bench.queue.views.discoveries(project).discoveries
     ),
     lambda bench, *_: tables.items(bench.queue.views.list().items),
     lambda bench, *_: tables.items(bench.queue.views.unassigned()),

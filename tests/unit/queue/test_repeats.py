@@ -78,7 +78,10 @@ def results(bench: Bench, steps: Bench) -> object:
             ]
             for item in items
         ],
-        [len(bench.queue.views.discoveries(item.project)) for item in items],
+        [
+            len(bench.queue.views.discoveries(item.project).discoveries)
+            for item in items
+        ],
         [
             [note.text for note in bench.agent().notes(item.id)]
             for item in items

@@ -71,7 +71,9 @@ def test_odd_text_in_reports_is_unchanged(bench: Bench, text: str) -> None:
     me.complete(lease, text, deliverables={text: text})
 
     package = bench.queue.views.show(lease.item)
-    (discovery,) = bench.queue.views.discoveries(package.project_context.id)
+    (discovery,) = bench.queue.views.discoveries(
+        package.project_context.id
+    ).discoveries
     assert [report.text for report in package.history] == [text] * 4
     assert (package.history[1].needs, asked.blocker, asked.needs) == (
         text,
@@ -235,7 +237,7 @@ def test_discoveries_are_oldest_first_with_their_origin(bench: Bench) -> None:
 
     assert [
         (found.cursor, found.item, found.agent, found.text, found.impact)
-        for found in bench.queue.views.discoveries(project)
+        for found in bench.queue.views.discoveries(project).discoveries
     ] == [
         (first.entry, ada, "ada", "It rains", "Take a coat"),
         (second.entry, bob, "bob", "It pours", ""),
@@ -253,8 +255,8 @@ def test_cursor_continues_after_last_page_of_discoveries(
 
     for _ in range(3):
         page = bench.queue.views.discoveries(project, since=cursor, limit=3)
-        pages.append([found.text for found in page])
-        cursor = page[-1].cursor
+        pages.append([found.text for found in page.discoveries])
+        cursor = page.cursor
     bench.agent().discover(lease, "a new one")
 
     assert [len(page) for page in pages] == [3, 3, 1]
@@ -263,14 +265,17 @@ def test_cursor_continues_after_last_page_of_discoveries(
     ]
     assert [
         found.text
-        for found in bench.queue.views.discoveries(project, since=cursor)
+        for found in bench.queue.views.discoveries(
+            project, since=cursor
+        ).discoveries
     ] == ["a new one"]
 
 
 def test_discoveries_stay_within_their_project(bench: Bench) -> None:
     bench.agent().discover(bench.claimed(), "not here")
 
-    assert bench.queue.views.discoveries(bench.project()) == ()
+    page = bench.queue.views.discoveries(bench.project())
+    assert page.discoveries == ()
 
 
 def test_notes_are_private_to_their_agent(bench: Bench) -> None:

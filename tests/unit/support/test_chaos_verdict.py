@@ -7,7 +7,7 @@ from chaos import verdict
 from chaos.ledger import DONE, Call, calls
 from chaos.verdict import Evidence, check_invariants
 from taskorch.domain.frozen import replace
-from taskorch.domain.item import Item, Lease, Project, Report, State
+from taskorch.domain.item import Findings, Item, Lease, Project, Report, State
 from taskorch.domain.mirror_record import MirrorRecord
 
 ITEM, OTHER = "item_1", "item_2"
@@ -61,6 +61,7 @@ def record(
 ) -> MirrorRecord:
     """Return an item at the end of a run, with its history."""
     return MirrorRecord(
+        findings=Findings(),
         item=_item(id=id, state=state, **fields),
         project=Project(
             id="proj_1",

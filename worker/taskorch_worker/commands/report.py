@@ -79,6 +79,53 @@ def discover(
     context.output.show(receipt, items.discovered)
 
 
+@worker.command(epilog="Example: worker discoveries item_1a2b3c4d --new")
+@click.argument("item", type=ITEM, default="")
+@click.option(
+    "--new",
+    is_flag=True,
+    help="Only those that you have not read yet; they count as read from now on.",
+)
+@click.option(
+    "--since", metavar="CURSOR", help="Only discoveries after this cursor."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 5000),
+    default=50,
+    show_default=True,
+    help="Maximum number of discoveries.",
+)
+@pass_context
+def discoveries(
+    context: "WorkerContext",
+    item: str,
+    new: bool,
+    since: str | None,
+    limit: int,
+) -> None:
+    """Read what the agents of a project found.
+
+    The project is that of ITEM. Without ITEM, they are the projects of the items that
+    you hold or have in your queue.
+    """
+    from taskorch_worker.render import items
+
+    page = context.session.discoveries(
+        item, new=new, since=since or "", limit=limit
+    )
+    context.output.show(
+        page.discoveries,
+        lambda found: items.discoveries(found, item, context.session.caller),
+        "No new discoveries." if new or since else "No discoveries.",
+        cursor=page.cursor,
+        more=page.more,
+        projects=page.own_projects,
+    )
+    for hint in items.page_hints(page, new=new, since=since or ""):
+        context.output.hint(hint)
+
+
 @worker.command(
     epilog='Example: worker blocker item_1a2b3c4d "Password rules?" --needs "Minimum length"'
 )

@@ -25,6 +25,7 @@ COMMANDS = """\
 | `worker progress ITEM TEXT --percent N` | report progress; it renews the lease |
 | `worker notes ITEM TEXT` | keep a private note; without TEXT, print them |
 | `worker discover ITEM TEXT --impact TEXT` | share a finding with the project |
+| `worker discoveries ITEM` | read what others found in its project; `--new` |
 | `worker blocker ITEM TEXT --needs TEXT` | ask about what blocks you |
 | `worker wait ITEM` | wait for the answer |
 | `worker complete ITEM SUMMARY --deliverable NAME=VALUE` | deliver; `--next` claims your next item, too |
@@ -145,6 +146,8 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
     ):
         entries = [entry for entry in history if entry.kind in kinds]
         lines += _reports(label, entries[-rows:], length)
+    found = quoting.findings(held.claim.package, rows, length)
+    lines += labelled("Findings", found)
     notes = [note.text for note in held.notes]
     lines += _texts("Your notes", notes[-rows:], length)
     details = fenced(lines)

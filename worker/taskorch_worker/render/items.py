@@ -17,7 +17,10 @@ from taskorch.cli.text import (
 from taskorch.domain import limits
 from taskorch.domain.item import (
     Assignments,
+    Caller,
     Claim,
+    Discovery,
+    DiscoveryPage,
     Item,
     Note,
     Package,
@@ -137,6 +140,34 @@ def answered(done: "Answered") -> str:
     return noted(lines) if lines[1:] else lines[0]
 
 
+def discoveries(found: Sequence[Discovery], item: str, reader: Caller) -> str:
+    """Return discoveries, and which of them are of this item or by the reader.
+
+    Without an item, each has its project.
+    """
+    lines = []
+    for each in found:
+        place = "" if item else f" ({each.project})"
+        if each.item == item:
+            place = " (this item)"
+        elif each.agent == reader.agent:
+            place += " (yours)"
+        lines.append(quoting.discovery(each, place=place))
+    return noted(lines)
+
+
+def page_hints(page: DiscoveryPage, *, new: bool, since: str) -> Iterator[str]:
+    """Yield which projects were read, and how to read the rest."""
+    if page.own_projects:
+        yield f"Of the projects of your items: {', '.join(page.own_projects)}"
+    if page.more and new:
+        yield "There are more: rerun this command."
+    elif page.more and not since:
+        yield "There are older ones: --limit, or --since 0-0 for the oldest"
+    elif page.discoveries and not new:
+        yield f"Continue with --since {page.cursor}"
+
+
 def notes(kept: tuple[Note, ...]) -> str:
     """Return private notes, oldest first."""
     lines = []
@@ -229,6 +260,7 @@ def in_full(taken: Claim) -> Iterator[str]:
     yield from labelled("Depends on", _dependencies(package))
     yield from _history(package)
     yield from labelled("Comments", _comments(taken))
+    yield from labelled("Findings", quoting.findings(package))
     yield _status(taken)
 
 

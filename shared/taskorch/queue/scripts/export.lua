@@ -3,8 +3,8 @@
 -- KEYS     meta
 -- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of
 --          'items' their project, sequence to continue after, newest sequence; of
---          'discoveries' their project, cursor, maximum number; of 'agents' their
---          names; of 'all' none
+--          'discoveries' their project, cursor, maximum number; of 'readers' their
+--          project, cursor; of 'agents' their names; of 'all' none
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED = 50, 131072, 100
@@ -106,6 +106,11 @@ end
 -- repeat of such a request is known by its id.
 function parts.discoveries(project, cursor, limit)
   return call('XRANGE', key('discoveries', project), '(' .. cursor, '+', 'COUNT', limit)
+end
+
+-- {next cursor, {reader, cursor of its last discovery …}}
+function parts.readers(project, cursor)
+  return read_hash('readers', project, 'HSCAN', cursor, 'COUNT', KEYS_SCANNED) or {'0', {}}
 end
 
 -- {{name, last seen ms, {field, value …}} …}

@@ -1,8 +1,10 @@
 -- progress_of_project: a project, its items in the order of their creation, and the
---                      newest report on the work on each.
+--                      newest report on the work on each; and how much of its
+--                      discoveries the calling orchestrator has not read.
 -- KEYS     meta
 -- ARGV     7 project, 8 maximum number of items
--- RETURNS  {project view, {{item view, stream entries (at most one)} …}}
+-- RETURNS  {project view, {{item view, stream entries (at most one)} …}, {number of new
+--          discoveries, '1' if there may be more, else ''}}
 -- ERRORS   NO_PROJECT
 return guarded(function()
   local id, limit = ARGV[7], tonumber(ARGV[8])
@@ -14,5 +16,5 @@ return guarded(function()
       table.insert(rows, {view, without_request({newest_about_work(item)})})
     end
   end
-  return {project_view(id), rows}
+  return {project_view(id), rows, count_new(reader_of('orchestrator'), {id})}
 end)

@@ -3,8 +3,8 @@
 -- KEYS     meta
 -- ARGV     7 ':' and the session whose tokens are wanted, or '' for none, 8 item, then
 --          more of them
--- RETURNS  {{item view, project view, {report …}, {discovery …}, token of that session
---          or ''} …}, entries the oldest first
+-- RETURNS  {{item view, project view, {report …}, {own discovery …}, token of that
+--          session or '', findings} …}, entries the oldest first
 -- ERRORS   none of its own
 local wanted_session = ARGV[7]
 
@@ -12,7 +12,7 @@ local function discoveries(project, id)
   local found = {}
   for _, cursor in ipairs(call('LRANGE', key('found', id), 0, -1)) do
     local entry = call('XRANGE', key('discoveries', project), cursor, cursor)[1]
-    if entry then table.insert(found, entry) end
+    if entry then table.insert(found, {project, entry}) end
   end
   return found
 end
@@ -35,9 +35,10 @@ return guarded(function()
     -- Only the holder may see the request id that is the claim of its token.
     if item and token == '' then
       reports = without_request(reports, item.claim)
-      found = without_request(found, item.claim)
+      for _, discovery in ipairs(found) do without_request({discovery[2]}, item.claim) end
     end
-    table.insert(records, {view, project_view(project), reports, found, token})
+    local findings = findings_view(id, project, shown_dependencies(fields))
+    table.insert(records, {view, project_view(project), reports, found, token, findings})
   end
   return records
 end)

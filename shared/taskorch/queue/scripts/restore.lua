@@ -31,7 +31,7 @@ end
 local write = {}
 
 function write.project(line)
-  call('DEL', key('discoveries', line.id))
+  call('DEL', key('discoveries', line.id), key('readers', line.id))
   call('ZADD', prefix .. 'projects', line.fields.created_at, line.id)
   write_hash(key('project', line.id), line.fields)
 end
@@ -76,6 +76,10 @@ function write.discovery(line)
     call('RPUSH', key('found', item), line.entry)
     call('LTRIM', key('found', item), -FOUND_KEPT, -1)
   end
+end
+
+function write.reader(line)
+  call('HSET', key('readers', line.project), line.reader, line.cursor)
 end
 
 -- The agent may have called here later than it had called there.

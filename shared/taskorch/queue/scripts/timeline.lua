@@ -14,9 +14,9 @@ local function discoveries(cursors)
   local project, found = call('HGET', key('item', id), 'project') or '', {}
   for _, cursor in ipairs(cursors) do
     local entry = call('XRANGE', key('discoveries', project), cursor, cursor)[1]
-    if entry then table.insert(found, entry) end
+    if entry then table.insert(found, {project, without_request({entry})[1]}) end
   end
-  return without_request(found)
+  return found
 end
 
 return guarded(function()

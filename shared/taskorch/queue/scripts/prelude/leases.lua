@@ -173,6 +173,20 @@ local function value_of(flat, field)
   end
 end
 
+-- Blanks the `request` of stream entries, all of them or only one id: it may be the
+-- claim of a live token.
+local function without_request(entries, request)
+  for _, entry in ipairs(entries) do
+    local fields = entry[2]
+    for i = 1, #fields, 2 do
+      if fields[i] == 'request' and (not request or fields[i + 1] == request) then
+        fields[i + 1] = ''
+      end
+    end
+  end
+  return entries
+end
+
 -- The reason is in the newest report of its kind; reports of others may have followed
 -- it.
 local function refuse_cancelled(item)

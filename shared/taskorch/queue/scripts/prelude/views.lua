@@ -39,20 +39,6 @@ local function count_not_ready(agent)
   return all - call('ZCARD', key('held', agent))
 end
 
--- Blanks the `request` of stream entries, all of them or only one id: it may be the
--- claim of a live token.
-local function without_request(entries, request)
-  for _, entry in ipairs(entries) do
-    local fields = entry[2]
-    for i = 1, #fields, 2 do
-      if fields[i] == 'request' and (not request or fields[i + 1] == request) then
-        fields[i + 1] = ''
-      end
-    end
-  end
-  return entries
-end
-
 -- Returns entries of an item's reports by their ids; those that are gone are left out.
 local function reports_of(item, ids)
   local entries = {}
@@ -95,6 +81,11 @@ local function parse_ids(list)
   return ids
 end
 
+-- Returns the dependencies of an item that are returned with it, from its fields.
+local function shown_dependencies(fields)
+  return {unpack(parse_ids(value_of(fields, 'depends_on')), 1, MAX_DEPENDENCIES_SHOWN)}
+end
+
 local project_views = {}
 
 local function project_view(id)
@@ -106,8 +97,8 @@ local function package_view(id)
   local view = item_view(id)
   local project = value_of(view[2], 'project')
   if not project then refuse_no_item(id) end
-  local depends_on = parse_ids(value_of(view[2], 'depends_on'))
+  local shown = shown_dependencies(view[2])
   local reports = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)
-  return {view, project_view(project), item_views({unpack(depends_on, 1, MAX_DEPENDENCIES_SHOWN)}),
-    without_request(reports)}
+  return {view, project_view(project), item_views(shown), without_request(reports),
+    findings_view(id, project, shown)}
 end

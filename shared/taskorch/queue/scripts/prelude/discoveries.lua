@@ -1,0 +1,293 @@
+-- Discoveries: what a package shows of them, and how those of several projects are read
+--              in one order.
+--
+-- A discovery is here {project, stream entry}. Entry ids are unique within a project
+-- only, so the order is that of the ids, and of the projects where ids are equal.
+
+-- Findings of a package: the number of each kind, the bytes of a text, and the bytes
+-- after which no more of a kind are read.
+local FINDINGS_SHOWN, FINDING_BYTES, FINDINGS_READ = 5, 1000, 65536
+-- Entries of a project that are fetched together, and in which findings are sought.
+local FETCHED, MAX_SEARCHED = 20, 100
+-- Projects that one read looks at, the bytes of their first discoveries, and the bytes
+-- that it returns.
+local MAX_PROJECTS, MAX_FIRST_BYTES, MAX_FOUND_BYTES = 1000, 8388608, 1048576
+-- Items of an agent whose projects are its own: of those held, and of those queued.
+local MAX_OWN_ITEMS = 500
+-- New discoveries that are counted.
+local MAX_NEW_COUNTED = 100
+
+-- Returns entries of a project's discoveries; none if the key holds another type.
+local function read_discoveries(project, command, from, to, count)
+  return read_hash('discoveries', project, command, from, to, 'COUNT', count) or {}
+end
+
+local function bytes_of(entry)
+  local bytes = 0
+  for _, word in ipairs(entry[2]) do bytes = bytes + #word end
+  return bytes
+end
+
+-- Returns whether one entry id is before another.
+local function is_id_before(id, other)
+  local ms, number = string.match(id, '^(%d+)-(%d+)$')
+  local other_ms, other_number = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then return tonumber(ms) < tonumber(other_ms) end
+  return tonumber(number) < tonumber(other_number)
+end
+
+local function is_before(one, other)
+  local id, other_id = one[2][1], other[2][1]
+  if id == other_id then return one[1] < other[1] end
+  return is_id_before(id, other_id)
+end
+
+-- Returns the beginning of a text, of whole characters.
+local function beginning(text)
+  local last = FINDING_BYTES
+  if #text <= last then return text end
+  while last > 0 and math.floor(string.byte(text, last + 1) / 64) == 2 do last = last - 1 end
+  return string.sub(text, 1, last)
+end
+
+-- Returns a discovery with the beginnings of its texts; its field `cut` is 1 if there
+-- is more of them.
+local function finding(project, entry)
+  local fields, is_cut = {}, ''
+  for i = 1, #entry[2], 2 do
+    local name, value = entry[2][i], entry[2][i + 1]
+    if name ~= 'request' then
+      local shown = beginning(value)
+      if shown ~= value then is_cut = '1' end
+      table.insert(fields, name)
+      table.insert(fields, shown)
+    end
+  end
+  table.insert(fields, 'cut')
+  table.insert(fields, is_cut)
+  return {project, {entry[1], fields}}
+end
+
+-- Returns the newest discoveries of dependencies, the oldest of them first, and whether
+-- there are more.
+local function findings_of_dependencies(dependencies)
+  local newest = {}
+  for _, id in ipairs(dependencies) do
+    local project = read_hash('item', id, 'HGET', 'project')
+    local has_project = project and is_id('proj', project)
+    local cursors = has_project and read_hash('found', id, 'LRANGE', -FINDINGS_SHOWN - 1, -1)
+    for _, cursor in ipairs(cursors or {}) do
+      if string.find(cursor, '^%d+-%d+$') then table.insert(newest, {project, {cursor}}) end
+    end
+  end
+  table.sort(newest, function(one, other) return is_before(other, one) end)
+  local found, bytes = {}, 0
+  for _, each in ipairs(newest) do
+    local project, cursor = each[1], each[2][1]
+    local entry = read_discoveries(project, 'XRANGE', cursor, cursor, 1)[1]
+    if entry and (#found == FINDINGS_SHOWN or bytes > FINDINGS_READ) then return found, true end
+    if entry then
+      bytes = bytes + bytes_of(entry)
+      table.insert(found, 1, finding(project, entry))
+    end
+  end
+  return found, false
+end
+
+-- Project -> its newest discoveries, as far as they were read.
+local newest_read = {}
+
+-- Returns the n-th newest discovery of a project, or nil.
+local function nth_newest(project, n)
+  local entries = newest_read[project] or {}
+  newest_read[project] = entries
+  if n > #entries and #entries % FETCHED == 0 then
+    local last = entries[#entries]
+    local from = last and '(' .. last[1] or '+'
+    local page = read_discoveries(project, 'XREVRANGE', from, '-', FETCHED)
+    for _, entry in ipairs(page) do table.insert(entries, entry) end
+  end
+  return entries[n]
+end
+
+-- Returns the newest discoveries of a project that are not of the items to skip, the
+-- oldest of them first, and whether there are more.
+local function findings_of_project(project, skipped)
+  local found, bytes = {}, 0
+  for n = 1, MAX_SEARCHED do
+    local entry = nth_newest(project, n)
+    if not entry then return found, false end
+    if not skipped[value_of(entry[2], 'item')] then
+      if #found == FINDINGS_SHOWN or bytes > FINDINGS_READ then return found, true end
+      bytes = bytes + bytes_of(entry)
+      table.insert(found, 1, finding(project, entry))
+    end
+  end
+  return found, true
+end
+
+-- Returns {{discovery of a dependency …}, {discovery of its project …}, '1' if there are
+-- more, else ''} of an item: none of its own.
+local function findings_view(id, project, dependencies)
+  local of_dependencies, more_of_dependencies = findings_of_dependencies(dependencies)
+  local skipped = {[id] = true}
+  for _, dependency in ipairs(dependencies) do skipped[dependency] = true end
+  local of_project, more_of_project = findings_of_project(project, skipped)
+  local has_more = more_of_dependencies or more_of_project
+  return {of_dependencies, of_project, has_more and '1' or ''}
+end
+
+-- Several projects in one order --------------------------------------------------------
+
+-- Returns the projects of the items that the caller holds or has queued.
+local function own_projects()
+  local projects, is_listed = {}, {}
+  for _, index in ipairs({key('held', caller.agent), key('queue', caller.agent)}) do
+    for _, id in ipairs(call('ZRANGE', index, 0, MAX_OWN_ITEMS - 1)) do
+      local project = read_hash('item', id, 'HGET', 'project')
+      if project and not is_listed[project] and is_id('proj', project) then
+        is_listed[project] = true
+        table.insert(projects, project)
+      end
+    end
+  end
+  return projects
+end
+
+-- Returns the projects to read, and their number with those that are too many: of a
+-- project, of the project of an item, of all projects ('all', the newest first), or of
+-- the caller's items ('own').
+local function projects_to_read(target)
+  if target == 'all' then
+    local listed = call('ZREVRANGE', prefix .. 'projects', 0, MAX_PROJECTS - 1)
+    return listed, call('ZCARD', prefix .. 'projects')
+  end
+  local projects = {target}
+  if target == 'own' then
+    projects = own_projects()
+  elseif string.sub(target, 1, 5) == 'item_' then
+    projects = {need_item(target).project}
+  else
+    need_project(target)
+  end
+  return projects, #projects
+end
+
+-- A heap of sources, each with its next discovery: the first in the order is at 1.
+
+local function push(heap, source)
+  local at = #heap + 1
+  heap[at] = source
+  while at > 1 do
+    local above = math.floor(at / 2)
+    if not heap.precedes(heap[at].next, heap[above].next) then return end
+    heap[at], heap[above] = heap[above], heap[at]
+    at = above
+  end
+end
+
+local function pop(heap)
+  local first, last = heap[1], table.remove(heap)
+  if last == first then return first end
+  heap[1] = last
+  local at = 1
+  while true do
+    local least = at
+    for below = 2 * at, 2 * at + 1 do
+      if heap[below] and heap.precedes(heap[below].next, heap[least].next) then least = below end
+    end
+    if least == at then return first end
+    heap[at], heap[least] = heap[least], heap[at]
+    at = least
+  end
+end
+
+-- Sets the next discovery of a source; nil at the end of its project.
+local function advance(source)
+  local entry = table.remove(source.fetched, 1)
+  if not entry and not source.has_ended then
+    local page = read_discoveries(source.project, source.command, source.from, source.to,
+      source.count)
+    source.has_ended = #page < source.count
+    source.count = math.min(4 * source.count, FETCHED)
+    source.fetched = page
+    entry = table.remove(page, 1)
+    local last = page[#page] or entry
+    if last then source.from = '(' .. last[1] end
+  end
+  source.next = entry and {source.project, entry}
+end
+
+-- Returns the discoveries of projects, and whether there are more; then the number of
+-- projects that were looked at. `from_of` returns where to begin in a project. The
+-- oldest come first, or the newest if it reads `backwards`.
+local function read_in_order(projects, from_of, limit, backwards)
+  local heap = {precedes = is_before}
+  local command, to = 'XRANGE', '+'
+  if backwards then
+    command, to = 'XREVRANGE', '-'
+    heap.precedes = function(one, other) return is_before(other, one) end
+  end
+  local looked_at, first_bytes = 0, 0
+  for _, project in ipairs(projects) do
+    if first_bytes > MAX_FIRST_BYTES then break end
+    looked_at = looked_at + 1
+    local source = {project = project, command = command, from = from_of(project), to = to,
+      count = #projects == 1 and FETCHED or 1, fetched = {}}
+    advance(source)
+    if source.next then
+      first_bytes = first_bytes + bytes_of(source.next[2])
+      push(heap, source)
+    end
+  end
+
+  local found, bytes = {}, 0
+  while #heap > 0 and #found < limit and bytes < MAX_FOUND_BYTES do
+    local source = pop(heap)
+    bytes = bytes + bytes_of(source.next[2])
+    table.insert(found, source.next)
+    advance(source)
+    if source.next then push(heap, source) end
+  end
+  return found, #heap > 0, looked_at
+end
+
+-- Returns {{discovery …}, '1' if there are more, else '', the number of projects that
+-- were looked at, and with those that are too many, {project of the caller's items …}}.
+local function discoveries_view(target, projects, total, found, has_more, looked_at)
+  for _, discovery in ipairs(found) do without_request({discovery[2]}) end
+  return {found, has_more and '1' or '', looked_at, total, target == 'own' and projects or {}}
+end
+
+-- What a reader has read: an agent, as a worker or as an orchestrator ------------------
+
+local function reader_of(role) return role .. ':' .. caller.agent end
+
+-- Returns the id of the newest discovery of a project that a reader has read, or nil.
+local function newest_read_by(reader, project)
+  local id = read_hash('readers', project, 'HGET', reader)
+  return id and string.find(id, '^%d+%-%d+$') and id or nil
+end
+
+-- Returns from where a reader has not read the discoveries of a project.
+local function unread_from(reader, project)
+  local id = newest_read_by(reader, project)
+  return id and '(' .. id or '-'
+end
+
+-- Returns {number of discoveries of projects that a reader has not read, '1' if there
+-- may be more, else ''}.
+local function count_new(reader, projects)
+  local count, bytes = 0, 0
+  for _, project in ipairs(projects) do
+    local from = unread_from(reader, project)
+    repeat
+      local page = read_discoveries(project, 'XRANGE', from, '+', FETCHED)
+      for _, entry in ipairs(page) do
+        count, bytes, from = count + 1, bytes + bytes_of(entry), '(' .. entry[1]
+        if count == MAX_NEW_COUNTED or bytes > MAX_FOUND_BYTES then return {count, '1'} end
+      end
+    until #page < FETCHED
+  end
+  return {count, ''}
+end
