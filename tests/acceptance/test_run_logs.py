@@ -10,6 +10,9 @@ from support.commands import BIN, Shell, eventually, result_of
 from support.runs import ONCE, UNTIL_GO, log_file, running, sh
 from taskorch.domain.item import State
 
+#: What claude -p --output-format json prints.
+RESULT = {"type": "result", "is_error": False, "session_id": "0b8d"}
+
 
 def test_log_has_both_streams_in_order(shell: Shell, bench: Bench) -> None:
     item = bench.item()
@@ -59,7 +62,7 @@ def test_result_of_agent_program_is_the_summary(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
-    result = {"type": "result", "is_error": False, "result": "Four\n\ntables"}
+    result = {**RESULT, "result": "Four\n\ntables"}
     file = shell.folder / "result.json"
     file.write_text(f"{json.dumps(result)}\n", encoding="utf-8")
 
@@ -73,7 +76,7 @@ def test_error_of_agent_program_fails_the_item(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
-    result = {"type": "result", "is_error": True, "result": "No credit"}
+    result = {**RESULT, "is_error": True, "result": "No credit"}
     file = shell.folder / "result.json"
     file.write_text(json.dumps(result), encoding="utf-8")
 

@@ -22,6 +22,7 @@ CLAUDE_STREAM: list[dict[str, object]] = [
     {"type": "system", "subtype": "init", "session_id": "0b8d"},
     {
         "type": "assistant",
+        "session_id": "0b8d",
         "message": {
             "role": "assistant",
             "content": [
@@ -141,6 +142,7 @@ def test_last_message_of_program_is_the_result(stdout: str) -> None:
                     "type": "result",
                     "subtype": "error_max_turns",
                     "is_error": False,
+                    "session_id": "0b8d",
                 }
             ),
             "error_max_turns",
@@ -152,6 +154,7 @@ def test_last_message_of_program_is_the_result(stdout: str) -> None:
                     "subtype": "error_during_execution",
                     "is_error": True,
                     "errors": ["stopped", "late"],
+                    "session_id": "0b8d",
                 }
             ),
             "stopped\nlate",
@@ -167,6 +170,16 @@ def test_last_message_of_program_is_the_result(stdout: str) -> None:
         ),
         (
             json.dumps({"error": {"message": "quota"}, "stats": {}}, indent=2),
+            "quota",
+        ),
+        (
+            json.dumps(
+                {
+                    "session_id": "5f",
+                    "error": {"type": "Error", "message": "quota", "code": 1},
+                },
+                indent=2,
+            ),
             "quota",
         ),
         (
@@ -202,6 +215,9 @@ def test_error_of_program_is_a_failure(stdout: str, reason: str) -> None:
         "[1, 2]",
         "null",
         '{"type": "result"}',
+        '{"type": "result", "is_error": true, "result": "an example"}',
+        '{"type": "item.completed", "item": {"type": "agent_message"}}',
+        '{"type": "assistant", "message": {"content": [], "role": "x"}}',
         '{"type": "result", "is_error": "no", "result": "x"}',
         '{"type": ["result"], "is_error": false}',
         '{"type": "assistant", "message": "x"}',
@@ -209,6 +225,8 @@ def test_error_of_program_is_a_failure(stdout: str, reason: str) -> None:
         '{"type": "item.completed", "item": 3}',
         '{"type": "tool_result"}',
         '{"response": "x"}',
+        '{"error": {"message": "x"}}',
+        '{"session_id": "5f"}',
         '{"response": 4, "stats": {}}',
         '{"summary": "x", "deliverables": {}}',
         "9" * 10_000,

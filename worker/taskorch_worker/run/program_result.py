@@ -66,9 +66,15 @@ def _of_document(document: object) -> ProgramResult | None:
         return _of_events(each for each in document if isinstance(each, dict))
     if not isinstance(document, dict):
         return None
-    if not isinstance(document.get("stats"), dict):
+    if "type" in document:
         return _of_events([document])
-    # gemini
+    return _of_gemini(document)
+
+
+def _of_gemini(document: Object) -> ProgramResult | None:
+    has_stats = isinstance(document.get("stats"), dict)
+    if not has_stats and not _text(document.get("session_id")):
+        return None
     error = _message(document.get("error"))
     response = _text(document.get("response"))
     if not (error or response):
@@ -90,12 +96,16 @@ def _of_events(events: Iterable[Object]) -> ProgramResult | None:
 def _of_result(event: Object, text: str) -> ProgramResult | None:
     """Read the last event of claude or gemini."""
     if isinstance(event.get("is_error"), bool):
-        return _of_claude(event)
+        return _of_claude(event) if _is_of_claude(event) else None
     status = event.get("status")
     if status not in ("success", "error"):
         return None
     error = _message(event.get("error"))
     return ProgramResult(text=error or text, failed=status == "error")
+
+
+def _is_of_claude(event: Object) -> bool:
+    return bool(_text(event.get("session_id")))
 
 
 def _of_claude(event: Object) -> ProgramResult:
@@ -114,7 +124,7 @@ def _of_claude(event: Object) -> ProgramResult:
 def _of_claude_message(event: Object, text: str) -> ProgramResult | None:
     message = event.get("message")
     content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list):
+    if not isinstance(content, list) or not _is_of_claude(event):
         return None
     texts = [
         _text(part.get("text"))
@@ -126,7 +136,7 @@ def _of_claude_message(event: Object, text: str) -> ProgramResult | None:
 
 def _of_codex_item(event: Object, text: str) -> ProgramResult | None:
     item = event.get("item")
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or not _text(item.get("id")):
         return None
     if item.get("type") != "agent_message":
         return ProgramResult(text=text, failed=False)
