@@ -314,7 +314,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A hook ends when Redis is unreachable",
-        file="shared/taskorch/cli/hooks.py",
+        file="shared/taskorch/cli/time_limit.py",
         line="    timer.start()\n",
         instead="",
         tests=("tests/acceptance/test_hooks.py",),
