@@ -174,6 +174,22 @@ def test_next_run_releases_claims_of_killed_one(
     assert bench.state(other) is State.QUEUED
 
 
+def test_prime_in_a_run_suggests_no_pop(shell: Shell, bench: Bench) -> None:
+    item, other = bench.item(), bench.item()
+    script = f"worker prime > begun; worker complete {item} mine >&2; worker prime > ended"
+
+    shell.worker(*ONCE, *sh(f"{IN_PATH}; {script}"))
+
+    begun, ended = (
+        (shell.folder / name).read_text() for name in ("begun", "ended")
+    )
+    assert f"a command of `worker run`, for `{item}` alone" in begun
+    assert f"## Next step\n\n    worker get {item}\n" in begun
+    assert other in ended
+    assert "## Next step\n\n    exit\n" in ended
+    assert "a command of `worker run`" not in shell.worker("prime").stdout
+
+
 def test_stop_hook_lists_claims_of_the_command(
     shell: Shell, bench: Bench
 ) -> None:

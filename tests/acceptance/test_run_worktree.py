@@ -113,7 +113,9 @@ def test_work_is_kept_and_delivered(
     ran = repo.worker(*IN_TREES, *sh(f"{change}; echo done"))
 
     view = bench.queue.views.show(item).item
+    ended = json.loads(ran.stdout.splitlines()[-1])
     assert view.deliverables == {"branch": item, "worktree": str(place)}
+    assert (ended["branch"], ended["worktree"]) == (item, str(place))
     assert (place / "new").read_text() == "new\n"
     assert branches(repo) == [item, "main"]
     assert git(repo, "status", "--porcelain") == ""

@@ -1,5 +1,6 @@
 """The command `prime`."""
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -25,9 +26,15 @@ def prime(hook_json: bool) -> None:
     """
     from taskorch.cli import hooks
 
+    from taskorch_worker import inherited_lease
     from taskorch_worker.render import briefing
 
-    hooks.prime(_read_briefing, briefing.briefing, hook_json=hook_json)
+    run_item = os.environ.get(inherited_lease.ITEM, "")
+    hooks.prime(
+        _read_briefing,
+        lambda read: briefing.briefing(read, run_item),
+        hook_json=hook_json,
+    )
 
 
 def _read_briefing() -> "AgentBriefing | None":

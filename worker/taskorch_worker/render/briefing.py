@@ -17,6 +17,10 @@ COMMENTS = ("comment",)
 CUT_ROWS = "more requirements]"
 NAMES_BYTES = 100
 
+RUN = """\
+This session is a command of `worker run`, for `{item}` alone. When it has ended, the run claims the next item:
+`worker pop` is refused here."""
+
 COMMANDS = """\
 | command | |
 |---|---|
@@ -37,16 +41,19 @@ Exit codes: 0 done; 2 usage; 3 no such item; 4 Redis is unreachable: retry later
 6 you no longer hold the item: take other work; 7 assigned to another agent; 8 nothing to do now."""
 
 
-def briefing(read: AgentBriefing) -> str:
+def briefing(read: AgentBriefing, run_item: str = "") -> str:
     """Return who the agent is, its items, its queue, the next step and the commands.
 
-    Texts are cut until all of it fits into `quoting.MOST_BYTES`.
+    In a command of `worker run`, `run_item` is its item. Texts are cut until all of it
+    fits into `quoting.MOST_BYTES`.
     """
-    return fitting(lambda length: "\n\n".join(_sections(read, length)))
+    return fitting(
+        lambda length: "\n\n".join(_sections(read, length, run_item))
+    )
 
 
-def next_step(read: AgentBriefing) -> str:
-    """Return the command to run next."""
+def next_step(read: AgentBriefing, run_item: str = "") -> str:
+    """Return the command to run next. A command of `worker run` claims no other item."""
     blocked = ""
     for held in read.held:
         item = held.claim.package.item
@@ -55,6 +62,8 @@ def next_step(read: AgentBriefing) -> str:
         if item.state is not State.BLOCKED:
             return f"worker get {item.id}"
         blocked = blocked or item.id
+    if run_item:
+        return "exit"
     if read.queue_count:
         return "worker pop"
     if blocked:
@@ -62,12 +71,16 @@ def next_step(read: AgentBriefing) -> str:
     return "worker pop --wait 300"
 
 
-def _sections(read: AgentBriefing, length: int) -> Iterator[str]:
+def _sections(
+    read: AgentBriefing, length: int, run_item: str
+) -> Iterator[str]:
     session = f", session `{read.session}`" if read.session else ""
     host = line(read.host)
     place = f"{host}{session}, namespace `{read.namespace}`"
     yield f"# You are the agent `{read.agent}` ({place})"
     yield f"You work on items from a shared queue, with the command `worker`. {DATA}"
+    if run_item:
+        yield RUN.format(item=line(run_item))
     yield f"## Held under your name: {_items(read.held_count)}"
     for number, held in enumerate(read.held):
         rows = 1 if number else ROWS
@@ -84,7 +97,7 @@ def _sections(read: AgentBriefing, length: int) -> Iterator[str]:
     left = read.queue_count - len(read.queue)
     if left > 0:
         yield f"… and {left} more: worker check"
-    yield f"## Next step\n\n    {next_step(read)}"
+    yield f"## Next step\n\n    {next_step(read, run_item)}"
     yield f"## Commands\n\n{COMMANDS}"
 
 

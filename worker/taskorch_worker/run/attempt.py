@@ -59,6 +59,8 @@ class Attempt:
         self._settled: Settled | None = None
         #: The path of the log with the command's output, or "".
         self._log_path = ""
+        #: What the command has left in its worktree.
+        self._work: Work | None = None
 
     def execute(self) -> Settled:
         """Run the command, settle the item, and return how."""
@@ -115,13 +117,12 @@ class Attempt:
 
     def _run_in_worktree(self, worktree: Worktree) -> Outcome:
         """Run the command in a worktree, and report what it has left there."""
-        work: Work | None = None
         deliverables: Mapping[str, str] = {}
         try:
             result = self._run_with_files(worktree)
             deliverables = result.deliverables
         finally:
-            work = worktree.close(deliverables)
+            work = self._work = worktree.close(deliverables)
             if work:
                 self._context.log.notify(
                     f"{self._lease.item}: {work.sentence()}"
@@ -232,4 +233,5 @@ class Attempt:
             settled,
             took_s=monotonic() - self._began_at,
             log=self._log_path,
+            work=self._work,
         )

@@ -14,6 +14,7 @@ from taskorch.cli.text import line, lines, timestamp
 from taskorch.domain.clock import rfc3339
 from taskorch.domain.item import Claim
 
+from taskorch_worker.git import Work
 from taskorch_worker.run.settle import Settled
 
 #: The number of characters shown of a long text's beginning and end.
@@ -41,9 +42,15 @@ class RunLog:
         self._write(item.id, "claimed", text, details)
 
     def settled(
-        self, claim: Claim, settled: Settled, *, took_s: float, log: str
+        self,
+        claim: Claim,
+        settled: Settled,
+        *,
+        took_s: float,
+        log: str,
+        work: Work | None,
     ) -> None:
-        """Log how an attempt ended, its duration in seconds, and the path of its log."""
+        """Log how an attempt ended, its duration in seconds, its log, and its work."""
         text = f"after {took_s:.1f} s"
         if settled.text:
             text = f"{text}: {settled.text}"
@@ -53,6 +60,8 @@ class RunLog:
             "duration_s": round(took_s, 3),
             "log": log,
         }
+        if work:
+            details |= work.deliverables({})
         self._write(claim.package.item.id, settled.end, text, details)
 
     def printed(
