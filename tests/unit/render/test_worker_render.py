@@ -44,17 +44,65 @@ def test_next_attempt_sees_last_reports(bench: Bench, end: str) -> None:
         bench.agent(session="next").get(Lease(item=lease.item))
     )
 
-    assert "Earlier attempt:" in screen
-    assert "progress by ada: half done, see the branch" in screen
+    assert "Earlier attempts:" in screen
+    assert "attempt 1: progress by ada: half done, see the branch" in screen
 
 
-def test_own_reports_are_no_earlier_attempt(bench: Bench) -> None:
+def test_holder_sees_reports_of_own_attempt(bench: Bench) -> None:
     lease = bench.claimed()
-    bench.agent().progress(lease, "mine")
+    bench.agent().progress(lease, "mine", percent=10)
 
     screen = items.claim(bench.agent().get(lease))
 
-    assert "Earlier attempt" not in screen
+    assert "Earlier attempts" not in screen
+    assert (
+        "Reports of this attempt:\n  - progress 10% by ada: mine\n" in screen
+    )
+
+
+def test_each_earlier_attempt_has_number_and_end(bench: Bench) -> None:
+    item, ada = bench.item(), bench.agent()
+    for number in (1, 2):
+        lease = bench.claimed(item)
+        ada.progress(lease, f"early {number}")
+        ada.progress(lease, f"late {number}")
+        ada.fail(lease, f"why {number}")
+        bench.end_delay(item)
+        bench.queue.reap()
+    ada.release(bench.claimed(item))
+    lease = bench.claimed(item)
+    ada.progress(lease, "now")
+
+    screen = items.claim(ada.get(lease))
+
+    assert (
+        "Earlier attempts:\n"
+        "  - attempt 1: progress by ada: late 1\n"
+        "  - attempt 1: fail by ada: why 1\n"
+        "  - attempt 2: progress by ada: late 2\n"
+        "  - attempt 2: fail by ada: why 2\n"
+        "  - attempt 3: release by ada\n"
+        "Reports of this attempt:\n"
+        "  - progress by ada: now\n"
+    ) in screen
+
+
+def test_many_attempts_and_reports_are_counted(bench: Bench) -> None:
+    item, ada = bench.item(), bench.agent()
+    for _ in range(7):
+        ada.release(bench.claimed(item))
+    lease = bench.claimed(item)
+    for number in range(12):
+        ada.progress(lease, f"report {number}")
+
+    screen = items.claim(ada.get(lease))
+
+    assert screen.count("attempt 1: release by ada") == 5
+    more = f"more before: worker --json get {item} --peek\n"
+    assert f"Earlier attempts:\n  - … 2 {more}" in screen
+    assert f"Reports of this attempt:\n  - … 2 {more}" in screen
+    assert "report 1\n" not in screen
+    assert "report 2\n" in screen
 
 
 def test_holder_sees_reason_of_cancellation(bench: Bench) -> None:

@@ -34,8 +34,18 @@ if TYPE_CHECKING:
     from taskorch.queue.wait_results import Answered
 
 #: Kinds of reports that tell how an earlier attempt went.
-EARLIER = ("progress", "fail", "release", "expire", "cancel", "complete")
-EARLIER_SHOWN = 3
+EARLIER = (
+    "progress",
+    "fail",
+    "release",
+    "expire",
+    "lost",
+    "cancel",
+    "complete",
+)
+#: Earlier attempts, and reports of the holder, that are shown: the newest ones.
+EARLIER_SHOWN = 5
+OWN_SHOWN = 10
 #: Bytes of a title in a list.
 TITLE_BYTES = 120
 #: Missing deliverables that are named; --json has all of them.
@@ -286,20 +296,54 @@ def _dependencies(package: Package) -> Iterator[str]:
 
 
 def _history(package: Package) -> Iterator[str]:
-    """Yield the last reports of earlier attempts, and all questions and answers."""
+    """Yield earlier attempts, own reports, and all questions and answers."""
+    questions = [
+        entry
+        for entry in package.history
+        if entry.kind in ("blocker", "answer")
+    ]
+    yield from labelled("Earlier attempts", _earlier_attempts(package))
+    yield from labelled("Reports of this attempt", _own_reports(package))
+    yield from labelled("Blockers and answers", map(quoting.report, questions))
+
+
+def _earlier_attempts(package: Package) -> Iterator[str]:
+    """Yield what each earlier attempt last reported, and how it ended.
+
+    An attempt is a claim: one that was released has the number of the next.
+    """
     item = package.item
-    earlier = []
-    questions = []
+    attempts: dict[int, list[Report]] = {}
     for entry in package.history:
         is_earlier = item.holder is None or entry.token < item.token
-        has_text = entry.text or entry.kind == "expire"
-        if is_earlier and has_text and entry.kind in EARLIER:
-            earlier.append(entry)
-        if entry.kind in ("blocker", "answer"):
-            questions.append(entry)
-    last = earlier[-EARLIER_SHOWN:]
-    yield from labelled("Earlier attempt", map(quoting.report, last))
-    yield from labelled("Blockers and answers", map(quoting.report, questions))
+        if is_earlier and entry.kind in EARLIER:
+            attempts.setdefault(entry.token, []).append(entry)
+    yield from _left_out(item, len(attempts) - EARLIER_SHOWN)
+    for reports in list(attempts.values())[-EARLIER_SHOWN:]:
+        newest = {entry.kind == "progress": entry for entry in reports}
+        for entry in reports:
+            if entry in newest.values():
+                number = f"attempt {entry.attempt}: " if entry.token else ""
+                yield f"{number}{quoting.report(entry)}"
+
+
+def _own_reports(package: Package) -> Iterator[str]:
+    """Yield the newest reports of the attempt that runs."""
+    item = package.item
+    if item.holder is None:
+        return
+    own = [
+        entry
+        for entry in package.history
+        if entry.token == item.token and entry.kind == "progress"
+    ]
+    yield from _left_out(item, len(own) - OWN_SHOWN)
+    yield from map(quoting.report, own[-OWN_SHOWN:])
+
+
+def _left_out(item: Item, number: int) -> Iterator[str]:
+    if number > 0:
+        yield f"… {number} more before: worker --json get {item.id} --peek"
 
 
 def _comments(taken: Claim) -> Iterator[str]:
