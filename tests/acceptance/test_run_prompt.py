@@ -59,7 +59,7 @@ def test_commands_of_the_prompt_work(
 
     run_with(shell, " && ".join([*reports, end, "touch well"]))
 
-    assert len(reports) == 3
+    assert len(reports) == 4
     assert (shell.folder / "well").exists()
     assert bench.state(item) is state
 

@@ -14,6 +14,7 @@ REPORTS = """\
 |---|---|
 | `worker progress {item} "What is done" --percent 40` | after each larger step |
 | `worker discover {item} "Finding" --impact "What it means"` | other agents should know it |
+| `worker discoveries {item} --new` | now and then, to read what they have found |
 | `worker notes {item} "Memo"` | a later attempt at this item should know it |
 | `worker blocker {item} "Question" --needs "What would help"` | you need an answer to go on |
 
