@@ -131,7 +131,10 @@ def test_once_takes_one_item_per_slot(shell: Shell, bench: Bench) -> None:
         1,
         0,
     ]
-    assert "There is nothing to do now" in third.stderr
+    assert third.stderr == (
+        "There is nothing to do now.\n"
+        "  Wait for work: worker run --once --wait 300 -- COMMAND\n"
+    )
     assert {bench.state(item) for item in items} == {State.COMPLETED}
 
 

@@ -12,10 +12,10 @@ from taskorch.cli.arguments import (
     DURATION,
     ITEM,
     ITEM_OR_PROJECT,
-    PROJECT,
 )
 from taskorch.domain import errors
 
+from taskorch_orchestrator.commands.project_option import project_option
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
@@ -40,13 +40,10 @@ LIMIT = click.option(
     show_default=True,
     help="Maximum number of rows.",
 )
-OF_PROJECT = click.option(
-    "--project", type=PROJECT, default="", help="Only items of this project."
-)
 
 
 @orchestrate.command(epilog="Example: orchestrate progress proj_1a2b3c4d")
-@click.argument("project", type=ITEM_OR_PROJECT, metavar="PROJECT|ITEM")
+@project_option(metavar="PROJECT|ITEM", type_=ITEM_OR_PROJECT)
 @pass_context
 def progress(context: "OrchestratorContext", project: str) -> None:
     """Show the progress of a project or an item."""
@@ -66,7 +63,7 @@ def progress(context: "OrchestratorContext", project: str) -> None:
 @orchestrate.command(
     epilog="Example: orchestrate discoveries proj_1a2b3c4d --since 1700000000000-0"
 )
-@click.argument("project", type=PROJECT, default="")
+@project_option()
 @click.option(
     "--new",
     is_flag=True,
@@ -128,7 +125,7 @@ def discoveries(
 @orchestrate.command(
     "list", epilog="Example: orchestrate list proj_1a2b3c4d --state blocked"
 )
-@click.argument("project", type=PROJECT, default="")
+@project_option()
 @click.option(
     "--state", type=click.Choice(STATES), help="Only items in this state."
 )
@@ -189,7 +186,7 @@ def show(context: "OrchestratorContext", item: str, handoff: bool) -> None:
 @orchestrate.command(
     epilog="Example: orchestrate unassigned --project proj_1a2b3c4d"
 )
-@OF_PROJECT
+@project_option()
 @LIMIT
 @pass_context
 def unassigned(
@@ -230,7 +227,7 @@ def inbox(context: "OrchestratorContext", limit: int) -> None:
     show_default=True,
     help="Report held items without a sign of life for longer than this.",
 )
-@OF_PROJECT
+@project_option()
 @LIMIT
 @pass_context
 def stuck(

@@ -18,6 +18,7 @@ from taskorch.cli.arguments import (
 from taskorch.domain import limits
 from taskorch.domain.start_time import StartTime
 
+from taskorch_orchestrator.commands.project_option import project_option
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ def assign(
 
 
 @orchestrate.command(epilog="Example: orchestrate complete proj_1a2b3c4d")
-@click.argument("project", type=PROJECT)
+@project_option(metavar="PROJECT")
 @click.option(
     "--force", is_flag=True, help="Cancel the items that are still open."
 )

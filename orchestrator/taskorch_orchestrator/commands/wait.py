@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import ITEM_OR_PROJECT, TIMEOUT
 
+from taskorch_orchestrator.commands.project_option import project_option
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ GOALS = click.Choice(("completed", "blocked", "any"))
 @orchestrate.command(
     epilog="Example: orchestrate wait proj_1a2b3c4d --until completed --until blocked"
 )
-@click.argument("project", type=ITEM_OR_PROJECT, metavar="PROJECT|ITEM")
+@project_option(metavar="PROJECT|ITEM", type_=ITEM_OR_PROJECT)
 @click.option(
     "--until",
     type=GOALS,

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import PROJECT
 from taskorch.cli.output import on_terminal
 
+from taskorch_orchestrator.commands.project_option import project_option
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @orchestrate.command(epilog="Example: orchestrate watch proj_1a2b3c4d")
-@click.argument("project", type=PROJECT, default="")
+@project_option()
 @click.option(
     "--since",
     default="",

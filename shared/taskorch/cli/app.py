@@ -311,7 +311,9 @@ def _refuse(error: errors.TaskOrchestratorError, *, as_json: bool) -> int:
         click.echo(json_output.dump(document))
         return error.exit_code
     message = plain_text.line(str(error))
-    click.echo(f"Error: {message}", err=True)
+    # that there is nothing to do, or not yet, is an answer
+    is_answer = error.exit_code == errors.NothingToDo.exit_code
+    click.echo(message if is_answer else f"Error: {message}", err=True)
     for advice in (*error.rows(), error.hint()):
         if advice:
             shown = plain_text.line(advice)

@@ -765,6 +765,15 @@ class NothingToDo(TaskOrchestratorError):
     message = "There is nothing to do now."
     next_step = "Wait for work: worker pop --wait 300"
 
+    def __init__(self, next_step: str = "") -> None:
+        """Advise something else than to wait with `worker pop`."""
+        super().__init__()
+        self._advice = next_step or self.next_step
+
+    def hint(self) -> str:
+        """Return how to wait for work."""
+        return self._advice
+
 
 class NoOwnItems(TaskOrchestratorError):
     word, exit_code, retryable = "NO_OWN_ITEMS", 8, True

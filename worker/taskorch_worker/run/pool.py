@@ -56,6 +56,9 @@ REPEAT_S = 0.5
 RELEASE_S = 2.0
 #: Time to print the last lines.
 LAST_LINES_S = 1.0
+#: What to do after a run that found no item.
+IDLE_ONCE = "Wait for work: worker run --once --wait 300 -- COMMAND"
+IDLE = "To wait until the run is stopped, leave out --wait."
 #: The exit codes of `--once`, the worst first.
 EXIT_CODES = {
     AttemptEnd.FAILED: errors.Invalid.exit_code,
@@ -293,7 +296,7 @@ class WorkerPool:
         if AttemptEnd.UNSAID in self._ends:
             return errors.Unavailable.exit_code
         if not self._ends and not self._signals:
-            raise errors.NothingToDo
+            raise errors.NothingToDo(IDLE_ONCE if self._options.once else IDLE)
         if self._options.once:
             for end, code in EXIT_CODES.items():
                 if end in self._ends:
