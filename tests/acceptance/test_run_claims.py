@@ -113,6 +113,20 @@ def test_claims_of_a_command_end_with_it(
     assert list(shell.folder.rglob("*.lease")) == []
 
 
+def test_claim_as_another_agent_ends_with_command(
+    shell: Shell, bench: Bench
+) -> None:
+    _, other = bench.item(), bench.item(agent="bob")
+
+    ran = shell.worker(
+        *ONCE, *sh(f"{IN_PATH}; AGENT_ID=bob worker get {other} > shown")
+    )
+
+    assert other in (shell.folder / "shown").read_text()
+    assert bench.state(other) is State.QUEUED
+    assert f"also claimed {other}, which is released" in ran.stderr
+
+
 def test_question_on_another_item_stays_open(
     shell: Shell, bench: Bench
 ) -> None:

@@ -90,7 +90,20 @@ class Workspace:
         """`home` is the folder `.task-orchestrator` of the root."""
         self._home = os.fspath(home)
         self._folder = os.path.join(home, "workspace", agent)
+        self.agent = agent
         self.session = session
+
+    def of_all_agents(self) -> Sequence["Workspace"]:
+        """Return the workspaces of all agents in this root, for the same session."""
+        try:
+            names = sorted(os.listdir(os.path.dirname(self._folder)))
+        except OSError:
+            return []
+        return [
+            Workspace(self._home, name, self.session)
+            for name in names
+            if limits.is_name(name)
+        ]
 
     def lease(self, item: str) -> Lease:
         """Return the lease on an item; one without a token for an item not held."""

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from taskorch.config.settings import Settings
-from taskorch.domain.frozen import Frozen
+from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Caller
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.port import Connection
 
 from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run.claim_pauses import ClaimPauses
@@ -24,6 +25,7 @@ class PoolContext(Frozen):
     options: RunOptions
     caller: Caller
     #: For every verb but the claims, which may have to be broken off.
+    connection: Connection
     queue: AgentQueue
     workspace: Workspace
     pauses: ClaimPauses
@@ -37,3 +39,8 @@ class PoolContext(Frozen):
     worktrees: Worktrees | None
     #: The temporary folder for the files of the commands.
     folder: Path
+
+    def queue_of(self, agent: str) -> AgentQueue:
+        """Return the queue of an agent, on the same connection."""
+        caller = replace(self.caller, agent=agent)
+        return AgentQueue(self.connection, self.settings.namespace, caller)

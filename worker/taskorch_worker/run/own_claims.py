@@ -6,6 +6,7 @@ the command, nobody works on the others.
 
 from taskorch.domain.item import Lease
 
+from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run import outcome
 from taskorch_worker.run.context import PoolContext
 from taskorch_worker.run.outcome import AttemptEnd
@@ -15,16 +16,23 @@ from taskorch_worker.run.settle import settle
 def release_own_claims(context: PoolContext, run: Lease) -> None:
     """Release what the command for the item of `run` claimed, and log it.
 
-    An item with an open question is left to its answer.
+    It may have called as several agents. An item with an open question is left to its
+    answer.
     """
-    for lease in context.workspace.claimed_in_run(run):
-        settled = settle(
-            context.queue, lease, outcome.of_command_end(run.item)
-        )
-        if settled.end is AttemptEnd.UNSAID:
-            continue
-        context.workspace.forget(lease.item)
-        context.log.notify(
-            f"{run.item}: its command also claimed {lease.item}, which is"
-            f" {settled.end}."
-        )
+    for workspace in context.workspace.of_all_agents():
+        for lease in workspace.claimed_in_run(run):
+            _release(context, workspace, lease, run.item)
+
+
+def _release(
+    context: PoolContext, workspace: Workspace, lease: Lease, run_item: str
+) -> None:
+    queue = context.queue_of(workspace.agent)
+    settled = settle(queue, lease, outcome.of_command_end(run_item))
+    if settled.end is AttemptEnd.UNSAID:
+        return
+    workspace.forget(lease.item)
+    context.log.notify(
+        f"{run_item}: its command also claimed {lease.item}, which is"
+        f" {settled.end}."
+    )

@@ -106,13 +106,13 @@ class WorkerPool:
             session=settings.session,
         )
         folder = temporary_folder()
+        connection = connect(patience_s=inf)
         self._context = PoolContext(
             settings=settings,
             options=options,
             caller=caller,
-            queue=AgentQueue(
-                connect(patience_s=inf), settings.namespace, caller
-            ),
+            connection=connection,
+            queue=AgentQueue(connection, settings.namespace, caller),
             workspace=Workspace(
                 settings.folder_path, settings.agent, settings.session
             ),
