@@ -525,7 +525,8 @@ def standing_in_words(standing: "Standing") -> str:
     if standing.item:
         return f"{standing.item.state}, {standing.item.percent}%"
     project = standing.project
-    words = f"{project.status}, {project.completed} of {project.wanted} items completed"
+    wanted = counted(project.wanted, "item", "items")
+    words = f"{project.status}, {project.completed} of {wanted} completed"
     others = [
         f"{number} {state}"
         for state, number in project.counts.items()

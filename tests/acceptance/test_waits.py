@@ -285,7 +285,7 @@ def test_timed_out_wait_reports_progress(shell: Shell, bench: Bench) -> None:
     ran = shell.orchestrate("wait", project, "--timeout", "0.1")
 
     assert ran.code == 8
-    assert "it is active, 0 of 1 items completed (1 queued)." in ran.stderr
+    assert "it is active, 0 of 1 item completed (1 queued)." in ran.stderr
     assert "To keep waiting, rerun this command." in ran.stderr
 
 

@@ -286,7 +286,7 @@ def test_screen_ends_with_project_and_prints_summary(
         bench.queue.complete_project(project)
 
         assert screen.exit_code() == 0
-        assert screen.shows("completed, 1 of 1 items completed")
+        assert screen.shows("completed, 1 of 1 item completed")
         assert screen.shows("All is well")
     assert screen.output.count(b"\x1b[?1049l") == 1
 

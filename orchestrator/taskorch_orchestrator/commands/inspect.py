@@ -13,6 +13,7 @@ from taskorch.cli.arguments import (
     ITEM,
     ITEM_OR_PROJECT,
 )
+from taskorch.cli.text import counted
 from taskorch.domain import errors
 
 from taskorch_orchestrator.commands.project_option import project_option
@@ -255,9 +256,8 @@ def stuck(
         "None of these is stuck." if more else "Nothing is stuck.",
     )
     if more:
-        context.output.hint(
-            f"There are more: only {checked} items were checked."
-        )
+        items = counted(int(str(checked)), "item was", "items were")
+        context.output.hint(f"There are more: only {items} checked.")
 
 
 @orchestrate.command(epilog="Example: orchestrate projects")

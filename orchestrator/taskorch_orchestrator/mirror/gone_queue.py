@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import gmtime, strftime
 
+from taskorch.cli.text import counted
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.mirror import file_names, sqlite_copy
@@ -41,7 +42,12 @@ def set_files_aside(context: PassContext, home: Path, created: str) -> str:
     context.state.set_fact(fact, created)
     if not moved:
         return ""
-    return f"The queue is new: {moved} files of the previous queue were moved to {folder}"
+    files = counted(
+        moved,
+        "file of the previous queue was",
+        "files of the previous queue were",
+    )
+    return f"The queue is new: {files} moved to {folder}"
 
 
 def _folder_name(created: int) -> str:

@@ -121,7 +121,8 @@ def _list(
 
 
 def _project(project: Project, length: int) -> str:
-    done = f"{project.completed} of {project.wanted} items completed"
+    wanted = counted(project.wanted, "item", "items")
+    done = f"{project.completed} of {wanted} completed"
     return f"{project.id}: {done}: {cut(project.title, length, line)}"
 
 

@@ -49,7 +49,8 @@ def project_progress(progress: ProjectProgress) -> str:
     """Return a project's bar, and a row for each of its items."""
     project = progress.project
     draws_bars = _draws_bars()
-    done = f"{project.completed} of {project.wanted} items completed"
+    wanted = counted(project.wanted, "item", "items")
+    done = f"{project.completed} of {wanted} completed"
     head = Text(
         f"{line(project.title)} ({project.id}): {project.status}, {done}"
     )

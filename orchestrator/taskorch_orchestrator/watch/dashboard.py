@@ -6,7 +6,7 @@ from typing import TypeVar
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
-from taskorch.cli.text import cell, duration, line, timestamp
+from taskorch.cli.text import cell, counted, duration, line, timestamp
 from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, ProjectProgress, State
@@ -123,7 +123,8 @@ class Dashboard:
             projects = self._snapshot.projects
             active = sum(project.status == "active" for project in projects)
             newest = "the newest " if len(projects) == MOST else ""
-            text = f"{active} of {newest}{len(projects)} projects active"
+            all_ = counted(len(projects), "project", "projects")
+            text = f"{active} of {newest}{all_} active"
             return _one_line(Text(text, style="bold"))
         project = progress.project
         done, wanted = project.completed, project.wanted

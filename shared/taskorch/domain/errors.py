@@ -633,13 +633,18 @@ class Awaited(Invalid):
 class CommandFails(Invalid):
     word = "COMMAND_FAILS"
     message = (
-        "The run ended because its command failed {failures} times in a row. "
-        "The last failure: {reason}"
+        "The run ended because its command failed {failures}. The last failure: "
+        "{reason}"
     )
     next_step = (
         "Try the command by hand. Failed items are retried as usual; orchestrate stuck "
         "lists dead letters."
     )
+
+    def _shown(self) -> dict[str, object]:
+        times = self.details["failures"]
+        failures = "once" if times == 1 else f"{times} times in a row"
+        return {**self.details, "failures": failures}
 
 
 class RunHolds(Invalid):

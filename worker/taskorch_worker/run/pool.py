@@ -19,6 +19,7 @@ from threading import Lock, Thread
 from time import monotonic
 
 from taskorch.cli.output import CommandOutput
+from taskorch.cli.text import counted
 from taskorch.config.settings import Settings
 from taskorch.connect import open_lasting_connection
 from taskorch.domain import errors, limits
@@ -223,9 +224,9 @@ class WorkerPool:
             raise errors.CommandFails(failures=failed, reason=reason)
         seconds = self._pauses.pause_after_failure()
         if seconds:
+            items = counted(failed, "item has", "items in a row have")
             self._log.notify(
-                f"{failed} items in a row have failed."
-                f" Claiming pauses for {seconds:.1f} s."
+                f"{items} failed. Claiming pauses for {seconds:.1f} s."
             )
 
     def _handle_next_event(self) -> None:
