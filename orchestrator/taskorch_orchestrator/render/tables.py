@@ -63,7 +63,7 @@ def project_progress(progress: ProjectProgress) -> str:
         Column(header="STATE", leaves=4),
         Column(header="DONE", leaves=2),
         Column(header="AGENT", leaves=3, least=10),
-        Column(header="TITLE", least=16),
+        Column(header="TITLE", least=20),
         Column(header="LAST REPORT", leaves=1, least=16),
     )
     bar_width = ITEM_BAR_WIDTH if draws_bars else 0
@@ -213,7 +213,7 @@ def items_table(listed: Iterable[Item]) -> screen.Table:
         Column(header="PRIORITY", leaves=1),
         Column(header="AGENT", leaves=4, least=10),
         Column(header="PROJECT", leaves=2),
-        Column(header="TITLE", least=16),
+        Column(header="TITLE", least=20),
     )
     bar_width = ITEM_BAR_WIDTH if _draws_bars() else 0
     for item in listed:
@@ -281,7 +281,7 @@ def projects_table(listed: Iterable[Project]) -> screen.Table:
         Column(header="STATUS", leaves=2),
         Column(header="ITEMS", leaves=3),
         Column(header="CREATED", leaves=1),
-        Column(header="TITLE", least=16),
+        Column(header="TITLE", least=20),
     )
     for project in listed:
         table.add_row(
