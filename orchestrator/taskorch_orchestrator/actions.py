@@ -20,7 +20,9 @@ if TYPE_CHECKING:
         Assignment,
         Discovery,
         DiscoveryPage,
+        EditedItem,
         Item,
+        ItemEdit,
         NewItem,
         Package,
         Project,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     )
     from taskorch.domain.timeline import ItemTimeline
     from taskorch.queue.agents import AgentStatus
-    from taskorch.queue.plan import AppliedPlan, Plan
+    from taskorch.queue.plan import AppliedPlan, CreatedItem, Plan
     from taskorch.queue.queue import Queue
     from taskorch.queue.stuck import StuckItem
     from taskorch.queue.wait_results import Goal, Standing
@@ -43,6 +45,8 @@ LIMIT = 100
 LONG_LIMIT = 1000
 #: Maximum number of hints of one kind: more rows push what matters off the screen.
 HINTS_SHOWN = 5
+#: Maximum number of differences from a plan; --json has all.
+DIFFERENCES_SHOWN = 100
 #: Known agents that a remark on a new one names, and how close their names must be.
 AGENTS_SHOWN, CLOSE = 3, 0.75
 
@@ -171,9 +175,13 @@ def apply(
     plan: "Plan",
     *,
     dry_run: bool = False,
+    updates: bool = True,
 ) -> "Published[AppliedPlan]":
-    """Create the items of a plan, all or none; `dry_run` only checks it."""
-    applied = queue.apply(plan, dry_run=dry_run)
+    """Create and update the items of a plan, all or none; `dry_run` only checks it.
+
+    Without `updates`, items that exist stay as they are.
+    """
+    applied = queue.apply(plan, dry_run=dry_run, updates=updates)
     written = handoffs.write(queue, [] if dry_run else _queued(applied))
     items = [
         f"{line(item.name)}: {item.hint}"
@@ -185,26 +193,53 @@ def apply(
             [line(remark) for remark in plan.remarks], "remarks on the plan"
         ),
         *_first(items, "items"),
+        *_first(
+            [hint for item in applied.items for hint in _differences(item)],
+            "differences",
+            DIFFERENCES_SHOWN,
+        ),
     ]
     if written.trouble:
         hints.append(written.trouble)
-    return Published(
-        data=applied, meta={"hints": hints} if hints else {}, hints=hints
-    )
+    meta = {"hints": hints} if hints else {}
+    return Published(data=applied, meta=meta, hints=hints)
 
 
-def _first(hints: Sequence[str], what: str) -> Iterator[str]:
-    yield from hints[:HINTS_SHOWN]
-    if len(hints) > HINTS_SHOWN:
-        yield f"… and {len(hints) - HINTS_SHOWN} more {what}."
+def _differences(item: "CreatedItem") -> Iterator[str]:
+    """Yield what an update changes of an item, and what still differs from the plan."""
+    name = f"{line(item.name)} ({item.id})"
+    for change in item.changes:
+        yield f"{name} {line(str(change))}"
+    agent = ""
+    fields = []
+    for each in item.differences:
+        if each.field == "agent":
+            agent = each.after
+        else:
+            fields.append(each.field)
+    if fields and item.state:
+        differ = "differs" if len(fields) == 1 else "differ"
+        state = item.state.replace("_", " ")
+        yield f"{name} is {state}: {', '.join(fields)} {differ} from the plan."
+    if agent:
+        now = f"assigned to {item.agent}" if item.agent else "not assigned"
+        yield f"{name} is {now}. To follow the plan: orchestrate assign {item.id} {agent}"
+
+
+def _first(
+    hints: Sequence[str], what: str, most: int = HINTS_SHOWN
+) -> Iterator[str]:
+    yield from hints[:most]
+    if len(hints) > most:
+        yield f"… and {len(hints) - most} more {what}."
 
 
 def _queued(applied: "AppliedPlan") -> list[str]:
-    """Return the new items of a plan that are already in the queue of an agent."""
+    """Return the new and the changed items of a plan that are in an agent's queue."""
     return [
         each.id
         for each in applied.items
-        if each.created and each.state is State.QUEUED
+        if (each.created or each.changes) and each.state is State.QUEUED
     ]
 
 
@@ -215,6 +250,54 @@ def depend(
     return Published(
         data=ItemState(id=item, state=queue.depend(item, dependencies))
     )
+
+
+def undepend(
+    queue: "Queue",
+    handoffs: "HandoffWriter",
+    item: str,
+    dependencies: Sequence[str],
+) -> Published[ItemState]:
+    """Make an item no longer wait for some of its dependencies."""
+    from taskorch.domain.item import ItemEdit
+
+    edit = ItemEdit(remove_dependencies=tuple(dependencies))
+    (edited,) = queue.edit([item], edit)
+    written = handoffs.write(queue, [item] if edited.changes else [])
+    hints = [written.trouble] if written.trouble else []
+    if not edited.changes:
+        others = " or ".join(dependencies)
+        hints.append(
+            f"Nothing has changed: {item} does not depend on {others}."
+        )
+    return Published(
+        data=ItemState(id=item, state=edited.state),
+        meta={"hints": hints} if hints else {},
+        hints=hints,
+    )
+
+
+def edit(
+    queue: "Queue",
+    handoffs: "HandoffWriter",
+    items: Sequence[str],
+    edit: "ItemEdit",
+) -> "Published[EditedItem | tuple[EditedItem, ...]]":
+    """Change items in the same way, all or none; the result of one item is no list."""
+    edited = queue.edit(items, edit)
+    same = [
+        f"Nothing has changed in {each.id}: it is like this already."
+        for each in edited
+        if not each.changes
+    ]
+    hints = list(_first(same, "items"))
+    changed = [each.id for each in edited if each.changes]
+    written = handoffs.write(queue, changed)
+    if written.trouble:
+        hints.append(written.trouble)
+    meta = {"hints": hints} if hints else {}
+    data = edited[0] if len(edited) == 1 else edited
+    return Published(data=data, meta=meta, hints=hints)
 
 
 def assign(

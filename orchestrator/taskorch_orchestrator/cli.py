@@ -17,10 +17,13 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.plan": {
             "project": "Open a project for a user's request.",
             "create": "Add a work item to PROJECT.",
-            "apply": "Create a project and all its items from a plan file.",
-            "depend": "Make ITEM wait for more items.",
+            "apply": "Create or update a project and its items from a plan file.",
+            "depend": "Make ITEM wait for more items, or for fewer.",
             "assign": "Assign items to AGENT, all or none.",
             "complete": "Complete PROJECT and print its deliverables.",
+        },
+        "taskorch_orchestrator.commands.edit": {
+            "edit": "Change items, all or none.",
         },
         "taskorch_orchestrator.commands.inspect": {
             "progress": "Show the progress of a project or an item.",
@@ -86,7 +89,15 @@ orchestrate.declare(
     }
 )
 orchestrate.sections = {
-    "Plan": ("project", "create", "apply", "depend", "assign", "complete"),
+    "Plan": (
+        "project",
+        "create",
+        "apply",
+        "depend",
+        "edit",
+        "assign",
+        "complete",
+    ),
     "Follow": (
         "status",
         "progress",

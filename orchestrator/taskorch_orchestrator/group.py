@@ -26,6 +26,7 @@ COMMANDS = {
     Access.USE: (
         "create",
         "depend",
+        "edit",
         "assign",
         "complete",
         "answer",

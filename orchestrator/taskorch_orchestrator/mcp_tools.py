@@ -11,6 +11,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.frozen import replace
+from taskorch.domain.item import ItemEdit
 from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
@@ -64,15 +65,13 @@ PLANNED_ITEM: dict[str, Any] = {
         "resources": {**_TEXTS, "description": "Files, links"},
         "deliverables": _TEXTS,
         "accept": {**_TEXTS, "description": "Criteria"},
+        "labels": _TEXTS,
     },
 }
 
 
 class PlanArguments(ToolArguments):
-    """Create a project with its items, or add items to one: all or none.
-
-    An existing item with the same name stays as it is.
-    """
+    """Create a project with its items, or add items to one: all or none."""
 
     name: ClassVar[str] = "plan"
     access: ClassVar[Access] = Access.CREATE
@@ -89,18 +88,62 @@ class PlanArguments(ToolArguments):
         Field(description="A plan of the same key adds to the same project"),
     ] = ""
     dry_run: bool = False
+    update: Annotated[
+        bool,
+        Field(
+            description="Items of the same name become exactly this; else they stay"
+        ),
+    ] = False
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Apply the plan, with the checks and the messages of a plan file."""
-        given = self.model_dump(exclude={"dry_run"}, exclude_defaults=True)
+        given = self.model_dump(
+            exclude={"dry_run", "update"}, exclude_defaults=True
+        )
         plan = plan_file.read("This", json.dumps(given).encode())
         applied = actions.apply(
             _queue(call),
             HandoffWriter(call.settings),
             plan,
             dry_run=self.dry_run,
+            updates=self.update,
         )
         return _result(applied)
+
+
+class EditArguments(ToolArguments):
+    """Change items, all or none. Once begun: only priority, context, labels."""
+
+    name: ClassVar[str] = "edit"
+    items: Texts
+    title: str | None = None
+    description: str | None = None
+    requirements: Texts | None = None
+    accept: Texts | None = None
+    priority: int | None = None
+    context: Pairs = Field(default_factory=dict)
+    label: Texts = ()
+    unlabel: Texts = ()
+    undepend: Texts = ()
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Edit the items."""
+        change = ItemEdit(
+            title=self.title,
+            description=self.description,
+            requirements=self.requirements,
+            criteria=self.accept,
+            priority=self.priority,
+            context=self.context,
+            add_labels=self.label,
+            remove_labels=self.unlabel,
+            remove_dependencies=self.undepend,
+        )
+        if change == ItemEdit():
+            raise errors.Usage(reason="Say what to change, such as title.")
+        handoffs = HandoffWriter(call.settings)
+        edited = actions.edit(_queue(call), handoffs, self.items, change)
+        return _result(edited)
 
 
 class AssignArguments(ToolArguments):
@@ -315,6 +358,7 @@ class CompleteProjectArguments(ToolArguments):
 
 TOOLS: tuple[type[ToolArguments], ...] = (
     PlanArguments,
+    EditArguments,
     AssignArguments,
     StatusArguments,
     DiscoveriesArguments,

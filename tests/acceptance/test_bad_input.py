@@ -100,6 +100,9 @@ REFUSED = [
     ("orchestrate complete {project}", 5, "{project} has 3 unfinished items"),
     ("orchestrate assign {done} bob", 5, "{done} is completed"),
     ("orchestrate depend {done} {item}", 5, "{done} is completed"),
+    ("orchestrate edit {done} --title x", 5, "{done} is completed"),
+    ("orchestrate edit {item}", 2, "Say what to change"),
+    ("orchestrate edit item_00000000 --title x", 3, "There is no item"),
     ("orchestrate depend {item} {item}", 5, "{item} cannot depend on"),
     (
         "orchestrate depend {item} {waiting}",

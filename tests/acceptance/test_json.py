@@ -32,6 +32,7 @@ worker whoami
 orchestrate project title
 orchestrate create {project} title
 orchestrate depend {queued} {pending}
+orchestrate edit {queued} --label x
 orchestrate assign {pending} bob
 orchestrate answer {blocked} text
 orchestrate comment {queued} text

@@ -28,7 +28,7 @@ from taskorch_worker import mcp_tools as of_the_worker
 
 REPOSITORY = Path(__file__).parents[2]
 MOST_TOOLS = 9
-MOST_TOKENS = {"worker": 900, "orchestrate": 1200}
+MOST_TOKENS = {"worker": 900, "orchestrate": 1500}
 EXIT_CODES = {
     "USAGE": 2,
     "NO_ITEM": 3,

@@ -127,6 +127,19 @@ class Lifecycle(InStep):
             lambda: self.model.depend(item, others),
         )
 
+    @rule(
+        item=items,
+        field=st.sampled_from(["title", "priority", "depends_on"]),
+        title=st.sampled_from(["T", "U"]),
+        priority=st.integers(1, 2),
+        other=items,
+    )
+    def edit(
+        self, item: str, field: str, title: str, priority: int, other: str
+    ) -> None:
+        values = {"title": title, "priority": priority, "depends_on": other}
+        self.edit_item(item, field, values[field])
+
     @precondition(lambda self: self.asking())
     @rule(
         target=claims,

@@ -20,6 +20,7 @@ from taskorch.domain.item import (
     MINUTE_MS,
     Caller,
     Claim,
+    ItemEdit,
     Lease,
     NewItem,
     Receipt,
@@ -33,6 +34,8 @@ from taskorch.queue.queue import Queue
 
 AGENTS = ("ada", "bob")
 MODES = ("claim", "takeover", "peek")
+#: The names of fields in the history, if they differ.
+NAMES = {"depends_on": "dependencies"}
 EVENT = ("verb", "item", "project", "agent", "state")
 
 
@@ -261,6 +264,19 @@ class InStep(RuleBasedStateMachine):
         )
         return id_ if made == id_ else multiple()
 
+    def edit_item(self, item: str, field: str, value: Any) -> None:
+        edits = {
+            "title": ItemEdit(title=value),
+            "priority": ItemEdit(priority=value),
+            "depends_on": ItemEdit(remove_dependencies=(value,)),
+        }
+        edit = edits[field]
+        self.step(
+            "edit",
+            lambda: self.recorded.queue.edit([item], edit)[0].state,
+            lambda: self.model.edit(item, field, value),
+        )
+
     def assign_to(self, agent: str, item: str, *, force: bool) -> None:
         def real() -> object:
             done = self.recorded.queue.assign(item, agent, force=force)
@@ -428,6 +444,9 @@ class InStep(RuleBasedStateMachine):
                 "asked": item.asked,
                 "session": item.session if item.taken else "",
                 "summary": item.summary,
+                "title": item.title,
+                "priority": item.priority,
+                "edited": [NAMES.get(each, each) for each in item.edited],
                 "depends_on": item.depends_on,
                 "open": item.open,
                 "history": item.history,
@@ -490,6 +509,9 @@ def _shown(found: RawKeys) -> dict[str, object]:
             "asked": "blocker" in item,
             "session": item["holder_session"] if item["state"] in HELD else "",
             "summary": item.get("summary", ""),
+            "title": item["title"],
+            "priority": int(item["priority"]),
+            "edited": item["edited"].split(",") if "edited" in item else [],
             "depends_on": json.loads(item.get("depends_on", "[]")),
             "open": found.values.get(f"deps:{id_}", set()),
             "history": [

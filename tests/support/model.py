@@ -97,6 +97,37 @@ class Model(Moves):
         self._emit("depend", item)
         return item.state
 
+    def edit(self, id_: str, field: str, value: object) -> State:
+        """Change the title or the priority, or remove an item from `depends_on`."""
+        item = self._item(id_)
+        before = getattr(item, field)
+        is_same = (
+            value not in before if field == "depends_on" else value == before
+        )
+        if is_same:
+            return item.state
+        if item.state is State.COMPLETED:
+            raise Refused("WrongState")
+        if item.taken and field != "priority":
+            raise Refused("Begun")
+        if field != "priority" and item.live:
+            self._revoke_token(item)
+        self._report("edit", item, "planner")
+        if field == "depends_on":
+            self._remove_dependency(item, str(value))
+        else:
+            setattr(item, field, value)
+        if item.live and field not in item.edited:
+            item.edited.append(field)
+        self._emit("edit", item)
+        return item.state
+
+    def _remove_dependency(self, item: Item, other: str) -> None:
+        item.depends_on.remove(other)
+        item.open.discard(other)
+        if item.state in UNBEGUN:
+            self._enqueue_or_wait(item)
+
     def assign(
         self, id_: str, agent: str, *, force: bool
     ) -> tuple[State, str]:
@@ -237,6 +268,7 @@ class Model(Moves):
                 self._set_in_progress(item, late=has_expired)
             if has_expired:
                 self._emit("renew", item)
+            item.edited = []
             return item.token
         if item.held and mode != "takeover":
             raise Refused("Held")
@@ -281,6 +313,7 @@ class Model(Moves):
         if verb == "complete" and delivered:
             if text not in ("", item.summary):
                 raise Refused("AlreadyCompleted")
+            item.edited = []
             return item.state, item.token, "repeat"
         claims_now = self._check_holder(verb, me, item, token)
         if claims_now:
@@ -293,6 +326,7 @@ class Model(Moves):
             late=not item.held and not claims_now,
         )
         self._emit(VERB_NAMES.get(verb, verb), item)
+        item.edited = []
         if verb == "complete":
             self._release_dependents(item)
         return item.state, item.token, "claimed" if claims_now else ""

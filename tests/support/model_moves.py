@@ -47,6 +47,9 @@ class Item:
     depends_on: list[str] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
     summary: str = ""
+    title: str = "T"
+    #: What its holder has yet to learn of edits.
+    edited: list[str] = field(default_factory=list)
     #: Its reports: kind, agent, attempt, token.
     history: list[tuple[str, str, int, int]] = field(default_factory=list)
 
@@ -123,7 +126,7 @@ class Moves:
         """Claim an item: token and attempts increase, and a left question is closed."""
         item.token += 1
         item.attempts += 1
-        item.live, item.session = True, me.session
+        item.live, item.session, item.edited = True, me.session, []
         item.asked = item.asked and item.taken
 
     def _set_in_progress(self, item: Item, *, late: bool = False) -> None:

@@ -6,7 +6,7 @@ Used by tests that try all verbs, such as the table of states and verbs.
 from collections.abc import Callable
 
 from support.builders import Bench
-from taskorch.domain.item import Lease, State
+from taskorch.domain.item import ItemEdit, Lease, State
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 
@@ -48,6 +48,15 @@ ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
         item, "bob", force=True
     ),
     "depend": lambda queue, item, other: queue.depend(item, [other]),
+    "edit": lambda queue, item, _: queue.edit(
+        [item], ItemEdit(title="Another title")
+    ),
+    "edit-context": lambda queue, item, _: queue.edit(
+        [item], ItemEdit(priority=0, context={"db": "postgres"})
+    ),
+    "edit-label": lambda queue, item, _: queue.edit(
+        [item], ItemEdit(add_labels=("urgent",))
+    ),
     "answer": lambda queue, item, _: queue.answer(item, "The left one."),
     "comment": lambda queue, item, _: queue.comment(item, "Mind the gap"),
     "cancel": lambda queue, item, _: queue.cancel(item, reason="not needed"),
@@ -61,6 +70,9 @@ ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
     "assign-other": State.QUEUED,
     "assign-force": State.IN_PROGRESS,
     "depend": State.QUEUED,
+    "edit": State.QUEUED,
+    "edit-context": State.IN_PROGRESS,
+    "edit-label": State.COMPLETED,
     "answer": State.BLOCKED,
     "comment": State.IN_PROGRESS,
     "cancel": State.IN_PROGRESS,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from support.builders import Bench, need_lease
 from taskorch.domain.frozen import replace
-from taskorch.domain.item import Lease, NewItem, State
+from taskorch.domain.item import ItemEdit, Lease, NewItem, State
 from taskorch.queue.plan import Plan
 
 
@@ -34,7 +34,8 @@ def apply_plan(bench: Bench) -> Iterator[str]:
     project = queue.apply(plan).project
     yield "create"
     third = NewItem(title="Third", key="3", depends_on=(1,))
-    queue.apply(replace(plan, items=(first, second, third)))
+    changed = replace(first, title="The first", labels=("new",))
+    queue.apply(replace(plan, items=(changed, second, third)), updates=True)
     yield "create"
     queue.create_many(
         project,
@@ -50,12 +51,17 @@ def apply_plan(bench: Bench) -> Iterator[str]:
 
 
 def work_in_batches(bench: Bench, project: str) -> Iterator[str]:
-    """Assign, claim and complete two items in batches."""
+    """Edit, assign, claim and complete two items in batches."""
     queue, ada = bench.queue, bench.agent("ada")
     new = queue.create_many(
-        project, [NewItem(title="Sixth"), NewItem(title="Seventh")]
+        project,
+        [NewItem(title="Sixth"), NewItem(title="Seventh", depends_on=(0,))],
     )
     yield "create"
+    first = new[0].id
+    edit = ItemEdit(title="Changed", remove_dependencies=(first,))
+    queue.edit([created.id for created in new], edit)
+    yield "edit"
     queue.assign_many([created.id for created in new], "ada")
     yield "assign"
     leases = [need_lease(claim) for claim in ada.claim_many(2)]

@@ -65,6 +65,14 @@ Texts = Json[Annotated[list[Text], Field(max_length=limits.LIST_VALUES)]]
 Pairs = Json[Annotated[dict[Text, Text], Field(max_length=limits.LIST_VALUES)]]
 Ids = Json[Annotated[list[ItemId], Field(max_length=limits.DEPENDENCIES)]]
 
+Labels = Json[
+    Annotated[
+        list[Annotated[str, _checked_by(limits.label)]],
+        Field(max_length=limits.LABELS),
+    ]
+]
+Changes = Json[list[Annotated[list[Text], Field(min_length=3, max_length=3)]]]
+
 HELD = (State.IN_PROGRESS, State.BLOCKED)
 UNINDEXED = (State.COMPLETED, State.CANCELLED)
 UNASSIGNED = (State.PENDING, State.COMPLETED, State.FAILED, State.CANCELLED)
@@ -135,6 +143,7 @@ class ItemFields(_Strict):
     deliverables_expected: Texts | None = None
     criteria: Texts | None = None
     deliverables: Pairs | None = None
+    labels: Labels | None = None
     depends_on: Ids | None = None
     state: State
     agent: NameOrNone
@@ -159,6 +168,7 @@ class ItemFields(_Strict):
     needs: Text = ""
     percent: NumberOrNone = ""
     summary: Text = ""
+    edited: Text = ""
     created_at: Number
     created_by: NameOrNone = ""
     assigned_at: NumberOrNone = ""
@@ -223,6 +233,7 @@ class ReportFields(_Strict):
     text: Text = ""
     percent: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,3}$")] = ""
     needs: Text = ""
+    changes: Changes | None = None
     #: Of an assignment that replaced another one.
     to: NameOrNone = ""
     from_: Annotated[NameOrNone, Field(alias="from")] = ""

@@ -134,6 +134,12 @@ def project(
     help="Acceptance criteria …",
 )
 @click.option(
+    "--label",
+    "labels",
+    cls=ManyValues,
+    help="Labels, for filters such as list --label …",
+)
+@click.option(
     "--key",
     default="",
     help="Key of the item. If an item has it already, print that item's id.",
@@ -180,14 +186,17 @@ def create(
 @orchestrate.command(epilog="Example: orchestrate apply plan.yaml --dry-run")
 @click.argument("plan", type=Contents(limits.PLAN_BYTES), metavar="PLAN.yaml")
 @click.option(
-    "--dry-run", is_flag=True, help="Check the plan without applying it."
+    "--dry-run",
+    is_flag=True,
+    help="Check the plan and show what it would change, without applying it.",
 )
 def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
-    """Create a project and all its items from a plan file.
+    """Create or update a project and its items from a plan file.
 
-    All of it is created, or nothing. PLAN.yaml may be -, for standard input. The
-    command is repeatable: items that a plan with the same key created earlier stay as
-    they are, and new items in the file are added.
+    All of it is done, or nothing. PLAN.yaml may be -, for standard input. The command
+    is repeatable: new items in the file are added, and items that a plan with the same
+    key created earlier become what the file says. What an agent has begun keeps its
+    title, description and requirements, and the command names these differences.
 
     For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
     """
@@ -221,17 +230,29 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
     type=ITEM,
     metavar="DEPENDENCY...",
 )
+@click.option(
+    "--remove",
+    is_flag=True,
+    help="Make ITEM no longer wait for these items.",
+)
 @pass_context
 def depend(
-    context: "OrchestratorContext", item: str, dependencies: tuple[str, ...]
+    context: "OrchestratorContext",
+    item: str,
+    dependencies: tuple[str, ...],
+    remove: bool,
 ) -> None:
-    """Make ITEM wait for more items. ITEM must not have been started."""
+    """Make ITEM wait for more items, or for fewer. No agent may have begun it."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    context.show(
-        actions.depend(context.queue, item, dependencies), steps.state
-    )
+    if remove:
+        changed = actions.undepend(
+            context.queue, context.handoffs(), item, dependencies
+        )
+    else:
+        changed = actions.depend(context.queue, item, dependencies)
+    context.show(changed, steps.state)
 
 
 @orchestrate.command(

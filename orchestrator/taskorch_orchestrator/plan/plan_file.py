@@ -103,6 +103,12 @@ Dependencies = Annotated[
 ]
 
 
+Labels = Annotated[
+    tuple[Annotated[str, _checked_by(limits.label)], ...] | None,
+    _sized(0, limits.LABELS),
+]
+
+
 class PlannedItem(BaseModel):
     """An item of a plan file: the options and arguments of `orchestrate create`."""
 
@@ -131,6 +137,8 @@ class PlannedItem(BaseModel):
     resources: Texts = ()
     deliverables: Texts = ()
     accept: Texts = ()
+    #: None leaves the labels of an existing item.
+    labels: Labels = None
 
     def new(self, depends_on: Sequence[str | int]) -> NewItem:
         """Return the item to create; its name becomes its key.
@@ -153,6 +161,7 @@ class PlannedItem(BaseModel):
             resources=self.resources,
             deliverables_expected=self.deliverables,
             criteria=self.accept,
+            labels=self.labels,
         )
 
 

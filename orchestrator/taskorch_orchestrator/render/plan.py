@@ -45,6 +45,8 @@ def applied(plan: AppliedPlan) -> str:
 
 
 def _remark(item: CreatedItem) -> str:
+    if item.changes:
+        return "changed"
     if not item.created:
         return "existing"
     return "created" if item.id else "new"

@@ -6,8 +6,8 @@ It needs none of the tables, which are slow to load.
 from collections.abc import Sequence
 
 from taskorch.cli.output import on_terminal
-from taskorch.cli.text import counted
-from taskorch.domain.item import Requeued, State
+from taskorch.cli.text import counted, line
+from taskorch.domain.item import EditedItem, Requeued, State
 
 from taskorch_orchestrator.actions import (
     AssignedItem,
@@ -49,6 +49,15 @@ def commented(done: CommentedItem) -> str:
             f"{done.agent} gets the comment with its next step on {done.id}."
         )
     return f"{done.id} is {done.state}: its next holder gets the comment."
+
+
+def edited(done: EditedItem | Sequence[EditedItem]) -> str:
+    """Return the state of each edited item, and a line for each change."""
+    rows = []
+    for each in (done,) if isinstance(done, EditedItem) else done:
+        rows.append(f"{each.id} is {each.state}.")
+        rows += [f"  {line(str(change))}" for change in each.changes]
+    return "\n".join(rows)
 
 
 def requeued(done: Requeued) -> str:

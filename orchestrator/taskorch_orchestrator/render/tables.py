@@ -106,6 +106,7 @@ def item(shown: ItemTimeline) -> str:
         "Holder": _holder(item),
         "Attempts": f"{item.attempts} of {item.max_attempts}",
         "Priority": str(item.priority),
+        "Labels": ", ".join(item.labels),
         "Not before": _timestamp(item.not_before_at),
         "Created": timestamp(item.created_at),
         "Started": _timestamp(item.started_at),
@@ -205,7 +206,10 @@ def items(listed: Iterable[Item]) -> str:
 
 
 def items_table(listed: Iterable[Item]) -> screen.Table:
-    """Return items as a table, for the caller to print."""
+    """Return items as a table, with their labels if there are any."""
+    listed = list(listed)
+    has_labels = any(item.labels for item in listed)
+    column = [Column(header="LABELS", leaves=6)] if has_labels else []
     table = screen.Table(
         Column(header="ITEM"),
         Column(header="STATE", leaves=5),
@@ -213,10 +217,12 @@ def items_table(listed: Iterable[Item]) -> screen.Table:
         Column(header="PRIORITY", leaves=1),
         Column(header="AGENT", leaves=4, least=10),
         Column(header="PROJECT", leaves=2),
+        *column,
         Column(header="TITLE", least=20),
     )
     bar_width = ITEM_BAR_WIDTH if _draws_bars() else 0
     for item in listed:
+        labels = [", ".join(item.labels) or "-"] if has_labels else []
         table.add_row(
             item.id,
             screen.state(item.state),
@@ -224,6 +230,7 @@ def items_table(listed: Iterable[Item]) -> screen.Table:
             str(item.priority),
             item.agent or "-",
             item.project,
+            *labels,
             cell(item.title),
         )
     return table

@@ -7,7 +7,7 @@ TaskOrchestratorError           1   Unprintable
 |                                   NotSaved, ServerFailed, DiskFull, OutOfFiles;
 |                                   not: Refused, Untrusted, NotPermitted,
 |                                   DataDamaged, ServerUnreachable, ServerStopped
-|-- Invalid                     5   WrongState (AlreadyCompleted), NoSummary,
+|-- Invalid                     5   WrongState (AlreadyCompleted), Begun, NoSummary,
 |                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany,
 |                                   NoAttempts, ProjectClosed, OpenItems, Awaited,
 |                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
@@ -458,6 +458,7 @@ class WrongState(Invalid):
 
     ORCHESTRATORS_VERBS = (
         "depend",
+        "edit",
         "assign",
         "answer",
         "comment",
@@ -495,6 +496,15 @@ class AlreadyCompleted(WrongState):
     def hint(self) -> str:
         """Return how to see the delivery, and how to get another one."""
         return self.next_step.format_map(self.details)
+
+
+class Begun(Invalid):
+    word = "BEGUN"
+    message = "{item} is {state}: its {fields} cannot change now."
+    next_step = (
+        "Only priority, labels and context can. To change the rest, take the item from "
+        "its holder first: orchestrate assign {item} {agent} --force"
+    )
 
 
 class NoSummary(Invalid):
@@ -821,7 +831,7 @@ def _counted(number: Detail, noun: str) -> str:
 BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     error.word: error
     for error in (
-        NoProject, NoItem, BadSchema, NotEmpty, WrongState, Cycle, TooDeep, TooMany, NoAttempts, ProjectClosed,
-        OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours, AlreadyCompleted,
+        NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, Cycle, TooDeep, TooMany, NoAttempts,
+        ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours, AlreadyCompleted,
     )
 }  # fmt: skip

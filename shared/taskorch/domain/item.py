@@ -103,10 +103,62 @@ class NewItem(Frozen):
     key: str = ""
     #: The agent to assign it to in the same step, or "".
     agent: str = ""
+    #: At most 20 words for filters. None leaves those of an item that exists already.
+    labels: tuple[str, ...] | None = None
     #: The id and creation time of an imported item. A repeat with the same id creates
     #: nothing.
     id: str = ""
     created_at: int = 0
+
+
+class ItemEdit(Frozen):
+    """What to change of an item; None leaves a field as it is.
+
+    An item that an agent has begun takes only a priority, labels and context, a
+    completed one only labels.
+    """
+
+    title: str | None = None
+    description: str | None = None
+    requirements: tuple[str, ...] | None = None
+    resources: tuple[str, ...] | None = None
+    deliverables_expected: tuple[str, ...] | None = None
+    criteria: tuple[str, ...] | None = None
+    priority: int | None = None
+    lease_ms: int | None = None
+    max_attempts: int | None = None
+    #: Values to set, and the names of those to remove. `clears_context` removes all
+    #: that are not set.
+    context: Mapping[str, str] = {}
+    remove_context: tuple[str, ...] = ()
+    clears_context: bool = False
+    add_labels: tuple[str, ...] = ()
+    remove_labels: tuple[str, ...] = ()
+    clears_labels: bool = False
+    #: Ids of items that it is not to wait for any more.
+    remove_dependencies: tuple[str, ...] = ()
+
+
+class Change(Frozen):
+    """One changed field of an item, as people read it.
+
+    Long values are cut to 400 bytes around their first difference.
+    """
+
+    field: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.before} -> {self.after}"
+
+
+class EditedItem(Frozen):
+    """The result of an edit: nothing has changed if there are no `changes`."""
+
+    id: str
+    state: State
+    changes: tuple[Change, ...]
 
 
 class Item(Frozen):
@@ -122,6 +174,7 @@ class Item(Frozen):
     resources: tuple[str, ...]
     deliverables_expected: tuple[str, ...]
     criteria: tuple[str, ...]
+    labels: tuple[str, ...] = ()
     priority: int
     state: State
     agent: str
@@ -134,6 +187,8 @@ class Item(Frozen):
     percent: int
     summary: str
     deliverables: dict[str, str]
+    #: Those of its deliverables `branch`, `pr` and `commit` that are URLs.
+    links: Mapping[str, str] = {}
     #: The question of its open blocker, and what would answer it.
     blocker: str
     needs: str
@@ -145,6 +200,8 @@ class Item(Frozen):
     assigned_at: int
     started_at: int
     completed_at: int
+    #: The time of its newest event.
+    changed_at: int = 0
 
 
 class Report(Frozen):
@@ -160,6 +217,8 @@ class Report(Frozen):
     text: str = ""
     percent: int | None = None
     needs: str = ""
+    #: What an edit has changed; its text says the same.
+    changes: tuple[Change, ...] = ()
     #: The request that made it, and its time in the file that it was imported from
     #: ("" if none).
     request: str = ""
@@ -305,6 +364,8 @@ class Receipt(Frozen):
     entry: str = ""
     #: The recorded percentage, after a report of progress; None if none was ever given.
     percent: int | None = None
+    #: What the orchestrator has changed of the item since the holder's last step.
+    edited: tuple[str, ...] = ()
     #: The comments on the item that are new to the holder, the newest ten.
     comments: tuple[Report, ...] = ()
     #: The number of new comments before these. `get` returns all of them.

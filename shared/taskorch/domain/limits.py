@@ -13,6 +13,10 @@ from taskorch.domain import errors
 TITLE_CHARACTERS = 500
 TEXT_BYTES = 64 * 1024
 LIST_VALUES = 200
+#: Maximum number of labels of an item, and of characters of a label;
+#: scripts/prelude/ has the same number of labels.
+LABELS = 20
+LABEL_CHARACTERS = 50
 #: Maximum number of dependencies of an item; scripts/prelude/ has the same number.
 DEPENDENCIES = 1000
 #: Maximum number of dependencies that are returned with an item.
@@ -41,6 +45,7 @@ _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 #: may never do.
 _DURATION = r"([0-9]{1,12})(ms|s|m|h|d)"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+_LABEL = r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,49}"
 _ID = r"(proj|item)_[0-9a-z]{1,32}"
 #: What begins like one of our ids, which agents confuse with a name.
 _LIKE_ID = r"(proj|item)_[0-9a-f]+"
@@ -194,6 +199,32 @@ def values(listed: Sequence[str], what: str) -> str:
             f"{LIST_VALUES} are allowed."
         )
     return _as_json([text(value, what, required=True) for value in listed])
+
+
+def label(value: str) -> str:
+    """Return a label of an item."""
+    if not re.fullmatch(_LABEL, value):
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is not a label. A label has 1 to "
+            f"{LABEL_CHARACTERS} letters, digits, '_', '.', ':', '/', '@', '+' and "
+            "'-', and starts with a letter or a digit."
+        )
+    return value
+
+
+def is_label(value: str) -> bool:
+    """Tell whether a text can be a label."""
+    return re.fullmatch(_LABEL, value) is not None
+
+
+def labels(listed: Sequence[str]) -> str:
+    """Return at most 20 labels as JSON, each once."""
+    unique = list(dict.fromkeys(map(label, listed)))
+    if len(unique) > LABELS:
+        raise errors.Invalid(
+            reason=f"There are {len(unique)} labels; at most {LABELS} are allowed."
+        )
+    return _as_json(unique)
 
 
 def pairs(mapped: Mapping[str, str], what: str) -> str:

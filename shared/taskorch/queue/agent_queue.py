@@ -393,12 +393,12 @@ class AgentQueue:
             "1" if asks else "",
         )
 
-    def renew(self, lease: Lease, *, leaves_comments: bool = False) -> Receipt:
+    def renew(self, lease: Lease, *, leaves_news: bool = False) -> Receipt:
         """Renew the lease for its full duration.
 
-        With `leaves_comments`, new comments are left to the next step of the holder.
+        With `leaves_news`, new comments are left to the next step of the holder.
         """
-        return self._step("renew", lease, "1" if leaves_comments else "")
+        return self._step("renew", lease, "1" if leaves_news else "")
 
     def stray(
         self, item: str, text: str, *, percent: int | None = None

@@ -13,9 +13,11 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAX_ATTEMPTS,
+    Change,
     NewItem,
     State,
 )
+from taskorch.queue import replies
 from taskorch.queue.port import Argument, Reply
 from taskorch.queue.scripts import random_digits
 
@@ -53,6 +55,11 @@ class CreatedItem(Frozen):
     dead_state: str
     #: The earliest start of a new item in ms since the epoch; 0 if none was given.
     not_before_at: int = 0
+    #: What an update has changed, or would change.
+    changes: tuple[Change, ...] = ()
+    #: The differences from the plan that remain, because of the item's state; and its
+    #: agent, which only an assignment changes.
+    differences: tuple[Change, ...] = ()
 
     @property
     def hint(self) -> str:
@@ -81,7 +88,9 @@ class AppliedPlan(Frozen):
     items: tuple[CreatedItem, ...]
 
 
-def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
+def arguments(
+    plan: Plan, *, dry_run: bool, updates: bool = False
+) -> list[Argument]:
     """Return a plan as arguments of the script. Raises errors.Invalid."""
     limits.number(len(plan.items), "number of items", 1, limits.BATCH_ITEMS)
     dependencies = sum(len(new.depends_on) for new in plan.items)
@@ -102,6 +111,7 @@ def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
         limits.text(plan.description, "description"),
         limits.text(plan.key, "key"),
         "1" if dry_run else "",
+        "1" if updates else "",
     ]
     size = 0
     for place, new in enumerate(plan.items):
@@ -121,12 +131,19 @@ def arguments(plan: Plan, *, dry_run: bool) -> list[Argument]:
 def applied(plan: Plan, view: Reply) -> AppliedPlan:
     """Read `{project, '' or 'repeat', {created item …}}`, in the order of the plan.
 
-    A created item is `{id, state, agent, '' or 'repeat', dead dependency, its state}`.
+    A created item is `{id, state, agent, '' or 'repeat', dead dependency, its state,
+    {change …}, {remaining difference …}}`.
     """
     project, remark, rows = cast("tuple[str, str, list[list[str]]]", view)
     items = []
     for new, row in zip(plan.items, rows, strict=True):
-        id_, state, agent, item_remark, dead, dead_state = row
+        id_, state, agent, item_remark, dead, dead_state = row[:6]
+        changes, differences = map(replies.changes, row[6:])
+        if item_remark and new.agent not in ("", agent):
+            other = Change(
+                field="agent", before=agent or "(none)", after=new.agent
+            )
+            differences = (*differences, other)
         created = CreatedItem(
             name=new.key,
             id=id_,
@@ -136,6 +153,8 @@ def applied(plan: Plan, view: Reply) -> AppliedPlan:
             dead_dependency=dead,
             dead_state=dead_state,
             not_before_at=0 if item_remark else new.not_before_at,
+            changes=changes,
+            differences=differences,
         )
         items.append(created)
     return AppliedPlan(project=project, created=not remark, items=tuple(items))
@@ -207,6 +226,7 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
         "criteria": _listed(new.criteria, "criterion"),
         "lease_ms": "" if lease_ms == DEFAULT_LEASE_MS else lease_ms,
         "max_attempts": "" if attempts == DEFAULT_MAX_ATTEMPTS else attempts,
+        "labels": "" if new.labels is None else limits.labels(new.labels),
         "created_at": created_at or "",
     }
 

@@ -14,6 +14,8 @@ from taskorch.domain.item import (
     Assignment,
     Caller,
     DiscoveryPage,
+    EditedItem,
+    ItemEdit,
     NewItem,
     ProjectProgress,
     Requeued,
@@ -25,6 +27,7 @@ from taskorch.queue import fields as read
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.archive import Archive
 from taskorch.queue.audit import AuditPage, Finding, Quarantined
+from taskorch.queue.edit import arguments as edit_arguments
 from taskorch.queue.fields import Damage
 from taskorch.queue.plan import (
     AppliedPlan,
@@ -166,14 +169,18 @@ class Queue:
         """
         return self.apply(Plan(project=project, items=tuple(items))).items
 
-    def apply(self, plan: Plan, *, dry_run: bool = False) -> AppliedPlan:
+    def apply(
+        self, plan: Plan, *, dry_run: bool = False, updates: bool = False
+    ) -> AppliedPlan:
         """Create the items of a plan, and its project if it is new: all, or none.
 
-        Items that an earlier plan with the same key created are left as they are.
+        Items that an earlier plan with the same key created are left as they are. With
+        `updates`, they become what the plan says, as far as their state allows it.
         `dry_run` checks everything and writes nothing; new items then have no id and no
-        state. Raises the errors of `create`.
+        state. Raises the errors of `create`, and errors.Cycle and errors.TooMany.
         """
-        reply = self._run_script("create", *arguments(plan, dry_run=dry_run))
+        words = arguments(plan, dry_run=dry_run, updates=updates)
+        reply = self._run_script("create", *words)
         return applied(plan, reply)
 
     def depend(self, item: str, dependencies: Sequence[str]) -> State:
@@ -186,6 +193,18 @@ class Queue:
         ids = [limits.item_id(dependency) for dependency in dependencies]
         reply = self._run_script("depend", limits.item_id(item), *ids)
         return State(read.texts(reply)[1])
+
+    def edit(
+        self, items: Sequence[str], edit: ItemEdit
+    ) -> tuple[EditedItem, ...]:
+        """Change 1 to 100 items in the same way, in one step: all, or none.
+
+        The holder of an item learns what has changed with its next report. Raises
+        errors.Begun for a field that cannot change because an agent has begun the item,
+        errors.WrongState for one of a completed item, and errors.TooMany.
+        """
+        reply = self._run_script("edit", *edit_arguments(items, edit))
+        return replies.edited(reply)
 
     def assign(
         self,

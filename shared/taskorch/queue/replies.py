@@ -4,6 +4,8 @@ A row whose fields cannot be right raises errors.Damaged. In a list, such a row 
 skipped and added to the `damage` of the scripts.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 from taskorch.domain import errors, limits
@@ -15,8 +17,10 @@ from taskorch.domain.item import (
     DEFAULT_PRIORITY,
     Assignment,
     Assignments,
+    Change,
     Claim,
     Discovery,
+    EditedItem,
     Findings,
     HeldDependent,
     Holder,
@@ -52,6 +56,10 @@ LEFT_OUT = {
     "lease_ms": str(DEFAULT_LEASE_MS),
     "not_before": "0",
 }
+
+#: The deliverables that are shown as links if they are URLs.
+LINKED = ("branch", "pr", "commit")
+_URL = r"https?://[!-~]{1,2000}"
 
 #: The title that is shown for a damaged project.
 DAMAGED_TITLE = "(damaged)"
@@ -197,10 +205,12 @@ def receipt(view: Reply, damage: Damage) -> Receipt:
     """Read the receipt of a step.
 
     Its shape is `{item id, token, lease expiry or '', state, remark, entry, percent,
-    {new comment …}, number of new comments that are left out}`.
+    edited, {new comment …}, number of new comments that are left out}`.
     """
     *facts, comments, left = cast("list[Reply]", view)
-    id_, token, expires, state, remark, entry, percent = read.texts(facts)
+    id_, token, expires, state, remark, entry, percent, edited = read.texts(
+        facts
+    )
     number, claim_id = token_parts(token)
     return Receipt(
         id=id_,
@@ -211,6 +221,7 @@ def receipt(view: Reply, damage: Damage) -> Receipt:
         remark=remark,
         entry=entry,
         percent=read.whole(percent) if percent else None,
+        edited=tuple(edited.split(",")) if edited else (),
         comments=readable(report, cast("list[Reply]", comments), damage),
         comments_left=cast("int", left),
     )
@@ -243,6 +254,7 @@ def report(view: Reply) -> Report:
         percent = (
             read.number(fields, "percent") if fields.get("percent") else None
         )
+        changed = _changes(fields) if fields.get("changes") else ()
         return Report(
             id=id_,
             at=read.made_at(id_, fields),
@@ -250,12 +262,26 @@ def report(view: Reply) -> Report:
             agent=read.agent_name(fields, "agent"),
             attempt=read.number(fields, "attempt"),
             token=read.number(fields, "token"),
-            text=fields.get("text", ""),
+            text=fields.get("text", "") or "\n".join(map(str, changed)),
             percent=percent,
             needs=fields.get("needs", ""),
+            changes=changed,
             request=fields.get("request", ""),
             written_at=fields.get("written_at", ""),
         )
+
+
+def _changes(fields: Fields) -> tuple[Change, ...]:
+    """Return the changes of an edit: a JSON list of field, before and after."""
+    rows = read.json_value(fields, "changes")
+    try:
+        found = changes(cast("Reply", rows))
+    except (TypeError, ValueError):
+        raise DamagedField("changes") from None
+    for change in found:
+        if not all(read.is_text(text) for _, text in members(change)):
+            raise DamagedField("changes")
+    return found
 
 
 def discovery(view: Reply) -> Discovery:
@@ -364,6 +390,23 @@ def assigned(view: Reply) -> tuple[Assignment, ...]:
     )
 
 
+def edited(view: Reply) -> tuple[EditedItem, ...]:
+    """Read `{{item id, state, {change …}} …}`."""
+    return tuple(
+        EditedItem(id=str(id_), state=State(str(state)), changes=changes(rows))
+        for id_, state, rows in read.rows(view)
+    )
+
+
+def changes(view: Reply) -> tuple[Change, ...]:
+    """Read `{{field, before, after} …}`."""
+    rows = cast("list[list[str]]", view)
+    return tuple(
+        Change(field=field, before=before, after=after)
+        for field, before, after in rows
+    )
+
+
 def requeued(view: Reply) -> tuple[Requeued, int]:
     """Read `{item id, state, agent, waiting again, {{held item, agent} …}, left}`.
 
@@ -397,6 +440,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
     is_held = (
         state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields
     )
+    deliverables = read.text_map(fields, "deliverables")
     return Item(
         id=id_,
         project=fields["project"],
@@ -407,6 +451,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         resources=read.text_list(fields, "resources"),
         deliverables_expected=read.text_list(fields, "deliverables_expected"),
         criteria=read.text_list(fields, "criteria"),
+        labels=_labels(read.text_list(fields, "labels")),
         priority=read.number(fields, "priority"),
         state=state,
         agent=read.agent_name(fields, "agent"),
@@ -418,7 +463,8 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         depends_on=depends_on,
         percent=read.number(fields, "percent", "0"),
         summary=fields.get("summary", ""),
-        deliverables=read.text_map(fields, "deliverables"),
+        deliverables=deliverables,
+        links=_links(deliverables),
         blocker=fields.get("blocker", ""),
         needs=fields.get("needs", ""),
         assigned_by=read.agent_name(fields, "assigned_by", ""),
@@ -428,7 +474,23 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         assigned_at=read.number(fields, "assigned_at", "0"),
         started_at=read.number(fields, "started_at", "0"),
         completed_at=read.number(fields, "completed_at", "0"),
+        changed_at=int(read.cursor(fields, "event").partition("-")[0] or 0),
     )
+
+
+def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(limits.is_label, labels)):
+        raise DamagedField("labels")
+    return labels
+
+
+def _links(deliverables: Mapping[str, str]) -> dict[str, str]:
+    """Return the known deliverables that are URLs: printable ASCII, without spaces."""
+    return {
+        name: deliverables[name]
+        for name in LINKED
+        if name in deliverables and re.fullmatch(_URL, deliverables[name])
+    }
 
 
 def _holder(fields: Fields) -> Holder:

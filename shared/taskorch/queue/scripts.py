@@ -24,7 +24,15 @@ from taskorch.queue.port import (
 from taskorch.queue.requests import Requests
 
 #: The files in front of every script; each may use the ones before it.
-PRELUDE = ("call", "items", "leases", "discoveries", "views", "claims")
+PRELUDE = (
+    "call",
+    "items",
+    "leases",
+    "discoveries",
+    "views",
+    "claims",
+    "edits",
+)
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((

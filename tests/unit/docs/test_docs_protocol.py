@@ -89,8 +89,12 @@ def code(lua: str) -> str:
 
 def functions() -> dict[str, str]:
     """Return the text of each function of the prelude, by its name."""
+    names_only = r"^  editing = \{.*?^  \}$"
+    prelude = re.sub(
+        names_only, "", code(PRELUDE), flags=re.MULTILINE | re.DOTALL
+    )
     parts = re.split(
-        r"^local function (\w+)", code(PRELUDE), flags=re.MULTILINE
+        r"^(?:  )?local function (\w+)", prelude, flags=re.MULTILINE
     )
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -548,8 +552,8 @@ def test_numbers_are_those_of_the_source() -> None:
         "events that mirrors counts for a root": number(
             "MAX_COUNTED", SCRIPTS["mirrors"]
         ),
-        "dependencies that depend follows": number(
-            "MAX_FOLLOWED", SCRIPTS["depend"]
+        "dependencies that depend and create follow": number(
+            "MAX_FOLLOWED", PRELUDE
         ),
         "dependencies of an item": number("MAX_DEPENDENCIES", PRELUDE),
         "dependencies in a package": number("MAX_DEPENDENCIES_SHOWN", PRELUDE),
@@ -568,7 +572,10 @@ def test_numbers_are_those_of_the_source() -> None:
         assert int(ms.replace(",", "")) == int(count) * units[unit]
 
 
-def test_dependency_limits_agree_in_python_and_lua() -> None:
+def test_item_limits_agree_in_python_and_lua() -> None:
+    assert number("MAX_LABELS", PRELUDE) == limits.LABELS
+    assert number("MAX_VALUES", PRELUDE) == limits.LIST_VALUES
+    assert number("MAX_BYTES", PRELUDE) == limits.DELIVERABLES_BYTES
     assert number("MAX_DEPENDENCIES", PRELUDE) == limits.DEPENDENCIES
     assert (
         number("MAX_DEPENDENCIES_SHOWN", PRELUDE) == limits.DEPENDENCIES_SHOWN
@@ -619,11 +626,13 @@ def test_bounds_are_those_of_the_source() -> None:
         "title": f"{limits.TITLE_CHARACTERS} characters, not blank",
         "any other text": f"{limits.TEXT_BYTES:,} bytes of UTF-8, no NUL",
         "values of a list": str(limits.LIST_VALUES),
+        "label": limits._LABEL,
+        "labels of an item": str(limits.LABELS),
         "dependencies of an item": f"{limits.DEPENDENCIES:,}",
         "names of a JSON object": str(limits.LIST_VALUES),
         "a JSON object in all": f"{limits.DELIVERABLES_BYTES:,} bytes",
         "items of a call of create": f"1 to {limits.BATCH_ITEMS:,}",
-        "items of a call of assign, claim or complete": f"1 to {limits.BATCH_STEPS}",
+        "items of a call of assign, edit, claim or complete": f"1 to {limits.BATCH_STEPS}",
         "dependencies of all items of a call": f"{limits.BATCH_DEPENDENCIES:,}",
         "the arguments of all items of a call": f"{limits.BATCH_CHARACTERS:,} characters",
         **{
@@ -687,6 +696,6 @@ def test_common_case_runs_as_written(bench: Bench) -> None:
     assert claimed[0][0][:2] == token
     assert (reported[:2], reported[3:]) == (
         token,
-        ["in_progress", "", "", "50", [], 0],
+        ["in_progress", "", "", "50", "", [], 0],
     )
-    assert delivered == [[*token, "", "completed", "", "", "", [], 0, []]]
+    assert delivered == [[*token, "", "completed", "", "", "", "", [], 0, []]]

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 from support.builders import Bench
 from taskorch.config.settings import Settings, resolve
-from taskorch.domain.item import State
+from taskorch.domain import errors
+from taskorch.domain.item import EditedItem, State
 from taskorch.mcp.tool import ToolCall, ToolResult
 from taskorch.queue.fields import Damage
 from taskorch.queue.plan import AppliedPlan
@@ -42,12 +43,67 @@ def call(bench: Bench, tmp_path: Path) -> ToolCall:
     return cast("ToolCall", OnBench(bench, settings))
 
 
-def planned(call: ToolCall) -> ToolResult:
+def planned(
+    call: ToolCall, title: str = "A", *, update: bool = False
+) -> ToolResult:
     return mcp_tools.PlanArguments(
         project="P",
         key="k",
-        items=[{"name": "a", "title": "A", "agent": "ada"}],
+        items=[{"name": "a", "title": title, "agent": "ada"}],
+        update=update,
     ).perform(call)
+
+
+def test_plan_tool_updates_only_if_asked_to(
+    bench: Bench, call: ToolCall
+) -> None:
+    first = cast("AppliedPlan", planned(call).data)
+    item = first.items[0].id
+
+    planned(call, "B")
+    kept = bench.queue.views.show(item).item.title
+    planned(call, "B", update=True)
+
+    assert (kept, bench.queue.views.show(item).item.title) == ("A", "B")
+
+
+def test_edit_tool_changes_items(bench: Bench, call: ToolCall) -> None:
+    first = bench.item(agent="bob")
+    item = bench.item(depends_on=(first,), labels=("old",))
+
+    edited = mcp_tools.EditArguments(
+        items=(item,),
+        title="T",
+        description="",
+        requirements=("One",),
+        accept=("Tested",),
+        priority=0,
+        context={"a": "b"},
+        label=("new",),
+        unlabel=("old",),
+        undepend=(first,),
+    ).perform(call)
+
+    found = bench.queue.views.show(item).item
+    assert cast("EditedItem", edited.data).state is State.QUEUED
+    assert (found.title, found.requirements, found.criteria) == (
+        "T",
+        ("One",),
+        ("Tested",),
+    )
+    assert (found.priority, found.context, found.labels) == (
+        0,
+        {"a": "b"},
+        ("new",),
+    )
+    assert found.depends_on == ()
+
+
+def test_edit_tool_needs_something_to_change(
+    bench: Bench, call: ToolCall
+) -> None:
+    with pytest.raises(errors.Usage):
+        mcp_tools.EditArguments(items=(bench.item(),)).perform(call)
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])

@@ -70,7 +70,7 @@ def test_get_shows_all_comments_and_marks_new_ones(bench: Bench) -> None:
     assert texts(ada.renew(lease)) == []
 
 
-def test_peek_leaves_comments_new(bench: Bench) -> None:
+def test_peek_leaves_news_new(bench: Bench) -> None:
     ada, lease = bench.agent(), bench.claimed()
     bench.queue.comment(lease.item, "one")
 
@@ -127,7 +127,7 @@ def test_renewal_can_leave_comments_new(bench: Bench) -> None:
     ada, lease = bench.agent(), bench.claimed()
     bench.queue.comment(lease.item, "for the command")
 
-    left = ada.renew(lease, leaves_comments=True)
+    left = ada.renew(lease, leaves_news=True)
 
     assert texts(left) == []
     assert texts(ada.progress(lease, "the command")) == ["for the command"]

@@ -38,6 +38,9 @@ assign        queued    waiting    queued      in_progress blocked     delayed  
 assign-other  queued    waiting    queued      Held        Held        delayed    WrongState WrongState WrongState
 assign-force  queued    waiting    queued      queued      queued      delayed    WrongState WrongState WrongState
 depend        pending   waiting    waiting     WrongState  WrongState  waiting    WrongState WrongState WrongState
+edit          pending   waiting    queued      Begun       Begun       delayed    WrongState failed     cancelled
+edit-context  pending   waiting    queued      in_progress blocked     delayed    WrongState failed     cancelled
+edit-label    pending   waiting    queued      in_progress blocked     delayed    completed  failed     cancelled
 answer        WrongState WrongState WrongState WrongState  in_progress WrongState WrongState WrongState WrongState
 comment       pending   waiting    queued      in_progress blocked     delayed    WrongState failed     WrongState
 cancel        cancelled cancelled  cancelled   cancelled   cancelled   cancelled  WrongState cancelled  -
@@ -66,6 +69,9 @@ assign        waiting     delayed     queued      WrongState
 assign-other  waiting     delayed     queued      WrongState
 assign-force  waiting     delayed     queued      WrongState
 depend        waiting     waiting     waiting     WrongState
+edit          waiting     delayed     queued      failed
+edit-context  waiting     delayed     queued      failed
+edit-label    waiting     delayed     queued      failed
 answer        WrongState  WrongState  WrongState  WrongState
 comment       waiting     delayed     queued      failed
 cancel        cancelled   cancelled   cancelled   cancelled

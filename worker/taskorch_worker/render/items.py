@@ -33,6 +33,8 @@ from taskorch.domain.item import (
 if TYPE_CHECKING:
     from taskorch.queue.wait_results import Answered
 
+#: States in which the agent cannot get the item any more.
+OVER = (State.COMPLETED, State.FAILED)
 #: Kinds of reports that tell how an earlier attempt went.
 EARLIER = (
     "progress",
@@ -111,13 +113,13 @@ def claims(taken: Sequence[Claim]) -> str:
 
 
 def receipt(done: Receipt) -> str:
-    """Return the result of a step on one line, and the comments that are new."""
-    return _with_comments([_result(done)], done)
+    """Return the result of a step on one line, and what is new to the holder."""
+    return _with_news([_result(done)], done)
 
 
 def discovered(done: Receipt) -> str:
     """Return the result of a shared discovery."""
-    return _with_comments(["Shared with the project.", _result(done)], done)
+    return _with_news(["Shared with the project.", _result(done)], done)
 
 
 def missing(done: SettledReceipt) -> str:
@@ -226,8 +228,12 @@ def _result(done: Receipt) -> str:
     return f"{item} is {details}."
 
 
-def _with_comments(lines: list[str], done: Receipt) -> str:
-    """Return lines, and the comments of a receipt with the notice."""
+def _with_news(lines: list[str], done: Receipt) -> str:
+    """Return lines, what was edited, and the comments of a receipt with the notice."""
+    if done.edited:
+        names = line(", ".join(done.edited))
+        show = "" if done.state in OVER else f": worker get {done.id}"
+        lines.append(f"The orchestrator changed its {names}{show}")
     comments = list(_new_comments(done.comments))
     if not comments:
         return "\n".join(lines)
@@ -267,6 +273,8 @@ def in_full(taken: Claim) -> Iterator[str]:
     yield from _texts("Expected deliverables", item.deliverables_expected)
     yield from _texts("Context", pairs(item.context))
     yield from _texts("Resources", item.resources)
+    if item.labels:
+        yield f"Labels: {', '.join(item.labels)}"
     yield from labelled("Depends on", _dependencies(package))
     yield from _history(package)
     yield from labelled("Comments", _comments(taken))
@@ -305,6 +313,7 @@ def _history(package: Package) -> Iterator[str]:
     yield from labelled("Earlier attempts", _earlier_attempts(package))
     yield from labelled("Reports of this attempt", _own_reports(package))
     yield from labelled("Blockers and answers", map(quoting.report, questions))
+    yield from labelled("Changed since you claimed it", _edits(package))
 
 
 def _earlier_attempts(package: Package) -> Iterator[str]:
@@ -325,6 +334,15 @@ def _earlier_attempts(package: Package) -> Iterator[str]:
             if entry in newest.values():
                 number = f"attempt {entry.attempt}: " if entry.token else ""
                 yield f"{number}{quoting.report(entry)}"
+
+
+def _edits(package: Package) -> Iterator[str]:
+    """Yield what the orchestrator has changed since the holder claimed the item."""
+    item = package.item
+    for entry in package.history:
+        is_earlier = item.holder is None or entry.token < item.token
+        if entry.kind == "edit" and not is_earlier:
+            yield quoting.report(entry)
 
 
 def _own_reports(package: Package) -> Iterator[str]:

@@ -55,7 +55,7 @@ def renew_lease(queue: AgentQueue, lease: Lease) -> None:
     """
     try:
         # The command itself is to see the comments on its item.
-        queue.renew(lease, leaves_comments=True)
+        queue.renew(lease, leaves_news=True)
     except (errors.WrongState, errors.NotReplicated):
         pass
     except errors.LeaseLost:

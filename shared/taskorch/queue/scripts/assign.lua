@@ -9,37 +9,26 @@
 -- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
 local FIRST = 11
 local agent, context, resources, force = ARGV[7], ARGV[8], ARGV[9], ARGV[10] ~= ''
-local MAX_VALUES, MAX_BYTES = 200, 262144
 local MAX_AGENTS_SHOWN = 200
 
-local function merged_context(id)
-  local all = cjson.decode(call('HGET', key('item', id), 'context') or '{}')
-  for name, value in pairs(cjson.decode(context)) do all[name] = value end
-  local values, bytes = 0, 0
-  for name, value in pairs(all) do
-    values = values + 1
-    bytes = bytes + #name + #value
-  end
-  if values > MAX_VALUES then
-    refuse('TOO_MANY', {item = id, what = 'context values', most = MAX_VALUES})
-  end
-  if bytes > MAX_BYTES then
-    refuse('TOO_MANY', {item = id, what = 'bytes of context', most = MAX_BYTES})
-  end
-  return cjson.encode(all)
+local function with_context(id)
+  local before = call('HGET', key('item', id), 'context') or ''
+  local _, document = editing.merged_context(id, before, {['context+'] = context})
+  return document
 end
 
-local function merged_resources(id)
-  local all, known = cjson.decode(call('HGET', key('item', id), 'resources') or '[]'), {}
-  for _, resource in ipairs(all) do known[resource] = true end
-  for _, resource in ipairs(cjson.decode(resources)) do
-    if not known[resource] then table.insert(all, resource) end
-    known[resource] = true
-  end
+local function with_resources(id)
+  local before = editing.parsed(call('HGET', key('item', id), 'resources') or '[]')
+  local all = editing.target_list(before, {['resources+'] = resources}, 'resources')
   if #all > MAX_VALUES then
     refuse('TOO_MANY', {item = id, what = 'resources', most = MAX_VALUES})
   end
   return cjson.encode(all)
+end
+
+local function add_change(item, field, value)
+  table.insert(item.changes, field)
+  table.insert(item.changes, value)
 end
 
 local function check(item)
@@ -50,11 +39,12 @@ local function check(item)
   local is_taken = item.state == 'in_progress' or item.state == 'blocked'
   item.loses_holder = is_taken and not item.keeps_agent
   item.changes = {}
-  if context ~= '' then
-    item.changes = {'context', merged_context(item.id)}
-  end
-  if resources ~= '' then
-    item.changes = {'resources', merged_resources(item.id), unpack(item.changes)}
+  if context ~= '' then add_change(item, 'context', with_context(item.id)) end
+  if resources ~= '' then add_change(item, 'resources', with_resources(item.id)) end
+  if item.keeps_agent then
+    local names = {}
+    for i = 1, #item.changes, 2 do table.insert(names, item.changes[i]) end
+    if #names > 0 then editing.tell_holder(item, names, item.changes) end
   end
 end
 

@@ -1,17 +1,23 @@
 -- create: creates items, all or none, in an existing project or in a new one. A repeat
---         of a key or an id gets the existing item.
+--         of a key or an id gets the existing item, and may edit it in the same step.
 -- KEYS     meta
 -- ARGV     7 project, or 8 random digits for a new one, 8 title of a new one, 9 its
---          description, 10 key of its plan or '', 11 '1' for a dry run, then for each
---          item its digits or id, key, agent, priority, not before, delay, dependencies
---          as JSON or '', number n of words, then n words: field, value …
+--          description, 10 key of its plan or '', 11 '1' for a dry run, 12 '1' to edit
+--          existing items, then for each item its digits or id, key, agent, priority,
+--          not before, delay, dependencies as JSON or '', number n of words, then n
+--          words: field, value …
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead
---          dependency, its state} …}}
--- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
-local FIRST = 12
+--          dependency, its state, {{field, before, after} …}, {{field that cannot
+--          change, before, after} …}} …}}; a repeat has only the names of the latter
+-- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key), and
+--          of edits CYCLE TOO_DEEP TOO_MANY
+local FIRST = 13
 local wanted, title, description, plan, dry = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] ~= ''
+local edits_existing = ARGV[12] ~= ''
 -- The rows of the reply, and the states of items that existed before, by id.
 local rows, states = {}, {}
+-- Existing items and their edits, by their row.
+local existing_items, edits = {}, {}
 -- What is written at the end with one command each: dependents by their set, and
 -- agents.
 local members, agents = {}, {}
@@ -66,7 +72,8 @@ local function check(project, status, new)
   local existing = find_existing(project, new)
   if existing then
     states[existing.id] = existing.state
-    return {existing.id, existing.state, existing.agent, 'repeat', '', ''}
+    existing_items[#rows + 1] = existing
+    return {existing.id, existing.state, existing.agent, 'repeat', '', '', '', {}}
   end
   if status == 'completed' then refuse('PROJECT_CLOSED', {project = project}) end
   local dead, dead_state = '', ''
@@ -76,7 +83,56 @@ local function check(project, status, new)
     local is_dead = state == 'failed' or state == 'cancelled'
     if is_dead and dead == '' then dead, dead_state = id, state end
   end
-  return {'', '', new.agent, '', dead, dead_state}
+  return {'', '', new.agent, '', dead, dead_state, '', {}}
+end
+
+-- Returns what an item depends on, each once: ids, and places of items that are not
+-- created yet.
+local function dependencies_now(new)
+  local all, is_known = {}, {}
+  for _, dependency in ipairs(new.depends_on or {}) do
+    local id = dependency_id(dependency)
+    if id == '' then id = dependency else need_state(id) end
+    if not is_known[id] then table.insert(all, id) end
+    is_known[id] = true
+  end
+  return all
+end
+
+-- Returns what a plan says of an item, as an edit takes it. Context and resources are
+-- added, because `assign` adds them too; labels stay if the plan does not name them.
+local function wanted_of(new)
+  local fields = {
+    title = '', description = '', requirements = '', criteria = '', deliverables_expected = '',
+    lease_ms = LEASE_MS, max_attempts = tostring(MAX_ATTEMPTS), priority = new.priority,
+  }
+  for i = new.first_word, new.last_word, 2 do
+    local field, value = ARGV[i], ARGV[i + 1]
+    local is_added = field == 'context' or field == 'resources'
+    fields[is_added and field .. '+' or field] = value
+  end
+  return fields
+end
+
+-- Checks the edits of existing items, together with the dependencies of the new ones.
+local function check_edits(news)
+  local after, changed, keys = {}, {}, {}
+  for i, new in ipairs(news) do keys[i - 1] = new.key end
+  for i, new in ipairs(news) do
+    local item, depends_on = existing_items[i], dependencies_now(new)
+    if item then
+      local edit = editing.edit_of(item, wanted_of(new), depends_on, keys)
+      edits[i] = edit
+      rows[i][7], rows[i][8] = #edit.changes > 0 and 'edit' or '', editing.names_of(edit.refused)
+      if edit.depends_on then
+        after[item.id] = depends_on
+        table.insert(changed, item.id)
+      end
+    else
+      after[i - 1] = depends_on
+    end
+  end
+  if #changed > 0 then editing.refuse_cycles(changed, after) end
 end
 
 local function append(lists, name, value)
@@ -139,7 +195,6 @@ local function open_project()
 end
 
 local function create_missing(project, news, missing)
-  begin_batch(news)
   local seq = missing > 0 and next_sequence(missing) - missing
   for i, new in ipairs(news) do
     local row = rows[i]
@@ -153,6 +208,40 @@ local function create_missing(project, news, missing)
   for agent in pairs(agents) do call('ZADD', prefix .. 'agents', 'NX', 0, agent) end
 end
 
+local function ids_of(dependencies)
+  local ids = {}
+  for i, dependency in ipairs(dependencies) do ids[i] = dependency_id(dependency) end
+  return ids
+end
+
+local function edit_existing()
+  for i, edit in pairs(edits) do
+    local item = existing_items[i]
+    if edit.depends_on then
+      edit.depends_on, edit.added = ids_of(edit.depends_on), ids_of(edit.added)
+    end
+    editing.write_edit(item, edit, states)
+    rows[i][2] = item.state
+  end
+end
+
+-- The kept reply has no texts. A repeat reads them from the history, as far as they are
+-- there.
+local function with_changes(reply)
+  local full = {}
+  for i, row in ipairs(reply[3]) do
+    full[i] = {unpack(row)}
+    if edits[i] then
+      full[i][7], full[i][8] = edits[i].changes, edits[i].refused
+    else
+      full[i][7] = row[7] ~= '' and editing.changes_in_history(row[1]) or {}
+      full[i][8] = {}
+      for j, name in ipairs(row[8]) do full[i][8][j] = {name, '', ''} end
+    end
+  end
+  return {reply[1], reply[2], full}
+end
+
 local function apply()
   local project, status = find_project()
   local news, missing, at = {}, 0, FIRST
@@ -164,13 +253,16 @@ local function apply()
     table.insert(rows, row)
     if row[4] == '' then missing = missing + 1 end
   end
+  if edits_existing then check_edits(news) end
   local remark = project and 'repeat' or ''
   if dry then return {project or '', remark, rows} end
 
   project = project or open_project()
+  begin_batch(news)
   create_missing(project, news, missing)
+  edit_existing()
   return {project, remark, rows}
 end
 
-if dry then return guarded(apply) end
-return once(apply)
+if dry then return guarded(function() return with_changes(apply()) end) end
+return once(apply, with_changes)

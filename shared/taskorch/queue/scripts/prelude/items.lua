@@ -88,7 +88,7 @@ local function find_item(id)
   if not is_id('item', id) then return nil, 'id' end
   local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
     'live_token', 'attempts', 'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq',
-    'not_before', 'blocker', 'started_at', 'commented', 'comments_read')
+    'not_before', 'blocker', 'started_at', 'commented', 'comments_read', 'edited')
   if not v then return nil, 'key' end
   local exists = v[1] or v[2] or v[12]
   if not exists then return nil end
@@ -101,7 +101,7 @@ local function find_item(id)
     lease_ms = v[9] or LEASE_MS, claim_lease_ms = v[10] or '',
     priority = v[11] or PRIORITY, seq = v[12], not_before = v[13] or '0',
     blocker = v[14] or '', started_at = v[15] or now,
-    commented = entry_id(v[16]), comments_read = entry_id(v[17]),
+    commented = entry_id(v[16]), comments_read = entry_id(v[17]), edited = v[18] or '',
   }
 end
 

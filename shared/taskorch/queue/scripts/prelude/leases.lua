@@ -105,6 +105,14 @@ local function maintain(limit)
   return reaped, promoted
 end
 
+-- Returns what was edited since the last step of the holder, which learns of it now.
+local function take_edited(item)
+  local edited = item.edited
+  if edited ~= '' then call('HDEL', key('item', item.id), 'edited') end
+  item.edited = ''
+  return edited
+end
+
 -- A new claim by the caller: the token and the attempts go up by one.
 local function new_claim(item, lease_ms)
   item.is_new_claim = true
@@ -115,6 +123,7 @@ local function new_claim(item, lease_ms)
   item.claim_lease_ms = lease_ms ~= '' and lease_ms or item.lease_ms
   item.comments_read = ''
   if item.state == 'queued' then close_question(item) end
+  take_edited(item)
 end
 
 -- A holder that returns after its lease expired makes another attempt under the same
@@ -254,10 +263,12 @@ local function new_comments(item)
 end
 
 -- `entry` is the id of the entry that the step wrote, `percent` the item's percentage
--- after it. A script returns it by `with_comments`.
+-- after it. The holder learns here what was edited. A script returns it by
+-- `with_comments`.
 local function receipt(item, remark, entry, percent)
   local expires = item.state == 'in_progress' and string.format('%d', item.expires) or ''
   local usual_remark = item.claimed_by_report and 'claimed' or ''
+  local edited = take_edited(item)
   return {item.id, shown_token(item), expires, item.state, remark or usual_remark, entry or '',
-    percent or '', new_comments(item)}
+    percent or '', edited, new_comments(item)}
 end

@@ -66,7 +66,7 @@ end
 
 -- Returns a receipt with the texts of its comments in place of their ids.
 local function with_comments(receipt)
-  receipt[8] = reports_of(receipt[1], receipt[8])
+  receipt[9] = reports_of(receipt[1], receipt[9])
   return receipt
 end
 

@@ -1,0 +1,67 @@
+-- edit: changes items, all or none. Of an item that an agent has begun only the
+--       priority, the labels and the context can change, of a completed one only the
+--       labels.
+-- KEYS     meta
+-- ARGV     7 '1' for a dry run, then for each item its id, number n of words, then n
+--          words: field, value …
+-- RETURNS  {{item id, state, {{field, before, after} …}} …}, values as people read them
+-- ERRORS   NO_ITEM TOO_MANY BEGUN WRONG_STATE
+local FIRST = 8
+local is_dry = ARGV[7] ~= ''
+local changes = {}
+
+local function wanted_of(at)
+  local wanted = {}
+  for i = at + 2, at + 1 + ARGV[at + 1], 2 do wanted[ARGV[i]] = ARGV[i + 1] end
+  return wanted, at + 2 + ARGV[at + 1]
+end
+
+local function check(item, wanted)
+  local edit = editing.edit_of(item, wanted)
+  if #edit.refused > 0 then
+    if item.state == 'completed' then refuse_state(item, 'edit') end
+    local fields = table.concat(editing.names_of(edit.refused), ', ')
+    refuse('BEGUN', {item = item.id, state = item.state, agent = item.agent, fields = fields})
+  end
+  changes[item.id] = edit.changes
+  return edit
+end
+
+local function edit_all()
+  local items, edits, at = {}, {}, FIRST
+  local is_named = {}
+  while at <= #ARGV do
+    local item = need_item(ARGV[at])
+    if is_named[item.id] then
+      refuse('TOO_MANY', {item = item.id, what = 'mentions in a call', most = 1})
+    end
+    is_named[item.id] = true
+    local wanted
+    wanted, at = wanted_of(at)
+    table.insert(items, item)
+    table.insert(edits, check(item, wanted))
+  end
+
+  if not is_dry then
+    begin_batch(items)
+    for i, item in ipairs(items) do editing.write_edit(item, edits[i]) end
+  end
+  local rows = {}
+  for i, item in ipairs(items) do
+    rows[i] = {item.id, item.state, #edits[i].changes > 0 and 'edit' or ''}
+  end
+  return rows
+end
+
+-- The kept reply has no texts: a repeat reads them from the history.
+local function with_changes(rows)
+  local full = {}
+  for i, row in ipairs(rows) do
+    local id, state, remark = unpack(row)
+    full[i] = {id, state, changes[id] or (remark ~= '' and editing.changes_in_history(id) or {})}
+  end
+  return full
+end
+
+if is_dry then return guarded(function() return with_changes(edit_all()) end) end
+return once(edit_all, with_changes)

@@ -1,0 +1,415 @@
+-- Edits: what an orchestrator changes of an item after its creation, by `edit` or by a
+--        plan that is applied again; and the dependencies of items.
+--
+-- `wanted` has by field what it becomes, as it is stored: '' removes it. A list or the
+-- context may be changed in part instead: 'labels+' has the values to add as JSON,
+-- 'labels-' those to remove. An `edit` is what `wanted` changes of one item:
+--   changes, refused  {{name of the field, before, after} …} for people
+--   fields            field, stored value … to write
+--   removed           fields to delete
+--   priority, depends_on  those after it, or nil if they do not change
+--   added, dropped    the dependencies that it adds and removes
+--   is_of_work        it changes more than a holder may go on with
+--
+-- A Lua function has at most 200 local variables, so that a block hides those of this
+-- file, and `editing` has its functions.
+
+local MAX_FOLLOWED, MAX_LABELS, MAX_VALUES, MAX_BYTES = 50000, 20, 200, 262144
+local editing
+
+do
+  -- Bytes of a value that the history shows, and of those before the first difference. All
+  -- changes of an edit are one field of a report, which has at most 64 KiB as JSON.
+  local MAX_SHOWN, SHOWN_BEFORE = 400, 40
+  local NOT_BEGUN = {pending = true, waiting = true, queued = true, delayed = true}
+  local OF_HELD = {priority = true, labels = true, context = true}
+  local OF_COMPLETED = {labels = true}
+  local NAMES = {
+    criteria = 'acceptance criteria', deliverables_expected = 'expected deliverables',
+    lease_ms = 'lease', max_attempts = 'max attempts', depends_on = 'dependencies',
+  }
+  local TEXTS = {'title', 'description'}
+  local LISTS = {'requirements', 'criteria', 'deliverables_expected', 'resources', 'labels'}
+  local UNITS = {{'h', 3600000}, {'m', 60000}, {'s', 1000}}
+
+  local function parsed(text)
+    local ok, value = pcall(cjson.decode, text)
+    return ok and type(value) == 'table' and value or {}
+  end
+
+  local function set_of(list)
+    local set = {}
+    for _, value in ipairs(list) do set[value] = true end
+    return set
+  end
+
+  -- Dependencies -----------------------------------------------------------------------
+
+  local function dependencies_of(id)
+    local listed = call('HGET', key('item', id), 'depends_on')
+    return listed and cjson.decode(listed) or {}
+  end
+
+  -- Refuses if the dependencies of one of the `items`, which change, lead back to it.
+  -- `after` has those of each such item, by its id, or by a number if it is not created
+  -- yet. The walk visits each item once, and follows completed dependencies too, because
+  -- `requeue` opens them again.
+  local function refuse_cycles(items, after)
+    local is_done, place, path, followed = {}, {}, {}, 0
+    local target
+
+    local function enter(node)
+      table.insert(path, {node = node, left = after[node] or dependencies_of(node), at = 0})
+      place[node] = #path
+    end
+
+    local function refuse_if_changed(first)
+      for i = first, #path do
+        local step = path[i]
+        if after[step.node] then
+          local next = path[i + 1] or path[first]
+          refuse('CYCLE', {item = step.node, dependency = next.node})
+        end
+      end
+    end
+
+    for _, root in ipairs(items) do
+      target = root
+      if not is_done[root] then enter(root) end
+      while #path > 0 do
+        local step = path[#path]
+        step.at = step.at + 1
+        local next = step.left[step.at]
+        if next == nil then
+          is_done[step.node], place[step.node] = true, nil
+          table.remove(path)
+        else
+          followed = followed + 1
+          if followed > MAX_FOLLOWED then
+            refuse('TOO_DEEP', {item = target, most = MAX_FOLLOWED})
+          end
+          if place[next] then
+            refuse_if_changed(place[next])
+          elseif not is_done[next] then
+            enter(next)
+          end
+        end
+      end
+    end
+  end
+
+  -- Adds open and completed dependencies to the sets of both items.
+  local function add_dependencies(id, dependencies, states)
+    local open = {}
+    for _, dependency in ipairs(dependencies) do
+      local is_open = states[dependency] ~= 'completed'
+      if is_open then table.insert(open, dependency) end
+      call('SADD', key(is_open and 'dependents' or 'satisfied', dependency), id)
+    end
+    call_in_chunks('SADD', key('deps', id), open)
+  end
+
+  local function remove_dependencies(id, dependencies)
+    for _, dependency in ipairs(dependencies) do
+      call('SREM', key('dependents', dependency), id)
+      call('SREM', key('satisfied', dependency), id)
+    end
+    call_in_chunks('SREM', key('deps', id), dependencies)
+  end
+
+  -- What changes ------------------------------------------------------------------------
+
+  -- Returns the place of the character that the byte at `at` belongs to.
+  local function start_of_character(text, at)
+    local byte = string.byte(text, at)
+    while byte and at > 1 and byte >= 128 and byte < 192 do
+      at = at - 1
+      byte = string.byte(text, at)
+    end
+    return at
+  end
+
+  -- Returns a part of a text from a byte on, without half a character at either end.
+  local function shown(text, from)
+    if text == '' then return '(none)' end
+    local first = start_of_character(text, from)
+    local part = string.sub(text, first)
+    if #part > MAX_SHOWN then
+      part = string.sub(part, 1, start_of_character(part, MAX_SHOWN + 1) - 1) .. '…'
+    end
+    return (first > 1 and '…' or '') .. part
+  end
+
+  -- Returns the number of bytes with which both texts begin.
+  local function common_start(one, other)
+    local same, differs = 0, math.min(#one, #other) + 1
+    while differs - same > 1 do
+      local middle = math.floor((same + differs) / 2)
+      if string.sub(one, same + 1, middle) == string.sub(other, same + 1, middle) then
+        same = middle
+      else
+        differs = middle
+      end
+    end
+    return same
+  end
+
+  -- Returns two different texts as the history shows them: of long ones, the part around
+  -- the first difference.
+  local function shown_pair(before, after)
+    local from = 1
+    if math.max(#before, #after) > MAX_SHOWN then
+      from = math.max(1, common_start(before, after) + 1 - SHOWN_BEFORE)
+    end
+    return shown(before, from), shown(after, from)
+  end
+
+  local function shown_duration(ms)
+    for _, unit in ipairs(UNITS) do
+      if ms % unit[2] == 0 then return string.format('%d', ms / unit[2]) .. unit[1] end
+    end
+    return string.format('%d', ms) .. 'ms'
+  end
+
+  local function may_change(item, field)
+    if item.state == 'completed' then return OF_COMPLETED[field] end
+    if item.state == 'in_progress' or item.state == 'blocked' then return OF_HELD[field] end
+    return true
+  end
+
+  -- Notes one change; `stored` is '' for a field to delete, nil for one that is written
+  -- already.
+  local function note_change(item, edit, field, stored, before, after)
+    local row = {NAMES[field] or field, shown_pair(before, after)}
+    if not may_change(item, field) then
+      table.insert(edit.refused, row)
+      return
+    end
+    table.insert(edit.changes, row)
+    if not OF_HELD[field] then edit.is_of_work = true end
+    if stored == '' then
+      table.insert(edit.removed, field)
+    elseif stored then
+      table.insert(edit.fields, field)
+      table.insert(edit.fields, stored)
+    end
+  end
+
+  -- Returns the list that a field becomes.
+  local function target_list(before, wanted, field)
+    local list, known = {}, {}
+    local removed = set_of(parsed(wanted[field .. '-'] or '[]'))
+    local function add(values)
+      for _, value in ipairs(values) do
+        if not known[value] and not removed[value] then table.insert(list, value) end
+        known[value] = true
+      end
+    end
+    add(wanted[field] and parsed(wanted[field] ~= '' and wanted[field] or '[]') or before)
+    add(parsed(wanted[field .. '+'] or '[]'))
+    return list
+  end
+
+  local function is_same_list(one, other)
+    if #one ~= #other then return false end
+    for i = 1, #one do
+      if one[i] ~= other[i] then return false end
+    end
+    return true
+  end
+
+  local function change_list(item, edit, stored, wanted, field)
+    local replaces, adds, removes = wanted[field], wanted[field .. '+'], wanted[field .. '-']
+    if not (replaces or adds or removes) then return end
+    if replaces == stored and not (adds or removes) then return end
+    local before = parsed(stored ~= '' and stored or '[]')
+    local after
+    if adds or removes then
+      after = target_list(before, wanted, field)
+      replaces = #after > 0 and cjson.encode(after) or ''
+    else
+      after = parsed(replaces ~= '' and replaces or '[]')
+      if #after == 0 then replaces = '' end
+    end
+    if is_same_list(before, after) then return end
+    local most = field == 'labels' and MAX_LABELS or MAX_VALUES
+    if #after > most then refuse('TOO_MANY', {item = item.id, what = field, most = most}) end
+    note_change(item, edit, field, replaces, table.concat(before, '; '), table.concat(after, '; '))
+  end
+
+  -- Returns a context with more values, without those to remove.
+  local function merged_context(id, before, wanted)
+    local all = wanted['context'] == '' and {} or parsed(before ~= '' and before or '{}')
+    for _, name in ipairs(parsed(wanted['context-'] or '[]')) do all[name] = nil end
+    for name, value in pairs(parsed(wanted['context+'] or '{}')) do all[name] = value end
+    local values, bytes = 0, 0
+    for name, value in pairs(all) do
+      values = values + 1
+      bytes = bytes + #name + #value
+    end
+    if values > MAX_VALUES then
+      refuse('TOO_MANY', {item = id, what = 'context values', most = MAX_VALUES})
+    end
+    if bytes > MAX_BYTES then
+      refuse('TOO_MANY', {item = id, what = 'bytes of context', most = MAX_BYTES})
+    end
+    return all, values > 0 and cjson.encode(all) or ''
+  end
+
+  -- Returns NAME=VALUE of each value that another context does not have.
+  local function pairs_of(context, other)
+    local found = {}
+    for name, value in pairs(context) do
+      if other[name] ~= value then table.insert(found, name .. '=' .. tostring(value)) end
+    end
+    table.sort(found)
+    return found
+  end
+
+  local function change_context(item, edit, stored, wanted)
+    if not (wanted['context'] or wanted['context+'] or wanted['context-']) then return end
+    local before = parsed(stored ~= '' and stored or '{}')
+    local after, document = merged_context(item.id, stored, wanted)
+    local old, new = pairs_of(before, after), pairs_of(after, before)
+    if #old == 0 and #new == 0 then return end
+    note_change(item, edit, 'context', document, table.concat(old, '; '), table.concat(new, '; '))
+  end
+
+  -- `keys` has the key of each item that is not created yet, by its number.
+  local function shown_dependencies(list, keys)
+    local names = {}
+    for i, id in ipairs(list) do names[i] = type(id) == 'number' and keys[id] or id end
+    return table.concat(names, '; ')
+  end
+
+  local function change_dependencies(item, edit, stored, wanted, after, keys)
+    local before = parse_ids(stored ~= '' and stored or '[]')
+    if not after and wanted['depends_on-'] then
+      after = target_list(before, wanted, 'depends_on')
+    end
+    if not after then return end
+    local was, is = set_of(before), set_of(after)
+    local added, removed = {}, {}
+    for _, id in ipairs(after) do
+      if not was[id] then table.insert(added, id) end
+    end
+    for _, id in ipairs(before) do
+      if not is[id] then table.insert(removed, id) end
+    end
+    if #added == 0 and #removed == 0 then return end
+    if #after > MAX_DEPENDENCIES then
+      refuse('TOO_MANY', {item = item.id, what = 'dependencies', most = MAX_DEPENDENCIES})
+    end
+    edit.added, edit.dropped, edit.depends_on = added, removed, after
+    note_change(item, edit, 'depends_on', nil, table.concat(before, '; '),
+      shown_dependencies(after, keys))
+  end
+
+  -- Returns the edit that `wanted` makes of an item. `dependencies` are all that it
+  -- depends on then, or nil to leave them; a number stands for an item that is not
+  -- created yet, and `keys` has its key. Nothing is written.
+  local function edit_of(item, wanted, dependencies, keys)
+    local edit = {changes = {}, refused = {}, fields = {}, removed = {}}
+    local v = read_hash('item', item.id, 'HMGET', 'title', 'description', 'requirements',
+      'criteria', 'deliverables_expected', 'resources', 'labels', 'context', 'depends_on')
+    local stored = {
+      title = v[1], description = v[2], requirements = v[3], criteria = v[4],
+      deliverables_expected = v[5], resources = v[6], labels = v[7],
+    }
+    for _, field in ipairs(TEXTS) do
+      local before = stored[field] or ''
+      if wanted[field] and wanted[field] ~= before then
+        note_change(item, edit, field, wanted[field], before, wanted[field])
+      end
+    end
+    for _, field in ipairs(LISTS) do change_list(item, edit, stored[field] or '', wanted, field) end
+    change_context(item, edit, v[8] or '', wanted)
+    if wanted.priority and wanted.priority ~= item.priority then
+      edit.priority = wanted.priority
+      note_change(item, edit, 'priority', wanted.priority, item.priority, wanted.priority)
+    end
+    if wanted.max_attempts and tonumber(wanted.max_attempts) ~= item.max_attempts then
+      note_change(item, edit, 'max_attempts', wanted.max_attempts, tostring(item.max_attempts),
+        wanted.max_attempts)
+    end
+    if wanted.lease_ms and wanted.lease_ms ~= item.lease_ms then
+      note_change(item, edit, 'lease_ms', wanted.lease_ms, shown_duration(item.lease_ms),
+        shown_duration(wanted.lease_ms))
+    end
+    change_dependencies(item, edit, v[9] or '', wanted, dependencies, keys)
+    if not may_change(item, 'priority') then edit.priority = nil end
+    if not may_change(item, 'depends_on') then edit.depends_on = nil end
+    return edit
+  end
+
+  local function names_of(rows)
+    local names = {}
+    for i, row in ipairs(rows) do names[i] = row[1] end
+    return names
+  end
+
+  -- Returns the changes that this request has made of an item, as its history has them.
+  local function changes_in_history(id)
+    for _, entry in ipairs(call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 100)) do
+      local is_edit = value_of(entry[2], 'kind') == 'edit'
+      if is_edit and value_of(entry[2], 'request') == ARGV[1] then
+        return parsed(value_of(entry[2], 'changes') or '[]')
+      end
+    end
+    return {}
+  end
+
+  -- Adds names to those that the holder learns of with its next report, and to the
+  -- `fields` to write.
+  local function tell_holder(item, names, fields)
+    if item.live_token == '' then return end
+    local told = {}
+    for name in string.gmatch(item.edited, '[^,]+') do table.insert(told, name) end
+    local is_told = set_of(told)
+    for _, name in ipairs(names) do
+      if not is_told[name] then table.insert(told, name) end
+    end
+    item.edited = table.concat(told, ',')
+    table.insert(fields, 'edited')
+    table.insert(fields, item.edited)
+  end
+
+  -- Writes an edit with its report and its event. If the work changed, the token of an
+  -- expired attempt is revoked. `states` has those of new dependencies.
+  local function write_edit(item, edit, states)
+    if #edit.changes == 0 then return end
+    if edit.is_of_work and item.live_token ~= '' then revoke_token(item) end
+    report(item, 'edit', 'changes', cjson.encode(edit.changes))
+    local changes_rank = item.state == 'queued' and edit.priority
+    local moves = changes_rank or (NOT_BEGUN[item.state] and edit.depends_on)
+    if moves then remove_from_index(item) end
+    item.priority = edit.priority or item.priority
+    if edit.depends_on then
+      remove_dependencies(item.id, edit.dropped)
+      add_dependencies(item.id, edit.added, states)
+      local all = #edit.depends_on > 0 and cjson.encode(edit.depends_on)
+      table.insert(all and edit.fields or edit.removed, 'depends_on')
+      if all then table.insert(edit.fields, all) end
+    end
+    if moves then enqueue_or_wait(item) end
+    tell_holder(item, names_of(edit.changes), edit.fields)
+    if #edit.removed > 0 then call('HDEL', key('item', item.id), unpack(edit.removed)) end
+    emit('edit', item, unpack(edit.fields))
+  end
+
+  editing = {
+    NOT_BEGUN = NOT_BEGUN,
+    set_of = set_of,
+    parsed = parsed,
+    dependencies_of = dependencies_of,
+    refuse_cycles = refuse_cycles,
+    add_dependencies = add_dependencies,
+    target_list = target_list,
+    merged_context = merged_context,
+    edit_of = edit_of,
+    names_of = names_of,
+    changes_in_history = changes_in_history,
+    tell_holder = tell_holder,
+    write_edit = write_edit,
+  }
+end
