@@ -105,7 +105,17 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
         url,
         clients,
         CALLS,
-        *_words("complete", name, "1", item, token, "All of it is done", "{}"),
+        *_words(
+            "complete",
+            name,
+            "",
+            "",
+            "1",
+            item,
+            token,
+            "All of it is done",
+            "{}",
+        ),
         span=CALLS * SPARE,
     )
     return {

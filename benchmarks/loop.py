@@ -27,8 +27,8 @@ from benchmarks.queues import agent
 
 READ_BYTES = 65536
 PATIENCE_S = 30.0
-#: The number of items per step, for steps with several items.
-COUNT = {"complete": ("1",)}
+#: The arguments before the items of a step, for steps with several items.
+BEFORE_ITEMS = {"complete": ("", "", "1")}
 #: The arguments of a step after the item and its token.
 WORDS: dict[str, tuple[str, ...]] = {
     "progress": ("Half of it is done", "50"),
@@ -95,7 +95,11 @@ class Caller:
         own = (
             ("", "1", "1")
             if self.verb == "claim"
-            else (*COUNT.get(self.verb, ()), *self._item, *WORDS[self.verb])
+            else (
+                *BEFORE_ITEMS.get(self.verb, ()),
+                *self._item,
+                *WORDS[self.verb],
+            )
         )
         return (
             "EVALSHA",

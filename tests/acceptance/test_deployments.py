@@ -411,7 +411,7 @@ def test_command_of_run_gets_a_password_file(
     assert "TASKORCH_RQ_URL" not in summary
     assert [
         report["text"]
-        for report in shown["history"]
+        for report in shown["timeline"]
         if report["kind"] == "progress"
     ] == ["by the command"]
     assert not Path(summary.splitlines()[-1]).exists()

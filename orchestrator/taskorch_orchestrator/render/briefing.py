@@ -28,8 +28,9 @@ COMMANDS = """\
 | `orchestrate wait PROJECT --until completed --until blocked` | wait for the agents; do not poll |
 | `orchestrate discoveries PROJECT` | list what the agents found; `--new`: since you last looked |
 | `orchestrate inbox` | questions of the agents; answer them: `orchestrate answer ITEM TEXT` |
+| `orchestrate comment ITEM TEXT` | a message to the agent that works on an item, or will |
 | `orchestrate stuck` | stalled items, and what helps |
-| `orchestrate show ITEM` | everything about an item, with its history |
+| `orchestrate show ITEM` | everything about an item, and what happened to it |
 | `orchestrate cancel ITEM`, `orchestrate requeue ITEM` | cancel it; queue it again |
 | `orchestrate complete PROJECT` | close it, and print what it delivered |
 

@@ -132,6 +132,7 @@ def test_report_after_reassignment_is_of_new_agent(
     ] == [
         ("progress", "ada", "by ada"),
         ("lost", "ada", "taken away by planner"),
+        ("assign", "planner", ""),
         ("stray", "ada", "by ada, who does not know"),
         ("progress", "bob", "by bob"),
     ]
