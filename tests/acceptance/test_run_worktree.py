@@ -195,13 +195,15 @@ def test_report_of_a_failure_names_the_work(
 ) -> None:
     item = bench.item()
 
-    repo.worker(*IN_TREES, *sh(f"echo > new; {ending}"))
+    ran = repo.worker(*IN_TREES, *sh(f"echo > new; {ending}"))
 
     last = bench.queue.views.show(item).history[-1]
     assert last.kind in ("fail", "release")
     assert last.text.endswith(
         f"The work is in the git worktree {trees(repo) / item}, branch {item}."
     )
+    assert json.loads(ran.stdout.splitlines()[-1])["text"] == last.text
+    assert ran.stderr == ""
 
 
 def test_failure_without_a_reason_is_still_refused(

@@ -122,12 +122,8 @@ class Attempt:
             result = self._run_with_files(worktree)
             deliverables = result.deliverables
         finally:
-            work = self._work = worktree.close(deliverables)
-            if work:
-                self._context.log.notify(
-                    f"{self._lease.item}: {work.sentence()}"
-                )
-        return outcome.with_work(result, work) if work else result
+            self._work = worktree.close(deliverables)
+        return outcome.with_work(result, self._work) if self._work else result
 
     def _run_with_files(self, worktree: Worktree | None) -> Outcome:
         context = self._context
@@ -228,10 +224,13 @@ class Attempt:
             workspace.forget(item)
 
     def _log(self, settled: Settled) -> None:
+        work = self._work
+        if work and work.sentence() not in settled.text:
+            self._context.log.notify(f"{self._lease.item}: {work.sentence()}")
         self._context.log.settled(
             self._claim,
             settled,
             took_s=monotonic() - self._began_at,
             log=self._log_path,
-            work=self._work,
+            work=work,
         )
