@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from taskorch.cli.text import block
+from taskorch.domain import limits
 from taskorch.domain.item import Discovery, Item, Package, Report
 
 MOST_TOKENS = 2000
@@ -25,6 +26,8 @@ INDENT = "    "
 INDENTED = partial(block, indent=INDENT)
 #: The end of a text that was cut.
 CUT = "more characters]"
+#: The end of a row for findings that were left out.
+MORE_FINDINGS = "more findings]"
 #: Lengths in bytes to cut texts to, until everything fits.
 LENGTHS = (4000, 2500, 1500, 1000, 700, 450, 300, 200, 120, 80, 40, 20, 10)
 
@@ -117,28 +120,39 @@ def discovery(
     return f"[{found.agent}] {found.item}{place}: {texts}{end}"
 
 
-def findings(
-    package: Package, most: int | None = None, length: int | None = None
-) -> Iterator[str]:
+def findings(package: Package) -> Iterator[str]:
     """Yield the discoveries of others in a package, those of dependencies first.
 
-    There are at most `most` of each kind. The last row has the commands that print the
-    rest, and the whole texts.
+    The last row has the commands that print the rest, and the whole texts.
     """
-    shown = package.findings
-    is_whole = shown.are_whole
-    for place, discoveries in (
-        (" (dependency)", shown.of_dependencies),
-        ("", shown.of_project),
-    ):
-        listed = discoveries[-most:] if most else discoveries
-        is_whole = is_whole and len(listed) == len(discoveries)
-        for found in listed:
-            row = discovery(found, place=place, length=length)
-            is_whole = is_whole and CUT not in row
-            yield row
-    if not is_whole:
+    yield from _findings(package, limits.LARGEST, None)
+    if not package.findings.are_whole:
         yield f"… more, and whole texts: {_commands(package)}"
+
+
+def first_findings(package: Package, most: int, length: int) -> Iterator[str]:
+    """Yield at most `most` findings of each kind, with texts cut to `length` bytes.
+
+    The last row says that there are more.
+    """
+    rows = list(_findings(package, most, length))
+    yield from rows
+    found = package.findings
+    count = len(found.of_dependencies) + len(found.of_project)
+    if len(rows) < count or not found.are_whole:
+        yield f"… [{MORE_FINDINGS}"
+
+
+def _findings(
+    package: Package, most: int, length: int | None
+) -> Iterator[str]:
+    found = package.findings
+    for place, discoveries in (
+        (" (dependency)", found.of_dependencies),
+        ("", found.of_project),
+    ):
+        for each in discoveries[max(0, len(discoveries) - most) :]:
+            yield discovery(each, place=place, length=length)
 
 
 def _commands(package: Package) -> str:

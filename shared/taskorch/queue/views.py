@@ -104,7 +104,7 @@ class Views:
     ) -> DiscoveryPage:
         """Return the discoveries after a cursor, of one project or of all.
 
-        Of all projects, it reads the newest 1,000.
+        Of all projects, it reads the newest 500.
         """
         target = limits.project_id(project) if project else discoveries.ALL
         return discoveries.in_order(self._scripts, target, since, limit)

@@ -9,6 +9,7 @@ from taskorch.domain.item import Discovery, DiscoveryPage, Lease, State
 from taskorch.queue.port import Argument, ConnectionWrapper, Reply, Script
 from taskorch.queue.queue import Queue
 from taskorch.queue.requests import KeptRequest, Requests
+from taskorch_orchestrator import actions
 
 
 def found_by(bench: Bench, item: str, *texts: str, agent: str = "bob") -> None:
@@ -215,6 +216,24 @@ def test_large_discoveries_make_a_short_page(bench: Bench) -> None:
     assert len(first.discoveries) < 20
     cursor, _, _ = second.discoveries[0].cursor.partition(":")
     assert cursor == f"{len(first.discoveries) + 1}-0"
+
+
+@pytest.mark.one_lane
+def test_too_many_projects_are_read_from_the_newest(bench: Bench) -> None:
+    oldest = bench.item(agent="bob")
+    bench.add_discovery(oldest, "1-0", "in the oldest")
+    for _ in range(500):
+        newest = bench.item(agent="bob")
+    bench.add_discovery(newest, "2-0", "in the newest")
+
+    page = bench.queue.views.discoveries()
+    project = bench.queue.views.show(oldest).item.project
+
+    assert texts(page) == ["in the newest"]
+    assert (page.looked_at, page.project_count) == (500, 501)
+    (hint, _) = actions.discoveries(bench.queue).hints
+    assert "500 of 501" in hint
+    assert texts(bench.queue.views.discoveries(project)) == ["in the oldest"]
 
 
 # What an agent reads

@@ -10,6 +10,8 @@ from taskorch.cli import quoting
 from taskorch.domain import errors
 from taskorch.domain.item import (
     Claim,
+    Discovery,
+    Findings,
     Holder,
     Item,
     Lease,
@@ -232,8 +234,20 @@ def briefing_with(
             ["progress", "blocker", "answer", "fail"] * 9
         )
     )
+
+    def discovery(number: int) -> Discovery:
+        return Discovery(
+            cursor="1-1", at=1, project=f"proj_{number:032}", item="item_" + "1" * 32, agent="c" * 64,
+            text=text(number), impact=text(number + 1), cut=True,
+        )  # fmt: skip
+
+    found = tuple(map(discovery, range(5)))
     package = Package(
-        item=held, project_context=project, dependencies=(), history=history
+        item=held,
+        project_context=project,
+        dependencies=(),
+        history=history,
+        findings=Findings(of_dependencies=found, of_project=found, more=True),
     )
     leases = [Lease(item=held.id, token=99999, claim="0" * 16), None, None]
     notes = tuple(

@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from taskorch.cli import quoting
-from taskorch.cli.quoting import CUT, DATA, cut, fenced, fitting
+from taskorch.cli.quoting import (
+    CUT,
+    DATA,
+    MORE_FINDINGS,
+    cut,
+    fenced,
+    fitting,
+)
 from taskorch.cli.text import labelled, line, timestamp
 from taskorch.domain.item import Holder, Item, Report, State
 from taskorch.queue.briefing import AgentBriefing, HeldItem
@@ -16,6 +23,8 @@ QUESTIONS = ("blocker", "answer")
 COMMENTS = ("comment",)
 CUT_ROWS = "more requirements]"
 NAMES_BYTES = 100
+#: If texts must be cut to fewer bytes, findings are left out.
+FINDING_BYTES = 80
 
 RUN = """\
 This session is a command of `worker run`, for `{item}` alone. When it has ended, the run claims the next item:
@@ -159,13 +168,14 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
     ):
         entries = [entry for entry in history if entry.kind in kinds]
         lines += _reports(label, entries[-rows:], length)
-    found = quoting.findings(held.claim.package, rows, length)
+    shown = rows if length >= FINDING_BYTES else 0
+    found = quoting.first_findings(held.claim.package, shown, length)
     lines += labelled("Findings", found)
     notes = [note.text for note in held.notes]
     lines += _texts("Your notes", notes[-rows:], length)
     details = fenced(lines)
     yield details
-    if CUT in details or CUT_ROWS in details:
+    if any(mark in details for mark in (CUT, CUT_ROWS, MORE_FINDINGS)):
         all_texts = f"`worker get {item.id} --peek` prints all of it"
         yield f"Cut short: {all_texts}, `worker notes {item.id}` all notes."
 

@@ -11,15 +11,16 @@ local reader = reader_of(role)
 -- What the first call has found.
 local found
 
--- Returns the last discovery that the reader has read of these projects, or nil.
-local function last_read(projects)
-  local last
-  for _, project in ipairs(projects) do
-    local id = newest_read_by(reader, project)
-    local discovery = id and {project, {id}}
-    if discovery and (not last or is_before(last, discovery)) then last = discovery end
-  end
-  return last
+-- The last discovery that it has read before, if there is one.
+local last_read
+
+-- Returns from where the reader has not read the discoveries of a project.
+local function from_of(project)
+  local id = newest_read_by(reader, project)
+  if not id then return '-' end
+  local discovery = placed({project, {id}})
+  if not last_read or is_before(last_read, discovery) then last_read = discovery end
+  return '(' .. id
 end
 
 local function mark_read(project, id)
@@ -32,8 +33,7 @@ end
 local function read_new()
   local projects, total = projects_to_read(target)
   local has_more, looked_at
-  found, has_more, looked_at = read_in_order(projects,
-    function(project) return unread_from(reader, project) end, limit)
+  found, has_more, looked_at = read_in_order(projects, from_of, limit)
 
   local spans, span_of = {}, {}
   for _, discovery in ipairs(found) do
@@ -45,7 +45,7 @@ local function read_new()
     span_of[project][3] = id
   end
   for _, span in ipairs(spans) do mark_read(span[1], span[3]) end
-  local last = found[#found] or last_read(projects) or {'', {''}}
+  local last = found[#found] or last_read or {'', {''}}
   return {spans, has_more and '1' or '', looked_at, total, target == 'own' and projects or {},
     last[2][1], last[1]}
 end
@@ -55,7 +55,7 @@ local function find_again(spans)
   local again = {}
   for _, span in ipairs(spans) do
     for _, entry in ipairs(read_discoveries(span[1], 'XRANGE', span[2], span[3], limit)) do
-      table.insert(again, {span[1], entry})
+      table.insert(again, placed({span[1], entry}))
     end
   end
   table.sort(again, is_before)

@@ -7,11 +7,12 @@
 -- Findings of a package: the number of each kind, the bytes of a text, and the bytes
 -- after which no more of a kind are read.
 local FINDINGS_SHOWN, FINDING_BYTES, FINDINGS_READ = 5, 1000, 65536
--- Entries of a project that are fetched together, and in which findings are sought.
-local FETCHED, MAX_SEARCHED = 20, 100
--- Projects that one read looks at, the bytes of their first discoveries, and the bytes
--- that it returns.
-local MAX_PROJECTS, MAX_FIRST_BYTES, MAX_FOUND_BYTES = 1000, 8388608, 1048576
+-- Entries of a project that are fetched together: at first, if there are several
+-- projects, and then; and in which findings are sought.
+local FETCHED_FIRST, FETCHED, MAX_SEARCHED = 4, 20, 100
+-- Projects that one read looks at, the bytes of their first entries, and the bytes that
+-- it returns.
+local MAX_PROJECTS, MAX_FIRST_BYTES, MAX_FOUND_BYTES = 500, 8388608, 1048576
 -- Items of an agent whose projects are its own: of those held, and of those queued.
 local MAX_OWN_ITEMS = 500
 -- New discoveries that are counted.
@@ -28,18 +29,19 @@ local function bytes_of(entry)
   return bytes
 end
 
--- Returns whether one entry id is before another.
-local function is_id_before(id, other)
-  local ms, number = string.match(id, '^(%d+)-(%d+)$')
-  local other_ms, other_number = string.match(other, '^(%d+)-(%d+)$')
-  if ms ~= other_ms then return tonumber(ms) < tonumber(other_ms) end
-  return tonumber(number) < tonumber(other_number)
+-- Adds the place of a discovery in the order to it, once: `ms`, `number`, `project`.
+local function placed(discovery)
+  if discovery.ms then return discovery end
+  local ms, number = string.match(discovery[2][1], '^(%d+)-(%d+)$')
+  discovery.ms, discovery.number, discovery.project = tonumber(ms), tonumber(number), discovery[1]
+  return discovery
 end
 
+-- Returns whether one of two placed discoveries comes before the other.
 local function is_before(one, other)
-  local id, other_id = one[2][1], other[2][1]
-  if id == other_id then return one[1] < other[1] end
-  return is_id_before(id, other_id)
+  if one.ms ~= other.ms then return one.ms < other.ms end
+  if one.number ~= other.number then return one.number < other.number end
+  return one.project < other.project
 end
 
 -- Returns the beginning of a text, of whole characters.
@@ -77,7 +79,9 @@ local function findings_of_dependencies(dependencies)
     local has_project = project and is_id('proj', project)
     local cursors = has_project and read_hash('found', id, 'LRANGE', -FINDINGS_SHOWN - 1, -1)
     for _, cursor in ipairs(cursors or {}) do
-      if string.find(cursor, '^%d+-%d+$') then table.insert(newest, {project, {cursor}}) end
+      if string.find(cursor, '^%d+%-%d+$') then
+        table.insert(newest, placed({project, {cursor}}))
+      end
     end
   end
   table.sort(newest, function(one, other) return is_before(other, one) end)
@@ -209,13 +213,13 @@ local function advance(source)
     local page = read_discoveries(source.project, source.command, source.from, source.to,
       source.count)
     source.has_ended = #page < source.count
-    source.count = math.min(4 * source.count, FETCHED)
+    source.count = FETCHED
     source.fetched = page
     entry = table.remove(page, 1)
     local last = page[#page] or entry
     if last then source.from = '(' .. last[1] end
   end
-  source.next = entry and {source.project, entry}
+  source.next = entry and placed({source.project, entry})
 end
 
 -- Returns the discoveries of projects, and whether there are more; then the number of
@@ -233,10 +237,11 @@ local function read_in_order(projects, from_of, limit, backwards)
     if first_bytes > MAX_FIRST_BYTES then break end
     looked_at = looked_at + 1
     local source = {project = project, command = command, from = from_of(project), to = to,
-      count = #projects == 1 and FETCHED or 1, fetched = {}}
+      count = #projects == 1 and FETCHED or FETCHED_FIRST, fetched = {}}
     advance(source)
     if source.next then
       first_bytes = first_bytes + bytes_of(source.next[2])
+      for _, entry in ipairs(source.fetched) do first_bytes = first_bytes + bytes_of(entry) end
       push(heap, source)
     end
   end
