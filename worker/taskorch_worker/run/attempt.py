@@ -102,30 +102,47 @@ class Attempt:
 
         Raises one of REFUSALS if the lease is lost before that.
         """
+        output = self._begin_output()
         try:
             worktrees = self._context.worktrees
             if worktrees:
                 worktree = worktrees.open(self._lease.item)
-                return self._run_in_worktree(worktree)
-            return self._run_with_files(None)
+                return self._run_in_worktree(worktree, output)
+            return self._run_with_files(None, output)
         except GitFailed as error:
             return outcome.of_worktree_failure(error)
         except OSError as error:
             return outcome.of_start_failure(error)
         finally:
+            output.close()
             self._command_ended.set()
 
-    def _run_in_worktree(self, worktree: Worktree) -> Outcome:
+    def _begin_output(self) -> AttemptOutput:
+        """Begin the log, before the worktree is made: a reader may look for it."""
+        logs, tee = self._context.logs, self._context.tee
+        output = AttemptOutput(
+            logs,
+            logs.begin(self._claim),
+            TeeLines(tee, self._lease.item) if tee else None,
+        )
+        self._log_path = output.log_path
+        return output
+
+    def _run_in_worktree(
+        self, worktree: Worktree, output: AttemptOutput
+    ) -> Outcome:
         """Run the command in a worktree, and report what it has left there."""
         deliverables: Mapping[str, str] = {}
         try:
-            result = self._run_with_files(worktree)
+            result = self._run_with_files(worktree, output)
             deliverables = result.deliverables
         finally:
             self._work = worktree.close(deliverables)
         return outcome.with_work(result, self._work) if self._work else result
 
-    def _run_with_files(self, worktree: Worktree | None) -> Outcome:
+    def _run_with_files(
+        self, worktree: Worktree | None, output: AttemptOutput
+    ) -> Outcome:
         context = self._context
         files = job_files.prepare(
             self._claim,
@@ -143,26 +160,11 @@ class Attempt:
         if worktree:
             command = worktree.command(command)
         try:
-            return self._run_process(command, files)
+            return self._run_process(command, files, output)
         finally:
             shutil.rmtree(files.folder, ignore_errors=True)
 
     def _run_process(
-        self, command: tuple[str, ...], files: JobFiles
-    ) -> Outcome:
-        logs, tee = self._context.logs, self._context.tee
-        output = AttemptOutput(
-            logs,
-            logs.begin(self._claim),
-            TeeLines(tee, self._lease.item) if tee else None,
-        )
-        self._log_path = output.log_path
-        try:
-            return self._run_printing(command, files, output)
-        finally:
-            output.close()
-
-    def _run_printing(
         self,
         command: tuple[str, ...],
         files: JobFiles,
