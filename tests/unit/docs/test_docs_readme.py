@@ -75,6 +75,17 @@ def test_help_shows_every_summary_in_full(
 @pytest.mark.parametrize(
     "group", [orchestrate, worker], ids=lambda group: str(group.name)
 )
+def test_every_command_has_help_by_letter(group: app.RoleGroup) -> None:
+    for name in group.commands:
+        ran = CliRunner().invoke(group, [name, "-h"])
+
+        assert ran.exit_code == 0, name
+        assert "-h, --help" in ran.stdout, name
+
+
+@pytest.mark.parametrize(
+    "group", [orchestrate, worker], ids=lambda group: str(group.name)
+)
 def test_every_command_is_in_one_section(group: app.RoleGroup) -> None:
     listed = [name for names in group.sections.values() for name in names]
 
