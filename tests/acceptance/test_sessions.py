@@ -238,12 +238,15 @@ def test_repeated_complete_changes_nothing(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     shell.worker("complete", item, "first")
 
-    again = shell.worker("complete", item, "second")
+    again = shell.worker("complete", item, "first")
+    other = shell.worker("complete", item, "second")
 
     assert (again.code, again.stdout) == (
         0,
         f"{item} was completed already; nothing changed.\n",
     )
+    assert other.code == 5
+    assert f"{item} is already completed" in other.stderr
     assert bench.queue.views.show(item).item.summary == "first"
 
 
