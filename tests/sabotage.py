@@ -63,8 +63,8 @@ SABOTAGES = (
     Sabotage(
         guard="A given-up claim revokes its token",
         file=ITEMS,
-        line="'live_token', 'blocker', 'needs')\n  end",
-        instead="'blocker', 'needs')\n  end",
+        line="    call('HDEL', key('item', item.id), 'live_token')\n",
+        instead="",
         tests=("tests/unit/queue/test_holders.py",),
     ),
     Sabotage(

@@ -17,7 +17,9 @@ from taskorch.domain.item import State
 if TYPE_CHECKING:
     from taskorch.domain.events import Event
     from taskorch.domain.item import (
+        AnsweredItem,
         Assignment,
+        CancelledItem,
         Discovery,
         DiscoveryPage,
         EditedItem,
@@ -98,14 +100,6 @@ class AssignedItem(Frozen):
     _flat = "assignment"
     assignment: "Assignment"
     handoff: str
-
-
-class CancelledItem(Frozen):
-    """A cancelled item, and the number of items that wait for it."""
-
-    id: str
-    state: State
-    waiting: int
 
 
 class ReapCounts(Frozen):
@@ -360,9 +354,11 @@ def complete(
     return Published(data=queue.complete_project(project, force=force))
 
 
-def answer(queue: "Queue", item: str, text: str) -> Published[ItemState]:
-    """Answer the question that blocks an item."""
-    return Published(data=ItemState(id=item, state=queue.answer(item, text)))
+def answer(
+    queue: "Queue", item: str, text: str, *, question: int = 0
+) -> "Published[AnsweredItem]":
+    """Answer a question on an item; 0 for the only open one."""
+    return Published(data=queue.answer(item, text, question=question))
 
 
 def comment(queue: "Queue", item: str, text: str) -> Published[CommentedItem]:
@@ -380,14 +376,13 @@ def comment(queue: "Queue", item: str, text: str) -> Published[CommentedItem]:
 
 def cancel(
     queue: "Queue", item: str, *, reason: str = ""
-) -> Published[CancelledItem]:
+) -> "Published[CancelledItem]":
     """Cancel an item."""
-    waiting = queue.cancel(item, reason=reason)
+    cancelled = queue.cancel(item, reason=reason)
     hints = []
-    if waiting:
-        items = counted(waiting, "item waits", "items wait")
+    if cancelled.waiting:
+        items = counted(cancelled.waiting, "item waits", "items wait")
         hints.append(f"{items} for {item}. Requeue it, or cancel them too.")
-    cancelled = CancelledItem(id=item, state=State.CANCELLED, waiting=waiting)
     return Published(data=cancelled, hints=hints)
 
 
@@ -598,9 +593,7 @@ def _blocked(queue: "Queue", standing: "Standing") -> "tuple[Item, ...]":
     """Return the item itself, or the items of a project that have an open question."""
     if standing.item:
         return (standing.item,)
-    return queue.views.list(
-        project=standing.project.id, state=State.BLOCKED
-    ).items
+    return queue.views.inbox(project=standing.project.id, limit=LIMIT)
 
 
 def standing_in_words(standing: "Standing") -> str:

@@ -2,7 +2,7 @@
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, NewDiscoveries, Project
-from taskorch.queue.stuck import StuckItem
+from taskorch.queue.stuck import ASKING, StuckItem
 from taskorch.queue.views import Views
 
 #: Rows of each kind that are shown.
@@ -17,10 +17,10 @@ class OrchestratorBriefing(Frozen):
     orchestrator: str
     namespace: str
     projects: tuple[Project, ...]
-    #: Items with a blocker that waits for an answer.
+    #: Items with a question that waits for an answer.
     inbox: tuple[Item, ...]
     unassigned: tuple[Item, ...]
-    #: Items that are stuck for another reason than a blocker.
+    #: Items that are stuck for another reason than a question.
     stuck: tuple[StuckItem, ...]
     #: The discoveries that the orchestrator has not read yet.
     new_discoveries: NewDiscoveries
@@ -37,6 +37,6 @@ def briefing(
         projects=views.open_projects(limit=READ),
         inbox=views.inbox(limit=READ),
         unassigned=views.unassigned(limit=READ),
-        stuck=tuple(item for item in stuck if item.why != "blocked"),
+        stuck=tuple(item for item in stuck if item.why not in ASKING),
         new_discoveries=views.count_new_discoveries(),
     )

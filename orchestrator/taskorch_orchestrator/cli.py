@@ -31,7 +31,7 @@ orchestrate.declare(
             "list": "List items, of PROJECT or of all projects.",
             "show": "Show everything about ITEM, and what happened to it, in order.",
             "unassigned": "List the items that have no agent.",
-            "inbox": "List the blockers that wait for an answer, the oldest first.",
+            "inbox": "List the open questions of agents, the oldest first.",
             "stuck": "List stalled items, each with the command that helps.",
             "projects": "List the projects, the newest first.",
             "agents": "List the agents with their sessions and the items they hold.",
@@ -59,7 +59,7 @@ orchestrate.declare(
             "trust": "Show the config.toml of a root and trust it.",
         },
         "taskorch_orchestrator.commands.repair": {
-            "answer": "Answer the blocker of ITEM.",
+            "answer": "Answer a question on ITEM.",
             "comment": "Comment on ITEM, for its holder or the next one.",
             "cancel": "Cancel ITEM.",
             "requeue": "Queue a failed, cancelled or completed ITEM again.",

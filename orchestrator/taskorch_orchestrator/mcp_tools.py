@@ -175,7 +175,7 @@ class AssignArguments(ToolArguments):
 class StatusArguments(ToolArguments):
     """Show a project with its items, an item with its timeline, or a list.
 
-    inbox: blockers that wait for your answer; stuck: stalled items, and why.
+    inbox: questions that wait for your answer; stuck: stalled items, and why.
     """
 
     name: ClassVar[str] = "status"
@@ -265,7 +265,7 @@ class DiscoveriesArguments(ToolArguments):
 
 
 class AnswerArguments(ToolArguments):
-    """Answer the blocker of an item, so that its holder can continue.
+    """Answer a question on an item, so that its holder can continue.
 
     comment: to the holder of any open item, or the next one; it answers nothing.
     """
@@ -273,13 +273,23 @@ class AnswerArguments(ToolArguments):
     name: ClassVar[str] = "answer"
     item: Item
     text: str
+    question: Annotated[
+        int, Field(description="Its number, if several are open")
+    ] = 0
     kind: Literal["answer", "comment"] = "answer"
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Answer the blocker, or comment on the item."""
+        """Answer the question, or comment on the item."""
+        queue = _queue(call)
         if self.kind == "comment":
-            return _result(actions.comment(_queue(call), self.item, self.text))
-        return _result(actions.answer(_queue(call), self.item, self.text))
+            if self.question:
+                reason = "question is for kind answer, not for comment."
+                raise errors.Usage(reason=reason)
+            return _result(actions.comment(queue, self.item, self.text))
+        answered = actions.answer(
+            queue, self.item, self.text, question=self.question
+        )
+        return _result(answered)
 
 
 class MendArguments(ToolArguments):

@@ -8,7 +8,7 @@ from taskorch.domain.item import Item, Project
 from taskorch.domain.mirror_record import MirrorStatus
 from taskorch.domain.server_status import ServerStatus
 from taskorch.queue.agents import AgentStatus
-from taskorch.queue.stuck import StuckItem
+from taskorch.queue.stuck import ASKING, StuckItem
 from taskorch.queue.views import Views
 from taskorch.transport import address
 
@@ -55,7 +55,7 @@ def status(views: Views, settings: Settings, *, limit: int) -> StatusReport:
     return StatusReport(
         namespace=settings.namespace,
         questions=views.inbox(limit=rows),
-        stuck=tuple(item for item in stuck if item.why != "blocked"),
+        stuck=tuple(item for item in stuck if item.why not in ASKING),
         unassigned=views.unassigned(limit=rows),
         agents=views.agents(limit=rows),
         projects=views.open_projects(limit=rows),

@@ -122,7 +122,7 @@ def test_killed_import_completes_when_rerun(
     assert (
         copy.orchestrate(
             "show", standing[State.BLOCKED].item, "--json"
-        ).data()["blocker"]
+        ).data()["questions"][0]["text"]
         == "Which one?"
     )
 

@@ -318,7 +318,7 @@ def test_wrong_command_line_has_exit_code_and_reason(
     [
         ("orchestrate progress proj_00000000", 3, "NO_PROJECT", False),
         ("worker --agent-id bob get {item}", 7, "NOT_YOURS", False),
-        ("orchestrate answer {item} x", 5, "WRONG_STATE", False),
+        ("orchestrate answer {item} x", 5, "NO_QUESTION", False),
         ("orchestrate complete {project}", 5, "OPEN_ITEMS", False),
         ("orchestrate project ''", 5, "INVALID", False),
         ("worker progress {item} x --percent 150", 2, "USAGE", False),

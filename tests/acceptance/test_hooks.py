@@ -94,8 +94,8 @@ def test_worker_prime_prints_identity_items_and_next_step(
         "UUIDs",
     ):
         assert text in briefing
-    assert "blocker by ada: Which door?\n    needs: a choice" in briefing
-    assert "answer by planner: The left one" in briefing
+    assert "question 1 by ada: Which door?\n    needs: a choice" in briefing
+    assert "answer to question 1 by planner: The left one" in briefing
     assert f"{waiting} (priority 2) Write the API" in briefing
     assert f"## Next step\n\n    worker get {item}\n" in briefing
 
@@ -175,7 +175,10 @@ def test_orchestrate_prime_prints_projects_and_open_questions(
         "# You are the orchestrating agent `orchestrator`"
     )
     assert f"{project}: 0 of 2 items completed: A project" in briefing
-    assert f"{asked} ada asks: Which door?\n    needs: a choice" in briefing
+    assert (
+        f"{asked} ada asks (question 1): Which door?\n    needs: a choice"
+        in briefing
+    )
     assert f"{free} A free one" in briefing
     assert (
         f'## Next step\n\n    orchestrate answer {asked} "ANSWER"\n'

@@ -38,6 +38,7 @@ EXIT_CODES = {
     "NO_SUMMARY": 5,
     "BAD_PLAN": 5,
     "WRONG_STATE": 5,
+    "NO_QUESTION": 5,
     "CYCLE": 5,
 }
 #: An invalid line, the id of its request, and the code of the error.
@@ -107,7 +108,8 @@ OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
     ("status", {"of": "{item}", "log": 5}, "NO_LOG", "has no log: no agent has claimed it yet."),
     ("status", {"of": "inbox", "log": 5}, "NO_ITEM", "There is no item inbox."),
     ("status", {"of": "{item}", "log": -1}, "USAGE", "log: Input should be greater than or equal to 0"),
-    ("answer", {"item": "{item}", "text": "x"}, "WRONG_STATE", "answer is not possible now."),
+    ("answer", {"item": "{item}", "text": "x"}, "NO_QUESTION", "has no open question."),
+    ("answer", {"item": "{item}", "text": "x", "kind": "comment", "question": 1}, "USAGE", "not for comment."),
     ("mend", {"item": "{item}", "verb": "depend", "depends_on": ["{item}"]}, "CYCLE", "cannot depend on"),
     ("mend", {"item": "{item}", "verb": "depend"}, "USAGE", "Only depend takes depends_on"),
     ("mend", {"item": "{item}", "verb": "cancel", "depends_on": ["x"]}, "USAGE", "Only depend takes depends_on"),
@@ -229,14 +231,21 @@ def test_whole_project_is_done_over_mcp(shell: Shell) -> None:
             "blocked",
             "completed",
         )
-        assert [item["blocker"] for item in reached["blocked"]] == [
-            "Which names?"
-        ]
+        assert [item["id"] for item in reached["blocked"]] == [schema]
         assert [
-            (item["id"], item["blocker"], item["needs"]) for item in inbox
+            (item["id"], question["text"], question["needs"])
+            for item in inbox
+            for question in item["questions"]
         ] == [(schema, "Which names?", "A list")]
-        assert answered == {"id": schema, "state": "in_progress"}
-        assert heard["answer"]["text"] == "Short ones"
+        assert answered == {
+            "id": schema,
+            "state": "in_progress",
+            "question": 1,
+            "open_questions": [],
+        }
+        assert [
+            (answer["text"], answer["question"]) for answer in heard["answers"]
+        ] == [("Short ones", 1)]
         assert [note["text"] for note in seen["meta"]["notes"]] == [
             "Ask for the names"
         ]

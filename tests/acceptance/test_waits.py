@@ -45,7 +45,7 @@ def test_answer_of_other_process_ends_wait(shell: Shell, bench: Bench) -> None:
     assert ran.code == 0
     assert ran.stdout.startswith(f"{item} is in progress, yours until ")
     assert ran.stdout.splitlines()[1:] == [
-        "Answer by orchestrator: The second\\x1b[2J",
+        "Answer to question 1 by orchestrator: The second\\x1b[2J",
         "    | one",
         NOTICE,
     ]
@@ -57,7 +57,8 @@ def test_wait_json_has_answer(shell: Shell, bench: Bench) -> None:
 
     data = shell.worker("wait", item, "--json").data()
 
-    assert (data["id"], data["state"], data["answer"]["text"]) == (
+    (answer,) = data["answers"]
+    assert (data["id"], data["state"], answer["text"]) == (
         item,
         "in_progress",
         "Go",
@@ -114,7 +115,7 @@ def test_wait_without_answer_times_out(shell: Shell, bench: Bench) -> None:
 
     assert ran.code == as_json.code == 8
     assert (
-        f"The wait for {item} timed out after 0.1 s: it is blocked, without an answer."
+        f"The wait for {item} timed out after 0.1 s: it is blocked, without an answer to question 1."
         in ran.stderr
     )
     assert (as_json.error()["code"], as_json.error()["retryable"]) == (
@@ -183,7 +184,7 @@ def test_question_ends_wait_for_blocked(shell: Shell, bench: Bench) -> None:
 
     assert ran.code == 0
     assert ran.stdout.splitlines()[1:] == [
-        f"{item} ada asks: Which one?",
+        f"{item} ada asks (question 1): Which one?",
         "    needs: a choice",
         NOTICE,
     ]
@@ -369,7 +370,9 @@ def test_wait_survives_restart_of_redis(
 
     assert ran.code == 0, ran.stderr
     assert (
-        "Answer by orchestrator: Go" if role == "worker" else "Summary: done"
+        "Answer to question 1 by orchestrator: Go"
+        if role == "worker"
+        else "Summary: done"
     ) in ran.stdout
 
 

@@ -42,6 +42,7 @@ HOLDERS_VERBS = (
     "discover",
     "renew",
     "blocker",
+    "withdraw",
     "complete",
     "complete-next",
     "ack",
@@ -60,6 +61,8 @@ OUTCOMES = {
     "NotYours",
     "WrongState",
     "AlreadyCompleted",
+    "NoQuestion",
+    "SeveralQuestions",
 }
 
 
@@ -147,6 +150,9 @@ class Lifecycle(InStep):
         verb=st.sampled_from(
             [
                 "answer",
+                "answer the first",
+                "blocker",
+                "withdraw",
                 "takeover",
                 "takeover",
                 "discover",
@@ -157,8 +163,11 @@ class Lifecycle(InStep):
         ),
     )
     def act_on_open_question(self, held: HeldLease, verb: str) -> Any:
-        if verb == "answer":
-            self.repair(verb, held.lease.item)
+        if verb.startswith("answer"):
+            questions = self.model.items[held.lease.item].questions
+            first = next(iter(questions))
+            question = first if verb == "answer the first" else 0
+            self.answer(held.lease.item, question)
             return multiple()
         if verb == "takeover":
             return self.act(
@@ -191,7 +200,9 @@ class Lifecycle(InStep):
         self._repair_or_end(item, verb, force=False)
 
     def _repair_or_end(self, item: str, verb: str, *, force: bool) -> None:
-        if verb == "complete_project":
+        if verb == "answer":
+            self.answer(item, 0)
+        elif verb == "complete_project":
             self.close(self.model.items[item].project, force=force)
         else:
             self.repair(verb, item)
@@ -312,7 +323,7 @@ class Lifecycle(InStep):
     @precondition(lambda self: self.live())
     @rule(
         held=drawn_from(lambda self: self.live()),
-        verb=st.sampled_from(["blocker", "discover", "renew"]),
+        verb=st.sampled_from(["blocker", "blocker", "discover", "renew"]),
     )
     def continue_as_holder(self, held: HeldLease, verb: str) -> None:
         self.act(held.me, held.lease, verb)
@@ -324,6 +335,19 @@ class Lifecycle(InStep):
     )
     def deliver_again(self, held: HeldLease, verb: str) -> None:
         self.act(held.me, held.lease, verb)
+
+    @precondition(lambda self: self.live())
+    @rule(
+        held=drawn_from(lambda self: self.live()),
+        verb=st.sampled_from(["answer", "withdraw", "complete", "leave"]),
+    )
+    def ask_several_questions(self, held: HeldLease, verb: str) -> None:
+        for _ in range(2):
+            self.act(held.me, held.lease, "blocker")
+        if verb == "answer":
+            self.answer(held.lease.item, 0)
+        else:
+            self.act(held.me, held.lease, verb)
 
     @precondition(lambda self: self.expired())
     @rule(

@@ -221,7 +221,7 @@ class InStep(RuleBasedStateMachine):
         return [
             held
             for held in self.live()
-            if self.model.items[held.lease.item].asked
+            if self.model.items[held.lease.item].questions
         ]
 
     def queued(self) -> list[str]:
@@ -288,19 +288,32 @@ class InStep(RuleBasedStateMachine):
             lambda: self.model.assign(item, agent, force=force),
         )
 
-    def repair(self, verb: str, item: str) -> None:
-        has_text = verb in ("answer", "comment")
-        words = (item, "Go on.") if has_text else (item,)
-
+    def answer(self, item: str, question: int) -> None:
         def real() -> object:
+            done = self.recorded.queue.answer(
+                item, "Go on.", question=question
+            )
+            return done.state, done.question, done.open_questions
+
+        self.step(
+            "answer",
+            real,
+            lambda: self.model.answer(item, question=question),
+        )
+
+    def repair(self, verb: str, item: str) -> None:
+        def real() -> object:
+            words = (item, "Go on.") if verb == "comment" else (item,)
             done = getattr(self.recorded.queue, verb)(*words)
+            if isinstance(done, tuple):
+                return done
             if isinstance(done, Requeued):
                 return (
                     done.state,
                     done.waiting,
                     [each.id for each in done.held],
                 )
-            return done
+            return done.waiting, done.closed_questions
 
         self.step(verb, real, lambda: getattr(self.model, verb)(item))
 
@@ -362,11 +375,20 @@ class InStep(RuleBasedStateMachine):
     def _step(self, me: Actor, lease: Lease, verb: str) -> Any:
         got: list[Lease | None] = [None]
         text = "" if verb == "ack" else f"{verb} {len(self.model.events)}"
+        if verb == "blocker":  # sometimes the same question again
+            text = f"{verb} {len(self.model.events) % 5}"
 
         def real() -> object:
             receipt = _do(self.agent(me), lease, verb, text)
             got[0] = receipt.lease
-            shown = receipt.state, receipt.token, receipt.remark
+            shown = (
+                receipt.state,
+                receipt.token,
+                receipt.remark,
+                receipt.question,
+                receipt.open_questions,
+                receipt.closed_questions,
+            )
             if verb not in NEXT_VERBS:
                 return shown
             claimed = self._next_lease(me, receipt)
@@ -442,6 +464,7 @@ class InStep(RuleBasedStateMachine):
                 "lease": item.state is State.IN_PROGRESS
                 and ("over" if item.expired else "full"),
                 "asked": item.asked,
+                "questions": item.questions,
                 "session": item.session if item.taken else "",
                 "summary": item.summary,
                 "title": item.title,
@@ -468,9 +491,10 @@ def _outcome(act: Callable[[], object]) -> tuple[object, str]:
 
 
 def _do(me: AgentQueue, lease: Lease, verb: str, text: str) -> Receipt:
-    """Do a verb of the holder, all of which take a text but `renew` and `ack`."""
+    """Do a verb of the holder; most of them take a text."""
     steps: dict[str, Callable[[], Receipt]] = {
         "renew": lambda: me.renew(lease),
+        "withdraw": lambda: me.withdraw(lease),
         "ack": lambda: me.complete(lease),
         "complete-next": lambda: me.complete(lease, text, next=True),
         "bury": lambda: me.fail(lease, text, retry=False),
@@ -506,7 +530,11 @@ def _shown(found: RawKeys) -> dict[str, object]:
             "attempts": int(item["attempts"]),
             "early": int(item["not_before"]) > found.now_ms,
             "lease": _lease(found, id_),
-            "asked": "blocker" in item,
+            "asked": int(item.get("asked", 0)),
+            "questions": {
+                int(question["number"]): question["text"]
+                for question in json.loads(item.get("questions", "[]"))
+            },
             "session": item["holder_session"] if item["state"] in HELD else "",
             "summary": item.get("summary", ""),
             "title": item["title"],

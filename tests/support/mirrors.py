@@ -207,5 +207,7 @@ def reported_item(root: Root) -> str:
     root.bench.queue.answer(item, "This one.")
     lease = me.blocker(lease, "And now?").lease
     root.bench.queue.answer(item, "Go on.")
+    lease = me.blocker(lease, "Which key?").lease
+    me.withdraw(lease)
     me.complete(lease, "All of it.", deliverables={"report": "a.md"})
     return item

@@ -38,7 +38,14 @@ NEXT_VERBS = ("complete-next", "fail-next")
 #: The kind of the report that each verb of a holder writes.
 REPORT_KINDS = {
     verb: verb
-    for verb in ("progress", "blocker", "complete", "fail", "release")
+    for verb in (
+        "progress",
+        "blocker",
+        "withdraw",
+        "complete",
+        "fail",
+        "release",
+    )
 } | {"bury": "fail", "leave": "release"}
 
 
@@ -150,19 +157,22 @@ class Model(Moves):
         self._emit("assign", item)
         return item.state, previous
 
-    def answer(self, id_: str) -> State:
+    def answer(
+        self, id_: str, *, question: int = 0
+    ) -> tuple[State, int, tuple[int, ...]]:
+        """Return the state, the number of the question, and those still open."""
         item = self._item(id_)
-        if not item.taken or not item.asked:
-            raise Refused("WrongState")
-        item.asked = False
+        number = item.number_of(question)
+        del item.questions[number]
         self._report("answer", item, "planner")
-        if item.state is State.BLOCKED and item.live:
+        goes_on = item.state is State.BLOCKED and not item.questions
+        if goes_on and item.live:
             self._set_in_progress(item)
-        elif item.state is State.BLOCKED:
+        elif goes_on:
             self._undo_attempt(item)
             self._enqueue_or_wait(item)
         self._emit("answer", item)
-        return item.state
+        return item.state, number, tuple(item.questions)
 
     def comment(self, id_: str) -> tuple[State, str]:
         """Return the item's state and its agent."""
@@ -173,15 +183,17 @@ class Model(Moves):
         self._emit("comment", item)
         return item.state, item.agent
 
-    def cancel(self, id_: str) -> int:
-        """Return the number of items that wait for it."""
+    def cancel(self, id_: str) -> tuple[int, tuple[int, ...]]:
+        """Return how many items wait for it, and the questions that it closed."""
         item = self._item(id_)
         if item.state is State.COMPLETED:
             raise Refused("WrongState")
+        closed = tuple(item.questions)
         if item.state is not State.CANCELLED:
             self._cancel(item)
         done = (State.COMPLETED, State.CANCELLED)
-        return sum(other.state not in done for other in self._dependents(id_))
+        dependents = self._dependents(id_)
+        return sum(other.state not in done for other in dependents), closed
 
     def requeue(self, id_: str) -> tuple[State, int, list[str]]:
         """Return its state, how many items wait again, and the held dependents."""
@@ -299,10 +311,11 @@ class Model(Moves):
 
     def step(
         self, verb: str, me: Actor, id_: str, token: int, text: str = ""
-    ) -> tuple[State, int, str]:
+    ) -> tuple[State, int, str, int, tuple[int, ...], tuple[int, ...]]:
         """Do a verb of the holder, who passes a token (0 for none).
 
-        Return the state, the token and the remark.
+        Return the state, the token, the remark, the number of the question, and those
+        that are still open and that were closed.
         """
         item = self._item(id_)
         delivered = (
@@ -314,11 +327,14 @@ class Model(Moves):
             if text not in ("", item.summary):
                 raise Refused("AlreadyCompleted")
             item.edited = []
-            return item.state, item.token, "repeat"
+            return item.state, item.token, "repeat", 0, (), ()
         claims_now = self._check_holder(verb, me, item, token)
+        is_repeat = text in item.questions.values()
+        question = self._question(verb, item, text)
         if claims_now:
             self._new_claim(item, me)
         answered = verb == "leave" and item.state is not State.BLOCKED
+        closed = item.close_questions() if verb == "complete" else ()
         self._do(
             "release" if answered else verb,
             item,
@@ -329,7 +345,21 @@ class Model(Moves):
         item.edited = []
         if verb == "complete":
             self._release_dependents(item)
-        return item.state, item.token, "claimed" if claims_now else ""
+        remark = "claimed" if claims_now else ""
+        if verb == "blocker" and is_repeat:
+            remark = "repeat"
+        open_ = tuple(item.questions)
+        return item.state, item.token, remark, question, open_, closed
+
+    def _question(self, verb: str, item: Item, text: str) -> int:
+        """Ask or withdraw a question, and return its number; 0 for another verb."""
+        if verb == "blocker":
+            return item.ask(text)
+        if verb != "withdraw":
+            return 0
+        number = item.number_of(0)
+        del item.questions[number]
+        return number
 
     def _check_holder(
         self, verb: str, me: Actor, item: Item, token: int
@@ -357,17 +387,16 @@ class Model(Moves):
         match verb:
             case "progress":
                 self._set_in_progress(item, late=late)
-            case "discover" | "renew" if item.state is not State.BLOCKED:
+            case "discover" | "renew" | "withdraw" if (
+                item.state is not State.BLOCKED
+                or (verb == "withdraw" and not item.questions)
+            ):
                 self._set_in_progress(item, late=late)
             case "blocker":
                 item.attempts += late
-                item.state, item.asked, item.expired = (
-                    State.BLOCKED,
-                    True,
-                    False,
-                )
+                item.state, item.expired = State.BLOCKED, False
             case "complete" | "fail" | "bury" | "release" | "leave":
-                self._revoke_token(item, asks=verb == "leave")
+                self._revoke_token(item)
         if verb in REPORT_KINDS:
             self._report(REPORT_KINDS[verb], item, item.agent)
         match verb:

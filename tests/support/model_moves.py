@@ -7,6 +7,8 @@ from taskorch.domain.item import State
 HELD = (State.IN_PROGRESS, State.BLOCKED)
 UNBEGUN = (State.PENDING, State.WAITING, State.QUEUED, State.DELAYED)
 OVER = (State.COMPLETED, State.FAILED, State.CANCELLED)
+#: Open questions of an item.
+MAX_QUESTIONS = 10
 
 
 class Refused(Exception):
@@ -43,7 +45,9 @@ class Item:
     #: Its lease has expired and was not reaped yet.
     expired: bool = False
     session: str = ""
-    asked: bool = False
+    #: The number of its newest question, and its open ones: number -> text.
+    asked: int = 0
+    questions: dict[int, str] = field(default_factory=dict)
     depends_on: list[str] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
     summary: str = ""
@@ -65,6 +69,32 @@ class Item:
     def is_held_with(self, token: int) -> bool:
         """Return whether this token may act on it."""
         return self.live and token == self.token
+
+    def number_of(self, question: int) -> int:
+        """Return the number of an open question; 0 stands for the only one."""
+        if question == 0 and len(self.questions) > 1:
+            raise Refused("SeveralQuestions")
+        number = question or next(iter(self.questions), 0)
+        if number not in self.questions:
+            raise Refused("NoQuestion")
+        return number
+
+    def ask(self, text: str) -> int:
+        """Return the number of a question, which is a new one unless it is open."""
+        for number, asked in self.questions.items():
+            if asked == text:
+                return number
+        if len(self.questions) == MAX_QUESTIONS:
+            raise Refused("TooMany")
+        self.asked += 1
+        self.questions[self.asked] = text
+        return self.asked
+
+    def close_questions(self) -> tuple[int, ...]:
+        """Close the questions; return their numbers."""
+        closed = tuple(self.questions)
+        self.questions.clear()
+        return closed
 
 
 @dataclass
@@ -123,21 +153,18 @@ class Moves:
             item.state = State.DELAYED if item.early else State.QUEUED
 
     def _new_claim(self, item: Item, me: Actor) -> None:
-        """Claim an item: token and attempts increase, and a left question is closed."""
+        """Claim an item: token and attempts increase."""
         item.token += 1
         item.attempts += 1
         item.live, item.session, item.edited = True, me.session, []
-        item.asked = item.asked and item.taken
 
     def _set_in_progress(self, item: Item, *, late: bool = False) -> None:
         """Give a full lease; a `late` return after it expired is another attempt."""
         item.attempts += late
         item.state, item.expired = State.IN_PROGRESS, False
 
-    def _revoke_token(self, item: Item, *, asks: bool = False) -> None:
-        """Revoke the token; the question stays only if its holder leaves it."""
+    def _revoke_token(self, item: Item) -> None:
         item.live = item.expired = False
-        item.asked = item.asked and asks
 
     def _undo_attempt(self, item: Item) -> None:
         item.attempts -= 1
@@ -153,6 +180,7 @@ class Moves:
 
     def _cancel(self, item: Item) -> None:
         self._revoke_token(item)
+        item.close_questions()
         self._report("cancel", item, "planner")
         item.state = State.CANCELLED
         self._emit("cancel", item)

@@ -55,6 +55,7 @@ class RawKeys:
             *self._miscounted(),
             *self._misnumbered(),
             *self._mislinked(),
+            *self._misasked(),
         ]
         return [*found, *(f"{key} is an unknown key" for key in self.unknown)]
 
@@ -170,6 +171,27 @@ class RawKeys:
                 and id_ in must_wait
             ):
                 yield f"{id_} is ready with an open dependency"
+
+    def _misasked(self) -> Iterator[str]:
+        """Return items whose open questions are not where they should be."""
+        expected: dict[str, set[str]] = {}
+        for id_, item in self.items.items():
+            questions = json.loads(item.get("questions", "[]"))
+            numbers = [question["number"] for question in questions]
+            if item.get("open_questions", "").split() != numbers:
+                yield f"{id_} has the questions {numbers}"
+            if item["state"] == State.BLOCKED and not numbers:
+                yield f"{id_} is blocked without a question"
+            if questions:
+                for name in ("questions", f"questions:{item['project']}"):
+                    expected.setdefault(name, set()).add(id_)
+        found = {
+            name: set(value)
+            for name, value in self.values.items()
+            if name.partition(":")[0] == "questions"
+        }
+        if found != expected:
+            yield f"questions are in {found}, not in {expected}"
 
     def _pairs(self, kind: str) -> set[tuple[str, str]]:
         """Return each item with each member of its set of that kind."""

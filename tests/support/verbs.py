@@ -20,6 +20,7 @@ HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
     "blocker": lambda me, lease: me.blocker(
         lease, "Which door?", needs="a choice"
     ),
+    "withdraw": lambda me, lease: me.withdraw(lease),
     "complete": lambda me, lease: me.complete(
         lease, "done", deliverables={"file": "a.txt"}
     ),
@@ -75,6 +76,7 @@ ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
     "edit-label": State.COMPLETED,
     "answer": State.BLOCKED,
     "comment": State.IN_PROGRESS,
+    "withdraw": State.BLOCKED,
     "cancel": State.IN_PROGRESS,
     "requeue": State.FAILED,
 }

@@ -123,7 +123,7 @@ def deliver_items(bench: Bench) -> Iterator[str]:
     bob.blocker(lease, "door?", needs="choice")
     yield "blocker"
     queue.views.inbox()
-    yield "indexed"
+    yield "inbox"
     queue.answer(build, "left")
     yield "answer"
     bob.complete(lease)
@@ -204,6 +204,10 @@ def wait_for_answer(bench: Bench) -> Iterator[str]:
     yield "answer"
     eve.wait_for_answer(lease, timeout_s=0)
     yield "wait"
+    eve.blocker(lease, "Where to?")
+    yield "blocker"
+    eve.withdraw(lease)
+    yield "withdraw"
     queue.waits().standing(project)
     yield "standing"
     queue.complete_project(project, force=True)

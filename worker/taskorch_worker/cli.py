@@ -28,7 +28,7 @@ worker.declare(
             "renew": "Renew the lease of ITEM.",
         },
         "taskorch_worker.commands.wait": {
-            "wait": "Wait for the answer to your blocker on ITEM.",
+            "wait": "Wait for the answers to your questions on ITEM.",
         },
         "taskorch_worker.commands.finish": {
             "complete": "Deliver ITEM.",

@@ -39,6 +39,7 @@ KIND_OF_ARGUMENT = {
     "percent": "progress",
     "impact": "discover",
     "needs": "blocker",
+    "question": "withdraw",
 }
 
 logger = logging.getLogger(__name__)
@@ -123,13 +124,13 @@ class ReportArguments(ToolArguments):
     """Report on an item; you keep it.
 
     A discovery is for the whole project, a note for you alone; after a blocker, wait
-    for the answer.
+    for the answer, or withdraw it.
     """
 
     name: ClassVar[str] = "report"
     item: Item
-    kind: Literal["progress", "discover", "blocker", "note"]
-    text: str
+    kind: Literal["progress", "discover", "blocker", "note", "withdraw"]
+    text: str = ""
     percent: Annotated[
         int | None,
         WithJsonSchema(
@@ -146,6 +147,15 @@ class ReportArguments(ToolArguments):
     needs: Annotated[
         str, Field(description="For a blocker: what you need to continue")
     ] = ""
+    question: Annotated[
+        int | None,
+        WithJsonSchema(
+            {
+                "type": "integer",
+                "description": "Of withdraw: its number, among several",
+            }
+        ),
+    ] = None
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Report, and claim the item if it is still queued."""
@@ -168,9 +178,16 @@ class ReportArguments(ToolArguments):
                 receipt = session.blocker(
                     self.item, self.text, needs=self.needs
                 )
+            case "withdraw":
+                receipt = self._withdraw(session)
             case "note":
                 return self._keep_note(session)
         return _receipt(receipt)
+
+    def _withdraw(self, session: AgentSession) -> Receipt:
+        if self.text:
+            raise errors.Usage(reason="text is not for kind withdraw.")
+        return session.withdraw(self.item, question=self.question or 0)
 
     def _keep_note(self, session: AgentSession) -> ToolResult:
         problem = session.note(self.item, self.text)
@@ -204,12 +221,13 @@ class DiscoveriesArguments(ToolArguments):
 
 
 class WaitArguments(ToolArguments):
-    """Wait for the answer to your blocker, a comment, or the item's cancellation."""
+    """Wait for the answers to your questions, a comment, or the item's cancellation."""
 
     name: ClassVar[str] = "wait"
     quotes_others: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     item: Item
+    question: int = 0
     timeout: Annotated[
         float, Field(description=f"Seconds, 0 to {limits.LONGEST_WAIT_S}")
     ] = limits.LONGEST_WAIT_S
@@ -218,7 +236,9 @@ class WaitArguments(ToolArguments):
         """Return the answer."""
         session = _session(call)
         timeout_s = seconds(self.timeout, "timeout")
-        answered = session.wait_for_answer(self.item, timeout_s=timeout_s)
+        answered = session.wait_for_answer(
+            self.item, timeout_s=timeout_s, question=self.question
+        )
         return ToolResult(answered)
 
 

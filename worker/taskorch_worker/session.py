@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from taskorch.cli.text import questions
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.item import (
@@ -137,23 +138,30 @@ class AgentSession:
             self._resume(item)
         return claim
 
-    def wait_for_answer(self, item: str, *, timeout_s: float) -> "Answered":
-        """Wait until the question on an item is answered, or for a comment.
+    def wait_for_answer(
+        self, item: str, *, timeout_s: float, question: int = 0
+    ) -> "Answered":
+        """Wait until a question on an item is answered, or for a comment.
+
+        Without a `question`, wait for all that are open.
 
         Raises errors.WaitOver if neither arrives within `timeout_s` seconds.
         """
         try:
             lease = self.lease(item)
-            answered = self.queue.wait_for_answer(lease, timeout_s=timeout_s)
+            answered = self.queue.wait_for_answer(
+                lease, timeout_s=timeout_s, question=question
+            )
         except errors.Cancelled:
             self.store.forget(item)
             raise
-        if answered.is_open and not answered.comments:
-            state = f"{answered.item.state}, without an answer"
+        if answered.unanswered and not answered.comments:
+            numbers = questions(answered.unanswered)
+            state = f"{answered.item.state}, without an answer to {numbers}"
             raise errors.WaitOver(
                 id=item, state=state, seconds=f"{timeout_s:g}"
             )
-        if answered.answer and answered.item.state is State.IN_PROGRESS:
+        if answered.answers and answered.item.state is State.IN_PROGRESS:
             self._resume(item)
         if answered.comments:
             self._mark_comments_read(lease)
@@ -170,7 +178,7 @@ class AgentSession:
         return self._report(self.queue.discover, item, text, impact=impact)
 
     def blocker(self, item: str, text: str, *, needs: str = "") -> Receipt:
-        """Report what blocks the work. Claims an item that is still queued."""
+        """Ask what blocks the work. Claims an item that is still queued."""
         return self._report(self.queue.blocker, item, text, needs=needs)
 
     def discoveries(
@@ -192,6 +200,11 @@ class AgentSession:
         if not item and not page.own_projects:
             raise errors.NoOwnItems
         return page
+
+    def withdraw(self, item: str, *, question: int = 0) -> Receipt:
+        """Withdraw a question on an item; 0 for the only open one."""
+        lease = self.lease(item)
+        return self._step(self.queue.withdraw, lease, question=question)
 
     def note(self, item: str, text: str) -> str:
         """Keep a private note, in the queue and in the workspace.
@@ -407,8 +420,10 @@ def _keep(slot: LeaseSlot, claim: Claim) -> None:
 
 
 def _ends_with_answer(claim: Claim) -> bool:
-    """Return whether the newest report of the work is an answer of the orchestrator."""
+    """Return whether the newest report of the work is an answer that lets it continue."""
+    if claim.package.item.state is not State.IN_PROGRESS:
+        return False
     for report in reversed(claim.package.history):
-        if report.kind in ("progress", "blocker", "answer"):
+        if report.kind in ("progress", "blocker", "answer", "withdraw"):
             return report.kind == "answer"
     return False

@@ -131,6 +131,21 @@ class KeyLine(_Strict):
     item: ItemId
 
 
+class QuestionFields(_Strict):
+    """An open question of an item."""
+
+    number: Number
+    text: Text
+    needs: Text
+    agent: Name
+    at: Number
+
+
+Questions = Json[
+    Annotated[list[QuestionFields], Field(max_length=limits.OPEN_QUESTIONS)]
+]
+
+
 class ItemFields(_Strict):
     """The hash of an item."""
 
@@ -164,6 +179,12 @@ class ItemFields(_Strict):
     holder_pid: Text = ""
     holder_session: Text = ""
     holder_since: NumberOrNone = ""
+    asked: Number = "0"
+    open_questions: Annotated[
+        str, StringConstraints(pattern=r"^[0-9 ]{0,200}$")
+    ] = ""
+    questions: Questions | None = None
+    #: The open question of an earlier version.
     blocker: Text = ""
     needs: Text = ""
     percent: NumberOrNone = ""
@@ -215,11 +236,18 @@ class ItemLine(_Strict):
         ):
             raise ValueError(f"the agent does not fit an item that is {state}")
         has_token = is_released or fields.live_token == fields.token
+        if not _numbers_fit(fields):
+            raise ValueError("open_questions does not fit questions")
         if state in HELD and not (has_token and fields.claim_lease_ms):
             raise ValueError(
                 f"an item that is {state} needs a valid token and a lease"
             )
         return self
+
+
+def _numbers_fit(fields: ItemFields) -> bool:
+    numbers = [question.number for question in fields.questions or ()]
+    return fields.open_questions.split() == numbers
 
 
 class ReportFields(_Strict):
@@ -233,6 +261,7 @@ class ReportFields(_Strict):
     text: Text = ""
     percent: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,3}$")] = ""
     needs: Text = ""
+    question: NumberOrNone = ""
     changes: Changes | None = None
     #: Of an assignment that replaced another one.
     to: NameOrNone = ""

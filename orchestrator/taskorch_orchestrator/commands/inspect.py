@@ -205,12 +205,12 @@ def unassigned(
 @LIMIT
 @pass_context
 def inbox(context: "OrchestratorContext", limit: int) -> None:
-    """List the blockers that wait for an answer, the oldest first."""
+    """List the open questions of agents, the oldest first."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
     blocked = actions.inbox(context.queue, limit=limit)
-    context.show(blocked, tables.inbox, "No blocker waits for an answer.")
+    context.show(blocked, tables.inbox, "No question waits for an answer.")
 
 
 @orchestrate.command(epilog="Example: orchestrate stuck --silent-for 2h")

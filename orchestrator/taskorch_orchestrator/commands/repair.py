@@ -16,13 +16,27 @@ if TYPE_CHECKING:
 )
 @click.argument("item", type=ITEM)
 @click.argument("text", type=TEXT)
+@click.option(
+    "--question",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of the question, if several are open.",
+)
 @pass_context
-def answer(context: "OrchestratorContext", item: str, text: str) -> None:
-    """Answer the blocker of ITEM. Its holder can continue."""
+def answer(
+    context: "OrchestratorContext",
+    item: str,
+    text: str,
+    question: int | None,
+) -> None:
+    """Answer a question on ITEM. With its last one, its holder can continue."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    context.show(actions.answer(context.queue, item, text), steps.state)
+    answered = actions.answer(
+        context.queue, item, text, question=question or 0
+    )
+    context.show(answered, steps.answered)
 
 
 @orchestrate.command(
@@ -57,7 +71,7 @@ def cancel(context: "OrchestratorContext", item: str, reason: str) -> None:
     from taskorch_orchestrator.render import steps
 
     context.show(
-        actions.cancel(context.queue, item, reason=reason), steps.state
+        actions.cancel(context.queue, item, reason=reason), steps.cancelled
     )
 
 

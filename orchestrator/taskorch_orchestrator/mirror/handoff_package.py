@@ -68,12 +68,18 @@ def content(record: MirrorRecord) -> bytes:
 
 
 def _messages(record: MirrorRecord) -> Mapping[str, str]:
-    """Return the answers to the item's questions and the comments, as facts."""
+    """Return the answers to the item's questions and the comments, as facts.
+
+    Earlier versions did not number the questions.
+    """
     messages = {}
     for kind in ("answer", "comment"):
-        texts = [each.text for each in record.reports if each.kind == kind]
-        for number, text in enumerate(texts, 1):
-            messages[f"{kind} {number}"] = text
+        reports = [each for each in record.reports if each.kind == kind]
+        for number, report in enumerate(reports, 1):
+            name = f"{kind} {number}"
+            if report.question:
+                name = f"{kind} to question {report.question}"
+            messages[name] = report.text
     return messages
 
 

@@ -42,7 +42,11 @@ def _updates(record: MirrorRecord, report: Report) -> Iterator[FileEntry]:
         case "progress":
             yield _update(record, report, report.text, report.percent)
         case "answer":
-            yield _update(record, report, f"Answer: {report.text}")
+            to = f" to question {report.question}" if report.question else ""
+            yield _update(record, report, f"Answer{to}: {report.text}")
+        case "withdraw":
+            text = f"Question {report.question} is withdrawn."
+            yield _update(record, report, text)
         case "fail":
             yield _update(record, report, f"Failed: {report.text}")
         case "blocker":

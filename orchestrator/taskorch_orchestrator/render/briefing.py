@@ -9,7 +9,7 @@ from taskorch.cli.quoting import (
     cut,
     fenced,
     fitting,
-    open_question,
+    open_questions,
 )
 from taskorch.cli.text import counted, line
 from taskorch.domain.item import Item, NewDiscoveries, Project, State
@@ -50,7 +50,7 @@ def briefing(read: OrchestratorBriefing) -> str:
 def next_step(read: OrchestratorBriefing) -> str:
     """Return the command to run next."""
     if read.inbox:
-        return f'orchestrate answer {read.inbox[0].id} "ANSWER"'
+        return _answer(read.inbox[0])
     if read.unassigned:
         return f"orchestrate assign {read.unassigned[0].id} AGENT"
     if read.stuck:
@@ -66,6 +66,16 @@ def new_discoveries(new: NewDiscoveries, project: str = "") -> str:
     at_least = "at least " if new.more else ""
     command = " ".join(filter(None, ["orchestrate discoveries", project]))
     return f"{at_least}{number}: {command} --new"
+
+
+def _answer(item: Item) -> str:
+    """Return the command that answers the oldest question of an item."""
+    number = (
+        f"--question {item.questions[0].number} "
+        if len(item.questions) > 1
+        else ""
+    )
+    return f'orchestrate answer {item.id} {number}"ANSWER"'
 
 
 def _next_step_of_projects(projects: Sequence[Project]) -> str:
@@ -92,7 +102,7 @@ def _sections(read: OrchestratorBriefing, length: int) -> Iterator[str]:
         "Open projects", "projects", read.projects, _project, length
     )
     yield from _list(
-        "Questions to answer", "inbox", read.inbox, open_question, length
+        "Questions to answer", "inbox", read.inbox, open_questions, length
     )
     yield from _list(
         "Items without an agent", "unassigned", read.unassigned, _item, length

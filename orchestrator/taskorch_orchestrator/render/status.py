@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from rich.text import Text
-from taskorch.cli.quoting import NOTICE, open_question
+from taskorch.cli.quoting import NOTICE, open_questions
 from taskorch.cli.text import counted, line
 from taskorch.domain.mirror_record import MirrorStatus
 
@@ -42,7 +42,7 @@ def _needs(read: StatusReport, limit: int) -> Iterator[Part]:
         yield Text("Nothing.")
         return
     for item in read.questions[:limit]:
-        yield Text(open_question(item, QUESTION_BYTES))
+        yield Text(open_questions(item, QUESTION_BYTES))
     yield from _more(read.questions, limit, "questions", "inbox")
     if read.stuck:
         yield tables.stuck_table(read.stuck[:limit])

@@ -6,12 +6,17 @@ It needs none of the tables, which are slow to load.
 from collections.abc import Sequence
 
 from taskorch.cli.output import on_terminal
-from taskorch.cli.text import counted, line
-from taskorch.domain.item import EditedItem, Requeued, State
+from taskorch.cli.text import counted, line, questions
+from taskorch.domain.item import (
+    AnsweredItem,
+    CancelledItem,
+    EditedItem,
+    Requeued,
+    State,
+)
 
 from taskorch_orchestrator.actions import (
     AssignedItem,
-    CancelledItem,
     CommentedItem,
     CreatedProject,
     ItemState,
@@ -37,7 +42,7 @@ def new_item(created: PublishedItem) -> str:
     return f"Work item ID: {created.id}" if on_terminal() else created.id
 
 
-def state(changed: ItemState | CancelledItem) -> str:
+def state(changed: ItemState) -> str:
     """Return the new state of an item."""
     return f"{changed.id} is {changed.state}."
 
@@ -58,6 +63,21 @@ def edited(done: EditedItem | Sequence[EditedItem]) -> str:
         rows.append(f"{each.id} is {each.state}.")
         rows += [f"  {line(str(change))}" for change in each.changes]
     return "\n".join(rows)
+
+
+def cancelled(done: CancelledItem) -> str:
+    """Return the state of a cancelled item, and the questions that it closed."""
+    closed = questions(done.closed_questions)
+    remark = f" Closed without an answer: {closed}." if closed else ""
+    return f"{done.id} is {done.state}.{remark}"
+
+
+def answered(done: AnsweredItem) -> str:
+    """Return the state of an item, and its questions that are still open."""
+    still_open = questions(done.open_questions)
+    remark = f" Still open: {still_open}." if still_open else ""
+    number = f"question {done.question}" if done.question else "the question"
+    return f"Answered {number}. {done.id} is {done.state}.{remark}"
 
 
 def requeued(done: Requeued) -> str:

@@ -10,11 +10,19 @@ from taskorch.cli.quoting import (
     INDENT,
     NOTICE,
     cut,
-    open_question,
+    open_questions,
     question,
     report,
 )
-from taskorch.cli.text import block, cell, counted, line, pairs, timestamp
+from taskorch.cli.text import (
+    block,
+    cell,
+    counted,
+    labelled,
+    line,
+    pairs,
+    timestamp,
+)
 from taskorch.domain import limits
 from taskorch.domain.item import (
     Discovery,
@@ -80,6 +88,8 @@ def project_progress(progress: ProjectProgress) -> str:
     more = sum(project.counts.values()) - len(progress.items)
     if more > 0:
         parts.append(Text(f"… and {more} more: orchestrate list {project.id}"))
+    asking = [item for item in progress.items if item.questions]
+    parts += map(Text, labelled("Open questions", map(open_questions, asking)))
     if new := new_discoveries(progress.new_discoveries, project.id):
         parts.append(Text(new))
     if progress.last_reports:
@@ -90,6 +100,8 @@ def project_progress(progress: ProjectProgress) -> str:
 def item_progress(package: Package) -> str:
     """Return an item's state and its reports."""
     parts: list[screen.Part] = [items_table([package.item])]
+    questions = map(question, package.item.questions)
+    parts += map(Text, labelled("Open questions", questions))
     if package.history:
         parts += [*_history(package.history), Text(NOTICE)]
     return screen.printed(*parts)
@@ -112,7 +124,6 @@ def item(shown: ItemTimeline) -> str:
         "Started": _timestamp(item.started_at),
         "Completed": _timestamp(item.completed_at),
         "Description": block(item.description, INDENT),
-        "Blocker": question(item.blocker, item.needs, INDENT),
         "Summary": block(item.summary, INDENT),
     }
     lists: dict[str, Iterable[str]] = {
@@ -130,6 +141,7 @@ def item(shown: ItemTimeline) -> str:
         rows = [f"  - {block(value, INDENT)}" for value in values]
         if rows:
             lines += [f"{label}:", *rows]
+    lines += labelled("Open questions", map(question, item.questions))
     return screen.printed(
         *map(Text, lines), *timeline.rows(shown.timeline), Text(NOTICE)
     )
@@ -237,8 +249,8 @@ def items_table(listed: Iterable[Item]) -> screen.Table:
 
 
 def inbox(blocked: Iterable[Item]) -> str:
-    """Return the questions of blocked items."""
-    return _noted(open_question(item) for item in blocked)
+    """Return the open questions of items."""
+    return _noted(open_questions(item) for item in blocked if item.questions)
 
 
 def stuck(found: Sequence[StuckItem]) -> str:

@@ -3,19 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from rich.text import Text
-from taskorch.cli.quoting import question
+from taskorch.cli.quoting import asked, kind
 from taskorch.cli.text import block, line, timestamp
 from taskorch.domain.timeline import TimelineEntry
 
 #: Indent of the further lines of a text.
 NESTED = "      "
 
-#: Kind -> what happened, for a kind whose row is that, the agent and the text.
+#: Kind -> what happened, for a kind whose row is that, the agent and the text. Other
+#: kinds have their own name there.
 PLAIN = {
     "create": "created",
-    "blocker": "question",
-    "answer": "answer",
-    "comment": "comment",
     "edit": "edited",
     "discover": "discovery",
     "release": "released",
@@ -39,7 +37,7 @@ def rows(entries: Sequence[TimelineEntry]) -> list[Text]:
 def _row(entry: TimelineEntry) -> str:
     report = entry.report
     head = HEADS.get(report.kind, _plain)(entry)
-    texts = question(report.text, report.needs, NESTED)
+    texts = asked(report.text, report.needs, NESTED)
     row = f"{head}: {texts}" if texts else head
     impact = entry.details.get("impact")
     if impact:
@@ -48,8 +46,8 @@ def _row(entry: TimelineEntry) -> str:
 
 
 def _plain(entry: TimelineEntry) -> str:
-    kind = entry.report.kind
-    return PLAIN.get(kind, kind) + _by(entry)
+    report = entry.report
+    return PLAIN.get(report.kind, kind(report)) + _by(entry)
 
 
 def _by(entry: TimelineEntry) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from taskorch.cli.quoting import INDENT, noted, open_question
+from taskorch.cli.quoting import INDENT, noted, open_questions
 from taskorch.cli.text import block, pairs, timestamp
 from taskorch.domain.events import Event
 from taskorch.domain.item import Item
@@ -17,7 +17,7 @@ def outcome(done: WaitOutcome) -> str:
     texts: list[str] = []
     if done.item and done.reached == "completed":
         texts += _delivery(done.item)
-    texts += [open_question(item) for item in done.blocked]
+    texts += [open_questions(item) for item in done.blocked if item.questions]
     if texts:
         lines.append(noted(texts))
     if done.gap:

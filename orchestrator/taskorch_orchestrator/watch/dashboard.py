@@ -48,6 +48,8 @@ class Snapshot(Frozen):
     progress: ProjectProgress | None
     projects: tuple[Project, ...]
     agents: tuple[AgentStatus, ...]
+    #: The items with an open question, at most MOST.
+    inbox: tuple[Item, ...]
 
     @property
     def shows_ages(self) -> bool:
@@ -125,6 +127,8 @@ class Dashboard:
             newest = "the newest " if len(projects) == MOST else ""
             all_ = counted(len(projects), "project", "projects")
             text = f"{active} of {newest}{all_} active"
+            if asking := self._asking():
+                text += f", {asking}: orchestrate inbox"
             return _one_line(Text(text, style="bold"))
         project = progress.project
         done, wanted = project.completed, project.wanted
@@ -138,11 +142,17 @@ class Dashboard:
         if width < AGENTS_FROM_WIDTH:
             cells.append(f"{done}/{wanted}")
         else:
-            cells.append(f"{project.status}, {done} of {wanted} completed")
+            status = f"{project.status}, {done} of {wanted} completed"
+            cells.append(", ".join(filter(None, (status, self._asking()))))
         if width >= BAR_FROM_WIDTH:
             cells.append(screen.bar(done, wanted))
         grid.add_row(*cells)
         return grid
+
+    def _asking(self) -> str:
+        """Return how many items have an open question; "" for none."""
+        number = len(self._snapshot.inbox)
+        return counted(number, "item asks", "items ask") if number else ""
 
     def _items(
         self, progress: ProjectProgress, rows: int, width: int
@@ -159,7 +169,11 @@ class Dashboard:
         shown = _fitting(progress.items, rows)
         if len(shown) < len(progress.items):
             by_interest = sorted(
-                progress.items, key=lambda item: INTEREST.index(item.state)
+                progress.items,
+                key=lambda item: (
+                    not item.questions,
+                    INTEREST.index(item.state),
+                ),
             )
             shown = by_interest[: len(shown)]
         for item in shown:

@@ -120,13 +120,14 @@ class _View:
                 () if self._project else self._views.projects(limit=MOST)
             )
             agents = self._views.agents(limit=MOST)
+            inbox = self._views.inbox(project=self._project, limit=MOST)
         except errors.Unavailable as error:
             if not error.retryable or self.snapshot is None:
                 raise
             self._outage = str(error)
             return
         self.snapshot = Snapshot(
-            progress=progress, projects=projects, agents=agents
+            progress=progress, projects=projects, agents=agents, inbox=inbox
         )
         self._outage = ""
         self._is_stale = False

@@ -8,9 +8,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from taskorch.cli.text import block
+from taskorch.cli.text import block, counted
 from taskorch.domain import limits
-from taskorch.domain.item import Discovery, Item, Package, Report
+from taskorch.domain.item import (
+    Discovery,
+    Item,
+    Package,
+    Question,
+    Report,
+    State,
+)
 
 MOST_TOKENS = 2000
 BYTES_PER_TOKEN = 3
@@ -68,23 +75,39 @@ def noted(lines: Iterable[str]) -> str:
     return f"{shown}\n{NOTICE}" if shown else ""
 
 
-def question(
+def asked(
     text: str, needs: str, indent: str = INDENT, length: int | None = None
 ) -> str:
-    """Return a question, and what would settle it on a line of its own.
+    """Return what is asked, and what would settle it on a line of its own.
 
     With a `length` in bytes, both are cut to it together.
     """
     return _with_second(text, "needs", needs, indent, length)
 
 
-def open_question(item: Item, length: int | None = None) -> str:
-    """Return the question of a blocked item, with the agent that asks.
+def open_questions(item: Item, length: int | None = None) -> str:
+    """Return the open questions of an item, each on a line of its own.
 
-    With a `length` in bytes, its texts are cut to it together.
+    The item's state is shown unless it is blocked. With a `length` in bytes, return the
+    oldest one cut to it, and the number of the others.
     """
-    asked = question(item.blocker, item.needs, INDENT, length)
-    return f"{item.id} {item.agent} asks: {asked}"
+    state = "" if item.state is State.BLOCKED else f" ({item.state})"
+    shown = item.questions if length is None else item.questions[:1]
+    lines = [
+        f"{item.id}{state} {each.agent} asks (question {each.number}): "
+        f"{asked(each.text, each.needs, INDENT, length)}"
+        for each in shown
+    ]
+    left = len(item.questions) - len(shown)
+    if left:
+        lines.append(f"{INDENT}… and {counted(left, 'question', 'questions')}")
+    return "\n".join(lines)
+
+
+def question(open_: Question) -> str:
+    """Return an open question, with its number and the agent that asks."""
+    words = asked(open_.text, open_.needs)
+    return f"question {open_.number} by {open_.agent}: {words}"
 
 
 def report(
@@ -94,7 +117,7 @@ def report(
 
     With a `length` in bytes, its texts are cut to it together.
     """
-    head = entry.kind
+    head = kind(entry)
     if entry.percent is not None:
         head += f" {entry.percent}%"
     head += f" by {entry.agent}"
@@ -103,7 +126,7 @@ def report(
         text = "the lease ran out"
     if not text and not entry.needs:
         return head
-    texts = question(text, entry.needs, indent, length)
+    texts = asked(text, entry.needs, indent, length)
     return f"{head}: {texts}"
 
 
@@ -176,6 +199,19 @@ def _with_second(
         left = length - len(shown.encode())
         more = cut(second, left, show) if left > 0 else ""
     return f"{shown}\n{indent}{label}: {more}" if more else shown
+
+
+def kind(entry: Report) -> str:
+    """Return the kind of a report, with the question that it is about."""
+    number = f" {entry.question}" if entry.question else ""
+    match entry.kind:
+        case "blocker":
+            return f"question{number}"
+        case "answer":
+            return f"answer to question{number}" if number else "answer"
+        case "withdraw":
+            return f"question{number} withdrawn"
+    return entry.kind
 
 
 def fenced(lines: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import gmtime, localtime, strftime
 
 # The patterns are strings, compiled on first use: most commands print ASCII only.
@@ -62,6 +62,14 @@ def labelled(label: str, rows: Iterable[str]) -> list[str]:
     """Return a label and its rows, a line each; no lines if there are no rows."""
     lines = [f"  - {row}" for row in rows]
     return [f"{label}:", *lines] if lines else []
+
+
+def questions(numbers: Sequence[int]) -> str:
+    """Return numbers of questions, such as "question 2" or "questions 1, 3"."""
+    if not numbers:
+        return ""
+    noun = "question" if len(numbers) == 1 else "questions"
+    return f"{noun} {', '.join(map(str, numbers))}"
 
 
 def escaped(text: str, escape: Callable[[str], str], kept: str = "") -> str:

@@ -9,6 +9,7 @@ TaskOrchestratorError           1   Unprintable
 |                                   DataDamaged, ServerUnreachable, ServerStopped
 |-- Invalid                     5   WrongState (AlreadyCompleted), Begun, NoSummary,
 |                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany,
+|                                   NoQuestion, SeveralQuestions,
 |                                   NoAttempts, ProjectClosed, OpenItems, Awaited,
 |                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
 |                                   RootNotWritable (SharedRoot), CommandFails,
@@ -525,6 +526,58 @@ class NextNotClaimed(Invalid):
     )
 
 
+class NoQuestion(Invalid):
+    word = "NO_QUESTION"
+    message = "{item} has {missing}. It is {state}."
+
+    def _shown(self) -> dict[str, object]:
+        number = self.details["question"]
+        missing = (
+            f"no open question {number}" if number else "no open question"
+        )
+        if self.details["verb"] == "wait":
+            missing = f"no question {number}"
+        return {**self.details, "missing": missing}
+
+    def hint(self) -> str:
+        """Return the numbers of the open questions, or where to find them."""
+        if numbers := self.details["open"]:
+            return f"Its open questions: {numbers}"
+        return hints.NO_QUESTION[str(self.details["verb"])].format_map(
+            self.details
+        )
+
+
+class SeveralQuestions(Invalid):
+    word = "SEVERAL_QUESTIONS"
+    message = "{item} has {number} open questions:"
+
+    def __init__(
+        self,
+        *,
+        item: str,
+        verb: str,
+        questions: Sequence[Mapping[str, str]],
+    ) -> None:
+        """Each question has a number and the beginning of its text."""
+        self._questions = questions
+        super().__init__(item=item, verb=verb, questions=questions)
+
+    def _shown(self) -> dict[str, object]:
+        return {**self.details, "number": len(self._questions)}
+
+    def rows(self) -> Sequence[str]:
+        """Return a line for each question."""
+        return [
+            f"{each['number']}: {each['text']}" for each in self._questions
+        ]
+
+    def hint(self) -> str:
+        """Return the command that names one."""
+        verb = str(self.details["verb"])
+        return hints.SEVERAL_QUESTIONS[verb].format_map(self.details)
+
+
 class DeadEnd(Invalid):
     word = "DEAD_END"
     message = (
@@ -598,6 +651,16 @@ class TooDeep(Invalid):
 class TooMany(Invalid):
     word = "TOO_MANY"
     message = "{item} would have more than {most} {what}."
+
+    def hint(self) -> str:
+        """Return what an agent with too many open questions can do."""
+        if self.details["what"] != "open questions":
+            return ""
+        item = self.details["item"]
+        return (
+            f"Wait for the answers: worker wait {item}. "
+            f"Or withdraw a question: worker blocker {item} --withdraw 1"
+        )
 
 
 class NoAttempts(Invalid):
@@ -831,7 +894,7 @@ def _counted(number: Detail, noun: str) -> str:
 BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     error.word: error
     for error in (
-        NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, Cycle, TooDeep, TooMany, NoAttempts,
-        ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours, AlreadyCompleted,
+        NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, NoQuestion, SeveralQuestions, Cycle, TooDeep,
+        TooMany, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours, AlreadyCompleted,
     )
 }  # fmt: skip

@@ -24,6 +24,18 @@ STATES_FOR_AGENTS: Mapping[str, str] = {
     "failed": "Take other work: worker pop",
 }
 
+#: By the verb that needs an open question.
+NO_QUESTION: Mapping[str, str] = {
+    "answer": "List the open questions: orchestrate inbox",
+    "withdraw": "Its questions and their answers: worker get {item} --peek",
+    "wait": "Its questions and their answers: worker get {item} --peek",
+}
+#: By the verb that needs the number of a question.
+SEVERAL_QUESTIONS: Mapping[str, str] = {
+    "answer": "Say which one: orchestrate answer {item} --question N TEXT",
+    "withdraw": "Say which one: worker blocker {item} --withdraw N",
+}
+
 #: By the first word of the reply with which Redis refuses a script.
 STALLS: Mapping[str, str] = {
     "LOADING": "It is loading its data from disk. Try again in a moment.",

@@ -3,7 +3,7 @@
     create             assign                     pop, get                     complete
     ------> [pending] --------> [queued] --------------------> [in_progress] ----------> [completed]
                 |                ^  ^  ^                        |  |  |   ^
-     assign,    |   last         |  |  '------- release --------'  |  |   | answer, progress
+     assign,    |   last         |  |  '------- release --------'  |  |   | answer, withdraw, progress
      some       '-> [waiting] ---'  |                              |  |   |
      dependency     dependency      | promote when due             |  '-> [blocked]
      open           completed       |                              |
@@ -161,6 +161,19 @@ class EditedItem(Frozen):
     changes: tuple[Change, ...]
 
 
+class Question(Frozen):
+    """An open question of an item."""
+
+    #: The first question of an item has the number 1.
+    number: int
+    text: str
+    #: What would answer it.
+    needs: str
+    #: The agent that asked, and when; 0 if that is not known.
+    agent: str
+    at: int
+
+
 class Item(Frozen):
     """A work item as stored in Redis."""
 
@@ -189,9 +202,8 @@ class Item(Frozen):
     deliverables: dict[str, str]
     #: Those of its deliverables `branch`, `pr` and `commit` that are URLs.
     links: Mapping[str, str] = {}
-    #: The question of its open blocker, and what would answer it.
-    blocker: str
-    needs: str
+    #: Its open questions, the oldest first.
+    questions: tuple[Question, ...]
     assigned_by: str
     #: The machine of the newest claim, which may have ended; "" before the first.
     last_host: str = ""
@@ -217,6 +229,8 @@ class Report(Frozen):
     text: str = ""
     percent: int | None = None
     needs: str = ""
+    #: The number of the question that it asks, answers or withdraws; 0 if unknown.
+    question: int = 0
     #: What an edit has changed; its text says the same.
     changes: tuple[Change, ...] = ()
     #: The request that made it, and its time in the file that it was imported from
@@ -370,6 +384,12 @@ class Receipt(Frozen):
     comments: tuple[Report, ...] = ()
     #: The number of new comments before these. `get` returns all of them.
     comments_left: int = 0
+    #: The number of the question that the step asked or withdrew, or 0.
+    question: int = 0
+    #: The numbers of the item's open questions, and of those that the step closed
+    #: without an answer.
+    open_questions: tuple[int, ...] = ()
+    closed_questions: tuple[int, ...] = ()
 
     @property
     def lease(self) -> Lease:
@@ -419,6 +439,28 @@ class Assignment(Frozen):
     is_new_agent: bool = False
     #: The agents that were known then, the last callers first; () for a known agent.
     other_agents: tuple[str, ...] = ()
+
+
+class AnsweredItem(Frozen):
+    """The result of an answer."""
+
+    id: str
+    state: State
+    #: The number of the question that was answered.
+    question: int
+    #: The numbers of the item's open questions.
+    open_questions: tuple[int, ...]
+
+
+class CancelledItem(Frozen):
+    """The result of a cancellation."""
+
+    id: str
+    state: State
+    #: The number of items that wait for it.
+    waiting: int
+    #: The numbers of the questions that are closed without an answer.
+    closed_questions: tuple[int, ...]
 
 
 class HeldDependent(Frozen):

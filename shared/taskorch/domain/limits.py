@@ -19,6 +19,8 @@ LABELS = 20
 LABEL_CHARACTERS = 50
 #: Maximum number of dependencies of an item; scripts/prelude/ has the same number.
 DEPENDENCIES = 1000
+#: Maximum number of open questions of an item; scripts/blocker.lua has the same number.
+OPEN_QUESTIONS = 10
 #: Maximum number of dependencies that are returned with an item.
 DEPENDENCIES_SHOWN = 200
 #: Maximum number of items that are created in one step, with the maximum total number
@@ -256,6 +258,11 @@ def number(value: int, what: str, least: int, most: int) -> int:
             reason=f"The {what} is {value}. It must be {least} to {most}."
         )
     return value
+
+
+def question(value: int) -> str | int:
+    """Return the number of a question as scripts take it: "" for 0, which is none."""
+    return number(value, "number of the question", 0, LARGEST) or ""
 
 
 def shortened(value: str, characters: int = SHOWN_CHARACTERS) -> str:

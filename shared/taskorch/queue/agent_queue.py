@@ -252,16 +252,21 @@ class AgentQueue:
             *self._origin,
         )
 
-    def wait_for_answer(self, lease: Lease, *, timeout_s: float) -> "Answered":
-        """Wait until the question on an item is answered, at most `timeout_s` seconds.
+    def wait_for_answer(
+        self, lease: Lease, *, timeout_s: float, question: int = 0
+    ) -> "Answered":
+        """Wait until a question on an item is answered, at most `timeout_s` seconds.
 
-        Return immediately if no question is open. Raises errors.Cancelled,
+        Without a `question`, wait for all that are open. Return immediately if none is
+        open. Raises errors.NoQuestion for a number that was not asked; errors.Cancelled,
         errors.LeaseLost or errors.NotYours as soon as the caller no longer holds the
         item.
         """
         from taskorch.queue.waits import Waits
 
-        return Waits(self._scripts).answer(lease, timeout_s=timeout_s)
+        return Waits(self._scripts).answer(
+            lease, timeout_s=timeout_s, question=question
+        )
 
     def discover(
         self, lease: Lease, text: str, *, impact: str = ""
@@ -278,9 +283,13 @@ class AgentQueue:
         )
 
     def blocker(self, lease: Lease, text: str, *, needs: str = "") -> Receipt:
-        """Report what blocks the work, and what would settle it.
+        """Ask what blocks the work, and what would settle it.
 
-        The item is blocked until an answer or a report. Its lease does not expire.
+        The receipt has the number of the question. It stays open until it is answered
+        or withdrawn, or the item is completed or cancelled. The same question again
+        gets no other number. The item is blocked until its last open question is
+        answered or withdrawn, or its holder reports progress. Meanwhile its lease does
+        not expire. Raises errors.TooMany if ten questions are open.
         """
         text = limits.text(text, "blocker", required=True)
         needs = limits.text(needs, "need")
@@ -291,6 +300,14 @@ class AgentQueue:
             needs,
             *self._origin,
         )
+
+    def withdraw(self, lease: Lease, *, question: int = 0) -> Receipt:
+        """Withdraw a question that needs no answer any more; 0 for the only open one.
+
+        With the last one, a blocked item is in progress again. Raises
+        errors.NoQuestion, or errors.SeveralQuestions without a number.
+        """
+        return self._step("withdraw", lease, limits.question(question))
 
     def complete(
         self,
@@ -382,8 +399,8 @@ class AgentQueue:
     ) -> Receipt:
         """Return the item to its place in the queue, without using up an attempt.
 
-        With `asks`, an open question stays open: the item is blocked without a holder,
-        and the answer queues it again.
+        With `asks`, a blocked item stays blocked, without a holder: the answer queues
+        it again.
         """
         reason = limits.text(reason, "reason")
         return self._step(

@@ -117,6 +117,11 @@ def whole(value: str | int) -> int:
     return int(float(value)) if value else 0
 
 
+def whole_numbers(value: str) -> tuple[int, ...]:
+    """Return the numbers in a text such as "1 3"."""
+    return tuple(map(int, value.split()))
+
+
 def number(fields: Fields, name: str, missing: str = "") -> int:
     """Return a number of 0 or more; `missing` replaces an empty or missing value."""
     value = (fields.get(name) or missing) if missing else fields[name]
@@ -192,6 +197,19 @@ def text_map(fields: Fields, name: str) -> dict[str, str]:
     if not all(map(is_text, mapped)) or not all(map(is_text, mapped.values())):
         raise DamagedField(name)
     return mapped
+
+
+def records(fields: Fields, name: str) -> list[Fields]:
+    """Return a JSON list of objects of texts; [] if it is missing."""
+    listed = json_value(fields, name) if name in fields else []
+    if not isinstance(listed, list):
+        raise DamagedField(name)
+    for each in listed:
+        if not isinstance(each, dict) or not all(
+            map(is_text, (*each, *each.values()))
+        ):
+            raise DamagedField(name)
+    return listed
 
 
 def json_value(fields: Fields, name: str) -> object:

@@ -71,6 +71,16 @@ KEYS = (
     ),
     Key(name="delayed", type="zset", holds="item id -> ms when it is due"),
     Key(name="dead", type="zset", holds="failed item id -> ms since when"),
+    Key(
+        name="questions",
+        type="zset",
+        holds="id of an item with open questions -> ms of the oldest",
+    ),
+    Key(
+        name="questions:<project>",
+        type="zset",
+        holds="the same for the items of a project",
+    ),
     Key(name="deps:<id>", type="set", holds="open dependencies of the item"),
     Key(
         name="dependents:<id>",

@@ -21,6 +21,7 @@ UNREADABLE = "backslashreplace"
 REPLICATED = frozenset((
     "project", "create", "depend", "assign", "answer", "comment", "cancel", "requeue", "complete_project",
     "progress", "discover", "note", "blocker", "renew", "release", "fail", "complete",
+    "withdraw",
 ))  # fmt: skip
 WAIT_TIMEOUT_MS = 2000
 

@@ -11,8 +11,10 @@ from taskorch.domain import limits
 from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
+    AnsweredItem,
     Assignment,
     Caller,
+    CancelledItem,
     DiscoveryPage,
     EditedItem,
     ItemEdit,
@@ -249,14 +251,19 @@ class Queue:
         )
         return replies.assigned(reply)
 
-    def answer(self, item: str, text: str) -> State:
-        """Answer the question on an item, and return its state.
+    def answer(
+        self, item: str, text: str, *, question: int = 0
+    ) -> AnsweredItem:
+        """Answer a question on an item; 0 for the only open one.
 
-        Its holder continues under a full lease.
+        With the last one, the holder of a blocked item continues under a full lease.
+        Raises errors.NoQuestion, or errors.SeveralQuestions without a number.
         """
         answer = limits.text(text, "answer", required=True)
-        reply = self._run_script("answer", limits.item_id(item), answer)
-        return State(read.texts(reply)[1])
+        reply = self._run_script(
+            "answer", limits.item_id(item), answer, limits.question(question)
+        )
+        return replies.answered(reply)
 
     def comment(self, item: str, text: str) -> tuple[State, str]:
         """Add a comment to an open item; return its state and its agent, or "".
@@ -281,15 +288,15 @@ class Queue:
             self._scripts, discoveries.ORCHESTRATOR, target, limit
         )
 
-    def cancel(self, item: str, *, reason: str = "") -> int:
-        """Cancel an item, and return the number of items that wait for it.
+    def cancel(self, item: str, *, reason: str = "") -> CancelledItem:
+        """Cancel an item, which closes its open questions.
 
         A holder gets errors.Cancelled at its next step. Raises errors.WrongState for a
         completed item.
         """
         reason = limits.text(reason, "reason")
         reply = self._run_script("cancel", limits.item_id(item), reason)
-        return int(read.texts(reply)[3])
+        return replies.cancelled(reply)
 
     def requeue(self, item: str) -> Requeued:
         """Queue a failed, cancelled or completed item again, with all its attempts.

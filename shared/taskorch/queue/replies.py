@@ -15,8 +15,10 @@ from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_PRIORITY,
+    AnsweredItem,
     Assignment,
     Assignments,
+    CancelledItem,
     Change,
     Claim,
     Discovery,
@@ -31,6 +33,7 @@ from taskorch.domain.item import (
     Package,
     Project,
     ProjectProgress,
+    Question,
     Receipt,
     Report,
     Requeued,
@@ -205,12 +208,14 @@ def receipt(view: Reply, damage: Damage) -> Receipt:
     """Read the receipt of a step.
 
     Its shape is `{item id, token, lease expiry or '', state, remark, entry, percent,
-    edited, {new comment …}, number of new comments that are left out}`.
+    edited, {new comment …}, number of new comments that are left out, {numbers of open
+    questions, of closed ones, of the one that was asked or withdrawn}}`.
     """
-    *facts, comments, left = cast("list[Reply]", view)
+    *facts, comments, left, questions = cast("list[Reply]", view)
     id_, token, expires, state, remark, entry, percent, edited = read.texts(
         facts
     )
+    still_open, closed, question = read.texts(questions)
     number, claim_id = token_parts(token)
     return Receipt(
         id=id_,
@@ -224,6 +229,9 @@ def receipt(view: Reply, damage: Damage) -> Receipt:
         edited=tuple(edited.split(",")) if edited else (),
         comments=readable(report, cast("list[Reply]", comments), damage),
         comments_left=cast("int", left),
+        question=read.whole(question),
+        open_questions=read.whole_numbers(still_open),
+        closed_questions=read.whole_numbers(closed),
     )
 
 
@@ -265,6 +273,7 @@ def report(view: Reply) -> Report:
             text=fields.get("text", "") or "\n".join(map(str, changed)),
             percent=percent,
             needs=fields.get("needs", ""),
+            question=read.number(fields, "question", "0"),
             changes=changed,
             request=fields.get("request", ""),
             written_at=fields.get("written_at", ""),
@@ -407,6 +416,30 @@ def changes(view: Reply) -> tuple[Change, ...]:
     )
 
 
+def answered(view: Reply) -> AnsweredItem:
+    """Read `{item id, state, agent, number of the question, numbers still open}`."""
+    # Of an earlier version, a repeat has no numbers.
+    id_, state, _, *numbers = read.texts(view)
+    question, still_open = numbers or ("", "")
+    return AnsweredItem(
+        id=id_,
+        state=State(state),
+        question=read.whole(question),
+        open_questions=read.whole_numbers(still_open),
+    )
+
+
+def cancelled(view: Reply) -> CancelledItem:
+    """Read `{item id, state, agent, items that wait for it, questions closed}`."""
+    id_, state, _, waiting, *closed = cast("list[str]", view)
+    return CancelledItem(
+        id=id_,
+        state=State(state),
+        waiting=int(waiting),
+        closed_questions=read.whole_numbers("".join(closed)),
+    )
+
+
 def requeued(view: Reply) -> tuple[Requeued, int]:
     """Read `{item id, state, agent, waiting again, {{held item, agent} …}, left}`.
 
@@ -465,8 +498,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         summary=fields.get("summary", ""),
         deliverables=deliverables,
         links=_links(deliverables),
-        blocker=fields.get("blocker", ""),
-        needs=fields.get("needs", ""),
+        questions=_questions(fields),
         assigned_by=read.agent_name(fields, "assigned_by", ""),
         last_host=fields.get("holder_host", ""),
         not_before_at=read.number(fields, "not_before"),
@@ -491,6 +523,31 @@ def _links(deliverables: Mapping[str, str]) -> dict[str, str]:
         for name in LINKED
         if name in deliverables and re.fullmatch(_URL, deliverables[name])
     }
+
+
+def _questions(fields: Fields) -> tuple[Question, ...]:
+    """Return the open questions, with the one that an earlier version asked."""
+    listed = read.records(fields, "questions")
+    asked = tuple(
+        Question(
+            number=read.number(each, "number"),
+            text=each["text"],
+            needs=each["needs"],
+            agent=read.agent_name(each, "agent"),
+            at=read.number(each, "at"),
+        )
+        for each in listed
+    )
+    if not fields.get("blocker"):
+        return asked
+    earlier = Question(
+        number=read.number(fields, "asked", "0") + 1,
+        text=fields["blocker"],
+        needs=fields.get("needs", ""),
+        agent=fields["agent"],
+        at=0,
+    )
+    return (*asked, earlier)
 
 
 def _holder(fields: Fields) -> Holder:

@@ -26,6 +26,7 @@ from taskorch.queue.requests import Requests
 #: The files in front of every script; each may use the ones before it.
 PRELUDE = (
     "call",
+    "questions",
     "items",
     "leases",
     "discoveries",
@@ -37,8 +38,8 @@ PRELUDE = (
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
     "agents", "count_new_discoveries", "damaged", "discoveries", "environment", "events", "export", "find", "finished",
-    "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "records", "show", "standing",
-    "stuck", "timeline", "wait",
+    "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "records", "show",
+    "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")

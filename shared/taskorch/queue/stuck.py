@@ -19,10 +19,15 @@ COMMANDS = {
     "expired": "orchestrate reap",
     "silent": "orchestrate assign {item} AGENT --force",
     "blocked": "orchestrate answer {item} TEXT",
+    "open_question": "orchestrate answer {item} TEXT",
     "dead_dependency": "orchestrate requeue {dependency}",
     "failed": "orchestrate requeue {item}",
     "unstarted": "orchestrate assign {item} AGENT",
 }
+
+
+#: The reasons that the inbox shows, too.
+ASKING = ("blocked", "open_question")
 
 
 class StuckItem(Frozen):
@@ -33,7 +38,7 @@ class StuckItem(Frozen):
     #: The reason: a key of COMMANDS.
     why: str
     #: When its lease expired or its holder last reported, when it failed, was blocked
-    #: or queued, or began to wait; in ms since the epoch.
+    #: or queued, asked its oldest open question, or began to wait; in ms since the epoch.
     since: int
     #: When its agent last called; 0 if none of its sessions has called.
     agent_seen_at: int
@@ -76,5 +81,13 @@ def stuck_item(view: Reply) -> StuckItem:
         agent_seen_at=int(float(seen)),
         dependency=dependency,
         reason=reason,
-        command=COMMANDS[why].format(item=item.id, dependency=dependency),
+        command=_command(why, item, dependency),
     )
+
+
+def _command(why: str, item: Item, dependency: str) -> str:
+    """Return the command that helps; of several questions it names the oldest."""
+    named = item.id
+    if "answer" in COMMANDS[why] and len(item.questions) > 1:
+        named += f" --question {item.questions[0].number}"
+    return COMMANDS[why].format(item=named, dependency=dependency)

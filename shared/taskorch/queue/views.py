@@ -153,9 +153,15 @@ class Views:
             ).items
         return self._items("indexed", "unassigned", _checked(limit))
 
-    def inbox(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
-        """Return the items with an open question, the one that waits longest first."""
-        return self._items("indexed", "blocked", _checked(limit))
+    def inbox(
+        self, *, project: str = "", limit: int = LIMIT
+    ) -> tuple[Item, ...]:
+        """Return the items with an open question, the one that waits longest first.
+
+        They are in any state, and of one project or of all.
+        """
+        wanted = limits.project_id(project) if project else ""
+        return self._items("inbox", wanted, _checked(limit))
 
     def stuck(
         self,

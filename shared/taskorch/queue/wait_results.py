@@ -19,20 +19,16 @@ class Goal(StrEnum):
 
 
 class Answered(Frozen):
-    """An item with a question, and the answer if there is one."""
+    """An item, and the answers to the questions of a wait, the oldest first."""
 
     _flat = "item"
 
     item: Item
-    answer: Report | None
+    answers: tuple[Report, ...]
+    #: The numbers of the questions that still wait for an answer.
+    unanswered: tuple[int, ...]
     #: The comments that are new to the holder, the newest ten.
     comments: tuple[Report, ...] = ()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the question still waits for its answer."""
-        can_be_answered = self.item.state in (State.BLOCKED, State.IN_PROGRESS)
-        return self.item.blocker != "" and can_be_answered
 
 
 class Standing(Frozen):
@@ -50,6 +46,8 @@ class Standing(Frozen):
     #: Whether other items that it waits for can still go on. For a project it is only
     #: known if all that is left of it waits.
     moves: bool = False
+    #: Whether an item of the project has an open question.
+    asks: bool = False
 
     @property
     def id(self) -> str:
@@ -70,10 +68,11 @@ class Standing(Frozen):
 
     @property
     def is_blocked(self) -> bool:
-        """Whether it waits for an answer; for a project, whether an item of it does."""
+        """Whether it has an open question; for a project, whether an item of it has."""
         if self.item:
-            return self.item.state is State.BLOCKED
-        return self.project.counts[State.BLOCKED] > 0
+            is_blocked = self.item.state is State.BLOCKED
+            return is_blocked or self.item.questions != ()
+        return self.asks or self.project.counts[State.BLOCKED] > 0
 
     def is_over(self, goal: Goal) -> bool:
         """Tell whether it cannot reach a goal without help.

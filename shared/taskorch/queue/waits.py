@@ -55,32 +55,44 @@ class Waits:
         self._notify = notify
         self._events = keys.events(scripts.namespace)
 
-    def answer(self, lease: Lease, *, timeout_s: float) -> Answered:
-        """Wait until the question on an item is answered or closed, or for a comment.
+    def answer(
+        self, lease: Lease, *, timeout_s: float, question: int = 0
+    ) -> Answered:
+        """Wait until a question on an item is no longer open, or for a comment.
+
+        Without a `question`, wait for all of them.
 
         Return the item as it is then, or after `timeout_s` seconds; immediately if no
-        question is open. Raises errors.Cancelled, errors.LeaseLost, errors.NotYours or
-        errors.Held as soon as the holder could no longer work on the item.
+        question is open. Raises errors.NoQuestion for a number that was not asked;
+        errors.Cancelled, errors.LeaseLost, errors.NotYours or errors.Held as soon as
+        the holder could no longer work on the item.
         """
+        number = limits.question(question)
         stream = keys.reports(
             self._scripts.namespace, limits.item_id(lease.item)
         )
 
         def look() -> _Look[Answered]:
-            view = self._scripts.run_script("wait", lease.item, lease.shown())
-            cursor, item, answers, comments = cast(
+            view = self._scripts.run_script(
+                "wait", lease.item, lease.shown(), number
+            )
+            cursor, item_view, answers, comments = cast(
                 "tuple[str, Reply, list[Reply], list[Reply]]", view
             )
-            damage = self._scripts.damage
-            found = readable(replies.report, answers, damage)
+            item, damage = replies.item(item_view), self._scripts.damage
             answered = Answered(
-                item=replies.item(item),
-                answer=found[0] if found else None,
+                item=item,
+                answers=readable(replies.report, answers, damage),
+                unanswered=tuple(
+                    each.number
+                    for each in item.questions
+                    if question in (0, each.number)
+                ),
                 comments=readable(replies.report, comments, damage),
             )
             return _Look(
                 found=answered,
-                is_over=not answered.is_open or answered.comments != (),
+                is_over=not answered.unanswered or answered.comments != (),
                 stream=stream,
                 cursor=cursor,
             )
@@ -287,14 +299,14 @@ def _dead_state(standing: Standing) -> str:
 
 
 def _standing(scripts: Scripts, id_: str) -> Standing:
-    """Read `{event cursor, report cursor, {item view} or {}, project, dead, moves}`."""
+    """Read `{event, report, {item view} or {}, project, dead, moves, asks}`."""
     known = (
         limits.item_id(id_)
         if id_.startswith("item_")
         else limits.project_id(id_)
     )
-    cursor, report, items, project, dead, moves = cast(
-        "tuple[str, str, list[Reply], Reply, str, str]",
+    cursor, report, items, project, dead, moves, asks = cast(
+        "tuple[str, str, list[Reply], Reply, str, str, str]",
         scripts.run_script("standing", known),
     )
     return Standing(
@@ -304,6 +316,7 @@ def _standing(scripts: Scripts, id_: str) -> Standing:
         project=replies.project(project),
         dead=read.item_id(dead),
         moves=bool(moves),
+        asks=bool(asks),
     )
 
 

@@ -141,7 +141,11 @@ def test_answer_and_note_forge_no_line(bench: Bench) -> None:
     answer = bench.queue.views.show(lease.item).history[-1]
 
     answered = items.answered(
-        Answered(item=bench.queue.views.show(lease.item).item, answer=answer)
+        Answered(
+            item=bench.queue.views.show(lease.item).item,
+            answers=(answer,),
+            unanswered=(),
+        )
     )
     notes = items.notes((Note(at=1, text=FORGED),))
 
@@ -213,8 +217,17 @@ def test_line_wrapped_by_screen_continues_behind_mark(
     assert max(map(len, rows)) <= 40
 
 
-@pytest.mark.parametrize("kind", ["blocker", "fail", "progress"])
-def test_report_shows_needs_on_separate_line(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("blocker", "question 2"),
+        ("answer", "answer to question 2"),
+        ("withdraw", "question 2 withdrawn"),
+        ("fail", "fail"),
+        ("progress", "progress"),
+    ],
+)
+def test_report_shows_needs_on_separate_line(kind: str, head: str) -> None:
     entry = Report(
         id="1-0",
         at=1,
@@ -224,8 +237,9 @@ def test_report_shows_needs_on_separate_line(kind: str) -> None:
         token=1,
         text="a (needs: b)",
         needs="c",
+        question=2,
     )
 
     shown = quoting.report(entry, "      ")
 
-    assert shown == f"{kind} by ada: a (needs: b)\n      needs: c"
+    assert shown == f"{head} by ada: a (needs: b)\n      needs: c"

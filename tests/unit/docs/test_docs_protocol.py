@@ -94,7 +94,9 @@ def functions() -> dict[str, str]:
         names_only, "", code(PRELUDE), flags=re.MULTILINE | re.DOTALL
     )
     parts = re.split(
-        r"^(?:  )?local function (\w+)", prelude, flags=re.MULTILINE
+        r"^(?:  )?(?:local )?function ([\w.]+)",
+        prelude,
+        flags=re.MULTILINE,
     )
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -107,9 +109,8 @@ def reachable(name: str) -> str:
     seen: set[str] = set()
     texts = [code(SCRIPTS[name])]
     for text in texts:
-        for called in set(re.findall(r"(?<!')\b[a-z_]+\b(?!')", text)) & (
-            FUNCTIONS.keys() - seen
-        ):
+        words = re.findall(r"(?<!')\b(?:Question\.)?[a-z_]+\b(?!')", text)
+        for called in set(words) & (FUNCTIONS.keys() - seen):
             seen.add(called)
             texts.append(FUNCTIONS[called])
     return "\n".join(texts)
@@ -206,6 +207,7 @@ def test_field_table_has_every_field_of_an_item() -> None:
     shown = (
         read_by(replies._item)
         | read_by(replies._holder)
+        | read_by(replies._questions)
         | read_by(fields.state)
     )
     shown |= read_by(mirror_replies.record) | read_by(timeline._created)
@@ -580,6 +582,10 @@ def test_item_limits_agree_in_python_and_lua() -> None:
     assert (
         number("MAX_DEPENDENCIES_SHOWN", PRELUDE) == limits.DEPENDENCIES_SHOWN
     )
+    assert (
+        number("MAX_OPEN_QUESTIONS", code(SCRIPTS["blocker"]))
+        == limits.OPEN_QUESTIONS
+    )
 
 
 def test_numbers_in_the_text_are_right() -> None:
@@ -628,6 +634,7 @@ def test_bounds_are_those_of_the_source() -> None:
         "values of a list": str(limits.LIST_VALUES),
         "label": limits._LABEL,
         "labels of an item": str(limits.LABELS),
+        "open questions of an item": str(limits.OPEN_QUESTIONS),
         "dependencies of an item": f"{limits.DEPENDENCIES:,}",
         "names of a JSON object": str(limits.LIST_VALUES),
         "a JSON object in all": f"{limits.DELIVERABLES_BYTES:,} bytes",
@@ -696,6 +703,8 @@ def test_common_case_runs_as_written(bench: Bench) -> None:
     assert claimed[0][0][:2] == token
     assert (reported[:2], reported[3:]) == (
         token,
-        ["in_progress", "", "", "50", "", [], 0],
+        ["in_progress", "", "", "50", "", [], 0, [""] * 3],
     )
-    assert delivered == [[*token, "", "completed", "", "", "", "", [], 0, []]]
+    assert delivered == [
+        [*token, "", "completed", "", "", "", "", [], 0, [""] * 3, []]
+    ]

@@ -257,7 +257,7 @@ def test_answer_and_comment_are_in_handoff(root: Root) -> None:
     root.sync()
 
     assert root.document(item, "handoff")["provided_context"] == {
-        "answer 1": "The second one.",
+        "answer to question 1": "The second one.",
         "comment 1": "Mind the gap.",
     }
 

@@ -60,7 +60,8 @@ def test_blocker_is_one_report(root: Root, item: str) -> None:
     root.sync()
 
     assert root.history(item) == [("blocker", "Which key?")]
-    assert (blocked.state, blocked.blocker, blocked.needs) == (
+    (question,) = blocked.questions
+    assert (blocked.state, question.text, question.needs) == (
         State.BLOCKED,
         "Which key?",
         "the key",
@@ -71,7 +72,8 @@ def test_blocker_without_needs_has_none(root: Root, item: str) -> None:
     root.worker().blocker(item, "Which key?")
     root.sync()
 
-    assert root.bench.queue.views.show(item).item.needs == ""
+    (question,) = root.bench.queue.views.show(item).item.questions
+    assert question.needs == ""
 
 
 def test_blocker_split_over_two_passes_is_one_report(

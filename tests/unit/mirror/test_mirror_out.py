@@ -28,9 +28,11 @@ def test_reports_are_written_in_the_legacy_form(root: Root) -> None:
     assert [(each["message"], each["percentage"]) for each in updates] == [
         ("begun", 10),
         ("⚠️ Blocked: Which one?", None),
-        ("Answer: This one.", None),
+        ("Answer to question 1: This one.", None),
         ("⚠️ Blocked: And now?", None),
-        ("Answer: Go on.", None),
+        ("Answer to question 2: Go on.", None),
+        ("⚠️ Blocked: Which key?", None),
+        ("Question 3 is withdrawn.", None),
         ("✅ Work completed", 100),
     ]
     assert (
@@ -49,6 +51,7 @@ def test_reports_are_written_in_the_legacy_form(root: Root) -> None:
         ("ada", "It stinks.", None, item),
         ("ada", "BLOCKER: Which one?", "Needs: a word", item),
         ("ada", "BLOCKER: And now?", "Blocking progress", item),
+        ("ada", "BLOCKER: Which key?", "Blocking progress", item),
     ]
     assert root.document(item, "completion") == {
         "item_id": item,

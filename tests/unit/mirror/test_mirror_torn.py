@@ -248,7 +248,7 @@ def test_report_written_into_replaced_file_is_imported(
     result = root.sync()
 
     assert ("progress", "into the old file") in root.history(item)
-    assert {"into the old file", "Answer: by a command"} < set(
+    assert {"into the old file", "Answer to question 1: by a command"} < set(
         root.updates(item)
     )
     assert result.troubles == {}
@@ -275,7 +275,7 @@ def test_slow_write_into_replaced_file_is_awaited(
 
     assert (first.again, second.troubles) == (True, {})
     assert ("progress", "into the old file") in root.history(item)
-    assert {"into the old file", "Answer: by a command"} < set(
+    assert {"into the old file", "Answer to question 1: by a command"} < set(
         root.updates(item)
     )
 
@@ -306,7 +306,9 @@ def test_torn_replaced_file_is_imported_and_copy_kept(
 
     (kept,) = root.hidden_files()
     assert ("progress", "late 0") in root.history(item)
-    assert {"late 0", "Answer: by a command"} < set(root.updates(item))
+    assert {"late 0", "Answer to question 1: by a command"} < set(
+        root.updates(item)
+    )
     assert (root.handoffs / kept).read_bytes() == data
     assert list(result.troubles) == [kept]
 

@@ -84,7 +84,9 @@ def test_question_outlives_a_takeover(bench: Bench) -> None:
     bench.agent(session="second").get(Lease(item=lease.item), takeover=True)
 
     assert [
-        (item.blocker, item.needs) for item in bench.queue.views.inbox()
+        (question.text, question.needs)
+        for item in bench.queue.views.inbox()
+        for question in item.questions
     ] == [("Which door?", "left or right")]
 
 

@@ -398,7 +398,7 @@ def test_cancel_counts_only_waiting_dependents(bench: Bench) -> None:
     bench.agent("bob").complete(Lease(item=delivered), "done")
     bench.queue.requeue(first)
 
-    waiting = bench.queue.cancel(first)
+    waiting = bench.queue.cancel(first).waiting
 
     assert (waiting, bench.state(waits)) == (1, State.WAITING)
 
@@ -615,6 +615,7 @@ def test_cancel_returns_number_of_waiting_items(bench: Bench) -> None:
     bench.item(depends_on=(needed,))
     bench.item(depends_on=(needed,))
 
-    waiting = bench.queue.cancel(needed)
+    cancelled = bench.queue.cancel(needed)
 
-    assert waiting == bench.queue.cancel(needed) == 2
+    assert cancelled == bench.queue.cancel(needed)
+    assert cancelled.waiting == 2

@@ -18,6 +18,7 @@ from taskorch.domain.item import (
     Note,
     Package,
     Project,
+    Question,
     Report,
     State,
 )
@@ -215,8 +216,10 @@ def briefing_with(
         id="item_" + "0" * 32, project="proj_" + "0" * 32, title=text(2)[:500], description=text(3),
         requirements=tuple(text(number) for number in range(200)), context={}, resources=(), deliverables_expected=(),
         criteria=(), priority=4, state=state, agent="a" * 64, holder=holder, token=99999, attempts=1000,
-        max_attempts=1000, lease_expires_at=1, depends_on=(), percent=100, summary="", deliverables={}, blocker="",
-        needs="", assigned_by="", not_before_at=0, created_at=1, assigned_at=1, started_at=1, completed_at=0,
+        max_attempts=1000, lease_expires_at=1, depends_on=(), percent=100, summary="", deliverables={},
+        questions=tuple(
+            Question(number=n, text=text(n), needs=text(n + 1), agent="b" * 64, at=1) for n in range(1, 11)
+        ), assigned_by="", not_before_at=0, created_at=1, assigned_at=1, started_at=1, completed_at=0,
     )  # fmt: skip
     project = Project(
         id=held.project,

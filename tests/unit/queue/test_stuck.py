@@ -290,6 +290,7 @@ def test_stuck_changes_nothing(bench: Bench) -> None:
         "expired",
         "silent",
         "blocked",
+        "open_question",
         "dead_dependency",
         "failed",
         "unstarted",

@@ -28,6 +28,7 @@ progress      NotYours  WrongState in_progress in_progress in_progress WrongStat
 renew         NotYours  WrongState WrongState  in_progress blocked     WrongState WrongState WrongState Cancelled
 discover      NotYours  WrongState in_progress in_progress blocked     WrongState WrongState WrongState Cancelled
 blocker       NotYours  WrongState blocked     blocked     blocked     WrongState WrongState WrongState Cancelled
+withdraw      NotYours  WrongState WrongState  NoQuestion  in_progress WrongState WrongState WrongState Cancelled
 complete      NotYours  WrongState completed   completed   completed   WrongState AlreadyCompleted WrongState Cancelled
 complete-next NotYours  WrongState completed   completed   completed   WrongState AlreadyCompleted WrongState Cancelled
 ack           NotYours  WrongState completed   completed   completed   WrongState -          WrongState Cancelled
@@ -41,7 +42,7 @@ depend        pending   waiting    waiting     WrongState  WrongState  waiting  
 edit          pending   waiting    queued      Begun       Begun       delayed    WrongState failed     cancelled
 edit-context  pending   waiting    queued      in_progress blocked     delayed    WrongState failed     cancelled
 edit-label    pending   waiting    queued      in_progress blocked     delayed    completed  failed     cancelled
-answer        WrongState WrongState WrongState WrongState  in_progress WrongState WrongState WrongState WrongState
+answer        NoQuestion NoQuestion NoQuestion NoQuestion  in_progress NoQuestion NoQuestion NoQuestion NoQuestion
 comment       pending   waiting    queued      in_progress blocked     delayed    WrongState failed     WrongState
 cancel        cancelled cancelled  cancelled   cancelled   cancelled   cancelled  WrongState cancelled  -
 requeue       WrongState WrongState -          WrongState  WrongState  WrongState queued     queued     queued
@@ -59,6 +60,7 @@ progress      in_progress in_progress in_progress WrongState
 renew         in_progress in_progress in_progress WrongState
 discover      in_progress in_progress in_progress WrongState
 blocker       blocked     blocked     blocked     WrongState
+withdraw      NoQuestion  NoQuestion  NoQuestion  WrongState
 complete      completed   completed   completed   completed
 complete-next completed   completed   completed   completed
 ack           completed   completed   completed   completed
@@ -72,7 +74,7 @@ depend        waiting     waiting     waiting     WrongState
 edit          waiting     delayed     queued      failed
 edit-context  waiting     delayed     queued      failed
 edit-label    waiting     delayed     queued      failed
-answer        WrongState  WrongState  WrongState  WrongState
+answer        NoQuestion  NoQuestion  NoQuestion  NoQuestion
 comment       waiting     delayed     queued      failed
 cancel        cancelled   cancelled   cancelled   cancelled
 requeue       WrongState  WrongState  -           queued

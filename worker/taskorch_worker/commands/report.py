@@ -130,15 +130,37 @@ def discoveries(
     epilog='Example: worker blocker item_1a2b3c4d "Password rules?" --needs "Minimum length"'
 )
 @click.argument("item", type=ITEM)
-@click.argument("text", type=TEXT)
+@click.argument("text", type=TEXT, required=False)
 @click.option(
     "--needs", type=TEXT, default="", help="What you need to continue."
 )
+@click.option(
+    "--withdraw",
+    type=click.IntRange(0),
+    is_flag=False,
+    flag_value=0,
+    metavar="[N]",
+    help="Withdraw question N, or the only open one, instead of asking.",
+)
 @pass_context
 def blocker(
-    context: "WorkerContext", item: str, text: str, needs: str
+    context: "WorkerContext",
+    item: str,
+    text: str | None,
+    needs: str,
+    withdraw: int | None,
 ) -> None:
-    """Ask the orchestrator about what blocks you. You keep ITEM until the answer arrives."""
+    """Ask the orchestrator about what blocks you. You keep ITEM until the answer arrives.
+
+    A question stays open until it is answered, or withdrawn with --withdraw.
+    """
+    if withdraw is not None:
+        if text is not None or needs:
+            raise click.UsageError("--withdraw takes no TEXT and no --needs.")
+        context.show(context.session.withdraw(item, question=withdraw))
+        return
+    if text is None:
+        raise click.UsageError("Missing argument 'TEXT'.")
     receipt = context.session.blocker(item, text, needs=needs)
     context.show(receipt)
 

@@ -13,14 +13,24 @@ if TYPE_CHECKING:
 
 @worker.command(epilog="Example: worker wait item_1a2b3c4d --timeout 300")
 @click.argument("item", type=ITEM)
+@click.option(
+    "--question",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Wait only for the answer to question N.",
+)
 @TIMEOUT
 @pass_context
-def wait(context: "WorkerContext", item: str, timeout: float) -> None:
-    """Wait for the answer to your blocker on ITEM. Exit code 8 if none arrives in time.
+def wait(
+    context: "WorkerContext", item: str, question: int | None, timeout: float
+) -> None:
+    """Wait for the answers to your questions on ITEM. Exit code 8 if one is missing in time.
 
     Returns immediately if you have no open question. A new comment ends the wait, too.
     """
     from taskorch_worker.render import items
 
-    answered = context.session.wait_for_answer(item, timeout_s=timeout)
+    answered = context.session.wait_for_answer(
+        item, timeout_s=timeout, question=question or 0
+    )
     context.output.show(answered, items.answered)

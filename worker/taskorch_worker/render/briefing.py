@@ -11,7 +11,7 @@ from taskorch.cli.quoting import (
     fenced,
     fitting,
 )
-from taskorch.cli.text import labelled, line, timestamp
+from taskorch.cli.text import labelled, line, questions, timestamp
 from taskorch.domain.item import Holder, Item, Report, State
 from taskorch.queue.briefing import AgentBriefing, HeldItem
 
@@ -19,7 +19,7 @@ from taskorch.queue.briefing import AgentBriefing, HeldItem
 #: others have one of each.
 ROWS = 3
 REPORTS = ("progress", "fail", "release", "expire")
-QUESTIONS = ("blocker", "answer")
+QUESTIONS = ("blocker", "answer", "withdraw")
 COMMENTS = ("comment",)
 CUT_ROWS = "more requirements]"
 NAMES_BYTES = 100
@@ -139,6 +139,9 @@ def _status(held: HeldItem) -> str:
             status = f", yours until {until}"
         case _:
             status = "; the lease ran out, and a report claims it again"
+    still_open = questions([each.number for each in item.questions])
+    if still_open:
+        status += f"; open: {still_open}"
     return f"{head}, token {lease.token}{status}"
 
 
@@ -163,7 +166,7 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
     history = held.claim.package.history
     for label, kinds in (
         ("Last reports", REPORTS),
-        ("Blockers and answers", QUESTIONS),
+        ("Questions and answers", QUESTIONS),
         ("Comments", COMMENTS),
     ):
         entries = [entry for entry in history if entry.kind in kinds]

@@ -12,6 +12,7 @@ from taskorch.cli.text import (
     labelled,
     line,
     pairs,
+    questions,
     timestamp,
 )
 from taskorch.domain import limits
@@ -133,21 +134,23 @@ def missing(done: SettledReceipt) -> str:
 
 
 def answered(done: "Answered") -> str:
-    """Return the state of an item, the answer to its question, and new comments."""
+    """Return the state of an item, the answers to its questions, and new comments."""
     item = done.item
-    answer = done.answer
     state = str(item.state)
     if item.state is State.IN_PROGRESS:
         until = timestamp(item.lease_expires_at)
         state = f"in progress, yours until {until}"
     lines = [f"{item.id} is {state}."]
-    if done.is_open:
-        lines[0] += f" Your question is still open: worker wait {item.id}"
-    elif answer is None:
+    if done.unanswered:
+        verb = "is" if len(done.unanswered) == 1 else "are"
+        numbers = questions(done.unanswered)
+        lines[0] += f" Your {numbers} {verb} still open: worker wait {item.id}"
+    elif not done.answers:
         lines[0] += " You have no open question on it."
-    else:
+    for answer in done.answers:
+        to = f" to question {answer.question}" if answer.question else ""
         text = block(answer.text, INDENT)
-        lines.append(f"Answer by {answer.agent}: {text}")
+        lines.append(f"Answer{to} by {answer.agent}: {text}")
     lines += _new_comments(done.comments)
     return noted(lines) if lines[1:] else lines[0]
 
@@ -207,7 +210,7 @@ def identity(facts: Mapping[str, object]) -> str:
 def _result(done: Receipt) -> str:
     item = done.id
     state = done.state
-    if done.remark == "repeat":
+    if done.remark == "repeat" and not done.question:
         return f"{item} was {state} already; nothing changed."
     details = str(state)
     match state:
@@ -216,7 +219,9 @@ def _result(done: Receipt) -> str:
             share = "" if done.percent is None else f"{done.percent}%, "
             details = f"in progress, {share}yours until {until}"
         case State.BLOCKED:
-            details = "blocked; you keep it until the answer arrives"
+            asked = done.question in done.open_questions
+            by = f" by question {done.question}" if asked else ""
+            details = f"blocked{by}; you keep it until the answer arrives"
         case State.DELAYED:
             details = "delayed; it will be retried"
         case State.FAILED:
@@ -225,7 +230,24 @@ def _result(done: Receipt) -> str:
             details = "back in the queue"
     if done.remark == "claimed" and state is not State.COMPLETED:
         details += " (claimed in this step)"
-    return f"{item} is {details}."
+    return f"{item} is {details}.{_questions(done)}"
+
+
+def _questions(done: Receipt) -> str:
+    """Return what a step did to the questions of an item, and which are still open."""
+    said = ""
+    if done.closed_questions:
+        closed = questions(done.closed_questions)
+        said += f" Closed without an answer: {closed}."
+    if done.question and done.question not in done.open_questions:
+        said += f" Your question {done.question} is withdrawn."
+    elif done.remark == "repeat":
+        said += " It was open already."
+    others = [each for each in done.open_questions if each != done.question]
+    if others:
+        verb = "is" if len(others) == 1 else "are"
+        said += f" Your {questions(others)} {verb} still open."
+    return said
 
 
 def _with_news(lines: list[str], done: Receipt) -> str:
@@ -277,6 +299,9 @@ def in_full(taken: Claim) -> Iterator[str]:
         yield f"Labels: {', '.join(item.labels)}"
     yield from labelled("Depends on", _dependencies(package))
     yield from _history(package)
+    yield from labelled(
+        "Open questions", map(quoting.question, item.questions)
+    )
     yield from labelled("Comments", _comments(taken))
     yield from labelled("Findings", quoting.findings(package))
     yield _status(taken)
@@ -305,14 +330,14 @@ def _dependencies(package: Package) -> Iterator[str]:
 
 def _history(package: Package) -> Iterator[str]:
     """Yield earlier attempts, own reports, and all questions and answers."""
-    questions = [
+    asked = [
         entry
         for entry in package.history
-        if entry.kind in ("blocker", "answer")
+        if entry.kind in ("blocker", "answer", "withdraw")
     ]
     yield from labelled("Earlier attempts", _earlier_attempts(package))
     yield from labelled("Reports of this attempt", _own_reports(package))
-    yield from labelled("Blockers and answers", map(quoting.report, questions))
+    yield from labelled("Questions and answers", map(quoting.report, asked))
     yield from labelled("Changed since you claimed it", _edits(package))
 
 

@@ -36,7 +36,8 @@ class Settled(Frozen):
 def settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
     """Report an outcome, unless the command has ended its claim itself.
 
-    If the command's last report is a question, the item is left to the answer instead.
+    If the item is blocked, or the command's last report is a question, it is left to
+    the answer instead.
     """
     try:
         return _settle(queue, lease, outcome)
@@ -143,8 +144,15 @@ def _settled(end: AttemptEnd, state: State, text: str) -> Settled:
 
 
 def _last_question(package: Package, lease: Lease) -> str:
-    """Return the command's question, or "" if it has reported progress since."""
-    last = _last_report(package, lease, ("progress", "blocker"))
+    """Return the question that the item is left to, or "".
+
+    That is the oldest open question of a blocked item, or else the command's last
+    report, even if it was answered: the next command gets the answer.
+    """
+    item = package.item
+    if item.state is State.BLOCKED and item.questions:
+        return item.questions[0].text
+    last = _last_report(package, lease, ("progress", "blocker", "withdraw"))
     if last is None or last.kind != "blocker":
         return ""
     return last.text

@@ -1,24 +1,25 @@
--- answer: the orchestrator answers a question; the blocked item is in progress again,
---         under a full lease. If its holder left the question, the item is given back,
---         and the next agent that claims it gets the answer.
+-- answer: the orchestrator answers a question. With its last open question, a blocked
+--         item is in progress again, under a full lease; if its holder has left it, it
+--         is given back, and the next agent that claims it gets the answers.
 -- KEYS     meta
--- ARGV     7 item, 8 text
--- RETURNS  {item id, state, agent}
--- ERRORS   NO_ITEM WRONG_STATE
+-- ARGV     7 item, 8 text, 9 number of the question, or '' for the only open one
+-- RETURNS  {item id, state, agent, number of the question, numbers of those still open}
+-- ERRORS   NO_ITEM NO_QUESTION SEVERAL_QUESTIONS
 return once(function()
-  local id, text = ARGV[7], ARGV[8]
+  local id, text, wanted = ARGV[7], ARGV[8], ARGV[9]
   local item = need_item(id)
-  local is_blocked = item.state == 'blocked'
-  local asked_and_went_on = item.state == 'in_progress' and item.blocker ~= ''
-  if not is_blocked and not asked_and_went_on then refuse_state(item, 'answer') end
+  local questions = Question.read(item)
+  local place = Question.find(item, questions, wanted, 'answer')
 
-  close_question(item)
-  report(item, 'answer', 'text', text)
-  if item.live_token == '' then
-    give_back(item)
-  elseif is_blocked then
-    set_in_progress(item)
+  local number = Question.close(item, questions, place)
+  report(item, 'answer', 'text', text, 'question', number)
+  if item.state == 'blocked' and #questions == 0 then
+    if item.live_token == '' then
+      give_back(item)
+    else
+      set_in_progress(item)
+    end
   end
   emit('answer', item)
-  return {id, item.state, item.agent}
+  return {id, item.state, item.agent, number, table.concat(item.open, ' ')}
 end)

@@ -134,6 +134,36 @@ local function check_held(item)
   end
 end
 
+-- The hash of the item has its open questions, and two indexes list it. An older
+-- version listed only its blocked items, in their own index.
+local function check_question_indexes(item, questions)
+  if item.blocker ~= '' and item.state == 'blocked' then return end
+  local is_asking = #questions > 0
+  local is_right = #item.open == #questions
+  for _, index in ipairs({Question.indexes(item)}) do
+    local is_listed = call('ZSCORE', index, item.id) and true or false
+    is_right = is_right and is_listed == is_asking
+  end
+  if is_right then return end
+  local has = is_asking and 'an open question, not' or 'no open question, but'
+  found(item.id, 'index', has .. ' in questions')
+  if repair then Question.write(item, questions) end
+end
+
+local function check_questions(item)
+  local questions = Question.read(item)
+  check_question_indexes(item, questions)
+  if item.state ~= 'blocked' or #questions > 0 then return end
+  found(item.id, 'state', 'blocked, but no question is open')
+  if not repair then return end
+  if item.live_token == '' then
+    give_back(item)
+  else
+    set_in_progress(item)
+  end
+  emit('mend', item)
+end
+
 local function remove_damaged(items, id, field)
   found(id, 'damaged', field)
   if repair then
@@ -159,6 +189,7 @@ local function check(project, id)
   check_dependencies(item)
   check_index(item)
   check_held(item)
+  check_questions(item)
   count_one('project:' .. project, item.state)
   if item.agent ~= '' then count_one('agent:' .. item.agent, item.state) end
 end

@@ -6,11 +6,14 @@
 -- RETURNS  {next cursor or '0', {finding …}}
 -- ERRORS   none of its own
 local name, repair = ARGV[7], ARGV[10] == '1'
-local kind, agent = string.match(name, '^(%l+):?(.*)$')
+local kind, owner = string.match(name, '^(%l+):?(.*)$')
 
 local function belongs(item)
-  if kind == 'held' then return item.agent == agent and is_held(item) end
-  if kind == 'queue' then return item.agent == agent and item.state == 'queued' end
+  if kind == 'held' then return item.agent == owner and is_held(item) end
+  if kind == 'queue' then return item.agent == owner and item.state == 'queued' end
+  if kind == 'questions' then
+    return #item.open > 0 and (owner == '' or item.project == owner)
+  end
   return INDEX[item.state] == kind
 end
 

@@ -1,17 +1,44 @@
--- blocker: the holder cannot go on without an answer. It keeps its token, and the lease
---          stops.
+-- blocker: the holder cannot go on without an answer, and asks. It keeps its token, and
+--          the lease stops. The same question again gets no other number.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or '', 9 text, 10 needs, then field, value … of its origin
--- RETURNS  receipt
--- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
+-- RETURNS  receipt, with the number of the question; the remark is 'repeat' if it was
+--          open already
+-- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE TOO_MANY
+local MAX_OPEN_QUESTIONS = 10
+
+-- Returns the open question with this text, unless it needs something else. What it
+-- needs may be stated only once.
+local function find_same(questions, text, needs)
+  for _, question in ipairs(questions) do
+    local may_be_same = needs == '' or question.needs == '' or question.needs == needs
+    if question.text == text and may_be_same then return question end
+  end
+end
+
 return once(function()
   local id, token, text, needs = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = check_holder(need_item(id), token, 'blocker', true)
+  local questions = Question.read(item)
+  local same = find_same(questions, text, needs)
+  if not same and #questions >= MAX_OPEN_QUESTIONS then
+    refuse('TOO_MANY', {item = id, what = 'open questions', most = MAX_OPEN_QUESTIONS})
+  end
 
   claim_if_queued(item)
   count_late_return(item)
   if item.state ~= 'blocked' then move(item, 'blocked', now) end
-  report(item, 'blocker', 'text', text, 'needs', needs, unpack(ARGV, 11))
-  emit('blocker', item, 'blocker', text, 'needs', needs)
-  return receipt(item)
+  Question.adopt(item)
+  item.question = same and same.number or string.format('%d', item.asked + 1)
+  if not same then
+    table.insert(questions, {number = item.question, text = text, needs = needs,
+      agent = caller.agent, at = string.format('%d', now)})
+  elseif needs ~= '' then
+    same.needs = needs
+  end
+  Question.write(item, questions)
+  report(item, 'blocker', 'text', text, 'needs', needs, 'question', item.question,
+    unpack(ARGV, 11))
+  emit('blocker', item)
+  return receipt(item, same and 'repeat')
 end, with_comments)

@@ -1,7 +1,8 @@
 -- cancel: nobody works on the item any more; its holder is refused at its next step.
 -- KEYS     meta
 -- ARGV     7 item, 8 reason
--- RETURNS  {item id, state, agent, number of items that wait for it}
+-- RETURNS  {item id, state, agent, number of items that wait for it, numbers of the
+--          questions that it closed}
 -- ERRORS   NO_ITEM WRONG_STATE
 local NO_LONGER_WAITS = {completed = true, cancelled = true}
 
@@ -21,11 +22,12 @@ return once(function()
   local item = need_item(id)
   local waiting = count_waiting(id)
   if item.state == 'completed' then refuse_state(item, 'cancel') end
-  if item.state == 'cancelled' then return {id, item.state, item.agent, waiting} end
+  if item.state == 'cancelled' then return {id, item.state, item.agent, waiting, ''} end
 
   revoke_token(item)
+  Question.close_all(item)
   report(item, 'cancel', 'text', reason)
   move(item, 'cancelled')
   emit('cancel', item)
-  return {id, item.state, item.agent, waiting}
+  return {id, item.state, item.agent, waiting, table.concat(item.closed, ' ')}
 end)

@@ -72,6 +72,7 @@ end
 local function complete(item, summary, deliverables)
   claim_if_queued(item)
   revoke_token(item)
+  Question.close_all(item)
   report(item, 'complete', 'text', summary, 'percent', 100, unpack(ARGV, origin))
   move(item, 'completed')
   emit('complete', item, 'percent', 100, 'summary', summary, 'deliverables', deliverables,

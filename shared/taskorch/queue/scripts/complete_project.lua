@@ -26,6 +26,7 @@ return once(function()
   begin_batch(open)
   for _, item in ipairs(open) do
     revoke_token(item)
+    Question.close_all(item)
     report(item, 'cancel', 'text', 'The project was completed.')
     move(item, 'cancelled')
     emit('cancel', item)

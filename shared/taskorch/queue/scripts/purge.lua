@@ -70,7 +70,7 @@ local function remove_project()
   if plan and call('HGET', prefix .. 'plans', plan) == id then
     call('HDEL', prefix .. 'plans', plan)
   end
-  remove(project, items, key('discoveries', id), key('readers', id))
+  remove(project, items, key('discoveries', id), key('readers', id), key('questions', id))
   call('ZREM', prefix .. 'projects', id)
 end
 

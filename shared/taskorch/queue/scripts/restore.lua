@@ -31,7 +31,7 @@ end
 local write = {}
 
 function write.project(line)
-  call('DEL', key('discoveries', line.id), key('readers', line.id))
+  call('DEL', key('discoveries', line.id), key('readers', line.id), key('questions', line.id))
   call('ZADD', prefix .. 'projects', line.fields.created_at, line.id)
   write_hash(key('project', line.id), line.fields)
 end
@@ -54,6 +54,8 @@ function write.item(line)
   local index = index_of(item)
   if index then call('ZADD', index, line.score, id) end
   if line.held then call('ZADD', key('held', item.agent), line.held, id) end
+  local questions = Question.read(item)
+  if #questions > 0 then Question.list(item, questions) end
   local is_open = {}
   for _, dependency in ipairs(line.open) do is_open[dependency] = true end
   call_in_chunks('SADD', key('deps', id), line.open)

@@ -3,7 +3,8 @@
 -- ARGV     7 item or project
 -- RETURNS  {newest event's id or '0-0', newest report's id or '0-0', {item view, if it
 --          is an item}, project view, the dead item that holds it up or '', '1' if
---          something that it waits for is still worked on, else ''}
+--          something that it waits for is still worked on, else '', '1' if an item of
+--          the project has an open question, else ''}
 -- ERRORS   NO_ITEM NO_PROJECT
 local MAX_VISITED = 1000
 local id = ARGV[7]
@@ -68,5 +69,6 @@ return guarded(function()
   end
   local dead, moves = dead_end(ids)
   local report_id = newest_report and newest_report[1] or '0-0'
-  return {newest_event(), report_id, views, project_view(project), dead, moves}
+  local asks = call('EXISTS', key('questions', project)) == 1 and '1' or ''
+  return {newest_event(), report_id, views, project_view(project), dead, moves, asks}
 end)

@@ -21,24 +21,30 @@ end
 local function share(kinds) return visited + math.floor((MAX_VISITED - visited) / kinds) end
 
 -- Calls `look` for the items of an index in their order, until `max` items were
--- visited. An item in another state, or of another project, is skipped.
-local function each(index, state, max, look)
+-- visited. An item in another state ('' for any), or of another project, is skipped;
+-- one that is listed in `but` is not visited.
+local function each(index, state, max, look, but)
   local at = 0
-  while true do
+  while at < MAX_VISITED do
     local page = call('ZRANGE', index, at, at + STEP - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
-      if visited >= max or #found == limit then
-        is_incomplete = true
-        return
+      if not but or not call('ZSCORE', but, page[i]) then
+        if visited >= max or #found == limit then
+          is_incomplete = true
+          return
+        end
+        visited = visited + 1
+        local item = find_item(page[i])
+        local is_wanted = item and (project == '' or item.project == project)
+        if is_wanted and (item.state == state or state == '') then
+          look(item, tonumber(page[i + 1]))
+        end
       end
-      visited = visited + 1
-      local item = find_item(page[i])
-      local is_wanted = item and (project == '' or item.project == project)
-      if is_wanted and item.state == state then look(item, tonumber(page[i + 1])) end
     end
     if #page < 2 * STEP then return end
     at = at + STEP
   end
+  is_incomplete = true
 end
 
 local function look_at_held(item, expires)
@@ -87,7 +93,10 @@ local function look_at_delayed(item, since)
   if since <= now - unstarted_ms then add('unstarted', item, since) end
 end
 
-local function look_at_blocked(item, since) add('blocked', item, since) end
+-- A question stays open when its holder continues, or gives the item up.
+local function look_at_asking(item, since)
+  add(item.state == 'blocked' and 'blocked' or 'open_question', item, since)
+end
 
 return guarded(function()
   if project ~= '' then need_project(project) end
@@ -100,8 +109,10 @@ return guarded(function()
   for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do
     each(key('queue', agent), 'queued', max, look_at_queued)
   end
-  -- The blocked items last: the inbox has them too, and they must not displace the
+  -- The open questions last: the inbox has them too, and they must not displace the
   -- others.
-  each(prefix .. 'blocked', 'blocked', MAX_VISITED, look_at_blocked)
+  each(prefix .. 'questions', '', MAX_VISITED, look_at_asking)
+  -- An older version listed its blocked items only in their own index.
+  each(prefix .. 'blocked', 'blocked', MAX_VISITED, look_at_asking, prefix .. 'questions')
   return {visited, is_incomplete and '1' or '', found}
 end)

@@ -1,20 +1,25 @@
--- wait: the state of the holder's question, its new comments, and the cursor from which
---       it blocks.
+-- wait: the answers to the holder's questions, its new comments, and the cursor from
+--       which it blocks.
 -- KEYS     meta
--- ARGV     7 item, 8 token or ''
--- RETURNS  {newest report's id or '0-0', item view, {stream entry of the answer, if
---          there is one}, {stream entry of a comment …}}
--- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD
-local id, token = ARGV[7], ARGV[8]
+-- ARGV     7 item, 8 token or '', 9 number of a question, or '' for all
+-- RETURNS  {newest report's id or '0-0', item view, {stream entry of an answer, the
+--          oldest first …}, {stream entry of a comment …}}: the newest answer to the
+--          question; or else the answers after the newest question
+-- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD NO_QUESTION
+local id, token, wanted = ARGV[7], ARGV[8], ARGV[9]
 
--- Returns the answer that came after the newest question.
-local function answer(reports)
+local function answers(reports)
+  local found = {}
   for _, entry in ipairs(reports) do
-    local kind = value_of(entry[2], 'kind')
-    if kind == 'blocker' then return {} end
-    if kind == 'answer' then return {entry} end
+    local kind, number = value_of(entry[2], 'kind'), value_of(entry[2], 'question') or ''
+    if kind == 'answer' and (wanted == '' or number == wanted) then
+      table.insert(found, 1, entry)
+      if wanted ~= '' then return found end
+    elseif kind == 'blocker' and (wanted == '' or number == wanted) then
+      return found
+    end
   end
-  return {}
+  return found
 end
 
 return guarded(function()
@@ -25,9 +30,14 @@ return guarded(function()
   if token ~= '' and item.state ~= 'completed' and not is_live(item, token) then
     refuse_lease_lost(item, token)
   end
+  local newest_number = math.max(item.asked, tonumber(item.open[#item.open] or 0))
+  if wanted ~= '' and tonumber(wanted) > newest_number then
+    Question.refuse_none(item, wanted, 'wait')
+  end
 
   local reports = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)
   local newest = reports[1]
   local comments = is_live(item, token) and reports_of(id, (unread_comments(item))) or {}
-  return {newest and newest[1] or '0-0', item_view(id), without_request(answer(reports)), comments}
+  return {newest and newest[1] or '0-0', item_view(id), without_request(answers(reports)),
+    comments}
 end)

@@ -8,7 +8,8 @@
 --   is_new_claim      new_claim: emit also writes the holder, the token and its lease
 --   expires           set_in_progress: ms when the lease ends, for the receipt
 --   comments_read     new_claim: the new holder was shown none of the comments yet
---   token_revoked     revoke_token: emit also removes the token and the open question
+--   token_revoked     revoke_token: emit also removes the token
+--   open, closed      numbers of the open questions, and of those that this verb closed
 --   keeps_agent, loses_holder, changes   assign
 --   is_delivered      complete: it was completed before, so this call changes nothing
 
@@ -21,7 +22,7 @@ local MAY_HAVE_NO_AGENT = {pending = true, completed = true, failed = true, canc
 local NUMBERS = {
   [4] = 'token', [6] = 'live_token', [7] = 'attempts', [8] = 'max_attempts', [9] = 'lease_ms',
   [10] = 'claim_lease_ms', [11] = 'priority', [12] = 'seq', [13] = 'not_before',
-  [15] = 'started_at',
+  [15] = 'started_at', [17] = 'asked',
 }
 local MAY_BE_EMPTY = {live_token = true, claim_lease_ms = true, started_at = true}
 
@@ -41,6 +42,10 @@ local function entry_id(text)
 end
 
 local function is_number(text) return #text <= 16 and string.find(text, '^%d+$') ~= nil end
+
+local function is_list_of_numbers(text)
+  return #text <= 200 and string.find(text, '^[%d ]*$') ~= nil
+end
 
 -- Returns what a command reads from the hash of an item or a project, or nil if the key
 -- holds another type.
@@ -72,6 +77,7 @@ local function damaged_field(v)
     local is_empty = value == '' and MAY_BE_EMPTY[name]
     if value and not is_empty and not is_number(value) then return name end
   end
+  if not is_list_of_numbers(v[16] or '') then return 'open_questions' end
   if agent == '' then
     if not MAY_HAVE_NO_AGENT[state] then return 'agent' end
     return nil
@@ -88,20 +94,23 @@ local function find_item(id)
   if not is_id('item', id) then return nil, 'id' end
   local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
     'live_token', 'attempts', 'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq',
-    'not_before', 'blocker', 'started_at', 'commented', 'comments_read', 'edited')
+    'not_before', 'blocker', 'started_at', 'open_questions', 'asked', 'commented',
+    'comments_read', 'edited')
   if not v then return nil, 'key' end
   local exists = v[1] or v[2] or v[12]
   if not exists then return nil end
   local damaged = damaged_field(v)
   if damaged then return nil, damaged end
+  local blocker, asked = v[14] or '', tonumber(v[17] or 0)
   return {
     id = id, project = v[1], state = v[2], agent = v[3] or '',
     token = v[4] or '0', claim = v[5] or '', live_token = v[6] or '',
     attempts = tonumber(v[7] or 0), max_attempts = tonumber(v[8] or MAX_ATTEMPTS),
     lease_ms = v[9] or LEASE_MS, claim_lease_ms = v[10] or '',
     priority = v[11] or PRIORITY, seq = v[12], not_before = v[13] or '0',
-    blocker = v[14] or '', started_at = v[15] or now,
-    commented = entry_id(v[16]), comments_read = entry_id(v[17]), edited = v[18] or '',
+    blocker = blocker, started_at = v[15] or now, asked = asked,
+    open = Question.numbers(v[16] or '', asked, blocker),
+    commented = entry_id(v[18]), comments_read = entry_id(v[19]), edited = v[20] or '',
   }
 end
 
@@ -253,6 +262,7 @@ local function emit(verb, item, ...)
     'verb', verb, 'item', item.id or '', 'project', item.project,
     'agent', item.agent or '', 'state', item.state)
   if not item.id then return end
+  if not item.is_new then Question.adopt(item) end
   if item.is_new_claim then
     write_item(item, 'event', event, 'token', item.token, 'claim', item.claim,
       'live_token', item.token, 'claim_lease_ms', item.claim_lease_ms,
@@ -264,7 +274,7 @@ local function emit(verb, item, ...)
     write_item(item, 'event', event, ...)
   end
   if item.token_revoked then
-    call('HDEL', key('item', item.id), 'live_token', 'blocker', 'needs')
+    call('HDEL', key('item', item.id), 'live_token')
   end
 end
 

@@ -5,14 +5,10 @@
 -- Comments that a receipt shows, and reports among which they are looked for.
 local COMMENTS_SHOWN, COMMENTS_LOOKED_AT = 10, 200
 
--- The token can no longer act, and its open question is closed: the item has no holder.
+-- The token can no longer act: the item has no holder.
 local function revoke_token(item)
-  item.token_revoked = item.live_token ~= '' or item.blocker ~= ''
+  item.token_revoked = item.live_token ~= ''
   item.live_token = ''
-end
-
-local function close_question(item)
-  if item.blocker ~= '' then call('HDEL', key('item', item.id), 'blocker', 'needs') end
 end
 
 -- The delay doubles with each attempt. Its jitter comes from the request id and the
@@ -122,7 +118,6 @@ local function new_claim(item, lease_ms)
   item.attempts = item.attempts + 1
   item.claim_lease_ms = lease_ms ~= '' and lease_ms or item.lease_ms
   item.comments_read = ''
-  if item.state == 'queued' then close_question(item) end
   take_edited(item)
 end
 
@@ -269,6 +264,9 @@ local function receipt(item, remark, entry, percent)
   local expires = item.state == 'in_progress' and string.format('%d', item.expires) or ''
   local usual_remark = item.claimed_by_report and 'claimed' or ''
   local edited = take_edited(item)
+  local comments, left = new_comments(item)
+  local questions = {table.concat(item.open, ' '), table.concat(item.closed or {}, ' '),
+    item.question or ''}
   return {item.id, shown_token(item), expires, item.state, remark or usual_remark, entry or '',
-    percent or '', edited, new_comments(item)}
+    percent or '', edited, comments, left, questions}
 end

@@ -1,0 +1,39 @@
+-- inbox: the items with an open question, the one that waits longest first.
+-- KEYS     meta
+-- ARGV     7 project or '' for all, 8 maximum number
+-- RETURNS  {item view …}
+-- ERRORS   NO_PROJECT
+local project, limit = ARGV[7], tonumber(ARGV[8])
+local rows = {}
+
+local function add(id, since) table.insert(rows, {id, tonumber(since)}) end
+
+local function is_wanted(id)
+  local item = find_item(id)
+  return item and (project == '' or item.project == project)
+end
+
+-- An older version listed its blocked items only in their own index.
+local function add_blocked()
+  local blocked = call('ZRANGE', prefix .. 'blocked', 0, limit - 1, 'WITHSCORES')
+  for i = 1, #blocked, 2 do
+    local id, since = blocked[i], blocked[i + 1]
+    local is_listed = call('ZSCORE', prefix .. 'questions', id)
+    if not is_listed and is_wanted(id) then add(id, since) end
+  end
+end
+
+return guarded(function()
+  if project ~= '' then need_project(project) end
+  local index = project == '' and prefix .. 'questions' or key('questions', project)
+  local asked = call('ZRANGE', index, 0, limit - 1, 'WITHSCORES')
+  for i = 1, #asked, 2 do add(asked[i], asked[i + 1]) end
+  add_blocked()
+  table.sort(rows, function(a, b)
+    if a[2] == b[2] then return a[1] < b[1] end
+    return a[2] < b[2]
+  end)
+  local ids = {}
+  for i = 1, math.min(limit, #rows) do ids[i] = rows[i][1] end
+  return item_views(ids)
+end)
