@@ -344,7 +344,9 @@ def _history(reports: Sequence[Report]) -> list[Text]:
     if not reports:
         return []
     rows = [
-        f"  {timestamp(each.at)}  {report(each, NESTED)}" for each in reports
+        f"  {timestamp(each.at)}  {report(each, NESTED)}"
+        for each in reports
+        if each.kind != "assign"
     ]
     return [Text("History:"), *map(Text, rows)]
 
