@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         EditedItem,
         Item,
         ItemEdit,
+        ItemFilter,
         NewItem,
         Package,
         Project,
@@ -487,18 +488,36 @@ def _projects_left_out(page: "DiscoveryPage") -> list[str]:
 
 def list_items(
     queue: "Queue",
+    wanted: "ItemFilter",
     *,
-    project: str = "",
-    state: State | None = None,
-    agent: str = "",
     cursor: str = "",
     limit: int = LIMIT,
 ) -> "Published[tuple[Item, ...]]":
-    """Return a page of items; meta.cursor is that of the next page, "" for the last."""
-    page = queue.views.list(
-        project=project, state=state, agent=agent, cursor=cursor, limit=limit
-    )
-    return Published(data=page.items, meta={"cursor": page.cursor})
+    """Return the items that match; the hints say if there are more.
+
+    Without an order, meta.cursor is that of the next page, "" for the last. With one,
+    meta.matching is the number of items that match.
+    """
+    if cursor and wanted.order:
+        raise errors.Usage(reason="A list with an order has no further page.")
+    found = queue.views.search(wanted, cursor=cursor, limit=limit)
+    shown = len(found.items)
+    hints = []
+    if wanted.order is None and found.cursor:
+        hints.append(f"There are more: --cursor {found.cursor}")
+    elif found.cursor:
+        hints.append(
+            "Not all items were visited: narrow the list to a project."
+        )
+    elif wanted.order and found.matching > shown:
+        hints.append(
+            f"{counted(found.matching, 'item matches', 'items match')}; "
+            f"the first {shown} are shown: --limit"
+        )
+    meta: dict[str, object] = {"cursor": found.cursor}
+    if wanted.order:
+        meta["matching"] = found.matching
+    return Published(data=found.items, meta=meta, hints=hints)
 
 
 def unassigned(

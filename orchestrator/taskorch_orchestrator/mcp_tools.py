@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, WithJsonSchema
 from taskorch.config import wanted_log
 from taskorch.config.wanted_log import LogRequest
-from taskorch.domain import errors, limits
+from taskorch.domain import errors, limits, start_time
 from taskorch.domain.access import Access
 from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.frozen import replace
-from taskorch.domain.item import ItemEdit
+from taskorch.domain.item import ItemEdit, ItemFilter, Order, State
+from taskorch.domain.start_time import StartTime
 from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
 from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
@@ -41,6 +42,10 @@ Goals = Annotated[
     WithJsonSchema(
         {"type": "array", "items": {"enum": ["completed", "blocked", "any"]}}
     ),
+]
+Priorities = Annotated[
+    tuple[int, ...],
+    WithJsonSchema({"type": "array", "items": {"type": "integer"}}),
 ]
 Pairs = Annotated[dict[str, str], WithJsonSchema({"type": "object"})]
 
@@ -185,10 +190,21 @@ class StatusArguments(ToolArguments):
     of: Annotated[
         str,
         Field(
-            description="proj_…, item_…, projects, agents, inbox, stuck or unassigned"
+            description="proj_…, item_…, projects, items, agents, inbox, stuck or unassigned"
         ),
     ] = "projects"
     limit: int = 50
+    project: Annotated[str, Field(description="This and below: of items")] = ""
+    state: Texts = ()
+    agent: Texts = ()
+    priority: Priorities = ()
+    label: Annotated[Texts, Field(description="All of them")] = ()
+    grep: Annotated[str, Field(description="In title, description")] = ""
+    since: Annotated[str, Field(description="Changed since: 2h, RFC 3339")] = (
+        ""
+    )
+    sort: Literal["", "created", "changed", "priority"] = ""
+    cursor: str = ""
     log: Annotated[
         int,
         Field(ge=0, description="Lines of an item's output in worker run"),
@@ -199,16 +215,41 @@ class StatusArguments(ToolArguments):
         queue = _queue(call)
         if self.log:
             return self._read_log(call, queue)
+        if self.of == "items":
+            return self._list_items(queue)
         if self.of.startswith("proj_"):
             return _result(actions.progress(queue, self.of, limit=self.limit))
         if self.of.startswith("item_"):
             return _result(actions.show(queue, self.of))
         if self.of not in LISTS:
-            lists = " or ".join(LISTS)
+            lists = " or ".join([*LISTS, "items"])
             raise errors.Usage(
                 reason=f"of must be the id of a project or an item, {lists}."
             )
         return _result(LISTS[self.of](queue, limit=self.limit))
+
+    def _list_items(self, queue: Queue) -> ToolResult:
+        """List the items that match the filters."""
+        since = start_time.parse(self.since) if self.since else StartTime()
+        try:
+            states = tuple(map(State, self.state))
+        except ValueError as error:
+            raise errors.Usage(reason=f"state: {error}") from None
+        wanted = ItemFilter(
+            project=self.project,
+            states=states,
+            agents=self.agent,
+            priorities=self.priority,
+            labels=self.label,
+            text=self.grep,
+            since_at=since.at,
+            since_ago_ms=since.delay_ms,
+            order=Order(self.sort) if self.sort else None,
+        )
+        found = actions.list_items(
+            queue, wanted, cursor=self.cursor, limit=self.limit
+        )
+        return _result(found)
 
     def _read_log(self, call: ToolCall, queue: Queue) -> ToolResult:
         """Read the end of the newest log of an item."""

@@ -12,9 +12,12 @@ from taskorch.cli.arguments import (
     DURATION,
     ITEM,
     ITEM_OR_PROJECT,
+    START_TIME,
+    TEXT,
 )
 from taskorch.cli.text import counted
 from taskorch.domain import errors
+from taskorch.domain.start_time import StartTime
 
 from taskorch_orchestrator.commands.project_option import project_option
 from taskorch_orchestrator.group import orchestrate, pass_context
@@ -33,6 +36,7 @@ STATES = (
     "failed",
     "cancelled",
 )
+ORDERS = ("created", "changed", "priority")
 ROWS = click.IntRange(1, 5000)
 LIMIT = click.option(
     "--limit",
@@ -124,14 +128,55 @@ def discoveries(
 
 
 @orchestrate.command(
-    "list", epilog="Example: orchestrate list proj_1a2b3c4d --state blocked"
+    "list",
+    epilog="Example: orchestrate list proj_1a2b3c4d --state blocked --label api",
 )
 @project_option()
 @click.option(
-    "--state", type=click.Choice(STATES), help="Only items in this state."
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES),
+    help="Only items in this state, or in one of several.",
 )
 @click.option(
-    "--agent", type=AGENT, default="", help="Only items of this agent."
+    "--agent",
+    "agents",
+    multiple=True,
+    type=AGENT,
+    help="Only items of this agent, or of one of several.",
+)
+@click.option(
+    "--priority",
+    "priorities",
+    multiple=True,
+    type=click.IntRange(0, 4),
+    help="Only items of this priority, or of one of several.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    help="Only items with this label, or with all of several.",
+)
+@click.option(
+    "--grep",
+    "text",
+    type=TEXT,
+    default="",
+    help="Only items with this text in their title or description.",
+)
+@click.option(
+    "--since",
+    type=START_TIME,
+    default=StartTime(),
+    help="Only items that changed since then: an age (2h) or a time (RFC 3339).",
+)
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice(ORDERS),
+    help="The newest, the last changed or the most urgent items first.",
 )
 @click.option(
     "--cursor", default="", help="Cursor that the previous page printed."
@@ -140,29 +185,36 @@ def discoveries(
 @pass_context
 def list_(
     context: "OrchestratorContext",
-    project: str,
-    state: str | None,
-    agent: str,
+    /,
+    states: tuple[str, ...],
+    since: StartTime,
+    order: str | None,
     cursor: str,
     limit: int,
+    **fields: object,
 ) -> None:
-    """List items, of PROJECT or of all projects."""
-    from taskorch.domain.item import State
+    """List items, of PROJECT or of all projects. Options can be combined.
+
+    --state, --agent, --priority and --label can be repeated.
+    """
+    from taskorch.domain.item import ItemFilter, Order, State
 
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
-    page = actions.list_items(
-        context.queue,
-        project=project,
-        state=State(state) if state else None,
-        agent=agent,
-        cursor=cursor,
-        limit=limit,
+    wanted = ItemFilter(
+        states=tuple(map(State, states)),
+        since_at=since.at,
+        since_ago_ms=since.delay_ms,
+        order=Order(order) if order else None,
+        **fields,  # type: ignore[arg-type]
     )
-    context.show(page, tables.items, "No items.")
-    if page.meta["cursor"]:
-        context.output.hint(f"There are more: --cursor {page.meta['cursor']}")
+    found = actions.list_items(
+        context.queue, wanted, cursor=cursor, limit=limit
+    )
+    if since.remark:
+        context.output.hint(since.remark)
+    context.show(found, tables.items, "No items.")
 
 
 @orchestrate.command(

@@ -481,6 +481,43 @@ class Requeued(Frozen):
     held: tuple[HeldDependent, ...]
 
 
+class Order(StrEnum):
+    """The order of a search: the newest, the last changed, or the most urgent first."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    PRIORITY = "priority"
+
+
+class ItemFilter(Frozen):
+    """The items to search for; an empty field is for any."""
+
+    project: str = ""
+    states: tuple[State, ...] = ()
+    agents: tuple[str, ...] = ()
+    priorities: tuple[int, ...] = ()
+    #: An item must have all of them.
+    labels: tuple[str, ...] = ()
+    #: In its title or description; ASCII letters match in either case.
+    text: str = ""
+    #: It changed at this time or later, or at most this long ago.
+    since_at: int = 0
+    since_ago_ms: int = 0
+    #: None: the newest project first, its items in the order of their creation.
+    order: Order | None = None
+
+
+class Found(Frozen):
+    """The result of a search."""
+
+    items: tuple[Item, ...]
+    #: The cursor to continue from; "" if every item was visited. With an order, the
+    #: items are then the first of those that were visited.
+    cursor: str
+    #: The number of items that match; without an order, of those returned.
+    matching: int
+
+
 class Page(Frozen):
     """A page of a list, and the cursor of the next page ("" at the end)."""
 

@@ -7,7 +7,9 @@ from taskorch.domain import limits
 from taskorch.domain.events import FROM_THE_START, Events
 from taskorch.domain.item import (
     DiscoveryPage,
+    Found,
     Item,
+    ItemFilter,
     NewDiscoveries,
     Package,
     Page,
@@ -24,6 +26,7 @@ from taskorch.queue import (
     keys,
     mirror_replies,
     replies,
+    search,
     short_ids,
     stuck,
 )
@@ -130,18 +133,43 @@ class Views:
         A page can be shorter than `limit` and still have a cursor, because a call
         visits a bounded number of items.
         """
-        next_cursor, views = read.rows(
-            self._run_script(
-                "list",
-                limits.project_id(project) if project else "",
-                state or "",
-                limits.name(agent, "an agent") if agent else "",
-                limits.list_cursor(cursor),
-                _checked(limit),
-            )
+        wanted = ItemFilter(
+            project=project,
+            states=(state,) if state else (),
+            agents=(agent,) if agent else (),
         )
+        words = search.arguments(wanted)
+        cursor = limits.list_cursor(cursor)
+        reply = self._run_script("list", *words, cursor, _checked(limit))
+        next_cursor, views, _ = cast("tuple[str, Reply, int]", reply)
         items = self._readable(replies.item, views)
-        return Page(items=items, cursor=str(next_cursor))
+        return Page(items=items, cursor=next_cursor)
+
+    def search(
+        self, wanted: ItemFilter, *, cursor: str = "", limit: int = 100
+    ) -> Found:
+        """Return the first items that match, in as many calls as that takes.
+
+        Each call visits a bounded number of items, and there are at most 100 calls. A
+        search with an order takes no cursor.
+        """
+        words = search.arguments(wanted)
+        cursor = limits.list_cursor(cursor)
+        left = _checked(limit)
+        found: list[Item] = []
+        matching = 0
+        for _ in range(search.MOST_CALLS):
+            reply = self._run_script("list", *words, cursor, left)
+            cursor, views, number = cast("tuple[str, Reply, int]", reply)
+            found += self._readable(replies.item, views)
+            matching += number
+            if wanted.order:
+                found = search.first(found, wanted.order, limit)
+            else:
+                left -= number
+            if not cursor or left < 1:
+                break
+        return Found(items=tuple(found), cursor=cursor, matching=matching)
 
     def unassigned(
         self, *, project: str = "", limit: int = LIMIT

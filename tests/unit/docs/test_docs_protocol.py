@@ -533,6 +533,12 @@ def test_numbers_are_those_of_the_source() -> None:
         "items that list visits in a call": number(
             "MAX_VISITED", SCRIPTS["list"]
         ),
+        "items that list visits in a call with an order": number(
+            "MAX_SORTED", SCRIPTS["list"]
+        ),
+        "bytes of texts that list searches in a call, about": number(
+            "MAX_SEARCHED", SCRIPTS["list"]
+        ),
         "items that stuck looks at in a call": number(
             "MAX_VISITED", SCRIPTS["stuck"]
         ),

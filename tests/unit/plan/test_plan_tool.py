@@ -8,7 +8,7 @@ import pytest
 from support.builders import Bench
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain import errors
-from taskorch.domain.item import EditedItem, State
+from taskorch.domain.item import EditedItem, Item, State
 from taskorch.mcp.tool import ToolCall, ToolResult
 from taskorch.queue.fields import Damage
 from taskorch.queue.plan import AppliedPlan
@@ -136,3 +136,25 @@ def test_plan_tool_reports_time_without_zone(call: ToolCall) -> None:
     assert (
         "2027-01-01 12:00 has no time zone. It is read as 2027-01-01T" in hint
     )
+
+
+def test_status_tool_lists_items_by_filters(
+    bench: Bench, call: ToolCall
+) -> None:
+    item = bench.item(labels=("api",), title="Login", priority=1)
+    bench.item(labels=("api",), agent="bob")
+
+    found = mcp_tools.StatusArguments(
+        of="items",
+        label=("api",),
+        agent=("ada",),
+        state=("queued",),
+        priority=(1,),
+        grep="login",
+        since="1h",
+        sort="changed",
+    ).perform(call)
+
+    assert [each.id for each in cast("tuple[Item, ...]", found.data)] == [item]
+    with pytest.raises(errors.Usage):
+        mcp_tools.StatusArguments(of="items", state=("busy",)).perform(call)

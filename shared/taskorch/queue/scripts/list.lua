@@ -1,59 +1,128 @@
 -- list: items in the order of their creation, of one project or of all (the newest
---       first), optionally of one state or agent.
+--       first), or the first of all by another order; optionally only some of them.
 -- KEYS     meta
--- ARGV     7 project or '' for all, 8 state or '', 9 agent or '', 10 cursor or '', 11
---          maximum number
--- RETURNS  {next cursor or '', {item view …}}
+-- ARGV     7 project or '' for all, 8 states, 9 agents, 10 priorities, 11 labels: JSON
+--          lists, of which an item has one value, but all of the labels, and any if
+--          the list is empty, 12 text in its title or description or '', 13 ms since
+--          when it has changed, negative for ms before now, or 0, 14 'created',
+--          'changed', 'priority' or '', 15 cursor or '', 16 maximum number
+-- RETURNS  {next cursor or '', {item view …}, number of items that match}; with an
+--          order, the first of the part that the call has visited
 -- ERRORS   NO_PROJECT
-local MAX_VISITED, STEP = 5000, 200
-local project, state, agent, cursor, limit = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
-local found, visited = {}, 0
+local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 5000, 2000, 1048576, 200
+local project, text, since, order = ARGV[7], string.lower(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
+local cursor, limit = ARGV[15], tonumber(ARGV[16])
+local labels = cjson.decode(ARGV[11])
+if since < 0 then since = now + since end
+local most = order == '' and MAX_VISITED or MAX_SORTED
+-- Ids of items, or with an order {id, its value, place}; and bytes of texts.
+local found, visited, searched = {}, 0, 0
 
-local function matches(id)
-  local values = read_hash('item', id, 'HMGET', 'state', 'agent')
-  if not values or not values[1] then return false end
-  local state_matches = state == '' or values[1] == state
-  local agent_matches = agent == '' or values[2] == agent
-  return state_matches and agent_matches
+-- Returns the values of a JSON list as a set, or nil if it is empty.
+local function set_or_nil(list)
+  local values = cjson.decode(list)
+  return #values > 0 and editing.set_of(values) or nil
 end
 
--- Collects the items of one project after a sequence number. Returns the number at
--- which it stopped, or nil at the end of the project.
-local function collect(id, after)
+local states, agents, priorities = set_or_nil(ARGV[8]), set_or_nil(ARGV[9]), set_or_nil(ARGV[10])
+
+-- A label has no character that JSON escapes, so that it is found in the stored list.
+local function has_labels(stored)
+  for _, label in ipairs(labels) do
+    if not string.find(stored, '"' .. label .. '"', 1, true) then return false end
+  end
+  return true
+end
+
+local function has_text(id)
+  if text == '' then return true end
+  for _, value in ipairs(read_hash('item', id, 'HMGET', 'title', 'description')) do
+    if value then
+      searched = searched + #value
+      if string.find(string.lower(value), text, 1, true) then return true end
+    end
+  end
+  return false
+end
+
+local function changed_at(event) return tonumber(string.match(event or '', '^%d+')) or 0 end
+
+-- Adds an item to those that were found if it matches.
+local function add_if_wanted(id)
+  local v = read_hash('item', id, 'HMGET', 'state', 'agent', 'priority', 'labels', 'event',
+    'created_at')
+  if not v or not v[1] then return end
+  local priority, changed = v[3] or PRIORITY, changed_at(v[5])
+  if states and not states[v[1]] then return end
+  if agents and not agents[v[2] or ''] then return end
+  if priorities and not priorities[tonumber(priority)] then return end
+  if changed < since or not has_labels(v[4] or '') or not has_text(id) then return end
+  if order == '' then return table.insert(found, id) end
+  local values = {created = -(tonumber(v[6]) or 0), changed = -changed, priority = priority}
+  table.insert(found, {id, tonumber(values[order]) or 0, #found})
+end
+
+local function is_full()
+  local has_limit = order == '' and #found == limit
+  return has_limit or visited == most or searched >= MAX_SEARCHED
+end
+
+-- Visits the items of one project after a sequence number. Returns the number at which
+-- it stopped, or nil at the end of the project.
+local function visit(id, after)
   while true do
     local page = call('ZRANGE', key('project', id) .. ':items', '(' .. after, '+inf', 'BYSCORE',
       'LIMIT', 0, STEP, 'WITHSCORES')
     for i = 1, #page, 2 do
-      if #found == limit or visited == MAX_VISITED then return after end
+      if is_full() then return after end
       visited, after = visited + 1, page[i + 1]
-      if matches(page[i]) then table.insert(found, item_view(page[i])) end
+      add_if_wanted(page[i])
     end
     if #page < 2 * STEP then return nil end
   end
 end
 
-local function list_project(after)
+local function visit_project(after)
   need_project(project)
-  local stopped_at = collect(project, after)
-  return {stopped_at and project .. ':' .. stopped_at or '', found}
+  local stopped_at = visit(project, after)
+  return stopped_at and project .. ':' .. stopped_at or ''
 end
 
 -- A project counts as one visit, so that many empty projects end the call too.
-local function list_all(first, after)
+local function visit_all(first, after)
   local position = first and call('ZREVRANK', prefix .. 'projects', first) or 0
   while true do
     local id = call('ZREVRANGE', prefix .. 'projects', position, position)[1]
-    if not id then return {'', found} end
-    if visited == MAX_VISITED then return {id .. ':0', found} end
-    local stopped_at = collect(id, id == first and after or '0')
-    if stopped_at then return {id .. ':' .. stopped_at, found} end
+    if not id then return '' end
+    if visited == most then return id .. ':0' end
+    local stopped_at = visit(id, id == first and after or '0')
+    if stopped_at then return id .. ':' .. stopped_at end
     position = position + 1
-    if visited < MAX_VISITED then visited = visited + 1 end
+    if visited < most then visited = visited + 1 end
   end
+end
+
+local function comes_before(one, other)
+  if one[2] ~= other[2] then return one[2] < other[2] end
+  return one[3] < other[3]
+end
+
+-- Returns the ids of the first items in the wanted order.
+local function first_found()
+  if order == '' then return found end
+  table.sort(found, comes_before)
+  local ids = {}
+  for i = 1, math.min(#found, limit) do ids[i] = found[i][1] end
+  return ids
 end
 
 return guarded(function()
   local first, after = string.match(cursor, '^(.*):(%d+)$')
-  if project ~= '' then return list_project(after or '0') end
-  return list_all(first, after)
+  local next_cursor
+  if project ~= '' then
+    next_cursor = visit_project(after or '0')
+  else
+    next_cursor = visit_all(first, after)
+  end
+  return {next_cursor, item_views(first_found()), #found}
 end)

@@ -1,0 +1,48 @@
+"""Searches for items: the arguments of the script `list`, and the order of results."""
+
+import json
+from collections.abc import Iterable
+
+from taskorch.domain import limits
+from taskorch.domain.item import Item, ItemFilter, Order
+from taskorch.queue.port import Argument
+
+#: Maximum number of calls of one search.
+MOST_CALLS = 100
+#: Maximum number of values of one kind in a filter.
+MOST_VALUES = 100
+
+
+def arguments(wanted: ItemFilter) -> list[Argument]:
+    """Return a filter as arguments, those before the cursor. Raises errors.Invalid."""
+    for values in (wanted.agents, wanted.labels):
+        limits.number(len(values), "number of values", 0, MOST_VALUES)
+    agents = [limits.name(name, "an agent") for name in wanted.agents]
+    priorities = [
+        limits.number(each, "priority", 0, 4) for each in wanted.priorities
+    ]
+    since_at = limits.number(wanted.since_at, "time", 0, limits.LARGEST)
+    ago = limits.number(wanted.since_ago_ms, "age in ms", 0, limits.LONGEST_MS)
+    text = wanted.text
+    return [
+        limits.project_id(wanted.project) if wanted.project else "",
+        json.dumps(wanted.states),
+        json.dumps(agents),
+        json.dumps(priorities),
+        json.dumps([limits.label(label) for label in wanted.labels]),
+        limits.title(text, "text to search for") if text else "",
+        -ago or since_at,
+        wanted.order or "",
+    ]
+
+
+def first(items: Iterable[Item], order: Order, limit: int) -> list[Item]:
+    """Return the first items in an order; equal ones stay in theirs."""
+    match order:
+        case Order.CREATED:
+            ordered = sorted(items, key=lambda item: -item.created_at)
+        case Order.CHANGED:
+            ordered = sorted(items, key=lambda item: -item.changed_at)
+        case Order.PRIORITY:
+            ordered = sorted(items, key=lambda item: item.priority)
+    return ordered[:limit]
