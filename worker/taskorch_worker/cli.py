@@ -82,6 +82,7 @@ worker.synonyms = {
     **dict.fromkeys(("note", "memo"), ("notes",)),
     **dict.fromkeys(("finding", "share"), ("discover",)),
     "findings": ("discoveries",),
+    **dict.fromkeys(("findings", "search"), ("discoveries",)),
     **dict.fromkeys(("ask", "question", "block", "blocked"), ("blocker",)),
     **dict.fromkeys(("extend", "heartbeat", "touch"), ("renew",)),
     **dict.fromkeys(("nack", "abort", "reject"), ("fail",)),
@@ -98,6 +99,8 @@ worker.synonyms = {
             "answer",
             "cancel",
             "requeue",
+            "edit",
+            "comment",
             "doctor",
             "server",
         )

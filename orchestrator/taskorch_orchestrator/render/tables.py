@@ -221,15 +221,15 @@ def items_table(listed: Iterable[Item]) -> screen.Table:
     """Return items as a table, with their labels if there are any."""
     listed = list(listed)
     has_labels = any(item.labels for item in listed)
-    column = [Column(header="LABELS", leaves=6)] if has_labels else []
+    labels_column = Column(header="LABELS", leaves=3, least=10)
     table = screen.Table(
         Column(header="ITEM"),
-        Column(header="STATE", leaves=5),
-        Column(header="DONE", leaves=3),
+        Column(header="STATE", leaves=6),
+        Column(header="DONE", leaves=4),
         Column(header="PRIORITY", leaves=1),
-        Column(header="AGENT", leaves=4, least=10),
+        Column(header="AGENT", leaves=5, least=10),
         Column(header="PROJECT", leaves=2),
-        *column,
+        *([labels_column] if has_labels else []),
         Column(header="TITLE", least=20),
     )
     bar_width = ITEM_BAR_WIDTH if _draws_bars() else 0
