@@ -45,7 +45,7 @@ def test_screen_shows_what_needs_the_user(shell: Shell, bench: Bench) -> None:
     ran = shell.orchestrate("status")
 
     needs = section(ran.stdout, "Needs you")
-    assert needs[0] == f"{asking} ada asks: Which one?"
+    assert needs[0] == f"{asking} ada asks (question 1): Which one?"
     assert any(
         row.startswith(failed) and row.endswith(f"requeue {failed}")
         for row in needs
@@ -69,12 +69,12 @@ def test_sections_are_bounded(shell: Shell, bench: Bench) -> None:
     )
 
     needs = section(few.stdout, "Needs you")
-    assert sum("asks:" in row for row in needs) == 5
+    assert sum(" asks (" in row for row in needs) == 5
     assert "… and more questions: orchestrate inbox" in needs
     assert "… and more agents: orchestrate agents" in few.stdout
     assert "… and more projects: orchestrate projects" in few.stdout
     assert (
-        sum("asks:" in row for row in section(all_.stdout, "Needs you")) == 7
+        sum(" asks (" in row for row in section(all_.stdout, "Needs you")) == 7
     )
     assert "and more" not in all_.stdout
 
