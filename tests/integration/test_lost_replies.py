@@ -165,6 +165,11 @@ def mirror_give(bench: Bench) -> Call:
     )
 
 
+def new_discoveries(bench: Bench) -> Call:
+    bench.agent().discover(bench.claimed(), "It rains")
+    return lambda lossy: lossy.queue.new_discoveries()
+
+
 def audit(bench: Bench) -> Call:
     bench.delete_lease_entry(bench.claimed().item)
     return lambda lossy: lossy.queue.audit(fix=True)
@@ -213,6 +218,7 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "reap": reap,
     "note": note,
     "stray": stray,
+    "new_discoveries": new_discoveries,
     "complete_project": complete_project,
     "purge": purge,
     "mirror_take": mirror_take,

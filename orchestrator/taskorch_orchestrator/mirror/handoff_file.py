@@ -55,11 +55,10 @@ def write(
         return None, folder.move_to_done(name)
     if record.item.state not in PUBLISHED:
         return None, folder.remove(name)
-    data = handoff_package.content(record)
     file = folder.read(name)
-    if file and file.data == data:
+    if file and handoff_package.is_current(file.data, record):
         return file.signature, False
-    signature = folder.write(name, data)
+    signature = folder.write(name, handoff_package.content(record))
     folder.remove_done(name)
     return signature, True
 

@@ -64,7 +64,29 @@ def of(record: MirrorRecord) -> dict[str, Any]:
 
 def content(record: MirrorRecord) -> bytes:
     """Return the content of the handoff file of an item."""
-    return json.dumps(of(record), indent=2).encode()
+    return _dumped(of(record))
+
+
+def is_current(written: bytes, record: MirrorRecord) -> bool:
+    """Tell whether a file has the package of an item as of its last event.
+
+    Its findings may be older: a discovery on another item is no event of this one, and
+    does not rewrite the handoffs of a whole project.
+    """
+    package = of(record)
+    if written == _dumped(package):
+        return True
+    try:
+        package["x_sync"]["findings"] = json.loads(written)["x_sync"][
+            "findings"
+        ]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return written == _dumped(package)
+
+
+def _dumped(package: Mapping[str, Any]) -> bytes:
+    return json.dumps(package, indent=2).encode()
 
 
 def _messages(record: MirrorRecord) -> Mapping[str, str]:

@@ -379,5 +379,38 @@ def test_discovery_rewrites_no_other_handoff(root: Root) -> None:
 
     bench.agent("bob").discover(bench.lease_of(other), "It rains")
     root.sync()
+    result = root.sync(full=True)
 
+    assert result.written == 0
     assert root.document(item, "handoff") == before
+
+
+def test_event_of_item_renews_its_findings(root: Root) -> None:
+    bench = root.bench
+    project = bench.project()
+    item = bench.item(project)
+    other = bench.item(project, agent="bob")
+    root.sync()
+    bench.agent("bob").discover(bench.lease_of(other), "It rains")
+
+    bench.queue.assign(item, "ada", context={"k": "v"})
+    root.sync()
+
+    findings = root.document(item, "handoff")["x_sync"]["findings"]
+    assert [each["discovery"] for each in findings["of_project"]] == [
+        "It rains"
+    ]
+
+
+@pytest.mark.parametrize("written", [b"", b"[]", b'{"x_sync": 1}', b"\xff"])
+def test_handoff_with_odd_content_is_replaced(
+    root: Root, written: bytes
+) -> None:
+    item = root.bench.item()
+    root.sync()
+    before = root.file(item, "handoff").read_bytes()
+    root.file(item, "handoff").write_bytes(written)
+
+    root.sync(full=True)
+
+    assert root.file(item, "handoff").read_bytes() == before
