@@ -11,7 +11,7 @@ from support.commands import eventually
 from support.connections import connect
 from support.topologies import Node, command
 from taskorch.domain import errors
-from taskorch.domain.item import Caller, NewItem, State
+from taskorch.domain.item import Caller, ItemEdit, NewItem, State
 from taskorch.queue import scripts
 from taskorch.queue.port import REPLICATED
 from taskorch.queue.queue import Queue
@@ -107,11 +107,12 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         mine.create(project, NewItem(title=title))
         for title in ("Unassigned", "Dependency")
     )
-    for title in ("Reported", "Completed", "Failed", "Released"):
+    for title in ("Reported", "Completed", "Failed", "Released", "Asked"):
         mine.create(project, NewItem(title=title, agent="ada"))
-    reported, completed, failed, released = (
-        need_lease(ada.claim()) for _ in range(4)
+    reported, completed, failed, released, asked = (
+        need_lease(ada.claim()) for _ in range(5)
     )
+    ada.blocker(asked, "Really?")
     lagging(replica)
     told = {}
 
@@ -119,11 +120,13 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         "project": lambda: mine.project("B"),
         "create": lambda: mine.create(project, NewItem(title="C")),
         "depend": lambda: mine.depend(unassigned, [dependency]),
+        "edit": lambda: mine.edit([unassigned], ItemEdit(priority=0)),
         "assign": lambda: mine.assign(dependency, "bob"),
         "progress": lambda: ada.progress(reported, "Half"),
         "discover": lambda: ada.discover(reported, "It rains"),
         "note": lambda: ada.note(reported.item, "For later"),
         "blocker": lambda: ada.blocker(reported, "Which colour?"),
+        "withdraw": lambda: ada.withdraw(asked),
         "answer": lambda: mine.answer(reported.item, "Blue"),
         "comment": lambda: mine.comment(reported.item, "Not too dark"),
         "renew": lambda: ada.renew(reported),
