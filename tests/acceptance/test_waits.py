@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 from time import monotonic
+from typing import Any, cast
 
 import pytest
 from support.builders import Bench, stream_readers
 from support.commands import BIN, Shell, eventually, result_of
+from support.screens import Screen
 from support.topologies import Node
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain.item import State
@@ -374,6 +376,47 @@ def test_wait_survives_restart_of_redis(
         if role == "worker"
         else "Summary: done"
     ) in ran.stdout
+
+
+def test_pop_survives_restart_of_redis(shell: Shell, node: Node) -> None:
+    there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
+    project = there.orchestrate("project", "A project").stdout.strip()
+    process = there.start(WORKER, "pop", "--wait", "60")
+    eventually(lambda: blocked_clients(node))
+    node.kill()
+
+    node.start()
+    item = there.orchestrate(
+        "create", project, "An item", "--assign", "ada"
+    ).stdout.strip()
+    ran = result_of(process)
+
+    assert (ran.code, ran.stderr.splitlines()[1:]) == (
+        0,
+        ["Redis answers again."],
+    )
+    assert ran.stdout.startswith(f"=== Work Item: {item} ===")
+
+
+def test_pop_on_a_terminal_says_that_it_waits(
+    shell: Shell, bench: Bench
+) -> None:
+    project = bench.project()
+
+    with Screen(shell, WORKER, "pop", "--wait", "60") as screen:
+        eventually(lambda: screen.shows("Waiting for an item, at most 60 s."))
+        item = bench.item(project)
+        eventually(lambda: screen.shows(f"=== Work Item: {item} ==="))
+        code = screen.exit_code()
+    quiet = shell.worker("pop", "--wait", "0.1")
+
+    assert code == 0
+    assert "Waiting" not in quiet.stderr
+
+
+def blocked_clients(node: Node) -> int:
+    """Return the number of clients that block on a list or a stream."""
+    return int(cast("Any", node.raw).info("clients")["blocked_clients"])
 
 
 def test_wait_restarts_bundled_server(local: Shell) -> None:

@@ -1,12 +1,15 @@
 """The context of a `worker` command: settings, output and session."""
 
+import sys
 from typing import TYPE_CHECKING
 
 from taskorch.cli import app
 from taskorch.connect import open_connection, unanswered_requests
 from taskorch.domain.access import Access
 from taskorch.domain.item import Receipt
+from taskorch.queue.agent_queue import ClaimNotice
 from taskorch.queue.requests import Requests
+from taskorch.transport.retry import OutageNotice
 
 from taskorch_worker.render import items
 from taskorch_worker.session import AgentSession
@@ -36,6 +39,18 @@ class WorkerContext:
     def find(self, short: "ShortId") -> str:
         """Return the id of the item that a short id names."""
         return self.session.queue.find(short)
+
+    def claim_notice(self) -> ClaimNotice:
+        """Return what reports a waiting claim: on a terminal, and each outage."""
+        return ClaimNotice(
+            wait=self._report_wait, outage=OutageNotice(self.output.notify)
+        )
+
+    def _report_wait(self, seconds: float) -> None:
+        if sys.stderr is not None and sys.stderr.isatty():
+            self.output.hint(
+                f"Waiting for an item, at most {seconds:.0f} s. Ctrl-C ends the wait."
+            )
 
     def show(self, receipt: Receipt) -> None:
         """Print the result of a step."""

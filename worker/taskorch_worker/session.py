@@ -18,7 +18,7 @@ from taskorch.domain.item import (
     SettledReceipt,
     State,
 )
-from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.agent_queue import NO_NOTICE, AgentQueue, ClaimNotice
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import Connection
 from taskorch.queue.requests import Requests
@@ -101,7 +101,12 @@ class AgentSession:
         return self.queue.prime(self.store.leases())
 
     def pop(
-        self, count: int, *, wait_s: float, lease_ms: int | None
+        self,
+        count: int,
+        *,
+        wait_s: float,
+        lease_ms: int | None,
+        notice: ClaimNotice = NO_NOTICE,
     ) -> tuple[Claim, ...]:
         """Claim at most `count` items and keep their leases; () if there is no item.
 
@@ -110,7 +115,7 @@ class AgentSession:
         self.store.refuse_next_item()
         with self.store.reserve(count) as slots:
             claims = self.queue.claim_many(
-                count, wait_s=wait_s, lease_ms=lease_ms
+                count, wait_s=wait_s, lease_ms=lease_ms, notice=notice
             )
             for slot, claim in zip(slots, claims, strict=False):
                 _keep(slot, claim)

@@ -1,12 +1,13 @@
 """The queue as one agent sees it: only the verbs of a worker."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from taskorch.domain import limits
+from taskorch.domain import errors, limits
+from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     Assignments,
@@ -37,6 +38,18 @@ CHECK_LIMIT = 20
 #: The number of held items, and of queued items, that `prime` returns.
 PRIME_LIMIT = 3
 DISCOVERIES_LIMIT = 50
+
+
+class ClaimNotice(NamedTuple):
+    """What a waiting claim reports."""
+
+    #: Receives the seconds that the wait may take, when it begins.
+    wait: Callable[[float], object]
+    #: Receives each failure in an outage, and None after each success.
+    outage: Notify
+
+
+NO_NOTICE = ClaimNotice(wait=lambda _: None, outage=lambda _: None)
 
 
 class AgentQueue:
@@ -176,24 +189,34 @@ class AgentQueue:
         return claims[0] if claims else None
 
     def claim_many(
-        self, count: int, *, wait_s: float = 0, lease_ms: int | None = None
+        self,
+        count: int,
+        *,
+        wait_s: float = 0,
+        lease_ms: int | None = None,
+        notice: ClaimNotice = NO_NOTICE,
     ) -> tuple[Claim, ...]:
         """Claim the first items of the agent's queue in one step, at most `count`.
 
         `count` is 1 to 100. Each is claimed as by `claim`. Wait up to `wait_s` seconds
-        for the first item only, then return ().
+        for the first item only, then return (). The wait survives an outage of Redis
+        that ends before its time; only the first look raises errors.Unavailable
+        immediately.
         """
         limits.number(count, "number of items", 1, limits.BATCH_STEPS)
         duration = _lease(lease_ms)
         deadline = monotonic() + wait_s
+        is_first_look = True
         while True:
             left_s = deadline - monotonic()
             is_last_look = "" if left_s > 0 else "1"
-            reply = self._run_script(
+            reply = self._scripts.run_through_outages(
                 "claim",
                 duration,
                 is_last_look,
                 count,
+                seconds=0 if is_first_look else left_s,
+                notify=notice.outage,
             )
             views, due_ms = cast("tuple[list[Reply], str]", reply)
             found = readable(self._claim, views, self._damage)
@@ -205,11 +228,18 @@ class AgentQueue:
                 continue
             if left_s <= 0:
                 return ()
+            if is_first_look:
+                notice.wait(left_s)
+                is_first_look = False
             due_s = int(due_ms) / 1000 if due_ms else WAIT_PERIOD_S
             # a server may end a block up to a millisecond early
-            self._scripts.wait_for_wake(
-                min(left_s, due_s, WAIT_PERIOD_S) + 0.001
-            )
+            block_s = min(left_s, due_s, WAIT_PERIOD_S) + 0.001
+            try:
+                self._scripts.wait_for_wake(block_s)
+            except errors.Unavailable as outage:
+                if not outage.retryable:
+                    raise
+                notice.outage(outage)
 
     def get(
         self,

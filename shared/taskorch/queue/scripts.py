@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from functools import cache
 
 try:  # loads ten times faster than hashlib, which loads OpenSSL for the same function
@@ -11,6 +12,7 @@ except ImportError:
 
 from taskorch import __version__
 from taskorch.domain import errors
+from taskorch.domain.backoff import Notify, Patience, retry
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.fields import Damage
@@ -41,6 +43,8 @@ READS = frozenset((
     "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "records", "show",
     "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
+
+ONE_ATTEMPT = Patience(may_pass=lambda _: False)
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
 
@@ -79,12 +83,36 @@ class Scripts:
 
         An error of the script is raised as the class of `errors` with its word.
         """
+        return self._run_script(name, arguments, ONE_ATTEMPT, lambda _: None)
+
+    def run_through_outages(
+        self, name: str, *arguments: Argument, seconds: float, notify: Notify
+    ) -> Reply:
+        """Run a script; repeat its request for some time while Redis is unreachable.
+
+        It acts once. `notify` receives each failure, and None after a success.
+        """
+        patience = Patience(
+            may_pass=lambda failure: failure.retryable, seconds=seconds
+        )
+        return self._run_script(name, arguments, patience, notify)
+
+    def _run_script(
+        self,
+        name: str,
+        arguments: Sequence[Argument],
+        patience: Patience,
+        notify: Notify,
+    ) -> Reply:
         script, key = load(name), keys.meta(self.namespace)
         step = (name, key, self.caller.agent, self.caller.session)
         request = self._requests.next(step, acts=script.acts)
+        words = (request, *self._caller, *arguments)
         try:
-            return self.connection.run_script(
-                script, key, (request, *self._caller, *arguments)
+            return retry(
+                lambda _: self.connection.run_script(script, key, words),
+                patience,
+                notify=notify,
             )
         except ScriptError as refusal:
             raise error_of(str(refusal)) from None

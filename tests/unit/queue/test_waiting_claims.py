@@ -1,12 +1,16 @@
 """A waiting claim blocks without polling, and wakes when an item is queued."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from time import monotonic
 
 import pytest
 from support.builders import Bench, need_lease
 from support.waiters import LONG_S, SOON_S, Waiters
+from taskorch.domain import errors
 from taskorch.domain.item import Claim, Lease
+from taskorch.queue.agent_queue import ClaimNotice
+from taskorch.queue.port import Argument, Reply, Script
 
 #: One script before the block and one after it. A server may end a block a millisecond
 #: early, and then there is one more.
@@ -206,3 +210,84 @@ def test_waiting_claim_does_not_poll(bench: Bench, waiters: Waiters) -> None:
 
     assert claim is None
     assert waiters.connection.calls <= MOST_CALLS
+
+
+# Outages ----------------------------------------------------------------------------
+
+
+def test_waiting_claim_survives_an_outage(
+    bench: Bench, waiters: Waiters
+) -> None:
+    item = bench.item(agent="")
+    waits: list[float] = []
+    outages: list[str] = []
+    notice = ClaimNotice(
+        wait=waits.append,
+        outage=lambda failure: outages.append("failed" if failure else "back"),
+    )
+
+    def outage() -> None:
+        waiters.connection.failures_left = 3
+        bench.queue.assign(item, "ada")
+
+    waiters.connection.before_block = outage
+
+    (claim,) = waiters.bench.agent().claim_many(
+        1, wait_s=LONG_S, notice=notice
+    )
+
+    assert need_lease(claim).item == item
+    assert waiters.connection.failures_left == 0
+    assert len(waits) == 1
+    assert waits[0] > LONG_S - SOON_S
+    assert outages == ["back", "failed", "failed", "failed", "back"]
+
+
+def test_first_look_of_a_claim_fails_immediately(
+    bench: Bench, waiters: Waiters
+) -> None:
+    bench.item()
+    waiters.connection.failures_left = 1
+
+    with pytest.raises(errors.Unreachable):
+        waiters.bench.agent().claim(wait_s=LONG_S)
+
+    assert waiters.connection.calls == 1
+
+
+def test_outage_longer_than_a_waiting_claim_is_an_error(
+    waiters: Waiters,
+) -> None:
+    def outage() -> None:
+        waiters.connection.failures_left = 1000
+
+    waiters.connection.before_block = outage
+
+    with pytest.raises(errors.Unreachable):
+        waiters.bench.agent().claim(wait_s=0.3)
+
+
+def test_claim_whose_reply_an_outage_lost_acts_once(
+    bench: Bench, waiters: Waiters
+) -> None:
+    item = bench.item(agent="")
+    connection = waiters.connection
+    run_script = connection.run_script
+
+    def lose_first_claim(
+        script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        connection.run_script = run_script  # type: ignore[method-assign]
+        run_script(script, key, arguments)
+        raise errors.Unreachable(url="there", reason="the reply is lost")
+
+    def queue_it() -> None:
+        bench.queue.assign(item, "ada")
+        connection.run_script = lose_first_claim  # type: ignore[method-assign]
+
+    connection.before_block = queue_it
+
+    claim = waiters.bench.agent().claim(wait_s=LONG_S)
+
+    assert need_lease(claim).item == item
+    assert bench.queue.views.show(item).item.attempts == 1

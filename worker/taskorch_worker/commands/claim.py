@@ -58,7 +58,12 @@ def pop(
     """Claim the next item of your queue, or several. Exit code 8 if no item is ready."""
     from taskorch_worker.render import items
 
-    claims = context.session.pop(count or 1, wait_s=wait, lease_ms=lease)
+    claims = context.session.pop(
+        count or 1,
+        wait_s=wait,
+        lease_ms=lease,
+        notice=context.claim_notice(),
+    )
     if not claims:
         raise errors.NothingToDo
     if count:  # with --count, even one item is a list

@@ -181,7 +181,9 @@ def _show(
         if receipt.missing_deliverables:
             output.notify(items.missing(receipt))
     if next_ and wait and not receipt.next:
-        claims = context.session.pop(1, wait_s=wait, lease_ms=lease)
+        claims = context.session.pop(
+            1, wait_s=wait, lease_ms=lease, notice=context.claim_notice()
+        )
         receipt = replace(receipt, next=claims[0] if claims else None)
     if output.as_json:
         output.show(receipt, items.receipt)
