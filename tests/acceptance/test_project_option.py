@@ -100,3 +100,15 @@ def test_wait_that_runs_out_is_no_error(shell: Shell, bench: Bench) -> None:
 
     assert ran.code == 8
     assert ran.stderr.startswith(f"The wait for {item} timed out after 0 s")
+
+
+def test_last_report_of_blocked_item_is_a_question(
+    shell: Shell, bench: Bench
+) -> None:
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+    bench.agent().blocker(lease, "Which one?")
+
+    row = shell.orchestrate("progress", project).stdout.splitlines()[2]
+
+    assert row.endswith("question 1: Which one?")

@@ -22,7 +22,7 @@ worker.declare(
             "progress": "Report progress on ITEM and renew its lease.",
             "notes": "Keep a private note on ITEM.",
             "get-notes": "Print your private notes on ITEM.",
-            "discover": "Share a finding with the whole project.",
+            "discover": "Share a discovery with the whole project.",
             "discoveries": "Read what the agents of a project found.",
             "blocker": "Ask the orchestrator about what blocks you.",
             "renew": "Renew the lease of ITEM.",

@@ -179,7 +179,7 @@ class AgentSession:
         return self._report(self.queue.progress, item, text, percent=percent)
 
     def discover(self, item: str, text: str, *, impact: str = "") -> Receipt:
-        """Share a finding with the project. Claims an item that is still queued."""
+        """Share a discovery with the project. Claims an item that is still queued."""
         return self._report(self.queue.discover, item, text, impact=impact)
 
     def blocker(self, item: str, text: str, *, needs: str = "") -> Receipt:

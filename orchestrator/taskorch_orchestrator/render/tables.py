@@ -334,10 +334,11 @@ def _draws_bars() -> bool:
 def _last_report(last: Report | None) -> str:
     if last is None:
         return "-"
+    words = quoting.kind(last)
     if not last.text:
-        return last.kind
-    kind = "" if last.kind in ("progress", "complete") else f"{last.kind}: "
-    return cell(f"{kind}{last.text}")
+        return words
+    is_plain = last.kind in ("progress", "complete")
+    return cell(last.text if is_plain else f"{words}: {last.text}")
 
 
 def _history(reports: Sequence[Report]) -> list[Text]:

@@ -301,7 +301,7 @@ class AgentQueue:
     def discover(
         self, lease: Lease, text: str, *, impact: str = ""
     ) -> Receipt:
-        """Share a finding with the project; the receipt's `entry` is its cursor."""
+        """Share a discovery with the project; the receipt's `entry` is its cursor."""
         text = limits.text(text, "discovery", required=True)
         impact = limits.text(impact, "impact")
         return self._step(

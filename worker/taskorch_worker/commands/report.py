@@ -72,7 +72,7 @@ def _print_notes(context: "WorkerContext", item: str) -> None:
 def discover(
     context: "WorkerContext", item: str, text: str, impact: str
 ) -> None:
-    """Share a finding with the whole project."""
+    """Share a discovery with the whole project."""
     from taskorch_worker.render import items
 
     receipt = context.session.discover(item, text, impact=impact)

@@ -37,7 +37,7 @@ COMMANDS = """\
 | `worker get ITEM` | claim an item of yours, or see again one that you hold |
 | `worker progress ITEM TEXT --percent N` | report progress; it renews the lease |
 | `worker notes ITEM TEXT` | keep a private note; without TEXT, print them |
-| `worker discover ITEM TEXT --impact TEXT` | share a finding with the project |
+| `worker discover ITEM TEXT --impact TEXT` | share a discovery with the project |
 | `worker discoveries ITEM` | read what others found in its project; `--new` |
 | `worker blocker ITEM TEXT --needs TEXT` | ask about what blocks you |
 | `worker wait ITEM` | wait for the answer |
