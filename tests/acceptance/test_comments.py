@@ -113,7 +113,7 @@ def test_comment_on_blocked_item_is_no_answer(
     assert f"orchestrate answer {item} TEXT" in commented.stderr
     assert woken.code == 0
     assert woken.stdout.splitlines() == [
-        f"{item} is blocked. Your question is still open: worker wait {item}",
+        f"{item} is blocked. Your question 1 is still open: worker wait {item}",
         "New comment by orchestrator: Patience",
         NOTICE,
     ]

@@ -154,7 +154,7 @@ def test_late_cancellation_leaves_item_in_progress(
         process,
         cancel_message(1),
         cancel_message(1),
-        call_message(3, "complete", item=item),
+        call_message(3, "complete", item=item, summary="Done"),
     )
 
     assert (
@@ -227,7 +227,7 @@ def test_cancelled_report_stays_with_its_item(
                     "report", item=item, kind="progress", text="half"
                 )
             await until(lambda: list(shell.folder.rglob("*.lease")))
-            assert (await ada.data("complete", item=item))[
+            assert (await ada.data("complete", item=item, summary="Done"))[
                 "state"
             ] == "completed"
 
@@ -304,7 +304,7 @@ def test_cancelled_call_without_new_claim_keeps_item(
             bench.raw.client_pause(1000, all=True)
             with anyio.move_on_after(0.3):
                 await ada.call("get", item=item)
-            assert (await ada.data("complete", item=item))[
+            assert (await ada.data("complete", item=item, summary="Done"))[
                 "state"
             ] == "completed"
 
