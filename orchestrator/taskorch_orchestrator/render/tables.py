@@ -9,6 +9,7 @@ from taskorch.cli import quoting
 from taskorch.cli.quoting import (
     INDENT,
     NOTICE,
+    asking,
     cut,
     open_questions,
     question,
@@ -88,8 +89,8 @@ def project_progress(progress: ProjectProgress) -> str:
     more = sum(project.counts.values()) - len(progress.items)
     if more > 0:
         parts.append(Text(f"… and {more} more: orchestrate list {project.id}"))
-    asking = [item for item in progress.items if item.questions]
-    parts += map(Text, labelled("Open questions", map(open_questions, asking)))
+    questions = [row for item in progress.items for row in asking(item)]
+    parts += map(Text, labelled("Open questions", questions))
     if new := new_discoveries(progress.new_discoveries, project.id):
         parts.append(Text(new))
     if progress.last_reports:

@@ -88,20 +88,27 @@ def asked(
 def open_questions(item: Item, length: int | None = None) -> str:
     """Return the open questions of an item, each on a line of its own.
 
-    The item's state is shown unless it is blocked. With a `length` in bytes, return the
-    oldest one cut to it, and the number of the others.
+    With a `length` in bytes, return the oldest one cut to it, and the number of the
+    others.
     """
-    state = "" if item.state is State.BLOCKED else f" ({item.state})"
-    shown = item.questions if length is None else item.questions[:1]
-    lines = [
-        f"{item.id}{state} {each.agent} asks (question {each.number}): "
-        f"{asked(each.text, each.needs, INDENT, length)}"
-        for each in shown
-    ]
-    left = len(item.questions) - len(shown)
+    if length is None:
+        return "\n".join(asking(item))
+    lines = list(asking(item, length))[:1]
+    left = len(item.questions) - len(lines)
     if left:
         lines.append(f"{INDENT}… and {counted(left, 'question', 'questions')}")
     return "\n".join(lines)
+
+
+def asking(item: Item, length: int | None = None) -> Iterator[str]:
+    """Yield each open question of an item, with the item and the agent that asks.
+
+    The item's state is shown unless it is blocked.
+    """
+    state = "" if item.state is State.BLOCKED else f" ({item.state})"
+    for each in item.questions:
+        words = asked(each.text, each.needs, INDENT, length)
+        yield f"{item.id}{state} {each.agent} asks (question {each.number}): {words}"
 
 
 def question(open_: Question) -> str:
