@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = "shared/taskorch/queue/scripts"
-CALL, ITEMS, LEASES = (
-    f"{SCRIPTS}/prelude/{part}.lua" for part in ("call", "items", "leases")
+CALL, ITEMS, LEASES, EDITS = (
+    f"{SCRIPTS}/prelude/{part}.lua"
+    for part in ("call", "items", "leases", "edits")
 )
 NEEDED = (
     "shared",
@@ -46,6 +47,20 @@ class Sabotage:
 
 
 SABOTAGES = (
+    Sabotage(
+        guard="An edit leaves what an agent has begun",
+        file=EDITS,
+        line="item.state == 'in_progress' or item.state == 'blocked'",
+        instead="false",
+        tests=("tests/unit/queue/test_edit.py",),
+    ),
+    Sabotage(
+        guard="An edit of the work revokes an old token",
+        file=EDITS,
+        line="    if edit.is_of_work and item.live_token ~= '' then revoke_token(item) end\n",
+        instead="",
+        tests=("tests/unit/queue/test_edit.py",),
+    ),
     Sabotage(
         guard="A stale token is refused",
         file=LEASES,

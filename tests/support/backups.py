@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from support.builders import Bench
-from taskorch.domain.item import Lease, NewItem, State
+from taskorch.domain.item import ItemEdit, Lease, NewItem, State
 from taskorch.queue.archive import COUNT
 from taskorch.queue.plan import Plan
 from taskorch_orchestrator.backup import export
@@ -100,6 +100,10 @@ def fill_namespace(bench: Bench) -> dict[State, Lease]:
     bench.item(project, agent="", key="k")
     bench.item(project, delay_ms=100_000)
     bench.item(project, depends_on=(item, leases[State.COMPLETED].item))
+    bench.queue.edit(
+        [leases[State.IN_PROGRESS].item],
+        ItemEdit(priority=0, add_labels=("odd", "v2"), context={"c": ODD}),
+    )
     bench.queue.complete_project(bench.project())
     bench.queue.apply(
         Plan(

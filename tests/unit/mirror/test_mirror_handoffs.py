@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.builders import need_lease
 from support.mirrors import Root
-from taskorch.domain.item import Lease, State
+from taskorch.domain.item import ItemEdit, Lease, State
 from taskorch_orchestrator.mirror.file_times import local_time
 
 pytestmark = pytest.mark.one_lane
@@ -414,3 +414,45 @@ def test_handoff_with_odd_content_is_replaced(
     root.sync(full=True)
 
     assert root.file(item, "handoff").read_bytes() == before
+
+
+def test_edited_item_rewrites_its_handoff(root: Root) -> None:
+    item = root.bench.item(requirements=("Old",))
+    root.sync()
+    root.worker().check()
+
+    root.bench.queue.edit(
+        [item],
+        ItemEdit(title="New", requirements=("New",), context={"db": "pg"}),
+    )
+    root.sync()
+
+    document = root.document(item, "handoff")
+    assert document["task"]["title"] == "New"
+    assert document["task"]["requirements"] == ["New"]
+    assert document["provided_context"] == {"db": "pg"}
+    assert root.worker().check() == [item]
+
+
+def test_removed_dependency_publishes_the_handoff(root: Root) -> None:
+    first = root.bench.item(agent="bob")
+    item = root.bench.item(depends_on=(first,))
+    root.sync()
+    before = root.worker().check()
+
+    root.bench.queue.edit([item], ItemEdit(remove_dependencies=(first,)))
+    root.sync()
+
+    assert (before, root.worker().check()) == ([], [item])
+    assert root.document(item, "handoff")["task"]["dependencies"] == []
+
+
+def test_edited_fields_are_told_beside_a_mirror(root: Root) -> None:
+    lease = root.bench.claimed()
+    root.sync()
+
+    root.bench.queue.edit([lease.item], ItemEdit(priority=0))
+    root.sync()
+
+    told = root.bench.agent().progress(lease, "half way")
+    assert told.edited == ("priority",)
