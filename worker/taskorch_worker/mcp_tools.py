@@ -195,7 +195,7 @@ class ReportArguments(ToolArguments):
         return ToolResult({"id": self.item}, **meta)
 
 
-class DiscoveriesArguments(ToolArguments):
+class ReadDiscoveriesArguments(ToolArguments):
     """Read what the agents of a project found, by an item of it; else of your items."""
 
     name: ClassVar[str] = "discoveries"
@@ -303,7 +303,7 @@ TOOLS: tuple[type[ToolArguments], ...] = (
     PopArguments,
     GetArguments,
     ReportArguments,
-    DiscoveriesArguments,
+    ReadDiscoveriesArguments,
     WaitArguments,
     CompleteArguments,
     FailArguments,
