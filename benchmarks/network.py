@@ -40,6 +40,8 @@ class Line:
         self.address = ""
         #: The number of connections and of requests.
         self.trips = 0
+        #: Whether the last bytes were those of a request: one client calls at a time.
+        self._is_asked = False
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -52,8 +54,8 @@ class Line:
         )
         try:
             await asyncio.gather(
-                self._carry(reader, server_writer, 1),
-                self._carry(server_reader, writer, 0),
+                self._carry(reader, server_writer, is_request=True),
+                self._carry(server_reader, writer, is_request=False),
             )
         finally:
             for each in (writer, server_writer):
@@ -65,10 +67,14 @@ class Line:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        trips: int,
+        *,
+        is_request: bool,
     ) -> None:
         while said := await reader.read(READ_BYTES):
-            self.trips += trips
+            # the text of a script arrives in several pieces
+            if is_request and not self._is_asked:
+                self.trips += 1
+            self._is_asked = is_request
             await asyncio.sleep(self.delay_s / 2)
             writer.write(said)
         writer.close()
