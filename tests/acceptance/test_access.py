@@ -34,6 +34,7 @@ ARGUMENTS = {
         "create": (PROJECT, "x"),
         "assign": (ITEM, "ada"),
         "answer": (ITEM, "x"),
+        "edit": (ITEM, "--title", "x"),
         "comment": (ITEM, "x"),
         "purge": ("--yes",),
     },

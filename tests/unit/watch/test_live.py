@@ -36,6 +36,9 @@ class EmptyQueue:
     def agents(self, **_: int) -> tuple[()]:
         return ()
 
+    def inbox(self, **_: object) -> tuple[()]:
+        return ()
+
 
 @pytest.mark.parametrize(
     ("updates", "reads"),
