@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         AnsweredItem,
         Assignment,
         CancelledItem,
+        CancelledProject,
         Discovery,
         DiscoveryPage,
         EditedItem,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         Package,
         Project,
         ProjectProgress,
+        ReopenedProject,
         Requeued,
     )
     from taskorch.domain.timeline import ItemTimeline
@@ -387,9 +389,27 @@ def cancel(
     return Published(data=cancelled, hints=hints)
 
 
-def requeue(queue: "Queue", item: str) -> "Published[Requeued]":
+def cancel_project(
+    queue: "Queue", project: str, *, reason: str = ""
+) -> "Published[CancelledProject]":
+    """Cancel the open items of a project, and close it."""
+    return Published(data=queue.cancel_project(project, reason=reason))
+
+
+def reopen(queue: "Queue", project: str) -> "Published[ReopenedProject]":
+    """Make a completed project active again."""
+    reopened = queue.reopen_project(project)
+    hints = []
+    if not reopened.remark and reopened.project.counts:
+        hints.append("Its items keep their states. To queue one: requeue it.")
+    return Published(data=reopened, hints=hints)
+
+
+def requeue(
+    queue: "Queue", item: str, *, reason: str = "", reopen: bool = False
+) -> "Published[Requeued]":
     """Start a failed, cancelled or completed item again, with all its attempts."""
-    return Published(data=queue.requeue(item))
+    return Published(data=queue.requeue(item, reason=reason, reopen=reopen))
 
 
 def reap(queue: "Queue") -> Published[ReapCounts]:
@@ -620,11 +640,10 @@ def standing_in_words(standing: "Standing") -> str:
     if standing.item:
         return f"{standing.item.state}, {standing.item.percent}%"
     project = standing.project
-    wanted = counted(project.wanted, "item", "items")
-    words = f"{project.status}, {project.completed} of {wanted} completed"
+    words = f"{project.status}, {project.done}"
     others = [
         f"{number} {state}"
         for state, number in project.counts.items()
-        if number and state is not State.COMPLETED
+        if number and state not in (State.COMPLETED, State.CANCELLED)
     ]
     return f"{words} ({', '.join(others)})" if others else words

@@ -61,7 +61,8 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.repair": {
             "answer": "Answer a question on ITEM.",
             "comment": "Comment on ITEM, for its holder or the next one.",
-            "cancel": "Cancel ITEM.",
+            "cancel": "Cancel ITEM, or all open items of PROJECT and close it.",
+            "reopen": "Make a completed PROJECT active again, for new and requeued items.",
             "requeue": "Queue a failed, cancelled or completed ITEM again.",
             "reap": "Act on expired leases and due delays now.",
             "doctor": "Check Redis, the namespace and this machine.",
@@ -119,6 +120,7 @@ orchestrate.sections = {
         "stuck",
         "cancel",
         "requeue",
+        "reopen",
         "reap",
     ),
     "Operate": (

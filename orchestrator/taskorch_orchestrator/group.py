@@ -32,6 +32,7 @@ COMMANDS = {
         "answer",
         "comment",
         "cancel",
+        "reopen",
         "requeue",
         "reap",
         "purge",

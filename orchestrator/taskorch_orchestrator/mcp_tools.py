@@ -334,35 +334,60 @@ class AnswerArguments(ToolArguments):
 
 
 class MendArguments(ToolArguments):
-    """Cancel or requeue an item, or make it wait for others.
+    """Cancel or requeue an item, or make it wait for others; cancel or reopen a project.
 
     requeue: of a failed, cancelled or completed item.
     """
 
     name: ClassVar[str] = "mend"
-    item: Item
-    verb: Literal["cancel", "requeue", "depend"]
-    reason: Annotated[str, Field(description="Of cancel")] = ""
+    item: Annotated[str, Field(description="item_… or proj_…")]
+    verb: Literal["cancel", "requeue", "depend", "reopen"]
+    reason: Annotated[str, Field(description="Of cancel and requeue")] = ""
+    reopen: Annotated[bool, Field(description="Of requeue")] = False
     depends_on: Annotated[Texts, Field(description="Of depend: item_…")] = ()
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Cancel, requeue or depend."""
-        depends = self.verb == "depend"
-        if bool(self.depends_on) != depends or (
-            self.reason and self.verb != "cancel"
-        ):
-            raise errors.Usage(
-                reason="Only depend takes depends_on, and needs it. "
-                "Only cancel takes a reason."
-            )
+        """Cancel, requeue, depend or reopen."""
+        self._check()
         queue = _queue(call)
-        if self.verb == "cancel":
-            return _result(
-                actions.cancel(queue, self.item, reason=self.reason)
+        match self.verb:
+            case "cancel" if limits.is_project_id(self.item):
+                return _result(
+                    actions.cancel_project(
+                        queue, self.item, reason=self.reason
+                    )
+                )
+            case "cancel":
+                return _result(
+                    actions.cancel(queue, self.item, reason=self.reason)
+                )
+            case "requeue":
+                return _result(
+                    actions.requeue(
+                        queue,
+                        self.item,
+                        reason=self.reason,
+                        reopen=self.reopen,
+                    )
+                )
+            case "reopen":
+                return _result(actions.reopen(queue, self.item))
+            case "depend":
+                return _result(
+                    actions.depend(queue, self.item, self.depends_on)
+                )
+
+    def _check(self) -> None:
+        """Raise errors.Usage for an argument that the verb does not take."""
+        depends = self.verb == "depend"
+        if bool(self.depends_on) != depends:
+            raise errors.Usage(
+                reason="Only depend takes depends_on, and needs it."
             )
-        if self.verb == "requeue":
-            return _result(actions.requeue(queue, self.item))
-        return _result(actions.depend(queue, self.item, self.depends_on))
+        if self.reason and self.verb not in ("cancel", "requeue"):
+            raise errors.Usage(reason="Only cancel and requeue take a reason.")
+        if self.reopen and self.verb != "requeue":
+            raise errors.Usage(reason="Only requeue takes reopen.")
 
 
 class WaitUntilArguments(ToolArguments):

@@ -37,10 +37,12 @@ orchestrate assign {pending} bob
 orchestrate answer {blocked} text
 orchestrate comment {queued} text
 orchestrate cancel {queued}
-orchestrate requeue {completed}
+orchestrate requeue {completed} --reason text
 orchestrate wait {completed}
 orchestrate wait {blocked} --until blocked
 orchestrate complete {project} --force
+orchestrate reopen {project}
+orchestrate cancel {project} --reason text
 orchestrate status
 orchestrate progress {project}
 orchestrate progress {queued}

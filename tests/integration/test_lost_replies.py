@@ -147,6 +147,18 @@ def complete_project(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.complete_project(home, force=True)
 
 
+def cancel_project(bench: Bench) -> Call:
+    home = bench.project()
+    bench.claimed(bench.item(home))
+    return lambda lossy: lossy.queue.cancel_project(home, reason="no")
+
+
+def reopen_project(bench: Bench) -> Call:
+    home = bench.project()
+    bench.queue.complete_project(home)
+    return lambda lossy: lossy.queue.reopen_project(home)
+
+
 def purge(bench: Bench) -> Call:
     home = bench.project()
     bench.bring_to(bench.item(home), State.COMPLETED)
@@ -220,6 +232,8 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "stray": stray,
     "new_discoveries": new_discoveries,
     "complete_project": complete_project,
+    "cancel_project": cancel_project,
+    "reopen_project": reopen_project,
     "purge": purge,
     "mirror_take": mirror_take,
     "mirror_give": mirror_give,

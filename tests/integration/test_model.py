@@ -63,6 +63,7 @@ OUTCOMES = {
     "AlreadyCompleted",
     "NoQuestion",
     "SeveralQuestions",
+    "NeedsReopen",
 }
 
 
@@ -180,7 +181,16 @@ class Lifecycle(InStep):
     @rule(
         item=items,
         verb=st.sampled_from(
-            ["answer", "comment", "requeue", "cancel", "complete_project"]
+            [
+                "answer",
+                "comment",
+                "requeue",
+                "requeue_and_reopen",
+                "cancel",
+                "complete_project",
+                "cancel_project",
+                "reopen_project",
+            ]
         ),
         force=st.booleans(),
     )
@@ -193,19 +203,41 @@ class Lifecycle(InStep):
             lambda self: self.ids(lambda item: item.state in OVER)
         ),
         verb=st.sampled_from(
-            ["requeue", "requeue", "requeue", "cancel", "complete_project"]
+            [
+                "requeue",
+                "requeue_and_reopen",
+                "requeue_and_reopen",
+                "cancel",
+                "complete_project",
+            ]
         ),
     )
     def repair_ended_item(self, item: str, verb: str) -> None:
         self._repair_or_end(item, verb, force=False)
 
+    @precondition(lambda self: self.closed())
+    @rule(
+        item=drawn_from(lambda self: self.closed()),
+        verb=st.sampled_from(["requeue", "requeue_and_reopen"]),
+    )
+    def requeue_in_closed_project(self, item: str, verb: str) -> None:
+        self._repair_or_end(item, verb, force=False)
+
     def _repair_or_end(self, item: str, verb: str, *, force: bool) -> None:
-        if verb == "answer":
-            self.answer(item, 0)
-        elif verb == "complete_project":
-            self.close(self.model.items[item].project, force=force)
-        else:
-            self.repair(verb, item)
+        project = self.model.items[item].project
+        match verb:
+            case "answer":
+                self.answer(item, 0)
+            case "complete_project":
+                self.close(project, force=force)
+            case "cancel_project":
+                self.cancel_project(project)
+            case "reopen_project":
+                self.reopen_project(project)
+            case "requeue_and_reopen":
+                self.requeue_and_reopen(item)
+            case _:
+                self.repair(verb, item)
 
     @precondition(lambda self: self.live())
     @rule(

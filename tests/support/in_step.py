@@ -235,6 +235,11 @@ class InStep(RuleBasedStateMachine):
     def early(self) -> list[str]:
         return self.ids(lambda item: item.early and item.state in UNBEGUN)
 
+    def closed(self) -> list[str]:
+        """Return the items of closed projects."""
+        projects = self.model.projects
+        return self.ids(lambda item: projects[item.project].closed)
+
     def new_item(self, project: str, **fields: Any) -> Any:
         """Create an item, and its project if needed; return its id, for the bundle."""
         if project not in self.model.projects:
@@ -316,6 +321,35 @@ class InStep(RuleBasedStateMachine):
             return done.waiting, done.closed_questions
 
         self.step(verb, real, lambda: getattr(self.model, verb)(item))
+
+    def requeue_and_reopen(self, item: str) -> None:
+        def real() -> object:
+            done = self.recorded.queue.requeue(item, reopen=True)
+            return done.state, done.waiting, [each.id for each in done.held]
+
+        self.step(
+            "requeue --reopen",
+            real,
+            lambda: self.model.requeue(item, reopen=True),
+        )
+
+    def cancel_project(self, project: str) -> None:
+        def real() -> object:
+            done = self.recorded.queue.cancel_project(project, reason="no")
+            return done.cancelled, done.remark
+
+        self.step(
+            "cancel_project",
+            real,
+            lambda: self.model.cancel_project(project),
+        )
+
+    def reopen_project(self, project: str) -> None:
+        self.step(
+            "reopen_project",
+            lambda: self.recorded.queue.reopen_project(project).remark,
+            lambda: self.model.reopen_project(project),
+        )
 
     def close(self, project: str, *, force: bool) -> None:
         def real() -> None:

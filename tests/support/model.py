@@ -195,14 +195,18 @@ class Model(Moves):
         dependents = self._dependents(id_)
         return sum(other.state not in done for other in dependents), closed
 
-    def requeue(self, id_: str) -> tuple[State, int, list[str]]:
+    def requeue(
+        self, id_: str, *, reopen: bool = False
+    ) -> tuple[State, int, list[str]]:
         """Return its state, how many items wait again, and the held dependents."""
         item = self._item(id_)
         if item.state is State.QUEUED:
             return item.state, 0, []
         if item.state not in OVER:
             raise Refused("WrongState")
-        self.projects[item.project].closed = False
+        if self.projects[item.project].closed and not reopen:
+            raise Refused("NeedsReopen")
+        self._reopen(item.project)
         self._revoke_token(item)
         self._report("requeue", item, "planner")
         item.attempts, item.early, item.summary, item.place = (
@@ -216,16 +220,42 @@ class Model(Moves):
         self._emit("requeue", item)
         return item.state, *self._open_again(item, delivered=delivered)
 
+    def cancel_project(self, id_: str) -> tuple[int, str]:
+        """Return the number of items that were cancelled, and the remark."""
+        project = self._project(id_)
+        if project.closed:
+            return 0, "repeat"
+        opened = self._open_items(id_)
+        for item in opened:
+            self._cancel(item)
+        project.closed = True
+        self.events.append(("complete_project", "", id_, "", "completed"))
+        return len(opened), ""
+
+    def reopen_project(self, id_: str) -> str:
+        """Return the remark."""
+        if not self._project(id_).closed:
+            return "repeat"
+        self._reopen(id_)
+        self.events.append(("reopen_project", "", id_, "", "active"))
+        return ""
+
+    def _reopen(self, id_: str) -> None:
+        self.projects[id_].closed = False
+
+    def _open_items(self, project: str) -> list[Item]:
+        done = (State.COMPLETED, State.CANCELLED)
+        return [
+            item
+            for item in self.items.values()
+            if item.project == project and item.state not in done
+        ]
+
     def complete_project(self, id_: str, *, force: bool) -> None:
         project = self._project(id_)
         if project.closed:
             return
-        done = (State.COMPLETED, State.CANCELLED)
-        opened = [
-            item
-            for item in self.items.values()
-            if item.project == id_ and item.state not in done
-        ]
+        opened = self._open_items(id_)
         if opened and not force:
             raise Refused("OpenItems")
         for item in opened:

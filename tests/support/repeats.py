@@ -17,7 +17,12 @@ RECEIPT_WORDS = 7
 #: Steps that settle an item -> the place of the word that claims the next one.
 SETTLING = {"complete": 6, "fail": 10}
 #: The words of a reply that are kept for repeats; what follows them is read again.
-KEPT_WORDS = {"get": 3, "complete_project": 0}
+KEPT_WORDS = {
+    "get": 3,
+    "complete_project": 0,
+    "cancel_project": 3,
+    "reopen_project": 1,
+}
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
     "answer": lambda queue, item, _: queue.answer(item, "The left one."),
     "comment": lambda queue, item, _: queue.comment(item, "Mind the gap"),
     "cancel": lambda queue, item, _: queue.cancel(item, reason="not needed"),
-    "requeue": lambda queue, item, _: queue.requeue(item),
+    "requeue": lambda queue, item, _: queue.requeue(item, reason="again"),
 }
 
 #: A state in which each verb is allowed; `pop` is `claim`.

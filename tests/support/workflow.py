@@ -175,7 +175,7 @@ def recover_item(bench: Bench) -> Iterator[str]:
     yield "requeue"
     queue.cancel(item, reason="not needed")
     yield "cancel"
-    queue.requeue(item)
+    queue.requeue(item, reason="needed after all")
     yield "requeue"
     views.list(project=project)
     yield "list"
@@ -183,10 +183,22 @@ def recover_item(bench: Bench) -> Iterator[str]:
     yield "indexed"
     bench.agent("bob").complete(Lease(item=item), "repaired")
     yield "complete"
-    views.show(item)
-    yield "show"
+    yield from reopen(bench, project, item)
+
+
+def reopen(bench: Bench, project: str, item: str) -> Iterator[str]:
+    """Complete a project, reopen it, have an item done again, and cancel it."""
+    queue = bench.queue
     queue.complete_project(project, force=True)
     yield "complete_project"
+    queue.reopen_project(project)
+    yield "reopen_project"
+    queue.requeue(item)
+    yield "requeue"
+    queue.views.show(item)
+    yield "show"
+    queue.cancel_project(project, reason="not needed")
+    yield "cancel_project"
 
 
 def wait_for_answer(bench: Bench) -> Iterator[str]:

@@ -163,6 +163,7 @@ class ItemFields(_Strict):
     state: State
     agent: NameOrNone
     assigned_by: NameOrNone = ""
+    requeue_reason: Text = ""
     priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")] = LEFT_OUT[
         "priority"
     ]

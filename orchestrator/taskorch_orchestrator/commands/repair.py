@@ -1,9 +1,10 @@
-"""Commands that fix what is wrong: answer, comment, cancel, requeue, reap, doctor."""
+"""Commands that fix what is wrong, from `answer` to `doctor`."""
 
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import ITEM, TEXT
+from taskorch.cli.arguments import ITEM, ITEM_OR_PROJECT, PROJECT, TEXT
+from taskorch.domain import limits
 
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -60,25 +61,56 @@ def comment(context: "OrchestratorContext", item: str, text: str) -> None:
 @orchestrate.command(
     epilog='Example: orchestrate cancel item_1a2b3c4d --reason "Not needed any more"'
 )
-@click.argument("item", type=ITEM)
+@click.argument("item", type=ITEM_OR_PROJECT, metavar="ITEM|PROJECT")
 @click.option(
     "--reason", type=TEXT, default="", help="Reason, which the holder reads."
 )
 @pass_context
 def cancel(context: "OrchestratorContext", item: str, reason: str) -> None:
-    """Cancel ITEM. Its holder learns of it with its next command."""
+    """Cancel ITEM, or all open items of PROJECT and close it.
+
+    Holders learn of it with their next command.
+    """
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
+    if limits.is_project_id(item):
+        cancelled = actions.cancel_project(context.queue, item, reason=reason)
+        context.show(cancelled, steps.cancelled_project)
+        return
     context.show(
         actions.cancel(context.queue, item, reason=reason), steps.cancelled
     )
 
 
-@orchestrate.command(epilog="Example: orchestrate requeue item_1a2b3c4d")
-@click.argument("item", type=ITEM)
+@orchestrate.command(epilog="Example: orchestrate reopen proj_1a2b3c4d")
+@click.argument("project", type=PROJECT)
 @pass_context
-def requeue(context: "OrchestratorContext", item: str) -> None:
+def reopen(context: "OrchestratorContext", project: str) -> None:
+    """Make a completed PROJECT active again, for new and requeued items."""
+    from taskorch_orchestrator import actions
+    from taskorch_orchestrator.render import steps
+
+    context.show(actions.reopen(context.queue, project), steps.reopened)
+
+
+@orchestrate.command(
+    epilog='Example: orchestrate requeue item_1a2b3c4d --reason "The tests fail"'
+)
+@click.argument("item", type=ITEM)
+@click.option(
+    "--reason",
+    type=TEXT,
+    default="",
+    help="Reason, which the next holder reads first.",
+)
+@click.option(
+    "--reopen", is_flag=True, help="Reopen its project if that is completed."
+)
+@pass_context
+def requeue(
+    context: "OrchestratorContext", item: str, reason: str, reopen: bool
+) -> None:
     """Queue a failed, cancelled or completed ITEM again.
 
     It has all its attempts again. Items that depend on it wait for it again. Dependent
@@ -87,7 +119,10 @@ def requeue(context: "OrchestratorContext", item: str) -> None:
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    context.show(actions.requeue(context.queue, item), steps.requeued)
+    requeued = actions.requeue(
+        context.queue, item, reason=reason, reopen=reopen
+    )
+    context.show(requeued, steps.requeued)
 
 
 @orchestrate.command(epilog="Example: orchestrate reap")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from taskorch.domain.item import Discovery
+from taskorch.domain.item import Discovery, Item
 from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror import file_names
@@ -58,6 +58,7 @@ def of(record: MirrorRecord) -> dict[str, Any]:
                 item.id, file_names.DISCOVERIES
             ),
         },
+        **_requeued(item),
         "x_sync": _snapshot(record),
     }
 
@@ -87,6 +88,13 @@ def is_current(written: bytes, record: MirrorRecord) -> bool:
 
 def _dumped(package: Mapping[str, Any]) -> bytes:
     return json.dumps(package, indent=2).encode()
+
+
+def _requeued(item: Item) -> dict[str, object]:
+    """Return why the item was requeued, if a reason was given."""
+    if not item.requeue_reason:
+        return {}
+    return {"x_requeue_reason": item.requeue_reason}
 
 
 def _messages(record: MirrorRecord) -> Mapping[str, str]:

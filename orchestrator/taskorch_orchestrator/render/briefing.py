@@ -31,7 +31,7 @@ COMMANDS = """\
 | `orchestrate comment ITEM TEXT` | a message to the agent that works on an item, or will |
 | `orchestrate stuck` | stalled items, and what helps |
 | `orchestrate show ITEM` | everything about an item, and what happened to it |
-| `orchestrate cancel ITEM`, `orchestrate requeue ITEM` | cancel it; queue it again |
+| `orchestrate cancel ITEM`, `orchestrate requeue ITEM --reason TEXT` | cancel it; queue it again |
 | `orchestrate complete PROJECT` | close it, and print what it delivered |
 
 You plan, assign, answer and deliver; the agents do the items (`worker`), not you.
@@ -132,9 +132,7 @@ def _list(
 
 
 def _project(project: Project, length: int) -> str:
-    wanted = counted(project.wanted, "item", "items")
-    done = f"{project.completed} of {wanted} completed"
-    return f"{project.id}: {done}: {cut(project.title, length, line)}"
+    return f"{project.id}: {project.done}: {cut(project.title, length, line)}"
 
 
 def _item(item: Item, length: int) -> str:

@@ -10,7 +10,9 @@ from taskorch.cli.text import counted, line, questions
 from taskorch.domain.item import (
     AnsweredItem,
     CancelledItem,
+    CancelledProject,
     EditedItem,
+    ReopenedProject,
     Requeued,
     State,
 )
@@ -78,6 +80,21 @@ def answered(done: AnsweredItem) -> str:
     remark = f" Still open: {still_open}." if still_open else ""
     number = f"question {done.question}" if done.question else "the question"
     return f"Answered {number}. {done.id} is {done.state}.{remark}"
+
+
+def cancelled_project(done: CancelledProject) -> str:
+    """Return the result of the cancellation of a project."""
+    project = done.project
+    if done.remark:
+        return f"{project.id} was closed already: {project.done}."
+    items = counted(done.cancelled, "item was", "items were")
+    return f"{project.id} is closed: {project.done}. {items} cancelled now."
+
+
+def reopened(done: ReopenedProject) -> str:
+    """Return the result of the reopening of a project."""
+    was = "was active already" if done.remark else "is active again"
+    return f"{done.project.id} {was}: {done.project.done}."
 
 
 def requeued(done: Requeued) -> str:

@@ -58,10 +58,8 @@ def project_progress(progress: ProjectProgress) -> str:
     """Return a project's bar, and a row for each of its items."""
     project = progress.project
     draws_bars = _draws_bars()
-    wanted = counted(project.wanted, "item", "items")
-    done = f"{project.completed} of {wanted} completed"
     head = Text(
-        f"{line(project.title)} ({project.id}): {project.status}, {done}"
+        f"{line(project.title)} ({project.id}): {project.status}, {project.done}"
     )
     if draws_bars and project.completed:
         head.append("  ").append_text(
@@ -191,6 +189,8 @@ def closed_project(closed: ProjectProgress) -> str:
     """Return the summary and the deliverables of each item of a completed project."""
     project = closed.project
     lines = [f"Project completed: {line(project.title)} ({project.id})"]
+    if project.cancelled:
+        lines.append(f"  {project.done}")
     for item in closed.items:
         state = f"{item.state}, {item.agent or 'no agent'}"
         summary = block(item.summary, INDENT) or "-"
@@ -307,7 +307,7 @@ def projects_table(listed: Iterable[Project]) -> screen.Table:
         table.add_row(
             project.id,
             project.status,
-            f"{project.completed}/{project.wanted}",
+            project.share,
             screen.since(project.created_at),
             cell(project.title),
         )

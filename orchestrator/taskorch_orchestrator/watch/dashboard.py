@@ -142,7 +142,7 @@ class Dashboard:
         if width < AGENTS_FROM_WIDTH:
             cells.append(f"{done}/{wanted}")
         else:
-            status = f"{project.status}, {done} of {wanted} completed"
+            status = f"{project.status}, {project.done}"
             cells.append(", ".join(filter(None, (status, self._asking()))))
         if width >= BAR_FROM_WIDTH:
             cells.append(screen.bar(done, wanted))
@@ -204,8 +204,11 @@ class Dashboard:
         projects = self._snapshot.projects
         shown = _fitting(projects, rows)
         for project in shown:
-            done = f"{project.completed}/{project.wanted}"
-            cells: list[RenderableType] = [project.id, project.status, done]
+            cells: list[RenderableType] = [
+                project.id,
+                project.status,
+                project.share,
+            ]
             if with_bar:
                 cells.append(screen.bar(project.completed, project.wanted))
             table.add_row(*cells, cell(project.title))

@@ -10,7 +10,7 @@ TaskOrchestratorError           1   Unprintable
 |-- Invalid                     5   WrongState (AlreadyCompleted), Begun, NoSummary,
 |                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany,
 |                                   NoQuestion, SeveralQuestions,
-|                                   NoAttempts, ProjectClosed, OpenItems, Awaited,
+|                                   NoAttempts, ProjectClosed (NeedsReopen), OpenItems, Awaited,
 |                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
 |                                   RootNotWritable (SharedRoot), CommandFails,
 |                                   RunHolds, NoWorktree, TooFewFiles,
@@ -679,6 +679,12 @@ class ProjectClosed(Invalid):
     next_step = "Create a new project: orchestrate project TITLE"
 
 
+class NeedsReopen(ProjectClosed):
+    word = "NEEDS_REOPEN"
+    message = "{item} belongs to {project}, which is completed."
+    next_step = "To reopen the project and queue the item: orchestrate requeue {item} --reopen"
+
+
 class OpenItems(Invalid):
     word = "OPEN_ITEMS"
     message = "{project} has {open}, such as {first}."
@@ -698,7 +704,7 @@ class Awaited(Invalid):
     word = "AWAITED"
     message = "{project} is still needed: {dependent} waits for {item}, which is cancelled."
     next_step = (
-        "To have {item} done after all: orchestrate requeue {item}. "
+        "To have {item} done after all: orchestrate requeue {item} --reopen. "
         "To give up {dependent}: orchestrate cancel {dependent}"
     )
 
@@ -896,5 +902,6 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, NoQuestion, SeveralQuestions, Cycle, TooDeep,
         TooMany, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours, AlreadyCompleted,
+        NeedsReopen,
     )
 }  # fmt: skip

@@ -205,6 +205,8 @@ class Item(Frozen):
     #: Its open questions, the oldest first.
     questions: tuple[Question, ...]
     assigned_by: str
+    #: Why it was requeued, for its holders; "" if no reason was given.
+    requeue_reason: str = ""
     #: The machine of the newest claim, which may have ended; "" before the first.
     last_host: str = ""
     not_before_at: int
@@ -293,6 +295,32 @@ class Project(Frozen):
     def completed(self) -> int:
         """The number of completed items."""
         return self.counts.get(State.COMPLETED, 0)
+
+    @property
+    def cancelled(self) -> int:
+        """The number of cancelled items."""
+        return self.counts.get(State.CANCELLED, 0)
+
+    @property
+    def done(self) -> str:
+        """Its completed and cancelled items in words."""
+        if self.status == "completed" and self.cancelled:
+            return f"{self.completed} completed, {self.cancelled} cancelled"
+        items = "item" if self.wanted == 1 else "items"
+        words = f"{self.completed} of {self.wanted} {items} completed"
+        if self.cancelled:
+            words += f", {self.cancelled} cancelled"
+        return words
+
+    @property
+    def share(self) -> str:
+        """The same, short enough for a table."""
+        if self.status == "completed" and self.cancelled:
+            return self.done
+        words = f"{self.completed}/{self.wanted}"
+        if self.cancelled:
+            words += f", {self.cancelled} cancelled"
+        return words
 
     @property
     def is_finished(self) -> bool:
@@ -516,6 +544,26 @@ class Found(Frozen):
     cursor: str
     #: The number of items that match; without an order, of those returned.
     matching: int
+
+
+class CancelledProject(Frozen):
+    """The result of cancelling a project."""
+
+    _flat = "project"
+    project: Project
+    #: The number of items that were cancelled; 0 if it was closed before.
+    cancelled: int
+    #: "repeat" if it was closed before, else "".
+    remark: str = ""
+
+
+class ReopenedProject(Frozen):
+    """The result of reopening a project."""
+
+    _flat = "project"
+    project: Project
+    #: "repeat" if it was active, else "".
+    remark: str = ""
 
 
 class Page(Frozen):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from taskorch.domain import limits
+from taskorch.domain import errors, limits
 from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
@@ -15,11 +15,13 @@ from taskorch.domain.item import (
     Assignment,
     Caller,
     CancelledItem,
+    CancelledProject,
     DiscoveryPage,
     EditedItem,
     ItemEdit,
     NewItem,
     ProjectProgress,
+    ReopenedProject,
     Requeued,
     State,
 )
@@ -50,6 +52,13 @@ if TYPE_CHECKING:
 REAP_BATCH = 500
 AUDIT_BATCH = 250
 PURGE_BATCH = 250
+CANCEL_BATCH = 250
+#: How often `cancel_project` looks at all items, if others queue them again.
+CANCEL_WALKS = 3
+STILL_OPEN = (
+    "{project} still has open items, because others queue them or they are damaged. "
+    "See orchestrate progress {project} and orchestrate doctor."
+)
 #: Records that one call returns from quarantine.
 QUARANTINE_PAGE = 50
 
@@ -298,17 +307,24 @@ class Queue:
         reply = self._run_script("cancel", limits.item_id(item), reason)
         return replies.cancelled(reply)
 
-    def requeue(self, item: str) -> Requeued:
+    def requeue(
+        self, item: str, *, reason: str = "", reopen: bool = False
+    ) -> Requeued:
         """Queue a failed, cancelled or completed item again, with all its attempts.
 
+        Its holders get the reason with the item. `reopen` makes its project active
+        again; without it, an item of a completed project raises errors.NeedsReopen.
         Its dependents wait for it again, except those that an agent holds. Each call of
         the script handles some of the dependents; if the requeue is interrupted, the
         next one handles the rest.
         """
         limits.item_id(item)
-        done, left = replies.requeued(self._run_script("requeue", item, ""))
+        reason = limits.text(reason, "reason")
+        words = (reason, "1" if reopen else "")
+        reply = self._run_script("requeue", item, "", *words)
+        done, left = replies.requeued(reply)
         while left:
-            reply = self._run_script("requeue", item, "1")
+            reply = self._run_script("requeue", item, "1", *words)
             more, left = replies.requeued(reply)
             done = replace(
                 done,
@@ -334,6 +350,43 @@ class Queue:
             items=replies.items(items, self.damage),
             last_reports={},
         )
+
+    def cancel_project(
+        self, project: str, *, reason: str = ""
+    ) -> CancelledProject:
+        """Cancel the open items of a project, and close it.
+
+        Each call of the script handles some of the items; if the cancellation is
+        interrupted, the next one handles the rest. Holders get errors.Cancelled at
+        their next step. Raises errors.Invalid if the project cannot be closed, because
+        others queue its items meanwhile.
+        """
+        limits.project_id(project)
+        reason = limits.text(reason, "reason")
+        cancelled = walks = 0
+        skip = "0"
+        while skip:
+            walks += skip == "0"
+            if walks > CANCEL_WALKS:
+                raise errors.Invalid(reason=STILL_OPEN.format(project=project))
+            reply = self._run_script(
+                "cancel_project", project, reason, int(skip), CANCEL_BATCH
+            )
+            skip, number, remark, view = cast(
+                "tuple[str, int, str, Reply]", reply
+            )
+            cancelled += number
+        return CancelledProject(
+            project=replies.project(view), cancelled=cancelled, remark=remark
+        )
+
+    def reopen_project(self, project: str) -> ReopenedProject:
+        """Make a completed project active again. Its items keep their states."""
+        limits.project_id(project)
+        remark, view = cast(
+            "tuple[str, Reply]", self._run_script("reopen_project", project)
+        )
+        return ReopenedProject(project=replies.project(view), remark=remark)
 
     def purge(self, project: str) -> tuple[int, int, int]:
         """Remove part of a completed project; the last call removes the project too.

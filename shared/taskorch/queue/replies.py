@@ -500,6 +500,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         links=_links(deliverables),
         questions=_questions(fields),
         assigned_by=read.agent_name(fields, "assigned_by", ""),
+        requeue_reason=fields.get("requeue_reason", ""),
         last_host=fields.get("holder_host", ""),
         not_before_at=read.number(fields, "not_before"),
         created_at=read.number(fields, "created_at"),

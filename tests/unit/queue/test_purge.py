@@ -104,7 +104,7 @@ def test_partly_purged_project_has_no_dangling_key(
 
     with pytest.raises(errors.ProjectClosed):
         bench.queue.create(project, NEW[0])
-    bench.queue.requeue(last)
+    bench.queue.requeue(last, reopen=True)
 
     assert bench.state(bench.queue.create(project, NEW[0])) is State.QUEUED
     assert bench.inconsistencies() == []
@@ -116,7 +116,8 @@ def test_project_reopened_during_purge_keeps_its_rest(
     monkeypatch.setattr(queue, "PURGE_BATCH", 2)
     project = over(bench)
     bench.queue.purge(project)
-    bench.queue.requeue(bench.queue.views.list(project=project).items[-1].id)
+    last = bench.queue.views.list(project=project).items[-1].id
+    bench.queue.requeue(last, reopen=True)
 
     with pytest.raises(errors.WrongState):
         bench.queue.purge(project)

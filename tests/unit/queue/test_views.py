@@ -430,12 +430,12 @@ def test_forced_completion_cancels_open_items(
         bench.item(project)
 
 
-def test_requeued_item_reopens_its_project(bench: Bench) -> None:
+def test_requeue_with_reopen_helps_items_that_wait(bench: Bench) -> None:
     item, waiting = bench.item(project := bench.project()), bench.item()
     bench.queue.depend(waiting, [item])
     bench.queue.complete_project(project, force=True)
 
-    bench.queue.requeue(item)
+    bench.queue.requeue(item, reopen=True)
 
     reopened = bench.queue.views.progress(project).project
     assert (reopened.status, reopened.completed_at) == ("active", 0)

@@ -282,6 +282,8 @@ def in_full(taken: Claim) -> Iterator[str]:
     project = package.project_context
     yield f"=== Work Item: {item.id} ==="
     yield f"Title: {line(item.title)}"
+    if item.requeue_reason:
+        yield f"Requeued: {block(item.requeue_reason, INDENT)}"
     yield from _texts("Requirements", item.requirements)
     if item.description:
         description = block(item.description, INDENT)

@@ -1,28 +1,38 @@
 -- requeue: a failed, cancelled or completed item starts afresh, with all its attempts.
---          Its project is active again, and its dependents wait for it again, some of
---          them in each call.
+--          Its dependents wait for it again, some of them in each call.
 -- KEYS     meta
 -- ARGV     7 item, 8 '1' to continue with dependents that an earlier call left, and
---          nothing else
+--          nothing else, 9 reason, which its holders read, or '', 10 '1' to reopen its
+--          project if that is completed
 -- RETURNS  {item id, state, agent, number of items that wait again, {{held dependent,
 --          its agent} …}, number left}
--- ERRORS   NO_ITEM WRONG_STATE
+-- ERRORS   NO_ITEM WRONG_STATE NEEDS_REOPEN
+local reason, reopens = ARGV[9], ARGV[10] ~= ''
 
 -- Dependents in one call: Redis does nothing else during a call.
 local MAX_DEPENDENTS = 250
 local ENDED = {failed = true, cancelled = true, completed = true}
 
+local function is_closed(project) return read_hash('project', project, 'HGET', 'status') == 'completed' end
+
 local function start_afresh(item)
-  call('HSET', key('project', item.project), 'status', 'active')
-  call('HDEL', key('project', item.project), 'completed_at')
+  if is_closed(item.project) then reopen_project(item.project) end
   revoke_token(item)
-  if item.token == '0' then report(item, 'requeue') else report_end(item, 'requeue') end
+  if item.token == '0' then
+    report(item, 'requeue', 'text', reason)
+  else
+    report_end(item, 'requeue', 'text', reason)
+  end
   remove_from_index(item)
   item.attempts, item.not_before, item.seq = 0, 0, next_sequence()
   call('HDEL', key('item', item.id), 'percent', 'summary', 'deliverables', 'started_at',
-    'completed_at')
+    'completed_at', 'requeue_reason')
   enqueue_or_wait(item)
-  emit('requeue', item, 'seq', item.seq)
+  if reason == '' then
+    emit('requeue', item, 'seq', item.seq)
+  else
+    emit('requeue', item, 'seq', item.seq, 'requeue_reason', reason)
+  end
 end
 
 -- A ready dependent waits again; a live token of an expired attempt stays alive. A held
@@ -60,11 +70,15 @@ return once(function()
   if is_continued and item.state == 'completed' then
     return {id, item.state, item.agent, 0, {}, 0}
   end
+  local starts = has_ended and not is_continued
+  if starts and not reopens and is_closed(item.project) then
+    refuse('NEEDS_REOPEN', {item = id, project = item.project})
+  end
 
   local dependents = call('SPOP', key('satisfied', id), MAX_DEPENDENTS)
   table.sort(dependents)
   begin_batch({item, unpack(dependents)})
-  if has_ended and not is_continued then start_afresh(item) end
+  if starts then start_afresh(item) end
   local waiting, held = open_again(item, dependents)
   local left = call('SCARD', key('satisfied', id))
   return {id, item.state, item.agent, waiting, held, left}

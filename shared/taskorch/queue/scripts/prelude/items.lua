@@ -297,6 +297,11 @@ local function create_project(id, title, description, created_at)
   return id
 end
 
+local function reopen_project(id)
+  call('HSET', key('project', id), 'status', 'active')
+  call('HDEL', key('project', id), 'completed_at')
+end
+
 local caller_was_seen = false
 
 -- Records that the caller was seen now, once per call.

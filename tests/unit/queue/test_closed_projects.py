@@ -1,0 +1,258 @@
+"""Projects are cancelled and reopened; items of closed projects are requeued."""
+
+from collections.abc import Callable
+
+import pytest
+from support.builders import Bench, need_lease
+from support.repeats import RecordingConnection
+from taskorch.domain import errors
+from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue.fields import texts
+from taskorch.queue.queue import CANCEL_BATCH
+
+OPEN = [
+    State.PENDING,
+    State.WAITING,
+    State.QUEUED,
+    State.IN_PROGRESS,
+    State.BLOCKED,
+    State.DELAYED,
+    State.FAILED,
+]
+
+
+def closed_item(bench: Bench) -> str:
+    """Return a cancelled item of a completed project."""
+    project = bench.project()
+    item = bench.item(project)
+    bench.queue.complete_project(project, force=True)
+    return item
+
+
+@pytest.mark.parametrize("state", OPEN)
+def test_cancelled_project_has_no_open_items(
+    bench: Bench, state: State
+) -> None:
+    project = bench.project()
+    done = bench.item(project)
+    bench.agent().complete(Lease(item=done), "done")
+    item = bench.item(project, agent="" if state is State.PENDING else "ada")
+    bench.bring_to(item, state)
+
+    cancelled = bench.queue.cancel_project(project, reason="no budget")
+
+    assert cancelled.cancelled == 1
+    assert cancelled.project.status == "completed"
+    assert cancelled.project.done == "1 completed, 1 cancelled"
+    assert bench.state(item) is State.CANCELLED
+    assert bench.state(done) is State.COMPLETED
+    assert bench.queue.views.show(item).history[-1].text == "no budget"
+    assert bench.inconsistencies() == []
+
+
+def test_holder_learns_of_cancelled_project(bench: Bench) -> None:
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+
+    bench.queue.cancel_project(project, reason="no budget")
+
+    with pytest.raises(errors.Cancelled) as refusal:
+        bench.agent().progress(lease, "half way")
+    assert "no budget" in str(refusal.value)
+
+
+def test_large_project_is_cancelled_in_parts(bench: Bench) -> None:
+    project = bench.project()
+    number = 2 * CANCEL_BATCH + 1
+    bench.queue.create_many(
+        project, [NewItem(title="T", agent="ada") for _ in range(number)]
+    )
+    recorded = bench.with_connection(RecordingConnection)
+
+    cancelled = recorded.queue.cancel_project(project)
+
+    connection = recorded.queue._scripts.connection
+    assert isinstance(connection, RecordingConnection)
+    assert len(connection.calls) == 3
+    assert cancelled.cancelled == number
+    assert cancelled.project.counts[State.CANCELLED] == number
+    assert bench.inconsistencies() == []
+
+
+def test_interrupted_cancellation_is_finished_by_next(bench: Bench) -> None:
+    project = bench.project()
+    bench.queue.create_many(
+        project, [NewItem(title="T") for _ in range(CANCEL_BATCH + 1)]
+    )
+    bench.queue._run_script("cancel_project", project, "no", 0, CANCEL_BATCH)
+
+    assert bench.queue.views.progress(project).project.status == "active"
+    assert bench.queue.cancel_project(project).cancelled == 1
+    assert bench.queue.views.progress(project).project.status == "completed"
+
+
+def test_item_requeued_during_cancellation_is_cancelled(bench: Bench) -> None:
+    project = bench.project()
+    bench.queue.create_many(
+        project, [NewItem(title="T") for _ in range(CANCEL_BATCH)]
+    )
+    first = bench.item(project)
+    bench.queue._run_script("cancel_project", project, "no", 0, CANCEL_BATCH)
+    items = bench.queue.views.list(project=project, limit=1).items
+    bench.queue.requeue(items[0].id)
+
+    reply = bench.queue._run_script(
+        "cancel_project", project, "no", CANCEL_BATCH, CANCEL_BATCH
+    )
+    cancelled = bench.queue.cancel_project(project)
+
+    assert texts(reply)[0] == "0"
+    assert cancelled.cancelled == 1
+    assert bench.state(first) is State.CANCELLED
+    assert bench.inconsistencies() == []
+
+
+def test_damaged_item_keeps_project_open(bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project)
+    bench.delete_item(item)
+
+    with pytest.raises(errors.Invalid) as refusal:
+        bench.queue.cancel_project(project)
+
+    assert "orchestrate doctor" in str(refusal.value)
+
+
+def test_cancelling_closed_project_changes_nothing(bench: Bench) -> None:
+    project = bench.project()
+    bench.item(project)
+    bench.queue.cancel_project(project)
+    before = bench.everything()
+
+    again = bench.queue.cancel_project(project, reason="twice")
+
+    assert (again.remark, again.cancelled) == ("repeat", 0)
+    assert bench.everything() == before
+
+
+def test_project_without_items_is_closed(bench: Bench) -> None:
+    project = bench.project()
+
+    closed = bench.queue.cancel_project(project)
+
+    assert closed.project.status == "completed"
+    assert closed.project.done == "0 of 0 items completed"
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda bench, id_: bench.queue.cancel_project(id_),
+        lambda bench, id_: bench.queue.reopen_project(id_),
+    ],
+    ids=["cancel", "reopen"],
+)
+def test_unknown_project_is_refused(
+    bench: Bench, verb: Callable[[Bench, str], object]
+) -> None:
+    with pytest.raises(errors.NoProject):
+        verb(bench, "proj_00000000")
+
+
+def test_reopened_project_takes_new_items(bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project)
+    bench.queue.cancel_project(project)
+
+    reopened = bench.queue.reopen_project(project)
+
+    assert (reopened.project.status, reopened.remark) == ("active", "")
+    assert reopened.project.completed_at == 0
+    assert bench.state(item) is State.CANCELLED
+    assert bench.item(project)
+    assert bench.inconsistencies() == []
+
+
+def test_reopening_active_project_changes_nothing(bench: Bench) -> None:
+    project = bench.project()
+    before = bench.everything()
+
+    assert bench.queue.reopen_project(project).remark == "repeat"
+    assert bench.everything() == before
+
+
+def test_requeue_in_closed_project_needs_reopen(bench: Bench) -> None:
+    item = closed_item(bench)
+    before = bench.everything()
+
+    with pytest.raises(errors.NeedsReopen) as refusal:
+        bench.queue.requeue(item)
+
+    assert refusal.value.exit_code == 5
+    assert f"orchestrate requeue {item} --reopen" in refusal.value.hint()
+    assert bench.everything() == before
+
+
+def test_requeue_reopens_project_on_request(bench: Bench) -> None:
+    item = closed_item(bench)
+
+    bench.queue.requeue(item, reopen=True)
+
+    project = bench.queue.views.show(item).project_context
+    assert (project.status, project.completed_at) == ("active", 0)
+    assert bench.state(item) is State.QUEUED
+    assert bench.inconsistencies() == []
+
+
+def test_reopen_is_harmless_in_active_project(bench: Bench) -> None:
+    lease = bench.lease_in(State.FAILED)
+    events = len(bench.events())
+
+    bench.queue.requeue(lease.item, reopen=True)
+
+    assert [event["verb"] for event in bench.events()[events:]] == ["requeue"]
+
+
+def test_next_holder_gets_reason_of_requeue(bench: Bench) -> None:
+    lease = bench.lease_in(State.COMPLETED)
+
+    bench.queue.requeue(lease.item, reason="The tests\nfail")
+
+    claim = bench.agent().claim()
+    assert claim
+    assert claim.package.item.requeue_reason == "The tests\nfail"
+    (requeued,) = [
+        each for each in claim.package.history if each.kind == "requeue"
+    ]
+    assert requeued.text == "The tests\nfail"
+
+
+def test_reason_stays_with_later_attempts(bench: Bench) -> None:
+    lease = bench.lease_in(State.FAILED)
+    bench.queue.requeue(lease.item, reason="Try the other door")
+    first = need_lease(bench.agent().claim())
+
+    bench.agent().release(first)
+    again = bench.agent().claim()
+
+    assert again
+    assert again.package.item.requeue_reason == "Try the other door"
+
+
+def test_requeue_without_reason_removes_earlier_one(bench: Bench) -> None:
+    lease = bench.lease_in(State.FAILED)
+    bench.queue.requeue(lease.item, reason="first")
+    bench.bring_to(lease.item, State.FAILED)
+
+    bench.queue.requeue(lease.item)
+
+    assert bench.queue.views.show(lease.item).item.requeue_reason == ""
+
+
+def test_long_reason_is_refused(bench: Bench) -> None:
+    lease = bench.lease_in(State.FAILED)
+
+    with pytest.raises(errors.Invalid):
+        bench.queue.requeue(lease.item, reason="x" * 70_000)
+
+    assert bench.state(lease.item) is State.FAILED
