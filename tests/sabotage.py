@@ -409,7 +409,7 @@ SABOTAGES = (
     Sabotage(
         guard="A report waits for replicas",
         file="shared/taskorch/queue/port.py",
-        line='    "progress", "discover", "note", "blocker", "renew", "release", "fail", "complete",\n',
+        line='    "progress", "discover", "note", "blocker", "withdraw", "renew", "release", "fail", "complete",\n',
         instead='    "complete",\n',
         tests=("tests/integration/test_replicas.py",),
     ),

@@ -29,7 +29,8 @@ ARGUMENTS = {
         **dict.fromkeys(("depend",), (ITEM, "item_5e6f7a8b")),
         **dict.fromkeys(("show", "logs", "cancel", "requeue"), (ITEM,)),
         **dict.fromkeys(
-            ("progress", "discoveries", "complete", "wait"), (PROJECT,)
+            ("progress", "discoveries", "complete", "wait", "reopen"),
+            (PROJECT,),
         ),
         "create": (PROJECT, "x"),
         "assign": (ITEM, "ada"),

@@ -255,7 +255,7 @@ def test_first_look_of_a_claim_fails_immediately(
     assert waiters.connection.calls == 1
 
 
-def test_outage_longer_than_a_waiting_claim_is_an_error(
+def test_outage_longer_than_the_wait_is_error(
     waiters: Waiters,
 ) -> None:
     def outage() -> None:
