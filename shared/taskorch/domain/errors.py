@@ -103,7 +103,8 @@ class NoProject(NotFound):
     def hint(self) -> str:
         """Return where to find the ids of projects, or what the given id is."""
         if str(self.details["project"]).startswith("item_"):
-            return "This is the id of an item."
+            item = self.details["project"]
+            return f"This is the id of an item: orchestrate show {item}"
         return super().hint()
 
 
@@ -115,7 +116,10 @@ class NoItem(NotFound):
     def hint(self) -> str:
         """Return what an item id looks like, or what the given id is."""
         if str(self.details["item"]).startswith("proj_"):
-            return "This is the id of a project."
+            project = self.details["item"]
+            return (
+                f"This is the id of a project: orchestrate progress {project}"
+            )
         return super().hint()
 
 

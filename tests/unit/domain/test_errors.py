@@ -21,3 +21,11 @@ def test_attempts_have_the_right_noun(attempts: int, words: str) -> None:
     error = errors.NoAttempts(item="item_1a2b3c4d", attempts=attempts)
 
     assert words in str(error)
+
+
+def test_id_of_other_kind_leads_to_its_command() -> None:
+    no_item = errors.NoItem(item="proj_1a2b3c4d")
+    no_project = errors.NoProject(project="item_1a2b3c4d")
+
+    assert no_item.hint().endswith(": orchestrate progress proj_1a2b3c4d")
+    assert no_project.hint().endswith(": orchestrate show item_1a2b3c4d")
