@@ -96,7 +96,11 @@ REFUSED = [
         "/nowhere/file cannot be written: No such file or directory",
     ),
     ("orchestrate export .", 2, "is a directory"),
-    ("orchestrate answer {item} x", 5, "{item} is queued"),
+    (
+        "orchestrate answer {item} x",
+        5,
+        "{item} has no open question. It is queued.",
+    ),
     ("orchestrate complete {project}", 5, "{project} has 3 unfinished items"),
     ("orchestrate assign {done} bob", 5, "{done} is completed"),
     ("orchestrate depend {done} {item}", 5, "{done} is completed"),

@@ -392,7 +392,7 @@ def test_every_verb_refuses_an_unknown_project(
     ]
     before = bench.everything()
 
-    for call in calls if project else calls[:-2]:
+    for call in calls if project else calls[:-3]:
         with pytest.raises(errors.NoProject):
             call()
 
