@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 REAP_BATCH = 500
 AUDIT_BATCH = 250
 PURGE_BATCH = 250
-CANCEL_BATCH = 250
+CANCEL_BATCH = 50
 #: How often `cancel_project` looks at all items, if others queue them again.
 CANCEL_WALKS = 3
 STILL_OPEN = (
