@@ -95,8 +95,6 @@ def _item(**fields: Any) -> Item:
         "description",
         "agent",
         "summary",
-        "blocker",
-        "needs",
         "assigned_by",
     )
     lists = (
@@ -105,6 +103,7 @@ def _item(**fields: Any) -> Item:
         "deliverables_expected",
         "criteria",
         "depends_on",
+        "questions",
     )
     numbers = (
         *(
