@@ -25,17 +25,28 @@ from taskorch.queue.port import (
 )
 from taskorch.queue.requests import Requests
 
-#: The files in front of every script; each may use the ones before it.
-PRELUDE = (
-    "call",
-    "questions",
-    "items",
-    "leases",
-    "discoveries",
-    "views",
-    "claims",
-    "edits",
-)
+#: The files of the prelude in front of every script; each may use the ones before it.
+PRELUDE = ("call", "questions", "items", "leases", "views")
+#: The files that only some scripts need: each call runs all that is in front of it.
+PARTS = {
+    "assign": ("edits",),
+    "claim": ("packages", "claims"),
+    "complete": ("packages", "claims"),
+    "count_new_discoveries": ("discoveries",),
+    "create": ("edits",),
+    "depend": ("edits",),
+    "discoveries": ("discoveries",),
+    "edit": ("edits",),
+    "fail": ("packages", "claims"),
+    "get": ("packages",),
+    "list": ("edits",),
+    "new_discoveries": ("discoveries",),
+    "prime": ("packages",),
+    "progress_of_project": ("discoveries",),
+    "records": ("packages",),
+    "show": ("packages",),
+    "timeline": ("packages",),
+}
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
@@ -142,15 +153,20 @@ class Scripts:
 @cache
 def load(name: str) -> Script:
     """Return the script of that name. A process reads and hashes it once."""
-    text = prelude() + source(name)
+    text = prelude(name) + source(name)
     sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(name=name, text=text, sha=sha, acts=name not in READS)
 
 
+def prelude(name: str) -> str:
+    """Return the text in front of a script."""
+    parts = PRELUDE + PARTS.get(name, ())
+    return "".join(_part(part) for part in parts)
+
+
 @cache
-def prelude() -> str:
-    """Return the text in front of every script."""
-    return "".join(source(f"prelude/{part}") for part in PRELUDE)
+def _part(name: str) -> str:
+    return source(f"prelude/{name}")
 
 
 def source(name: str) -> str:

@@ -7,7 +7,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,11 @@ SCRIPTS = {
     file.stem: file.read_text(encoding="utf-8")
     for file in sorted(FOLDER.glob("*.lua"))
 }
-PRELUDE = "".join(
-    (FOLDER / "prelude" / f"{part}.lua").read_text(encoding="utf-8")
-    for part in scripts.PRELUDE
-)
+PARTS = {
+    file.stem: file.read_text(encoding="utf-8")
+    for file in sorted((FOLDER / "prelude").glob("*.lua"))
+}
+PRELUDE = "".join(PARTS.values())
 EVERYTHING = "\n".join([PRELUDE, *SCRIPTS.values()])
 
 
@@ -104,6 +105,15 @@ def functions() -> dict[str, str]:
 FUNCTIONS = functions()
 
 
+def definitions(lua: str) -> list[str]:
+    """Return the names of the functions and tables that a part defines."""
+    return re.findall(r"^local (?:function )?(\w+)", code(lua), re.MULTILINE)
+
+
+def words_of(lua: str) -> list[str]:
+    return re.findall(r"(?<!')\b[a-z_]+\b(?!')", lua)
+
+
 def reachable(name: str) -> str:
     """Return the code of a script and of all prelude functions that it can reach."""
     seen: set[str] = set()
@@ -114,6 +124,34 @@ def reachable(name: str) -> str:
             seen.add(called)
             texts.append(FUNCTIONS[called])
     return "\n".join(texts)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_has_the_parts_that_it_uses(name: str) -> None:
+    used = {
+        part
+        for part, lua in PARTS.items()
+        if set(definitions(lua)) & set(words_of(code(SCRIPTS[name])))
+    }
+
+    assert used - set(scripts.PRELUDE) <= set(scripts.PARTS.get(name, ()))
+
+
+def test_listed_parts_are_all_parts() -> None:
+    listed = {*scripts.PRELUDE, *chain(*scripts.PARTS.values())}
+
+    assert listed == PARTS.keys()
+    assert scripts.PARTS.keys() <= SCRIPTS.keys()
+
+
+def test_page_names_the_parts_of_each_script() -> None:
+    rows = dict(table(between(chapter("Calls"), "\n", "**NOSCRIPT.**")))
+
+    assert {
+        name: tuple(parts.split(", "))
+        for names, parts in rows.items()
+        for name in names.split(", ")
+    } == scripts.PARTS
 
 
 def raised(name: str) -> set[str]:

@@ -93,12 +93,32 @@ local function project_view(id)
   return project_views[id]
 end
 
-local function package_view(id)
-  local view = item_view(id)
-  local project = value_of(view[2], 'project')
-  if not project then refuse_no_item(id) end
-  local shown = shown_dependencies(view[2])
-  local reports = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)
-  return {view, project_view(project), item_views(shown), without_request(reports),
-    findings_view(id, project, shown)}
+-- Discoveries ---------------------------------------------------------------------------
+-- A discovery is here {project, stream entry}. Entry ids are unique within a project
+-- only, so the order is that of the ids, and of the projects where ids are equal.
+
+-- Returns entries of a project's discoveries; none if the key holds another type.
+local function read_discoveries(project, command, from, to, count)
+  return read_hash('discoveries', project, command, from, to, 'COUNT', count) or {}
+end
+
+local function bytes_of(entry)
+  local bytes = 0
+  for _, word in ipairs(entry[2]) do bytes = bytes + #word end
+  return bytes
+end
+
+-- Adds the place of a discovery in the order to it, once: `ms`, `number`, `project`.
+local function placed(discovery)
+  if discovery.ms then return discovery end
+  local ms, number = string.match(discovery[2][1], '^(%d+)-(%d+)$')
+  discovery.ms, discovery.number, discovery.project = tonumber(ms), tonumber(number), discovery[1]
+  return discovery
+end
+
+-- Returns whether one of two placed discoveries comes before the other.
+local function is_before(one, other)
+  if one.ms ~= other.ms then return one.ms < other.ms end
+  if one.number ~= other.number then return one.number < other.number end
+  return one.project < other.project
 end
