@@ -139,7 +139,7 @@ class ItemEdit(Frozen):
     remove_dependencies: tuple[str, ...] = ()
 
 
-class Change(Frozen):
+class FieldChange(Frozen):
     """One changed field of an item, as people read it.
 
     Long values are cut to 400 bytes around their first difference.
@@ -158,7 +158,7 @@ class EditedItem(Frozen):
 
     id: str
     state: State
-    changes: tuple[Change, ...]
+    changes: tuple[FieldChange, ...]
 
 
 class Question(Frozen):
@@ -234,7 +234,7 @@ class Report(Frozen):
     #: The number of the question that it asks, answers or withdraws; 0 if unknown.
     question: int = 0
     #: What an edit has changed; its text says the same.
-    changes: tuple[Change, ...] = ()
+    changes: tuple[FieldChange, ...] = ()
     #: The request that made it, and its time in the file that it was imported from
     #: ("" if none).
     request: str = ""

@@ -13,7 +13,7 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAX_ATTEMPTS,
-    Change,
+    FieldChange,
     NewItem,
     State,
 )
@@ -56,10 +56,10 @@ class CreatedItem(Frozen):
     #: The earliest start of a new item in ms since the epoch; 0 if none was given.
     not_before_at: int = 0
     #: What an update has changed, or would change.
-    changes: tuple[Change, ...] = ()
+    changes: tuple[FieldChange, ...] = ()
     #: The differences from the plan that remain, because of the item's state; and its
     #: agent, which only an assignment changes.
-    differences: tuple[Change, ...] = ()
+    differences: tuple[FieldChange, ...] = ()
 
     @property
     def hint(self) -> str:
@@ -140,7 +140,7 @@ def applied(plan: Plan, view: Reply) -> AppliedPlan:
         id_, state, agent, item_remark, dead, dead_state = row[:6]
         changes, differences = map(replies.changes, row[6:])
         if item_remark and new.agent not in ("", agent):
-            other = Change(
+            other = FieldChange(
                 field="agent", before=agent or "(none)", after=new.agent
             )
             differences = (*differences, other)

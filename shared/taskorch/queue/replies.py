@@ -19,10 +19,10 @@ from taskorch.domain.item import (
     Assignment,
     Assignments,
     CancelledItem,
-    Change,
     Claim,
     Discovery,
     EditedItem,
+    FieldChange,
     Findings,
     HeldDependent,
     Holder,
@@ -280,7 +280,7 @@ def report(view: Reply) -> Report:
         )
 
 
-def _changes(fields: Fields) -> tuple[Change, ...]:
+def _changes(fields: Fields) -> tuple[FieldChange, ...]:
     """Return the changes of an edit: a JSON list of field, before and after."""
     rows = read.json_value(fields, "changes")
     try:
@@ -407,11 +407,11 @@ def edited(view: Reply) -> tuple[EditedItem, ...]:
     )
 
 
-def changes(view: Reply) -> tuple[Change, ...]:
+def changes(view: Reply) -> tuple[FieldChange, ...]:
     """Read `{{field, before, after} …}`."""
     rows = cast("list[list[str]]", view)
     return tuple(
-        Change(field=field, before=before, after=after)
+        FieldChange(field=field, before=before, after=after)
         for field, before, after in rows
     )
 
