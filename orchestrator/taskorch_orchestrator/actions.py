@@ -98,7 +98,7 @@ class CommentedItem(Frozen):
 
 
 class AssignedItem(Frozen):
-    """An assignment, and the file of its handoff package; "" if there is none."""
+    """An assignment, and the path of its handoff package, or ""."""
 
     _flat = "assignment"
     assignment: "Assignment"

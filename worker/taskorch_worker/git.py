@@ -39,7 +39,7 @@ class GitFailed(Exception):
 
 
 class Work(Frozen):
-    """What an attempt has left in its worktree."""
+    """The work that an attempt has left in its worktree."""
 
     tree: Path
     #: The branch that is checked out, "" for a detached HEAD.

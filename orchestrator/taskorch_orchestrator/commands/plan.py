@@ -195,8 +195,8 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
 
     All of it is done, or nothing. PLAN.yaml may be -, for standard input. The command
     is repeatable: new items in the file are added, and items that a plan with the same
-    key created earlier become what the file says. What an agent has begun keeps its
-    title, description and requirements, and the command names these differences.
+    key created earlier become what the file says. An item that an agent has begun
+    keeps its title, description and requirements, and the command names the differences.
 
     For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
     """

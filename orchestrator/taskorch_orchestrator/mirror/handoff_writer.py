@@ -30,7 +30,7 @@ SOURCE = "source"
 
 
 class WrittenHandoffs(Frozen):
-    """What was written."""
+    """The handoffs that were written."""
 
     #: Item -> the path of its handoff, for each file that is there.
     paths: Mapping[str, str] = {}
@@ -48,8 +48,8 @@ class HandoffWriter:
         """Write or remove the handoffs of items, as their state in Redis is now.
 
         Nothing is written in a root without a `.task-orchestrator`, in one whose mirror
-        reads another queue, and while another process writes there. Of more than MOST
-        items, the mirror writes the others.
+        reads another queue, and while another process writes there. After the first
+        MOST items, the rest is left to the mirror.
         """
         if not items or not self._is_of_this_queue():
             return WrittenHandoffs()

@@ -45,7 +45,7 @@ class FollowedLog:
                 sleep(POLL_S)
 
     def _newer_file(self) -> int | None:
-        """Return the open file that has replaced this one; None if there is none."""
+        """Return the open file that has replaced this one, or None."""
         try:
             with attempt_logs.opened(self._home, self._log) as file:
                 if os.path.sameopenfile(file, self._file):

@@ -112,10 +112,10 @@ class NewItem(Frozen):
 
 
 class ItemEdit(Frozen):
-    """What to change of an item; None leaves a field as it is.
+    """The changes to make to an item; None leaves a field as it is.
 
-    An item that an agent has begun takes only a priority, labels and context, a
-    completed one only labels.
+    If an agent has begun the item, only priority, labels and context can change; if it
+    is completed, only labels.
     """
 
     title: str | None = None
@@ -333,9 +333,9 @@ class Project(Frozen):
 
 
 class Findings(Frozen):
-    """What an agent should know of the discoveries of others, the oldest first.
+    """The discoveries of others that an agent should know, the oldest first.
 
-    None is of the item itself.
+    Discoveries on the item itself are left out.
     """
 
     #: The newest discoveries on the dependencies of the item.

@@ -70,10 +70,10 @@ def name(value: str, what: str) -> str:
 
 
 def agent_name(value: str, setting: str = "") -> str:
-    """Return the name of an agent that is to work: not one that looks like an id.
+    """Return the name of an agent to work on items; refuse one that looks like an id.
 
-    `setting` is where it comes from, if it is no argument. `name` still accepts what
-    earlier versions stored.
+    `setting` is the setting that has it, or "" for an argument. `name` still accepts
+    what earlier versions stored.
     """
     if re.fullmatch(_LIKE_ID, value):
         raise errors.NotAName(name=shortened(value), setting=setting)
@@ -261,7 +261,7 @@ def number(value: int, what: str, least: int, most: int) -> int:
 
 
 def question(value: int) -> str | int:
-    """Return the number of a question as scripts take it: "" for 0, which is none."""
+    """Return the number of a question as scripts take it: "" for 0."""
     return number(value, "number of the question", 0, LARGEST) or ""
 
 

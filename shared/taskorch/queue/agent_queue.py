@@ -41,7 +41,7 @@ DISCOVERIES_LIMIT = 50
 
 
 class ClaimNotice(NamedTuple):
-    """What a waiting claim reports."""
+    """The callbacks of a waiting claim."""
 
     #: Receives the seconds that the wait may take, when it begins.
     wait: Callable[[float], object]
@@ -313,13 +313,13 @@ class AgentQueue:
         )
 
     def blocker(self, lease: Lease, text: str, *, needs: str = "") -> Receipt:
-        """Ask what blocks the work, and what would settle it.
+        """Ask the orchestrator a question, and say what would answer it.
 
         The receipt has the number of the question. It stays open until it is answered
-        or withdrawn, or the item is completed or cancelled. The same question again
-        gets no other number. The item is blocked until its last open question is
-        answered or withdrawn, or its holder reports progress. Meanwhile its lease does
-        not expire. Raises errors.TooMany if ten questions are open.
+        or withdrawn, or the item is completed or cancelled. The same question keeps
+        its number. The item is blocked until its last open question is answered or
+        withdrawn, or its holder reports progress; a blocked item has no lease that can
+        expire. Raises errors.TooMany if ten questions are open.
         """
         text = limits.text(text, "blocker", required=True)
         needs = limits.text(needs, "need")

@@ -359,7 +359,7 @@ class Queue:
         Each call of the script handles some of the items; if the cancellation is
         interrupted, the next one handles the rest. Holders get errors.Cancelled at
         their next step. Raises errors.Invalid if the project cannot be closed, because
-        others queue its items meanwhile.
+        others keep queueing its items.
         """
         limits.project_id(project)
         reason = limits.text(reason, "reason")

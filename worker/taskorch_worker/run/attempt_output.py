@@ -1,4 +1,4 @@
-"""What a command prints: all of it in the log of the attempt, its end in memory."""
+"""The output of a command: all of it in the log of the attempt, its end in memory."""
 
 from taskorch_worker.run.output_log import OutputLog, OutputLogs
 from taskorch_worker.run.stream import Stream

@@ -1,6 +1,6 @@
 """The logs that a run keeps of its commands, one for each attempt.
 
-A log that cannot be written never stops a command: the run says so once and goes on.
+If a log cannot be written, the run says so once and continues.
 """
 
 import os

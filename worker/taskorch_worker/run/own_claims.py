@@ -1,7 +1,7 @@
 """Releases the items that a command of `worker run` has claimed itself.
 
-The run renews only the lease on the item that it gave to the command. After the end of
-the command, nobody works on the others.
+The run renews only the lease on the item that it gave to the command. When the command
+has ended, no process works on the others.
 """
 
 from taskorch.domain.item import Lease

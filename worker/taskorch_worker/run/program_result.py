@@ -26,7 +26,7 @@ class ProgramResult(Frozen):
 
 
 def read(stdout: str, *, is_whole: bool) -> ProgramResult | None:
-    """Return the result in an output, or in the end of one; None if there is none."""
+    """Return the result in an output or in the end of one, or None."""
     if is_whole:
         for document in _documents(stdout):
             if result := _of_document(document):

@@ -280,7 +280,8 @@ class Worktrees:
     def _kept(self, tree: Path) -> Work | None:
         """Return the work in an existing worktree; remove one without work.
 
-        What the run's checkout contains is merged, and no work. Raises GitFailed.
+        Commits that the run's checkout contains are merged, and do not count as work.
+        Raises GitFailed.
         """
         repository = self._repository
         if not repository.has(tree):
