@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from taskorch.config import files
 from taskorch.config.settings import Settings
+from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.queue.queue import Queue
 from taskorch.transport import address
@@ -25,6 +26,7 @@ from taskorch_orchestrator.mirror.handoff_folder import FolderNotWritable
 LOCK_S = 1.0
 #: Each file takes a sync to disk.
 MOST = 100
+NOT_YET = "The items are assigned, but their handoff files are not written yet: {reason}"
 #: The queue that the mirror of the root reads, in the folder `sync`.
 SOURCE = "source"
 
@@ -61,12 +63,14 @@ class HandoffWriter:
                 return WrittenHandoffs(
                     paths=self._write_locked(queue, items[:MOST])
                 )
+        except errors.Unavailable as outage:
+            return WrittenHandoffs(trouble=NOT_YET.format(reason=outage))
         except FolderNotWritable as error:
             cause = error.cause
         except OSError as error:
             cause = error
         refusal = files.root_not_writable(self._settings.root_path, cause)
-        return WrittenHandoffs(trouble=str(refusal))
+        return WrittenHandoffs(trouble=NOT_YET.format(reason=refusal))
 
     def _write_locked(
         self, queue: Queue, items: Sequence[str]

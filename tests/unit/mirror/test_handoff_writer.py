@@ -1,13 +1,17 @@
 """Handoffs are there when a command has assigned items; the mirror takes them over."""
 
 import fcntl
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 from support.builders import Bench
 from support.mirrors import Root
 from taskorch.config.settings import Settings, resolve
+from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
+from taskorch.queue.queue import Queue
 from taskorch_orchestrator import actions
 from taskorch_orchestrator.mirror import handoff_writer
 from taskorch_orchestrator.mirror.handoff_writer import (
@@ -18,6 +22,18 @@ from taskorch_orchestrator.mirror.mirror import Mirror
 from taskorch_orchestrator.plan import plan_file
 
 pytestmark = pytest.mark.one_lane
+
+
+class BrokenReads:
+    """A queue whose Redis does not answer any more."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.views = self
+        self._queue = queue
+
+    def records(self, _items: Sequence[str]) -> None:
+        """Fail as a connection does after its last attempt."""
+        raise errors.Unavailable(url="redis://gone", reason="no answer")
 
 
 def settings_of(root: Root, **flags: str) -> Settings:
@@ -201,3 +217,16 @@ def test_link_as_handoff_folder_is_reported_not_followed(
     assert assigned.handoff == ""
     assert "symbolic link" in hint
     assert list(outside.iterdir()) == []
+
+
+def test_outage_after_the_assignment_is_no_failure(
+    root: Root, writer: HandoffWriter, item: str
+) -> None:
+    reads = BrokenReads(root.bench.queue)
+
+    written = writer.write(cast(Queue, reads), [item])
+
+    assert written.paths == {}
+    assert written.trouble.startswith(
+        "The items are assigned, but their handoff files are not written yet"
+    )
