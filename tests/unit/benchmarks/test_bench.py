@@ -118,7 +118,7 @@ def test_page_keeps_text_outside_the_marks(tmp_path: Path) -> None:
 
 def test_every_command_of_the_workflow_is_timed() -> None:
     chapters = USAGE.partition("\n## The orchestrating agent\n")[2].partition(
-        "\n## Stalled items"
+        "\n## Changing an item"
     )[0]
     told = set(
         re.findall(
