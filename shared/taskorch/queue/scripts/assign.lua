@@ -97,6 +97,8 @@ return once(function()
   end
   return {rows, is_new and '1' or ''}
 end, function(reply)
+  -- An older version kept only the rows.
+  if type(reply[1][1]) == 'string' then reply = {reply, ''} end
   local rows, is_new = reply[1], reply[2]
   return {rows, is_new, is_new ~= '' and other_agents() or {}}
 end)

@@ -226,7 +226,7 @@ local function edit_existing()
 end
 
 -- The kept reply has no texts. A repeat reads them from the history, as far as they are
--- there.
+-- there. Rows that an older version kept have no edits.
 local function with_changes(reply)
   local full = {}
   for i, row in ipairs(reply[3]) do
@@ -234,9 +234,10 @@ local function with_changes(reply)
     if edits[i] then
       full[i][7], full[i][8] = edits[i].changes, edits[i].refused
     else
-      full[i][7] = row[7] ~= '' and editing.changes_in_history(row[1]) or {}
+      local is_edited = row[7] and row[7] ~= ''
+      full[i][7] = is_edited and editing.changes_in_history(row[1]) or {}
       full[i][8] = {}
-      for j, name in ipairs(row[8]) do full[i][8][j] = {name, '', ''} end
+      for j, name in ipairs(row[8] or {}) do full[i][8][j] = {name, '', ''} end
     end
   end
   return {reply[1], reply[2], full}

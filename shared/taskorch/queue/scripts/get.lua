@@ -57,5 +57,5 @@ return once(function()
   return reply
 end, function(reply)
   if not reply then return {id, '', '', package_view(id), {}} end
-  return {id, token_if_live(id, reply[2]), reply[3], package_view(id), reply[9]}
+  return {id, token_if_live(id, reply[2]), reply[3], package_view(id), reply[9] or {}}
 end)

@@ -60,7 +60,7 @@ local function claims_view(receipts)
   local claims = {}
   for i, claimed in ipairs(receipts) do
     local id, token, expires = claimed[1], claimed[2], claimed[3]
-    claims[i] = {id, token_if_live(id, token), expires, package_view(id), claimed[9]}
+    claims[i] = {id, token_if_live(id, token), expires, package_view(id), claimed[9] or {}}
   end
   return claims, ''
 end

@@ -64,9 +64,12 @@ local function newest_about_work(item)
   end
 end
 
--- Returns a receipt with the texts of its comments in place of their ids.
+-- Returns a receipt with the texts of its comments in place of their ids. One that an
+-- older version kept for a repeat has only the first six words.
 local function with_comments(receipt)
-  receipt[9] = reports_of(receipt[1], receipt[9])
+  receipt[7], receipt[8] = receipt[7] or '', receipt[8] or ''
+  receipt[9] = reports_of(receipt[1], receipt[9] or {})
+  receipt[10], receipt[11] = receipt[10] or 0, receipt[11] or {'', '', ''}
   return receipt
 end
 
