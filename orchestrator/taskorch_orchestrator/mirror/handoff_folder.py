@@ -328,13 +328,18 @@ def locked(home: PathLike, *, wait_s: float | None) -> Iterator[bool]:
     sync = os.path.join(home, "sync")
     root_folder.create(home)
     files.make_private_folder(sync)
-    with open(os.path.join(sync, "lock"), "ab") as file:
+    lock = files.open_private(
+        os.path.join(sync, "lock"), os.O_WRONLY | os.O_CREAT
+    )
+    try:
         ends = time.monotonic() + (wait_s or 0)
-        has_lock = files.take_lock(file.fileno(), wait=wait_s is None)
+        has_lock = files.take_lock(lock, wait=wait_s is None)
         while not has_lock and time.monotonic() < ends:
             time.sleep(LOCK_PAUSE_S)
-            has_lock = files.take_lock(file.fileno())
+            has_lock = files.take_lock(lock)
         yield has_lock
+    finally:
+        os.close(lock)
 
 
 @contextmanager

@@ -230,3 +230,17 @@ def test_outage_after_the_assignment_is_no_failure(
     assert written.trouble.startswith(
         "The items are assigned, but their handoff files are not written yet"
     )
+
+
+def test_no_lock_is_taken_through_a_link(
+    root: Root, writer: HandoffWriter, item: str, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    sync = root.home / "sync"
+    sync.mkdir(mode=0o700)
+    (sync / "lock").symlink_to(elsewhere)
+
+    written = writer.write(root.bench.queue, [item])
+
+    assert "symbolic link" in written.trouble
+    assert not elsewhere.exists()
