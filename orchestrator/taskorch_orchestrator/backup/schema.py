@@ -197,6 +197,10 @@ class ItemFields(_Strict):
     started_at: NumberOrNone = ""
     completed_at: NumberOrNone = ""
     event: Entry
+    #: The newest event if it did not move the item, and the time in ms of the one that did.
+    since: Annotated[
+        str, StringConstraints(pattern=r"^([0-9]+-[0-9]+ [0-9]+)?$")
+    ] = ""
     #: The newest comment, and the newest one that the holder was shown.
     commented: Entry = "0-0"
     comments_read: Entry = "0-0"

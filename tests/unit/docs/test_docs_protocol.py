@@ -238,9 +238,12 @@ def test_scripts_and_client_have_the_same_defaults() -> None:
 
 
 def test_field_table_has_every_field_of_an_item() -> None:
-    reads = between(
-        FUNCTIONS["find_item"], "read_hash('item', id, 'HMGET', ", ")"
-    ) + between(FUNCTIONS["refuse_held"], "item.id), ", ")")
+    hmget = "read_hash('item', id, 'HMGET', "
+    reads = (
+        between(FUNCTIONS["find_item"], hmget, ")")
+        + between(FUNCTIONS["changed_at"], hmget, ")")
+        + between(FUNCTIONS["refuse_held"], "item.id), ", ")")
+    )
     stored = set(re.findall(r"'(\w+)'", reads))
     shown = (
         read_by(replies._item)

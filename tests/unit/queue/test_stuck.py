@@ -3,7 +3,7 @@
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.domain.item import NewItem, State
+from taskorch.domain.item import ItemEdit, NewItem, State
 from taskorch.queue.stuck import COMMANDS, StuckItem
 
 HOUR_MS = 3_600_000
@@ -13,6 +13,10 @@ def named(bench: Bench, **how: object) -> list[tuple[str, str]]:
     """Return the reason for each stalled item."""
     stuck = bench.queue.views.stuck(**how)  # type: ignore[arg-type]
     return [(each.item.id, each.why) for each in stuck.items]
+
+
+def all_stuck(bench: Bench) -> tuple[StuckItem, ...]:
+    return bench.queue.views.stuck(unstarted_ms=1).items
 
 
 def only(bench: Bench, **how: object) -> StuckItem:
@@ -65,6 +69,46 @@ def test_released_item_is_unstarted_since_its_release(bench: Bench) -> None:
     bench.wait_for_next_ms()
 
     assert only(bench, unstarted_ms=1).since >= before
+
+
+def test_edited_item_is_unstarted_since_it_was_queued(bench: Bench) -> None:
+    item = bench.item(agent="bob")
+    bench.wait_for_next_ms()
+    before = only(bench, unstarted_ms=1)
+
+    for title in ("First edit", "Second edit"):
+        bench.queue.edit(
+            [item], ItemEdit(title=title, priority=len(title) % 3)
+        )
+        bench.wait_for_next_ms()
+
+    assert only(bench, unstarted_ms=1).since == before.since
+
+
+def test_reassigned_item_after_edit_is_unstarted_anew(bench: Bench) -> None:
+    item = bench.item(agent="bob")
+    bench.queue.edit([item], ItemEdit(title="Edited"))
+    bench.wait_for_next_ms()
+    moved_at = bench.now_ms()
+    bench.queue.assign_many([item], "eve")
+    bench.wait_for_next_ms()
+
+    assert only(bench, unstarted_ms=1).since >= moved_at
+
+
+def test_answer_to_queued_item_keeps_its_time(bench: Bench) -> None:
+    lease = bench.claimed()
+    agent = bench.agent()
+    agent.blocker(lease, "Which colour?")
+    agent.progress(lease, "Going on")
+    agent.release(lease)
+    bench.wait_for_next_ms()
+    before = {each.why: each.since for each in all_stuck(bench)}
+
+    bench.queue.answer(lease.item, "Blue")
+    bench.wait_for_next_ms()
+
+    assert only(bench, unstarted_ms=1).since == before["unstarted"]
 
 
 def test_holder_is_silent_since_its_last_step(

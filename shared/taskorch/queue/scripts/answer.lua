@@ -13,13 +13,16 @@ return once(function()
 
   local number = Question.close(item, questions, place)
   report(item, 'answer', 'text', text, 'question', number)
-  if item.state == 'blocked' and #questions == 0 then
+  local ends_block = item.state == 'blocked' and #questions == 0
+  if ends_block then
     if item.live_token == '' then
       give_back(item)
     else
       set_in_progress(item)
     end
   end
-  emit('answer', item)
+  local since = changed_at(id)
+  local event = emit('answer', item)
+  if not ends_block then keep_since(item, event, since) end
   return {id, item.state, item.agent, number, table.concat(item.open, ' ')}
 end)

@@ -65,14 +65,8 @@ local function look_at_waiting(item, since)
   end
 end
 
--- Returns the time of the newest event of an item.
-local function changed_at(item)
-  local event = call('HGET', key('item', item.id), 'event') or ''
-  return tonumber(string.match(event, '^(%d+)-%d+$') or now)
-end
-
 -- The index of pending items has their order as its scores, and no time.
-local function look_at_pending(item) look_at_waiting(item, changed_at(item)) end
+local function look_at_pending(item) look_at_waiting(item, changed_at(item.id)) end
 
 -- What the agent stated is in its newest report. After an expired lease there is no
 -- text.
@@ -81,9 +75,8 @@ local function look_at_failed(item, since)
   add('failed', item, since, '', newest and value_of(newest[2], 'text'))
 end
 
--- The newest event of a queued item is the one that queued it.
 local function look_at_queued(item)
-  local since = changed_at(item)
+  local since = changed_at(item.id)
   if since <= now - unstarted_ms then add('unstarted', item, since) end
 end
 

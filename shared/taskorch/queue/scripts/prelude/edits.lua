@@ -378,6 +378,7 @@ do
   -- expired attempt is revoked. `states` has those of new dependencies.
   local function write_edit(item, edit, states)
     if #edit.changes == 0 then return end
+    local state_before = item.state
     if edit.is_of_work and item.live_token ~= '' then revoke_token(item) end
     report(item, 'edit', 'changes', cjson.encode(edit.changes))
     local changes_rank = item.state == 'queued' and edit.priority
@@ -394,7 +395,9 @@ do
     if moves then enqueue_or_wait(item) end
     tell_holder(item, names_of(edit.changes), edit.fields)
     if #edit.removed > 0 then call('HDEL', key('item', item.id), unpack(edit.removed)) end
-    emit('edit', item, unpack(edit.fields))
+    local since = changed_at(item.id)
+    local event = emit('edit', item, unpack(edit.fields))
+    if item.state == state_before then keep_since(item, event, since) end
   end
 
   editing = {

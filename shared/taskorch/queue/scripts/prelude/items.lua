@@ -276,6 +276,24 @@ local function emit(verb, item, ...)
   if item.token_revoked then
     call('HDEL', key('item', item.id), 'live_token')
   end
+  return event
+end
+
+-- Returns since when (ms) an item is queued or pending: the time of its newest event, or
+-- of an earlier one if the newest did not move it.
+local function changed_at(id)
+  local event, since = unpack(read_hash('item', id, 'HMGET', 'event', 'since') or {})
+  local at, kept = string.match(since or '', '^(%d+%-%d+) (%d+)$')
+  if event and at == event then return tonumber(kept) end
+  return tonumber(string.match(event or '', '^(%d+)-%d+$') or now)
+end
+
+-- Keeps the time that `changed_at` returned before an event that left an item queued or
+-- pending.
+local function keep_since(item, event, since)
+  if item.state == 'queued' or item.state == 'pending' then
+    call('HSET', key('item', item.id), 'since', string.format('%s %d', event, since))
+  end
 end
 
 -- Moves a damaged hash to `damaged:<number>`: no script works with it there, and people
