@@ -120,6 +120,21 @@ def test_comment_on_blocked_item_is_no_answer(
     assert again.code == 8
 
 
+def test_wait_for_comment_leaves_edit_to_next_step(
+    shell: Shell, bench: Bench
+) -> None:
+    item = held(shell, bench)
+    shell.orchestrate("edit", item, "--priority", "0")
+    shell.orchestrate("comment", item, "Hurry")
+
+    woken = shell.worker("wait", item)
+    told = shell.worker("progress", item, "at it")
+
+    assert "New comment by orchestrator: Hurry" in woken.stdout
+    assert "Hurry" not in told.stdout
+    assert "priority" in told.stdout
+
+
 def test_stop_hook_shows_new_comment_fenced(
     shell: Shell, bench: Bench
 ) -> None:

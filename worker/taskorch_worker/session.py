@@ -169,7 +169,7 @@ class AgentSession:
         if answered.answers and answered.item.state is State.IN_PROGRESS:
             self._resume(item)
         if answered.comments:
-            self._mark_comments_read(lease)
+            self._mark_shown(lease, answered.comments[-1].id)
         return answered
 
     def progress(
@@ -366,13 +366,14 @@ class AgentSession:
             self.store.forget(lease.item)
         return receipt
 
-    def _mark_comments_read(self, lease: Lease) -> None:
+    def _mark_shown(self, lease: Lease, comment: str) -> None:
         """Renew the lease, after which the comments of a wait are no longer new.
 
-        A failure leaves them new: they are shown twice, and not lost.
+        What came after the newest one is left to the next step. A failure leaves all of
+        them new: they are shown twice, and not lost.
         """
         with suppress(errors.TaskOrchestratorError):
-            self.queue.renew(lease)
+            self.queue.renew(lease, leaves_news=True, shown=comment)
 
     def _settle_and_claim(
         self,

@@ -440,12 +440,21 @@ class AgentQueue:
             "1" if asks else "",
         )
 
-    def renew(self, lease: Lease, *, leaves_news: bool = False) -> Receipt:
+    def renew(
+        self, lease: Lease, *, leaves_news: bool = False, shown: str = ""
+    ) -> Receipt:
         """Renew the lease for its full duration.
 
-        With `leaves_news`, new comments are left to the next step of the holder.
+        With `leaves_news`, new comments and edits are left to the next step of the
+        holder. `shown` is the id of the newest comment that a wait has shown to it: that
+        one, and older ones, are no longer new.
         """
-        return self._step("renew", lease, "1" if leaves_news else "")
+        return self._step(
+            "renew",
+            lease,
+            "1" if leaves_news else "",
+            limits.cursor(shown) if shown else "",
+        )
 
     def stray(
         self, item: str, text: str, *, percent: int | None = None

@@ -6,7 +6,7 @@ import pytest
 from support.builders import Bench, need_lease
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors
-from taskorch.domain.item import Lease, Package, Receipt, State
+from taskorch.domain.item import ItemEdit, Lease, Package, Receipt, State
 from taskorch.queue.agent_queue import AgentQueue
 
 STEPS: dict[str, Callable[[AgentQueue, Lease], Receipt]] = {
@@ -205,3 +205,29 @@ def test_wait_shows_comments_of_own_claim_only(bench: Bench) -> None:
     answered = bench.agent().wait_for_answer(Lease(item=item), timeout_s=0)
 
     assert answered.comments == ()
+
+
+def test_renewal_after_wait_leaves_later_news(bench: Bench) -> None:
+    ada, lease = bench.agent(), bench.claimed()
+    bench.queue.comment(lease.item, "one")
+    shown = ada.wait_for_answer(lease, timeout_s=0).comments
+    bench.queue.comment(lease.item, "two")
+    bench.queue.edit([lease.item], ItemEdit(priority=0))
+
+    ada.renew(lease, leaves_news=True, shown=shown[-1].id)
+
+    told = ada.progress(lease, "at it")
+    assert texts(told) == ["two"]
+    assert told.edited == ("priority",)
+
+
+def test_renewal_after_wait_marks_no_older_comment(bench: Bench) -> None:
+    ada, lease = bench.agent(), bench.claimed()
+    bench.queue.comment(lease.item, "one")
+    shown = ada.wait_for_answer(lease, timeout_s=0).comments
+    bench.queue.comment(lease.item, "two")
+    ada.progress(lease, "at it")
+
+    ada.renew(lease, leaves_news=True, shown=shown[-1].id)
+
+    assert texts(ada.renew(lease)) == []
