@@ -50,8 +50,8 @@ class HandoffWriter:
         """Write or remove the handoffs of items, as their state in Redis is now.
 
         Nothing is written in a root without a `.task-orchestrator`, in one whose mirror
-        reads another queue, and while another process writes there. After the first
-        MOST items, the rest is left to the mirror.
+        reads another queue or belongs to another user, and while another process writes
+        there. After the first MOST items, the rest is left to the mirror.
         """
         if not items or not self._is_of_this_queue():
             return WrittenHandoffs()
@@ -92,10 +92,10 @@ class HandoffWriter:
         return os.path.relpath(path) if is_in_root else path
 
     def _is_of_this_queue(self) -> bool:
-        if not self._settings.has_folder:
+        home = self._settings.folder_path
+        if not self._settings.has_folder or _is_of_another_user(home):
             return False
-        known = _read_source(self._settings.folder_path)
-        return known in ("", source_of(self._settings))
+        return _read_source(home) in ("", source_of(self._settings))
 
 
 def source_of(settings: Settings) -> str:
@@ -109,6 +109,14 @@ def save_source(home: files.PathLike, source: str) -> None:
     """Save which queue the mirror in `home` reads. Raises OSError."""
     if _read_source(home) != source:
         files.write_atomically(_source_file(home), source.encode())
+
+
+def _is_of_another_user(home: files.PathLike) -> bool:
+    """Return whether the mirror in a root that a group shares is that of another user."""
+    try:
+        return os.stat(os.path.join(home, "sync")).st_uid != os.getuid()
+    except OSError:  # it does not exist, or `locked` reports the reason
+        return False
 
 
 def _read_source(home: files.PathLike) -> str:

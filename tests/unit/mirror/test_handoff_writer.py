@@ -1,6 +1,7 @@
 """Handoffs are there when a command has assigned items; the mirror takes them over."""
 
 import fcntl
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -22,6 +23,7 @@ from taskorch_orchestrator.mirror.mirror import Mirror
 from taskorch_orchestrator.plan import plan_file
 
 pytestmark = pytest.mark.one_lane
+ANOTHER_USER = 12345
 
 
 class BrokenReads:
@@ -244,3 +246,19 @@ def test_no_lock_is_taken_through_a_link(
 
     assert "symbolic link" in written.trouble
     assert not elsewhere.exists()
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can give a folder to another user"
+)
+def test_files_of_another_user_are_left_to_them(
+    root: Root, writer: HandoffWriter, item: str
+) -> None:
+    sync = root.home / "sync"
+    sync.mkdir(mode=0o700)
+    os.chown(sync, ANOTHER_USER, ANOTHER_USER)
+
+    done = actions.assign(root.bench.queue, writer, [item], "bob", context={})
+
+    assert [each.handoff for each in done.data] == [""]
+    assert [hint for hint in done.hints if "another user" in hint] == []
