@@ -710,13 +710,15 @@ def test_plan_that_closes_a_cycle_changes_nothing(bench: Bench) -> None:
     before = bench.everything()
 
     for dry_run in (True, False):
-        with pytest.raises(errors.Cycle):
+        with pytest.raises(errors.Cycle) as refusal:
             apply(
                 bench,
                 planned("new", depends_on=(outside,)),
                 planned("a", title="A", depends_on=(0,)),
                 dry_run=dry_run,
             )
+        item = first.items[0].id
+        assert str(refusal.value).startswith(f"{item} cannot depend on new")
 
     assert bench.everything() == before
 

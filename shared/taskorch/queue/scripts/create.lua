@@ -132,7 +132,7 @@ local function check_edits(news)
       after[i - 1] = depends_on
     end
   end
-  if #changed > 0 then editing.refuse_cycles(changed, after) end
+  if #changed > 0 then editing.refuse_cycles(changed, after, keys) end
 end
 
 local function append(lists, name, value)

@@ -53,8 +53,8 @@ do
   -- Refuses if the dependencies of one of the `items`, which change, lead back to it.
   -- `after` has those of each such item, by its id, or by a number if it is not created
   -- yet. The walk visits each item once, and follows completed dependencies too, because
-  -- `requeue` opens them again.
-  local function refuse_cycles(items, after)
+  -- `requeue` opens them again. `keys` has the key of each item that is not created yet.
+  local function refuse_cycles(items, after, keys)
     local is_done, place, path, followed = {}, {}, {}, 0
     local target
 
@@ -63,12 +63,14 @@ do
       place[node] = #path
     end
 
+    local function name_of(node) return type(node) == 'number' and keys[node] or node end
+
     local function refuse_if_changed(first)
       for i = first, #path do
         local step = path[i]
         if after[step.node] then
           local next = path[i + 1] or path[first]
-          refuse('CYCLE', {item = step.node, dependency = next.node})
+          refuse('CYCLE', {item = name_of(step.node), dependency = name_of(next.node)})
         end
       end
     end
