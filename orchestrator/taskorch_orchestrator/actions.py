@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Assignment,
         CancelledItem,
         CancelledProject,
+        CompletedProject,
         Discovery,
         DiscoveryPage,
         EditedItem,
@@ -352,7 +353,7 @@ def _without_digits(name: str) -> str:
 
 def complete(
     queue: "Queue", project: str, *, force: bool = False
-) -> "Published[ProjectProgress]":
+) -> "Published[CompletedProject]":
     """Close a project and return what it delivered; `force` cancels its open items."""
     return Published(data=queue.complete_project(project, force=force))
 

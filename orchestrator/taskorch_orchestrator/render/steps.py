@@ -6,7 +6,7 @@ It needs none of the tables, which are slow to load.
 from collections.abc import Sequence
 
 from taskorch.cli.output import on_terminal
-from taskorch.cli.text import counted, line, questions
+from taskorch.cli.text import closed_questions, counted, line, questions
 from taskorch.domain.item import (
     AnsweredItem,
     CancelledItem,
@@ -88,7 +88,9 @@ def cancelled_project(done: CancelledProject) -> str:
     if done.remark:
         return f"{project.id} was closed already: {project.done}."
     items = counted(done.cancelled, "item was", "items were")
-    return f"{project.id} is closed: {project.done}. {items} cancelled now."
+    closed = closed_questions(done.closed_questions)
+    remark = f" {closed}" if closed else ""
+    return f"{project.id} is closed: {project.done}. {items} cancelled now.{remark}"
 
 
 def reopened(done: ReopenedProject) -> str:

@@ -18,6 +18,7 @@ from taskorch.cli.quoting import (
 from taskorch.cli.text import (
     block,
     cell,
+    closed_questions,
     counted,
     labelled,
     line,
@@ -26,6 +27,7 @@ from taskorch.cli.text import (
 )
 from taskorch.domain import limits
 from taskorch.domain.item import (
+    CompletedProject,
     Discovery,
     Item,
     Package,
@@ -185,12 +187,14 @@ def handoff(shown: Mapping[str, object]) -> str:
     return json.dumps(shown, indent=2)
 
 
-def closed_project(closed: ProjectProgress) -> str:
+def closed_project(closed: CompletedProject) -> str:
     """Return the summary and the deliverables of each item of a completed project."""
     project = closed.project
     lines = [f"Project completed: {line(project.title)} ({project.id})"]
     if project.cancelled:
         lines.append(f"  {project.done}")
+    if closed.closed_questions:
+        lines.append(f"  {closed_questions(closed.closed_questions)}")
     for item in closed.items:
         state = f"{item.state}, {item.agent or 'no agent'}"
         summary = block(item.summary, INDENT) or "-"

@@ -4,6 +4,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import gmtime, localtime, strftime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskorch.domain.item import ClosedQuestions
 
 # The patterns are strings, compiled on first use: most commands print ASCII only.
 _SHORT_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -24,6 +28,8 @@ _JOINING = "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u
 _FIRST_RESERVED, _LAST_RESERVED = "\U0001f300", "\U0001faff"
 #: The units of an age with their length in ms, and the number from which each is used.
 _AGES = (("d", 86_400_000, 2), ("h", 3_600_000, 1), ("min", 60_000, 1))
+#: Items whose closed questions are named.
+CLOSED_SHOWN = 5
 _NOT_ASCII = "[^ -~]+"
 _WIDE_GAP = f"[ {_SPACES}]{{2,}}"
 
@@ -70,6 +76,20 @@ def questions(numbers: Sequence[int]) -> str:
         return ""
     noun = "question" if len(numbers) == 1 else "questions"
     return f"{noun} {', '.join(map(str, numbers))}"
+
+
+def closed_questions(closed: "Sequence[ClosedQuestions]") -> str:
+    """Return a sentence that names questions which were closed, or ""."""
+    if not closed:
+        return ""
+    named = [
+        f"{questions(each.questions)} on {each.item}"
+        for each in closed[:CLOSED_SHOWN]
+    ]
+    if len(closed) > CLOSED_SHOWN:
+        left = len(closed) - CLOSED_SHOWN
+        named.append(f"those on {counted(left, 'more item', 'more items')}")
+    return f"Closed without an answer: {'; '.join(named)}."
 
 
 def escaped(text: str, escape: Callable[[str], str], kept: str = "") -> str:

@@ -382,6 +382,20 @@ class ProjectProgress(Frozen):
     new_discoveries: NewDiscoveries = NewDiscoveries(count=0, more=False)
 
 
+class ClosedQuestions(Frozen):
+    """The questions on an item that nobody will answer, because the item is over."""
+
+    item: str
+    questions: tuple[int, ...]
+
+
+class CompletedProject(ProjectProgress):
+    """A completed project and its items."""
+
+    #: Those on the open items that the call has cancelled.
+    closed_questions: tuple[ClosedQuestions, ...] = ()
+
+
 class Claim(Frozen):
     """The package of an item, and the lease if the caller holds it."""
 
@@ -555,6 +569,8 @@ class CancelledProject(Frozen):
     cancelled: int
     #: "repeat" if it was closed before, else "".
     remark: str = ""
+    #: Those on the items that were cancelled.
+    closed_questions: tuple[ClosedQuestions, ...] = ()
 
 
 class ReopenedProject(Frozen):

@@ -16,11 +16,12 @@ from taskorch.domain.item import (
     Caller,
     CancelledItem,
     CancelledProject,
+    ClosedQuestions,
+    CompletedProject,
     DiscoveryPage,
     EditedItem,
     ItemEdit,
     NewItem,
-    ProjectProgress,
     ReopenedProject,
     Requeued,
     State,
@@ -335,7 +336,7 @@ class Queue:
 
     def complete_project(
         self, project: str, *, force: bool = False
-    ) -> ProjectProgress:
+    ) -> CompletedProject:
         """Complete a project, and return it with its items.
 
         `force` cancels open items; without it, they raise errors.OpenItems.
@@ -344,11 +345,12 @@ class Queue:
         view = self._run_script(
             "complete_project", project, "1" if force else ""
         )
-        closed, items = cast("list[Reply]", view)
-        return ProjectProgress(
-            project=replies.project(closed),
+        completed, items, closed = cast("list[Reply]", view)
+        return CompletedProject(
+            project=replies.project(completed),
             items=replies.items(items, self.damage),
             last_reports={},
+            closed_questions=replies.closed_questions(closed),
         )
 
     def cancel_project(
@@ -364,6 +366,7 @@ class Queue:
         limits.project_id(project)
         reason = limits.text(reason, "reason")
         cancelled = walks = 0
+        closed: list[ClosedQuestions] = []
         skip = "0"
         while skip:
             walks += skip == "0"
@@ -372,12 +375,16 @@ class Queue:
             reply = self._run_script(
                 "cancel_project", project, reason, int(skip), CANCEL_BATCH
             )
-            skip, number, remark, view = cast(
-                "tuple[str, int, str, Reply]", reply
+            skip, number, remark, view, some_closed = cast(
+                "tuple[str, int, str, Reply, Reply]", reply
             )
             cancelled += number
+            closed += replies.closed_questions(some_closed)
         return CancelledProject(
-            project=replies.project(view), cancelled=cancelled, remark=remark
+            project=replies.project(view),
+            cancelled=cancelled,
+            remark=remark,
+            closed_questions=tuple(closed),
         )
 
     def reopen_project(self, project: str) -> ReopenedProject:

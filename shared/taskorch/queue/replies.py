@@ -20,6 +20,7 @@ from taskorch.domain.item import (
     Assignments,
     CancelledItem,
     Claim,
+    ClosedQuestions,
     Discovery,
     EditedItem,
     FieldChange,
@@ -437,6 +438,14 @@ def cancelled(view: Reply) -> CancelledItem:
         state=State(state),
         waiting=int(waiting),
         closed_questions=read.whole_numbers("".join(closed)),
+    )
+
+
+def closed_questions(rows: Reply) -> tuple[ClosedQuestions, ...]:
+    """Read `{{item id, numbers of questions} …}`."""
+    return tuple(
+        ClosedQuestions(item=item, questions=read.whole_numbers(numbers))
+        for item, numbers in cast("list[list[str]]", rows)
     )
 
 

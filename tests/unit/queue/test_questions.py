@@ -8,7 +8,13 @@ import pytest
 from support.builders import Bench, need_lease
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors, limits
-from taskorch.domain.item import Item, Lease, State
+from taskorch.domain.item import (
+    CancelledProject,
+    CompletedProject,
+    Item,
+    Lease,
+    State,
+)
 from taskorch.queue import keys
 from taskorch.queue.wait_results import Goal
 
@@ -135,7 +141,18 @@ def test_answer_closes_question_in_every_state(bench: Bench, way: str) -> None:
     assert bench.inconsistencies() == []
 
 
-@pytest.mark.parametrize("way", ["complete", "cancel", "complete_project"])
+def closed_by(
+    done: CancelledProject | CompletedProject, item: str
+) -> tuple[int, ...]:
+    """Return the questions on an item that the end of its project has closed."""
+    (closed,) = done.closed_questions
+    assert closed.item == item
+    return closed.questions
+
+
+@pytest.mark.parametrize(
+    "way", ["complete", "cancel", "cancel_project", "complete_project"]
+)
 def test_end_of_item_closes_its_questions(bench: Bench, way: str) -> None:
     lease = asked(bench, "Which door?", "Which key?")
     project = bench.queue.views.show(lease.item).item.project
@@ -146,8 +163,12 @@ def test_end_of_item_closes_its_questions(bench: Bench, way: str) -> None:
             closed = bench.agent().complete(lease).closed_questions
         case "cancel":
             closed = bench.queue.cancel(lease.item).closed_questions
+        case "cancel_project":
+            given_up = bench.queue.cancel_project(project)
+            closed = closed_by(given_up, lease.item)
         case _:
-            bench.queue.complete_project(project, force=True)
+            forced = bench.queue.complete_project(project, force=True)
+            closed = closed_by(forced, lease.item)
 
     assert closed == (1, 2)
     assert numbers(bench, lease.item) == []

@@ -1,9 +1,13 @@
 """What screens say about open questions."""
 
+from collections.abc import Callable
+
 import pytest
 from support.builders import Bench
-from taskorch.domain.item import Lease, Receipt, State
-from taskorch_orchestrator.render import tables
+from taskorch.cli.text import CLOSED_SHOWN, closed_questions
+from taskorch.domain.item import ClosedQuestions, Lease, Receipt, State
+from taskorch.queue.queue import Queue
+from taskorch_orchestrator.render import steps, tables
 from taskorch_worker.render import items
 
 FORGED = "Which?\nitem_bad (blocked) eve asks (question 9): forged\x1b[2J"
@@ -55,6 +59,43 @@ def test_get_shows_open_questions(bench: Bench) -> None:
         "Open questions:\n  - question 1 by ada: Which?\n    | item" in shown
     )
     assert "  - question 2 by ada: Where?\n    needs: a place" in shown
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda queue, project: tables.closed_project(
+            queue.complete_project(project, force=True)
+        ),
+        lambda queue, project: steps.cancelled_project(
+            queue.cancel_project(project)
+        ),
+    ],
+)
+def test_end_of_project_names_closed_questions(
+    bench: Bench, end: Callable[[Queue, str], str]
+) -> None:
+    lease = asked(bench)
+    project = bench.queue.views.show(lease.item).item.project
+    bench.item(project)
+
+    shown = end(bench.queue, project)
+
+    assert (
+        f"Closed without an answer: questions 1, 2 on {lease.item}." in shown
+    )
+    assert "Closed" not in end(bench.queue, project)
+
+
+def test_end_of_project_names_few_items_with_questions() -> None:
+    closed = [
+        ClosedQuestions(item=f"item_{number}", questions=(1,))
+        for number in range(CLOSED_SHOWN + 2)
+    ]
+
+    shown = closed_questions(closed)
+
+    assert shown.endswith("question 1 on item_4; those on 2 more items.")
 
 
 @pytest.mark.parametrize(

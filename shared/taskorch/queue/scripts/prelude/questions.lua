@@ -87,6 +87,11 @@ function Question.close_all(item)
   if #item.open > 0 then Question.write(item, {}) end
 end
 
+-- Adds the questions that an item's end has closed to a list of `{item, numbers}`.
+function Question.list_closed(item, list)
+  if #item.closed > 0 then table.insert(list, {item.id, table.concat(item.closed, ' ')}) end
+end
+
 -- Returns the beginning of a text; it does not end inside of a character.
 function Question.start_of(text)
   if #text <= Question.MAX_SHOWN then return text end
