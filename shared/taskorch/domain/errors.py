@@ -597,7 +597,8 @@ class DeadEnd(Invalid):
                 f"To retry the item that blocks this one: orchestrate requeue {dead}"
             )
         if id_.startswith("item_"):
-            return hints.STATES[str(self.details["state"])].format(item=id_)
+            hint = hints.STATES[str(self.details["state"])].format(item=id_)
+            return f"{hint}{self.details['reopen']}"
         return (
             f"orchestrate progress {id_} lists its items. "
             "To retry one: orchestrate requeue ITEM"
@@ -680,7 +681,10 @@ class NoAttempts(Invalid):
 class ProjectClosed(Invalid):
     word = "PROJECT_CLOSED"
     message = "{project} is completed, and its items are closed."
-    next_step = "Create a new project: orchestrate project TITLE"
+    next_step = (
+        "To add items to it, reopen it first: orchestrate reopen {project}. "
+        "To create a new project: orchestrate project TITLE"
+    )
 
 
 class NeedsReopen(ProjectClosed):

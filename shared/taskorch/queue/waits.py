@@ -284,6 +284,7 @@ class _GoalWait:
             state=_dead_state(standing),
             goal=goal,
             dead=standing.dead,
+            reopen=" --reopen" if standing.is_closed else "",
         )
 
 

@@ -335,6 +335,20 @@ def test_unreachable_goal_is_not_waited_for(
         bench.queue.waits().until(item, [goal], timeout_s=LONG_S)
 
 
+def test_hint_for_closed_project_reopens_it(bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project)
+    bench.queue.cancel_project(project)
+
+    with pytest.raises(errors.DeadEnd) as refused:
+        bench.queue.waits().until(item, [Goal.COMPLETED], timeout_s=LONG_S)
+    with pytest.raises(errors.ProjectClosed) as closed:
+        bench.item(project)
+
+    assert f"orchestrate requeue {item} --reopen" in refused.value.hint()
+    assert f"orchestrate reopen {project}" in closed.value.hint()
+
+
 def test_dead_letter_ends_the_wait_for_completion(
     bench: Bench, waiters: Waiters
 ) -> None:
