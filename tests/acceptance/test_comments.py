@@ -204,6 +204,28 @@ def test_command_of_worker_run_gets_comment(
     assert "New comment by orchestrator: one" in seen
 
 
+def test_command_that_waits_for_answer_gets_edit(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+    worker = f"'{BIN}/worker'"
+    command = (
+        f"{worker} blocker {item} 'Which one?'; {UNTIL_GO};"
+        f" {worker} wait {item} > $TASKORCH_ROOT/seen"
+    )
+
+    with running(shell, "--once", *sh(command)) as run:
+        eventually((shell.folder / "begun").exists)
+        shell.orchestrate("edit", item, "--priority", "0")
+        shell.orchestrate("answer", item, "the first")
+        (shell.folder / "go").touch()
+        run.exit_code()
+
+    seen = (shell.folder / "seen").read_text()
+    assert "Answer to question 1 by orchestrator: the first" in seen
+    assert f"The orchestrator changed its priority: worker get {item}" in seen
+
+
 def test_tools_comment_and_show_it(shell: Shell, bench: Bench) -> None:
     item = held(shell, bench)
 

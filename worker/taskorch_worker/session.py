@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from taskorch.cli.text import questions
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     Assignments,
     Caller,
@@ -166,8 +167,13 @@ class AgentSession:
             raise errors.WaitOver(
                 id=item, state=state, seconds=f"{timeout_s:g}"
             )
+        resumed = None
         if answered.answers and answered.item.state is State.IN_PROGRESS:
-            self._resume(item)
+            resumed = self._resume(item)
+        if resumed:
+            return replace(
+                answered, comments=resumed.comments, edited=resumed.edited
+            )
         if answered.comments:
             self._mark_shown(lease, answered.comments[-1].id)
         return answered
@@ -401,14 +407,16 @@ class AgentSession:
                 _keep(slot, receipt.next)
         return receipt
 
-    def _resume(self, item: str) -> None:
+    def _resume(self, item: str) -> Receipt | None:
         """Report that a command of `worker run` has read the answer on its item.
 
-        Otherwise the run would give the item to the command again.
+        Otherwise the run would give the item to the command again. The receipt has what
+        is new to the holder. Return None outside of a run.
         """
         inherited = self.store.inherited
         if inherited and inherited.item == item:
-            self.queue.progress(inherited, "Continues with the answer.")
+            return self.queue.progress(inherited, "Continues with the answer.")
+        return None
 
 
 def agent_of(settings: Settings) -> str:

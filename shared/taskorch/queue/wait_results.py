@@ -29,6 +29,8 @@ class Answered(Frozen):
     unanswered: tuple[int, ...]
     #: The comments that are new to the holder, the newest ten.
     comments: tuple[Report, ...] = ()
+    #: The fields that the orchestrator has edited, if the wait has taken note of them.
+    edited: tuple[str, ...] = ()
 
 
 class Standing(Frozen):

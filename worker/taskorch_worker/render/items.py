@@ -151,6 +151,7 @@ def answered(done: "Answered") -> str:
         to = f" to question {answer.question}" if answer.question else ""
         text = block(answer.text, INDENT)
         lines.append(f"Answer{to} by {answer.agent}: {text}")
+    lines += _edited(done.edited, item.id, item.state)
     lines += _new_comments(done.comments)
     return noted(lines) if lines[1:] else lines[0]
 
@@ -252,10 +253,7 @@ def _questions(done: Receipt) -> str:
 
 def _with_news(lines: list[str], done: Receipt) -> str:
     """Return lines, what was edited, and the comments of a receipt with the notice."""
-    if done.edited:
-        names = line(", ".join(done.edited))
-        show = "" if done.state in OVER else f": worker get {done.id}"
-        lines.append(f"The orchestrator changed its {names}{show}")
+    lines += _edited(done.edited, done.id, done.state)
     comments = list(_new_comments(done.comments))
     if not comments:
         return "\n".join(lines)
@@ -267,6 +265,14 @@ def _with_news(lines: list[str], done: Receipt) -> str:
         )
         comments.append(f"{left}: worker get {done.id} --peek")
     return noted([*lines, *comments])
+
+
+def _edited(fields: Sequence[str], item: str, state: State) -> Iterator[str]:
+    """Yield which fields of an item were edited, if any, and how to read them."""
+    if fields:
+        names = line(", ".join(fields))
+        show = "" if state in OVER else f": worker get {item}"
+        yield f"The orchestrator changed its {names}{show}"
 
 
 def _new_comments(comments: Sequence[Report]) -> Iterator[str]:
