@@ -204,7 +204,7 @@ def apply(
 
 
 def _differences(item: "CreatedItem") -> Iterator[str]:
-    """Yield what an update changes of an item, and what still differs from the plan."""
+    """Yield the changes of an updated item, and its differences from the plan."""
     name = f"{line(item.name)} ({item.id})"
     for change in item.changes:
         yield f"{name} {line(str(change))}"
@@ -281,7 +281,7 @@ def edit(
     items: Sequence[str],
     edit: "ItemEdit",
 ) -> "Published[EditedItem | tuple[EditedItem, ...]]":
-    """Change items in the same way, all or none; the result of one item is no list."""
+    """Change items in the same way, all or none; the result of one item is not a list."""
     edited = queue.edit(items, edit)
     same = [
         f"Nothing has changed in {each.id}: it is like this already."
@@ -329,7 +329,7 @@ def assign(
 
 
 def _remark_on_agent(made: "Assignment") -> Iterator[str]:
-    """Yield that an agent is new, with the known ones that its name may be a slip for."""
+    """Yield that an agent is new, with known agents that have a similar name."""
     if not made.is_new_agent:
         return
     from difflib import get_close_matches
@@ -402,7 +402,9 @@ def reopen(queue: "Queue", project: str) -> "Published[ReopenedProject]":
     reopened = queue.reopen_project(project)
     hints = []
     if not reopened.remark and reopened.project.counts:
-        hints.append("Its items keep their states. To queue one: requeue it.")
+        hints.append(
+            "Its items keep their states. To queue one: orchestrate requeue ITEM"
+        )
     return Published(data=reopened, hints=hints)
 
 
@@ -427,7 +429,7 @@ def progress(
 
 
 def show(queue: "Queue", item: str) -> "Published[ItemTimeline]":
-    """Return an item with everything it carries, and what happened to it, in order."""
+    """Return an item with all its details and its timeline."""
     from taskorch.domain.timeline import REPORTS_KEPT
 
     shown = queue.views.timeline(item)

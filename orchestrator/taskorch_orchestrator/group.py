@@ -101,7 +101,7 @@ def orchestrate() -> None:
 
 
 def _views() -> "Views":
-    """Return the reads of the queue, without starting a server."""
+    """Return the views of the queue, without starting a server."""
     from taskorch_orchestrator.context import OrchestratorContext
 
     return OrchestratorContext(Access.NONE).queue_of().views

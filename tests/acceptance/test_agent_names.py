@@ -22,7 +22,7 @@ def test_item_in_place_of_agent_is_refused(
     assert ran.code == 5
     assert ran.stderr.splitlines() == [
         f"Error: {name} looks like an id, so it cannot be the name of an agent.",
-        "  The agent comes after the items: orchestrate assign ITEM AGENT",
+        "  Put an agent after the items: orchestrate assign ITEM AGENT",
     ]
     assert bench.state(item) is State.PENDING
     assert bench.queue.views.agents() == ()

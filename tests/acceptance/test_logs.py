@@ -151,7 +151,7 @@ def test_log_elsewhere_names_the_machine(
         f"The newest attempt of {item} was made on here, and its log is not in"
         f" {shell.folder}." in ran.stderr
     )
-    assert "Ask on here, in that root." in ran.stderr
+    assert "Run this command on here, in the root" in ran.stderr
     assert "Logs of this item here, for --attempt: 1\n" in ran.stderr
 
 

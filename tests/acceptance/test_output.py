@@ -456,13 +456,13 @@ def test_assign_names_handoff_file_that_is_there(
     )
     not_ready = shell.orchestrate("assign", waiting, "ada")
 
-    printed = "printed by: orchestrate show {} --handoff"
+    printed = "orchestrate show {} --handoff"
     assert elsewhere.stdout.splitlines()[1] == (
         f"Handoff package: {printed.format(first)}"
     )
     file = f".task-orchestrator/handoffs/{second}_handoff.json"
     assert here.stdout.splitlines()[1] == (
-        f"Handoff package: {file} ({printed.format(second)})"
+        f"Handoff package: {file} (printed by: {printed.format(second)})"
     )
     assert (shell.folder / file).exists()
     [file] = re.findall(r"Handoff package: (/\S+)", deeper.stdout)

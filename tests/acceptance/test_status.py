@@ -28,7 +28,7 @@ def test_empty_namespace_needs_nothing(shell: Shell) -> None:
     ran = shell.orchestrate("status")
 
     assert ran.code == 0
-    assert section(ran.stdout, "Projects") == ["None is open."]
+    assert section(ran.stdout, "Projects") == ["No open project."]
     assert [
         line for line in ran.stdout.splitlines() if line in TITLES
     ] == TITLES

@@ -117,9 +117,8 @@ def edit(
 ) -> None:
     """Change items, all or none. Options marked … take several values: -r A B C.
 
-    Everything can change while no agent has begun an item. Of an item that an agent
-    has begun, only --priority, --context and labels can change, and its holder learns
-    of it with its next report.
+    Until an agent begins an item, everything can change. After that, only --priority,
+    --context and labels can change; the holder learns of it with its next report.
     """
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps

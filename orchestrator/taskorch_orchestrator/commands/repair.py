@@ -30,7 +30,7 @@ def answer(
     text: str,
     question: int | None,
 ) -> None:
-    """Answer a question on ITEM. With its last one, its holder can continue."""
+    """Answer a question on ITEM. After the last answer, its holder can continue."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
@@ -49,8 +49,8 @@ def answer(
 def comment(context: "OrchestratorContext", item: str, text: str) -> None:
     """Comment on ITEM, for its holder or the next one.
 
-    The holder gets the comment with its next command. It is no answer: a question of
-    the holder stays open. ITEM must be open.
+    The holder gets the comment with its next command. A comment is not an answer: a
+    question of the holder stays open. ITEM must be open.
     """
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps

@@ -67,7 +67,7 @@ def _agents(read: StatusReport, limit: int) -> Iterator[Part]:
 
 def _projects(read: StatusReport, limit: int) -> Iterator[Part]:
     if not read.projects:
-        yield Text("None is open.")
+        yield Text("No open project.")
         return
     yield tables.projects_table(read.projects[:limit])
     yield from _more(read.projects, limit, "projects", "projects")

@@ -80,7 +80,7 @@ def _progress(entry: TimelineEntry) -> str:
 
 def _expired(entry: TimelineEntry) -> str:
     report = entry.report
-    return f"the lease of {report.agent} ran out (attempt {report.attempt})"
+    return f"the lease of {report.agent} expired (attempt {report.attempt})"
 
 
 #: Kind -> the function that returns the beginning of its row.

@@ -196,7 +196,7 @@ def _advice(item: Item | None, names: str) -> str:
         return hints.STATES[item.state].format(item=item.id)
     advice = WHO_KEEPS
     if where := _other_host(item):
-        advice += f" Ask on {where}, in that root."
+        advice += f" Run this command on {where}, in the root of that attempt."
     if names:
         advice += f" Logs of this item here, for --attempt: {names}"
     return advice

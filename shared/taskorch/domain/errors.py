@@ -311,9 +311,7 @@ class Invalid(TaskOrchestratorError):
 class NotAName(Invalid):
     word = "NOT_A_NAME"
     message = "{name} looks like an id, so it cannot be the name of an agent."
-    next_step = (
-        "The agent comes after the items: orchestrate assign ITEM AGENT"
-    )
+    next_step = "Put an agent after the items: orchestrate assign ITEM AGENT"
 
     def hint(self) -> str:
         """Return where the name of an agent belongs."""
@@ -485,12 +483,12 @@ class AlreadyCompleted(WrongState):
     word = "ALREADY_COMPLETED"
     message = "{item} is already completed {how}. Nothing was changed."
     next_step = (
-        "To see what was delivered: worker get {item} --peek. If it must change, the "
-        "orchestrator has it done again: orchestrate requeue {item}"
+        "To see what was delivered: worker get {item} --peek. To have it done again, as "
+        "the orchestrator: orchestrate requeue {item}"
     )
 
     def __init__(self, *, summary: str, **details: Detail) -> None:
-        """`summary` is that of the delivery that stands."""
+        """`summary` is that of the first delivery, which stays."""
         super().__init__(summary=_shortened(summary), **details)
 
     def _shown(self) -> dict[str, object]:

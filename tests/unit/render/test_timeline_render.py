@@ -54,7 +54,7 @@ def test_each_kind_of_entry_has_its_words(bench: Bench) -> None:
         f"claimed by bob on {host} (attempt 1)",
         "released by bob: not my field",
         f"claimed by bob on {host} (attempt 1)",
-        "the lease of bob ran out (attempt 1)",
+        "the lease of bob expired (attempt 1)",
         "failed by bob: no luck",
         "requeued by planner",
         f"claimed by bob on {host} (attempt 1)",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def wait(
     context: "WorkerContext", item: str, question: int | None, timeout: float
 ) -> None:
-    """Wait for the answers to your questions on ITEM. Exit code 8 if one is missing in time.
+    """Wait for the answers to your questions on ITEM. Exit code 8 after the timeout.
 
     Returns immediately if you have no open question. A new comment ends the wait, too.
     """

@@ -70,7 +70,7 @@ def _sections(claim: Claim, workplace: Workplace | None) -> Iterator[str]:
     yield f"# Work on {item.id} as the agent `{item.agent}`"
     yield (
         f"`worker run` has claimed this item of a shared queue for you ({attempt}), has started you\n"
-        "for it alone, and renews its lease. Nobody reads along: report with the command `worker`."
+        "for it alone, and renews its lease. No user sees your output: report with `worker`."
     )
     yield f"## The item\n\n{DATA}"
     yield fenced(items.in_full(claim))
