@@ -13,7 +13,7 @@ from taskorch.domain.short_id import Candidate, ShortId
 
 #: Time to read the queue. The shell waits for it at each press of the Tab key.
 LIMIT_S = 0.1
-#: Maximum number of values: a longer list helps nobody.
+#: Maximum number of values: a longer list does not help.
 LIMIT = 50
 #: A value that a shell completes: an id with its title, or a name.
 Completed = TypeVar("Completed", Candidate, str)
