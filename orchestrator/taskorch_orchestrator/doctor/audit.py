@@ -20,7 +20,15 @@ MOST_PROJECTS = 5000
 PAGE = 500
 #: Kinds of damaged records that are moved aside.
 MOVED = ("item", "project", "agent")
-INDEXES = ("unassigned", "waiting", "leases", "blocked", "delayed", "dead")
+INDEXES = (
+    "unassigned",
+    "waiting",
+    "leases",
+    "blocked",
+    "delayed",
+    "dead",
+    "questions",
+)
 
 #: Owner ("project:<id>" or "agent:<name>") -> state -> number of items.
 Counts = Mapping[str, Mapping[str, int]]

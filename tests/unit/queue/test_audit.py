@@ -457,3 +457,22 @@ def test_counts_are_not_compared_after_an_event(bench: Bench) -> None:
 
     assert counted is None
     assert bench.inconsistencies() == []
+
+
+def test_question_of_lost_item_is_found_and_dropped(bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project)
+    bench.agent().blocker(bench.claimed(item), "Which one?")
+    bench.delete_item(item)
+
+    found = audit(bench.queue, fix=False)
+    repaired = audit(bench.queue, fix=True)
+
+    details = {each.detail for each in found.findings if each.id == item}
+    assert {
+        "missing, but still in questions",
+        f"missing, but still in questions:{project}",
+    } <= details
+    assert not repaired.findings
+    assert bench.members("questions") == []
+    assert not bench.queue.waits().standing(project).asks

@@ -194,10 +194,25 @@ local function check(project, id)
   if item.agent ~= '' then count_one('agent:' .. item.agent, item.state) end
 end
 
+-- The index of a project's open questions may have items that do not exist, or that
+-- belong to another project. The other entries are checked with their items.
+local function check_listed_questions(project)
+  local index = key('questions', project)
+  for _, id in ipairs(call('ZRANGE', index, 0, limit - 1)) do
+    local item = find_item(id)
+    if not item or item.project ~= project then
+      local state = item and item.state or 'missing'
+      found(id, 'index', state .. ', but still in questions:' .. project)
+      if repair then call('ZREM', index, id) end
+    end
+  end
+end
+
 -- Checks the items of one project after a sequence number. Returns the number at which
 -- it stopped, or nil at the end of the project.
 local function check_items(project, after)
   check_project(project)
+  if after == '0' then check_listed_questions(project) end
   visited = visited + 1
   while true do
     local page = call('ZRANGE', key('project', project) .. ':items', '(' .. after, '+inf',
