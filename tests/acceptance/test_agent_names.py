@@ -126,7 +126,7 @@ def test_new_agent_is_in_json(shell: Shell, bench: Bench) -> None:
     }
 
 
-def test_numbered_sibling_is_no_slip(shell: Shell, bench: Bench) -> None:
+def test_numbered_sibling_is_not_suggested(shell: Shell, bench: Bench) -> None:
     bench.agent("agent_1").check()
 
     ran = shell.orchestrate("assign", bench.item(agent=""), "agent_2")

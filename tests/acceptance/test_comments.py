@@ -100,7 +100,7 @@ def test_comment_on_completed_item_names_what_helps(
     assert f"orchestrate requeue {item}" in refused.stderr
 
 
-def test_comment_on_blocked_item_is_no_answer(
+def test_comment_on_blocked_item_is_not_an_answer(
     shell: Shell, bench: Bench
 ) -> None:
     item = held(shell, bench)

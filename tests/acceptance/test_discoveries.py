@@ -106,9 +106,7 @@ def test_agent_reads_discoveries_of_its_items(
     assert document["meta"]["cursor"].endswith(f":{project}")
 
 
-def test_agent_without_items_is_told_to_name_one(
-    shell: Shell, item: str
-) -> None:
+def test_agent_without_items_must_name_one(shell: Shell, item: str) -> None:
     idle = shell.having(AGENT_ID="zed")
 
     ran = idle.worker("discoveries")

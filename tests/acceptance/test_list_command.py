@@ -92,7 +92,7 @@ def test_bad_filter_is_refused(
     assert message in ran.stderr
 
 
-def test_no_match_is_no_error(shell: Shell, bench: Bench) -> None:
+def test_no_match_is_not_an_error(shell: Shell, bench: Bench) -> None:
     bench.item()
 
     ran = shell.orchestrate("list", "--grep", "\x1b[2J nothing like this")

@@ -85,7 +85,7 @@ def test_project_option_completes_a_project(
         ),
     ],
 )
-def test_nothing_to_do_is_no_error(
+def test_nothing_to_do_is_not_an_error(
     shell: Shell, words: str, message: str, hint: str
 ) -> None:
     ran = shell.worker(*words.split())
@@ -93,7 +93,9 @@ def test_nothing_to_do_is_no_error(
     assert (ran.code, ran.stderr) == (8, f"{message}\n  {hint}\n")
 
 
-def test_wait_that_runs_out_is_no_error(shell: Shell, bench: Bench) -> None:
+def test_wait_that_times_out_is_not_an_error(
+    shell: Shell, bench: Bench
+) -> None:
     item = bench.item()
 
     ran = shell.orchestrate("wait", item, "--timeout", "0")

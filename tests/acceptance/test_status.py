@@ -125,7 +125,9 @@ def test_hostile_texts_are_escaped(shell: Shell, bench: Bench) -> None:
     assert [lines.count(title) for title in TITLES] == [1, 1, 1, 1]
 
 
-def test_unreachable_redis_is_said_with_exit_code_four(shell: Shell) -> None:
+def test_unreachable_redis_is_reported_with_exit_code_four(
+    shell: Shell,
+) -> None:
     away = shell.having(TASKORCH_REDIS_URL="redis://:secret@localhost:1")
 
     ran = away.orchestrate("status")
@@ -141,7 +143,7 @@ def test_unreachable_redis_is_said_with_exit_code_four(shell: Shell) -> None:
     assert "secret" not in ran.stdout + ran.stderr + document.stdout
 
 
-def test_stopped_bundled_server_is_said(local: Shell) -> None:
+def test_stopped_bundled_server_is_reported(local: Shell) -> None:
     local.orchestrate("project", "x")
     running = local.orchestrate("status")
     local.orchestrate("server", "stop")

@@ -221,7 +221,7 @@ def test_link_as_handoff_folder_is_reported_not_followed(
     assert list(outside.iterdir()) == []
 
 
-def test_outage_after_the_assignment_is_no_failure(
+def test_outage_after_the_assignment_is_not_a_failure(
     root: Root, writer: HandoffWriter, item: str
 ) -> None:
     reads = BrokenReads(root.bench.queue)
@@ -251,7 +251,7 @@ def test_no_lock_is_taken_through_a_link(
 @pytest.mark.skipif(
     os.getuid() != 0, reason="only root can give a folder to another user"
 )
-def test_files_of_another_user_are_left_to_them(
+def test_files_of_another_user_are_left_alone(
     root: Root, writer: HandoffWriter, item: str
 ) -> None:
     sync = root.home / "sync"

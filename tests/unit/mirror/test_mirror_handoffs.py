@@ -447,7 +447,7 @@ def test_removed_dependency_publishes_the_handoff(root: Root) -> None:
     assert root.document(item, "handoff")["task"]["dependencies"] == []
 
 
-def test_edited_fields_are_told_beside_a_mirror(root: Root) -> None:
+def test_edited_fields_are_reported_beside_a_mirror(root: Root) -> None:
     lease = root.bench.claimed()
     root.sync()
 

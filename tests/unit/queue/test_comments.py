@@ -70,7 +70,7 @@ def test_get_shows_all_comments_and_marks_new_ones(bench: Bench) -> None:
     assert texts(ada.renew(lease)) == []
 
 
-def test_peek_leaves_news_new(bench: Bench) -> None:
+def test_peek_leaves_comments_new(bench: Bench) -> None:
     ada, lease = bench.agent(), bench.claimed()
     bench.queue.comment(lease.item, "one")
 

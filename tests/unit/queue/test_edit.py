@@ -326,7 +326,7 @@ def test_holder_learns_of_edits_with_its_next_report(bench: Bench) -> None:
     assert (told.edited, again.edited) == (("priority", "context"), ())
 
 
-def test_assigned_context_is_told_to_the_holder(bench: Bench) -> None:
+def test_assigned_context_is_reported_to_the_holder(bench: Bench) -> None:
     lease = bench.claimed()
 
     bench.queue.assign(lease.item, "ada", context={"db": "x"})
@@ -359,7 +359,7 @@ def test_get_shows_the_edited_item_to_its_holder(bench: Bench) -> None:
     assert bench.agent().progress(lease, "on").edited == ()
 
 
-def test_next_holder_hears_nothing_of_earlier_edits(bench: Bench) -> None:
+def test_next_holder_sees_no_earlier_edits(bench: Bench) -> None:
     lease = bench.claimed()
     bench.queue.edit([lease.item], ItemEdit(priority=0))
     bench.queue.assign(lease.item, "ada", force=True)
@@ -422,7 +422,7 @@ def test_removed_dependency_is_not_opened_by_requeue(bench: Bench) -> None:
     assert bench.queue.audit().findings == ()
 
 
-def test_removing_what_is_no_dependency_changes_nothing(bench: Bench) -> None:
+def test_removing_a_missing_dependency_changes_nothing(bench: Bench) -> None:
     item, other = bench.item(), bench.item()
     before = bench.everything()
 
@@ -723,7 +723,7 @@ def test_plan_that_closes_a_cycle_changes_nothing(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-def test_plan_may_turn_a_dependency_round(bench: Bench) -> None:
+def test_plan_may_reverse_a_dependency(bench: Bench) -> None:
     apply(bench, planned("a"), planned("b", depends_on=(0,)))
 
     again = apply(bench, planned("b"), planned("a", depends_on=(0,)))

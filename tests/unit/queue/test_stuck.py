@@ -85,7 +85,7 @@ def test_edited_item_is_unstarted_since_it_was_queued(bench: Bench) -> None:
     assert only(bench, unstarted_ms=1).since == before.since
 
 
-def test_reassigned_item_after_edit_is_unstarted_anew(bench: Bench) -> None:
+def test_reassigned_item_after_edit_is_unstarted_again(bench: Bench) -> None:
     item = bench.item(agent="bob")
     bench.queue.edit([item], ItemEdit(title="Edited"))
     bench.wait_for_next_ms()

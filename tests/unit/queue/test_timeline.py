@@ -248,7 +248,7 @@ def test_trimmed_timeline_says_so(bench: Bench) -> None:
     assert shown.timeline[0].report.kind == "create"
 
 
-def test_earlier_version_shows_what_there_is(bench: Bench) -> None:
+def test_item_of_earlier_version_has_a_timeline(bench: Bench) -> None:
     item, ada = bench.item(), bench.agent()
     ada.release(need_lease(ada.claim()), reason="not my field")
     tag = f"taskorch:{{{bench.namespace}}}:"
@@ -284,7 +284,7 @@ def test_damaged_facts_of_claim_are_left_out(bench: Bench) -> None:
     assert ("release", "ada") in steps(bench, item)
 
 
-def test_comment_is_no_report_on_the_work(bench: Bench) -> None:
+def test_comment_is_not_a_report_on_work(bench: Bench) -> None:
     item, ada = bench.item(), bench.agent()
     project = bench.queue.views.show(item).item.project
     ada.fail(need_lease(ada.claim()), "no luck", retry=False)

@@ -114,7 +114,7 @@ def test_end_of_project_names_few_items_with_questions() -> None:
         ),
     ],
 )
-def test_receipt_says_what_became_of_questions(
+def test_receipt_reports_what_happened_to_questions(
     said: str, fields: dict[str, object]
 ) -> None:
     done = Receipt(

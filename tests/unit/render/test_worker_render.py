@@ -127,7 +127,7 @@ def test_reason_ends_with_one_full_stop(bench: Bench) -> None:
         bench.agent().progress(lease, "still at it")
 
 
-def test_check_tells_held_items_from_queued(bench: Bench) -> None:
+def test_check_lists_held_and_queued_items_apart(bench: Bench) -> None:
     project = bench.project()
     held = bench.item(project, title="Begun", priority=1)
     queued = bench.item(project, title="Not begun", priority=3)
