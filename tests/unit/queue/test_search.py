@@ -3,7 +3,7 @@
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.domain.item import ItemFilter, Order, State
+from taskorch.domain.item import ItemEdit, ItemFilter, Order, State
 from taskorch.queue import scripts
 
 
@@ -45,6 +45,14 @@ def test_several_labels_must_all_be_there(bench: Bench) -> None:
     bench.item(project)
 
     assert ids(bench, ItemFilter(labels=("v2", "api"))) == [both]
+
+
+def test_label_with_slash_is_found_after_edit(bench: Bench) -> None:
+    item = bench.item(labels=("area/api",))
+
+    bench.queue.edit([item], ItemEdit(add_labels=("team/ada",)))
+
+    assert ids(bench, ItemFilter(labels=("area/api", "team/ada"))) == [item]
 
 
 def test_grep_searches_titles_and_descriptions(bench: Bench) -> None:

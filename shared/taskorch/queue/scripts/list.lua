@@ -26,10 +26,13 @@ end
 
 local states, agents, priorities = set_or_nil(ARGV[8]), set_or_nil(ARGV[9]), set_or_nil(ARGV[10])
 
--- A label has no character that JSON escapes, so that it is found in the stored list.
+-- Of the characters of a label, JSON escapes at most '/': an edit stores it as '\/'. So a
+-- label is found in the stored list.
 local function has_labels(stored)
+  if #labels == 0 then return true end
+  local plain = string.gsub(stored, '\\/', '/')
   for _, label in ipairs(labels) do
-    if not string.find(stored, '"' .. label .. '"', 1, true) then return false end
+    if not string.find(plain, '"' .. label .. '"', 1, true) then return false end
   end
   return true
 end
