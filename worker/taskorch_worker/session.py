@@ -375,8 +375,8 @@ class AgentSession:
     def _mark_shown(self, lease: Lease, comment: str) -> None:
         """Renew the lease, after which the comments of a wait are no longer new.
 
-        What came after the newest one is left to the next step. A failure leaves all of
-        them new: they are shown twice, and not lost.
+        Later comments are left to the next step. After a failure, all of them stay new:
+        they are shown twice, and not lost.
         """
         with suppress(errors.TaskOrchestratorError):
             self.queue.renew(lease, leaves_news=True, shown=comment)

@@ -383,7 +383,7 @@ class ProjectProgress(Frozen):
 
 
 class ClosedQuestions(Frozen):
-    """The questions on an item that nobody will answer, because the item is over."""
+    """The questions on an item that were closed without an answer when it was over."""
 
     item: str
     questions: tuple[int, ...]

@@ -73,7 +73,7 @@ local function reassign(item)
   enqueue_or_wait(item)
 end
 
--- Returns the agents that the name of a new one may be a slip for.
+-- Returns the other agents, of which the name of a new one may be a misspelling.
 local function other_agents()
   local others = {}
   for _, name in ipairs(call('ZREVRANGE', prefix .. 'agents', 0, MAX_AGENTS_SHOWN)) do

@@ -1,5 +1,5 @@
 -- blocker: the holder cannot go on without an answer, and asks. It keeps its token, and
---          the lease stops. The same question again gets no other number.
+--          the lease stops. A repeated question keeps its number.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or '', 9 text, 10 needs, then field, value … of its origin
 -- RETURNS  receipt, with the number of the question; the remark is 'repeat' if it was

@@ -1,6 +1,5 @@
--- edit: changes items, all or none. Of an item that an agent has begun only the
---       priority, the labels and the context can change, of a completed one only the
---       labels.
+-- edit: changes items, all or none. Once an agent has begun an item, only its priority,
+--       labels and context can change; once it is completed, only its labels.
 -- KEYS     meta
 -- ARGV     7 '1' for a dry run, then for each item its id, number n of words, then n
 --          words: field, value …

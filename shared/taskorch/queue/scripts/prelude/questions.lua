@@ -81,7 +81,7 @@ function Question.adopt(item)
   if item.blocker ~= '' then Question.write(item, Question.read(item)) end
 end
 
--- The item is over: nobody needs an answer any more.
+-- The item is over: no agent needs an answer any more.
 function Question.close_all(item)
   item.closed = item.open
   if #item.open > 0 then Question.write(item, {}) end
