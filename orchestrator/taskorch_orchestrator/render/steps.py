@@ -135,7 +135,7 @@ def assignments(done: Sequence[AssignedItem]) -> str:
 def _package(done: AssignedItem) -> str:
     command = f"orchestrate show {done.assignment.id} --handoff"
     if done.handoff:
-        return f"{done.handoff} (printed by: {command})"
+        return f"{line(done.handoff)} (printed by: {command})"
     if done.assignment.state in REMARKS:
         return f"{command} (its file is written when the item is ready)"
     return command
