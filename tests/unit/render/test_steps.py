@@ -20,6 +20,8 @@ def test_path_of_handoff_forges_no_line() -> None:
 
     assert shown.splitlines() == [
         "Assigned item_1a2b3c4d to ada.",
-        "Handoff package: /a\\nb\\x1b[2J/handoffs/x.json"
-        " (printed by: orchestrate show item_1a2b3c4d --handoff)",
+        (
+            "Handoff package: /a\\nb\\x1b[2J/handoffs/x.json"
+            " (printed by: orchestrate show item_1a2b3c4d --handoff)"
+        ),
     ]
