@@ -53,6 +53,11 @@ LONG_LIMIT = 1000
 HINTS_SHOWN = 5
 #: Maximum number of differences from a plan; --json has all.
 DIFFERENCES_SHOWN = 100
+#: Said of a plan without a key or the id of a project.
+NO_KEY = (
+    "The plan has no key: applied again, it creates another project. To update this "
+    "one instead, write in the plan: project: {project}"
+)
 #: Known agents that a remark on a new one names, and how close their names must be.
 AGENTS_SHOWN, CLOSE = 3, 0.75
 
@@ -197,6 +202,8 @@ def apply(
             DIFFERENCES_SHOWN,
         ),
     ]
+    if not (plan.key or plan.project or dry_run):
+        hints.append(NO_KEY.format(project=applied.project))
     if written.trouble:
         hints.append(written.trouble)
     meta = {"hints": hints} if hints else {}

@@ -130,7 +130,8 @@ def test_plan_tool_names_dead_items(
 def test_plan_tool_reports_time_without_zone(call: ToolCall) -> None:
     item = {"name": "a", "title": "A", "not_before": "2027-01-01 12:00"}
 
-    result = mcp_tools.PlanArguments(project="P", items=[item]).perform(call)
+    plan = mcp_tools.PlanArguments(project="P", key="k", items=[item])
+    result = plan.perform(call)
 
     (hint,) = cast("list[str]", result.meta["hints"])
     assert (
