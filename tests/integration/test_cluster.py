@@ -191,11 +191,8 @@ def test_importing_node_fences_scripts_too(cluster: Cluster) -> None:
         keys.meta("asking"),
         "00112233445566aa",
         "ada",
-        "",
-        "",
-        "",
-        "",
-        1,
+        *("", "", "", ""),
+        *("", "", 1),
         lease.item,
     )
     refused: list[str] = []

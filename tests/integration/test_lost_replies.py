@@ -242,8 +242,9 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "recount": recount,
     "quarantine": quarantine,
 }
-#: Calls that change nothing, so that their replies are not kept.
-NOT_KEPT = ("pop of nothing",)
+#: Calls that change nothing, so that their replies are not kept, and `check`, whose
+#: reply has the time.
+NOT_KEPT = ("pop of nothing", "check")
 
 
 @dataclass

@@ -5,9 +5,10 @@ Used by the acceptance tests of the service.
 
 import json
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,10 +95,25 @@ def handoffs(root: Path) -> Path:
 
 
 def handoff_items(root: Path) -> set[str]:
-    """Return the items that have a handoff file."""
+    """Return the items whose handoff file the mirror keeps.
+
+    A file that a command has just written counts from the next pass on.
+    """
+    state = root / ".task-orchestrator" / "sync" / "state.db"
+    known: set[str] = set()
+    with (
+        suppress(sqlite3.Error),
+        closing(
+            sqlite3.connect(f"{state.as_uri()}?mode=ro", uri=True)
+        ) as database,
+    ):
+        known = {
+            name for (name,) in database.execute("SELECT name FROM files")
+        }
     return {
         path.name.removesuffix("_handoff.json")
         for path in handoffs(root).glob("item_*_handoff.json")
+        if path.name in known
     }
 
 
