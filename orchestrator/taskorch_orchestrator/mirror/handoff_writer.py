@@ -5,13 +5,14 @@ mirror writes the same content, so it takes over such a file as its own.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from taskorch.config import files
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
+from taskorch.domain.mirror_record import MirrorRecord
 from taskorch.queue.queue import Queue
 from taskorch.transport import address
 
@@ -26,6 +27,8 @@ from taskorch_orchestrator.mirror.handoff_folder import FolderNotWritable
 LOCK_S = 1.0
 #: Each file takes a sync to disk.
 MOST = 100
+#: Items that are read together: an item may have a thousand reports.
+BATCH = 10
 NOT_YET = "The items are assigned, but their handoff files are not written yet: {reason}"
 #: The queue that the mirror of the root reads, in the folder `sync`.
 SOURCE = "source"
@@ -77,7 +80,7 @@ class HandoffWriter:
     ) -> dict[str, str]:
         paths = {}
         with handoff_folder.opened(self._settings.folder_path) as folder:
-            for record in queue.views.records(items):
+            for record in _records(queue, items):
                 signature, _ = handoff_file.write(folder, record)
                 if signature:
                     item = record.item.id
@@ -96,6 +99,11 @@ class HandoffWriter:
         if not self._settings.has_folder or _is_of_another_user(home):
             return False
         return _read_source(home) in ("", source_of(self._settings))
+
+
+def _records(queue: Queue, items: Sequence[str]) -> Iterator[MirrorRecord]:
+    for start in range(0, len(items), BATCH):
+        yield from queue.views.records(items[start : start + BATCH])
 
 
 def source_of(settings: Settings) -> str:

@@ -12,6 +12,13 @@ from support.mirrors import Root
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
 from taskorch.queue.queue import Queue
 from taskorch_orchestrator import actions
 from taskorch_orchestrator.mirror import handoff_writer
@@ -262,3 +269,37 @@ def test_files_of_another_user_are_left_alone(
 
     assert [each.handoff for each in done.data] == [""]
     assert [hint for hint in done.hints if "another user" in hint] == []
+
+
+class Reads(ConnectionWrapper):
+    """A connection that counts the items of each read of handoffs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.counts: list[int] = []
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        if script.name == "records":
+            self.counts.append(
+                sum(str(word).startswith("item_") for word in arguments)
+            )
+        return self.connection.run_script(script, key, arguments)
+
+
+def test_many_handoffs_are_read_in_parts(
+    root: Root, writer: HandoffWriter
+) -> None:
+    project = root.bench.project()
+    items = [root.bench.item(project) for _ in range(25)]
+    reads: list[Reads] = []
+
+    def counted(connection: Connection) -> Connection:
+        reads.append(Reads(connection))
+        return reads[-1]
+
+    written = writer.write(root.bench.with_connection(counted).queue, items)
+
+    assert set(written.paths) == set(items)
+    assert reads[0].counts == [10, 10, 5]
