@@ -37,6 +37,8 @@ COMMANDS = """\
 You plan, assign, answer and deliver; the agents do the items (`worker`), not you.
 Exit codes: 0 done; 2 usage; 3 no such project or item; 4 Redis is unreachable: try again later; 5 not possible in
 this state; 6 held by another agent; 8 nothing to do now."""
+#: Bytes of the reason of a failure: that of `worker run` ends with a part of the log.
+REASON_BYTES = 300
 #: States of items that continue without the orchestrator.
 UNDER_WAY = (State.QUEUED, State.DELAYED, State.IN_PROGRESS)
 Row = TypeVar("Row")
@@ -102,7 +104,11 @@ def _sections(read: OrchestratorBriefing, length: int) -> Iterator[str]:
         "Open projects", "projects", read.projects, _project, length
     )
     yield from _list(
-        "Questions to answer", "inbox", read.inbox, open_questions, length
+        "Items with open questions",
+        "inbox",
+        read.inbox,
+        open_questions,
+        length,
     )
     yield from _list(
         "Items without an agent", "unassigned", read.unassigned, _item, length
@@ -144,5 +150,5 @@ def _stuck(stuck: StuckItem, length: int) -> str:
     reason = f"{stuck.why}, {item.agent}" if item.agent else stuck.why
     texts = cut(item.title, length, line)
     if stuck.reason:
-        texts += f": {cut(stuck.reason, length, line)}"
+        texts += f": {cut(stuck.reason, min(length, REASON_BYTES), line)}"
     return f"{item.id} {reason} -> {stuck.command}\n{INDENT}{texts}"

@@ -44,6 +44,28 @@ def test_briefing_has_exactly_what_waits(
     assert "… and more" not in text
 
 
+def test_briefing_cuts_log_of_failed_command(bench: Bench) -> None:
+    lease = bench.claimed()
+    log = "exit status 3\n" + "a line of the log\n" * 200
+    bench.agent().fail(lease, log, retry=False)
+
+    text = briefing_render.briefing(read(bench))
+
+    assert f"{lease.item} failed, ada -> orchestrate requeue" in text
+    assert "exit status 3" in text
+    assert text.count("a line of the log") < 20
+
+
+def test_briefing_counts_items_with_questions(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().blocker(lease, "Which door?")
+    bench.agent().blocker(lease, "Which key?")
+
+    text = briefing_render.briefing(read(bench))
+
+    assert "## Items with open questions: 1\n" in text
+
+
 def test_closed_projects_hide_no_open_project(
     bench: Bench,
 ) -> None:
