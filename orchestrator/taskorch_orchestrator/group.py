@@ -83,7 +83,7 @@ class OrchestratorGroup(app.RoleGroup):
     def completes_ids(
         self, begun: "ShortId", limit: int
     ) -> "Sequence[Candidate]":
-        """Return the ids of items and projects that begin so."""
+        """Return the ids of items and projects that begin with the typed text."""
         return _views().candidates(begun, limit=limit)
 
     def completes_agents(self, limit: int) -> "Sequence[str]":

@@ -141,7 +141,7 @@ def _is_file_in(tree: Path, path: Path) -> bool:
     try:
         real = path.resolve()
         return real.is_file() and real.is_relative_to(tree.resolve())
-    except (OSError, ValueError):  # it is no path: too long, or with NUL
+    except (OSError, ValueError):  # it is not a path: too long, or with NUL
         return False
 
 

@@ -60,7 +60,7 @@ class WorkerGroup(app.RoleGroup):
     def completes_ids(
         self, begun: "ShortId", limit: int
     ) -> "Sequence[Candidate]":
-        """Return the ids of the agent's items that begin so."""
+        """Return the ids of the agent's items that begin with the typed text."""
         from taskorch_worker.context import WorkerContext
 
         queue = WorkerContext(Access.NONE).session.queue

@@ -71,7 +71,7 @@ def content(record: MirrorRecord) -> bytes:
 def is_current(written: bytes, record: MirrorRecord) -> bool:
     """Tell whether a file has the package of an item as of its last event.
 
-    Its findings may be older: a discovery on another item is no event of this one, and
+    Its findings may be older: a discovery on another item is not an event of this one, and
     does not rewrite the handoffs of a whole project.
     """
     package = of(record)

@@ -23,14 +23,15 @@ COMMANDS = """\
 | `orchestrate project TITLE` | open a project for a user's request |
 | `orchestrate create PROJECT TITLE -r REQUIREMENT --depends-on ITEM --assign AGENT` | add an item |
 | `orchestrate apply PLAN.yaml` | create a project with all its items from a file |
-| `orchestrate assign ITEM AGENT` | put an item onto an agent's queue; any name will do |
+| `orchestrate assign ITEM AGENT` | put an item onto an agent's queue; any name works |
+| `orchestrate edit ITEM --title TEXT` | change an item that no agent has begun |
 | `orchestrate progress PROJECT` | show its progress |
 | `orchestrate wait PROJECT --until completed --until blocked` | wait for the agents; do not poll |
 | `orchestrate discoveries PROJECT` | list what the agents found; `--new`: since you last looked |
-| `orchestrate inbox` | questions of the agents; answer them: `orchestrate answer ITEM TEXT` |
+| `orchestrate inbox` | questions of the agents; answer one: `orchestrate answer ITEM --question N TEXT` |
 | `orchestrate comment ITEM TEXT` | a message to the agent that works on an item, or will |
 | `orchestrate stuck` | stalled items, and what helps |
-| `orchestrate show ITEM` | everything about an item, and what happened to it |
+| `orchestrate show ITEM` | everything about an item, and its timeline |
 | `orchestrate cancel ITEM`, `orchestrate requeue ITEM --reason TEXT` | cancel it; queue it again |
 | `orchestrate complete PROJECT` | close it, and print what it delivered |
 

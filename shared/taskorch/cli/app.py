@@ -67,7 +67,7 @@ class RoleGroup(click.Group):
         self.summaries: dict[str, str] = {}
         #: Title of a section of the help -> its subcommands, in their order.
         self.sections: Mapping[str, Sequence[str]] = {}
-        #: A word that is no subcommand -> the commands that it may stand for.
+        #: A word that is not a subcommand -> the commands that it may stand for.
         self.synonyms: Mapping[str, Sequence[str]] = {}
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:

@@ -195,7 +195,7 @@ class IdArgument(click.ParamType[str | ShortId]):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> "list[CompletionItem[str]]":
-        """Return the ids in the queue that begin so."""
+        """Return the ids in the queue that begin with the typed text."""
         from taskorch.cli import completion
 
         found = completion.ids(ctx, short_id.begun(incomplete, self._kinds))
@@ -232,7 +232,7 @@ class AgentArgument(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> "list[CompletionItem[str]]":
-        """Return the agents whose names begin so."""
+        """Return the agents whose names begin with the typed text."""
         from taskorch.cli import completion
 
         return completion.agents(ctx, incomplete)

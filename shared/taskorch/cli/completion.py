@@ -24,7 +24,7 @@ class ReadsQueue(Protocol):
     """The click group of a role: it reads the queue for a completion."""
 
     def completes_ids(self, begun: ShortId, limit: int) -> Sequence[Candidate]:
-        """Return ids that begin so."""
+        """Return ids that begin with the typed text."""
 
     def completes_agents(self, limit: int) -> Sequence[str]:
         """Return names of agents."""
@@ -33,7 +33,7 @@ class ReadsQueue(Protocol):
 def ids(
     context: click.Context, begun: ShortId | None
 ) -> list[CompletionItem[str]]:
-    """Return the ids that begin so, with their titles."""
+    """Return the ids that begin with the typed text, with their titles."""
     if begun is None:
         return []
     found: Sequence[Candidate] = _read(
@@ -47,7 +47,7 @@ def ids(
 def agents(
     context: click.Context, incomplete: str
 ) -> list[CompletionItem[str]]:
-    """Return the names of agents that begin so."""
+    """Return the names of agents that begin with the typed text."""
     found: Sequence[str] = _read(
         context, lambda group: group.completes_agents(LIMIT)
     )

@@ -37,7 +37,7 @@ class WantedAttempt(Frozen):
 
 
 class LogRequest(Frozen):
-    """The log to print, and how much of it."""
+    """The log to print, and the part of it."""
 
     item: str
     #: None for the newest.

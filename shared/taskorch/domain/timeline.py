@@ -13,7 +13,7 @@ class TimelineEntry(Frozen):
     """A step of an item's life: a report, or what its fields and reports tell.
 
     The kinds are those of reports and `create`, `assign`, `claim` and `discover`. The
-    agent is the one that did it. An entry that is no report has the id "" or, for a
+    agent is the one that did it. An entry that is not a report has the id "" or, for a
     discovery, its cursor.
     """
 

@@ -195,7 +195,7 @@ def _derived(  # noqa: PLR0913  six, which the house style allows
     attempt: int = 0,
     details: Mapping[str, str] = {},
 ) -> TimelineEntry:
-    """Return an entry that is no report."""
+    """Return an entry that is not a report."""
     report = Report(
         id="", at=at, kind=kind, agent=agent, attempt=attempt, token=token
     )
