@@ -50,7 +50,10 @@ def test_demo_completes_project_and_leaves_nothing_running() -> None:
     assert all(summary in result for summary in delivered)
     assert "[database_expert]" in ran.stdout
     assert "[security_specialist]" in ran.stdout
-    assert "answer to question 1 by orchestrator: At least 12 characters" in ran.stdout
+    assert (
+        "answer to question 1 by orchestrator: At least 12 characters"
+        in ran.stdout
+    )
     assert not Path(server[2]).exists()
     assert not _lives(int(server[1]))
 
