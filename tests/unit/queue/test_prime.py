@@ -269,6 +269,7 @@ def briefing_with(
     texts=["000000" + "`" * 14 + "0", "\N{SLIGHTLY SMILING FACE}" * 4000],
     count=3,
 )
+@example(texts=["x\n" * 2000, "`" * 3000] * 2, count=3)
 def test_briefing_is_bounded_and_keeps_text_fenced(
     texts: list[str], count: int
 ) -> None:

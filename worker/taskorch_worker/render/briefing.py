@@ -25,6 +25,8 @@ CUT_ROWS = "more requirements]"
 NAMES_BYTES = 100
 #: If texts must be cut to fewer bytes, findings are left out.
 FINDING_BYTES = 80
+#: If texts must be cut to fewer bytes, an item has one text of each kind.
+ROWS_BYTES = 20
 
 RUN = """\
 This session is a command of `worker run`, for `{item}` alone. When it has ended, the run claims the next item:
@@ -92,7 +94,7 @@ def _sections(
         yield RUN.format(item=line(run_item))
     yield f"## Held under your name: {_items(read.held_count)}"
     for number, held in enumerate(read.held):
-        rows = 1 if number else ROWS
+        rows = 1 if number or length < ROWS_BYTES else ROWS
         yield f"### {_status(held)}"
         yield from _details(held, length, rows)
     left = read.held_count - len(read.held)
