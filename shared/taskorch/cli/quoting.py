@@ -130,7 +130,7 @@ def report(
     head += f" by {entry.agent}"
     text = entry.text
     if entry.kind == "expire":
-        text = "the lease ran out"
+        text = "the lease expired"
     if not text and not entry.needs:
         return head
     texts = asked(text, entry.needs, indent, length)

@@ -169,7 +169,7 @@ def _show(
     wait: float | None,
     lease: int | None,
 ) -> None:
-    """Print the receipt, and the next item if it is wanted: wait for it if need be.
+    """Print the receipt, and the next item if it is wanted, after a wait if necessary.
 
     People see the receipt before the wait; a document has both.
     """

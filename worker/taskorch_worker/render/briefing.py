@@ -140,7 +140,7 @@ def _status(held: HeldItem) -> str:
             until = timestamp(item.lease_expires_at)
             status = f", yours until {until}"
         case _:
-            status = "; the lease ran out, and a report claims it again"
+            status = "; the lease expired, and a report claims it again"
     still_open = questions([each.number for each in item.questions])
     if still_open:
         status += f"; open: {still_open}"
