@@ -210,14 +210,13 @@ class AgentQueue:
         while True:
             left_s = deadline - monotonic()
             is_last_look = "" if left_s > 0 else "1"
-            reply = self._scripts.run_through_outages(
-                "claim",
-                duration,
-                is_last_look,
-                count,
-                seconds=0 if is_first_look else left_s,
-                notify=notice.outage,
-            )
+            words = ("claim", duration, is_last_look, count)
+            if is_first_look:
+                reply = self._run_script(*words)
+            else:
+                reply = self._scripts.run_through_outages(
+                    *words, seconds=left_s, notify=notice.outage
+                )
             views, due_ms = cast("tuple[list[Reply], str]", reply)
             found = readable(self._claim, views, self._damage)
             claims = tuple(claim for claim in found if claim.lease)

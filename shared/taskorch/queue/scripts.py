@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from functools import cache
+from types import TracebackType
 
 try:  # loads ten times faster than hashlib, which loads OpenSSL for the same function
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -13,6 +14,7 @@ except ImportError:
 from taskorch import __version__
 from taskorch.domain import errors
 from taskorch.domain.backoff import Notify, Patience, retry
+from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.fields import Damage
@@ -55,8 +57,6 @@ READS = frozenset((
     "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 
-ONE_ATTEMPT = Patience(may_pass=lambda _: False)
-
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
 
 
@@ -94,7 +94,11 @@ class Scripts:
 
         An error of the script is raised as the class of `errors` with its word.
         """
-        return self._run_script(name, arguments, ONE_ATTEMPT, lambda _: None)
+        call = self._call(name, arguments)
+        with _Answered(self._requests, call):
+            return self.connection.run_script(
+                call.script, call.key, call.words
+            )
 
     def run_through_outages(
         self, name: str, *arguments: Argument, seconds: float, notify: Notify
@@ -103,37 +107,27 @@ class Scripts:
 
         It acts once. `notify` receives each failure, and None after a success.
         """
+        call = self._call(name, arguments)
         patience = Patience(
             may_pass=lambda failure: failure.retryable, seconds=seconds
         )
-        return self._run_script(name, arguments, patience, notify)
+        with _Answered(self._requests, call):
+            return retry(
+                lambda _: self.connection.run_script(
+                    call.script, call.key, call.words
+                ),
+                patience,
+                notify=notify,
+            )
 
-    def _run_script(
-        self,
-        name: str,
-        arguments: Sequence[Argument],
-        patience: Patience,
-        notify: Notify,
-    ) -> Reply:
+    def _call(self, name: str, arguments: Sequence[Argument]) -> "_Call":
         script, key = load(name), keys.meta(self.namespace)
         step = (name, key, self.caller.agent, self.caller.session)
         request = self._requests.next(step, acts=script.acts)
         words = (request, *self._caller, *arguments)
-        try:
-            return retry(
-                lambda _: self.connection.run_script(script, key, words),
-                patience,
-                notify=notify,
-            )
-        except ScriptError as refusal:
-            raise error_of(str(refusal)) from None
-        except errors.Unavailable as outage:
-            outage.request = request
-            self._requests.keep(step, request)
-            raise
-        except KeyboardInterrupt:
-            self._requests.keep(step, request)
-            raise
+        return _Call(
+            script=script, key=key, step=step, request=request, words=words
+        )
 
     def wait_for_wake(self, timeout_s: float) -> bool:
         """Block until the caller's queue gets an item, at most `timeout_s` seconds."""
@@ -148,6 +142,45 @@ class Scripts:
         Return False after `timeout_s` seconds.
         """
         return self.connection.wait_for_entry(stream, cursor, timeout_s)
+
+
+class _Call(Frozen):
+    """A call of a script, with the id of its request and the step that it belongs to."""
+
+    script: Script
+    key: str
+    step: tuple[str, ...]
+    request: str
+    words: tuple[Argument, ...]
+
+
+class _Answered:
+    """A block that waits for the answer to a call.
+
+    It raises an error reply as our error, and keeps the request of a call without an
+    answer.
+    """
+
+    def __init__(self, requests: Requests, call: _Call) -> None:
+        self._requests = requests
+        self._call = call
+
+    def __enter__(self) -> None:
+        """Begin to wait."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise the error of a reply; keep the request if there was no reply."""
+        if isinstance(failure, ScriptError):
+            raise error_of(str(failure)) from None
+        if isinstance(failure, errors.Unavailable):
+            failure.request = self._call.request
+        if isinstance(failure, (errors.Unavailable, KeyboardInterrupt)):
+            self._requests.keep(self._call.step, self._call.request)
 
 
 @cache
