@@ -187,6 +187,7 @@ def _prepared(url: str, name: str) -> str:
             "",
             "",
             "",
+            "",
             *(word for words in items for word in words),
         )
     claim = [

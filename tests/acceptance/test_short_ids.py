@@ -32,7 +32,7 @@ def test_commands_take_first_digits_of_ids(shell: Shell, bench: Bench) -> None:
         "worker release abcd",
         "worker get item_abcd",
         "worker complete abcd Done",
-        "orchestrate cancel 7fed",
+        "orchestrate cancel item_7fed",
         "orchestrate wait abcd --timeout 0",
         "orchestrate complete 7fed --force",
         "orchestrate purge 7fed --dry-run",

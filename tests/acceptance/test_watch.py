@@ -93,7 +93,7 @@ def test_screen_shows_project_items_agents_and_events(
         lines = screen.lines()
 
     assert lines[0].startswith(f"{project} Build authentication ")
-    assert lines[0].endswith("active, 0 of 2 completed")
+    assert lines[0].endswith("active, 0 of 2 items completed")
     assert lines[2].split() == [
         "ITEM",
         "STATE",

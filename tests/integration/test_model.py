@@ -63,7 +63,6 @@ OUTCOMES = {
     "AlreadyCompleted",
     "NoQuestion",
     "SeveralQuestions",
-    "NeedsReopen",
 }
 
 
