@@ -9,7 +9,7 @@ from taskorch_worker.render.prompt import Workplace, prompt
 
 #: The longest prompt without its item: about 1,000 tokens.
 MOST_BYTES = 4000
-WORKPLACE = Workplace(tree="/work/tree", branch="item_1", continues=False)
+WORKPLACE = Workplace(tree="/srv/tree", branch="item_1", continues=False)
 
 
 def claimed(bench: Bench, **fields: object) -> Claim:
