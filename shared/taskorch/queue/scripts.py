@@ -32,8 +32,10 @@ PRELUDE = ("call", "questions", "items", "leases", "views")
 #: The files that only some scripts need: each call runs all that is in front of it.
 PARTS = {
     "assign": ("edits",),
+    "cancel_project": ("closing",),
     "claim": ("packages", "claims"),
     "complete": ("packages", "claims"),
+    "complete_project": ("closing",),
     "count_new_discoveries": ("discoveries",),
     "create": ("edits",),
     "depend": ("edits",),

@@ -18,39 +18,17 @@ local function count_open()
   return all
 end
 
--- Cancels the open items among these ids. Returns their number, and the questions that
--- this closed.
-local function cancel_open(ids)
-  local open, closed = {}, {}
-  for _, item_id in ipairs(ids) do
-    local item = find_item(item_id)
-    local is_open = item and item.state ~= 'completed' and item.state ~= 'cancelled'
-    if is_open then table.insert(open, item) end
-  end
-  begin_batch(open)
-  for _, item in ipairs(open) do
-    revoke_token(item)
-    Question.close_all(item)
-    Question.list_closed(item, closed)
-    report(item, 'cancel', 'text', reason)
-    move(item, 'cancelled')
-    emit('cancel', item)
-  end
-  if batch then write_batch() end
-  return #open, closed
-end
-
 return once(function()
   if need_project(id) == 'completed' then return {'', 0, 'repeat', {}} end
   local page = call('ZRANGE', key('project', id) .. ':items', from, from + limit - 1)
-  local cancelled, closed = cancel_open(page)
+  local open = open_among(page)
+  local closed, cancelled = cancel_items(open, reason), #open
   if #page == limit then return {tostring(from + limit), cancelled, '', closed} end
 
   -- Another orchestrator may have queued an item that an earlier call had cancelled: then
   -- the items are looked at from the start again.
   if count_open() > 0 then return {'0', cancelled, '', closed} end
-  call('HSET', key('project', id), 'status', 'completed', 'completed_at', now)
-  emit('complete_project', {project = id, state = 'completed'})
+  close_project(id)
   return {'', cancelled, '', closed}
 end, function(reply)
   need_project(id) -- it may have been purged before a repeat
