@@ -1,6 +1,7 @@
 """The commands `complete`, `ack`, `fail` and `release`: they end a claim."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from taskorch.cli.arguments import (
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from taskorch_worker.context import WorkerContext
 
+Command = TypeVar("Command", bound=Callable[..., object])
+
 NOTHING_QUEUED = (
     "No item is ready for you. Wait for one: worker pop --wait 300"
 )
@@ -33,22 +36,28 @@ DELIVERABLE = click.option(
 )
 
 
-NEXT = click.option(
-    "--next",
-    "next_",
-    is_flag=True,
-    help="Claim the next item of your queue in the same step.",
-)
-WAIT = click.option(
-    "--wait",
-    type=Seconds(0, limits.LONGEST_WAIT_S),
-    help="Time to wait for the next item, in seconds.",
-)
-LEASE = click.option(
-    "--lease",
-    type=DURATION,
-    help="Lease duration of the next item, such as 30m or 4h.",
-)
+def next_options(command: Command) -> Command:
+    """Add --next and the options of the claim that it makes."""
+    for option in (
+        click.option(
+            "--lease",
+            type=DURATION,
+            help="Lease duration of the next item, such as 30m or 4h.",
+        ),
+        click.option(
+            "--wait",
+            type=Seconds(0, limits.LONGEST_WAIT_S),
+            help="Time to wait for the next item, in seconds.",
+        ),
+        click.option(
+            "--next",
+            "next_",
+            is_flag=True,
+            help="Claim the next item of your queue in the same step.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @worker.command(
@@ -57,9 +66,7 @@ LEASE = click.option(
 @click.argument("item", type=ITEM)
 @click.argument("summary", type=TEXT)
 @DELIVERABLE
-@NEXT
-@WAIT
-@LEASE
+@next_options
 @pass_context
 def complete(
     context: "WorkerContext",
@@ -86,9 +93,7 @@ def complete(
 @click.argument("item", type=ITEM)
 @click.argument("summary", type=TEXT, default="")
 @DELIVERABLE
-@NEXT
-@WAIT
-@LEASE
+@next_options
 @pass_context
 def ack(
     context: "WorkerContext",
@@ -119,9 +124,7 @@ def ack(
 @click.option(
     "--no-retry", is_flag=True, help="Do not retry it: make it a dead letter."
 )
-@NEXT
-@WAIT
-@LEASE
+@next_options
 @pass_context
 def fail(
     context: "WorkerContext",
