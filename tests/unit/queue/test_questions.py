@@ -450,6 +450,27 @@ def test_question_of_earlier_version_is_number_one(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
+@pytest.mark.parametrize(
+    ("stored", "text"),
+    [
+        ("Warum? ü€😀".encode(), "Warum? ü€😀"),
+        (b"odd \x80\xff byte", "odd ?? byte"),
+        (b"half \xed\xa0\x80", "half ???"),
+    ],
+)
+def test_odd_bytes_of_earlier_question_become_text(
+    bench: Bench, stored: bytes, text: str
+) -> None:
+    lease = of_earlier_version(bench)
+    name = f"{keys.tag(bench.namespace)}item:{lease.item}"
+    cast("Any", bench.raw).hset(name, "blocker", stored)
+
+    bench.agent().blocker(lease, "Which key?")
+
+    (item,) = bench.queue.views.inbox()
+    assert [each.text for each in item.questions] == [text, "Which key?"]
+
+
 def test_next_question_follows_that_of_earlier_version(bench: Bench) -> None:
     lease = of_earlier_version(bench)
 

@@ -22,6 +22,22 @@ function Question.numbers(listed, asked, blocker)
   return open
 end
 
+-- The characters of UTF-8 that have more than one byte, as patterns.
+local CHARACTERS = {
+  '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]',
+  '[\225-\236\238\239][\128-\191][\128-\191]', '\237[\128-\159][\128-\191]',
+  '\240[\144-\191][\128-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191][\128-\191]',
+  '\244[\128-\143][\128-\191][\128-\191]',
+}
+
+-- Returns a text for JSON: one that is not UTF-8 has ? in place of its odd bytes.
+function Question.as_utf8(text)
+  local rest = text
+  for _, character in ipairs(CHARACTERS) do rest = string.gsub(rest, character, ' ') end
+  if not string.find(rest, '[\128-\255]') then return text end
+  return (string.gsub(text, '[\128-\255]', '?'))
+end
+
 -- Returns the open questions of an item, the oldest first, for `Question.write`.
 function Question.read(item)
   local json, needs = unpack(call('HMGET', key('item', item.id), 'questions', 'needs'))
@@ -34,8 +50,9 @@ function Question.read(item)
   end
   if item.blocker ~= '' then
     local since = call('ZSCORE', prefix .. 'blocked', item.id) or now
-    table.insert(questions, {number = string.format('%d', item.asked + 1), text = item.blocker,
-      needs = needs or '', agent = item.agent, at = string.format('%d', tonumber(since))})
+    table.insert(questions, {number = string.format('%d', item.asked + 1),
+      text = Question.as_utf8(item.blocker), needs = Question.as_utf8(needs or ''),
+      agent = item.agent, at = string.format('%d', tonumber(since))})
   end
   return questions
 end
