@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help venv demo test test-fast chaos check format bench measure bench-peers sabotage lock clean
+.PHONY: help venv demo test test-fast test-programs chaos check format bench measure bench-peers sabotage lock clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ test: .venv/dev  ## Run all tests, on every kind of Redis that is here; JOBS=8 u
 
 test-fast: .venv/dev  ## Run the unit tests alone, in about 90 s: no service, no failover, no whole workflow
 	$(PYTEST) tests/unit
+
+test-programs: .venv/dev  ## Run Claude Code, Codex, Gemini CLI and others from npm, with a scripted model
+	$(PYTEST) tests/programs
 
 chaos: .venv/dev  ## Kill, stop and cut off processes and Redis for two minutes, and judge what is left
 	@PYTHONPATH=tests $(BIN)/python -m chaos
@@ -90,4 +93,4 @@ lock: .venv-lock  ## Update lock/ to the newest releases that pyproject.toml all
 	done
 
 clean:  ## Remove what was built
-	rm -rf .venv .venv-lock .venv-peers dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lock .venv-peers .programs dist .mypy_cache .pytest_cache .ruff_cache

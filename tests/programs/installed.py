@@ -1,0 +1,67 @@
+"""Agent programs from npm, each at the version that its lock file pins.
+
+They are installed once, into `.programs` of the checkout.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+LOCKS = Path(__file__).parent / "npm"
+PROGRAMS = Path(__file__).parents[2] / ".programs"
+INSTALL = ("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+TIME_LIMIT_S = 300
+
+
+def install(name: str) -> Path:
+    """Return the folder with the commands of a program; skip the test without npm.
+
+    `name` is a folder of `npm/`. Test processes that need the same program wait for the
+    first one, which installs it.
+    """
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    lock = LOCKS / name / "package-lock.json"
+    version = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    folder = PROGRAMS / f"{name}-{version}"
+    PROGRAMS.mkdir(exist_ok=True)
+    with (PROGRAMS / f"{name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not folder.exists():
+            _install_into(folder, lock.parent)
+    return folder / "node_modules" / ".bin"
+
+
+def node() -> Path:
+    """Return the folder with the command `node`."""
+    found = shutil.which("node")
+    assert found, "npm is installed without node"
+    return Path(found).parent
+
+
+def _install_into(folder: Path, packages: Path) -> None:
+    """Install packages beside the folder, and rename: a half installation is not used."""
+    beside = folder.with_suffix(".new")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(packages, beside)
+    environment = {
+        **os.environ,
+        "HOME": str(PROGRAMS),
+        "npm_config_cache": str(PROGRAMS / "cache"),
+    }
+    done = subprocess.run(
+        INSTALL,
+        cwd=beside,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"npm ci failed: {done.stderr}"
+    beside.rename(folder)
