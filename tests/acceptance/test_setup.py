@@ -172,11 +172,9 @@ def test_claude_gets_hooks_servers_instructions_and_skills(
     assert servers["task-orchestrator"] == {
         "command": "orchestrate",
         "args": ["mcp"],
+        "alwaysLoad": True,
     }
-    assert servers["task-orchestrator-worker"] == {
-        "command": "worker",
-        "args": ["mcp"],
-    }
+    assert set(servers) == {"task-orchestrator", "größe"}
     assert "`worker prime`" in (project.folder / "CLAUDE.md").read_text(
         encoding="utf-8"
     )
@@ -187,7 +185,7 @@ def test_claude_gets_hooks_servers_instructions_and_skills(
         assert skill.startswith(f"---\nname: {name}\n")
 
 
-def test_codex_gets_json_hooks_and_toml_servers(project: Shell) -> None:
+def test_codex_gets_json_hooks_and_toml_server(project: Shell) -> None:
     project.orchestrate("setup", "codex")
 
     hooks = json.loads((project.folder / ".codex/hooks.json").read_bytes())[
@@ -197,11 +195,11 @@ def test_codex_gets_json_hooks_and_toml_servers(project: Shell) -> None:
         (project.folder / ".codex/config.toml").read_text(encoding="utf-8")
     )
     assert commands(hooks["Stop"]) == ["worker hook stop"]
-    assert (
-        config["mcp_servers"]["task-orchestrator-worker"]["command"]
-        == "worker"
-    )
-    assert config["mcp_servers"]["other"] == {"command": "npx"}
+    servers = config["mcp_servers"]
+    assert set(servers) == {"task-orchestrator", "other"}
+    assert servers["task-orchestrator"]["command"] == "orchestrate"
+    assert servers["task-orchestrator"]["required"] is True
+    assert servers["other"] == {"command": "npx"}
     assert config["features"] == {"hooks": True}
     assert "`worker prime`" in (project.folder / "AGENTS.md").read_text(
         encoding="utf-8"
@@ -216,15 +214,94 @@ def test_gemini_gets_its_hook_names_and_milliseconds(shell: Shell) -> None:
     )
     assert set(settings["hooks"]) == {"SessionStart", "AfterAgent"}
     assert settings["hooks"]["AfterAgent"][0]["hooks"][0]["timeout"] == 10_000
-    assert set(settings["mcpServers"]) == {
-        "task-orchestrator",
-        "task-orchestrator-worker",
-    }
-    for server in settings["mcpServers"].values():
-        assert (
-            server["env"]["TASKORCH_REDIS_PASSWORD"]
-            == "$TASKORCH_REDIS_PASSWORD"
+    server = settings["mcpServers"].pop("task-orchestrator")
+    assert (
+        server["env"]["TASKORCH_REDIS_PASSWORD"] == "$TASKORCH_REDIS_PASSWORD"
+    )
+    assert settings["mcpServers"] == {}
+
+
+#: The servers that earlier versions wrote into a new file of each program.
+OLD_SERVERS: Mapping[str, tuple[str, str]] = {
+    "claude": (".mcp.json", '{\n  "mcpServers": {%s\n  }\n}\n'),
+    "gemini": (".gemini/settings.json", '{\n  "mcpServers": {%s\n  }\n}\n'),
+    "cursor": (".cursor/mcp.json", '{\n  "mcpServers": {%s\n  }\n}\n'),
+    "codex": (".codex/config.toml", "%s"),
+}
+
+
+def write_old_servers(project: Shell, program: str) -> Path:
+    """Write both servers as earlier versions did, and return the file."""
+    name, form = OLD_SERVERS[program]
+    entry = '\n    "%s": {\n      "command": "%s",\n      "args": [\n        "mcp"\n      ]\n    }'
+    separator = ","
+    if program == "codex":
+        entry = '[mcp_servers.%s]\ncommand = "%s"\nargs = ["mcp"]\nenv_vars = ["AGENT_ID"]\ntool_timeout_sec = 600\n'
+        separator = "\n"
+    servers = separator.join(
+        entry % each
+        for each in (
+            ("task-orchestrator", "orchestrate"),
+            ("task-orchestrator-worker", "worker"),
         )
+    )
+    file = project.folder / name
+    file.write_text(form % servers, encoding="utf-8")
+    return file
+
+
+def server_names(file: Path) -> list[str]:
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".toml":
+        return list(tomllib.loads(text)["mcp_servers"])
+    return list(json.loads(text)["mcpServers"])
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_setup_replaces_both_old_servers(project: Shell, program: str) -> None:
+    project.orchestrate("setup", program)
+    file = write_old_servers(project, program)
+
+    before = project.orchestrate("setup", program, "--check")
+    done = project.orchestrate("setup", program)
+    after = project.orchestrate("setup", program, "--check")
+    names = server_names(file)
+    project.orchestrate("setup", program, "--remove")
+
+    assert (before.code, done.code, after.code) == (5, 0, 0)
+    assert f"not current  {file}" in before.stdout
+    assert names == ["task-orchestrator"]
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_removal_takes_out_both_old_servers(
+    project: Shell, program: str
+) -> None:
+    file = write_old_servers(project, program)
+
+    ran = project.orchestrate("setup", program, "--remove")
+
+    assert ran.code == 0, ran.stderr
+    assert not file.exists()
+
+
+def test_server_of_others_with_old_name_stays(project: Shell) -> None:
+    file = project.folder / ".mcp.json"
+    file.write_text(
+        '{"mcpServers": {"task-orchestrator-worker": {"command": "theirs"}}}',
+        encoding="utf-8",
+    )
+    before = files(project.folder)
+
+    done = project.orchestrate("setup", "claude")
+    checked = project.orchestrate("setup", "claude", "--check")
+    names = server_names(file)
+    project.orchestrate("setup", "claude", "--remove")
+
+    assert (done.code, checked.code) == (0, 0)
+    assert set(names) == {"task-orchestrator", "task-orchestrator-worker"}
+    assert files(project.folder) == before
 
 
 def test_cursor_gets_its_hook_format_and_a_rule(project: Shell) -> None:
@@ -706,8 +783,8 @@ def test_user_additions_to_our_part_stay(project: Shell) -> None:
     changes = {
         "claude": (
             ".mcp.json",
-            '"command": "worker"',
-            '"env": {"AGENT_ID": "ada"}, "command": "worker"',
+            '"command": "orchestrate"',
+            '"env": {"AGENT_ID": "ada"}, "command": "orchestrate"',
         ),
         "codex": (
             ".codex/config.toml",
@@ -719,7 +796,11 @@ def test_user_additions_to_our_part_stay(project: Shell) -> None:
             '"timeout": 10000',
             '"timeout": 20000, "name": "mine"',
         ),
-        "cursor": (".cursor/mcp.json", '"worker"', f'"{BIN}/worker"'),
+        "cursor": (
+            ".cursor/mcp.json",
+            '"orchestrate"',
+            f'"{BIN}/orchestrate"',
+        ),
     }
     for program, (name, ours, theirs) in changes.items():
         project.orchestrate("setup", program)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def setup(
     program: str, check: bool, remove: bool, user: bool, yes: bool
 ) -> None:
-    """Add hooks, MCP servers and instructions to an agent program.
+    """Add hooks, an MCP server and instructions to an agent program.
 
     Their other content stays. The files are those of the git checkout of the current
     folder, or of the folder itself.
@@ -86,7 +86,7 @@ def setup(
 
 
 def _missing_extra() -> str:
-    """Return which package the MCP servers lack, and how to install it; "" if none."""
+    """Return which package the MCP server lacks, and how to install it; "" if none."""
     if find_spec("mcp") is None:
         try:
             import taskorch.mcp.server  # noqa: F401

@@ -19,7 +19,7 @@ def files(changed: Sequence[ProgramFile]) -> str:
 def hints(program: str, top: Path, root: Path, missing: str) -> Iterator[str]:
     """Yield whose files and queue these are, and what the user has to do.
 
-    `missing` says which package the MCP servers lack, or is "".
+    `missing` says which package the MCP server lacks, or is "".
     """
     if root == top:
         yield f"These are the files of {top}."

@@ -52,17 +52,26 @@ class JsonEntries:
     """Our entries in one file."""
 
     def __init__(
-        self, *entries: ConfigEntry, head: dict[str, Json] | None = None
+        self,
+        *entries: ConfigEntry,
+        obsolete: Sequence[ConfigEntry] = (),
+        head: dict[str, Json] | None = None,
     ) -> None:
-        """`head` holds the members that the program requires in each such file."""
+        """`obsolete` entries of earlier versions are removed.
+
+        `head` holds the members that the program requires in each such file.
+        """
         self._entries = entries
+        self._obsolete = obsolete
         self._head = head or {}
 
     def has(self, text: str) -> bool:
-        """Return whether all entries are there and complete."""
+        """Return whether all entries are there and complete, and no obsolete one."""
         if is_blank(text):
             return False
         clear = _clear(text)
+        if any(_find(clear, entry) for entry in self._obsolete):
+            return False
         for entry in self._entries:
             path = _find(clear, entry)
             if not path:
@@ -74,6 +83,8 @@ class JsonEntries:
 
     def added(self, text: str | None) -> str:
         """Return the text with the entries; a new text for a missing or blank file."""
+        if text is not None and not is_blank(text):
+            text = _without_entries(text, self._obsolete)
         if text is None or is_blank(text):
             document = json.loads(self.added(json.dumps(self._head)))
             return _dump(self._head | document, "  ") + "\n"
@@ -95,14 +106,7 @@ class JsonEntries:
             return text
         if text == self.added(None):
             return None
-        left: str | None = text
-        for entry in self._entries:
-            while left is not None:
-                path = _find(_clear(left), entry)
-                if not path:
-                    break
-                left = _without_entry(left, path)
-        return left
+        return _without_entries(text, [*self._entries, *self._obsolete])
 
 
 def _clear(text: str) -> str:
@@ -255,6 +259,18 @@ def _indented(text: str, value: Json, line_start: str) -> str:
 
 def _dump(value: Json, indent: str) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False)
+
+
+def _without_entries(text: str, entries: Sequence[ConfigEntry]) -> str | None:
+    """Return the text without entries; None if there was no file before them."""
+    left: str | None = text
+    for entry in entries:
+        while left is not None:
+            path = _find(_clear(left), entry)
+            if not path:
+                break
+            left = _without_entry(left, path)
+    return left
 
 
 def _without_entry(text: str, path: Sequence[Step]) -> str | None:

@@ -28,10 +28,10 @@ PRIME = ("worker prime --hook-json", "orchestrate prime --hook-json")
 STOP = "worker hook stop"
 #: Hooks take far less.
 HOOK_TIMEOUT_S = 10
-SERVERS = {
-    "task-orchestrator": "orchestrate",
-    "task-orchestrator-worker": "worker",
-}
+#: The MCP server of both roles: it has the tools of the role of its session.
+SERVER = "task-orchestrator"
+#: Earlier versions had a server of its own for the worker.
+OLD_SERVERS = {"task-orchestrator-worker": "worker"}
 #: Variables that name a program's folder, which is else in the home.
 FOLDER_VARIABLES = {"claude": "CLAUDE_CONFIG_DIR", "codex": "CODEX_HOME"}
 SKILLS = {
@@ -128,8 +128,9 @@ def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
         home / "settings.json": JsonEntries(
             *_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)
         ),
+        # The first request of a session waits for a server that is always loaded.
         root / (".claude.json" if user else ".mcp.json"): JsonEntries(
-            *_server_entries()
+            _server(alwaysLoad=True), obsolete=_old_servers()
         ),
         (home if user else root) / "CLAUDE.md": _instructions(user=user),
         **skills,
@@ -138,16 +139,20 @@ def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
 
 def _codex(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("codex", root, environment, user=user)
-    servers = _server_entries(
+    server = _server(
         "mcp_servers",
         env_vars=list(VARIABLES),
         tool_timeout_sec=CALL_TIMEOUT_S,
+        # The first request of a session waits for a required server.
+        required=True,
     )
     return {
         home / "hooks.json": JsonEntries(
             *_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)
         ),
-        home / "config.toml": TomlEntries(*servers),
+        home / "config.toml": TomlEntries(
+            server, obsolete=_old_servers("mcp_servers")
+        ),
         (home if user else root) / "AGENTS.md": _instructions(user=user),
     }
 
@@ -158,7 +163,8 @@ def _gemini(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
     return {
         home / "settings.json": JsonEntries(
             *hooks,
-            *_server_entries(env={name: f"${name}" for name in SECRETS}),
+            _server(env={name: f"${name}" for name in SECRETS}),
+            obsolete=_old_servers(),
         ),
         (home if user else root) / "GEMINI.md": _instructions(user=user),
     }
@@ -178,7 +184,7 @@ def _cursor(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
     )
     found: dict[Path, Part] = {
         home / "hooks.json": JsonEntries(*starts, stop, head={"version": 1}),
-        home / "mcp.json": JsonEntries(*_server_entries()),
+        home / "mcp.json": JsonEntries(_server(), obsolete=_old_servers()),
     }
     if not user:  # Cursor has no file for the rules of a user
         found[home / "rules" / f"{MARK}.mdc"] = WholeFile(RULE)
@@ -223,15 +229,20 @@ def _hooks(start: str, stop: str, timeout: int) -> tuple[ConfigEntry, ...]:
     )
 
 
-def _server_entries(
-    table: str = "mcpServers", **more: Json
-) -> tuple[ConfigEntry, ...]:
+def _server(table: str = "mcpServers", **more: Json) -> ConfigEntry:
+    """Return the entry of our server in a table of servers."""
+    return ConfigEntry(
+        labels=(table, SERVER),
+        value={"command": "orchestrate", "args": ["mcp"], **more},
+    )
+
+
+def _old_servers(table: str = "mcpServers") -> tuple[ConfigEntry, ...]:
     return tuple(
         ConfigEntry(
-            labels=(table, name),
-            value={"command": command, "args": ["mcp"], **more},
+            labels=(table, name), value={"command": command, "args": ["mcp"]}
         )
-        for name, command in SERVERS.items()
+        for name, command in OLD_SERVERS.items()
     )
 
 

@@ -62,13 +62,21 @@ class Statement(NamedTuple):
 class TomlEntries:
     """Our tables in one file."""
 
-    def __init__(self, *entries: ConfigEntry) -> None:
-        """Each entry is a table of plain values; its labels are the table's name."""
+    def __init__(
+        self, *entries: ConfigEntry, obsolete: Sequence[ConfigEntry] = ()
+    ) -> None:
+        """Each entry is a table of plain values; its labels are the table's name.
+
+        `obsolete` tables of earlier versions are removed.
+        """
         self._entries = entries
+        self._obsolete = obsolete
 
     def has(self, text: str) -> bool:
-        """Return whether all tables are there and complete."""
+        """Return whether all tables are there and complete, and no obsolete one."""
         document = _parse(text)
+        if _present(document, self._obsolete):
+            return False
         return all(
             _is_complete(_value_of(document, entry), entry)
             for entry in self._entries
@@ -76,6 +84,8 @@ class TomlEntries:
 
     def added(self, text: str | None) -> str:
         """Return the text with the tables. Additions of others stay."""
+        if text is not None:
+            text = _without_entries(text, self._obsolete)
         if text is None:
             return "\n\n".join(map(_table, self._entries)) + "\n"
         document = _parse(text)
@@ -106,16 +116,7 @@ class TomlEntries:
 
         A table of others with the same name stays.
         """
-        document = _parse(text)
-        ours = []
-        for entry in self._entries:
-            value = _value_of(document, entry)
-            if value is not None and runs_command_of(entry, value):
-                ours.append(entry)
-        left = _without_entries(text, document, ours)
-        if ours and not left and text.endswith("\n"):
-            return None
-        return left
+        return _without_entries(text, [*self._entries, *self._obsolete])
 
 
 def _parse(text: str, problem: str = "is not valid TOML") -> Document:
@@ -181,7 +182,28 @@ def _with_tables(text: str, tables: Sequence[str]) -> str:
     return text + newline * 2 + new
 
 
-def _without_entries(
+def _present(
+    document: Document, entries: Sequence[ConfigEntry]
+) -> Sequence[ConfigEntry]:
+    """Return the entries that a document has; not those that run another command."""
+    return [
+        entry
+        for entry in entries
+        if runs_command_of(entry, _value_of(document, entry))
+    ]
+
+
+def _without_entries(text: str, entries: Sequence[ConfigEntry]) -> str | None:
+    """Return the text without entries; None if there was no file before them."""
+    document = _parse(text)
+    present = _present(document, entries)
+    if not present:
+        return text
+    left = _without_tables(text, document, present)
+    return left if left or not text.endswith("\n") else None
+
+
+def _without_tables(
     text: str, document: Document, entries: Sequence[ConfigEntry]
 ) -> str:
     """Return the text without tables, and without the empty line before each."""

@@ -27,13 +27,15 @@ class Asked(UserDict[str, str]):
         return super().get(key, default)
 
 
-def codex_servers() -> dict[str, Any]:
-    """Return the MCP servers in a new Codex configuration."""
+def codex_server() -> dict[str, Any]:
+    """Return our MCP server in a new Codex configuration."""
     part = programs.parts("codex", Path("/p"), {}, user=False)[
         Path("/p/.codex/config.toml")
     ]
-    servers: dict[str, Any] = tomllib.loads(part.added(None))["mcp_servers"]
-    return servers
+    servers: dict[str, dict[str, Any]] = tomllib.loads(part.added(None))[
+        "mcp_servers"
+    ]
+    return servers["task-orchestrator"]
 
 
 def test_codex_passes_every_variable_of_settings(tmp_path: Path) -> None:
@@ -42,25 +44,21 @@ def test_codex_passes_every_variable_of_settings(tmp_path: Path) -> None:
     resolve({}, environment, tmp_path)
 
     systems = {"HOME", "TMPDIR"}  # Codex hands these on by itself
-    for server in codex_servers().values():
-        assert (
-            set(server["env_vars"])
-            == {
-                *environment.names,
-                RQ_URL,
-                inherited_lease.ITEM,
-                inherited_lease.TOKEN,
-                *inherited_lease.OF_WORKTREE,
-            }
-            - systems
-        )
+    assert (
+        set(codex_server()["env_vars"])
+        == {
+            *environment.names,
+            RQ_URL,
+            inherited_lease.ITEM,
+            inherited_lease.TOKEN,
+            *inherited_lease.OF_WORKTREE,
+        }
+        - systems
+    )
 
 
 def test_codex_timeout_exceeds_the_longest_wait() -> None:
-    assert all(
-        server["tool_timeout_sec"] > limits.LONGEST_WAIT_S
-        for server in codex_servers().values()
-    )
+    assert codex_server()["tool_timeout_sec"] > limits.LONGEST_WAIT_S
 
 
 def test_gemini_names_the_secret_variables() -> None:
