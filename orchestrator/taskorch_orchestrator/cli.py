@@ -52,7 +52,7 @@ orchestrate.declare(
             "prime": "Print what you need to continue after a fresh start.",
         },
         "taskorch_orchestrator.commands.setup": {
-            "setup": "Add hooks, MCP servers and instructions to an agent program.",
+            "setup": "Add hooks, an MCP server and instructions to an agent program.",
         },
         "taskorch_orchestrator.commands.root": {
             "init": "Make FOLDER a root: everything below it shares its queue.",
