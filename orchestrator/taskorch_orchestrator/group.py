@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 #: Access -> its commands: what a command may do if there is no queue, or if its server
-#: does not run. docs/usage.md has the same list.
+#: does not run. docs/operations.md has the same list.
 COMMANDS = {
     Access.CREATE: ("project", "apply", "import", "service", "server start"),
     Access.USE: (

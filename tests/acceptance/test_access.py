@@ -17,7 +17,7 @@ from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker import group as workers
 from taskorch_worker.cli import worker
 
-USAGE = Path(__file__).parents[2] / "docs" / "usage.md"
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 TABLES: Mapping[str, tuple[RoleGroup, Mapping[str, Access]]] = {
     "orchestrate": (orchestrate, orchestrators.ACCESS),
     "worker": (worker, workers.ACCESS),
@@ -113,7 +113,7 @@ def test_access_table_has_every_command(role: str) -> None:
 def test_access_table_matches_the_docs() -> None:
     rows = re.findall(
         r"^\| (create|use|read|none) \|[^|]*\|([^|]*)\|([^|]*)\|$",
-        USAGE.read_text("utf-8"),
+        OPERATIONS.read_text("utf-8"),
         re.MULTILINE,
     )
 

@@ -1,4 +1,4 @@
-"""The commands of README.md and docs/usage.md print what the pages show."""
+"""The commands of README.md and docs/ print what the pages show."""
 
 import os
 import pty
@@ -14,7 +14,14 @@ import pytest
 from support.commands import BIN, TIME_LIMIT_S
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/usage.md"]
+PAGES = [
+    "README.md",
+    "docs/orchestrator.md",
+    "docs/worker.md",
+    "docs/agents.md",
+    "docs/operations.md",
+    "docs/troubleshooting.md",
+]
 END = "--end-of-command--"
 
 #: The user has told git their name.

@@ -60,7 +60,7 @@ orchestrate agents
 orchestrate reap
 orchestrate purge --dry-run
 orchestrate purge --yes
-orchestrate docs usage
+orchestrate docs worker
 orchestrate init
 orchestrate trust --list
 """.strip().splitlines()

@@ -313,7 +313,7 @@ def test_server_has_few_small_tools_of_its_role(
             listed = await one.session.list_tools()
         said = listed.model_dump_json(by_alias=True, exclude_unset=True)
         tokens = len(said) // 4
-        page = (REPOSITORY / "docs" / "usage.md").read_text()
+        page = (REPOSITORY / "docs" / "agents.md").read_text()
         stated = re.search(rf"`{role} mcp` ([0-9,]+) tokens", page)
         assert stated
         assert [tool.name for tool in listed.tools] == [

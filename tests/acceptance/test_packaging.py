@@ -103,7 +103,7 @@ def test_installed_commands_ignore_modules_named_like_ours(
             "orchestrate", "create", project, "An item", "--assign", "ada"
         )
         checked = run("worker", "check")
-        documented = run("orchestrate", "docs", "usage")
+        documented = run("orchestrate", "docs", "worker")
         run("worker", "complete", item, "Done")
         completed = run("orchestrate", "complete", project)
     finally:
@@ -113,7 +113,7 @@ def test_installed_commands_ignore_modules_named_like_ours(
     assert completed.startswith("Project completed: Packaged")
     assert (
         documented
-        == (REPOSITORY / "docs/usage.md").read_text(encoding="utf-8").rstrip()
+        == (REPOSITORY / "docs/worker.md").read_text(encoding="utf-8").rstrip()
     )
 
 

@@ -1,4 +1,4 @@
-"""The Redis rights in docs/usage.md suffice, and without one nothing changes."""
+"""The Redis rights in docs/operations.md suffice, and without one nothing changes."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from taskorch.queue.scripts import _FOLDER
 from taskorch.transport.failover import raw_client
 
 NAMESPACE = "team"
-USAGE = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(
     encoding="utf-8"
 )
 SCRIPTS = "".join(
@@ -30,7 +30,7 @@ SCRIPTS = "".join(
 def documented(user: str) -> list[str]:
     """Return the documented ACL rule of a user, for the namespace of this test."""
     rule = re.search(
-        rf"ACL SETUSER {user} (.*?)(?<!\\)\n", USAGE, flags=re.DOTALL
+        rf"ACL SETUSER {user} (.*?)(?<!\\)\n", OPERATIONS, flags=re.DOTALL
     )
     assert rule
     return [
@@ -99,7 +99,7 @@ def test_missing_right_prevents_all_writes(raw: redis.Redis) -> None:
 
         assert raw.dbsize() == 0, name
         assert (
-            "orchestrate docs usage#a-redis-of-your-own"
+            "orchestrate docs operations#a-redis-of-your-own"
             in refusal.value.hint()
         ), str(refusal.value)
 

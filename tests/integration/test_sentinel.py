@@ -19,7 +19,7 @@ from taskorch.domain.item import Caller, Lease, NewItem, State
 from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
 
-#: The rights on a sentinel that docs/usage.md states.
+#: The rights on a sentinel that docs/operations.md states.
 RIGHT = "+sentinel|get-master-addr-by-name"
 
 
@@ -306,7 +306,10 @@ def test_refusing_sentinels_are_distinguished_from_unreachable_ones(
                 f"{locked.url}?sentinel_username=watcher&sentinel_password=sesame",
             ).project("x")
 
-    assert "orchestrate docs usage#a-redis-of-your-own" in refusal.value.hint()
+    assert (
+        "orchestrate docs operations#a-redis-of-your-own"
+        in refusal.value.hint()
+    )
 
 
 def _has(server: Node, project: str) -> bool:

@@ -36,7 +36,7 @@ USE = (
 READ = ("check", "get-notes", "discoveries", "wait", "logs")
 NONE = ("whoami", "prime", "hook stop")
 #: Command -> what it may do in a root without a queue, or without a running server.
-#: docs/usage.md states it, too.
+#: docs/operations.md states it, too.
 ACCESS: Mapping[str, Access] = {
     **dict.fromkeys(USE, Access.USE),
     **dict.fromkeys(READ, Access.READ),

@@ -13,7 +13,7 @@ from taskorch_orchestrator.group import orchestrate
 
 
 class Topic(Frozen):
-    """A page, or a section of one: `usage`, `usage#waiting`."""
+    """A page, or a section of one: `worker`, `worker#git-worktrees`."""
 
     topic: str
     title: str
@@ -26,7 +26,7 @@ class TopicText(Frozen):
     text: str
 
 
-@orchestrate.command(epilog="Example: orchestrate docs usage#waiting")
+@orchestrate.command(epilog="Example: orchestrate docs orchestrator#waiting")
 @click.argument("topic", required=False)
 def docs(topic: str | None) -> None:
     """Print the documentation of TOPIC as Markdown. Without TOPIC, list the topics."""

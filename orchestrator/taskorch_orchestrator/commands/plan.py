@@ -198,7 +198,7 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
     key created earlier become what the file says. An item that an agent has begun
     keeps its title, description and requirements, and the command names the differences.
 
-    For an example of a plan: orchestrate docs usage#a-whole-plan-at-once
+    For an example of a plan: orchestrate docs orchestrator#a-whole-plan-at-once
     """
     from taskorch.domain.access import Access
 

@@ -43,7 +43,7 @@ class RoleGroup(click.Group):
         },
         "--redis-url": {
             "metavar": "URL",
-            "help": "Redis URL, such as redis://host:6379/0; see orchestrate docs usage. Also: TASKORCH_REDIS_URL",
+            "help": "Redis URL, such as redis://host:6379/0; see orchestrate docs operations. Also: TASKORCH_REDIS_URL",
         },
         "--namespace": {
             "metavar": "NAME",

@@ -28,7 +28,6 @@ from benchmarks.figures import (
 )
 
 REPOSITORY = Path(__file__).parents[3]
-USAGE = (REPOSITORY / "docs" / "usage.md").read_text()
 PAGE = page.PAGE.read_text()
 NAMES = [
     "commands",
@@ -117,8 +116,11 @@ def test_page_keeps_text_outside_the_marks(tmp_path: Path) -> None:
 
 
 def test_every_command_of_the_workflow_is_timed() -> None:
-    chapters = USAGE.partition("\n## The orchestrating agent\n")[2].partition(
+    docs = REPOSITORY / "docs"
+    chapters = (docs / "orchestrator.md").read_text().partition(
         "\n## Changing an item"
+    )[0] + (docs / "worker.md").read_text().partition(
+        "\n## Waiting for an answer"
     )[0]
     told = set(
         re.findall(

@@ -182,28 +182,17 @@ def _descendants(
 
 @pytest.mark.parametrize(
     "page",
-    [
-        "README.md",
-        "docs/usage.md",
-        "docs/protocol.md",
-        "docs/architecture.md",
-        "docs/decisions.md",
-        "docs/reliability.md",
-        "docs/security.md",
-        "CHANGELOG.md",
-        "CONTRIBUTING.md",
-    ],
+    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")],
+    ids=lambda page: str(page.relative_to(REPOSITORY)),
 )
-def test_every_link_leads_to_a_file(page: str) -> None:
-    file = REPOSITORY / page
-
+def test_every_link_leads_to_a_file(page: Path) -> None:
     links = [
         link
-        for link in re.findall(r"\]\(([^)#]+)", file.read_text())
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text())
         if "://" not in link
     ]
 
-    assert [link for link in links if not (file.parent / link).exists()] == []
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

@@ -69,7 +69,10 @@ def test_topic_that_a_message_names_exists() -> None:
         if topic not in {"lists", "prints"}
     }
 
-    assert {"usage#a-redis-of-your-own", "usage#a-whole-plan-at-once"} <= named
+    assert {
+        "operations#a-redis-of-your-own",
+        "orchestrator#a-whole-plan-at-once",
+    } <= named
     assert named <= {topic.topic for topic in topics()}
 
 
@@ -108,10 +111,10 @@ def test_link_to_a_section_leads_to_a_topic() -> None:
 
 
 def test_unknown_topic_is_refused_with_a_hint() -> None:
-    ran = CliRunner().invoke(orchestrate, ["docs", "usage#nothing"])
+    ran = CliRunner().invoke(orchestrate, ["docs", "worker#nothing"])
 
     assert ran.exit_code == 2
     assert (
-        "There is no topic 'usage#nothing'. orchestrate docs lists the topics."
+        "There is no topic 'worker#nothing'. orchestrate docs lists the topics."
         in ran.stderr
     )

@@ -11,7 +11,7 @@ from taskorch.queue.plan import Plan
 from taskorch_orchestrator.plan import plan_file, yaml_reader
 from taskorch_orchestrator.plan.plan_file import PlanFile, PlannedItem
 
-USAGE = Path(__file__).parents[3] / "docs" / "usage.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "orchestrator.md"
 #: A plan of one item.
 ONE = "project: P\nitems:\n  - name: a\n    title: A\n"
 
@@ -93,7 +93,7 @@ items:
 
 def test_guide_shows_every_field() -> None:
     example = (
-        USAGE.read_text(encoding="utf-8")
+        GUIDE.read_text(encoding="utf-8")
         .partition("```yaml\n")[2]
         .partition("```")[0]
     )
