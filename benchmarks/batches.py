@@ -54,7 +54,7 @@ def _figures(queue: Queue, project: str, size: int) -> dict[str, float]:
     items = [item.id for item in queue.create_many(project, [new("")] * ITEMS)]
     parts = iter([items[at : at + size] for at in range(0, ITEMS, size)])
     assign_s = _timed(size, lambda: _assigned(queue, next(parts)))
-    agent = queue.agent(AGENT)
+    agent = queue.agent_queue(AGENT)
     pair_s = _timed(size, lambda: _completed(agent, size))
     return {
         "create": create_s * 1e6,

@@ -118,7 +118,7 @@ def _comparison(
 
 def _of_queue(queue: Queue, names: Sequence[str], *, check: int) -> Steps:
     """Return the steps on a queue, for one agent after another; a check shows `shown` items."""
-    turn = cycle([(name, queue.agent(name)) for name in names])
+    turn = cycle([(name, queue.agent_queue(name)) for name in names])
     (project,) = (found.id for found in queue.views.projects())
     return {
         "claim": lambda: _claim(queue, project, *next(turn)),
@@ -130,10 +130,10 @@ def _of_queue(queue: Queue, names: Sequence[str], *, check: int) -> Steps:
 def _of_project(queue: Queue, size: int) -> Steps:
     """Return the views of a project with equal numbers of discoveries and items."""
     (project,) = (found.id for found in queue.views.projects())
-    claim = queue.agent(AGENT).claim()
+    claim = queue.agent_queue(AGENT).claim()
     lease = claim.lease if claim and claim.lease else Lease(item="")
     for number in range(size):
-        queue.agent(AGENT).discover(lease, f"Discovery {number}")
+        queue.agent_queue(AGENT).discover(lease, f"Discovery {number}")
     return {
         "progress": lambda: _time(lambda: queue.views.progress(project)),
         "discoveries": lambda: _time(lambda: queue.views.discoveries(project)),

@@ -6,7 +6,7 @@ from hashlib import sha1
 from statistics import quantiles
 from time import perf_counter
 
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller
 from taskorch.queue.agent_queue import AgentQueue

@@ -9,13 +9,13 @@ from time import perf_counter
 from urllib.parse import unquote, urlsplit
 
 import redis
-from taskorch import __version__
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 from taskorch.queue.scripts import Scripts, load, random_digits
+from taskorch.version import __version__
 
 from benchmarks import loop
 from benchmarks.figures import Comparison, Figure, Round

@@ -19,9 +19,9 @@ from time import perf_counter, process_time
 from typing import Any
 
 import hiredis
-from taskorch import __version__
 from taskorch.queue import keys
 from taskorch.queue.scripts import load
+from taskorch.version import __version__
 
 from benchmarks.queues import agent
 

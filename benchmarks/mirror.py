@@ -58,7 +58,7 @@ def _changes(url: str, folder: Path) -> dict[str, list[float]]:
         cpu: dict[int, list[float]] = {size: [] for size in mirrors}
         for number in range(first, first + CHANGES // ROUNDS):
             for size, (queue, mirror, leases) in mirrors.items():
-                queue.agent("ada").progress(
+                queue.agent_queue("ada").progress(
                     leases[number % CHANGING],
                     f"Report {number}",
                     percent=number % 100,
@@ -90,7 +90,7 @@ def _mirrored(
     mirror, project = Mirror(queue, root), queue.project("Some more")
     for _ in range(CHANGING):
         queue.create(project, NewItem(title="Changing", agent="ada"))
-    claims = [queue.agent("ada").claim() for _ in range(CHANGING)]
+    claims = [queue.agent_queue("ada").claim() for _ in range(CHANGING)]
     mirror.sync(full=True)
     return (
         queue,
@@ -193,7 +193,7 @@ def _running(url: str, root: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _way(queue: Queue, item: str, file: Path, text: str) -> float:
-    queue.agent("ada").progress(_lease(queue, item), text)
+    queue.agent_queue("ada").progress(_lease(queue, item), text)
     start = monotonic()
     while not file.exists() or text not in file.read_text():
         sleep(0.002)

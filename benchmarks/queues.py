@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 import redis
 from taskorch.config.settings import resolve
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, NewItem
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue

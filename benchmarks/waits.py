@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from typing import Any, cast
 
 import redis
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue

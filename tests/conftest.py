@@ -21,7 +21,7 @@ from support.builders import Bench
 from support.mirrors import Root, root_at
 from support.one_server import OneServer, by_redis_py
 from support.waiters import Waiters, start_waiters
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.port import UNREADABLE, Connection

@@ -22,7 +22,7 @@ from support import topologies
 from support.builders import need_lease
 from support.commands import eventually
 from support.topologies import Sentinels
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain import errors
 from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.item import Caller, Discovery, NewItem
@@ -69,7 +69,7 @@ class Writer:
         found = {
             ("discover", each.item, each.text) for each in self._discoveries()
         }
-        agent = self.queue.agent(self.name)
+        agent = self.queue.agent_queue(self.name)
         for item in {item for _, item, _, _ in self.acknowledged}:
             with suppress(errors.NoItem):
                 package = self.queue.views.show(item)
@@ -96,7 +96,7 @@ class Writer:
             cursor, has_more = page.cursor, page.more
 
     def _item(self, stop: threading.Event) -> None:
-        agent = self.queue.agent(self.name)
+        agent = self.queue.agent_queue(self.name)
         item = ""
         while not item:
             with self._noting():

@@ -521,7 +521,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A reading command creates no queue",
-        file="shared/taskorch/connect.py",
+        file="shared/taskorch/connections.py",
         line="    if access is not Access.CREATE and not settings.has_folder:\n",
         instead="    if False:\n",
         tests=(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from taskorch.cli import app
 from taskorch.config.settings import Settings
-from taskorch.connect import open_connection, unanswered_requests
+from taskorch.connections import open_connection, unanswered_requests
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller

@@ -15,7 +15,7 @@ import redis
 from support.builders import Bench
 from support.commands import Shell
 from support.topologies import Node, free_ports
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 

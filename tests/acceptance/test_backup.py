@@ -17,7 +17,7 @@ from taskorch.domain.item import HOUR_MS, NewItem, State
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.transport.socket import SocketConnection
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue

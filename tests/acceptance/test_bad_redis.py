@@ -16,7 +16,7 @@ from support.builders import Bench
 from support.commands import BIN, Shell, eventually
 from support.fake_server import fake_server
 from taskorch.bundled import server
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, State
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from taskorch import __version__
 from taskorch.checkout import MODULES
+from taskorch.version import __version__
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPTS = [("tm_orchestrator.py", "orchestrate"), ("tm_worker.py", "worker")]

@@ -10,7 +10,7 @@ import redis
 from support import servers
 from support.builders import Bench
 from support.commands import BIN, CommandResult, Shell
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 

@@ -24,7 +24,7 @@ def project(bench: Bench) -> str:
     for title in TITLES:
         bench.item(project, title=title, agent="")
         item = bench.item(project, title=title, agent=f"agent_{'x' * 40}")
-        bench.queue.agent(f"agent_{'x' * 40}").blocker(
+        bench.queue.agent_queue(f"agent_{'x' * 40}").blocker(
             Lease(item=item), "どうしますか"
         )
         bench.agent().progress(

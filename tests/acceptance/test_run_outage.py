@@ -17,7 +17,7 @@ from support.commands import SOON_S, Shell, eventually
 from support.proxy import proxied
 from support.runs import UNTIL_GO, running, sh
 from support.topologies import Node, command, free_ports
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, State
 from taskorch.queue.queue import Queue
 

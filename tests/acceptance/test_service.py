@@ -20,7 +20,7 @@ from support.services import (
     progress_messages,
     sync_status,
 )
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, Lease, State
 from taskorch.queue.queue import Queue
 

@@ -9,7 +9,7 @@ from threading import Timer
 from time import time
 
 from taskorch.config.settings import resolve
-from taskorch.connect import open_connection
+from taskorch.connections import open_connection
 from taskorch.queue.port import Connection
 
 #: The share of items whose worker is killed.

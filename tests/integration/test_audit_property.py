@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import servers
 from support.builders import Bench
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, State
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue

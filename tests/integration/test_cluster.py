@@ -106,10 +106,10 @@ def test_operations_stay_whole_while_the_slot_moves(
                     project, NewItem(title="An item", agent=agent)
                 )
                 done.release()
-                lease = need_lease(own.agent(agent).claim())
+                lease = need_lease(own.agent_queue(agent).claim())
                 assert lease.item == item
                 done.release()
-                own.agent(agent).complete(lease, "done")
+                own.agent_queue(agent).complete(lease, "done")
                 done.release()
             except Exception as error:  # noqa: BLE001  whatever it is, the test is to tell it
                 failures.append(error)
@@ -150,7 +150,7 @@ def test_script_is_fenced_before_it_writes(
     project = patient.project("A project")
     item = patient.create(project, NewItem(title="An item", agent="ada"))
     refused: list[errors.TaskOrchestratorError] = []
-    monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.0001)
+    monkeypatch.setattr("taskorch.connections.FAILOVER_PATIENCE_S", 0.0001)
     impatient = queue(cluster, "fenced")
 
     def between() -> None:
@@ -158,7 +158,7 @@ def test_script_is_fenced_before_it_writes(
             lambda: impatient.create(
                 project, NewItem(title="Another", agent="ada")
             ),
-            lambda: impatient.agent("ada").claim(),
+            lambda: impatient.agent_queue("ada").claim(),
             lambda: impatient.cancel(item),
         ):
             with pytest.raises(errors.Stalled) as refusal:
@@ -227,8 +227,8 @@ def test_promoted_replica_runs_a_pending_step_once(
     cluster.fail_over("dying")  # the next primary has all of it
     killed = cluster.kill_primary("dying")
 
-    lease = need_lease(lasting.agent("ada").claim())
-    lasting.agent("ada").complete(lease, "done")
+    lease = need_lease(lasting.agent_queue("ada").claim())
+    lasting.agent_queue("ada").complete(lease, "done")
     lasting.create(project, NewItem(title="Another", agent="ada"))
 
     counts = lasting.views.progress(project).project.counts
@@ -268,7 +268,7 @@ def test_wait_follows_a_moved_slot(cluster: Cluster) -> None:
     project = lasting.project("A project")
     waiter = threading.Thread(
         target=lambda: claims.append(
-            queue(cluster, "waiting").agent("eve").claim(wait_s=60)
+            queue(cluster, "waiting").agent_queue("eve").claim(wait_s=60)
         ),
         daemon=True,
     )
@@ -308,7 +308,7 @@ def test_lone_node_address_names_the_cluster_address(cluster: Cluster) -> None:
 def test_unreachable_cluster_is_named(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.2)
+    monkeypatch.setattr("taskorch.connections.FAILOVER_PATIENCE_S", 0.2)
     nobody = topologies.free_ports(1)[0]
 
     with pytest.raises(errors.Unreachable, match=f"127.0.0.1:{nobody}"):

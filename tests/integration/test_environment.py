@@ -9,7 +9,7 @@ import pytest
 import redis
 from support import servers
 from support.commands import eventually
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller
 from taskorch.queue.audit import Environment

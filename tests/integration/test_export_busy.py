@@ -25,12 +25,12 @@ pytestmark = pytest.mark.parametrize(
 #: Creates, claims, reports and delivers until its standard input is closed.
 BUSY = """
 import os, select, sys
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, NewItem
 from taskorch.queue.queue import Queue
 url, namespace, agent = sys.argv[1:]
 queue = Queue(connect(url), namespace, Caller(agent="planner"))
-me, last = queue.agent(agent), ""
+me, last = queue.agent_queue(agent), ""
 while not select.select([sys.stdin], [], [], 0)[0]:
     project = queue.project("A project")
     for number in range(4):

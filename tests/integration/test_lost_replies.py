@@ -15,7 +15,7 @@ from support.builders import Bench
 from support.proxy import ALWAYS, Proxy, proxied
 from support.verbs import ALLOWING_STATE, act
 from support.workflow import workflow
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.queue.plan import Plan

@@ -13,7 +13,7 @@ import pytest
 import redis
 from support.builders import Bench
 from support.mirrors import Root, discovery, progress, root_at, update
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.port import Argument, Connection, Reply, Script
 from taskorch.queue.queue import Queue

@@ -12,7 +12,7 @@ import redis
 from support.builders import Bench
 from support.commands import BIN, CommandResult, Shell
 from support.mirrors import Root, root_at
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, Lease
 from taskorch.queue.queue import Queue
 

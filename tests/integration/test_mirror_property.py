@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.builders import Bench
 from support.mirrors import Root, root_at
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import Caller, NewItem, State
 from taskorch.queue.port import Connection

@@ -10,7 +10,7 @@ import pytest
 import redis
 from support.builders import Bench
 from support.mirrors import Root, root_at
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 

@@ -101,7 +101,7 @@ def test_returned_step_is_on_the_replica(
 def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     primary, replica = servers
     mine = queue(primary, 1)
-    ada = mine.agent("ada")
+    ada = mine.agent_queue("ada")
     project = mine.project("A project")
     unassigned, dependency = (
         mine.create(project, NewItem(title=title))
@@ -172,9 +172,9 @@ def test_claim_and_reading_wait_for_no_replica(
     )
     lagging(replica)
 
-    lease = need_lease(mine.agent("eve").claim())
-    shown = mine.agent("eve").get(lease)
-    mine.agent("eve").check()
+    lease = need_lease(mine.agent_queue("eve").claim())
+    shown = mine.agent_queue("eve").get(lease)
+    mine.agent_queue("eve").check()
     catching_up(primary, replica)
 
     assert lease.item == shown.package.item.id == item

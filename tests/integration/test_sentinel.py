@@ -128,8 +128,8 @@ def test_next_primary_runs_a_pending_step_once(
     _write_to_all_replicas(deployment)
     deployment.kill_primary()
 
-    lease = need_lease(lasting.agent("ada").claim())
-    lasting.agent("ada").complete(lease, "done")
+    lease = need_lease(lasting.agent_queue("ada").claim())
+    lasting.agent_queue("ada").complete(lease, "done")
     items = [
         lasting.create(project, NewItem(title="Another", agent="ada"))
         for _ in range(3)
@@ -186,7 +186,7 @@ def test_broken_wait_continues_on_the_next_primary(
     _write_to_all_replicas(deployment)
     waiter = threading.Thread(
         target=lambda: claims.append(
-            queue(deployment).agent("eve").claim(wait_s=60)
+            queue(deployment).agent_queue("eve").claim(wait_s=60)
         ),
         daemon=True,
     )
@@ -239,7 +239,7 @@ def test_wait_survives_a_failover(deployment: Sentinels) -> None:
     )
     deployment.kill_primary()
 
-    lasting.agent("eve").complete(Lease(item=item))
+    lasting.agent_queue("eve").complete(Lease(item=item))
     waiter.join(60)
 
     assert reached == [Goal.COMPLETED]
@@ -249,7 +249,7 @@ def test_wait_survives_a_failover(deployment: Sentinels) -> None:
 def test_service_unknown_to_sentinels_is_named(
     deployment: Sentinels, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskorch.connect.FAILOVER_PATIENCE_S", 0.2)
+    monkeypatch.setattr("taskorch.connections.FAILOVER_PATIENCE_S", 0.2)
 
     with pytest.raises(errors.Unreachable) as refusal:
         queue(

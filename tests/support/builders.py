@@ -38,7 +38,7 @@ class Bench:
     url: str
 
     def agent(self, name: str = "ada", *, session: str = "") -> AgentQueue:
-        return self.queue.agent(name, session=session)
+        return self.queue.agent_queue(name, session=session)
 
     def project(self) -> str:
         return self.queue.project("A project")

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from taskorch import connect as connection
+from taskorch import connections
 from taskorch.domain import errors
 from taskorch.queue.port import Connection
 
@@ -11,8 +11,8 @@ _opened: list[Connection] = []
 
 
 def connect(url: str, **settings: Any) -> Connection:
-    """Return a connection of the running test; see `taskorch.connect.connect`."""
-    opened = connection.connect(url, **settings)
+    """Return a connection of the running test; see `taskorch.connections.connect`."""
+    opened = connections.connect(url, **settings)
     _opened.append(opened)
     return opened
 

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.plan import Plan
@@ -23,7 +23,7 @@ def print_line(value: object) -> None:
 def main(url: str, namespace: str, verb: str, item: str, token: str) -> None:
     connection = connect(url)
     queue = Queue(connection, namespace, Caller(agent="ada", pid=os.getpid()))
-    me = queue.agent("ada", session=str(os.getpid()))
+    me = queue.agent_queue("ada", session=str(os.getpid()))
     me.check()
     print_line("ready")
     sys.stdin.readline()

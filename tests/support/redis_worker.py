@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from random import Random
 
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, Lease
 from taskorch.queue.agent_queue import AgentQueue
 

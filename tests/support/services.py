@@ -17,7 +17,7 @@ from typing import Any, cast
 import redis
 from support.builders import Bench
 from support.commands import BIN, TIME_LIMIT_S, Shell, eventually
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue
 

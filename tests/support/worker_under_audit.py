@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from random import Random
 
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.queue import Queue
@@ -32,7 +32,7 @@ class Worker:
 
     def step(self) -> None:
         """Do one step, which may be refused."""
-        me = self._queue.agent(
+        me = self._queue.agent_queue(
             self._random.choice(("ada", "bob")), session=self._seed
         )
         lease, item, other = (

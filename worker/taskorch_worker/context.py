@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from taskorch.cli import app
-from taskorch.connect import open_connection, unanswered_requests
+from taskorch.connections import open_connection, unanswered_requests
 from taskorch.domain.access import Access
 from taskorch.domain.item import Receipt
 from taskorch.queue.agent_queue import ClaimNotice

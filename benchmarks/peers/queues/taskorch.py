@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from threading import Thread
 
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain.item import Caller, NewItem
 from taskorch.queue.queue import Queue
 
@@ -40,7 +40,7 @@ def work(concurrency: int) -> None:
 
 
 def _work() -> None:
-    queue = _queue().agent(AGENT)
+    queue = _queue().agent_queue(AGENT)
     while True:
         claim = queue.claim(wait_s=60)
         if claim and claim.lease:

@@ -258,7 +258,7 @@ class LegacyImport:
                 )
                 return
             summary, deliverables = _delivered(old.deliverables)
-            agent = self._queue.agent(
+            agent = self._queue.agent_queue(
                 item.agent, session=self._session, origin=origin
             )
             agent.complete(record.lease, summary, deliverables=deliverables)
@@ -277,7 +277,7 @@ class LegacyImport:
             note.written_at,
             note.text,
         )
-        agent = self._queue.agent(
+        agent = self._queue.agent_queue(
             note.agent, session=self._session, origin=origin
         )
         for existing in agent.notes(note.item):

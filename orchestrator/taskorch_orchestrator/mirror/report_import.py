@@ -175,7 +175,7 @@ class ReportImport:
         return agent.progress(lease, text, percent=entry.whole_percent).lease
 
     def _agent(self, entry: FileEntry) -> AgentQueue:
-        return self._queue.agent(
+        return self._queue.agent_queue(
             entry.agent, session=self._session, origin=entry.origin
         )
 

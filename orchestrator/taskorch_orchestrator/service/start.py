@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from taskorch.bundled import server as bundled_server
 from taskorch.bundled import service_process
 from taskorch.config.settings import Settings, resolve
-from taskorch.connect import connect_to
+from taskorch.connections import connect_to
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue import keys

@@ -179,7 +179,7 @@ def command_line() -> str:
 
 def version_option() -> Callable[[Any], Any]:
     """Return the `--version` option."""
-    from taskorch import __version__
+    from taskorch.version import __version__
 
     return click.version_option(__version__, message="%(prog)s %(version)s")
 

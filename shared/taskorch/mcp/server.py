@@ -24,7 +24,6 @@ from typing import Any, Self, cast
 
 from pydantic import ValidationError
 
-from taskorch import __version__
 from taskorch.cli import json_output
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
@@ -35,6 +34,7 @@ from taskorch.mcp.tool import (
     description,
     schema,
 )
+from taskorch.version import __version__
 
 #: The requirement of the extra [mcp] in pyproject.toml.
 MCP = "mcp>=2,<3"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from taskorch.config.settings import Settings
-from taskorch.connect import open_connection, unanswered_requests
+from taskorch.connections import open_connection, unanswered_requests
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.queue.fields import Damage

@@ -1,6 +1,6 @@
 """The queue as an orchestrator sees it; `Queue.views` has the reads.
 
-`Queue.agent` returns the queue as an agent sees it.
+`Queue.agent_queue` returns the queue as an agent sees it.
 """
 
 import json
@@ -67,14 +67,14 @@ QUARANTINE_PAGE = 50
 class Queue:
     """One namespace of the queue: one method per verb, one script per method.
 
-    Open it on a connection of `taskorch.connect.connect`:
+    Open it on a connection of `taskorch.connections.connect`:
 
         connection = connect("redis://localhost:6379/0")
         queue = Queue(connection, "default", Caller(agent="planner"))
         project = queue.project("Build authentication system")
         new = NewItem(title="Design database schema", agent="database_specialist")
         item = queue.create(project, new)
-        claim = queue.agent("database_specialist").claim()
+        claim = queue.agent_queue("database_specialist").claim()
 
     Every method may raise errors.Unavailable (Redis), errors.Invalid (a value that is
     not allowed) and errors.NotFound (an unknown id).
@@ -113,7 +113,7 @@ class Queue:
         """The name of the namespace."""
         return self._scripts.namespace
 
-    def agent(
+    def agent_queue(
         self, name: str, *, session: str = "", origin: Origin | None = None
     ) -> AgentQueue:
         """Return the queue as an agent sees it, called from this host and process."""

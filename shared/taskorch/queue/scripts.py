@@ -11,7 +11,6 @@ try:  # loads ten times faster than hashlib, which loads OpenSSL for the same fu
 except ImportError:
     from hashlib import sha1
 
-from taskorch import __version__
 from taskorch.domain import errors
 from taskorch.domain.backoff import Notify, Patience, retry
 from taskorch.domain.frozen import Frozen
@@ -26,6 +25,7 @@ from taskorch.queue.port import (
     ScriptError,
 )
 from taskorch.queue.requests import Requests
+from taskorch.version import __version__
 
 #: The files of the prelude in front of every script; each may use the ones before it.
 PRELUDE = ("call", "questions", "items", "leases", "views")

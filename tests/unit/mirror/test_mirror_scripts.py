@@ -358,7 +358,7 @@ def times_of_reports(bench: Bench, item: str) -> list[tuple[int, str]]:
 def test_file_report_keeps_its_time(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
 
-    REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
+    REPORTS[verb](bench.queue.agent_queue("ada", origin=ORIGIN), lease)
 
     assert times_of_reports(bench, lease.item) == [
         (ORIGIN.at, ORIGIN.written_at)
@@ -368,10 +368,12 @@ def test_file_report_keeps_its_time(bench: Bench, verb: str) -> None:
 @pytest.mark.parametrize("verb", REPORTS)
 def test_file_report_is_made_once(bench: Bench, verb: str) -> None:
     lease = bench.claimed()
-    first = REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
+    first = REPORTS[verb](bench.queue.agent_queue("ada", origin=ORIGIN), lease)
     before = bench.everything()
 
-    second = REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
+    second = REPORTS[verb](
+        bench.queue.agent_queue("ada", origin=ORIGIN), lease
+    )
 
     assert second == first
     assert bench.everything() == before
@@ -383,7 +385,7 @@ def test_file_report_is_identified_by_its_request(
 ) -> None:
     lease = bench.claimed()
 
-    REPORTS[verb](bench.queue.agent("ada", origin=ORIGIN), lease)
+    REPORTS[verb](bench.queue.agent_queue("ada", origin=ORIGIN), lease)
 
     assert [each.request for each in entries(record(bench, lease.item))] == [
         ORIGIN.request
@@ -394,7 +396,7 @@ def test_two_file_entries_are_two_reports(bench: Bench) -> None:
     lease, other = bench.claimed(), replace(ORIGIN, request="fedcba9876543210")
 
     for origin in (ORIGIN, other):
-        bench.queue.agent("ada", origin=origin).progress(
+        bench.queue.agent_queue("ada", origin=origin).progress(
             lease, "the same words"
         )
 
@@ -423,7 +425,9 @@ def test_file_report_time_does_not_change_item(
 ) -> None:
     lease = bench.claimed()
 
-    bench.queue.agent("ada", origin=ORIGIN).progress(lease, "half", percent=50)
+    bench.queue.agent_queue("ada", origin=ORIGIN).progress(
+        lease, "half", percent=50
+    )
 
     stored = cast(Any, bench.raw).hgetall(f"{tag(bench)}item:{lease.item}")
     assert {"written_at", "made_at", "request"} & stored.keys() == set()

@@ -21,9 +21,10 @@ PACKAGES = {
 SHARED = {
     "taskorch": (),
     "taskorch.domain": (),
+    "taskorch.version": (),
     "taskorch.checkout": (),
     "taskorch.config": ("taskorch.domain",),
-    "taskorch.queue": ("taskorch.domain",),
+    "taskorch.queue": ("taskorch.domain", "taskorch.version"),
     "taskorch.transport": (
         "taskorch.domain",
         "taskorch.config",
@@ -35,20 +36,25 @@ SHARED = {
         "taskorch.transport",
         "taskorch.queue.port",
     ),
-    "taskorch.connect": (
+    "taskorch.connections": (
         "taskorch.domain",
         "taskorch.config",
         "taskorch.transport",
         "taskorch.bundled",
         "taskorch.queue.port",
     ),
-    "taskorch.cli": ("taskorch.domain", "taskorch.config"),
+    "taskorch.cli": (
+        "taskorch.domain",
+        "taskorch.config",
+        "taskorch.version",
+    ),
     "taskorch.mcp": (
         "taskorch.domain",
         "taskorch.config",
         "taskorch.queue",
-        "taskorch.connect",
+        "taskorch.connections",
         "taskorch.cli.json_output",
+        "taskorch.version",
     ),
 }
 FEATURES = (
@@ -65,7 +71,7 @@ FEATURES_BELOW = {"migrate": ("mirror",), "service": ("mirror",)}
 MACHINERY = (
     "taskorch.transport",
     "taskorch.bundled",
-    "taskorch.connect",
+    "taskorch.connections",
     "taskorch.config",
     "taskorch.mcp",
     "taskorch.queue.queue",

@@ -11,7 +11,7 @@ from support.builders import Bench, need_lease
 from taskorch.cli import app
 from taskorch.config import unanswered
 from taskorch.config.settings import Settings, resolve
-from taskorch.connect import unanswered_requests
+from taskorch.connections import unanswered_requests
 from taskorch.domain import errors
 from taskorch.domain.item import Lease
 from taskorch.queue import scripts

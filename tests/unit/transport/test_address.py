@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from taskorch.config.settings import resolve
-from taskorch.connect import connect
+from taskorch.connections import connect
 from taskorch.domain import errors
 from taskorch.transport import address
 from taskorch.transport.address import DeploymentAddress, ServerAddress

@@ -12,7 +12,7 @@ import pytest
 import redis
 from support.connections import connect
 from taskorch.config.settings import resolve
-from taskorch.connect import connect_to
+from taskorch.connections import connect_to
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
 from taskorch.queue.queue import Queue

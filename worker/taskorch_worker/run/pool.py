@@ -21,7 +21,7 @@ from time import monotonic
 from taskorch.cli.output import CommandOutput
 from taskorch.cli.text import counted
 from taskorch.config.settings import Settings
-from taskorch.connect import open_lasting_connection
+from taskorch.connections import open_lasting_connection
 from taskorch.domain import errors, limits
 from taskorch.domain.item import Caller, Claim
 from taskorch.queue.agent_queue import AgentQueue
