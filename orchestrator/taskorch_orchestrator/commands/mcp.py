@@ -3,11 +3,13 @@
 import os
 
 from taskorch.cli import app
+from taskorch.cli.parent_environment import parent_environment_option
 
 from taskorch_orchestrator.group import is_workers, orchestrate
 
 
 @orchestrate.command(epilog="Example: orchestrate mcp")
+@parent_environment_option()
 def mcp() -> None:
     """Serve the tools of an orchestrator over MCP.
 

@@ -113,9 +113,17 @@ def _commands(value: object) -> list[set[str]]:
         command for inner in value.values() for command in _commands(inner)
     ]
     if "command" in value:
-        line = f"{value['command']} {value.get('args', '')}"
+        words = [value["command"], *_arguments(value.get("args"))]
+        line = " ".join(map(str, words))
         commands.append(set(re.findall(r"""[^\s/"'\[\],]+""", line)))
     return commands
+
+
+def _arguments(given: object) -> list[object]:
+    """Return the arguments of a server that name its command: those but options."""
+    if not isinstance(given, list):
+        return []
+    return [each for each in given if not str(each).startswith("-")]
 
 
 def read(file: Path) -> str | None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from taskorch.config import root_folder
+from taskorch.config import parent_environment, root_folder
 from taskorch.domain import limits
 
 from taskorch_orchestrator.setup.json_entries import JsonEntries
@@ -38,15 +38,6 @@ SKILLS = {
     "task-orchestrator": "orchestrator",
     "task-orchestrator-worker": "worker",
 }
-#: Gemini passes variables that look like secrets to an MCP server only if named.
-SECRETS = ("TASKORCH_REDIS_PASSWORD", "TASKORCH_REDIS_PASSWORD_FILE")
-#: Codex passes only these, and some variables of the system, to an MCP server.
-VARIABLES = (
-    "AGENT_ID", "TM_AGENT_ID", "AGENT_SESSION", "ORCHESTRATOR_ID", "TASKORCH_ROOT", "TASKORCH_NAMESPACE",
-    "TASKORCH_REDIS_URL", "REDIS_URL", *SECRETS, "TASKORCH_WAIT_REPLICAS", "TASKORCH_WAIT_TIMEOUT", "TASKORCH_SERVICE",
-    "TASKORCH_RQ_URL", "TASKORCH_ITEM_ID", "TASKORCH_TOKEN", "TASKORCH_WORKTREE", "TASKORCH_BRANCH",
-    "XDG_CONFIG_HOME",
-)  # fmt: skip
 #: Longer than the longest wait of a tool; by default, Codex waits 60 s.
 CALL_TIMEOUT_S = limits.LONGEST_WAIT_S + 60
 
@@ -139,12 +130,16 @@ def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  #
 
 def _codex(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("codex", root, environment, user=user)
-    server = _server(
-        "mcp_servers",
-        env_vars=list(VARIABLES),
-        tool_timeout_sec=CALL_TIMEOUT_S,
-        # The first request of a session waits for a required server.
-        required=True,
+    server = ConfigEntry(
+        labels=("mcp_servers", SERVER),
+        value={
+            "command": "orchestrate",
+            "args": ["mcp", "--parent-environment"],
+            **_passed_by_codex(),
+            "tool_timeout_sec": CALL_TIMEOUT_S,
+            # The first request of a session waits for a required server.
+            "required": True,
+        },
     )
     return {
         home / "hooks.json": JsonEntries(
@@ -157,13 +152,26 @@ def _codex(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # 
     }
 
 
+def _passed_by_codex() -> dict[str, Json]:
+    """Return the names of the variables that Codex must pass to our server.
+
+    None where the server reads them itself: Codex reports each name that is not set.
+    """
+    if parent_environment.is_available():
+        return {}
+    return {"env_vars": list(parent_environment.VARIABLES)}
+
+
 def _gemini(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
     home = _home("gemini", root, environment, user=user)
     hooks = _hooks("SessionStart", "AfterAgent", HOOK_TIMEOUT_S * 1000)
     return {
         home / "settings.json": JsonEntries(
             *hooks,
-            _server(env={name: f"${name}" for name in SECRETS}),
+            # Gemini passes variables that look like secrets only if they are named.
+            _server(
+                env={name: f"${name}" for name in parent_environment.SECRETS}
+            ),
             obsolete=_old_servers(),
         ),
         (home if user else root) / "GEMINI.md": _instructions(user=user),
@@ -229,10 +237,10 @@ def _hooks(start: str, stop: str, timeout: int) -> tuple[ConfigEntry, ...]:
     )
 
 
-def _server(table: str = "mcpServers", **more: Json) -> ConfigEntry:
-    """Return the entry of our server in a table of servers."""
+def _server(**more: Json) -> ConfigEntry:
+    """Return the entry of our server in a JSON file."""
     return ConfigEntry(
-        labels=(table, SERVER),
+        labels=("mcpServers", SERVER),
         value={"command": "orchestrate", "args": ["mcp"], **more},
     )
 

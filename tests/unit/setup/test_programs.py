@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taskorch.config import password
+from taskorch.config import parent_environment, password
 from taskorch.config.settings import resolve
 from taskorch.domain import limits
 from taskorch_orchestrator.service.start import RQ_URL
@@ -38,14 +38,16 @@ def codex_server() -> dict[str, Any]:
     return servers["task-orchestrator"]
 
 
-def test_codex_passes_every_variable_of_settings(tmp_path: Path) -> None:
+def test_parent_environment_has_every_variable_of_settings(
+    tmp_path: Path,
+) -> None:
     environment = Asked(REDIS_URL="redis://127.0.0.1")
 
     resolve({}, environment, tmp_path)
 
     systems = {"HOME", "TMPDIR"}  # Codex hands these on by itself
     assert (
-        set(codex_server()["env_vars"])
+        set(parent_environment.VARIABLES)
         == {
             *environment.names,
             RQ_URL,
@@ -57,12 +59,47 @@ def test_codex_passes_every_variable_of_settings(tmp_path: Path) -> None:
     )
 
 
+def test_codex_names_no_variable_that_may_be_unset() -> None:
+    assert "env_vars" not in codex_server()
+
+
+def test_codex_names_variables_without_process_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parent_environment, "PROCESSES", "/nowhere")
+
+    names = codex_server()["env_vars"]
+
+    assert names == list(parent_environment.VARIABLES)
+
+
+def test_server_without_option_is_completed() -> None:
+    file = Path("/p/.codex/config.toml")
+    part = programs.parts("codex", Path("/p"), {}, user=False)[file]
+    old = """\
+[mcp_servers.task-orchestrator]
+command = "orchestrate"
+args = ["mcp"]
+"""
+
+    added = part.added(old)
+
+    assert part.has(added)
+    assert tomllib.loads(added)["mcp_servers"][programs.SERVER]["args"] == [
+        "mcp",
+        "--parent-environment",
+    ]
+
+
 def test_codex_timeout_exceeds_the_longest_wait() -> None:
     assert codex_server()["tool_timeout_sec"] > limits.LONGEST_WAIT_S
 
 
 def test_gemini_names_the_secret_variables() -> None:
-    assert set(programs.SECRETS) == {password.VARIABLE, password.FILE_VARIABLE}
+    assert set(parent_environment.SECRETS) == {
+        password.VARIABLE,
+        password.FILE_VARIABLE,
+    }
 
 
 @pytest.mark.parametrize("program", programs.PROGRAMS)

@@ -1,11 +1,13 @@
 """The command `mcp`."""
 
 from taskorch.cli import app
+from taskorch.cli.parent_environment import parent_environment_option
 
 from taskorch_worker.group import worker
 
 
 @worker.command(epilog="Example: worker mcp")
+@parent_environment_option()
 def mcp() -> None:
     """Serve an agent program over MCP.
 
