@@ -81,7 +81,7 @@ orchestrate.declare(
             "docs": "Print the documentation of TOPIC as Markdown.",
         },
         "taskorch_orchestrator.commands.mcp": {
-            "mcp": "Serve the tools of an orchestrator over MCP.",
+            "mcp": "Serve an agent program over MCP, with the tools of the session's role.",
         },
         "taskorch_orchestrator.commands.sync": {
             "sync": "Sync the files of this root with Redis once.",

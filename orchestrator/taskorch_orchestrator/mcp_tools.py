@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema
 from taskorch.config import wanted_log
+from taskorch.config.settings import Settings
 from taskorch.config.wanted_log import LogRequest
 from taskorch.domain import errors, limits, start_time
 from taskorch.domain.access import Access
@@ -24,8 +25,6 @@ from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
 from taskorch_orchestrator.plan import plan_file
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
-#: Instructions for a worker: programs start the servers of both roles.
-FOR_WORKERS = "You are no orchestrator here: AGENT_ID is set and ORCHESTRATOR_ID is not. There are no tools."
 
 #: The longest end of a log that the tool `status` returns.
 LOG_CHARACTERS = 16_000
@@ -120,6 +119,7 @@ class EditArguments(ToolArguments):
     """Change items, all or none. Once begun: only priority, context, labels."""
 
     name: ClassVar[str] = "edit"
+    idempotent: ClassVar[bool] = True
     items: Texts
     title: str | None = None
     description: str | None = None
@@ -152,16 +152,17 @@ class EditArguments(ToolArguments):
 
 
 class AssignArguments(ToolArguments):
-    """Assign items to an agent, all or none. An agent is any name."""
+    """Assign items to an agent, all or none. An agent is any name.
+
+    mend takes an item from its holder.
+    """
 
     name: ClassVar[str] = "assign"
+    idempotent: ClassVar[bool] = True
     items: Texts
     agent: str
     context: Pairs = Field(default_factory=dict)
     resources: Texts = ()
-    force: Annotated[
-        bool, Field(description="Take them from their holder")
-    ] = False
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Assign the items."""
@@ -172,7 +173,6 @@ class AssignArguments(ToolArguments):
             self.agent,
             context=self.context,
             resources=self.resources,
-            force=self.force,
         )
         return _result(assigned)
 
@@ -280,7 +280,6 @@ class DiscoveriesArguments(ToolArguments):
 
     name: ClassVar[str] = "discoveries"
     quotes_others: ClassVar[bool] = True
-    read_only: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     project: Annotated[str, Field(description="proj_…, or none for all")] = ""
     new: Annotated[bool, Field(description="Only unread ones")] = False
@@ -334,48 +333,66 @@ class AnswerArguments(ToolArguments):
 
 
 class MendArguments(ToolArguments):
-    """Cancel or requeue an item, or make it wait for others; cancel or reopen a project.
+    """Cancel, requeue or take an item, or make it wait; cancel, reopen or close a project.
 
-    requeue: of a failed, cancelled or completed item.
+    requeue: of a failed, cancelled or completed item. assign: take it from its holder.
+    complete: cancel the open items of the project, too.
     """
 
     name: ClassVar[str] = "mend"
+    destroys: ClassVar[bool] = True
     item: Annotated[str, Field(description="item_… or proj_…")]
-    verb: Literal["cancel", "requeue", "depend", "reopen"]
+    verb: Literal[
+        "cancel", "requeue", "depend", "assign", "reopen", "complete"
+    ]
     reason: Annotated[str, Field(description="Of cancel and requeue")] = ""
     reopen: Annotated[bool, Field(description="Of requeue")] = False
     depends_on: Annotated[Texts, Field(description="Of depend: item_…")] = ()
+    agent: Annotated[str, Field(description="Of assign")] = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Cancel, requeue, depend or reopen."""
+        """Change an item or a project as `verb` says."""
         self._check()
-        queue = _queue(call)
+        if limits.is_project_id(self.item):
+            return _result(self._mend_project(_queue(call)))
+        return _result(self._mend_item(_queue(call), call.settings))
+
+    def _mend_project(self, queue: Queue) -> Published[object]:
         match self.verb:
-            case "cancel" if limits.is_project_id(self.item):
-                return _result(
-                    actions.cancel_project(
-                        queue, self.item, reason=self.reason
-                    )
-                )
             case "cancel":
-                return _result(
-                    actions.cancel(queue, self.item, reason=self.reason)
-                )
-            case "requeue":
-                return _result(
-                    actions.requeue(
-                        queue,
-                        self.item,
-                        reason=self.reason,
-                        reopen=self.reopen,
-                    )
+                return actions.cancel_project(
+                    queue, self.item, reason=self.reason
                 )
             case "reopen":
-                return _result(actions.reopen(queue, self.item))
-            case "depend":
-                return _result(
-                    actions.depend(queue, self.item, self.depends_on)
+                return actions.reopen(queue, self.item)
+            case "complete":
+                return actions.complete(queue, self.item, force=True)
+            case _:
+                raise errors.Usage(reason=f"{self.verb} is for items.")
+
+    def _mend_item(
+        self, queue: Queue, settings: Settings
+    ) -> Published[object]:
+        match self.verb:
+            case "cancel":
+                return actions.cancel(queue, self.item, reason=self.reason)
+            case "requeue":
+                return actions.requeue(
+                    queue, self.item, reason=self.reason, reopen=self.reopen
                 )
+            case "depend":
+                return actions.depend(queue, self.item, self.depends_on)
+            case "assign":
+                return actions.assign(
+                    queue,
+                    HandoffWriter(settings),
+                    [self.item],
+                    self.agent,
+                    context={},
+                    force=True,
+                )
+            case _:
+                raise errors.Usage(reason=f"{self.verb} is for projects.")
 
     def _check(self) -> None:
         """Raise errors.Usage for an argument that the verb does not take."""
@@ -388,12 +405,15 @@ class MendArguments(ToolArguments):
             raise errors.Usage(reason="Only cancel and requeue take a reason.")
         if self.reopen and self.verb != "requeue":
             raise errors.Usage(reason="Only requeue takes reopen.")
+        if bool(self.agent) != (self.verb == "assign"):
+            raise errors.Usage(reason="Only assign takes agent, and needs it.")
 
 
 class WaitUntilArguments(ToolArguments):
     """Wait until a project or an item reaches the first of these goals."""
 
     name: ClassVar[str] = "wait"
+    read_only: ClassVar[bool] = True
     quotes_others: ClassVar[bool] = True
     access: ClassVar[Access] = Access.READ
     id: Annotated[str, Field(description="proj_… or item_…")]
@@ -421,15 +441,13 @@ class CompleteProjectArguments(ToolArguments):
     """Close a project, and get what it delivered. Refused while items are open."""
 
     name: ClassVar[str] = "complete"
+    idempotent: ClassVar[bool] = True
     quotes_others: ClassVar[bool] = True
     project: Project
-    force: Annotated[bool, Field(description="Cancel the open items")] = False
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Close the project."""
-        return _result(
-            actions.complete(_queue(call), self.project, force=self.force)
-        )
+        return _result(actions.complete(_queue(call), self.project))
 
 
 TOOLS: tuple[type[ToolArguments], ...] = (

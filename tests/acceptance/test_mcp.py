@@ -15,6 +15,7 @@ from support.builders import Bench
 from support.commands import BIN, Shell, result_of
 from support.runs import sh
 from support.tool_client import (
+    INITIALIZE,
     call_message,
     receive,
     run_async,
@@ -113,6 +114,9 @@ OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
     ("mend", {"item": "{item}", "verb": "depend", "depends_on": ["{item}"]}, "CYCLE", "cannot depend on"),
     ("mend", {"item": "{item}", "verb": "depend"}, "USAGE", "Only depend takes depends_on"),
     ("mend", {"item": "{item}", "verb": "cancel", "depends_on": ["x"]}, "USAGE", "Only depend takes depends_on"),
+    ("mend", {"item": "{item}", "verb": "assign"}, "USAGE", "Only assign takes agent, and needs it."),
+    ("mend", {"item": "{item}", "verb": "reopen"}, "USAGE", "reopen is for projects."),
+    ("mend", {"item": "proj_00000000", "verb": "requeue"}, "USAGE", "requeue is for items."),
     ("wait", {"id": "item_00000000"}, "NO_ITEM", "There is no item item_00000000."),
     ("wait", {"id": "{item}", "until": []}, "USAGE", "until: Tuple should have at least 1 item"),
     ("wait", {"id": "{item}", "until": ["soon"]}, "USAGE", "until.0: Input should be 'completed', 'blocked' or 'any'"),
@@ -311,8 +315,19 @@ def test_server_has_few_small_tools_of_its_role(
     async def test() -> None:
         async with tool_client.ROLES[role](shell) as one:
             listed = await one.session.list_tools()
-        said = listed.model_dump_json(by_alias=True, exclude_unset=True)
-        tokens = len(said) // 4
+        # what a program sends to its model
+        tokens = (
+            sum(
+                len(
+                    tool.model_dump_json(
+                        by_alias=True,
+                        include={"name", "description", "input_schema"},
+                    )
+                )
+                for tool in listed.tools
+            )
+            // 4
+        )
         page = (REPOSITORY / "docs" / "agents.md").read_text()
         stated = re.search(rf"`{role} mcp` ([0-9,]+) tokens", page)
         assert stated
@@ -641,30 +656,113 @@ def test_missing_extra_is_reported_with_install_command(
 
 
 @pytest.mark.parametrize(
-    ("role", "agent", "why"),
+    ("variables", "tools"),
     [
-        ("worker", "", "AGENT_ID is not set"),
-        ("orchestrate", "ada", "AGENT_ID is set"),
+        ({"AGENT_ID": "ada"}, of_the_worker.TOOLS),
+        ({"TM_AGENT_ID": "ada"}, of_the_worker.TOOLS),
+        ({}, of_the_orchestrator.TOOLS),
+        ({"ORCHESTRATOR_ID": "planner"}, of_the_orchestrator.TOOLS),
+        (
+            {"AGENT_ID": "ada", "ORCHESTRATOR_ID": "planner"},
+            of_the_orchestrator.TOOLS,
+        ),
     ],
 )
-def test_server_in_session_of_other_role_explains_itself(
-    shell: Shell, role: str, agent: str, why: str
+def test_one_server_has_tools_of_session_role(
+    shell: Shell, variables: dict[str, str], tools: Any
 ) -> None:
-    there = shell.having(AGENT_ID=agent)
+    there = shell.lacking("AGENT_ID").having(**variables)
 
     async def test() -> None:
-        async with tool_client.connected(there, role) as nobody:
-            listed = await nobody.session.list_tools()
-            with pytest.raises(
-                MCPError, match="There is no tool complete; there are none"
-            ):
-                await nobody.session.call_tool("complete", {})
-
-        assert listed.tools == []
-        assert why in nobody.instructions
+        async with tool_client.connected(there, "orchestrate") as one:
+            listed = await one.session.list_tools()
+        assert [tool.name for tool in listed.tools] == [
+            tool.name for tool in tools
+        ]
 
     run_async(test)
-    assert why in there.run(BIN / role, "mcp").stderr
+
+
+def test_one_server_takes_common_options_to_worker(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+    there = shell.lacking("TASKORCH_REDIS_URL", "TASKORCH_NAMESPACE")
+
+    process = there.start(
+        *(BIN / "orchestrate", "mcp", "--redis-url", bench.url),
+        *("--namespace", bench.queue.namespace),
+    )
+    send(process, INITIALIZE, call_message(1, "pop"))
+    _, popped = receive(process, 2)
+
+    assert popped["result"]["structuredContent"]["data"]["id"] == item
+    assert result_of(process).code == 0
+
+
+def test_worker_server_without_agent_name_is_refused(shell: Shell) -> None:
+    ran = shell.lacking("AGENT_ID").worker("mcp")
+
+    assert (ran.code, ran.stdout) == (2, "")
+    assert "No agent name is set. Set AGENT_ID" in ran.stderr
+
+
+def test_annotations_let_programs_call_tools_unasked(shell: Shell) -> None:
+    async def annotations(role: str) -> dict[str, Any]:
+        async with tool_client.ROLES[role](shell) as one:
+            listed = await one.session.list_tools()
+        return {tool.name: tool.annotations for tool in listed.tools}
+
+    async def test() -> None:
+        of_worker = await annotations("worker")
+        of_orchestrator = await annotations("orchestrate")
+
+        for hints in (*of_worker.values(), *of_orchestrator.values()):
+            assert hints.open_world_hint is False
+        assert _names(of_worker, "destructive_hint") == set()
+        assert _names(of_orchestrator, "destructive_hint") == {"mend"}
+        assert _names(of_worker, "read_only_hint") == {"check"}
+        assert _names(of_orchestrator, "read_only_hint") == {"status", "wait"}
+        assert _names(of_worker, "idempotent_hint") == {
+            "check",
+            "get",
+            "release",
+        }
+        assert _names(of_orchestrator, "idempotent_hint") == {
+            "status",
+            "wait",
+            "edit",
+            "assign",
+            "complete",
+        }
+
+    run_async(test)
+
+
+def _names(annotations: dict[str, Any], hint: str) -> set[str]:
+    """Return the tools of which a hint is true; fail if it is missing for one."""
+    said = {tool: getattr(hints, hint) for tool, hints in annotations.items()}
+    assert None not in said.values()
+    return {tool for tool, value in said.items() if value}
+
+
+def test_mend_takes_item_and_closes_open_project(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.lease_in(State.IN_PROGRESS).item
+
+    async def test() -> None:
+        async with tool_client.orchestrate(shell) as boss:
+            held = await boss.error("assign", items=[item], agent="bob")
+            await boss.data("mend", item=item, verb="assign", agent="bob")
+            project = (await boss.data("status", of=item))["project"]
+            still_open = await boss.error("complete", project=project)
+            closed = await boss.data("mend", item=project, verb="complete")
+        assert (held["code"], still_open["code"]) == ("HELD", "OPEN_ITEMS")
+        assert closed["status"] == "completed"
+
+    run_async(test)
+    assert bench.state(item) is State.CANCELLED
 
 
 def test_invalid_agent_name_is_refused(shell: Shell) -> None:

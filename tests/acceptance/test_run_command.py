@@ -116,6 +116,19 @@ def test_command_starts_with_default_signal_handling(
     ] == [0, 0]
 
 
+def test_command_is_an_agent_and_no_orchestrator(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+
+    ran = shell.having(ORCHESTRATOR_ID="planner").worker(
+        *ONCE, *sh('echo "$AGENT_ID ${ORCHESTRATOR_ID-none}"')
+    )
+
+    assert ran.code == 0
+    assert bench.queue.views.show(item).item.summary == "ada none"
+
+
 def test_large_item_is_only_in_the_file(shell: Shell, bench: Bench) -> None:
     bench.item(
         description="x" * 60_000, requirements=("y" * 60_000, "z" * 60_000)

@@ -111,3 +111,7 @@ worker.synonyms = {
 def main() -> None:
     """Run the `worker` command."""
     app.main(worker, "worker")
+
+
+if __name__ == "__main__":
+    main()

@@ -21,8 +21,6 @@ from taskorch.mcp.tool import (
 from taskorch_worker.session import AgentSession, agent_of
 
 ABOUT = "You are the agent {agent}: claim the work items assigned to you, report on them and deliver them."
-#: A program starts the servers of both roles, with or without an agent name.
-NO_AGENT = "You are not an agent of the queue here: AGENT_ID is not set, so there are no tools."
 CANCELLED_CALL = "The call that claimed it was cancelled."
 
 Item = Annotated[str, Field(description="item_…")]
@@ -46,9 +44,10 @@ logger = logging.getLogger(__name__)
 
 
 def about(settings: Settings) -> str:
-    """Return the server's instructions. Raises errors.Invalid for a bad agent name."""
-    if not settings.agent:
-        return NO_AGENT
+    """Return the server's instructions.
+
+    Raises errors.Usage if no agent is set, errors.Invalid for a bad name.
+    """
     return ABOUT.format(agent=agent_of(settings))
 
 
@@ -96,6 +95,7 @@ class GetArguments(ToolArguments):
     """Get an item in full, with your notes. Claims it if it is queued for you."""
 
     name: ClassVar[str] = "get"
+    idempotent: ClassVar[bool] = True
     quotes_others: ClassVar[bool] = True
     item: Item
     peek: Annotated[bool, Field(description="Do not claim it")] = False
@@ -288,6 +288,7 @@ class ReleaseArguments(ToolArguments):
     """Return an item to its queue; no attempt is spent."""
 
     name: ClassVar[str] = "release"
+    idempotent: ClassVar[bool] = True
     item: Item
     reason: str = ""
 

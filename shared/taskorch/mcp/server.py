@@ -99,10 +99,8 @@ def serve(
 ) -> None:
     """Serve until standard input ends, or until SIGTERM or Ctrl-C.
 
-    `about` is the instructions for the agent. Without tools it says why, and is logged.
+    `about` is the instructions for the agent.
     """
-    if not tools:
-        logger.warning(about)
     if sys.stdin and sys.stdout:  # otherwise there is no client
         anyio.run(RoleServer(role, about, settings, tools).run)
 
@@ -206,7 +204,7 @@ class RoleServer:
         tool = self._tools.get(asked.name)
         if tool is None:
             name = limits.shortened(asked.name)
-            known = ", ".join(self._tools) or "none"
+            known = ", ".join(self._tools)
             message = f"There is no tool {name}; there are {known}."
             raise MCPError(mcp.INVALID_PARAMS, message)
         given = asked.arguments or {}
@@ -286,8 +284,11 @@ class Answers:
 
 
 def _listed(name: str, tool: type[ToolArguments]) -> mcp.Tool:
-    hints = (
-        mcp.ToolAnnotations(read_only_hint=True) if tool.read_only else None
+    hints = mcp.ToolAnnotations(
+        read_only_hint=tool.read_only,
+        destructive_hint=tool.destroys,
+        idempotent_hint=tool.read_only or tool.idempotent,
+        open_world_hint=False,
     )
     return mcp.Tool(
         name=name,

@@ -54,6 +54,10 @@ class ToolArguments(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
     read_only: ClassVar[bool] = False
+    #: Whether a call may discard work: its program asks a person first.
+    destroys: ClassVar[bool] = False
+    #: Whether a second call with the same arguments changes nothing more.
+    idempotent: ClassVar[bool] = False
     #: What the tool may do if the bundled server does not run.
     access: ClassVar[Access] = Access.USE
     #: Whether every result contains text that other agents wrote.

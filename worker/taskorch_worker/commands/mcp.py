@@ -18,5 +18,4 @@ def mcp() -> None:
     from taskorch_worker import mcp_tools
 
     settings = app.settings()
-    tools = mcp_tools.TOOLS if settings.agent else ()
-    serve("worker", mcp_tools.about(settings), settings, tools)
+    serve("worker", mcp_tools.about(settings), settings, mcp_tools.TOOLS)

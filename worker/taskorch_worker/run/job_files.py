@@ -72,6 +72,7 @@ def prepare(
         **_worktree_variables(worktree),
     }
     not_inherited = {
+        "ORCHESTRATOR_ID",  # it would make an orchestrator of the agent
         *texts,
         *_password_variables(settings),
         *inherited_lease.OF_WORKTREE,
