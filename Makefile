@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help venv demo test test-fast test-programs chaos check format bench measure bench-peers sabotage lock clean
+.PHONY: help venv demo test test-fast test-programs chaos check format bench measure bench-peers sabotage reference lock clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ bench-peers: .venv/bench  ## Measure other task queues beside ours; ARGS=--docs 
 
 sabotage: .venv/dev  ## Take out one guard after the other, and see which test goes red
 	$(BIN)/python tests/sabotage.py
+
+reference: .venv/demo  ## Write docs/reference.md from the commands
+	$(BIN)/python docs/reference.py
 
 # One resolution for every Python and system that we support; the smaller files take their versions from the largest.
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: \

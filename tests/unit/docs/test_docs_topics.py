@@ -97,19 +97,6 @@ def test_sections_cover_their_page() -> None:
         assert text.endswith("".join(sections))
 
 
-def test_link_to_a_section_leads_to_a_topic() -> None:
-    known = {each.topic for each in topics()}
-    for page in [*PAGES, REPOSITORY / "README.md"]:
-        links = re.findall(
-            r"\]\((?:docs/)?(\w*)(?:\.md)?#([\w-]+)\)",
-            page.read_text(encoding="utf-8"),
-        )
-
-        assert {
-            f"{target or page.stem}#{anchor}" for target, anchor in links
-        } <= known, page
-
-
 def test_unknown_topic_is_refused_with_a_hint() -> None:
     ran = CliRunner().invoke(orchestrate, ["docs", "worker#nothing"])
 
