@@ -38,6 +38,22 @@ def test_prompt_file_is_private_and_complete(
     assert (shell.folder / "mode").read_text() == "600\n"
 
 
+@pytest.mark.parametrize("source", ["item", "prompt", "none"])
+def test_stdin_option_selects_what_command_reads(
+    shell: Shell, bench: Bench, source: str
+) -> None:
+    bench.item()
+    script = (
+        "cat > stdin; cp $TASKORCH_ITEM_FILE item; "
+        "cp $TASKORCH_PROMPT_FILE prompt; : > none; exit 75"
+    )
+
+    shell.worker(*ONCE, "--stdin", source, *sh(script))
+
+    read = (shell.folder / "stdin").read_text()
+    assert read == (shell.folder / source).read_text()
+
+
 @pytest.mark.parametrize(
     ("last", "state"),
     [

@@ -59,6 +59,13 @@ ITS_OWN = {"allow_interspersed_args": False}
     help="Time from SIGTERM to SIGKILL.",
 )
 @click.option(
+    "--stdin",
+    type=click.Choice(["item", "prompt", "none"]),
+    default="item",
+    show_default=True,
+    help="What COMMAND reads: the item as JSON, the task as text, or nothing.",
+)
+@click.option(
     "--max-failures",
     type=click.IntRange(1),
     help="Number of failed items in a row that ends the run with exit code 5.",
@@ -87,10 +94,11 @@ def run(context: "WorkerContext", /, **options: Any) -> None:  # noqa: ANN401  a
     fails it.
     """
     from taskorch_worker.run.init_process import split_off_init
-    from taskorch_worker.run.options import RunOptions
+    from taskorch_worker.run.options import RunOptions, StdinSource
     from taskorch_worker.run.pool import WorkerPool
 
     split_off_init()
+    options["stdin"] = StdinSource(options["stdin"])
     click.get_current_context().exit(
         WorkerPool(
             context.settings, context.output, RunOptions(**options)

@@ -173,7 +173,7 @@ class Attempt:
         options = self._context.options
         process = CommandProcess(
             command,
-            files,
+            files.reading(options.stdin),
             self._context.reaper,
             output,
             on_exit=partial(self._events.put, AttemptEvent.EXITED),

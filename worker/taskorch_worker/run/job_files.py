@@ -9,12 +9,13 @@ from taskorch.cli import json_output
 from taskorch.config import password
 from taskorch.config.files import make_private_folder
 from taskorch.config.settings import Settings
-from taskorch.domain.frozen import Frozen
+from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Claim, Lease
 from taskorch.transport import address
 
 from taskorch_worker import git, inherited_lease
 from taskorch_worker.render import prompt as prompts
+from taskorch_worker.run.options import StdinSource
 from taskorch_worker.run.worktrees import Worktree
 
 #: The longest variable on Linux, with its name.
@@ -25,8 +26,11 @@ class JobFiles(Frozen):
     """The private folder, files and environment of one attempt."""
 
     folder: Path
-    #: The item as JSON, which is also the command's standard input.
+    #: The item as JSON, and the task as text.
     item: Path
+    prompt: Path
+    #: The file that the command reads from its standard input.
+    stdin: Path
     #: The path where the command may write a result.
     result: Path
     environment: Mapping[bytes, bytes]
@@ -34,6 +38,15 @@ class JobFiles(Frozen):
     working_folder: Path | None
     #: The names of the variables that were too long.
     left_out: tuple[str, ...]
+
+    def reading(self, source: StdinSource) -> "JobFiles":
+        """Return the same files for a command that reads `source` from stdin."""
+        file = {
+            StdinSource.ITEM: self.item,
+            StdinSource.PROMPT: self.prompt,
+            StdinSource.NONE: Path(os.devnull),
+        }[source]
+        return replace(self, stdin=file)
 
 
 def prepare(
@@ -91,6 +104,8 @@ def prepare(
     return JobFiles(
         folder=folder,
         item=item,
+        prompt=prompt,
+        stdin=item,
         result=result,
         environment=environment,
         working_folder=worktree.folder if worktree else None,

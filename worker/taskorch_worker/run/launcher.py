@@ -12,12 +12,12 @@ import sys
 RELEASES = 75
 
 
-def main(item: str, *command: str) -> None:
-    """Wait for a byte on stdin, then become the command, which reads `item`."""
+def main(stdin: str, *command: str) -> None:
+    """Wait for a byte on stdin, then become the command, which reads the file `stdin`."""
     if not os.read(0, 1):
         return
     try:
-        os.dup2(os.open(item, os.O_RDONLY), 0)
+        os.dup2(os.open(stdin, os.O_RDONLY), 0)
         # Python ignores these signals, and the command would inherit that.
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from enum import StrEnum
 from math import inf
 from pathlib import Path
 from shutil import which
@@ -15,6 +16,16 @@ SHORTEST_LEASE_MS = 1000
 RUN_FILES, SLOT_FILES = 40, 8
 #: Open files of a slot that works in a worktree.
 LOCK_FILES = 1
+
+
+class StdinSource(StrEnum):
+    """What a command reads from its standard input."""
+
+    #: The item as JSON.
+    ITEM = "item"
+    #: The task for an agent program, as text.
+    PROMPT = "prompt"
+    NONE = "none"
 
 
 class RunOptions(Frozen):
@@ -32,6 +43,7 @@ class RunOptions(Frozen):
     lease_ms: int
     #: Time from SIGTERM to SIGKILL.
     grace_ms: int
+    stdin: StdinSource = StdinSource.ITEM
     #: Failed items in a row before the run ends, or None for no limit.
     max_failures: int | None = None
     #: Whether the run prints the output of the commands, too.

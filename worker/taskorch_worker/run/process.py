@@ -37,15 +37,15 @@ class CommandProcess:
     ) -> None:
         """Start it. Raises OSError if it cannot be started.
 
-        `output` gets what it prints, and `on_exit` is called when it has ended: each in
-        another thread.
+        `output` gets what it prints, and `on_exit` is called
+        when it has ended: each in another thread.
         """
         self._process = subprocess.Popen(
             [
                 sys.executable,
                 "-IS",
                 launcher.__file__,
-                str(files.item),
+                str(files.stdin),
                 *command,
             ],
             stdin=subprocess.PIPE,
@@ -61,9 +61,9 @@ class CommandProcess:
         self._reaper.watch(self._group)
         # The launcher may have been killed.
         with suppress(BrokenPipeError):
-            stdin = cast("FileIO", self._process.stdin)
-            with stdin:
-                stdin.write(b"!")
+            start = cast("FileIO", self._process.stdin)
+            with start:
+                start.write(b"!")
         self._output = output
         self._reader = OutputReader(self._process, output)
         self._exited = Event()
