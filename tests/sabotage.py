@@ -478,8 +478,8 @@ SABOTAGES = (
     Sabotage(
         guard="Setup asks before it follows a link out of the project",
         file="orchestrator/taskorch_orchestrator/commands/setup.py",
-        line="        if targets:\n",
-        instead="        if False:\n",
+        line="    if yes or target.is_user or not outside:\n",
+        instead="    if True:\n",
         tests=(
             "tests/acceptance/test_setup.py::test_link_out_of_project_is_refused_with_target",
         ),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import tomllib
@@ -47,6 +48,25 @@ FOREIGN: Mapping[str, bytes] = {
 }
 
 
+def login_shell(folder: Path, path: str) -> str:
+    """Write a shell whose PATH is known, whatever the profiles of the machine do."""
+    folder.mkdir()
+    file = folder / "sh"
+    file.write_text(
+        f'#!/bin/sh\nPATH={path}; export PATH; exec /bin/sh -c "$2"\n',
+        encoding="utf-8",
+    )
+    file.chmod(0o755)
+    return str(file)
+
+
+@pytest.fixture
+def shell(shell: Shell, tmp_path: Path) -> Shell:
+    """A shell of a user whose login shell finds our commands."""
+    path = f"{BIN}:/usr/bin:/bin"
+    return shell.having(SHELL=login_shell(tmp_path / "login", path))
+
+
 @pytest.fixture
 def project(shell: Shell) -> Shell:
     """A project with files of every program, and its own home."""
@@ -79,6 +99,59 @@ def commands(hooks: Any) -> list[str]:
         for group in hooks
         for each in group.get("hooks", [group])
     ]
+
+
+#: The files of a program with hooks and with servers.
+CONFIGURATION = {
+    "claude": (".claude/settings.json", ".mcp.json"),
+    "codex": (".codex/hooks.json", ".codex/config.toml"),
+    "gemini": (".gemini/settings.json", ".gemini/settings.json"),
+    "cursor": (".cursor/hooks.json", ".cursor/mcp.json"),
+}
+
+
+def parsed(file: Path) -> Any:
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".toml":
+        return tomllib.loads(text)
+    return json.loads(re.sub(r"(?s)/\*.*?\*/|//[^\n]*", "", text))
+
+
+def commands_of(project: Shell, program: str) -> list[str]:
+    """Return the commands of our hooks and then of our server."""
+    hooks_file, servers_file = CONFIGURATION[program]
+    hooks = parsed(project.folder / hooks_file)["hooks"]
+    found = [
+        command
+        for event in (
+            "sessionStart",
+            "SessionStart",
+            "AfterAgent",
+            "Stop",
+            "stop",
+        )
+        for command in commands(hooks.get(event, ()))
+        if "prime" in command or "hook stop" in command
+    ]
+    servers = parsed(project.folder / servers_file)
+    table = servers.get("mcpServers") or servers["mcp_servers"]
+    return [*found, table["task-orchestrator"]["command"]]
+
+
+def approvals(project: Shell, program: str, user: list[str]) -> object:
+    """Return what a program may do without asking, according to its files."""
+    folder = Path(project.variables["HOME"]) if user else project.folder
+    hooks_file, servers_file = CONFIGURATION[program]
+    file = folder / (hooks_file if program == "claude" else servers_file)
+    if not file.exists():
+        return None
+    content = parsed(file)
+    if program == "claude":
+        asked = content.get("permissions", {}).get("allow", [])
+        return sorted(set(asked) - {"Bash(ls:*)", "Read"}) or None
+    table = content.get("mcpServers") or content.get("mcp_servers") or {}
+    server = table.get("task-orchestrator", {})
+    return server.get("trust") or server.get("default_tools_approval_mode")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -131,6 +204,155 @@ def test_second_setup_changes_nothing(project: Shell, program: str) -> None:
         "current"
     }
     assert files(project.folder) == once
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_lost_commands_are_called_by_their_path(
+    project: Shell, tmp_path: Path, program: str
+) -> None:
+    prefix = tmp_path / "my prefix"
+    prefix.mkdir()
+    for name in ("worker", "orchestrate"):
+        (prefix / name).symlink_to(BIN / name)
+    lost = project.having(
+        SHELL=login_shell(tmp_path / "bare", "/usr/bin:/bin")
+    )
+    before = files(project.folder)
+
+    done = lost.run(prefix / "orchestrate", "setup", program)
+    checked = project.orchestrate("setup", program, "--check")
+    written = commands_of(project, program)
+    undone = project.orchestrate("setup", program, "--remove")
+
+    assert done.code == checked.code == undone.code == 0, done.stderr
+    assert "a login shell" in done.stderr
+    assert f"mkdir -p {project.variables['HOME']}/.local/bin && ln -s" in (
+        done.stderr
+    )
+    assert written == [
+        f"'{prefix}/worker' prime --hook-json",
+        f"'{prefix}/orchestrate' prime --hook-json",
+        f"'{prefix}/worker' hook stop",
+        f"{prefix}/orchestrate",
+    ]
+    assert files(project.folder) == before
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_path_replaces_name_that_is_not_found(
+    project: Shell, tmp_path: Path, program: str
+) -> None:
+    project.orchestrate("setup", program)
+    lost = project.having(
+        SHELL=login_shell(tmp_path / "bare", "/usr/bin:/bin")
+    )
+
+    checked = lost.orchestrate("setup", program, "--check")
+    done = lost.orchestrate("setup", program)
+
+    assert checked.code == done.code == 0
+    assert f"{BIN}/orchestrate" in commands_of(project, program)
+
+
+def test_missing_path_is_replaced_by_name(
+    project: Shell, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    for name in ("worker", "orchestrate"):
+        (gone / name).symlink_to(BIN / name)
+    lost = project.having(
+        SHELL=login_shell(tmp_path / "bare", "/usr/bin:/bin")
+    )
+    lost.run(gone / "orchestrate", "setup", "claude")
+    shutil.rmtree(gone)
+
+    checked = project.orchestrate("setup", "claude", "--check")
+    project.orchestrate("setup", "claude")
+
+    assert checked.code == 5
+    assert commands_of(project, "claude")[-1] == "orchestrate"
+
+
+def test_stranger_named_worker_is_not_our_command(
+    project: Shell, tmp_path: Path
+) -> None:
+    strangers = tmp_path / "strangers"
+    strangers.mkdir()
+    for name in ("worker", "orchestrate"):
+        (strangers / name).symlink_to("/bin/true")
+    found = login_shell(tmp_path / "other", f"{strangers}:/usr/bin:/bin")
+
+    project.having(SHELL=found).orchestrate("setup", "claude")
+
+    assert commands_of(project, "claude")[-1] == f"{BIN}/orchestrate"
+
+
+def test_login_shell_that_hangs_is_given_up(
+    project: Shell, tmp_path: Path
+) -> None:
+    hanging = tmp_path / "hanging"
+    hanging.write_text("#!/bin/sh\nsleep 600 & wait\n", encoding="utf-8")
+    hanging.chmod(0o755)
+
+    ran = project.having(SHELL=str(hanging)).orchestrate("setup", "claude")
+
+    assert ran.code == 0, ran.stderr
+
+
+@pytest.mark.parametrize("user", [[], ["--user"]], ids=str)
+@pytest.mark.parametrize("program", ["claude", "codex", "gemini"])
+def test_approval_is_said_and_taken_back(
+    project: Shell, program: str, user: list[str]
+) -> None:
+    done = project.orchestrate("setup", program, *user)
+    approved = approvals(project, program, user)
+    asks = project.orchestrate("setup", program, *user, "--no-approve")
+    left = approvals(project, program, user)
+    states = [
+        project.orchestrate("setup", program, *user, "--check", *flag).code
+        for flag in ([], ["--no-approve"], ["--approve"])
+    ]
+    project.orchestrate("setup", program, *user, "--approve")
+    again = approvals(project, program, user)
+    project.orchestrate("setup", program, *user, "--remove")
+
+    undo = " ".join(["orchestrate setup", program, *user, "--no-approve"])
+    assert f"Undo: {undo}\n" in done.stderr
+    assert "asks before it calls" in asks.stderr
+    assert approved == again != left
+    assert states == [0, 0, 5]
+    assert approvals(project, program, user) == left
+
+
+def test_approval_of_claude_covers_no_shell_command(project: Shell) -> None:
+    project.orchestrate("setup", "claude")
+
+    settings = json.loads(
+        (project.folder / ".claude/settings.json").read_bytes()
+    )
+    allowed = settings["permissions"]["allow"]
+    assert {"mcp__task-orchestrator__pop", "Bash(ls:*)"} <= set(allowed)
+    assert "mcp__task-orchestrator__mend" not in allowed
+    assert [each for each in allowed if "Bash" in each] == ["Bash(ls:*)"]
+    assert settings["enabledMcpjsonServers"] == ["task-orchestrator"]
+
+
+def test_decision_of_user_survives_approval(project: Shell) -> None:
+    project.orchestrate("setup", "codex")
+    file = project.folder / ".codex/config.toml"
+    theirs = file.read_text(encoding="utf-8").replace(
+        'mode = "approve"', 'mode = "prompt"'
+    )
+    file.write_text(theirs, encoding="utf-8")
+
+    states = [
+        project.orchestrate("setup", "codex", *flag).code
+        for flag in ([], ["--no-approve"], ["--check"])
+    ]
+
+    assert states == [0, 0, 0]
+    assert file.read_text(encoding="utf-8") == theirs
 
 
 def test_four_programs_are_set_up_side_by_side(project: Shell) -> None:

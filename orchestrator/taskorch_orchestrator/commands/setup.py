@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli import app
 from taskorch.domain import errors
+from taskorch.domain.frozen import replace
 
 from taskorch_orchestrator.group import orchestrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from taskorch_orchestrator.setup.install import Changes
+    from taskorch_orchestrator.setup.programs import Target
 
 
 @orchestrate.command(epilog="Example: orchestrate setup claude --check")
@@ -36,51 +38,93 @@ if TYPE_CHECKING:
     help="Change your own configuration instead of the project's.",
 )
 @click.option(
+    "--approve/--no-approve",
+    default=None,
+    help="Let the program call our tools without asking. Default: yes.",
+)
+@click.option(
     "--yes",
     is_flag=True,
     help="Change files outside the project that symbolic links lead to.",
 )
 def setup(
-    program: str, check: bool, remove: bool, user: bool, yes: bool
+    program: str,
+    check: bool,
+    remove: bool,
+    user: bool,
+    approve: bool | None,
+    yes: bool,
 ) -> None:
     """Add hooks, an MCP server and instructions to an agent program.
 
     Their other content stays. The files are those of the git checkout of the current
     folder, or of the folder itself.
     """
-    from taskorch_orchestrator.render import setup as setup_render
-    from taskorch_orchestrator.setup import install, programs
-
     if check and remove:
         raise click.UsageError(
             "--check changes nothing: leave it out, or leave out --remove."
         )
-    top = (
+    if remove and approve is not None:
+        raise click.UsageError(
+            "--remove also takes back the approval: leave out the other option."
+        )
+    target = _target(program, user=user)
+    if check:
+        _check(program, replace(target, approves=approve))
+    elif remove:
+        _remove(program, replace(target, approves=True), yes=yes)
+    else:
+        approves = approve is None or approve
+        _add(program, replace(target, approves=approves), yes=yes)
+
+
+def _target(program: str, *, user: bool) -> "Target":
+    from taskorch_orchestrator.setup import programs
+
+    root = (
         programs.of_user(program, os.environ)
         if user
         else programs.project(Path.cwd())
     )
-    root = top if user else app.settings().root
-    parts = programs.parts(program, top, os.environ, user=user)
-    if check:
-        files = install.check(parts)
-    else:
-        changes = install.removal(parts) if remove else install.addition(parts)
-        # Links in the user's own configuration are the user's. Links in a checkout may
-        # have arrived with it.
-        targets = {} if user or yes else install.outside(changes, top)
-        if targets:
-            _confirm_targets(top, targets)
-        files = install.apply(changes, top)
+    return programs.Target(root=root, is_user=user, environment=os.environ)
+
+
+def _check(program: str, target: "Target") -> None:
+    """Print the state of each file, and exit with 5 unless all are current."""
+    from taskorch_orchestrator.render import setup as setup_render
+    from taskorch_orchestrator.setup import install, programs
+
+    files = install.check(programs.parts(program, target))
     app.output().show(files, setup_render.files)
     if any(each.status == "not current" for each in files):
         click.get_current_context().exit(errors.Invalid.exit_code)
-    hints: Iterable[str] = ()
-    if remove:
-        others = programs.of_others(program, top, os.environ, user=user)
-        hints = setup_render.lost_parts(files, others)
-    elif not check:
-        hints = setup_render.hints(program, top, root, _missing_extra())
+
+
+def _remove(program: str, target: "Target", *, yes: bool) -> None:
+    from taskorch_orchestrator.render import setup as setup_render
+    from taskorch_orchestrator.setup import install, programs
+
+    changes = install.removal(programs.parts(program, target))
+    _confirm_targets(changes, target, yes=yes)
+    files = install.apply(changes, target.root)
+    app.output().show(files, setup_render.files)
+    others = programs.of_others(program, target)
+    for hint in setup_render.lost_parts(files, others):
+        app.output().hint(hint)
+
+
+def _add(program: str, target: "Target", *, yes: bool) -> None:
+    from taskorch_orchestrator.render import setup as setup_render
+    from taskorch_orchestrator.setup import commands, install, programs
+
+    queue_root = target.root if target.is_user else app.settings().root
+    found = commands.find(os.environ)
+    target = replace(target, commands=found)
+    changes = install.addition(programs.parts(program, target))
+    _confirm_targets(changes, target, yes=yes)
+    files = install.apply(changes, target.root)
+    app.output().show(files, setup_render.files)
+    hints = setup_render.hints(program, target, queue_root, _missing_extra())
     for hint in hints:
         app.output().hint(hint)
 
@@ -95,14 +139,22 @@ def _missing_extra() -> str:
     return ""
 
 
-def _confirm_targets(top: Path, targets: "Mapping[Path, Path]") -> None:
-    """List the files outside the project, and ask whether to change them.
+def _confirm_targets(
+    changes: "Changes", target: "Target", *, yes: bool
+) -> None:
+    """List the files outside a project that would change, and ask whether to do so.
 
-    Raises errors.LeavesProject unless the answer is yes.
+    Links in the user's own configuration are the user's. Links in a checkout may have
+    arrived with it. Raises errors.LeavesProject unless the answer is yes.
     """
     from taskorch.cli.text import line
 
-    links = [f"{file} -> {target}" for file, target in targets.items()]
+    from taskorch_orchestrator.setup import install
+
+    outside = install.outside(changes, target.root)
+    if yes or target.is_user or not outside:
+        return
+    links = [f"{file} -> {leads_to}" for file, leads_to in outside.items()]
     if sys.stdin is not None and sys.stdin.isatty():
         shown = [
             "A symbolic link leads out of the project:",
@@ -111,4 +163,6 @@ def _confirm_targets(top: Path, targets: "Mapping[Path, Path]") -> None:
         click.echo("\n".join(shown), err=True)
         if click.confirm("Change the target?", err=True):
             return
-    raise errors.LeavesProject(project=str(top), links=", ".join(links))
+    raise errors.LeavesProject(
+        project=str(target.root), links=", ".join(links)
+    )

@@ -1,12 +1,27 @@
 """The output of `orchestrate setup`: the state of each file, and hints."""
 
-import shutil
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from taskorch.cli.text import line
 
+from taskorch_orchestrator.setup.commands import NAMES, Commands
 from taskorch_orchestrator.setup.install import ProgramFile
+from taskorch_orchestrator.setup.programs import Target
+
+#: What each program may do without asking, after setup with approval.
+APPROVED = {
+    "claude": "Claude Code calls the tools of a worker, and those that only read, without asking.",
+    "codex": "Codex calls all tools of our server without asking, those of an orchestrator, too.",
+    "gemini": "Gemini calls all tools of our server without asking, those of an orchestrator, too.",
+}
+#: What a person still has to do.
+STEPS = {
+    "claude": "Start `claude` here once, and answer that you trust the folder.",
+    "codex": "Start `codex` here once: trust the folder, and then the hooks, which /hooks shows.",
+    "gemini": "Start `gemini` here once, and trust the folder: until then, it starts no server and no hook.",
+}
 
 
 def files(changed: Sequence[ProgramFile]) -> str:
@@ -16,22 +31,63 @@ def files(changed: Sequence[ProgramFile]) -> str:
     )
 
 
-def hints(program: str, top: Path, root: Path, missing: str) -> Iterator[str]:
+def hints(
+    program: str, target: Target, queue_root: Path, missing: str
+) -> Iterator[str]:
     """Yield whose files and queue these are, and what the user has to do.
 
     `missing` says which package the MCP server lacks, or is "".
     """
-    if root == top:
-        yield f"These are the files of {top}."
+    if queue_root == target.root:
+        yield f"These are the files of {target.root}."
     else:
-        yield f"These are the files of {top}; its queue is that of {root}."
-    for name in ("worker", "orchestrate"):
-        if shutil.which(name) is None:
-            yield f"The program will not find `{name}`: it is not on the PATH of this shell."
+        yield f"These are the files of {target.root}; its queue is that of {queue_root}."
+    yield from _paths(target)
     if missing:
         yield missing
-    if program == "codex":
-        yield "Codex asks you to trust the project and its hooks: /hooks shows them."
+    if program in APPROVED:
+        yield from _approval(program, target)
+    if program in STEPS:
+        yield STEPS[program]
+
+
+def _paths(target: Target) -> Iterator[str]:
+    """Yield why the files contain paths, and how to do without them."""
+    commands = target.commands
+    if commands.folder is None:
+        return
+    yield (
+        f"The files contain the path of `worker` and `orchestrate` in {commands.folder}, because a login shell "
+        f"({commands.shell}) does not find them."
+    )
+    if not target.is_user:
+        yield "Others who share this project may have no such path: do not commit it."
+    yield f"To have them found, also in the agent's shell: {_links(commands)}; then set up again."
+
+
+def _links(commands: Commands) -> str:
+    """Return the command that links our commands into a folder of the login PATH."""
+    home = Path.home()
+    folder = home / ".local" / "bin"
+    for name in commands.login_path.split(":"):
+        if name and Path(name).is_relative_to(home):
+            folder = Path(name)
+            break
+    sources = [commands.program(name) for name in NAMES]
+    link = shlex.join(["ln", "-s", *sources, f"{folder}/"])
+    return f"{shlex.join(['mkdir', '-p', str(folder)])} && {link}"
+
+
+def _approval(program: str, target: Target) -> Iterator[str]:
+    words = ["orchestrate", "setup", program]
+    if target.is_user:
+        words.append("--user")
+    if target.approves:
+        undo = shlex.join([*words, "--no-approve"])
+        yield f"{APPROVED[program]} Undo: {undo}"
+    else:
+        again = shlex.join([*words, "--approve"])
+        yield f"The program asks before it calls a tool of ours. Change: {again}"
 
 
 def lost_parts(

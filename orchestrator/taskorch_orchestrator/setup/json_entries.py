@@ -12,14 +12,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from taskorch_orchestrator.setup.managed_file import (
-    ConfigEntry,
-    Json,
-    UnsupportedFile,
-    is_blank,
-    merged,
-    runs_command_of,
-)
+from taskorch.domain.frozen import replace
+
+from taskorch_orchestrator.setup.config_entry import ConfigEntry, Json
+from taskorch_orchestrator.setup.managed_file import UnsupportedFile, is_blank
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING_OR_COMMENT = re.compile(
@@ -77,7 +73,7 @@ class JsonEntries:
             if not path:
                 return False
             value = path[-1].member.value
-            if merged(entry.value, value) != value:
+            if entry.completed(value) != value:
                 return False
         return True
 
@@ -104,9 +100,21 @@ class JsonEntries:
         """Return the text without the entries; None if there was no file before."""
         if is_blank(text):
             return text
-        if text == self.added(None):
+        if text == self._as_in(text).added(None):
             return None
         return _without_entries(text, [*self._entries, *self._obsolete])
+
+    def _as_in(self, text: str) -> "JsonEntries":
+        """Return these entries with the commands that they have in a text."""
+        clear = _clear(text)
+        entries = []
+        for entry in self._entries:
+            path, value = _find(clear, entry), entry.value
+            theirs = path[-1].member.value if path else None
+            if isinstance(value, dict) and isinstance(theirs, dict):
+                value = value | {"command": theirs["command"]}
+            entries.append(replace(entry, value=value))
+        return JsonEntries(*entries, head=self._head)
 
 
 def _clear(text: str) -> str:
@@ -165,7 +173,7 @@ def _existing_path(clear: str, entry: ConfigEntry) -> list[Step]:
         for member in _members(clear, at):
             if member.name != label:
                 continue
-            if label is None and not runs_command_of(entry, member.value):
+            if label is None and not entry.is_in(member.value):
                 continue
             last = member
         if last is None:
@@ -183,7 +191,7 @@ def _find(clear: str, entry: ConfigEntry) -> list[Step]:
     """Return the path to an entry, [] if it is missing."""
     path = _existing_path(clear, entry)
     is_whole = len(path) == len(entry.labels)
-    if is_whole and runs_command_of(entry, path[-1].member.value):
+    if is_whole and entry.is_in(path[-1].member.value):
         return path
     return []
 
@@ -193,7 +201,7 @@ def _with_entry(text: str, entry: ConfigEntry) -> str:
     path = _existing_path(clear, entry)
     if len(path) == len(entry.labels):
         member = path[-1].member
-        if not runs_command_of(entry, member.value):
+        if not entry.is_in(member.value):
             raise UnsupportedFile(f"has another {_name(entry.labels)}")
         return _with_missing_values(text, entry, member)
     at = path[-1].member.value_start if path else _skip_space(clear, 0)
@@ -209,7 +217,7 @@ def _with_entry(text: str, entry: ConfigEntry) -> str:
 
 def _with_missing_values(text: str, entry: ConfigEntry, member: Member) -> str:
     """Return the text with an existing entry completed."""
-    whole = merged(entry.value, member.value)
+    whole = entry.completed(member.value)
     if whole == member.value:
         return text
     value = _indented(text, whole, _line_start(text, member.value_start))

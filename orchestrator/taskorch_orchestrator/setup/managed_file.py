@@ -1,19 +1,15 @@
 """Files of other programs that contain a part of ours, and how they are replaced."""
 
 import os
-import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Protocol, TypeAlias, cast
+from typing import NamedTuple, Protocol
 
 from taskorch.config import files
 from taskorch.domain import errors
-from taskorch.domain.frozen import Frozen
-
-Json: TypeAlias = "str | int | bool | Sequence[Json] | dict[str, Json] | None"
 
 
 class UnsupportedFile(Exception):
@@ -31,14 +27,6 @@ class Part(Protocol):
 
     def removed(self, text: str) -> str | None:
         """Return the text as it was before the part was added; None for no file."""
-
-
-class ConfigEntry(Frozen):
-    """An object with a command of ours in a configuration file."""
-
-    #: The keys that lead to the entry; None for a place in a list.
-    labels: tuple[str | None, ...]
-    value: dict[str, Json]
 
 
 class Change(NamedTuple):
@@ -76,54 +64,6 @@ def is_blank(text: str) -> bool:
 def without_part(part: Part, text: str | None) -> str | None:
     """Return the text without the part; None for a missing file."""
     return None if text is None else part.removed(text)
-
-
-def merged(ours: Json, theirs: Json) -> Json:
-    """Return a value with additions from ours. In a conflict, theirs wins."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        additions = {
-            name: merged(value, theirs.get(name, value))
-            for name, value in ours.items()
-        }
-        return theirs | additions
-    if isinstance(ours, list) and isinstance(theirs, list):
-        missing = [
-            value for value in cast("list[Json]", ours) if value not in theirs
-        ]
-        return [*theirs, *missing]
-    return theirs
-
-
-def runs_command_of(entry: ConfigEntry, value: object) -> bool:
-    """Return whether a value contains the entry's command.
-
-    Another path and additional options do not matter.
-    """
-    (ours,) = _commands(entry.value)
-    return any(ours <= theirs for theirs in _commands(value))
-
-
-def _commands(value: object) -> list[set[str]]:
-    """Return the words of each command in a value."""
-    if isinstance(value, list):
-        return [command for inner in value for command in _commands(inner)]
-    if not isinstance(value, dict):
-        return []
-    commands = [
-        command for inner in value.values() for command in _commands(inner)
-    ]
-    if "command" in value:
-        words = [value["command"], *_arguments(value.get("args"))]
-        line = " ".join(map(str, words))
-        commands.append(set(re.findall(r"""[^\s/"'\[\],]+""", line)))
-    return commands
-
-
-def _arguments(given: object) -> list[object]:
-    """Return the arguments of a server that name its command: those but options."""
-    if not isinstance(given, list):
-        return []
-    return [each for each in given if not str(each).startswith("-")]
 
 
 def read(file: Path) -> str | None:

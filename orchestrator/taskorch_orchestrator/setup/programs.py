@@ -8,12 +8,16 @@ mcp-server, gemini-md), cursor.com/docs (hooks, mcp, rules).
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from taskorch.config import parent_environment, root_folder
 from taskorch.domain import limits
+from taskorch.domain.frozen import Frozen, replace
 
+from taskorch_orchestrator.setup.commands import Commands
+from taskorch_orchestrator.setup.config_entry import ConfigEntry, Json
 from taskorch_orchestrator.setup.json_entries import JsonEntries
-from taskorch_orchestrator.setup.managed_file import ConfigEntry, Json, Part
+from taskorch_orchestrator.setup.managed_file import Part
 from taskorch_orchestrator.setup.text_block import (
     MARK,
     STAMP,
@@ -32,6 +36,12 @@ HOOK_TIMEOUT_S = 10
 SERVER = "task-orchestrator"
 #: Earlier versions had a server of its own for the worker.
 OLD_SERVERS = {"task-orchestrator-worker": "worker"}
+#: The tools of the server that Claude Code may call without asking: those of a worker,
+#: and of an orchestrator's those that only read. Some have one name in both roles.
+APPROVED_TOOLS = (
+    "check", "pop", "get", "report", "discoveries", "wait", "complete", "fail",
+    "release", "status",
+)  # fmt: skip
 #: Variables that name a program's folder, which is else in the home.
 FOLDER_VARIABLES = {"claude": "CLAUDE_CONFIG_DIR", "codex": "CODEX_HOME"}
 SKILLS = {
@@ -73,6 +83,18 @@ alwaysApply: true
 """
 
 
+class Target(Frozen):
+    """The files of a program that are set up, and the form of our part."""
+
+    #: The top of a project; with `is_user`, the folder with the user's files.
+    root: Path
+    is_user: bool = False
+    environment: Mapping[str, str]
+    commands: Commands = Commands()
+    #: Whether the program may call our tools without asking; None leaves that as it is.
+    approves: bool | None = None
+
+
 def project(folder: Path) -> Path:
     """Return the git checkout or linked worktree around a folder, or the folder."""
     checkout = root_folder.checkout(os.environ, str(folder))
@@ -85,70 +107,93 @@ def of_user(program: str, environment: Mapping[str, str]) -> Path:
     return Path(configured).absolute() if configured else Path.home()
 
 
-def parts(
-    program: str, root: Path, environment: Mapping[str, str], *, user: bool
-) -> Parts:
-    """Return our part of each file of a program.
-
-    `root` is a project; with `user`, it is the folder with the user's files.
-    """
-    return PROGRAMS[program](root, environment, user)
+def parts(program: str, target: Target) -> Parts:
+    """Return our part of each file of a program."""
+    return PROGRAMS[program](target)
 
 
-def of_others(
-    program: str, root: Path, environment: Mapping[str, str], *, user: bool
-) -> Mapping[str, frozenset[Path]]:
+def of_others(program: str, target: Target) -> Mapping[str, frozenset[Path]]:
     """Return the files of each other program. Links may lead to the same file."""
     found = {}
     for other in PROGRAMS:
         if other == program:
             continue
-        other_root = of_user(other, environment) if user else root
-        other_parts = parts(other, other_root, environment, user=user)
+        if target.is_user:
+            root = of_user(other, target.environment)
+            target = replace(target, root=root)
+        other_parts = parts(other, target)
         found[other] = frozenset(file.resolve() for file in other_parts)
     return found
 
 
-def _claude(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
-    home = _home("claude", root, environment, user=user)
+def _claude(target: Target) -> Parts:
+    home = _home("claude", target)
     skills = {
         home / "skills" / name / "SKILL.md": WholeFile(_skill(folder))
         for name, folder in SKILLS.items()
     }
+    hooks = _hooks(target, "SessionStart", "Stop", HOOK_TIMEOUT_S)
+    approvals = _approvals(target)
+    # The first request of a session waits for a server that is always loaded.
+    server = _server(target, alwaysLoad=True)
+    servers_file = ".claude.json" if target.is_user else ".mcp.json"
     return {
         home / "settings.json": JsonEntries(
-            *_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)
+            *hooks,
+            *(approvals if target.approves else ()),
+            obsolete=approvals if target.approves is False else (),
         ),
-        # The first request of a session waits for a server that is always loaded.
-        root / (".claude.json" if user else ".mcp.json"): JsonEntries(
-            _server(alwaysLoad=True), obsolete=_old_servers()
+        target.root / servers_file: JsonEntries(
+            server, obsolete=_old_servers()
         ),
-        (home if user else root) / "CLAUDE.md": _instructions(user=user),
+        (home if target.is_user else target.root) / "CLAUDE.md": _instructions(
+            target
+        ),
         **skills,
     }
 
 
-def _codex(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
-    home = _home("codex", root, environment, user=user)
-    server = ConfigEntry(
-        labels=("mcp_servers", SERVER),
-        value={
-            "command": "orchestrate",
-            "args": ["mcp", "--parent-environment"],
-            **_passed_by_codex(),
-            "tool_timeout_sec": CALL_TIMEOUT_S,
-            # The first request of a session waits for a required server.
-            "required": True,
-        },
+def _approvals(target: Target) -> tuple[ConfigEntry, ...]:
+    """Return what lets Claude Code start our server and call its tools.
+
+    Shell commands are not among them: `worker run` starts any command, and
+    `--redis-url` sends what an agent writes to any server.
+    """
+    tools = tuple(
+        ConfigEntry(
+            labels=("permissions", "allow", None),
+            value=f"mcp__{SERVER}__{tool}",
+        )
+        for tool in APPROVED_TOOLS
+    )
+    if target.is_user:  # the servers of a user need no consent
+        return tools
+    server = ConfigEntry(labels=("enabledMcpjsonServers", None), value=SERVER)
+    return (*tools, server)
+
+
+def _codex(target: Target) -> Parts:
+    home = _home("codex", target)
+    server = _server(
+        target,
+        "mcp_servers",
+        approval={"default_tools_approval_mode": "approve"},
+        args=["mcp", "--parent-environment"],
+        tool_timeout_sec=CALL_TIMEOUT_S,
+        # The first request of a session waits for a required server.
+        required=True,
+        **_passed_by_codex(),
     )
     return {
         home / "hooks.json": JsonEntries(
-            *_hooks("SessionStart", "Stop", HOOK_TIMEOUT_S)
+            *_hooks(target, "SessionStart", "Stop", HOOK_TIMEOUT_S)
         ),
         home / "config.toml": TomlEntries(
             server, obsolete=_old_servers("mcp_servers")
         ),
-        (home if user else root) / "AGENTS.md": _instructions(user=user),
+        (home if target.is_user else target.root) / "AGENTS.md": _instructions(
+            target
+        ),
     }
 
 
@@ -162,44 +207,53 @@ def _passed_by_codex() -> dict[str, Json]:
     return {"env_vars": list(parent_environment.VARIABLES)}
 
 
-def _gemini(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
-    home = _home("gemini", root, environment, user=user)
-    hooks = _hooks("SessionStart", "AfterAgent", HOOK_TIMEOUT_S * 1000)
+def _gemini(target: Target) -> Parts:
+    home = _home("gemini", target)
+    server = _server(
+        target,
+        approval={"trust": True},
+        # Gemini passes variables that look like secrets only if they are named.
+        env={name: f"${name}" for name in parent_environment.SECRETS},
+    )
     return {
         home / "settings.json": JsonEntries(
-            *hooks,
-            # Gemini passes variables that look like secrets only if they are named.
-            _server(
-                env={name: f"${name}" for name in parent_environment.SECRETS}
+            *_hooks(
+                target, "SessionStart", "AfterAgent", HOOK_TIMEOUT_S * 1000
             ),
+            server,
             obsolete=_old_servers(),
         ),
-        (home if user else root) / "GEMINI.md": _instructions(user=user),
+        (home if target.is_user else target.root) / "GEMINI.md": _instructions(
+            target
+        ),
     }
 
 
-def _cursor(root: Path, environment: Mapping[str, str], user: bool) -> Parts:  # noqa: FBT001
-    home = _home("cursor", root, environment, user=user)
+def _cursor(target: Target) -> Parts:
+    home = _home("cursor", target)
     starts = (
         ConfigEntry(
-            labels=("hooks", "sessionStart", None), value={"command": command}
+            labels=("hooks", "sessionStart", None),
+            value={"command": target.commands.line(command)},
         )
         for command in PRIME
     )
     stop = ConfigEntry(
         labels=("hooks", "stop", None),
-        value={"command": STOP, "loop_limit": 1},
+        value={"command": target.commands.line(STOP), "loop_limit": 1},
     )
     found: dict[Path, Part] = {
         home / "hooks.json": JsonEntries(*starts, stop, head={"version": 1}),
-        home / "mcp.json": JsonEntries(_server(), obsolete=_old_servers()),
+        home / "mcp.json": JsonEntries(
+            _server(target), obsolete=_old_servers()
+        ),
     }
-    if not user:  # Cursor has no file for the rules of a user
+    if not target.is_user:  # Cursor has no file for the rules of a user
         found[home / "rules" / f"{MARK}.mdc"] = WholeFile(RULE)
     return found
 
 
-PROGRAMS: Mapping[str, Callable[[Path, Mapping[str, str], bool], Parts]] = {
+PROGRAMS: Mapping[str, Callable[[Target], Parts]] = {
     "claude": _claude,
     "codex": _codex,
     "gemini": _gemini,
@@ -207,41 +261,61 @@ PROGRAMS: Mapping[str, Callable[[Path, Mapping[str, str], bool], Parts]] = {
 }
 
 
-def _home(
-    program: str, root: Path, environment: Mapping[str, str], *, user: bool
-) -> Path:
+def _home(program: str, target: Target) -> Path:
     """Return the program's own folder: `.<program>`, unless the user configured one."""
-    if user and _configured_folder(program, environment):
-        return root
-    return root / f".{program}"
+    if target.is_user and _configured_folder(program, target.environment):
+        return target.root
+    return target.root / f".{program}"
 
 
 def _configured_folder(program: str, environment: Mapping[str, str]) -> str:
     return environment.get(FOLDER_VARIABLES.get(program, ""), "")
 
 
-def _instructions(*, user: bool) -> Block:
-    return Block(USERS_INSTRUCTIONS if user else INSTRUCTIONS)
+def _instructions(target: Target) -> Block:
+    return Block(USERS_INSTRUCTIONS if target.is_user else INSTRUCTIONS)
 
 
-def _hooks(start: str, stop: str, timeout: int) -> tuple[ConfigEntry, ...]:
+def _hooks(
+    target: Target, start: str, stop: str, timeout: int
+) -> tuple[ConfigEntry, ...]:
     """Return our hooks for the events `start` and `stop`; a program has its own unit."""
     commands = [(start, command) for command in PRIME]
     commands.append((stop, STOP))
     return tuple(
         ConfigEntry(
             labels=("hooks", event, None, "hooks", None),
-            value={"type": "command", "command": command, "timeout": timeout},
+            value={
+                "type": "command",
+                "command": target.commands.line(command),
+                "timeout": timeout,
+            },
         )
         for event, command in commands
     )
 
 
-def _server(**more: Json) -> ConfigEntry:
-    """Return the entry of our server in a JSON file."""
+def _server(
+    target: Target,
+    table: str = "mcpServers",
+    *,
+    approval: Mapping[str, Json] = MappingProxyType({}),
+    **more: Json,
+) -> ConfigEntry:
+    """Return the entry of our server in a table of servers.
+
+    `approval` holds the members that approve its tools.
+    """
+    value = {
+        "command": target.commands.program("orchestrate"),
+        "args": ["mcp"],
+        **more,
+        **(approval if target.approves else {}),
+    }
     return ConfigEntry(
-        labels=("mcpServers", SERVER),
-        value={"command": "orchestrate", "args": ["mcp"], **more},
+        labels=(table, SERVER),
+        value=value,
+        without=approval if target.approves is False else {},
     )
 
 

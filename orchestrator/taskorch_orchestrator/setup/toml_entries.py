@@ -13,13 +13,8 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
-from taskorch_orchestrator.setup.managed_file import (
-    ConfigEntry,
-    Json,
-    UnsupportedFile,
-    merged,
-    runs_command_of,
-)
+from taskorch_orchestrator.setup.config_entry import ConfigEntry, Json
+from taskorch_orchestrator.setup.managed_file import UnsupportedFile
 from taskorch_orchestrator.setup.text_block import MARK, newline_of
 
 Document = dict[str, Json]
@@ -94,13 +89,11 @@ class TomlEntries:
         expected = []
         for entry in self._entries:
             value = _value_of(document, entry)
-            expected.append(
-                merged(entry.value, {} if value is None else value)
-            )
+            expected.append(entry.completed({} if value is None else value))
             if value is None:
                 missing.append(_table(entry))
             elif not _is_complete(value, entry):
-                if not runs_command_of(entry, value):
+                if not entry.is_in(value):
                     raise UnsupportedFile(f"has another {_name(entry)}")
                 changed = _with_missing_values(changed, entry, value)
         changed = _with_tables(changed, missing)
@@ -137,17 +130,16 @@ def _value_of(document: Document, entry: ConfigEntry) -> Json:
 
 
 def _is_complete(value: Json, entry: ConfigEntry) -> bool:
-    if value is None or not runs_command_of(entry, value):
-        return False
-    return merged(entry.value, value) == value
+    return entry.is_in(value) and entry.completed(value) == value
 
 
 def _with_missing_values(text: str, entry: ConfigEntry, value: Json) -> str:
     """Return the text with an existing table completed."""
     theirs, newline = cast("Document", value), newline_of(text)
+    whole = cast("Document", entry.completed(value))
     new_lines = "".join(
         _pair(name, ours) + newline
-        for name, ours in entry.value.items()
+        for name, ours in whole.items()
         if name not in theirs
     )
     mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
@@ -156,16 +148,14 @@ def _with_missing_values(text: str, entry: ConfigEntry, value: Json) -> str:
         if statement.is_header and statement.path == entry.labels:
             line_break = "" if statement.text.endswith("\n") else newline
             changed.append(statement.text + line_break + new_lines)
-            continue
-        name = (
-            statement.path[-1] if statement.path[:-1] == entry.labels else ""
-        )
-        if name in entry.value:
-            whole = merged(entry.value[name], theirs[name])
-            if whole != theirs[name]:
-                changed.append(_pair(name, whole) + newline)
-                continue
-        changed.append(statement.text)
+        elif statement.path and statement.path[:-1] == entry.labels:
+            name = statement.path[-1]
+            if whole.get(name) == theirs[name]:
+                changed.append(statement.text)
+            elif name in whole:
+                changed.append(_pair(name, whole[name]) + newline)
+        else:
+            changed.append(statement.text)
     return "".join(changed)
 
 
@@ -187,9 +177,7 @@ def _present(
 ) -> Sequence[ConfigEntry]:
     """Return the entries that a document has; not those that run another command."""
     return [
-        entry
-        for entry in entries
-        if runs_command_of(entry, _value_of(document, entry))
+        entry for entry in entries if entry.is_in(_value_of(document, entry))
     ]
 
 
@@ -297,7 +285,8 @@ def _without_path(document: Document, path: Sequence[str]) -> Document:
 
 
 def _table(entry: ConfigEntry) -> str:
-    pairs = [_pair(name, value) for name, value in entry.value.items()]
+    members = cast("Document", entry.value)
+    pairs = [_pair(name, value) for name, value in members.items()]
     return "\n".join([f"[{_name(entry)}]", *pairs])
 
 

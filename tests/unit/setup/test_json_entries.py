@@ -1,20 +1,25 @@
 """Our entries in the JSON files of others are added and removed byte for byte."""
 
 import json
+import sys
 from collections.abc import Iterator
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from taskorch_orchestrator.setup.config_entry import ConfigEntry
 from taskorch_orchestrator.setup.json_entries import JsonEntries
 from taskorch_orchestrator.setup.managed_file import (
-    ConfigEntry,
     UnsupportedFile,
     is_blank,
     with_part,
 )
+
+#: A path that exists: setup replaces others.
+WORKER = str(Path(sys.executable).parent / "worker")
 
 
 def hook(event: str, command: str) -> ConfigEntry:
@@ -158,7 +163,7 @@ def test_head_of_existing_file_stays() -> None:
             '"command": "worker prime"',
             '"timeout": 5, "command": "worker prime"',
         ),
-        ('"worker prime"', '"/opt/venv/bin/worker prime"'),
+        ('"worker prime"', f'"{WORKER} prime"'),
         ('"worker hook stop"', '"$HOME/bin/worker --namespace x hook stop"'),
         (
             '"command": "worker"',
@@ -196,16 +201,17 @@ def test_incomplete_entry_is_completed() -> None:
     before = '{\n\t"mcpServers": {\n\t\t"theirs": {"command": "npx"}\n\t}\n}'
     old = before.replace(
         '"theirs"',
-        '"ours": {"command": "/x/worker", "args": ["mcp"], "env": {"B": "b"}},\n\t\t"theirs"',
+        f'"ours": {{"command": "{WORKER}", "args": ["mcp"], "env": {{"B": "b"}}}},\n\t\t"theirs"',
     )
 
     completed = with_part(newer, old)
 
     assert not newer.has(old)
     assert json.loads(completed)["mcpServers"]["ours"] == {
-        "command": "/x/worker", "args": ["mcp"], "env": {"B": "b", "A": "$A"}, "timeout": 9
+        "command": WORKER, "args": ["mcp"], "env": {"B": "b", "A": "$A"}, "timeout": 9
     }  # fmt: skip
-    assert '\n\t\t"ours": {\n\t\t\t"command": "/x/worker",\n' in completed
+    command = f'\n\t\t"ours": {{\n\t\t\t"command": "{WORKER}",\n'
+    assert command in completed
     assert newer.removed(completed) == newer.removed(old) == before
     assert with_part(newer, completed) == completed
 

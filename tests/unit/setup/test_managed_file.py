@@ -7,7 +7,6 @@ import pytest
 from taskorch.domain import errors
 from taskorch_orchestrator.setup.managed_file import (
     Change,
-    merged,
     replace_all,
 )
 
@@ -84,22 +83,3 @@ def test_failed_change_restores_the_other_files(
 
     assert below(tmp_path) == before
     assert stat.S_IMODE((tmp_path / "gone").stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "both"),
-    [
-        (1, 2, 2),
-        ([1, 2], [3, 2], [3, 2, 1]),
-        (
-            {"a": 1, "b": {"c": [1]}},
-            {"b": {"c": [2], "d": 3}},
-            {"b": {"c": [2, 1], "d": 3}, "a": 1},
-        ),
-        ({"a": 1}, "x", "x"),
-    ],
-)
-def test_merged_value_keeps_theirs_and_adds_ours(
-    ours: object, theirs: object, both: object
-) -> None:
-    assert merged(ours, theirs) == both  # type: ignore[arg-type]

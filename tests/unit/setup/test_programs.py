@@ -10,9 +10,11 @@ import pytest
 from taskorch.config import parent_environment, password
 from taskorch.config.settings import resolve
 from taskorch.domain import limits
+from taskorch_orchestrator import mcp_tools as tools
 from taskorch_orchestrator.service.start import RQ_URL
 from taskorch_orchestrator.setup import programs
 from taskorch_worker import inherited_lease
+from taskorch_worker import mcp_tools as worker_tools
 
 
 class Asked(UserDict[str, str]):
@@ -29,9 +31,8 @@ class Asked(UserDict[str, str]):
 
 def codex_server() -> dict[str, Any]:
     """Return our MCP server in a new Codex configuration."""
-    part = programs.parts("codex", Path("/p"), {}, user=False)[
-        Path("/p/.codex/config.toml")
-    ]
+    target = programs.Target(root=Path("/p"), environment={}, approves=True)
+    part = programs.parts("codex", target)[Path("/p/.codex/config.toml")]
     servers: dict[str, dict[str, Any]] = tomllib.loads(part.added(None))[
         "mcp_servers"
     ]
@@ -75,7 +76,8 @@ def test_codex_names_variables_without_process_folder(
 
 def test_server_without_option_is_completed() -> None:
     file = Path("/p/.codex/config.toml")
-    part = programs.parts("codex", Path("/p"), {}, user=False)[file]
+    target = programs.Target(root=Path("/p"), environment={})
+    part = programs.parts("codex", target)[file]
     old = """\
 [mcp_servers.task-orchestrator]
 command = "orchestrate"
@@ -102,15 +104,22 @@ def test_gemini_names_the_secret_variables() -> None:
     }
 
 
+def test_claude_approves_tools_that_harm_nothing() -> None:
+    of_worker = {tool.name for tool in worker_tools.TOOLS}
+    reading = {tool.name for tool in tools.TOOLS if tool.read_only}
+
+    assert set(programs.APPROVED_TOOLS) == of_worker | reading
+    assert len(programs.APPROVED_TOOLS) == len(set(programs.APPROVED_TOOLS))
+
+
 @pytest.mark.parametrize("program", programs.PROGRAMS)
 def test_user_instructions_start_no_server(
     program: str,
 ) -> None:
+    target = programs.Target(root=Path("/home"), is_user=True, environment={})
     texts = [
         part.added(None)
-        for file, part in programs.parts(
-            program, Path("/home"), {}, user=True
-        ).items()
+        for file, part in programs.parts(program, target).items()
         if file.name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
     ]
 

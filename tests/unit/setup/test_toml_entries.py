@@ -5,9 +5,8 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from taskorch_orchestrator.setup.config_entry import ConfigEntry, Json
 from taskorch_orchestrator.setup.managed_file import (
-    ConfigEntry,
-    Json,
     UnsupportedFile,
     with_part,
 )
@@ -177,7 +176,7 @@ def test_addition_to_our_table_is_removed_with_it() -> None:
 def test_missing_key_is_added_beside_additions_of_others() -> None:
     newer = TomlEntries(server("worker", "A", "C", timeout=600, retries=3))
     old = (
-        '[mcp_servers.our-worker] # mine\nenv_vars = ["B",\n"A"]\n# path\ncommand = "/opt/worker"\n'
+        '[mcp_servers.our-worker] # mine\nenv_vars = ["B",\n"A"]\n# path\ncommand = "sudo worker"\n'
         'since = 2026-01-01\nargs = ["mcp", "-v"]\n[mcp_servers.our-worker."é v"]\nG = "h"\n[z]\n'
     )
 
@@ -192,7 +191,7 @@ def test_missing_key_is_added_beside_additions_of_others() -> None:
     assert repaired.startswith(
         "[mcp_servers.our-worker] # mine\ntimeout = 600\nretries = 3\nenv_vars = ["
     )
-    assert '# path\ncommand = "/opt/worker"\n' in repaired
+    assert '# path\ncommand = "sudo worker"\n' in repaired
     assert newer.removed(repaired) == "[z]\n"
 
 
