@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help venv demo test test-fast test-programs chaos check format bench measure bench-peers sabotage reference lock clean
+.PHONY: help venv demo test test-fast test-programs chaos check format bench measure bench-peers sabotage reference recordings lock clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,9 @@ sabotage: .venv/dev  ## Take out one guard after the other, and see which test g
 
 reference: .venv/demo  ## Write docs/reference.md from the commands
 	$(BIN)/python docs/reference.py
+
+recordings: .venv/dev  ## Record the terminals in docs/images/ again; ARGS=watch records one of them
+	@$(BIN)/python -m demo.recordings $(ARGS)
 
 # One resolution for every Python and system that we support; the smaller files take their versions from the largest.
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: \
