@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import State
 from taskorch.queue.keys import tag
 from taskorch.queue.port import (
@@ -142,3 +143,23 @@ def test_lease_released_by_the_command_is_not_lost(bench: Bench) -> None:
         settle(bench.agent(), lease, OUTCOMES["complete"]).end
         is AttemptEnd.RELEASED
     )
+
+
+def test_refused_program_without_report_fails(bench: Bench) -> None:
+    lease = bench.claimed()
+    refused = replace(OUTCOMES["complete"], refusal="all refused")
+
+    settled = settle(bench.agent(), lease, refused)
+
+    assert (settled.end, settled.text) == (AttemptEnd.FAILED, "all refused")
+    assert bench.state(lease.item) is State.DELAYED
+
+
+def test_report_of_refused_program_completes(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().progress(lease, "Half of it")
+    refused = replace(OUTCOMES["complete"], refusal="all refused")
+
+    settled = settle(bench.agent(), lease, refused)
+
+    assert (settled.end, settled.text) == (AttemptEnd.COMPLETED, "mine")

@@ -14,7 +14,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen, replace
 
 from taskorch_worker.git import GitFailed, Work
-from taskorch_worker.run import program_result
+from taskorch_worker.run import program_output
 from taskorch_worker.run.launcher import RELEASES
 from taskorch_worker.run.program_result import ProgramResult
 
@@ -23,6 +23,10 @@ RESULT_BYTES = 6 * (limits.DELIVERABLES_BYTES + limits.TEXT_BYTES)
 #: The longest end of an output in a summary, and in a report of a failure.
 PARAGRAPH_BYTES, PARAGRAPH_LINES = 2000, 20
 LAST_WORDS_BYTES, LAST_WORDS_LINES = 4000, 40
+REFUSED = (
+    "the program refused every call of the queue: {calls}. Permit them in its settings"
+    " or options: orchestrate docs agents"
+)
 
 
 class CommandExit(Frozen):
@@ -40,7 +44,7 @@ class CommandExit(Frozen):
 
     def result(self) -> ProgramResult | None:
         """Return the result that an agent program has printed, if it is one."""
-        return program_result.read(self.stdout, is_whole=self.stdout_is_whole)
+        return program_output.read(self.stdout, is_whole=self.stdout_is_whole)
 
 
 class AttemptEnd(StrEnum):
@@ -68,6 +72,16 @@ class Outcome(Frozen):
     deliverables: Mapping[str, str]
     #: The reason why the result file is not valid, or "".
     remark: str
+    #: The reason for a failure instead of a completion if the command has not reported
+    #: on the item, or "": the program has refused its calls of the queue.
+    refusal: str = ""
+
+    @property
+    def without_report(self) -> "Outcome":
+        """Return the outcome of a command that has not reported on the item."""
+        if not self.refusal:
+            return self
+        return replace(self, end=AttemptEnd.FAILED, text=self.refusal)
 
 
 def _with_text_values(value: object) -> object:
@@ -100,14 +114,7 @@ def of_exit(command_exit: CommandExit, result: Path) -> Outcome:
     """
     status = command_exit.status
     if status == 0:
-        reported = command_exit.result()
-        if reported and reported.failed:
-            return _failed("the program reports an error", command_exit)
-        printed = reported.text if reported else ""
-        return _completed(
-            printed.strip() or _last_paragraph(command_exit.stdout),
-            _read(result),
-        )
+        return _of_success(command_exit, _read(result))
     if status == RELEASES:
         return _outcome(AttemptEnd.RELEASED, _last_words(command_exit))
     if status < 0:
@@ -153,7 +160,26 @@ def with_work(outcome: Outcome, work: Work) -> Outcome:
         text = f"{outcome.text}\n{work.sentence()}".strip()
         return replace(outcome, text=_end_of(text, limits.TEXT_BYTES))
     deliverables = work.deliverables(outcome.deliverables)
-    return replace(outcome, deliverables=deliverables)
+    refusal = outcome.refusal
+    if refusal:
+        refusal = _end_of(f"{refusal}\n{work.sentence()}", limits.TEXT_BYTES)
+    return replace(outcome, deliverables=deliverables, refusal=refusal)
+
+
+def _of_success(command_exit: CommandExit, written: str) -> Outcome:
+    """Return the outcome of a command with exit status 0 and its result file."""
+    reported = command_exit.result()
+    if reported is None:
+        return _completed(_last_paragraph(command_exit.stdout), written)
+    if reported.failed:
+        return _failed("the program reports an error", command_exit)
+    printed = reported.text.strip() or _last_paragraph(command_exit.stdout)
+    completed = _completed(printed, written)
+    if not reported.refused or written.strip():
+        return completed
+    reason = REFUSED.format(calls=", ".join(reported.refused))
+    failure = _failed(reason, command_exit)
+    return replace(completed, refusal=failure.text)
 
 
 def _completed(printed: str, written: str) -> Outcome:

@@ -1,189 +1,121 @@
-"""The result that an agent program reports on stdout, if it prints JSON.
+"""The result that an agent program reports, and the calls of the queue in its output."""
 
-claude -p --output-format json, stream-json      a line or a list with type "result"
-codex exec --json                                lines; the last agent message
-gemini --output-format json, stream-json         an object with "response"; lines
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 
-The format is recognized by the output alone. Any other output has no such result.
-"""
+from taskorch.domain.frozen import Frozen, replace
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import cast
-
-from taskorch.domain.frozen import Frozen
-
+#: A JSON object.
 Object = Mapping[str, object]
+
+#: The name of our server in the files of `orchestrate setup`. Each program makes the
+#: name of a tool from it, such as `mcp__task-orchestrator__report`.
+SERVER = "task-orchestrator"
+#: `worker` and one of its commands, where a shell command can begin.
+COMMAND = re.compile(
+    r"(?:^|[\s;&|(/'\"`])(?:tm_)?worker(?:\.py)?(?: -\S+)* "
+    r"(?:check|pop|get|progress|notes|discover|discoveries|blocker|wait"
+    r"|complete|ack|fail|release|renew|prime|whoami|logs)\b"
+)
+CALL_LENGTH = 80
+
+
+class CallEnd(Enum):
+    """How a call of the queue ended."""
+
+    #: The program did not permit it, or did not know the tool.
+    REFUSED = "refused"
+    #: The queue has answered, if only with an error.
+    ANSWERED = "answered"
+    UNKNOWN = "unknown"
+
+
+class QueueCall(Frozen):
+    """A call of the queue by the model of an agent program."""
+
+    #: The program's id of the call.
+    id: str
+    #: The name of the tool, or the beginning of the shell command.
+    name: str
+    end: CallEnd = CallEnd.UNKNOWN
 
 
 class ProgramResult(Frozen):
     """The result of an agent program."""
 
     #: Its last message to the user, or the error.
-    text: str
+    text: str = ""
     #: Whether the program says that it has failed.
-    failed: bool
+    failed: bool = False
+    #: The calls of the queue, as far as the output shows them.
+    calls: tuple[QueueCall, ...] = ()
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """Return the names of the refused calls if the queue has answered no call."""
+        if any(call.end is CallEnd.ANSWERED for call in self.calls):
+            return []
+        refused = [
+            call.name for call in self.calls if call.end is CallEnd.REFUSED
+        ]
+        return list(dict.fromkeys(refused))
+
+    def calling(self, *calls: QueueCall | None) -> "ProgramResult":
+        """Return the result with further calls; None is not a call of the queue."""
+        known = {call.id: call for call in self.calls}
+        known |= {call.id: call for call in calls if call}
+        return replace(self, calls=tuple(known.values()))
+
+    def ending(self, id: str, end: CallEnd) -> "ProgramResult":  # noqa: A002  as in QueueCall
+        """Return the result with the end of a call, if that is one of the queue."""
+        ended = (
+            replace(call, end=end) if call.id == id else call
+            for call in self.calls
+        )
+        return replace(self, calls=tuple(ended))
 
 
-def read(stdout: str, *, is_whole: bool) -> ProgramResult | None:
-    """Return the result in an output or in the end of one, or None."""
-    if is_whole:
-        for document in _documents(stdout):
-            if result := _of_document(document):
-                return result
-    return _of_events(_objects(stdout))
+#: Reads an event of a stream. It gets the result of the events before, and returns that
+#: of all, or None for an event of an unknown program.
+EventReader = Callable[[Object, ProgramResult], ProgramResult | None]
 
 
-def _documents(stdout: str) -> Iterator[object]:
-    """Yield the output as one document, and the last document after other lines."""
-    text = stdout.strip()
-    yield _parsed(text)
-    start = text.rfind("\n{\n")
-    if start >= 0:
-        yield _parsed(text[start:])
-
-
-def _objects(stdout: str) -> Iterator[Object]:
-    """Yield the JSON objects among the lines."""
-    for line in stdout.split("\n"):
-        if line.startswith("{"):
-            found = _parsed(line)
-            if isinstance(found, dict):
-                yield found
-
-
-def _parsed(text: str) -> object:
-    if not text.lstrip().startswith(("{", "[")):
+def tool_call(
+    id: str,  # noqa: A002  as in QueueCall
+    tool: str,
+    end: CallEnd = CallEnd.UNKNOWN,
+) -> QueueCall | None:
+    """Return the call of a tool of our MCP server; None for any other tool."""
+    if SERVER not in tool:
         return None
-    try:
-        return cast("object", json.loads(text))
-    except (ValueError, RecursionError):
+    return QueueCall(id=id, name=tool, end=end)
+
+
+def shell_call(
+    id: str,  # noqa: A002  as in QueueCall
+    script: str,
+    end: CallEnd = CallEnd.UNKNOWN,
+) -> QueueCall | None:
+    """Return the call of `worker` in a shell command; None if there is none."""
+    found = COMMAND.search(script)
+    if not found:
         return None
+    name, _, _ = script[found.start() :].strip().partition("\n")
+    return QueueCall(id=id, name=name[:CALL_LENGTH], end=end)
 
 
-def _of_document(document: object) -> ProgramResult | None:
-    if isinstance(document, list):
-        return _of_events(each for each in document if isinstance(each, dict))
-    if not isinstance(document, dict):
-        return None
-    if "type" in document:
-        return _of_events([document])
-    return _of_gemini(document)
-
-
-def _of_gemini(document: Object) -> ProgramResult | None:
-    has_stats = isinstance(document.get("stats"), dict)
-    if not has_stats and not _text(document.get("session_id")):
-        return None
-    error = _message(document.get("error"))
-    response = _text(document.get("response"))
-    if not (error or response):
-        return None
-    return ProgramResult(text=error or response, failed=bool(error))
-
-
-def _of_events(events: Iterable[Object]) -> ProgramResult | None:
-    """Return the result of a stream of events; None if none is of a known program."""
-    text, failed, is_known = "", False, False
-    for event in events:
-        reader = _READERS.get(_text(event.get("type")))
-        change = reader(event, text) if reader else None
-        if change:
-            text, failed, is_known = change.text, change.failed, True
-    return ProgramResult(text=text, failed=failed) if is_known else None
-
-
-def _of_result(event: Object, text: str) -> ProgramResult | None:
-    """Read the last event of claude or gemini."""
-    if isinstance(event.get("is_error"), bool):
-        return _of_claude(event) if _is_of_claude(event) else None
-    status = event.get("status")
-    if status not in ("success", "error"):
-        return None
-    error = _message(event.get("error"))
-    return ProgramResult(text=error or text, failed=status == "error")
-
-
-def _is_of_claude(event: Object) -> bool:
-    return bool(_text(event.get("session_id")))
-
-
-def _of_claude(event: Object) -> ProgramResult:
-    subtype = _text(event.get("subtype"))
-    failed = event["is_error"] is True or subtype.startswith("error")
-    errors = event.get("errors")
-    reasons = (
-        [_text(each) for each in errors] if isinstance(errors, list) else []
-    )
-    text = _text(event.get("result")) or "\n".join(filter(None, reasons))
-    return ProgramResult(
-        text=text or (subtype if failed else ""), failed=failed
-    )
-
-
-def _of_claude_message(event: Object, text: str) -> ProgramResult | None:
-    message = event.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list) or not _is_of_claude(event):
-        return None
-    texts = [
-        _text(part.get("text"))
-        for part in content
-        if isinstance(part, dict) and part.get("type") == "text"
-    ]
-    return ProgramResult(text="\n".join(texts) or text, failed=False)
-
-
-def _of_codex_item(event: Object, text: str) -> ProgramResult | None:
-    item = event.get("item")
-    if not isinstance(item, dict) or not _text(item.get("id")):
-        return None
-    if item.get("type") != "agent_message":
-        return ProgramResult(text=text, failed=False)
-    return ProgramResult(text=_text(item.get("text")) or text, failed=False)
-
-
-def _of_codex_end(event: Object, text: str) -> ProgramResult | None:
-    if event["type"] == "turn.completed":
-        return ProgramResult(text=text, failed=False)
-    return ProgramResult(
-        text=_message(event.get("error")) or text, failed=True
-    )
-
-
-def _of_gemini_message(event: Object, text: str) -> ProgramResult | None:
-    """Read a message or a piece of one; a message of the user begins a new answer."""
-    content = _text(event.get("content"))
-    if event.get("role") != "assistant":
-        return ProgramResult(text="", failed=False) if content else None
-    if event.get("delta") is True:
-        content = text + content
-    return ProgramResult(text=content, failed=False)
-
-
-def _after_tool(event: Object, _: str) -> ProgramResult | None:
-    """Begin a new answer after a tool of gemini."""
-    if isinstance(event.get("tool_id"), str):
-        return ProgramResult(text="", failed=False)
-    return None
-
-
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a text, or "" for any other value."""
     return value if isinstance(value, str) else ""
 
 
-def _message(error: object) -> str:
-    return _text(error.get("message")) if isinstance(error, dict) else ""
+def object_of(value: object) -> Object:
+    """Return an object, or an empty one for any other value."""
+    return value if isinstance(value, dict) else {}
 
 
-#: Type of an event -> its reader, which gets the event and the text so far, and returns
-#: None for an event of an unknown program.
-_READERS: Mapping[str, Callable[[Object, str], ProgramResult | None]] = {
-    "result": _of_result,
-    "assistant": _of_claude_message,
-    "item.completed": _of_codex_item,
-    "turn.completed": _of_codex_end,
-    "turn.failed": _of_codex_end,
-    "message": _of_gemini_message,
-    "tool_result": _after_tool,
-}
+def objects_of(value: object) -> Sequence[Object]:
+    """Return the objects in a list; none for any other value."""
+    items = value if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, dict)]

@@ -16,6 +16,8 @@ REFUSALS = (
     errors.NotFound,
     errors.WrongState,
 )
+#: The kinds of reports of a command on its item.
+REPORTS = ("progress", "blocker", "withdraw")
 #: The kinds of reports that end a claim.
 ENDS = {
     "complete": AttemptEnd.COMPLETED,
@@ -84,6 +86,8 @@ def _settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
     settled = _settled_by_command(package, lease)
     if settled:
         return settled
+    if not _last_report(package, lease, REPORTS):
+        outcome = outcome.without_report
     question = _last_question(package, lease)
     if question:
         outcome = replace(outcome, end=AttemptEnd.RELEASED, text=question)
@@ -152,7 +156,7 @@ def _last_question(package: Package, lease: Lease) -> str:
     item = package.item
     if item.state is State.BLOCKED and item.questions:
         return item.questions[0].text
-    last = _last_report(package, lease, ("progress", "blocker", "withdraw"))
+    last = _last_report(package, lease, REPORTS)
     if last is None or last.kind != "blocker":
         return ""
     return last.text

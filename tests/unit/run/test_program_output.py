@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from taskorch_worker.run.outcome import AttemptEnd, CommandExit, of_exit
-from taskorch_worker.run.program_result import read
+from taskorch_worker.run.program_output import read
 
 CLAUDE: dict[str, object] = {
     "type": "result",

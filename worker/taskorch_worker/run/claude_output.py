@@ -1,0 +1,106 @@
+"""The output of Claude Code: claude -p --output-format json, or stream-json.
+
+The last event has the result, and the calls of tools that were not permitted. The
+events before it are printed by stream-json, and by --verbose.
+"""
+
+from collections.abc import Mapping
+
+from taskorch.domain.frozen import replace
+
+from taskorch_worker.run.program_result import (
+    CallEnd,
+    EventReader,
+    Object,
+    ProgramResult,
+    QueueCall,
+    object_of,
+    objects_of,
+    shell_call,
+    text_of,
+    tool_call,
+)
+
+#: The begin of the result of a tool that was not called, such as an unknown one.
+TOOL_ERROR = "<tool_use_error>"
+
+
+def _of_result(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+    """Read the last event."""
+    is_error = event.get("is_error")
+    if not isinstance(is_error, bool) or not _has_session(event):
+        return None
+    subtype = text_of(event.get("subtype"))
+    failed = is_error or subtype.startswith("error")
+    errors = event.get("errors")
+    reasons = (
+        [text_of(each) for each in errors] if isinstance(errors, list) else []
+    )
+    text = text_of(event.get("result")) or "\n".join(filter(None, reasons))
+    refused = [
+        _call(each, "tool_use_id", "tool_name", "tool_input")
+        for each in objects_of(event.get("permission_denials"))
+    ]
+    result = so_far.calling(*refused)
+    for call in filter(None, refused):
+        result = result.ending(call.id, CallEnd.REFUSED)
+    return replace(
+        result, text=text or (subtype if failed else ""), failed=failed
+    )
+
+
+def _of_message(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+    """Read a message of the model: its text, and its calls of tools."""
+    content = object_of(event.get("message")).get("content")
+    if not isinstance(content, list) or not _has_session(event):
+        return None
+    parts = objects_of(content)
+    texts = [
+        text_of(part.get("text"))
+        for part in parts
+        if part.get("type") == "text"
+    ]
+    calls = [
+        _call(part, "id", "name", "input")
+        for part in parts
+        if part.get("type") == "tool_use"
+    ]
+    result = so_far.calling(*calls)
+    return replace(result, text="\n".join(texts) or so_far.text, failed=False)
+
+
+def _of_tool_results(
+    event: Object, so_far: ProgramResult
+) -> ProgramResult | None:
+    """Read the results of tools. Those of calls without permission are named last."""
+    content = object_of(event.get("message")).get("content")
+    if not isinstance(content, list) or not _has_session(event):
+        return None
+    result = so_far
+    for part in objects_of(content):
+        is_refused = text_of(part.get("content")).startswith(TOOL_ERROR)
+        result = result.ending(
+            text_of(part.get("tool_use_id")),
+            CallEnd.REFUSED if is_refused else CallEnd.ANSWERED,
+        )
+    return result
+
+
+def _call(event: Object, id_: str, name: str, input_: str) -> QueueCall | None:
+    """Return the call of the queue that an event has under these names, or None."""
+    call_id, tool = text_of(event.get(id_)), text_of(event.get(name))
+    script = text_of(object_of(event.get(input_)).get("command"))
+    if tool == "Bash":
+        return shell_call(call_id, script)
+    return tool_call(call_id, tool)
+
+
+def _has_session(event: Object) -> bool:
+    return bool(text_of(event.get("session_id")))
+
+
+READERS: Mapping[str, EventReader] = {
+    "result": _of_result,
+    "assistant": _of_message,
+    "user": _of_tool_results,
+}

@@ -1,0 +1,92 @@
+"""Finds the result of an agent program in what it printed to stdout, if that is JSON.
+
+claude -p --output-format json, stream-json      a line or a list with type "result"
+codex exec --json                                lines; the last agent message
+gemini --output-format json, stream-json         an object with "response"; lines
+
+The format is recognized by the output alone. Any other output has no such result.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from taskorch_worker.run import claude_output, codex_output, gemini_output
+from taskorch_worker.run.program_result import (
+    Object,
+    ProgramResult,
+    objects_of,
+    text_of,
+)
+
+READERS = (
+    claude_output.READERS,
+    codex_output.READERS,
+    gemini_output.READERS,
+)
+
+
+def read(stdout: str, *, is_whole: bool) -> ProgramResult | None:
+    """Return the result in an output or in the end of one, or None."""
+    if is_whole:
+        for document in _documents(stdout):
+            if result := _of_document(document):
+                return result
+    return _of_events(_objects(stdout))
+
+
+def _documents(stdout: str) -> Iterator[object]:
+    """Yield the output as one document, and the last document after other lines."""
+    text = stdout.strip()
+    yield _parsed(text)
+    start = text.rfind("\n{\n")
+    if start >= 0:
+        yield _parsed(text[start:])
+
+
+def _objects(stdout: str) -> Iterator[Object]:
+    """Yield the JSON objects among the lines."""
+    for line in stdout.split("\n"):
+        if line.startswith("{"):
+            found = _parsed(line)
+            if isinstance(found, dict):
+                yield found
+
+
+def _parsed(text: str) -> object:
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return cast("object", json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_document(document: object) -> ProgramResult | None:
+    if isinstance(document, list):
+        return _of_events(objects_of(document))
+    if not isinstance(document, dict):
+        return None
+    if "type" in document:
+        return _of_events([document])
+    return gemini_output.of_document(document)
+
+
+def _of_events(events: Iterable[Object]) -> ProgramResult | None:
+    """Return the result of a stream of events; None if none is of a known program."""
+    result, is_known = ProgramResult(), False
+    for event in events:
+        if change := _change(event, result):
+            result, is_known = change, True
+    return result if is_known else None
+
+
+def _change(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+    """Return the result after an event that one of the programs has printed."""
+    kind = text_of(event.get("type"))
+    for readers in READERS:
+        reader = readers.get(kind)
+        change = reader(event, so_far) if reader else None
+        if change:
+            return change
+    return None
