@@ -1,7 +1,6 @@
 """The commands of README.md and docs/ print what the pages show."""
 
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -11,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.commands import BIN, TIME_LIMIT_S
+from support.commands import BIN
+from support.terminal import Terminal
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [
@@ -22,7 +22,6 @@ PAGES = [
     "docs/operations.md",
     "docs/troubleshooting.md",
 ]
-END = "--end-of-command--"
 
 #: The user has told git their name.
 COMMITTER = {
@@ -46,45 +45,6 @@ class Step:
 
     command: str
     screen: list[str] | None
-
-
-class Terminal:
-    """A bash whose output goes to a pseudo-terminal."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self._ours, theirs = pty.openpty()
-        os.set_blocking(self._ours, True)
-        self._bash = subprocess.Popen(
-            ["bash", "--norc"],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-
-    def type(self, command: str) -> list[str]:
-        """Run a command to its end, and return the lines of its output."""
-        assert self._bash.stdin is not None
-        self._bash.stdin.write(f"{command}\necho {END}\n".encode())
-        self._bash.stdin.flush()
-        screen = b""
-        # Read the line end too: otherwise the next output would begin with it.
-        while f"{END}\r\n".encode() not in screen:
-            screen += os.read(self._ours, 65536)
-        return (
-            screen.decode()
-            .replace("\r\n", "\n")
-            .partition(END)[0]
-            .splitlines()
-        )
-
-    def close(self) -> None:
-        assert self._bash.stdin is not None
-        self._bash.stdin.close()
-        self._bash.wait(timeout=TIME_LIMIT_S)
-        os.close(self._ours)
 
 
 @pytest.fixture

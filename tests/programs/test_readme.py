@@ -1,0 +1,76 @@
+"""The quickstart of README.md, as it stands there, with the real Claude Code."""
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from programs.checkout import Checkout
+from programs.model_server import (
+    Answer,
+    ModelRequest,
+    ScriptedModel,
+    call,
+    say,
+)
+from programs.test_claude import claude
+from support.commands import TIME_LIMIT_S
+from support.terminal import Terminal
+
+PROGRAM = "claude"
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+
+
+def quickstart() -> list[str]:
+    """Return the blocks of the quickstart."""
+    section = README.partition("\n## Quickstart")[2].partition("\n## ")[0]
+    return re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def write_and_commit(request: ModelRequest) -> Answer:
+    """Write the file that the item asks for, commit it, and say so."""
+    if not request.tools:
+        return say("Fine.")
+    name = re.findall(r"Write (\w+\.md)", request.text)[-1]
+    folder = re.findall(r"orking directory: (\S+)", request.text)[-1]
+    answers = [
+        call("Write", file_path=f"{folder}/{name}", content="Welcome.\n"),
+        call("Bash", command=f"git add {name} && git commit -m 'Add {name}'"),
+        say(f"Wrote {name}."),
+    ]
+    return answers[request.turns]
+
+
+def test_quickstart_completes_items_in_worktrees(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    shell = claude(checkout, model(write_and_commit)).having(COLUMNS="200")
+    plan, work, result = quickstart()
+    first = Terminal(shell.folder, shell.environment())
+
+    first.type(plan)
+    second = subprocess.Popen(
+        ["bash", "-c", work],
+        cwd=shell.folder,
+        env=shell.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        screen = "\n".join(first.type(result))
+    finally:
+        os.killpg(second.pid, signal.SIGINT)
+        output, _ = second.communicate(timeout=TIME_LIMIT_S)
+        first.close()
+
+    assert second.returncode == 0, output
+    assert "Wrote CONTRIBUTING.md." in screen, (screen, output)
+    assert "Wrote SUPPORT.md." in screen
+    for branch in re.findall(r"- branch: (\S+)", screen):
+        shell.git("merge", "--quiet", "--no-edit", branch)
+    assert (shell.folder / "CONTRIBUTING.md").read_text() == "Welcome.\n"
+    assert (shell.folder / "SUPPORT.md").read_text() == "Welcome.\n"
