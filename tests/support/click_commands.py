@@ -13,3 +13,13 @@ def loaded_commands(group: click.Group) -> dict[str, click.Command]:
         if isinstance(group, RoleGroup):
             group.load(name)
     return dict(group.commands)
+
+
+def context_of(group: click.Group, name: str) -> click.Context:
+    """Return a context in which a loaded subcommand prints its help as on the command line.
+
+    click keeps the help option that it makes for a command first, so a context without
+    the settings of its group would change the help of later tests.
+    """
+    top = click.Context(group, info_name=group.name, **group.context_settings)
+    return click.Context(group.commands[name], parent=top, info_name=name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from support.click_commands import loaded_commands
+from support.click_commands import context_of, loaded_commands
 from support.svg_images import SvgImage
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
@@ -58,7 +58,7 @@ def test_typed_commands_and_flags_exist(image: SvgImage) -> None:
 
     for role, name, words in typed:
         command = loaded_commands(role)[name]
-        context = click.Context(command)
+        context = context_of(role, name)
         # Raises UsageError for an unknown flag or a missing value.
         command.make_parser(context).parse_args(args=words)
 

@@ -25,12 +25,8 @@ def messages() -> Iterator[tuple[str, str]]:
     """Yield every text that may reach a user: help, and literals that are not docstrings."""
     for group in (orchestrate, worker):
         for name, command in click_commands.loaded_commands(group).items():
-            yield (
-                f"{group.name} {name}",
-                command.get_help(
-                    command.make_context(name, [], resilient_parsing=True)
-                ),
-            )
+            context = click_commands.context_of(group, name)
+            yield f"{group.name} {name}", command.get_help(context)
     for file in (
         file for package in PACKAGES for file in package.rglob("*.py")
     ):
