@@ -92,8 +92,9 @@ def _place(workplace: Workplace) -> str:
     return (
         f"In the git worktree {tree}, on its branch {branch}.\n"
         f"Both are yours alone. {begin}\n"
-        "Commit what you deliver. Change no other checkout or branch, and do not merge or push unless\n"
-        "the item asks for it: the branch and the worktree are delivered with the item."
+        "Commit what you deliver, or leave it uncommitted if a sandbox forbids it. Change no other checkout\n"
+        "or branch, and do not merge or push unless the item asks for it: the branch and the worktree are\n"
+        "delivered with the item."
     )
 
 
