@@ -30,6 +30,10 @@ class Checkout(Shell):
         """Return a shell that also has these variables."""
         return replace(self, variables={**self.variables, **variables})
 
+    def within(self, folder: Path) -> "Checkout":
+        """Return a shell in another folder."""
+        return replace(self, folder=folder)
+
     @property
     def home(self) -> Path:
         """Return the home folder."""

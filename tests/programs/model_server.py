@@ -31,10 +31,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model answers: text, calls of tools, or both."""
+    """What the model answers: text, calls of tools, or both.
+
+    `tokens` is the size of the conversation that it reports.
+    """
 
     text: str = ""
     calls: Sequence[Call] = ()
+    tokens: int = 10
 
 
 @dataclass(frozen=True)
@@ -351,11 +355,11 @@ class OpenAIResponses:
             "model": MODEL,
             "output": output,
             "usage": {
-                "input_tokens": 10,
+                "input_tokens": reply.tokens,
                 "input_tokens_details": {"cached_tokens": 0},
                 "output_tokens": 5,
                 "output_tokens_details": {"reasoning_tokens": 0},
-                "total_tokens": 15,
+                "total_tokens": reply.tokens + 5,
             },
         }
 

@@ -1,44 +1,312 @@
-"""Codex, the real program, with a scripted model."""
+"""Codex, the real program, as `orchestrate setup codex` leaves it."""
 
+import json
+from collections.abc import Sequence
+
+import pytest
 from programs.checkout import Checkout, run_program
+from programs.codex import (
+    SHELL,
+    TOOLS,
+    briefings,
+    codex,
+    our_tools,
+    set_up,
+    trust_hooks,
+    user_config,
+)
 from programs.model_server import (
-    ModelServer,
+    Answer,
+    ModelRequest,
+    Reply,
     ScriptedModel,
     call,
     say,
     steps,
 )
+from taskorch_orchestrator import mcp_tools as of_the_orchestrator
+from taskorch_worker import mcp_tools as of_the_worker
 
 PROGRAM = "codex"
-CONFIG = """\
-model = "scripted"
-model_provider = "scripted"
-
-[model_providers.scripted]
-name = "scripted"
-base_url = "{url}/v1"
-env_key = "SCRIPTED_KEY"
-wire_api = "responses"
-"""
+WORKER_TOOLS = {tool.name for tool in of_the_worker.TOOLS}
+ORCHESTRATOR_TOOLS = {tool.name for tool in of_the_orchestrator.TOOLS}
+#: More than the conversation may have before Codex compacts it.
+MANY_TOKENS = 90_000
+COMPACTS = ("-c", "model_auto_compact_token_limit=50000")
 
 
-def codex(checkout: Checkout, model: ModelServer) -> Checkout:
-    """Return a shell in which Codex uses the scripted model alone."""
-    folder = checkout.home / ".codex"
-    folder.mkdir()
-    config = CONFIG.format(url=model.url)
-    (folder / "config.toml").write_text(config, encoding="utf-8")
-    return checkout.having(SCRIPTED_KEY="of-no-value")
+def queue_item(checkout: Checkout, title: str = "Prices") -> str:
+    """Create a project with one item for ada, and return the item."""
+    project = checkout.orchestrate("project", "Shop").stdout.strip()
+    created = checkout.orchestrate("create", project, title, "--assign", "ada")
+    assert created.code == 0, created.stderr
+    return created.stdout.strip()
 
 
-def test_text_ends_a_turn(checkout: Checkout, model: ScriptedModel) -> None:
+def codex_exec(shell: Checkout, *words: str) -> str:
+    """Run `codex exec`, and return its last message."""
+    run = run_program(shell, "codex", "exec", *words)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+@pytest.mark.parametrize("scope", ["--user", ""])
+def test_setup_is_accepted_without_warning(
+    checkout: Checkout, model: ScriptedModel, scope: str
+) -> None:
+    shell = codex(checkout, model(steps(say("Fine."))))
+
+    set_up(shell, *filter(None, [scope]))
+
+    for session in (shell, shell.having(AGENT_ID="ada")):
+        listed = run_program(session, "codex", "mcp", "list", "--json")
+        checked = run_program(session, "codex", "doctor", "--json")
+        assert listed.stderr == ""
+        (server,) = json.loads(listed.stdout)
+        assert (server["name"], server["enabled"]) == (
+            "task-orchestrator",
+            True,
+        )
+        checks = json.loads(checked.stdout)["checks"]
+        assert checks["mcp.config"]["status"] == "ok", checks["mcp.config"]
+        assert checks["config.load"]["status"] == "ok"
+        run = run_program(session, "codex", "exec", "--strict-config", "Go.")
+        assert run.returncode == 0, run.stderr
+
+
+def test_person_trusts_folder_and_hooks_as_setup_says(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    queue_item(checkout)
+    server = model(steps(say("Fine.")))
+    shell = codex(checkout, server, trusts=False).having(AGENT_ID="ada")
+
+    told = set_up(shell)
+    before = run_program(shell, "codex", "exec", "Go.")
+    codex_exec(shell, "--trust", "Go.")
+    codex_exec(shell, "Go.")
+    hooks = trust_hooks(shell)
+    codex_exec(shell, "Go.")
+
+    assert "codex exec --trust" in told
+    assert "/hooks" in told
+    assert "Untrusted project-local configuration is disabled" in before.stderr
+    seen = [
+        (our_tools(request) == WORKER_TOOLS, briefings(request, "ada"))
+        for request in server.requests
+    ]
+    assert seen == [(False, 0), (True, 0), (True, 0), (True, 1)]
+    assert len(hooks) == 3
+
+
+def test_first_request_has_briefing_and_tools_once(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    queue_item(checkout)
+    server = model(steps(say("Fine.")))
+    shell = codex(checkout, server)
+    set_up(shell)
+    trust_hooks(shell)
+    below = shell.folder / "src" / "deep"
+    below.mkdir(parents=True)
+    agent = shell.having(AGENT_ID="ada")
+
+    codex_exec(agent, "Go.")
+    codex_exec(agent, "resume", "--last", "Go on.")
+    codex_exec(agent.within(below), "Go.")
+
+    first, resumed, deep = server.requests
+    assert [briefings(each, "ada") for each in (first, deep)] == [1, 1]
+    # The history has the briefing of the start.
+    assert briefings(resumed, "ada") == 2
+    for request in server.requests:
+        assert our_tools(request) == WORKER_TOOLS
+
+
+def test_compaction_is_followed_by_one_briefing(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    queue_item(checkout)
+
+    def script(request: ModelRequest) -> Answer:
+        if "CONTEXT CHECKPOINT COMPACTION" in request.text:
+            return say("So far, so good.")
+        if "produced a summary" in request.text:
+            return say("All done.")
+        first = call("exec_command", cmd="true")
+        return Reply(calls=first.calls, tokens=MANY_TOKENS)
+
+    server = model(script)
+    shell = codex(checkout, server)
+    set_up(shell)
+    trust_hooks(shell)
+
+    last = codex_exec(shell.having(AGENT_ID="ada"), *COMPACTS, "Go.")
+
+    assert last == "All done."
+    assert briefings(server.all_requests[-1], "ada") == 1
+    assert our_tools(server.all_requests[-1]) == WORKER_TOOLS
+
+
+def test_session_without_agent_has_orchestrator_role(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    item = queue_item(checkout)
+    server = model(steps(call(f"{TOOLS}.status", of=item), say("Fine.")))
+    shell = codex(checkout, server)
+    set_up(shell)
+    trust_hooks(shell)
+
+    codex_exec(shell, "Go.")
+
+    first, last = server.requests
+    assert our_tools(first) == ORCHESTRATOR_TOOLS
+    assert "You are the orchestrating agent" in first.text
+    assert briefings(first, "ada") == 0
+    assert "Prices" in last.results[-1]
+
+
+@pytest.mark.parametrize("option", ["--approve", "--no-approve"])
+def test_worker_tools_need_no_person_headless(
+    checkout: Checkout, model: ScriptedModel, option: str
+) -> None:
+    item = queue_item(checkout)
     server = model(
-        steps(call("exec_command", cmd="echo hello"), say("All done."))
+        steps(
+            call(f"{TOOLS}.check"),
+            call(f"{TOOLS}.pop"),
+            call(f"{TOOLS}.report", item=item, kind="progress", text="Half"),
+            call(f"{TOOLS}.complete", item=item, summary="By tools"),
+            say("Fine."),
+        )
     )
     shell = codex(checkout, server)
+    set_up(shell, option)
 
-    run = run_program(shell, "codex", "exec", "Say hello.")
+    codex_exec(shell.having(AGENT_ID="ada"), "Go.")
 
-    assert run.returncode == 0, run.stderr
-    assert "hello" in server.requests[-1].results[-1]
-    assert run.stdout.strip() == "All done."
+    shown = checkout.orchestrate("show", item, "--json").data()
+    assert shown["state"] == "completed"
+    assert shown["summary"] == "By tools"
+
+
+@pytest.mark.parametrize(
+    ("option", "state"),
+    [("--approve", "cancelled"), ("--no-approve", "queued")],
+)
+def test_tool_that_discards_work_needs_approval(
+    checkout: Checkout, model: ScriptedModel, option: str, state: str
+) -> None:
+    item = queue_item(checkout)
+    cancel = call(f"{TOOLS}.mend", item=item, verb="cancel", reason="No need")
+    shell = codex(checkout, model(steps(cancel, say("Fine."))))
+    set_up(shell, option)
+
+    codex_exec(shell, "Go.")
+
+    shown = checkout.orchestrate("show", item, "--json").data()
+    assert shown["state"] == state
+
+
+def shell_results(
+    shell: Checkout,
+    model: ScriptedModel,
+    options: Sequence[str],
+    *commands: str,
+) -> Sequence[str]:
+    """Let the model run commands in the shell of Codex, and return their output."""
+    calls = [call("exec_command", cmd=command) for command in commands]
+    server = model(steps(*calls, say("Fine.")))
+    codex_exec(codex(shell, server), *options, "Go.")
+    return server.requests[-1].results
+
+
+def test_sandboxed_shell_names_the_missing_setting(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    queue_item(checkout)
+    shell = checkout.having(AGENT_ID="ada")
+    options = ("-c", "allow_login_shell=false")
+
+    (result,) = shell_results(
+        shell, model, options, "worker check; echo exit $?"
+    )
+
+    assert "is not allowed to connect" in result
+    assert "network_access = true" in result
+    assert "exit 4" in result
+
+
+def test_sandboxed_shell_works_on_an_item(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    item = queue_item(checkout)
+    shell = checkout.having(AGENT_ID="ada")
+
+    results = shell_results(
+        shell,
+        model,
+        SHELL,
+        "worker check",
+        "worker pop",
+        f"worker progress {item} Half --percent 50",
+        f"worker complete {item} 'By commands' --deliverable a=b",
+    )
+
+    assert ["exited with code 0" in each for each in results] == [True] * 4, (
+        results
+    )
+    shown = checkout.orchestrate("show", item, "--json").data()
+    assert (shown["state"], shown["summary"]) == ("completed", "By commands")
+
+
+def test_stop_hook_reminds_of_held_item(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    item = queue_item(checkout)
+    server = model(
+        steps(
+            call(f"{TOOLS}.pop"),
+            say("I stop here."),
+            call(f"{TOOLS}.complete", item=item, summary="Reminded"),
+            say("Now it is done."),
+        )
+    )
+    shell = codex(checkout, server)
+    set_up(shell)
+    trust_hooks(shell)
+
+    last = codex_exec(shell.having(AGENT_ID="ada"), "Go.")
+
+    assert last == "Now it is done."
+    assert f"You still hold {item}" in server.requests[2].text
+    shown = checkout.orchestrate("show", item, "--json").data()
+    assert shown["summary"] == "Reminded"
+
+
+def test_rewritten_config_is_checked_and_removed(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    shell = codex(checkout, model(steps(say("Fine."))))
+    before = user_config(shell)
+    set_up(shell, "--user")
+
+    rewrites = [
+        ("mcp", "add", "theirs", "--", "echo", "hello"),
+        ("features", "enable", "prevent_idle_sleep"),
+        ("mcp", "add", "more", "--", "echo", "hello"),
+        ("mcp", "remove", "theirs"),
+    ]
+    for words in rewrites:
+        assert run_program(shell, "codex", *words).returncode == 0
+    checked = shell.orchestrate("setup", "codex", "--user", "--check")
+    removed = shell.orchestrate("setup", "codex", "--user", "--remove")
+
+    assert (checked.code, removed.code) == (0, 0), removed.stderr
+    after = user_config(shell)
+    assert after.pop("features") == {"prevent_idle_sleep": True}
+    assert [*after.pop("mcp_servers")] == ["more"]
+    assert after == before
+    left = sorted(file.name for file in (shell.home / ".codex").glob("*.*"))
+    assert "hooks.json" not in left
+    assert "AGENTS.md" not in left

@@ -19,8 +19,24 @@ APPROVED = {
 #: What a person still has to do.
 STEPS = {
     "claude": "Start `claude` here once, and answer that you trust the folder.",
-    "codex": "Start `codex` here once: trust the folder, and then the hooks, which /hooks shows.",
+    "codex": (
+        "Start `codex` here once: trust the folder (in a script: codex exec --trust PROMPT), and then the hooks, which "
+        "/hooks shows. Until then, it starts no server and no hook, and does not say so of the hooks."
+    ),
     "gemini": "Start `gemini` here once, and trust the folder: until then, it starts no server and no hook.",
+}
+#: The same with --user, if it is something else: a program trusts its user's files.
+USER_STEPS = {
+    "codex": (
+        "Start `codex` once, and trust the hooks, which /hooks shows. Until then, it runs none, and does not say so."
+    ),
+}
+#: What else a person should know.
+NOTES = {
+    "codex": (
+        "In the sandbox of Codex, `worker` and `orchestrate` cannot connect to the queue; our tools can. How to allow "
+        "them: orchestrate docs agents#recipes"
+    ),
 }
 
 
@@ -47,8 +63,10 @@ def hints(
         yield missing
     if program in APPROVED:
         yield from _approval(program, target)
-    if program in STEPS:
-        yield STEPS[program]
+    steps = {**STEPS, **USER_STEPS} if target.is_user else STEPS
+    for hint in (steps, NOTES):
+        if program in hint:
+            yield hint[program]
 
 
 def _paths(target: Target) -> Iterator[str]:

@@ -1,0 +1,313 @@
+"""`worker run` with Codex, the real program, by the recipes of docs/agents.md."""
+
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs.checkout import Checkout
+from programs.codex import TOOLS, codex, item_of_run, set_up
+from programs.model_server import (
+    Answer,
+    ModelRequest,
+    ModelServer,
+    Refusal,
+    Script,
+    ScriptedModel,
+    call,
+    say,
+    steps,
+)
+from programs.recipes import once, one_slot, recipe
+from support.commands import eventually
+
+PROGRAM = "codex"
+#: Far longer than a run takes; a hanging one fails the test.
+TIME_LIMIT_S = 90
+#: To be replaced by the recipes of the docs.
+TOOLS_RECIPE, SHELL_RECIPE = recipe("Codex"), recipe("Codex", 1)
+needs_processes = pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(),
+    reason="this system does not show the variables of processes",
+)
+
+
+def of_item(tool: str, **arguments: object) -> Script:
+    """Return a step that calls a tool of ours for the item of the run."""
+
+    def step(request: ModelRequest) -> Answer:
+        return call(f"{TOOLS}.{tool}", item=item_of_run(request), **arguments)
+
+    return step
+
+
+def in_shell(command: str) -> Script:
+    """Return a step that runs a command, with the item of the run as `{item}`."""
+
+    def step(request: ModelRequest) -> Answer:
+        return call(
+            "exec_command", cmd=command.format(item=item_of_run(request))
+        )
+
+    return step
+
+
+def new_items(checkout: Checkout, *titles: str) -> Sequence[str]:
+    """Create items for ada, and return them."""
+    project = checkout.orchestrate("project", "Shop").stdout.strip()
+    return [
+        checkout.orchestrate(
+            "create", project, title, "--assign", "ada", "--max-attempts", "1"
+        ).stdout.strip()
+        for title in titles
+    ]
+
+
+def ada(checkout: Checkout, server: ModelServer) -> Checkout:
+    """Return a shell of ada's, with Codex set up for the user."""
+    shell = codex(checkout, server, trusts=False)
+    set_up(shell, "--user")
+    return shell.having(AGENT_ID="ada")
+
+
+def shown(checkout: Checkout, item: str) -> dict[str, Any]:
+    """Return an item, as `orchestrate show` has it."""
+    data: dict[str, Any] = checkout.orchestrate("show", item, "--json").data()
+    return data
+
+
+def worktrees(checkout: Checkout) -> Sequence[str]:
+    """Return the names of the worktrees that are left."""
+    folder = checkout.folder / ".task-orchestrator" / "worktrees"
+    return sorted(each.name for each in folder.glob("item_*") if each.is_dir())
+
+
+def processes(mark: str) -> Sequence[str]:
+    """Return the command lines of the processes with a variable."""
+    found = []
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            variables = (process / "environ").read_bytes().split(b"\0")
+            if mark.encode() in variables:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                found.append(b" ".join(words).decode(errors="replace"))
+    return found
+
+
+def is_in_shell(item: str, command: str) -> bool:
+    """Return whether a command of a run runs in the sandbox."""
+    return any(
+        line.startswith(command) for line in processes(f"RUN_MARK={item}")
+    )
+
+
+def test_text_completes_item_that_comes_once(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Write prices")
+    server = model(steps(say("Prices are written.")))
+
+    run = ada(checkout, server).run(*once(TOOLS_RECIPE))
+
+    assert run.code == 0, run.stderr
+    done = shown(checkout, item)
+    assert done["state"] == "completed"
+    assert done["summary"] == "Prices are written."
+    (request,) = server.requests
+    assert request.text.count("Title: Write prices") == 1
+    assert request.text.count(f"# Work on {item}") == 1
+
+
+def test_tools_complete_item_without_sandbox_traces(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    server = model(
+        steps(
+            in_shell("ls -a"),
+            of_item("report", kind="progress", text="Half", percent=50),
+            of_item(
+                "complete", summary="By tools", deliverables={"total": "7"}
+            ),
+            say("Fine."),
+        )
+    )
+
+    run = ada(checkout, server).run(*once(TOOLS_RECIPE))
+
+    assert run.code == 0, run.stderr
+    done = shown(checkout, item)
+    assert (done["state"], done["summary"]) == ("completed", "By tools")
+    assert done["deliverables"] == {"total": "7"}
+    # Codex puts empty folders into the worktree for the time of a command.
+    assert ".agents" in server.requests[1].results[0]
+    assert worktrees(checkout) == []
+
+
+def test_shell_commands_complete_item(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    server = model(
+        steps(
+            in_shell("worker check && worker progress {item} Half"),
+            in_shell("worker notes {item} Memo && worker discoveries {item}"),
+            in_shell("echo 7 > total && worker complete {item} 'By commands'"),
+            say("Fine."),
+        )
+    )
+
+    run = ada(checkout, server).run(*once(SHELL_RECIPE))
+
+    assert run.code == 0, run.stderr
+    results = server.requests[-1].results
+    assert ["exited with code 0" in each for each in results] == [True] * 3
+    done = shown(checkout, item)
+    assert (done["state"], done["summary"]) == ("completed", "By commands")
+    assert worktrees(checkout) == [item]
+    assert Path(done["deliverables"]["worktree"], "total").exists()
+
+
+def test_question_is_answered_in_next_run(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+
+    def script(request: ModelRequest) -> Answer:
+        if "In euros" in request.text:
+            return say("Written in euros.")
+        if request.turns:
+            return say("I wait for the answer.")
+        return of_item("report", kind="blocker", text="Which currency?")(
+            request
+        )
+
+    shell = ada(checkout, model(script))
+
+    asked = shell.run(*once(TOOLS_RECIPE))
+    blocked = shown(checkout, item)
+    checkout.orchestrate("answer", item, "In euros")
+    run = shell.run(*once(TOOLS_RECIPE))
+
+    assert asked.code == 8, asked.stderr
+    assert blocked["state"] == "blocked"
+    assert run.code == 0, run.stderr
+    done = shown(checkout, item)
+    assert (done["state"], done["summary"]) == (
+        "completed",
+        "Written in euros.",
+    )
+    assert done["attempts"] == 1
+
+
+def test_failing_model_fails_attempt_with_reason(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    server = model(lambda _: Refusal(400, "There is no such model."))
+
+    run = ada(checkout, server).run(*once(TOOLS_RECIPE))
+
+    assert run.code == 5
+    assert "There is no such model." in run.stdout
+    assert shown(checkout, item)["state"] == "failed"
+    assert worktrees(checkout) == []
+
+
+@needs_processes
+def test_timeout_ends_codex_and_its_sandbox(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    server = model(steps(in_shell("sleep 300"), say("Fine.")))
+    shell = ada(checkout, server).having(RUN_MARK=item)
+
+    run = shell.run(*once(TOOLS_RECIPE, "--timeout", "5s"))
+
+    assert run.code == 5
+    assert "timed out after 5 s" in run.stdout
+    assert shown(checkout, item)["state"] == "failed"
+    eventually(lambda: not processes(f"RUN_MARK={item}"))
+
+
+@needs_processes
+def test_signal_lets_codex_finish(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    flag = checkout.folder / "go"
+    waits = f"while ! test -e {flag}; do sleep 0.05; done"
+    server = model(steps(in_shell(waits), say("Finished.")))
+    shell = ada(checkout, server).having(RUN_MARK=item)
+
+    run = shell.start(*one_slot(TOOLS_RECIPE))
+    eventually(lambda: is_in_shell(item, "sleep"))
+    run.send_signal(signal.SIGTERM)
+    flag.touch()
+    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
+
+    assert run.returncode == 0, stderr
+    assert shown(checkout, item)["summary"] == "Finished."
+    eventually(lambda: not processes(f"RUN_MARK={item}"))
+
+
+@needs_processes
+def test_second_signal_ends_codex_and_its_sandbox(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    server = model(steps(in_shell("sleep 300"), say("Fine.")))
+    shell = ada(checkout, server).having(RUN_MARK=item)
+
+    run = shell.start(*one_slot(TOOLS_RECIPE))
+    eventually(lambda: is_in_shell(item, "sleep 300"))
+    run.send_signal(signal.SIGTERM)
+    assert run.stderr
+    assert "Stopping" in run.stderr.readline()
+    run.send_signal(signal.SIGTERM)
+    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
+
+    assert run.returncode == 0, stderr
+    released = shown(checkout, item)
+    assert (released["state"], released["attempts"]) == ("queued", 0)
+    eventually(lambda: not processes(f"RUN_MARK={item}"))
+    assert worktrees(checkout) == []
+
+
+def test_pool_works_in_a_worktree_per_item(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    items = new_items(checkout, "One", "Two", "Three")
+    server = model(steps(in_shell("echo {item} > own"), say("Written.")))
+
+    run = ada(checkout, server).run(*once(TOOLS_RECIPE, "--pool", "3"))
+
+    assert run.code == 0, run.stderr
+    assert worktrees(checkout) == sorted(items)
+    for item in items:
+        done = shown(checkout, item)
+        assert (done["state"], done["summary"]) == ("completed", "Written.")
+        own = Path(done["deliverables"]["worktree"], "own")
+        assert own.read_text(encoding="utf-8").strip() == item
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--json", "--output-last-message", "last.txt")]
+)
+def test_result_is_read_in_each_output_format(
+    checkout: Checkout, model: ScriptedModel, options: Sequence[str]
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    server = model(steps(in_shell("echo 7"), say("Two\n\nparagraphs.")))
+
+    run = ada(checkout, server).run(
+        *once([word for word in TOOLS_RECIPE if word != "--json"] + [*options])
+    )
+
+    assert run.code == 0, run.stderr
+    done = shown(checkout, item)
+    assert done["summary"].endswith("paragraphs.")
+    is_json = "--json" in options
+    assert done["summary"].startswith("Two") == is_json
