@@ -35,6 +35,12 @@ def write_and_commit(request: ModelRequest) -> Answer:
     name = re.findall(r"Write (\w+\.md)", request.text)[-1]
     folder = re.findall(r"orking directory: (\S+)", request.text)[-1]
     answers = [
+        call(
+            "mcp__task-orchestrator__report",
+            item=Path(folder).name,
+            kind="progress",
+            text=f"Writing {name}",
+        ),
         call("Write", file_path=f"{folder}/{name}", content="Welcome.\n"),
         call("Bash", command=f"git add {name} && git commit -m 'Add {name}'"),
         say(f"Wrote {name}."),
@@ -70,6 +76,8 @@ def test_quickstart_completes_items_in_worktrees(
     assert second.returncode == 0, output
     assert "Wrote CONTRIBUTING.md." in screen, (screen, output)
     assert "Wrote SUPPORT.md." in screen
+    for item in re.findall(r"- (item_\w+) Write", screen):
+        assert "Writing" in shell.orchestrate("show", item).stdout
     for branch in re.findall(r"- branch: (\S+)", screen):
         shell.git("merge", "--quiet", "--no-edit", branch)
     assert (shell.folder / "CONTRIBUTING.md").read_text() == "Welcome.\n"
