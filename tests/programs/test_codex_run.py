@@ -311,3 +311,40 @@ def test_result_is_read_in_each_output_format(
     assert done["summary"].endswith("paragraphs.")
     is_json = "--json" in options
     assert done["summary"].startswith("Two") == is_json
+
+
+#: The person wants to be asked before a call of our tools.
+ASKS = (
+    "-c",
+    'mcp_servers.task-orchestrator.default_tools_approval_mode="prompt"',
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "step", "name"),
+    [
+        (
+            ASKS,
+            of_item("report", kind="progress", text="Half"),
+            "task-orchestrator.report",
+        ),
+        ((), in_shell("worker progress {item} Half"), "worker progress"),
+    ],
+    ids=["tool", "command"],
+)
+def test_run_with_refused_calls_alone_fails(
+    checkout: Checkout,
+    model: ScriptedModel,
+    options: Sequence[str],
+    step: Script,
+    name: str,
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    server = model(steps(step, say("I could not report.")))
+
+    run = ada(checkout, server).run(*once([*TOOLS_RECIPE, *options]))
+
+    assert run.code == 5, run.stderr
+    assert "the program refused every call of the queue" in run.stdout
+    assert name in run.stdout
+    assert shown(checkout, item)["state"] == "failed"
