@@ -91,7 +91,7 @@ def test_one_answer_outweighs_refused_calls(item: dict[str, Any]) -> None:
     assert refused(tool("item_3", error=UNAPPROVED), item) == []
 
 
-def test_command_that_is_no_script_is_read_as_it_is() -> None:
+def test_command_without_a_shell_is_read() -> None:
     item = {**command(""), "command": "worker check 'open"}
 
     assert refused({**item, "status": "declined"}) == ["worker check 'open"]
