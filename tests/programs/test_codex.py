@@ -1,6 +1,7 @@
 """Codex, the real program, as `orchestrate setup codex` leaves it."""
 
 import json
+import shutil
 from collections.abc import Sequence
 
 import pytest
@@ -258,6 +259,44 @@ def test_sandboxed_shell_works_on_an_item(
     )
     shown = checkout.orchestrate("show", item, "--json").data()
     assert (shown["state"], shown["summary"]) == ("completed", "By commands")
+
+
+def test_sandbox_outside_of_git_finds_the_queue(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    queue_item(checkout)
+    shutil.rmtree(checkout.folder / ".git")
+    shell = checkout.having(AGENT_ID="ada")
+    options = (*SHELL, "--skip-git-repo-check")
+
+    made, checked = shell_results(
+        shell, model, options, "ls -a", "worker check"
+    )
+
+    # Codex puts an empty one there for the time of a command.
+    assert ".git" in made
+    assert "1 assigned work item" in checked
+
+
+def test_tools_and_commands_are_one_session(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    item = queue_item(checkout)
+    server = model(
+        steps(
+            call(f"{TOOLS}.pop"),
+            call("exec_command", cmd=f"worker complete {item} 'By both'"),
+            say("Fine."),
+        )
+    )
+    shell = codex(checkout, server)
+    set_up(shell)
+
+    codex_exec(shell.having(AGENT_ID="ada"), *SHELL, "Go.")
+
+    assert "exited with code 0" in server.requests[-1].results[-1]
+    shown = checkout.orchestrate("show", item, "--json").data()
+    assert shown["summary"] == "By both"
 
 
 def test_stop_hook_reminds_of_held_item(
