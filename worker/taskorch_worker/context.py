@@ -1,9 +1,12 @@
 """The context of a `worker` command: settings, output and session."""
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from taskorch.cli import app
+from taskorch.cli.output import terminal_width
+from taskorch.cli.text import folded
 from taskorch.connections import open_connection, unanswered_requests
 from taskorch.domain.access import Access
 from taskorch.domain.item import Receipt
@@ -16,6 +19,8 @@ from taskorch_worker.session import AgentSession
 
 if TYPE_CHECKING:
     from taskorch.domain.short_id import ShortId
+
+Result = TypeVar("Result")
 
 
 class WorkerContext:
@@ -54,4 +59,19 @@ class WorkerContext:
 
     def show(self, receipt: Receipt) -> None:
         """Print the result of a step."""
-        self.output.show(receipt, items.receipt)
+        self.show_folded(receipt, items.receipt)
+
+    def show_folded(
+        self,
+        result: Result,
+        render: Callable[[Result], str],
+        empty: str = "",
+        **meta: object,
+    ) -> None:
+        """Print a result like `output.show`, with lines that fit a terminal."""
+        width = terminal_width()
+
+        def fit(shown: Result) -> str:
+            return folded(render(shown), width) if width else render(shown)
+
+        self.output.show(result, fit, empty, **meta)

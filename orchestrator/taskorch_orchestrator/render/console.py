@@ -9,14 +9,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 from taskorch.cli.output import on_terminal
-from taskorch.cli.text import ago, timestamp
+from taskorch.cli.text import CONTINUED, ago, timestamp
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 
 #: The width of a pipe: nothing is cut, left out or folded there.
 PIPE_WIDTH = 100_000
-#: The start of a continued line.
-CONTINUED = "    | "
 #: The space between two columns, and before what is below a row.
 GAP = "  "
 BELOW = "    "

@@ -108,6 +108,16 @@ def on_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+def terminal_width() -> int:
+    """Return the number of columns of stdout's terminal; 0 if it has none."""
+    if not on_terminal():
+        return 0
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except OSError:
+        return 0
+
+
 def discard_stdout() -> None:
     """Send stdout to /dev/null, so that Python does not fail to flush it at exit."""
     null = os.open(os.devnull, os.O_WRONLY)

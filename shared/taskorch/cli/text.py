@@ -28,6 +28,8 @@ _JOINING = "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u
 _FIRST_RESERVED, _LAST_RESERVED = "\U0001f300", "\U0001faff"
 #: The units of an age with their length in ms, and the number from which each is used.
 _AGES = (("d", 86_400_000, 2), ("h", 3_600_000, 1), ("min", 60_000, 1))
+#: The start of a continued line.
+CONTINUED = "    | "
 #: Items whose closed questions are named.
 CLOSED_SHOWN = 5
 _NOT_ASCII = "[^ -~]+"
@@ -51,6 +53,14 @@ def block(text: str, indent: str) -> str:
     cannot forge one.
     """
     return lines(text).replace("\n", f"\n{indent}| ")
+
+
+def folded(text: str, width: int) -> str:
+    """Return a text with lines of at most `width` columns, broken between words.
+
+    The rest of a broken line follows a mark. A word that is too long stays whole.
+    """
+    return "\n".join(_folded_line(line, width) for line in text.split("\n"))
 
 
 def lines(text: str) -> str:
@@ -153,6 +163,44 @@ def ago(ms: int) -> str:
         if ms >= least * unit_ms:
             return f"{ms // unit_ms} {unit} ago"
     return "just now"
+
+
+def _folded_line(text: str, width: int) -> str:
+    rows = []
+    mark = ""
+    while _columns(mark + text) > width:
+        end = _last_blank(text, width - len(mark))
+        if not end:
+            break
+        rows.append(mark + text[:end])
+        text = text[end:].lstrip(" ")
+        mark = CONTINUED
+    return "\n".join([*rows, mark + text])
+
+
+def _last_blank(text: str, width: int) -> int:
+    """Return the index of the last blank between words that fit; 0 if none does."""
+    indent = len(text) - len(text.lstrip(" "))
+    at = text.find(" ", indent)
+    if at < 0 or not text[at:].strip(" "):
+        return 0
+    following = at
+    while following >= 0 and _columns(text[:following]) <= width:
+        at = following
+        following = text.find(" ", at + 1)
+    return at
+
+
+def _columns(text: str) -> int:
+    """Return the number of columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(
+        0 if combining(each) else 1 + (east_asian_width(each) in "WF")
+        for each in text
+    )
 
 
 def _is_visible(text: str) -> bool:

@@ -183,3 +183,36 @@ def test_error_word_leads_to_its_class(
 )
 def test_age_is_in_its_largest_unit(ms: int, shown: str) -> None:
     assert plain_text.ago(ms) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("fits in ten", ["fits in ten"]),
+        (
+            "Note: A line after | continues a text.",
+            ["Note: A line after |", "    | continues a", "    | text."],
+        ),
+        ("  - a list of words, more", ["  - a list of words,", "    | more"]),
+        ("two\nlines", ["two", "lines"]),
+        ("認証システム を構築する", ["認証システム", "    | を構築する"]),
+        ("/a/path/that/is/long/and/whole", ["/a/path/that/is/long/and/whole"]),
+        (
+            "schema: /a/path/that/is/long it is",
+            ["schema:", "    | /a/path/that/is/long", "    | it is"],
+        ),
+        ("                         ", ["                         "]),
+        ("", [""]),
+    ],
+)
+def test_long_lines_are_folded_between_words(
+    text: str, lines: list[str]
+) -> None:
+    assert plain_text.folded(text, 20).split("\n") == lines
+
+
+@given(st.text("ab \n"), st.integers(1, 30))
+def test_folding_loses_no_word(text: str, width: int) -> None:
+    folded = plain_text.folded(text, width)
+
+    assert folded.replace("    | ", "").split() == text.split()

@@ -28,7 +28,7 @@ def check(context: "WorkerContext", limit: int) -> None:
     from taskorch_worker.render import items
 
     session = context.session
-    context.output.show(
+    context.show_folded(
         session.queue.check(limit=limit),
         lambda assigned: items.assignments(
             assigned, session.held_elsewhere(assigned)
@@ -67,9 +67,9 @@ def pop(
     if not claims:
         raise errors.NothingToDo
     if count:  # with --count, even one item is a list
-        context.output.show(claims, items.claims)
+        context.show_folded(claims, items.claims)
     else:
-        context.output.show(claims[0], items.claim)
+        context.show_folded(claims[0], items.claim)
 
 
 @worker.command(epilog="Example: worker get item_1a2b3c4d")
@@ -99,4 +99,4 @@ def get(
     claim = context.session.get(
         item, peek=peek, takeover=takeover, lease_ms=lease
     )
-    context.output.show(claim, items.claim)
+    context.show_folded(claim, items.claim)

@@ -180,7 +180,7 @@ def _show(
 
     output = context.output
     if not output.as_json:
-        output.show(receipt, items.receipt)
+        context.show(receipt)
         if receipt.missing_deliverables:
             output.notify(items.missing(receipt))
     if next_ and wait and not receipt.next:
@@ -189,8 +189,8 @@ def _show(
         )
         receipt = replace(receipt, next=claims[0] if claims else None)
     if output.as_json:
-        output.show(receipt, items.receipt)
+        context.show(receipt)
     elif receipt.next:
-        output.show(receipt.next, items.claim)
+        context.show_folded(receipt.next, items.claim)
     elif next_:
         output.notify(NOTHING_QUEUED)

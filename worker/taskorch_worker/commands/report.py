@@ -57,7 +57,7 @@ def _print_notes(context: "WorkerContext", item: str) -> None:
     from taskorch_worker.render import items
 
     notes = context.session.queue.notes(item)
-    context.output.show(notes, items.notes, "No notes.")
+    context.show_folded(notes, items.notes, "No notes.")
 
 
 @worker.command(
@@ -76,7 +76,7 @@ def discover(
     from taskorch_worker.render import items
 
     receipt = context.session.discover(item, text, impact=impact)
-    context.output.show(receipt, items.discovered)
+    context.show_folded(receipt, items.discovered)
 
 
 @worker.command(epilog="Example: worker discoveries item_1a2b3c4d --new")
@@ -114,7 +114,7 @@ def discoveries(
     page = context.session.discoveries(
         item, new=new, since=since or "", limit=limit
     )
-    context.output.show(
+    context.show_folded(
         page.discoveries,
         lambda found: items.discoveries(found, item, context.session.caller),
         "No new discoveries." if new or since else "No discoveries.",

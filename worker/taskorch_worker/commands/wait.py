@@ -33,4 +33,4 @@ def wait(
     answered = context.session.wait_for_answer(
         item, timeout_s=timeout, question=question or 0
     )
-    context.output.show(answered, items.answered)
+    context.show_folded(answered, items.answered)
