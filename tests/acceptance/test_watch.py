@@ -226,6 +226,27 @@ def test_screen_follows_terminal_size(shell: Shell, bench: Bench) -> None:
     assert any("… 4 more" in line for line in small)
 
 
+def test_title_has_room_before_progress_bar(
+    shell: Shell, bench: Bench
+) -> None:
+    project = bench.queue.project("Booking service")
+    bench.agent().complete(bench.claimed(bench.item(project)), "Done")
+    bench.bring_to(bench.item(project), State.BLOCKED)
+
+    with watching(shell, project) as screen:
+        eventually(lambda: screen.shows("item asks"))
+        narrow = screen.lines()[0]
+        screen.resize(100, 24)
+        eventually(lambda: screen.shows("━"))
+        wide = screen.lines()[0]
+
+    status = "active, 1 of 2 items completed, 1 item asks"
+    assert narrow.startswith(f"{project} Booking service ")
+    assert narrow.endswith(status)
+    assert wide.startswith(f"{project} Booking service ")
+    assert f"{status} ━" in wide
+
+
 @pytest.mark.parametrize(
     ("columns", "rows"), [(80, 24), (40, 10), (20, 5), (10, 2), (200, 60)]
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -19,8 +20,10 @@ MOST = 100
 #: Characters of an item's progress bar.
 BAR_WIDTH = 10
 #: Minimum widths of the terminal: for progress bars and last reports of items; for the
-#: columns about agents; for the progress bar of the project.
-REPORTS_FROM_WIDTH, AGENTS_FROM_WIDTH, BAR_FROM_WIDTH = 100, 60, 80
+#: columns about agents.
+REPORTS_FROM_WIDTH, AGENTS_FROM_WIDTH = 100, 60
+#: Columns of the project's title that its progress bar leaves free.
+LEAST_TITLE = 24
 #: Rows that each section gets before a larger one gets the rest.
 LEAST_ROWS = 3
 #: A blank line and the header of a section.
@@ -138,14 +141,17 @@ class Dashboard:
             no_wrap=True, overflow="ellipsis", ratio=1, style="bold"
         )
         grid.add_column(no_wrap=True)
-        cells: list[RenderableType] = [project.id, line(project.title)]
+        title = line(project.title)
         if width < AGENTS_FROM_WIDTH:
-            cells.append(f"{done}/{wanted}")
+            status = f"{done}/{wanted}"
         else:
             status = f"{project.status}, {project.done}"
-            cells.append(", ".join(filter(None, (status, self._asking()))))
-        if width >= BAR_FROM_WIDTH:
-            cells.append(screen.bar(done, wanted))
+            status = ", ".join(filter(None, (status, self._asking())))
+        bar = screen.bar(done, wanted)
+        room = width - len(f"{project.id}  {status} ") - bar.cell_len
+        cells: list[RenderableType] = [project.id, title, status]
+        if room >= min(cell_len(title), LEAST_TITLE):
+            cells.append(bar)
         grid.add_row(*cells)
         return grid
 
