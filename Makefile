@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: help venv demo test test-fast test-programs chaos check format bench measure bench-peers sabotage reference recordings lock clean
 
 help:  ## Show what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 # Every download is pinned with its hash in lock/. Our own package is then built with the hatchling of lock/build.txt.
 LOCKED := $(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
