@@ -416,7 +416,7 @@ SABOTAGES = (
     Sabotage(
         guard="Every MCP request is answered",
         file="shared/taskorch/mcp/server.py",
-        line="            await self._finish()\n",
+        line="            self._finish()\n",
         instead="            pass\n",
         tests=(
             "tests/acceptance/test_mcp_calls.py::test_piped_requests_are_all_answered",

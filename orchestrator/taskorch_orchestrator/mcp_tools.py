@@ -1,52 +1,35 @@
-"""The MCP tools of an orchestrator, which `orchestrate mcp` serves."""
+"""The MCP tools of an orchestrator, which `orchestrate mcp` serves.
+
+It is loaded before the first answer to a client: what a call needs is imported by it.
+"""
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
-from taskorch.config import wanted_log
-from taskorch.config.settings import Settings
-from taskorch.config.wanted_log import LogRequest
-from taskorch.domain import errors, limits, start_time
+from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.domain.events import FROM_THE_START
-from taskorch.domain.frozen import replace
-from taskorch.domain.item import ItemEdit, ItemFilter, Order, State
-from taskorch.domain.start_time import StartTime
-from taskorch.mcp.tool import ToolArguments, ToolCall, ToolResult, seconds
-from taskorch.queue.queue import Queue
-from taskorch.queue.wait_results import Goal
+from taskorch.mcp.tool import ToolArguments, ToolResult, seconds
 
-from taskorch_orchestrator import actions
-from taskorch_orchestrator.actions import Published
-from taskorch_orchestrator.context import caller_of
-from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
-from taskorch_orchestrator.plan import plan_file
+if TYPE_CHECKING:
+    from taskorch.config.settings import Settings
+    from taskorch.mcp.call import ToolCall
+    from taskorch.queue.queue import Queue
+
+    from taskorch_orchestrator.actions import Published
 
 ABOUT = "You are an orchestrator: break a request into work items, assign them to agents, and see them done."
 
 #: The longest end of a log that the tool `status` returns.
 LOG_CHARACTERS = 16_000
 
-Item = Annotated[str, Field(description="item_…")]
-Project = Annotated[str, Field(description="proj_…")]
-Texts = Annotated[
-    tuple[str, ...],
-    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
-]
-Goals = Annotated[
-    tuple[Goal, ...],
-    Field(min_length=1),
-    WithJsonSchema(
-        {"type": "array", "items": {"enum": ["completed", "blocked", "any"]}}
-    ),
-]
-Priorities = Annotated[
-    tuple[int, ...],
-    WithJsonSchema({"type": "array", "items": {"type": "integer"}}),
-]
-Pairs = Annotated[dict[str, str], WithJsonSchema({"type": "object"})]
+Item = Annotated[str, "item_…"]
+Project = Annotated[str, "proj_…"]
+Texts = tuple[str, ...]
+#: The values of `wait_results.Goal`.
+Goals = tuple[Literal["completed", "blocked", "any"], ...]
+Priorities = tuple[int, ...]
+Pairs = dict[str, str]
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
@@ -77,33 +60,34 @@ PLANNED_ITEM: dict[str, Any] = {
 class PlanArguments(ToolArguments):
     """Create a project with its items, or add items to one: all or none."""
 
-    name: ClassVar[str] = "plan"
-    access: ClassVar[Access] = Access.CREATE
-    project: Annotated[str, Field(description="Title of a new one, or proj_…")]
-    items: Annotated[
-        list[dict[str, Any]],
-        WithJsonSchema({"type": "array", "items": PLANNED_ITEM}),
-    ]
-    description: Annotated[
-        str, Field(description="What the user wants, of a new project")
-    ] = ""
+    name = "plan"
+    access = Access.CREATE
+    project: Annotated[str, "Title of a new one, or proj_…"]
+    items: Annotated[list[object], {"type": "array", "items": PLANNED_ITEM}]
+    description: Annotated[str, "What the user wants, of a new project"] = ""
     key: Annotated[
         str,
-        Field(description="A plan of the same key adds to the same project"),
+        "A plan of the same key adds to the same project",
     ] = ""
     dry_run: bool = False
     update: Annotated[
         bool,
-        Field(
-            description="Items of the same name become exactly this; else they stay"
-        ),
+        "Items of the same name become exactly this; else they stay",
     ] = False
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Apply the plan, with the checks and the messages of a plan file."""
-        given = self.model_dump(
-            exclude={"dry_run", "update"}, exclude_defaults=True
-        )
+        from taskorch_orchestrator import actions
+        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+        from taskorch_orchestrator.plan import plan_file
+
+        given: dict[str, object] = {
+            "project": self.project,
+            "items": self.items,
+        }
+        for name in ("description", "key"):
+            if text := getattr(self, name):
+                given[name] = text
         plan = plan_file.read("This", json.dumps(given).encode())
         applied = actions.apply(
             _queue(call),
@@ -118,21 +102,26 @@ class PlanArguments(ToolArguments):
 class EditArguments(ToolArguments):
     """Change items, all or none. Once begun: only priority, context, labels."""
 
-    name: ClassVar[str] = "edit"
-    idempotent: ClassVar[bool] = True
+    name = "edit"
+    idempotent = True
     items: Texts
     title: str | None = None
     description: str | None = None
     requirements: Texts | None = None
     accept: Texts | None = None
     priority: int | None = None
-    context: Pairs = Field(default_factory=dict)
+    context: Pairs = {}  # noqa: RUF012  it is never changed
     label: Texts = ()
     unlabel: Texts = ()
     undepend: Texts = ()
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Edit the items."""
+        from taskorch.domain.item import ItemEdit
+
+        from taskorch_orchestrator import actions
+        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+
         change = ItemEdit(
             title=self.title,
             description=self.description,
@@ -157,15 +146,18 @@ class AssignArguments(ToolArguments):
     mend takes an item from its holder.
     """
 
-    name: ClassVar[str] = "assign"
-    idempotent: ClassVar[bool] = True
+    name = "assign"
+    idempotent = True
     items: Texts
     agent: str
-    context: Pairs = Field(default_factory=dict)
+    context: Pairs = {}  # noqa: RUF012  it is never changed
     resources: Texts = ()
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Assign the items."""
+        from taskorch_orchestrator import actions
+        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+
         assigned = actions.assign(
             _queue(call),
             HandoffWriter(call.settings),
@@ -183,35 +175,30 @@ class StatusArguments(ToolArguments):
     inbox: questions that wait for your answer; stuck: stalled items, and why.
     """
 
-    name: ClassVar[str] = "status"
-    quotes_others: ClassVar[bool] = True
-    read_only: ClassVar[bool] = True
-    access: ClassVar[Access] = Access.READ
+    name = "status"
+    quotes_others = True
+    read_only = True
+    access = Access.READ
     of: Annotated[
         str,
-        Field(
-            description="proj_…, item_…, projects, items, agents, inbox, stuck or unassigned"
-        ),
+        "proj_…, item_…, projects, items, agents, inbox, stuck or unassigned",
     ] = "projects"
     limit: int = 50
-    project: Annotated[str, Field(description="This and below: of items")] = ""
+    project: Annotated[str, "This and below: of items"] = ""
     state: Texts = ()
     agent: Texts = ()
     priority: Priorities = ()
-    label: Annotated[Texts, Field(description="All of them")] = ()
-    grep: Annotated[str, Field(description="In title, description")] = ""
-    since: Annotated[str, Field(description="Changed since: 2h, RFC 3339")] = (
-        ""
-    )
+    label: Annotated[Texts, "All of them"] = ()
+    grep: Annotated[str, "In title, description"] = ""
+    since: Annotated[str, "Changed since: 2h, RFC 3339"] = ""
     sort: Literal["", "created", "changed", "priority"] = ""
     cursor: str = ""
-    log: Annotated[
-        int,
-        Field(ge=0, description="Lines of an item's output in worker run"),
-    ] = 0
+    log: Annotated[int, "Lines of an item's output in worker run"] = 0
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Read the project, the item, its log, or the list."""
+        from taskorch_orchestrator import actions
+
         queue = _queue(call)
         if self.log:
             return self._read_log(call, queue)
@@ -221,15 +208,22 @@ class StatusArguments(ToolArguments):
             return _result(actions.progress(queue, self.of, limit=self.limit))
         if self.of.startswith("item_"):
             return _result(actions.show(queue, self.of))
-        if self.of not in LISTS:
-            lists = " or ".join([*LISTS, "items"])
+        lists = _lists()
+        if self.of not in lists:
+            known = " or ".join([*lists, "items"])
             raise errors.Usage(
-                reason=f"of must be the id of a project or an item, {lists}."
+                reason=f"of must be the id of a project or an item, {known}."
             )
-        return _result(LISTS[self.of](queue, limit=self.limit))
+        return _result(lists[self.of](queue, limit=self.limit))
 
-    def _list_items(self, queue: Queue) -> ToolResult:
+    def _list_items(self, queue: "Queue") -> ToolResult:
         """List the items that match the filters."""
+        from taskorch.domain import start_time
+        from taskorch.domain.item import ItemFilter, Order, State
+        from taskorch.domain.start_time import StartTime
+
+        from taskorch_orchestrator import actions
+
         since = start_time.parse(self.since) if self.since else StartTime()
         try:
             states = tuple(map(State, self.state))
@@ -251,8 +245,16 @@ class StatusArguments(ToolArguments):
         )
         return _result(found)
 
-    def _read_log(self, call: ToolCall, queue: Queue) -> ToolResult:
+    def _read_log(self, call: "ToolCall", queue: "Queue") -> ToolResult:
         """Read the end of the newest log of an item."""
+        from taskorch.config import wanted_log
+        from taskorch.config.wanted_log import LogRequest
+        from taskorch.domain.frozen import replace
+
+        from taskorch_orchestrator import actions
+
+        if self.log < 0:
+            raise errors.Usage(reason="log must be 0 or more.")
         request = LogRequest(item=limits.item_id(self.of), tail=self.log)
         log, remark = wanted_log.find(
             call.settings,
@@ -265,29 +267,36 @@ class StatusArguments(ToolArguments):
         return ToolResult(replace(content, text=text), **meta)
 
 
-#: The lists of the tool `status`, by name.
-LISTS: Mapping[str, Callable[..., Published[object]]] = {
-    "stuck": actions.stuck,
-    "projects": actions.projects,
-    "agents": actions.agents,
-    "inbox": actions.inbox,
-    "unassigned": actions.unassigned,
-}
+def _lists() -> "dict[str, Callable[..., Published[object]]]":
+    """Return the lists of the tool `status`, by name."""
+    from taskorch_orchestrator import actions
+
+    return {
+        "stuck": actions.stuck,
+        "projects": actions.projects,
+        "agents": actions.agents,
+        "inbox": actions.inbox,
+        "unassigned": actions.unassigned,
+    }
 
 
 class DiscoveriesArguments(ToolArguments):
     """List the discoveries of a project or of all. meta.cursor is the next since."""
 
-    name: ClassVar[str] = "discoveries"
-    quotes_others: ClassVar[bool] = True
-    access: ClassVar[Access] = Access.READ
-    project: Annotated[str, Field(description="proj_…, or none for all")] = ""
-    new: Annotated[bool, Field(description="Only unread ones")] = False
+    name = "discoveries"
+    quotes_others = True
+    access = Access.READ
+    project: Annotated[str, "proj_…, or none for all"] = ""
+    new: Annotated[bool, "Only unread ones"] = False
     since: str = ""
     limit: int = 100
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Read the discoveries after the cursor, or the new ones."""
+        from taskorch.domain.events import FROM_THE_START
+
+        from taskorch_orchestrator import actions
+
         if self.new and self.since:
             raise errors.Usage(reason="new and since exclude each other.")
         if self.new:
@@ -310,16 +319,16 @@ class AnswerArguments(ToolArguments):
     comment: to the holder of any open item, or the next one; it answers nothing.
     """
 
-    name: ClassVar[str] = "answer"
+    name = "answer"
     item: Item
     text: str
-    question: Annotated[
-        int, Field(description="Its number, if several are open")
-    ] = 0
+    question: Annotated[int, "Its number, if several are open"] = 0
     kind: Literal["answer", "comment"] = "answer"
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Answer the question, or comment on the item."""
+        from taskorch_orchestrator import actions
+
         queue = _queue(call)
         if self.kind == "comment":
             if self.question:
@@ -339,25 +348,27 @@ class MendArguments(ToolArguments):
     complete: cancel the open items of the project, too.
     """
 
-    name: ClassVar[str] = "mend"
-    destroys: ClassVar[bool] = True
-    item: Annotated[str, Field(description="item_… or proj_…")]
+    name = "mend"
+    destroys = True
+    item: Annotated[str, "item_… or proj_…"]
     verb: Literal[
         "cancel", "requeue", "depend", "assign", "reopen", "complete"
     ]
-    reason: Annotated[str, Field(description="Of cancel and requeue")] = ""
-    reopen: Annotated[bool, Field(description="Of requeue")] = False
-    depends_on: Annotated[Texts, Field(description="Of depend: item_…")] = ()
-    agent: Annotated[str, Field(description="Of assign")] = ""
+    reason: Annotated[str, "Of cancel and requeue"] = ""
+    reopen: Annotated[bool, "Of requeue"] = False
+    depends_on: Annotated[Texts, "Of depend: item_…"] = ()
+    agent: Annotated[str, "Of assign"] = ""
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Change an item or a project as `verb` says."""
         self._check()
         if limits.is_project_id(self.item):
             return _result(self._mend_project(_queue(call)))
         return _result(self._mend_item(_queue(call), call.settings))
 
-    def _mend_project(self, queue: Queue) -> Published[object]:
+    def _mend_project(self, queue: "Queue") -> "Published[object]":
+        from taskorch_orchestrator import actions
+
         match self.verb:
             case "cancel":
                 return actions.cancel_project(
@@ -371,8 +382,11 @@ class MendArguments(ToolArguments):
                 raise errors.Usage(reason=f"{self.verb} is for items.")
 
     def _mend_item(
-        self, queue: Queue, settings: Settings
-    ) -> Published[object]:
+        self, queue: "Queue", settings: "Settings"
+    ) -> "Published[object]":
+        from taskorch_orchestrator import actions
+        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+
         match self.verb:
             case "cancel":
                 return actions.cancel(queue, self.item, reason=self.reason)
@@ -412,25 +426,31 @@ class MendArguments(ToolArguments):
 class WaitUntilArguments(ToolArguments):
     """Wait until a project or an item reaches the first of these goals."""
 
-    name: ClassVar[str] = "wait"
-    read_only: ClassVar[bool] = True
-    quotes_others: ClassVar[bool] = True
-    access: ClassVar[Access] = Access.READ
-    id: Annotated[str, Field(description="proj_… or item_…")]
-    until: Goals = (Goal.COMPLETED,)
-    since: Annotated[str, Field(description="Of any: after this cursor")] = ""
-    timeout: Annotated[
-        float, Field(description=f"Seconds, 0 to {limits.LONGEST_WAIT_S}")
-    ] = limits.LONGEST_WAIT_S
+    name = "wait"
+    read_only = True
+    quotes_others = True
+    access = Access.READ
+    id: Annotated[str, "proj_… or item_…"]
+    until: Goals = ("completed",)
+    since: Annotated[str, "Of any: after this cursor"] = ""
+    timeout: Annotated[float, f"Seconds, 0 to {limits.LONGEST_WAIT_S}"] = (
+        limits.LONGEST_WAIT_S
+    )
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Wait for the first of the goals."""
+        from taskorch.queue.wait_results import Goal
+
+        from taskorch_orchestrator import actions
+
+        if not self.until:
+            raise errors.Usage(reason="until must name a goal.")
         queue = _queue(call)
         waited = actions.wait(
             queue,
             queue.waits(),
             self.id,
-            self.until,
+            [Goal(goal) for goal in self.until],
             timeout_s=seconds(self.timeout, "timeout"),
             since=self.since,
         )
@@ -440,13 +460,15 @@ class WaitUntilArguments(ToolArguments):
 class CompleteProjectArguments(ToolArguments):
     """Close a project, and get what it delivered. Refused while items are open."""
 
-    name: ClassVar[str] = "complete"
-    idempotent: ClassVar[bool] = True
-    quotes_others: ClassVar[bool] = True
+    name = "complete"
+    idempotent = True
+    quotes_others = True
     project: Project
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Close the project."""
+        from taskorch_orchestrator import actions
+
         return _result(actions.complete(_queue(call), self.project))
 
 
@@ -463,7 +485,11 @@ TOOLS: tuple[type[ToolArguments], ...] = (
 )
 
 
-def _queue(call: ToolCall) -> Queue:
+def _queue(call: "ToolCall") -> "Queue":
+    from taskorch.queue.queue import Queue
+
+    from taskorch_orchestrator.context import caller_of
+
     return Queue(
         call.connection,
         call.settings.namespace,
@@ -473,5 +499,5 @@ def _queue(call: ToolCall) -> Queue:
     )
 
 
-def _result(published: Published[object]) -> ToolResult:
+def _result(published: "Published[object]") -> ToolResult:
     return ToolResult(published.data, **published.meta)

@@ -28,6 +28,7 @@ from support.tool_client import (
     McpClient,
     call_message,
     cancel_message,
+    document_of,
     receive,
     run_async,
     send,
@@ -41,9 +42,9 @@ from taskorch.domain.item import State
 HANGING_S = 30
 #: A worker that receives every cancellation late.
 MOMENTS_LATER = """
-from taskorch.mcp import server
+from taskorch.mcp import running_call
 from taskorch_worker import cli
-server.CROSSED_S = 0
+running_call.CROSSED_S = 0
 cli.main()
 """
 
@@ -76,9 +77,7 @@ def test_wait_reports_progress(shell: Shell) -> None:
     async def test() -> None:
         async with tool_client.worker(shell) as ada:
             result = await ada.call("pop", hear, wait=2)
-            assert (
-                result.structured_content["error"]["code"] == "NOTHING_TO_DO"
-            )
+            assert document_of(result)["error"]["code"] == "NOTHING_TO_DO"
 
     run_async(test)
     assert [message for _, _, message in told] == ["Waiting for 1 s."]
@@ -132,9 +131,7 @@ def test_claim_that_crossed_its_cancellation_is_released(
     send(process, cancel_message(1))
 
     eventually(lambda: bench.state(item) is State.QUEUED)
-    assert (
-        popped["result"]["structuredContent"]["data"]["state"] == "in_progress"
-    )
+    assert document_of(popped["result"])["data"]["state"] == "in_progress"
     assert result_of(process).code == 0
 
 
@@ -158,7 +155,7 @@ def test_late_cancellation_leaves_item_in_progress(
     )
 
     assert (
-        receive(process)[0]["result"]["structuredContent"]["data"]["state"]
+        document_of(receive(process)[0]["result"])["data"]["state"]
         == "completed"
     )
     assert result_of(process).code == 0
@@ -327,9 +324,7 @@ def test_waits_outlive_a_killed_redis(
             async def wait(
                 one: McpClient, tool: str, **arguments: Any
             ) -> None:
-                waited.append(
-                    (await one.call(tool, **arguments)).structured_content
-                )
+                waited.append(document_of(await one.call(tool, **arguments)))
 
             async with anyio.create_task_group() as group:
                 with (
@@ -565,7 +560,7 @@ def test_cancelled_request_does_not_delay_the_end(
 
 
 def _error_code(answer: Any) -> str:
-    return str(answer["result"]["structuredContent"]["error"]["code"])
+    return str(document_of(answer["result"])["error"]["code"])
 
 
 @pytest.mark.parametrize("end", ["input", signal.SIGTERM])

@@ -4,7 +4,7 @@ import pytest
 from support import tool_client
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually, result_of
-from support.tool_client import run_async
+from support.tool_client import document_of, run_async
 from taskorch.domain.item import State
 
 SETTLES = {
@@ -190,7 +190,7 @@ def test_tools_claim_the_next_item(shell: Shell, bench: Bench) -> None:
             done = await ada.call(
                 "complete", item=first, summary="done", next=True
             )
-            document = done.structured_content
+            document = document_of(done)
             assert document["data"]["next"]["id"] == second
             assert "text" in document["meta"]
             failed = await ada.data(

@@ -5,6 +5,7 @@ import json
 import pytest
 from support.builders import Bench
 from support.commands import Shell
+from support.tool_client import INITIALIZE
 from taskorch.domain.item import State
 from taskorch_worker.cli import worker
 
@@ -52,11 +53,10 @@ except SystemExit as end:
 """
 
 
-def loaded(shell: Shell, *words: str) -> set[str]:
+def loaded(shell: Shell, *words: str, stdin: bytes = b"") -> set[str]:
     """Return the modules that a command loads."""
-    code, modules = json.loads(
-        shell.python(LOADED, *words).stderr.splitlines()[-1]
-    )
+    ran = shell.python(LOADED, *words, stdin=stdin)
+    code, modules = json.loads(ran.stderr.splitlines()[-1])
     assert not code, words
     return set(modules)
 
@@ -192,6 +192,31 @@ def test_short_command_loads_little_more_than_click(
     )
 
     assert (modules - click) & (SLOW | HEAVY) == set()
+
+
+@pytest.mark.parametrize("role", ["worker", "orchestrate"])
+def test_mcp_server_lists_tools_before_loading_queue(
+    local: Shell, role: str
+) -> None:
+    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    first = "".join(f"{json.dumps(one)}\n" for one in (INITIALIZE, listing))
+    click = set(
+        json.loads(
+            local.python(
+                "import click, json, sys; print(json.dumps(list(sys.modules)))"
+            ).stdout
+        )
+    )
+
+    there = local if role == "worker" else local.lacking("AGENT_ID")
+    modules = loaded(there, role, "mcp", stdin=first.encode())
+
+    assert "taskorch.mcp.running_call" in modules
+    assert (modules - click) & (SLOW | HEAVY) == set()
+    assert (
+        modules & {"taskorch.connections", "taskorch.queue.scripts", "hiredis"}
+        == set()
+    )
 
 
 def test_wait_loads_nothing_heavy(shell: Shell, bench: Bench) -> None:

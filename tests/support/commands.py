@@ -100,9 +100,11 @@ class Shell:
         """Run `worker`."""
         return self.run(BIN / "worker", *arguments, stdin=stdin)
 
-    def python(self, code: str, *arguments: Argument) -> CommandResult:
+    def python(
+        self, code: str, *arguments: Argument, stdin: bytes = b""
+    ) -> CommandResult:
         """Run Python code in a new process."""
-        return self.run(sys.executable, "-c", code, *arguments)
+        return self.run(sys.executable, "-c", code, *arguments, stdin=stdin)
 
     def run(
         self, *words: Argument | Path, stdin: bytes = b""

@@ -46,15 +46,13 @@ class McpClient:
     async def call(
         self, tool: str, progress: ProgressFnT | None = None, **arguments: Any
     ) -> mcp.CallToolResult:
-        """Call a tool, and check that its text and its structured content agree."""
+        """Call a tool, and check that its result is one document."""
         result = await self.session.call_tool(
             tool, arguments, progress_callback=progress
         )
         assert isinstance(result, mcp.CallToolResult)
-        (text,) = result.content
-        assert isinstance(text, mcp.TextContent)
-        assert json.loads(text.text) == result.structured_content
-        assert result.structured_content["schema_version"] == 1
+        assert document_of(result)["schema_version"] == 1
+        assert result.structured_content is None
         return result
 
     async def data(self, tool: str, **arguments: Any) -> Any:
@@ -64,16 +62,16 @@ class McpClient:
     async def document(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Return the JSON document of a successful call."""
         result = await self.call(tool, **arguments)
-        assert not result.is_error, result.structured_content
-        document: dict[str, Any] = result.structured_content
+        document: dict[str, Any] = document_of(result)
+        assert not result.is_error, document
         assert set(document) == {"schema_version", "data", "meta"}
         return document
 
     async def error(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Return `error` of a call that fails."""
         result = await self.call(tool, **arguments)
-        assert result.is_error, result.structured_content
-        error: dict[str, Any] = result.structured_content["error"]
+        error: dict[str, Any] = document_of(result)["error"]
+        assert result.is_error
         assert set(error) == {
             "code",
             "message",
@@ -83,6 +81,15 @@ class McpClient:
             "exit_code",
         }
         return error
+
+
+def document_of(result: mcp.CallToolResult | dict[str, Any]) -> Any:
+    """Return the JSON document in the result of a call."""
+    if isinstance(result, mcp.CallToolResult):
+        result = result.model_dump(by_alias=True)
+    (content,) = result["content"]
+    assert content["type"] == "text"
+    return json.loads(content["text"])
 
 
 def run_async(test: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -1,37 +1,37 @@
-"""The tools of `worker mcp`. The docstring of a tool is its description for agents."""
+"""The tools of `worker mcp`. The docstring of a tool is its description for agents.
 
-import logging
+It is loaded before the first answer to a client: what a call needs is imported by it.
+"""
+
 from contextlib import closing
 from functools import partial
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, WithJsonSchema
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.domain.item import Lease, Receipt, SettledReceipt
 from taskorch.mcp.tool import (
     QuotingResult,
     ToolArguments,
-    ToolCall,
     ToolResult,
     seconds,
 )
 
-from taskorch_worker.session import AgentSession, agent_of
+from taskorch_worker.agent_name import agent_of
+
+if TYPE_CHECKING:
+    from taskorch.domain.item import Lease, Receipt, SettledReceipt
+    from taskorch.mcp.call import ToolCall
+
+    from taskorch_worker.session import AgentSession
 
 ABOUT = "You are the agent {agent}: claim the work items assigned to you, report on them and deliver them."
 CANCELLED_CALL = "The call that claimed it was cancelled."
 
-Item = Annotated[str, Field(description="item_…")]
-LeaseTime = Annotated[
-    str, Field(description="Lease duration, such as 30m or 4h")
-]
-Deliverables = Annotated[
-    dict[str, str],
-    WithJsonSchema({"type": "object", "description": "Name: value or path"}),
-]
-Next = Annotated[bool, Field(description="Claim your next item, too")]
+Item = Annotated[str, "item_…"]
+LeaseTime = Annotated[str, "Lease duration, such as 30m or 4h"]
+Deliverables = Annotated[dict[str, str], "Name: value or path"]
+Next = Annotated[bool, "Claim your next item, too"]
 #: Argument of a report -> the kind of report that takes it.
 KIND_OF_ARGUMENT = {
     "percent": "progress",
@@ -39,8 +39,6 @@ KIND_OF_ARGUMENT = {
     "needs": "blocker",
     "question": "withdraw",
 }
-
-logger = logging.getLogger(__name__)
 
 
 def about(settings: Settings) -> str:
@@ -54,13 +52,13 @@ def about(settings: Settings) -> str:
 class CheckArguments(ToolArguments):
     """List your work: the items you hold first, then those that are ready."""
 
-    name: ClassVar[str] = "check"
-    quotes_others: ClassVar[bool] = True
-    read_only: ClassVar[bool] = True
-    access: ClassVar[Access] = Access.READ
+    name = "check"
+    quotes_others = True
+    read_only = True
+    access = Access.READ
     limit: int = 20
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Return the assigned items."""
         session = _session(call)
         assigned = session.queue.check(limit=self.limit)
@@ -70,15 +68,15 @@ class CheckArguments(ToolArguments):
 class PopArguments(ToolArguments):
     """Claim your next item and get it in full. Error NOTHING_TO_DO if no item is ready in time."""
 
-    name: ClassVar[str] = "pop"
-    quotes_others: ClassVar[bool] = True
+    name = "pop"
+    quotes_others = True
     wait: Annotated[
         float,
-        Field(description=f"Seconds to wait, 0 to {limits.LONGEST_WAIT_S}"),
+        f"Seconds to wait, 0 to {limits.LONGEST_WAIT_S}",
     ] = 0
     lease: LeaseTime = ""
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Claim an item; if the call is cancelled, release it."""
         session = _session(call)
         wait_s = seconds(self.wait, "wait")
@@ -94,17 +92,15 @@ class PopArguments(ToolArguments):
 class GetArguments(ToolArguments):
     """Get an item in full, with your notes. Claims it if it is queued for you."""
 
-    name: ClassVar[str] = "get"
-    idempotent: ClassVar[bool] = True
-    quotes_others: ClassVar[bool] = True
+    name = "get"
+    idempotent = True
+    quotes_others = True
     item: Item
-    peek: Annotated[bool, Field(description="Do not claim it")] = False
-    takeover: Annotated[
-        bool, Field(description="Claim it from another session of yours")
-    ] = False
+    peek: Annotated[bool, "Do not claim it"] = False
+    takeover: Annotated[bool, "Claim it from another session of yours"] = False
     lease: LeaseTime = ""
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Return an item; if the call is cancelled, release what it claimed."""
         session = _session(call)
         before = session.lease(self.item)
@@ -127,37 +123,21 @@ class ReportArguments(ToolArguments):
     for the answer, or withdraw it.
     """
 
-    name: ClassVar[str] = "report"
+    name = "report"
     item: Item
     kind: Literal["progress", "discover", "blocker", "note", "withdraw"]
     text: str = ""
-    percent: Annotated[
-        int | None,
-        WithJsonSchema(
-            {
-                "type": "integer",
-                "description": "For progress: how much is done",
-            }
-        ),
-    ] = None
+    percent: Annotated[int | None, "For progress: how much is done"] = None
     impact: Annotated[
         str,
-        Field(description="For a discovery: its consequence for the project"),
+        "For a discovery: its consequence for the project",
     ] = ""
-    needs: Annotated[
-        str, Field(description="For a blocker: what you need to continue")
-    ] = ""
+    needs: Annotated[str, "For a blocker: what you need to continue"] = ""
     question: Annotated[
-        int | None,
-        WithJsonSchema(
-            {
-                "type": "integer",
-                "description": "Of withdraw: its number, among several",
-            }
-        ),
+        int | None, "Of withdraw: its number, among several"
     ] = None
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Report, and claim the item if it is still queued."""
         for name, kind in KIND_OF_ARGUMENT.items():
             is_given = getattr(self, name) not in (None, "")
@@ -184,12 +164,12 @@ class ReportArguments(ToolArguments):
                 return self._keep_note(session)
         return _receipt(receipt)
 
-    def _withdraw(self, session: AgentSession) -> Receipt:
+    def _withdraw(self, session: "AgentSession") -> "Receipt":
         if self.text:
             raise errors.Usage(reason="text is not for kind withdraw.")
         return session.withdraw(self.item, question=self.question or 0)
 
-    def _keep_note(self, session: AgentSession) -> ToolResult:
+    def _keep_note(self, session: "AgentSession") -> ToolResult:
         problem = session.note(self.item, self.text)
         meta = {"hint": problem} if problem else {}
         return ToolResult({"id": self.item}, **meta)
@@ -198,15 +178,15 @@ class ReportArguments(ToolArguments):
 class ReadDiscoveriesArguments(ToolArguments):
     """Read what the agents of a project found, by an item of it; else of your items."""
 
-    name: ClassVar[str] = "discoveries"
-    quotes_others: ClassVar[bool] = True
-    access: ClassVar[Access] = Access.READ
+    name = "discoveries"
+    quotes_others = True
+    access = Access.READ
     item: str = ""
-    new: Annotated[bool, Field(description="Only unread ones")] = False
-    since: Annotated[str, Field(description="A cursor")] = ""
+    new: Annotated[bool, "Only unread ones"] = False
+    since: Annotated[str, "A cursor"] = ""
     limit: int = 20
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Read the discoveries."""
         session = _session(call)
         page = session.discoveries(
@@ -223,16 +203,16 @@ class ReadDiscoveriesArguments(ToolArguments):
 class WaitArguments(ToolArguments):
     """Wait for the answers to your questions, a comment, or the item's cancellation."""
 
-    name: ClassVar[str] = "wait"
-    quotes_others: ClassVar[bool] = True
-    access: ClassVar[Access] = Access.READ
+    name = "wait"
+    quotes_others = True
+    access = Access.READ
     item: Item
     question: int = 0
-    timeout: Annotated[
-        float, Field(description=f"Seconds, 0 to {limits.LONGEST_WAIT_S}")
-    ] = limits.LONGEST_WAIT_S
+    timeout: Annotated[float, f"Seconds, 0 to {limits.LONGEST_WAIT_S}"] = (
+        limits.LONGEST_WAIT_S
+    )
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Return the answer."""
         session = _session(call)
         timeout_s = seconds(self.timeout, "timeout")
@@ -245,13 +225,13 @@ class WaitArguments(ToolArguments):
 class CompleteArguments(ToolArguments):
     """Deliver an item. With next, you also get your next item, if one is ready."""
 
-    name: ClassVar[str] = "complete"
+    name = "complete"
     item: Item
-    summary: Annotated[str, Field(description="What you did")]
-    deliverables: Deliverables = Field(default_factory=dict)
+    summary: Annotated[str, "What you did"]
+    deliverables: Deliverables = {}  # noqa: RUF012  it is never changed
     next: Next = False
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Complete the item; if the call is cancelled, release the next one."""
         receipt = _session(call).complete(
             self.item,
@@ -268,15 +248,13 @@ class FailArguments(ToolArguments):
     With next, you also get your next item, if one is ready.
     """
 
-    name: ClassVar[str] = "fail"
+    name = "fail"
     item: Item
     reason: str
-    retry: Annotated[
-        bool, Field(description="false if it would fail again")
-    ] = True
+    retry: Annotated[bool, "false if it would fail again"] = True
     next: Next = False
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Fail the attempt; if the call is cancelled, release the next item."""
         receipt = _session(call).fail(
             self.item, self.reason, retry=self.retry, next=self.next
@@ -287,12 +265,12 @@ class FailArguments(ToolArguments):
 class ReleaseArguments(ToolArguments):
     """Return an item to its queue; no attempt is spent."""
 
-    name: ClassVar[str] = "release"
-    idempotent: ClassVar[bool] = True
+    name = "release"
+    idempotent = True
     item: Item
     reason: str = ""
 
-    def perform(self, call: ToolCall) -> ToolResult:
+    def perform(self, call: "ToolCall") -> ToolResult:
         """Release the item."""
         session = _session(call)
         receipt = session.release(self.item, reason=self.reason)
@@ -312,18 +290,20 @@ TOOLS: tuple[type[ToolArguments], ...] = (
 )
 
 
-def _session(call: ToolCall) -> AgentSession:
+def _session(call: "ToolCall") -> "AgentSession":
+    from taskorch_worker.session import AgentSession
+
     return AgentSession(
         call.settings, call.connection, call.requests, call.damage
     )
 
 
-def _receipt(receipt: Receipt) -> ToolResult:
+def _receipt(receipt: "Receipt") -> ToolResult:
     """Return the result of a step, with a notice if it has comments."""
     return QuotingResult(receipt) if receipt.comments else ToolResult(receipt)
 
 
-def _settled(call: ToolCall, receipt: SettledReceipt) -> ToolResult:
+def _settled(call: "ToolCall", receipt: "SettledReceipt") -> ToolResult:
     """Return a receipt; if the call is cancelled, the next item is released."""
     if receipt.next is None:
         return _receipt(receipt)
@@ -336,8 +316,10 @@ def _lease_ms(lease: str) -> int | None:
     return limits.duration_ms(lease) if lease else None
 
 
-def _release(call: ToolCall, lease: Lease) -> None:
+def _release(call: "ToolCall", lease: "Lease") -> None:
     """Release what a cancelled call has claimed."""
+    from taskorch.mcp.call import logger
+
     with closing(call.new_call()) as again:
         try:
             session = _session(again)

@@ -25,6 +25,7 @@ from taskorch.queue.port import Connection
 from taskorch.queue.requests import Requests
 
 from taskorch_worker import inherited_lease
+from taskorch_worker.agent_name import agent_of
 from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
 
 if TYPE_CHECKING:
@@ -417,15 +418,6 @@ class AgentSession:
         if inherited and inherited.item == item:
             return self.queue.progress(inherited, "Continues with the answer.")
         return None
-
-
-def agent_of(settings: Settings) -> str:
-    """Return the agent's name. Raises errors.Usage if the settings have none."""
-    if not settings.agent:
-        raise errors.Usage(
-            reason="No agent name is set. Set AGENT_ID, or give --agent-id NAME."
-        )
-    return limits.agent_name(settings.agent, "AGENT_ID")
 
 
 def _keep(slot: LeaseSlot, claim: Claim) -> None:

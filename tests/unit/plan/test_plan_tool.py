@@ -9,7 +9,8 @@ from support.builders import Bench
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain import errors
 from taskorch.domain.item import EditedItem, Item, State
-from taskorch.mcp.tool import ToolCall, ToolResult
+from taskorch.mcp.call import ToolCall
+from taskorch.mcp.tool import ToolResult
 from taskorch.queue.fields import Damage
 from taskorch.queue.plan import AppliedPlan
 from taskorch.queue.requests import Requests

@@ -89,8 +89,6 @@ LIBRARIES = {
     "click": ("taskorch.cli", "*.cli", "*.group", "*.context", "*.commands"),
     "rich": ("*.render", "*.watch"),
     "pydantic": (
-        "taskorch.mcp",
-        "*.mcp_tools",
         "taskorch_worker.run.outcome",
         "taskorch_orchestrator.plan",
         "taskorch_orchestrator.backup",
@@ -101,7 +99,7 @@ LIBRARIES = {
         "taskorch.transport.failover",
         "taskorch_orchestrator.service.rq_jobs",
     ),
-    "mcp": ("taskorch.mcp",),
+    "mcp": (),
 }
 
 

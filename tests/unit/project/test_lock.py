@@ -16,7 +16,6 @@ PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS = {
     "runtime": (),
-    "mcp": ("mcp",),
     "dev": ("dev",),
     "bench": tuple(PROJECT["optional-dependencies"]),
 }

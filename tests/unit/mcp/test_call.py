@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from support.builders import Bench, need_lease
-from taskorch.mcp.tool import CallCancelled, StoppableConnection
+from taskorch.mcp.call import CallCancelled, StoppableConnection
 from taskorch.queue.port import Connection, ConnectionWrapper
 
 LONG_S = 30

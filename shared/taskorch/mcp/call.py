@@ -1,0 +1,134 @@
+"""One call of a tool: it works like a command, with a connection of its own.
+
+Loaded by the first call, because the queue takes longer to load than a client waits for
+the list of tools.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from taskorch.config.settings import Settings
+from taskorch.connections import open_connection, unanswered_requests
+from taskorch.domain import errors
+from taskorch.domain.access import Access
+from taskorch.queue.fields import Damage
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
+from taskorch.queue.requests import Requests
+
+logger = logging.getLogger(__name__)
+
+
+class ToolCall:
+    """One call of a tool, with its connection."""
+
+    def __init__(self, settings: Settings, access: Access, words: str) -> None:
+        """Open the connection of a call; `words` are the tool and its arguments.
+
+        A call with the same words repeats a request that Redis left unanswered. With
+        "", it repeats none.
+        """
+        self.settings = settings
+        self._opened = open_connection(settings, logger.warning, access)
+        self.connection = StoppableConnection(self._opened)
+        self.requests = Requests(store=unanswered_requests(settings, words))
+        #: Kind and id of a damaged row that the result lacks -> the reason.
+        self.damage: Damage = {}
+        #: Whether the thread of the call has ended.
+        self.is_over = False
+        #: Gives back what the call claimed, if the client cancels the call.
+        self.undo: Callable[[], None] | None = None
+
+    def cancel(self) -> None:
+        """End a wait, and make no further step: each raises CallCancelled."""
+        self.connection.is_cancelled = True
+        self.close()
+
+    def end_waits(self) -> None:
+        """End a wait with errors.InputClosed; other steps continue.
+
+        A wait that is about to start may miss it: call this again until the call is
+        over.
+        """
+        self.connection.refuses_waits = True
+        if self.connection.is_waiting:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._opened.close()
+
+    def new_call(self) -> "ToolCall":
+        """Return another call, to give back what this one claimed."""
+        return ToolCall(self.settings, Access.USE, "")
+
+
+class CallCancelled(Exception):
+    """The client cancelled its call."""
+
+
+class StoppableConnection(ConnectionWrapper):
+    """The connection of a call that can be cancelled while another thread uses it.
+
+    A call that took a wake token still claims the item: otherwise the item is ready and
+    the other waiters sleep on.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        #: Whether every step raises CallCancelled.
+        self.is_cancelled = False
+        #: Whether every wait raises errors.InputClosed.
+        self.refuses_waits = False
+        self.is_waiting = False
+        self._has_token = False
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        """Run a script, unless the call is cancelled."""
+        if not self._has_token:
+            self._check()
+        self._has_token = False
+        return super().run_script(script, key, arguments)
+
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+        """Take a wake token, unless the call is cancelled."""
+        self._has_token = self._wait(
+            lambda: self.connection.wait_for_wake(key, timeout_s)
+        )
+        return self._has_token
+
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Wait for an entry of a stream, unless the call is cancelled."""
+        return self._wait(
+            lambda: self.connection.wait_for_entry(key, cursor, timeout_s)
+        )
+
+    def _wait(self, wait: Callable[[], bool]) -> bool:
+        self.is_waiting = True
+        try:
+            self._check_wait()
+            found = wait()
+        except errors.Unavailable:
+            self._check_wait()  # cancelling a wait closes its connection
+            raise
+        finally:
+            self.is_waiting = False
+        if not found:
+            self._check_wait()
+        return found
+
+    def _check_wait(self) -> None:
+        self._check()
+        if self.refuses_waits:
+            raise errors.InputClosed
+
+    def _check(self) -> None:
+        if self.is_cancelled:
+            raise CallCancelled
