@@ -1,4 +1,4 @@
-"""The output of Claude Code: claude -p --output-format json, or stream-json.
+"""The output of Claude Code and Qwen Code: --output-format json, or stream-json.
 
 The last event has the result, and the calls of tools that were not permitted. The
 events before it are printed by stream-json, and by --verbose.
@@ -21,6 +21,8 @@ from taskorch_worker.run.program_result import (
     tool_call,
 )
 
+#: The tools that run a command in a shell, of both programs.
+SHELLS = ("Bash", "run_shell_command")
 #: The begin of the result of a tool that was not called, such as an unknown one.
 TOOL_ERROR = "<tool_use_error>"
 
@@ -90,7 +92,7 @@ def _call(event: Object, id_: str, name: str, input_: str) -> QueueCall | None:
     """Return the call of the queue that an event has under these names, or None."""
     call_id, tool = text_of(event.get(id_)), text_of(event.get(name))
     script = text_of(object_of(event.get(input_)).get("command"))
-    if tool == "Bash":
+    if tool in SHELLS:
         return shell_call(call_id, script)
     return tool_call(call_id, tool)
 

@@ -1,16 +1,26 @@
 """The output of Gemini CLI: gemini --output-format json (one object) or stream-json."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from taskorch.domain.frozen import replace
 
 from taskorch_worker.run.program_result import (
+    CallEnd,
     EventReader,
     Object,
     ProgramResult,
+    QueueCall,
     object_of,
+    shell_call,
     text_of,
+    tool_call,
 )
+
+SHELL = "run_shell_command"
+#: The error of a call that the queue has answered with an error.
+ERROR_OF_SERVER = "mcp_tool_error"
+#: The decisions after which a tool is called.
+PERMITTED = ("accept", "modify", "auto_accept")
 
 
 def of_document(document: Object) -> ProgramResult | None:
@@ -22,7 +32,21 @@ def of_document(document: Object) -> ProgramResult | None:
     response = text_of(document.get("response"))
     if not (error or response):
         return None
-    return ProgramResult(text=error or response, failed=bool(error))
+    result = ProgramResult(text=error or response, failed=bool(error))
+    return result.calling(*_calls(object_of(document.get("stats"))))
+
+
+def _calls(stats: Object) -> Iterator[QueueCall | None]:
+    """Yield the calls of our tools in the statistics, which have one row for each tool.
+
+    They do not tell which commands a shell was given.
+    """
+    tools = object_of(object_of(stats.get("tools")).get("byName"))
+    for name, row in tools.items():
+        decisions = object_of(object_of(row).get("decisions"))
+        is_permitted = any(decisions.get(each) for each in PERMITTED)
+        end = CallEnd.ANSWERED if is_permitted else CallEnd.REFUSED
+        yield tool_call(name, name, end)
 
 
 def _of_result(event: Object, so_far: ProgramResult) -> ProgramResult | None:
@@ -45,11 +69,25 @@ def _of_message(event: Object, so_far: ProgramResult) -> ProgramResult | None:
     return replace(so_far, text=content, failed=False)
 
 
+def _of_tool(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+    """Read a call of a tool."""
+    id_, tool = text_of(event.get("tool_id")), text_of(event.get("tool_name"))
+    if not (id_ and tool):
+        return None
+    script = text_of(object_of(event.get("parameters")).get("command"))
+    call = shell_call(id_, script) if tool == SHELL else tool_call(id_, tool)
+    return so_far.calling(call)
+
+
 def _after_tool(event: Object, so_far: ProgramResult) -> ProgramResult | None:
-    """Begin a new answer after a tool."""
-    if isinstance(event.get("tool_id"), str):
-        return replace(so_far, text="", failed=False)
-    return None
+    """Begin a new answer after a tool, and read whether it was called."""
+    id_ = text_of(event.get("tool_id"))
+    if not id_:
+        return None
+    error = text_of(object_of(event.get("error")).get("type"))
+    is_answered = error in ("", ERROR_OF_SERVER)
+    end = CallEnd.ANSWERED if is_answered else CallEnd.REFUSED
+    return replace(so_far.ending(id_, end), text="", failed=False)
 
 
 def _message(event: Object) -> str:
@@ -59,5 +97,6 @@ def _message(event: Object) -> str:
 READERS: Mapping[str, EventReader] = {
     "result": _of_result,
     "message": _of_message,
+    "tool_use": _of_tool,
     "tool_result": _after_tool,
 }

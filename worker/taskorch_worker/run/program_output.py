@@ -1,6 +1,7 @@
 """Finds the result of an agent program in what it printed to stdout, if that is JSON.
 
 claude -p --output-format json, stream-json      a line or a list with type "result"
+qwen --output-format json, stream-json           the same
 codex exec --json                                lines; the last agent message
 gemini --output-format json, stream-json         an object with "response"; lines
 
