@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from support.commands import BIN, Shell
 
-PROGRAMS = ("claude", "codex", "gemini", "cursor")
+WITH_HOOKS = ("claude", "codex", "gemini", "cursor")
+PROGRAMS = (*WITH_HOOKS, "opencode", "qwen")
 
 #: What people have in these files, in all the forms that they have it in.
 FOREIGN: Mapping[str, bytes] = {
@@ -45,6 +46,9 @@ FOREIGN: Mapping[str, bytes] = {
     ".cursor/hooks.json": b'{"version": 1, "hooks": {"stop": [{"command": "./done.sh"}], "afterFileEdit": []}}\n',
     ".cursor/mcp.json": b"{}",
     ".cursor/rules/mine.mdc": b"---\nalwaysApply: true\n---\nMine\n",
+    "opencode.json": b'{"$schema": "https://opencode.ai/config.json", "mcp": {"other": {"type": "remote"}}}',
+    ".qwen/settings.json": b'{\n  "tools": {"approvalMode": "default"}\n}',
+    "QWEN.md": b"Mine, with no line break",
 }
 
 
@@ -107,6 +111,8 @@ CONFIGURATION = {
     "codex": (".codex/hooks.json", ".codex/config.toml"),
     "gemini": (".gemini/settings.json", ".gemini/settings.json"),
     "cursor": (".cursor/hooks.json", ".cursor/mcp.json"),
+    "opencode": ("opencode.json", "opencode.json"),
+    "qwen": (".qwen/settings.json", ".qwen/settings.json"),
 }
 
 
@@ -114,13 +120,13 @@ def parsed(file: Path) -> Any:
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".toml":
         return tomllib.loads(text)
-    return json.loads(re.sub(r"(?s)/\*.*?\*/|//[^\n]*", "", text))
+    return json.loads(re.sub(r"(?s)/\*.*?\*/|(?<!:)//[^\n]*", "", text))
 
 
 def commands_of(project: Shell, program: str) -> list[str]:
     """Return the commands of our hooks and then of our server."""
     hooks_file, servers_file = CONFIGURATION[program]
-    hooks = parsed(project.folder / hooks_file)["hooks"]
+    hooks = parsed(project.folder / hooks_file).get("hooks", {})
     found = [
         command
         for event in (
@@ -134,8 +140,13 @@ def commands_of(project: Shell, program: str) -> list[str]:
         if "prime" in command or "hook stop" in command
     ]
     servers = parsed(project.folder / servers_file)
-    table = servers.get("mcpServers") or servers["mcp_servers"]
-    return [*found, table["task-orchestrator"]["command"]]
+    for name in ("mcpServers", "mcp_servers", "mcp"):
+        for server in servers.get(name, {}).values():
+            command = server.get("command", "")
+            words = command if isinstance(command, list) else [command]
+            if "orchestrate" in words[0]:
+                found.append(words[0])
+    return found
 
 
 def approvals(project: Shell, program: str, user: list[str]) -> object:
@@ -229,12 +240,13 @@ def test_lost_commands_are_called_by_their_path(
     assert f"mkdir -p {project.variables['HOME']}/.local/bin && ln -s" in (
         done.stderr
     )
-    assert written == [
+    hooks = [
         f"'{prefix}/worker' prime --hook-json",
         f"'{prefix}/orchestrate' prime --hook-json",
         f"'{prefix}/worker' hook stop",
-        f"{prefix}/orchestrate",
     ]
+    expected = hooks if program in WITH_HOOKS else []
+    assert written == [*expected, f"{prefix}/orchestrate"]
     assert files(project.folder) == before
 
 
@@ -301,7 +313,7 @@ def test_login_shell_that_hangs_is_given_up(
 
 
 @pytest.mark.parametrize("user", [[], ["--user"]], ids=str)
-@pytest.mark.parametrize("program", ["claude", "codex", "gemini"])
+@pytest.mark.parametrize("program", ["claude", "codex", "gemini", "qwen"])
 def test_approval_is_said_and_taken_back(
     project: Shell, program: str, user: list[str]
 ) -> None:
@@ -355,7 +367,7 @@ def test_decision_of_user_survives_approval(project: Shell) -> None:
     assert file.read_text(encoding="utf-8") == theirs
 
 
-def test_four_programs_are_set_up_side_by_side(project: Shell) -> None:
+def test_all_programs_are_set_up_side_by_side(project: Shell) -> None:
     before = files(project.folder)
     for program in PROGRAMS:
         project.orchestrate("setup", program)
@@ -367,7 +379,7 @@ def test_four_programs_are_set_up_side_by_side(project: Shell) -> None:
     for program in PROGRAMS:
         project.orchestrate("setup", program, "--remove")
 
-    assert checks == [0, 0, 0, 0]
+    assert set(checks) == {0}
     assert files(project.folder) == before
 
 
@@ -443,6 +455,40 @@ def test_gemini_gets_its_hook_names_and_milliseconds(shell: Shell) -> None:
     assert settings["mcpServers"] == {}
 
 
+def test_opencode_gets_its_server_format(project: Shell) -> None:
+    project.orchestrate("setup", "opencode")
+
+    settings = parsed(project.folder / "opencode.json")
+    assert settings["mcp"]["task-orchestrator"] == {
+        "type": "local",
+        "command": ["orchestrate", "mcp"],
+        "enabled": True,
+        "timeout": 600_000,
+    }
+    assert settings["mcp"]["other"] == {"type": "remote"}
+    instructions = (project.folder / "AGENTS.md").read_text(encoding="utf-8")
+    assert "worker prime" in instructions
+
+
+def test_qwen_gets_a_trusted_server_without_hooks(project: Shell) -> None:
+    project.orchestrate("setup", "qwen")
+
+    settings = parsed(project.folder / ".qwen/settings.json")
+    assert settings == {
+        "tools": {"approvalMode": "default"},
+        "mcpServers": {
+            "task-orchestrator": {
+                "command": "orchestrate",
+                "args": ["mcp"],
+                "trust": True,
+            }
+        },
+    }
+    assert "worker prime" in (project.folder / "QWEN.md").read_text(
+        encoding="utf-8"
+    )
+
+
 #: The servers that earlier versions wrote into a new file of each program.
 OLD_SERVERS: Mapping[str, tuple[str, str]] = {
     "claude": (".mcp.json", '{\n  "mcpServers": {%s\n  }\n}\n'),
@@ -479,7 +525,7 @@ def server_names(file: Path) -> list[str]:
     return list(json.loads(text)["mcpServers"])
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", OLD_SERVERS)
 def test_setup_replaces_both_old_servers(project: Shell, program: str) -> None:
     project.orchestrate("setup", program)
     file = write_old_servers(project, program)
@@ -496,7 +542,7 @@ def test_setup_replaces_both_old_servers(project: Shell, program: str) -> None:
     assert not file.exists()
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", OLD_SERVERS)
 def test_removal_takes_out_both_old_servers(
     project: Shell, program: str
 ) -> None:
@@ -564,6 +610,25 @@ def test_user_setup_changes_home_only(project: Shell, program: str) -> None:
     assert checked == [0, 5]
     assert files(home) == {}
     assert files(project.folder) == before
+
+
+def test_configured_folders_of_opencode_and_qwen_are_used(
+    project: Shell,
+) -> None:
+    elsewhere = project.folder.parent / "elsewhere"
+    named = project.having(
+        XDG_CONFIG_HOME=str(elsewhere), QWEN_HOME=str(elsewhere / "mine")
+    )
+
+    for program in ("opencode", "qwen"):
+        named.orchestrate("setup", program, "--user")
+
+    assert set(files(elsewhere)) == {
+        "opencode/opencode.json",
+        "opencode/AGENTS.md",
+        "mine/settings.json",
+        "mine/QWEN.md",
+    }
 
 
 def test_configured_folders_of_claude_and_codex_are_used(
@@ -875,6 +940,19 @@ def test_removal_reports_file_shared_by_programs(
     assert again == ""
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_removal_reports_shared_file_of_present_program(
+    project: Shell, *, is_there: bool
+) -> None:
+    project.orchestrate("setup", "codex")
+    if is_there:
+        project.orchestrate("setup", "opencode", "--no-approve")
+
+    hints = project.orchestrate("setup", "codex", "--remove").stderr
+
+    assert ("AGENTS.md is a file of opencode as well" in hints) == is_there
+
+
 @pytest.mark.parametrize("words", [[], ["--check"], ["--remove"]])
 def test_pipe_instead_of_file_is_refused_immediately(
     project: Shell, words: list[str]
@@ -1023,6 +1101,16 @@ def test_user_additions_to_our_part_stay(project: Shell) -> None:
             '"orchestrate"',
             f'"{BIN}/orchestrate"',
         ),
+        "opencode": (
+            "opencode.json",
+            '"orchestrate",',
+            f'"{BIN}/orchestrate", "--namespace=shop",',
+        ),
+        "qwen": (
+            ".qwen/settings.json",
+            '"command": "orchestrate"',
+            '"timeout": 30000, "command": "orchestrate"',
+        ),
     }
     for program, (name, ours, theirs) in changes.items():
         project.orchestrate("setup", program)
@@ -1044,7 +1132,7 @@ def test_user_additions_to_our_part_stay(project: Shell) -> None:
     for program in PROGRAMS:
         project.orchestrate("setup", program, "--remove")
 
-    assert checks == again == [0, 0, 0, 0]
+    assert {*checks, *again} == {0}
     assert since == changed
     assert files(project.folder) == before
 

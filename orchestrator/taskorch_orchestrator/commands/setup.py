@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @orchestrate.command(epilog="Example: orchestrate setup claude --check")
 @click.argument(
-    "program", type=click.Choice(("claude", "codex", "gemini", "cursor"))
+    "program",
+    type=click.Choice(
+        ("claude", "codex", "gemini", "cursor", "opencode", "qwen")
+    ),
 )
 @click.option(
     "--check",
@@ -108,7 +111,13 @@ def _remove(program: str, target: "Target", *, yes: bool) -> None:
     _confirm_targets(changes, target, yes=yes)
     files = install.apply(changes, target.root)
     app.output().show(files, setup_render.files)
-    others = programs.of_others(program, target)
+    others = {
+        other: frozenset(file.resolve() for file in parts)
+        for other, parts in programs.of_others(
+            program, replace(target, approves=None)
+        ).items()
+        if install.has_any(parts)
+    }
     for hint in setup_render.lost_parts(files, others):
         app.output().hint(hint)
 

@@ -15,6 +15,7 @@ APPROVED = {
     "claude": "Claude Code calls the tools of a worker, and those that only read, without asking.",
     "codex": "Codex calls all tools of our server without asking, those of an orchestrator, too.",
     "gemini": "Gemini calls all tools of our server without asking, those of an orchestrator, too.",
+    "qwen": "Qwen Code calls all tools of our server without asking, those of an orchestrator, too.",
 }
 #: What a person still has to do.
 STEPS = {
@@ -23,12 +24,19 @@ STEPS = {
         "Start `codex` here once: trust the folder (in a script: codex exec --trust PROMPT), and then the hooks, which "
         "/hooks shows. Until then, it starts no server and no hook, and does not say so of the hooks."
     ),
-    "gemini": "Start `gemini` here once, and trust the folder: until then, it starts no server and no hook.",
+    "gemini": (
+        "Start `gemini` here once, and trust the folder (in a script: gemini --skip-trust): until then, it starts no "
+        "server and no hook. Start it here, not in a subfolder: there, it reads GEMINI.md alone."
+    ),
 }
 #: The same with --user, if it is something else: a program trusts its user's files.
 USER_STEPS = {
     "codex": (
         "Start `codex` once, and trust the hooks, which /hooks shows. Until then, it runs none, and does not say so."
+    ),
+    "gemini": (
+        "Gemini asks in each folder whether you trust it (in a script: gemini --skip-trust): until you do, it starts "
+        "no server and no hook."
     ),
 }
 #: What else a person should know.

@@ -41,6 +41,10 @@ class ConfigEntry(Frozen):
         whole = merged(self.value, value)
         if not isinstance(whole, dict) or isinstance(self.value, str):
             return whole
+        if isinstance(value, dict) and "command" in value:
+            whole["command"] = value[
+                "command"
+            ]  # words of a list are not members
         if _has_lost_program(whole, self.value):
             whole["command"] = self.value["command"]
         return {
@@ -100,14 +104,20 @@ def _argv(value: Mapping[str, object]) -> list[str]:
 
     Options of a server are left out: they do not tell which command it is.
     """
-    command, arguments = str(value["command"]), value.get("args")
+    words, arguments = value["command"], value.get("args")
+    if isinstance(words, list) and words:
+        words, arguments = words[0], words[1:]
+    command = str(words)
     if isinstance(arguments, list):
-        words = map(str, arguments)
-        return [command, *(word for word in words if not word.startswith("-"))]
+        return [command, *filter(_is_no_option, map(str, arguments))]
     try:
         return shlex.split(command) or [command]
     except ValueError:  # a quotation without an end
         return command.split() or [command]
+
+
+def _is_no_option(word: str) -> bool:
+    return not word.startswith("-")
 
 
 def _words(argv: Sequence[str]) -> set[str]:

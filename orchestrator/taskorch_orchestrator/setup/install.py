@@ -1,6 +1,7 @@
 """Add, check and remove our parts in the files of a program, all or none."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +48,16 @@ def check(parts: Parts) -> tuple[ProgramFile, ...]:
         status = "current" if is_current else "not current"
         found.append(ProgramFile(file=str(file), status=status))
     return tuple(found)
+
+
+def has_any(parts: Parts) -> bool:
+    """Return whether a file has our part. A file that cannot be read has none."""
+    for file, part in parts.items():
+        with suppress(errors.Invalid):
+            text = read(file)
+            if text is not None and _in_file(file, part.has, text):
+                return True
+    return False
 
 
 def addition(parts: Parts) -> Changes:

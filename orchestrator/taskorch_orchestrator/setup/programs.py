@@ -2,7 +2,8 @@
 
 The formats are those documented in 2026: code.claude.com/docs (hooks, mcp, skills,
 memory), developers.openai.com/codex (hooks, mcp, agents-md), geminicli.com/docs (hooks,
-mcp-server, gemini-md), cursor.com/docs (hooks, mcp, rules).
+mcp-server, gemini-md), cursor.com/docs (hooks, mcp, rules), opencode.ai/docs
+(mcp-servers, rules), and qwenlm.github.io/qwen-code-docs (mcp, settings).
 """
 
 import os
@@ -43,7 +44,12 @@ APPROVED_TOOLS = (
     "release", "status",
 )  # fmt: skip
 #: Variables that name a program's folder, which is else in the home.
-FOLDER_VARIABLES = {"claude": "CLAUDE_CONFIG_DIR", "codex": "CODEX_HOME"}
+FOLDER_VARIABLES = {
+    "claude": "CLAUDE_CONFIG_DIR",
+    "codex": "CODEX_HOME",
+    "opencode": "XDG_CONFIG_HOME",
+    "qwen": "QWEN_HOME",
+}
 SKILLS = {
     "task-orchestrator": "orchestrator",
     "task-orchestrator-worker": "worker",
@@ -112,8 +118,8 @@ def parts(program: str, target: Target) -> Parts:
     return PROGRAMS[program](target)
 
 
-def of_others(program: str, target: Target) -> Mapping[str, frozenset[Path]]:
-    """Return the files of each other program. Links may lead to the same file."""
+def of_others(program: str, target: Target) -> Mapping[str, Parts]:
+    """Return our part of each file of each other program."""
     found = {}
     for other in PROGRAMS:
         if other == program:
@@ -121,8 +127,7 @@ def of_others(program: str, target: Target) -> Mapping[str, frozenset[Path]]:
         if target.is_user:
             root = of_user(other, target.environment)
             target = replace(target, root=root)
-        other_parts = parts(other, target)
-        found[other] = frozenset(file.resolve() for file in other_parts)
+        found[other] = parts(other, target)
     return found
 
 
@@ -253,11 +258,51 @@ def _cursor(target: Target) -> Parts:
     return found
 
 
+def _opencode(target: Target) -> Parts:
+    """Return the parts for opencode, whose hooks are plugins of code: it gets none."""
+    root = target.root
+    if target.is_user:
+        configured = _configured_folder("opencode", target.environment)
+        root = (root if configured else root / ".config") / "opencode"
+    server = ConfigEntry(
+        labels=("mcp", SERVER),
+        value={
+            "type": "local",
+            "command": [target.commands.program("orchestrate"), "mcp"],
+            "enabled": True,
+            # By default, opencode waits 5 s for a tool.
+            "timeout": CALL_TIMEOUT_S * 1000,
+        },
+    )
+    return {
+        root / "opencode.json": JsonEntries(server),
+        root / "AGENTS.md": _instructions(target),
+    }
+
+
+def _qwen(target: Target) -> Parts:
+    """Return the parts for Qwen Code.
+
+    It gets no hooks: its model does not see what a hook prints at the start, and it
+    calls each stop hook as if it had called it before.
+    """
+    home = _home("qwen", target)
+    server = _server(target, approval={"trust": True})
+    return {
+        home / "settings.json": JsonEntries(server),
+        (home if target.is_user else target.root) / "QWEN.md": _instructions(
+            target
+        ),
+    }
+
+
 PROGRAMS: Mapping[str, Callable[[Target], Parts]] = {
     "claude": _claude,
     "codex": _codex,
     "gemini": _gemini,
     "cursor": _cursor,
+    "opencode": _opencode,
+    "qwen": _qwen,
 }
 
 

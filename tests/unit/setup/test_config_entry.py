@@ -122,3 +122,19 @@ def test_merged_value_keeps_theirs_and_adds_ours(
     ours: object, theirs: object, both: object
 ) -> None:
     assert merged(ours, theirs) == both  # type: ignore[arg-type]
+
+
+def test_command_in_a_list_is_kept() -> None:
+    entry = ConfigEntry(
+        labels=("mcp", "ours"),
+        value={"command": ["orchestrate", "mcp"], "enabled": True},
+    )
+    theirs: Json = {"command": ["orchestrate", "--namespace=shop", "mcp"]}
+
+    assert entry.is_in(theirs)
+    assert entry.is_in({"command": ["/my prefix/orchestrate", "mcp"]})
+    assert not entry.is_in({"command": ["orchestrate", "watch"]})
+    assert entry.completed(theirs) == {
+        "command": ["orchestrate", "--namespace=shop", "mcp"],
+        "enabled": True,
+    }

@@ -120,7 +120,7 @@ def test_user_instructions_start_no_server(
     texts = [
         part.added(None)
         for file, part in programs.parts(program, target).items()
-        if file.name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
+        if file.suffix == ".md" and file.name != "SKILL.md"
     ]
 
     assert len(texts) == (program != "cursor")
