@@ -371,7 +371,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="All slots of a run pause after a release",
-        file="worker/taskorch_worker/run/claim_pauses.py",
+        file="worker/taskorch_worker/run/paused_connection.py",
         line="        while (left_s := self._pauses.left_s) > 0:\n",
         instead="        while (left_s := 0) > 0:\n",
         tests=("tests/acceptance/test_run.py",),

@@ -54,7 +54,7 @@ class Work(Frozen):
         ours = {name: _text(value) for name, value in named.items() if value}
         deliverables = {**ours, **given}
         try:
-            limits.pairs(deliverables, "deliverables")
+            limits.pairs(deliverables, "deliverables", "deliverables")
         except errors.Invalid:
             return given
         return deliverables

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from taskorch_worker.run.outcome import AttemptEnd, CommandExit, of_exit
+from taskorch.domain.attempt_end import AttemptEnd
+from taskorch_worker.run.outcome import CommandExit, of_exit
 from taskorch_worker.run.program_output import read
 
 CLAUDE: dict[str, object] = {

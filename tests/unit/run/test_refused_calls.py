@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch_worker.git import Work
 from taskorch_worker.run.outcome import (
-    AttemptEnd,
     CommandExit,
     of_exit,
     with_work,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import State
 from taskorch.queue.keys import tag
@@ -15,7 +16,7 @@ from taskorch.queue.port import (
     Reply,
     Script,
 )
-from taskorch_worker.run.outcome import AttemptEnd, Outcome
+from taskorch_worker.run.outcome import Outcome
 from taskorch_worker.run.settle import renew_lease, settle
 
 OUTCOMES = {

@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
 from time import monotonic
 
 from taskorch.domain import errors
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.item import Claim, Lease
+from taskorch.queue.renewal import Renewal
 
 from taskorch_worker.git import GitFailed, Work
 from taskorch_worker.run import job_files, outcome
 from taskorch_worker.run.attempt_output import AttemptOutput
 from taskorch_worker.run.context import PoolContext
 from taskorch_worker.run.job_files import JobFiles
-from taskorch_worker.run.outcome import AttemptEnd, Outcome
+from taskorch_worker.run.outcome import Outcome
 from taskorch_worker.run.own_claims import release_own_claims
 from taskorch_worker.run.process import CommandProcess
 from taskorch_worker.run.settle import (
@@ -54,7 +55,6 @@ class Attempt:
         self._events: SimpleQueue[
             AttemptEvent | errors.TaskOrchestratorError
         ] = SimpleQueue()
-        self._command_ended = Event()
         self._began_at = monotonic()
         self._settled: Settled | None = None
         #: The path of the log with the command's output, or "".
@@ -65,11 +65,15 @@ class Attempt:
     def execute(self) -> Settled:
         """Run the command, settle the item, and return how."""
         # The log may block, if its reader does: the lease must be renewed even then.
-        renewal = Thread(target=self._renew_until_command_ends, daemon=True)
-        renewal.start()
+        renewal = Renewal(
+            partial(renew_lease, self._context.queue, self._lease),
+            interval_s=self._context.options.renewal_s,
+            on_lost=self._events.put,
+            on_failure=self._log_failed_renewal,
+        )
         self._context.log.claimed(self._claim)
         try:
-            result = self._run_command()
+            result = self._run_command(renewal)
         except REFUSALS as refusal:
             settled = settled_by_refusal(refusal)
         else:
@@ -97,8 +101,10 @@ class Attempt:
         self._log(settled)
         return settled
 
-    def _run_command(self) -> Outcome:
+    def _run_command(self, renewal: Renewal) -> Outcome:
         """Run the command to its end, and return the outcome for the item.
+
+        The lease is renewed until then.
 
         Raises one of REFUSALS if the lease is lost before that.
         """
@@ -115,7 +121,7 @@ class Attempt:
             return outcome.of_start_failure(error)
         finally:
             output.close()
-            self._command_ended.set()
+            renewal.stop()
 
     def _begin_output(self) -> AttemptOutput:
         """Begin the log, before the worktree is made: a reader may look for it."""
@@ -205,17 +211,10 @@ class Attempt:
             context.pauses.pause_after_release()
         return settle(context.queue, self._lease, result)
 
-    def _renew_until_command_ends(self) -> None:
-        while not self._command_ended.wait(self._context.options.renewal_s):
-            try:
-                renew_lease(self._context.queue, self._lease)
-            except REFUSALS as refusal:
-                self._events.put(refusal)
-                return
-            except errors.TaskOrchestratorError as error:
-                self._context.log.notify(
-                    f"{self._lease.item}: the lease could not be renewed: {error}"
-                )
+    def _log_failed_renewal(self, error: errors.TaskOrchestratorError) -> None:
+        self._context.log.notify(
+            f"{self._lease.item}: the lease could not be renewed: {error}"
+        )
 
     def _forget_lease(self) -> None:
         """Remove the token, unless another session of this root has a newer one."""

@@ -6,10 +6,10 @@ from taskorch.config.settings import Settings
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Caller
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.claim_pauses import ClaimPauses
 from taskorch.queue.port import Connection
 
 from taskorch_worker.lease_store import Workspace
-from taskorch_worker.run.claim_pauses import ClaimPauses
 from taskorch_worker.run.log import RunLog
 from taskorch_worker.run.options import RunOptions
 from taskorch_worker.run.output_log import OutputLogs

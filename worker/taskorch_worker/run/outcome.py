@@ -5,12 +5,12 @@ import os
 import signal
 import stat
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from taskorch.domain import errors, limits
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
 
 from taskorch_worker.git import GitFailed, Work
@@ -45,21 +45,6 @@ class CommandExit(Frozen):
     def result(self) -> ProgramResult | None:
         """Return the result that an agent program has printed, if it is one."""
         return program_output.read(self.stdout, is_whole=self.stdout_is_whole)
-
-
-class AttemptEnd(StrEnum):
-    """How an attempt ended for its item; the value is the `event` in the log."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    RELEASED = "released"
-    #: The command has asked a question, and the item waits for the answer.
-    BLOCKED = "blocked"
-    #: The lease is lost: another agent may hold the item.
-    LOST = "lost"
-    CANCELLED = "cancelled"
-    #: Redis was unreachable at the end of the run; the lease expires by itself.
-    UNSAID = "unsaid"
 
 
 class Outcome(Frozen):
@@ -193,7 +178,7 @@ def _completed(printed: str, written: str) -> Outcome:
     try:
         result = ResultFile.model_validate_json(written)
         summary = limits.text(result.summary, "summary").strip()
-        limits.pairs(result.deliverables, "deliverables")
+        limits.pairs(result.deliverables, "deliverables", "deliverables")
     except ValidationError as error:
         return _kept_as_text(written, error.errors()[0]["msg"])
     except errors.Invalid as error:

@@ -4,12 +4,12 @@ The run renews only the lease on the item that it gave to the command. When the 
 has ended, no process works on the others.
 """
 
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.item import Lease
 
 from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run import outcome
 from taskorch_worker.run.context import PoolContext
-from taskorch_worker.run.outcome import AttemptEnd
 from taskorch_worker.run.settle import settle
 
 

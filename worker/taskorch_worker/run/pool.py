@@ -23,20 +23,21 @@ from taskorch.cli.text import counted
 from taskorch.config.settings import Settings
 from taskorch.connections import open_lasting_connection
 from taskorch.domain import errors, limits
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.item import Caller, Claim
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.claim_pauses import ClaimPauses
 from taskorch.transport.retry import ConnectionClosed, OutageNotice
 
 from taskorch_worker.lease_store import Workspace
 from taskorch_worker.run import stop_signals
 from taskorch_worker.run.attempt import Attempt
-from taskorch_worker.run.claim_pauses import ClaimPauses, PausedConnection
 from taskorch_worker.run.claims import Claims
 from taskorch_worker.run.context import PoolContext
 from taskorch_worker.run.log import RunLog
 from taskorch_worker.run.options import RunOptions
-from taskorch_worker.run.outcome import AttemptEnd
 from taskorch_worker.run.output_log import OutputLogs
+from taskorch_worker.run.paused_connection import PausedConnection
 from taskorch_worker.run.reaper import Reaper
 from taskorch_worker.run.settle import Settled
 from taskorch_worker.run.tee import Tee

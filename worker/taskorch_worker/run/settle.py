@@ -1,23 +1,17 @@
 """Settles an item: reports an outcome to the queue, unless the command has done it."""
 
-from collections.abc import Collection
-
 from taskorch.domain import errors
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
-from taskorch.domain.item import Lease, Package, Receipt, Report, State
+from taskorch.domain.item import Lease, Package, Receipt, State
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.claim_reports import REPORTS, last_question, last_report
+from taskorch.queue.renewal import LOST
 
-from taskorch_worker.run.outcome import AttemptEnd, Outcome
+from taskorch_worker.run.outcome import Outcome
 
 #: The errors that mean that the holder has lost the item, or cannot change it any more.
-REFUSALS = (
-    errors.Conflict,
-    errors.NotYours,
-    errors.NotFound,
-    errors.WrongState,
-)
-#: The kinds of reports of a command on its item.
-REPORTS = ("progress", "blocker", "withdraw")
+REFUSALS = (*LOST, errors.WrongState)
 #: The kinds of reports that end a claim.
 ENDS = {
     "complete": AttemptEnd.COMPLETED,
@@ -52,15 +46,12 @@ def settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
 def renew_lease(queue: AgentQueue, lease: Lease) -> None:
     """Renew the lease of a running command.
 
-    Raises one of REFUSALS if the command must be terminated. It may go on without a
-    lease if it has ended its claim itself, or if its last attempt has expired: a dead
-    letter can still be completed.
+    Raises one of LOST if the command must be terminated. It may go on without a lease
+    if it has ended its claim itself.
     """
     try:
         # The command itself is to see the comments on its item.
         queue.renew(lease, leaves_news=True)
-    except (errors.WrongState, errors.NotReplicated):
-        pass
     except errors.LeaseLost:
         if not _settled_by_command(_look(queue, lease), lease):
             raise
@@ -86,9 +77,9 @@ def _settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
     settled = _settled_by_command(package, lease)
     if settled:
         return settled
-    if not _last_report(package, lease, REPORTS):
+    if not last_report(package, lease, REPORTS):
         outcome = outcome.without_report
-    question = _last_question(package, lease)
+    question = last_question(package, lease)
     if question:
         outcome = replace(outcome, end=AttemptEnd.RELEASED, text=question)
     try:
@@ -129,7 +120,7 @@ def _report(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Receipt:
 
 def _settled_by_command(package: Package, lease: Lease) -> Settled | None:
     """Return how a report has ended the claim, or None if there is no such report."""
-    last = _last_report(package, lease, ENDS)
+    last = last_report(package, lease, ENDS)
     if last is None:
         return None
     item = package.item
@@ -145,28 +136,3 @@ def _settled(end: AttemptEnd, state: State, text: str) -> Settled:
     if state is State.BLOCKED:
         end = AttemptEnd.BLOCKED
     return Settled(end=end, state=state, text=text)
-
-
-def _last_question(package: Package, lease: Lease) -> str:
-    """Return the question that the item is left to, or "".
-
-    That is the oldest open question of a blocked item, or else the command's last
-    report, even if it was answered: the next command gets the answer.
-    """
-    item = package.item
-    if item.state is State.BLOCKED and item.questions:
-        return item.questions[0].text
-    last = _last_report(package, lease, REPORTS)
-    if last is None or last.kind != "blocker":
-        return ""
-    return last.text
-
-
-def _last_report(
-    package: Package, lease: Lease, kinds: Collection[str]
-) -> Report | None:
-    """Return the newest report of these kinds under the token of a lease."""
-    for report in reversed(package.history):
-        if report.token == lease.token and report.kind in kinds:
-            return report
-    return None

@@ -1,12 +1,12 @@
 """The pauses of a worker pool after items that failed or were released."""
 
 import pytest
-from taskorch_worker.run.claim_pauses import (
+from taskorch.domain.attempt_end import AttemptEnd
+from taskorch.queue.claim_pauses import (
     FAILURES_BEFORE_PAUSE,
     LONGEST_PAUSE_S,
     ClaimPauses,
 )
-from taskorch_worker.run.outcome import AttemptEnd
 
 
 def counted(*ends: AttemptEnd) -> ClaimPauses:

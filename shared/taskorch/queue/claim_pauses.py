@@ -1,20 +1,10 @@
-"""Pauses of a worker pool's claims, after items that failed or were released."""
+"""Pauses of the claims of a pool, after items that failed or were released."""
 
-from collections.abc import Sequence
-from threading import Event, Lock
+from threading import Lock
 from time import monotonic
 
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.backoff import pause_s
-from taskorch.queue.port import (
-    Argument,
-    Connection,
-    ConnectionWrapper,
-    Reply,
-    Script,
-)
-from taskorch.transport.retry import ConnectionClosed
-
-from taskorch_worker.run.outcome import AttemptEnd
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 #: A command that fails this many items in a row is probably broken.
@@ -56,6 +46,14 @@ class ClaimPauses:
             elif end in (AttemptEnd.COMPLETED, AttemptEnd.BLOCKED):
                 self._failed = 0
 
+    def pause_after(self, end: AttemptEnd) -> None:
+        """Count an item; pause after a release, and after several failures in a row."""
+        self.count(end)
+        if end is AttemptEnd.RELEASED:
+            self.pause_after_release()
+        if end is AttemptEnd.FAILED:
+            self.pause_after_failure()
+
     def pause_after_release(self) -> float:
         """Pause because an item is released: the next claim may return it again.
 
@@ -80,26 +78,3 @@ class ClaimPauses:
             ends_at = monotonic() + seconds
             self._ends_at = max(self._ends_at, ends_at)
         return seconds
-
-
-class PausedConnection(ConnectionWrapper):
-    """A connection for claims: it runs a script only after the pause."""
-
-    def __init__(self, connection: Connection, pauses: ClaimPauses) -> None:
-        super().__init__(connection)
-        self._pauses = pauses
-        self._closed = Event()
-
-    def run_script(
-        self, script: Script, key: str, arguments: Sequence[Argument]
-    ) -> Reply:
-        """Run a script after the pause. Raises ConnectionClosed after close()."""
-        while (left_s := self._pauses.left_s) > 0:
-            if self._closed.wait(left_s):
-                raise ConnectionClosed
-        return super().run_script(script, key, arguments)
-
-    def close(self) -> None:
-        """End the current and all later calls with ConnectionClosed."""
-        self._closed.set()
-        super().close()
