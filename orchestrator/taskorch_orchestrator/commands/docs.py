@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-import taskorch
+from taskorch import version
 from taskorch.cli import app
 from taskorch.domain.frozen import Frozen
 
@@ -70,7 +70,7 @@ def text_of(topic: str) -> str | None:
 
 def _pages() -> list[Path]:
     """Return the pages of the checkout, or their copies in an installed package."""
-    package = Path(taskorch.__file__).parent
+    package = Path(version.__file__).parent
     folder = package / "docs"
     if not folder.is_dir():
         folder = package.parents[1] / "docs"

@@ -132,7 +132,9 @@ class PlannedItem(BaseModel):
     )
     context: Annotated[
         dict[str, str],
-        _checked_by(lambda mapped: limits.pairs(mapped, "context values")),
+        _checked_by(
+            lambda mapped: limits.pairs(mapped, "context values", "context")
+        ),
     ] = {}
     resources: Texts = ()
     deliverables: Texts = ()

@@ -13,6 +13,7 @@
 Times are in ms since the epoch, by the clock of Redis; 0 means "not yet".
 """
 
+import os
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -26,6 +27,9 @@ HOUR_MS = 60 * MINUTE_MS
 DEFAULT_LEASE_MS = 4 * HOUR_MS
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_PRIORITY = 2
+
+#: Several texts. A text is not one: its values would be its characters.
+Texts = tuple[str, ...] | list[str]
 
 
 class State(StrEnum):
@@ -46,10 +50,21 @@ class Caller(Frozen):
     """The caller: the name of an agent, and the session that uses it."""
 
     agent: str
-    host: str = ""
-    pid: int = 0
+    host: str
+    pid: int
     #: Distinguishes two sessions of one agent (`AGENT_SESSION`).
-    session: str = ""
+    session: str
+
+    def __init__(
+        self, *, agent: str, host: str = "", pid: int = 0, session: str = ""
+    ) -> None:
+        """Without a host and a pid, they are those of this process."""
+        super().__init__(
+            agent=agent,
+            host=host or os.uname().nodename,
+            pid=pid or os.getpid(),
+            session=session,
+        )
 
 
 class Holder(Frozen):
@@ -84,17 +99,18 @@ class NewItem(Frozen):
 
     title: str
     description: str = ""
-    requirements: tuple[str, ...] = ()
-    context: Mapping[str, str] = {}
-    resources: tuple[str, ...] = ()
-    deliverables_expected: tuple[str, ...] = ()
-    criteria: tuple[str, ...] = ()
+    requirements: Texts = ()
+    #: A value that is not a text becomes JSON text.
+    context: Mapping[str, object] = {}
+    resources: Texts = ()
+    deliverables_expected: Texts = ()
+    criteria: Texts = ()
     #: 0 (most urgent) to 4.
     priority: int = DEFAULT_PRIORITY
     lease_ms: int = DEFAULT_LEASE_MS
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     #: Ids of items. A number is the index of an earlier item of the same step.
-    depends_on: tuple[str | int, ...] = ()
+    depends_on: tuple[str | int, ...] | list[str] | list[str | int] = ()
     #: The earliest start, as a time or as a delay from now.
     not_before_at: int = 0
     delay_ms: int = 0
@@ -104,7 +120,7 @@ class NewItem(Frozen):
     #: The agent to assign it to in the same step, or "".
     agent: str = ""
     #: At most 20 words for filters. None leaves those of an item that exists already.
-    labels: tuple[str, ...] | None = None
+    labels: Texts | None = None
     #: The id and creation time of an imported item. A repeat with the same id creates
     #: nothing.
     id: str = ""

@@ -6,7 +6,8 @@ is not allowed, and errors.NoProject or errors.NoItem if it cannot be an id.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from taskorch.domain import errors
 
@@ -41,7 +42,9 @@ LARGEST = 2**53
 #: in allow a little more.
 LONGEST_WAIT_S = 540
 
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
+Value = TypeVar("Value")
+
+_as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 #: Patterns, as text: `re` compiles one when it is first used, which a short command
 #: may never do.
@@ -58,6 +61,7 @@ _DISCOVERY_CURSOR = _CURSOR + r"(:proj_[0-9a-z]{1,32})?"
 
 def name(value: str, what: str) -> str:
     """Return the name of an agent or a namespace; it becomes part of keys and paths."""
+    _need_text(value, f"name of {what}")
     if not value:
         raise errors.Invalid(reason=f"The name of {what} is empty.")
     if not is_name(value):
@@ -75,6 +79,7 @@ def agent_name(value: str, setting: str = "") -> str:
     `setting` is the setting that has it, or "" for an argument. `name` still accepts
     what earlier versions stored.
     """
+    _need_text(value, "name of an agent")
     if re.fullmatch(_LIKE_ID, value):
         raise errors.NotAName(name=shortened(value), setting=setting)
     return name(value, "an agent")
@@ -102,6 +107,7 @@ def is_item_id(value: str) -> bool:
 
 def project_id(value: str) -> str:
     """Return the id of a project. Raises errors.NoProject."""
+    _need_text(value, "id of a project")
     if not is_project_id(value):
         raise errors.NoProject(project=shortened(value))
     return value
@@ -109,6 +115,7 @@ def project_id(value: str) -> str:
 
 def item_id(value: str) -> str:
     """Return the id of an item. Raises errors.NoItem."""
+    _need_text(value, "id of an item")
     if not is_item_id(value):
         raise errors.NoItem(item=shortened(value))
     return value
@@ -116,6 +123,7 @@ def item_id(value: str) -> str:
 
 def cursor(value: str) -> str:
     """Return the cursor of a stream, such as 1700000000000-0."""
+    _need_text(value, "cursor")
     if not is_cursor(value):
         raise errors.Invalid(
             reason=f"{shortened(value)!r} is not a cursor. A cursor looks like "
@@ -158,6 +166,7 @@ def title(value: str, what: str = "title") -> str:
 
 def text(value: str, what: str, *, required: bool = False) -> str:
     """Return a text with normalised line ends: at most 64 KiB of UTF-8, without NUL."""
+    _need_text(value, what)
     kept = normalised(value)
     if required and not kept.strip():
         raise errors.Invalid(reason=f"The {what} is empty.")
@@ -193,9 +202,24 @@ def too_long(what: str) -> errors.Invalid:
     )
 
 
-def values(listed: Sequence[str], what: str) -> str:
-    """Return a list of at most 200 texts as JSON."""
-    if len(listed) > LIST_VALUES:
+def sequence(listed: Iterable[Value], argument: str) -> Sequence[Value]:
+    """Return a list or another sequence, but not a text: it has no values.
+
+    `argument` is its name for the caller, such as requirements.
+    """
+    if isinstance(listed, str):
+        raise errors.Invalid(
+            reason=f"{argument} must be a list, not text. Write "
+            f"[{shortened(listed)!r}]."
+        )
+    if not isinstance(listed, Sequence):
+        raise _wrong_type(listed, "a list", argument)
+    return listed
+
+
+def values(listed: Sequence[str], what: str, argument: str) -> str:
+    """Return a list of at most 200 texts as JSON; each is a `what`."""
+    if len(sequence(listed, argument)) > LIST_VALUES:
         raise errors.Invalid(
             reason=f"{what.capitalize()}: {len(listed)} values; at most "
             f"{LIST_VALUES} are allowed."
@@ -205,6 +229,7 @@ def values(listed: Sequence[str], what: str) -> str:
 
 def label(value: str) -> str:
     """Return a label of an item."""
+    _need_text(value, "label")
     if not re.fullmatch(_LABEL, value):
         raise errors.Invalid(
             reason=f"{shortened(value)!r} is not a label. A label has 1 to "
@@ -221,7 +246,7 @@ def is_label(value: str) -> bool:
 
 def labels(listed: Sequence[str]) -> str:
     """Return at most 20 labels as JSON, each once."""
-    unique = list(dict.fromkeys(map(label, listed)))
+    unique = list(dict.fromkeys(map(label, sequence(listed, "labels"))))
     if len(unique) > LABELS:
         raise errors.Invalid(
             reason=f"There are {len(unique)} labels; at most {LABELS} are allowed."
@@ -229,8 +254,13 @@ def labels(listed: Sequence[str]) -> str:
     return _as_json(unique)
 
 
-def pairs(mapped: Mapping[str, str], what: str) -> str:
-    """Return at most 200 texts by name as JSON, at most 256 KiB in total."""
+def pairs(mapped: Mapping[str, object], what: str, argument: str) -> str:
+    """Return at most 200 texts by name as JSON, at most 256 KiB in total.
+
+    A value that is not a text, such as a number or a list, becomes JSON text.
+    """
+    if not isinstance(mapped, Mapping):
+        raise _wrong_type(mapped, "a dict", argument)
     if len(mapped) > LIST_VALUES:
         raise errors.Invalid(
             reason=f"There are {len(mapped)} {what}; at most {LIST_VALUES} are allowed."
@@ -239,7 +269,7 @@ def pairs(mapped: Mapping[str, str], what: str) -> str:
         return "{}"
     checked = {
         text(key, f"name of one of the {what}", required=True): text(
-            value, what
+            _as_text(value, f"{argument}[{key!r}]"), what
         )
         for key, value in mapped.items()
     }
@@ -252,10 +282,23 @@ def pairs(mapped: Mapping[str, str], what: str) -> str:
 
 
 def number(value: int, what: str, least: int, most: int) -> int:
-    """Return a number within its range."""
+    """Return a whole number within its range."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong_type(value, "a whole number", f"The {what}")
     if not least <= value <= most:
         raise errors.Invalid(
             reason=f"The {what} is {value}. It must be {least} to {most}."
+        )
+    return value
+
+
+def seconds(value: float, argument: str) -> float:
+    """Return a number of seconds, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong_type(value, "a number of seconds", argument)
+    if not value >= 0:  # not a number at all, too
+        raise errors.Invalid(
+            reason=f"{argument} is {value}. It must be 0 or more seconds."
         )
     return value
 
@@ -289,3 +332,25 @@ def duration_ms(value: str) -> int:
             reason=f"{value!r} is not between 1 ms and 365 days."
         )
     return duration
+
+
+def _as_text(value: object, place: str) -> str:
+    """Return a text unchanged, and any other value as JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return _as_json(value)
+    except (TypeError, ValueError) as error:
+        raise errors.Invalid(
+            reason=f"{place} is neither text nor JSON: {error}."
+        ) from None
+
+
+def _need_text(value: object, what: str) -> None:
+    if not isinstance(value, str):
+        raise _wrong_type(value, "text", f"The {what}")
+
+
+def _wrong_type(value: object, wanted: str, subject: str) -> errors.Invalid:
+    given = f"{type(value).__name__}: {shortened(repr(value))}"
+    return errors.Invalid(reason=f"{subject} must be {wanted}, not {given}.")

@@ -9,6 +9,7 @@ from taskorch.queue.port import Argument
 
 def arguments(items: Sequence[str], edit: ItemEdit) -> list[Argument]:
     """Return the same edit of 1 to 100 items as arguments. Raises errors.Invalid."""
+    limits.sequence(items, "items")
     limits.number(len(items), "number of items", 1, limits.BATCH_STEPS)
     fields = {**_texts(edit), **_numbers(edit), **_parts(edit)}
     changed: list[Argument] = []
@@ -28,19 +29,23 @@ def _texts(edit: ItemEdit) -> dict[str, Argument | None]:
         "description": None
         if description is None
         else limits.text(description, "description"),
-        "requirements": _listed(edit.requirements, "requirement"),
-        "resources": _listed(edit.resources, "resource"),
-        "deliverables_expected": _listed(
-            edit.deliverables_expected, "deliverable"
+        "requirements": _listed(
+            edit.requirements, "requirement", "requirements"
         ),
-        "criteria": _listed(edit.criteria, "criterion"),
+        "resources": _listed(edit.resources, "resource", "resources"),
+        "deliverables_expected": _listed(
+            edit.deliverables_expected, "deliverable", "deliverables_expected"
+        ),
+        "criteria": _listed(edit.criteria, "criterion", "criteria"),
     }
 
 
-def _listed(texts: Sequence[str] | None, what: str) -> str | None:
+def _listed(
+    texts: Sequence[str] | None, what: str, argument: str
+) -> str | None:
     if texts is None:
         return None
-    return limits.values(texts, what) if texts else ""
+    return limits.values(texts, what, argument) if texts else ""
 
 
 def _numbers(edit: ItemEdit) -> dict[str, Argument | None]:
@@ -60,13 +65,20 @@ def _numbers(edit: ItemEdit) -> dict[str, Argument | None]:
 def _parts(edit: ItemEdit) -> dict[str, Argument | None]:
     """Return what is added to and removed from the context and the lists."""
     context = edit.context
-    dependencies = [limits.item_id(each) for each in edit.remove_dependencies]
+    dependencies = [
+        limits.item_id(each)
+        for each in limits.sequence(
+            edit.remove_dependencies, "remove_dependencies"
+        )
+    ]
     return {
         "context": "" if edit.clears_context else None,
-        "context+": limits.pairs(context, "context values")
+        "context+": limits.pairs(context, "context values", "context")
         if context
         else None,
-        "context-": limits.values(edit.remove_context, "context value")
+        "context-": limits.values(
+            edit.remove_context, "context value", "remove_context"
+        )
         if edit.remove_context
         else None,
         "labels": "" if edit.clears_labels else None,
@@ -74,7 +86,9 @@ def _parts(edit: ItemEdit) -> dict[str, Argument | None]:
         "labels-": limits.labels(edit.remove_labels)
         if edit.remove_labels
         else None,
-        "depends_on-": limits.values(dependencies, "dependency")
+        "depends_on-": limits.values(
+            dependencies, "dependency", "remove_dependencies"
+        )
         if dependencies
         else None,
     }

@@ -93,6 +93,11 @@ def arguments(
 ) -> list[Argument]:
     """Return a plan as arguments of the script. Raises errors.Invalid."""
     limits.number(len(plan.items), "number of items", 1, limits.BATCH_ITEMS)
+    for new in plan.items:
+        if not isinstance(new, NewItem):
+            raise errors.Invalid(
+                reason=f"An item to create must be a NewItem, not {new!r}."
+            )
     dependencies = sum(len(new.depends_on) for new in plan.items)
     limits.number(
         dependencies,
@@ -190,7 +195,8 @@ def _agent_of(new: NewItem) -> str:
 
 def dependencies_of(new: NewItem, place: int) -> str:
     """Return the dependencies as JSON: ids, and indexes of earlier items."""
-    dependencies = list(dict.fromkeys(new.depends_on))
+    given = limits.sequence(new.depends_on, "depends_on")
+    dependencies = list(dict.fromkeys(given))
     if len(dependencies) > limits.DEPENDENCIES:
         raise errors.Invalid(
             reason=f"An item has {len(dependencies)} dependencies; at most "
@@ -199,7 +205,7 @@ def dependencies_of(new: NewItem, place: int) -> str:
     for dependency in dependencies:
         if isinstance(dependency, str):
             limits.item_id(dependency)
-        elif not 0 <= dependency < place:
+        elif type(dependency) is not int or not 0 <= dependency < place:
             raise errors.Invalid(
                 reason=f"Item {place} depends on item {dependency}, which is not "
                 "before it."
@@ -215,15 +221,17 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
     return {
         "title": limits.title(new.title),
         "description": limits.text(new.description, "description"),
-        "requirements": _listed(new.requirements, "requirement"),
-        "context": limits.pairs(new.context, "context values")
+        "requirements": _listed(
+            new.requirements, "requirement", "requirements"
+        ),
+        "context": limits.pairs(new.context, "context values", "context")
         if new.context
         else "",
-        "resources": _listed(new.resources, "resource"),
+        "resources": _listed(new.resources, "resource", "resources"),
         "deliverables_expected": _listed(
-            new.deliverables_expected, "deliverable"
+            new.deliverables_expected, "deliverable", "deliverables_expected"
         ),
-        "criteria": _listed(new.criteria, "criterion"),
+        "criteria": _listed(new.criteria, "criterion", "criteria"),
         "lease_ms": "" if lease_ms == DEFAULT_LEASE_MS else lease_ms,
         "max_attempts": "" if attempts == DEFAULT_MAX_ATTEMPTS else attempts,
         "labels": "" if new.labels is None else limits.labels(new.labels),
@@ -231,8 +239,8 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
     }
 
 
-def _listed(texts: Sequence[str], what: str) -> str:
-    return limits.values(texts, what) if texts else ""
+def _listed(texts: Sequence[str], what: str, argument: str) -> str:
+    return limits.values(texts, what, argument) if texts else ""
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:

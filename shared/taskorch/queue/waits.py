@@ -68,6 +68,7 @@ class Waits:
         the holder could no longer work on the item.
         """
         number = limits.question(question)
+        limits.seconds(timeout_s, "timeout_s")
         stream = keys.reports(
             self._scripts.namespace, limits.item_id(lease.item)
         )
@@ -117,6 +118,7 @@ class Waits:
             raise errors.Usage(
                 reason="since needs until any: other goals ignore events."
             )
+        limits.seconds(timeout_s, "timeout_s")
         wait = _GoalWait(self._scripts, id_, frozenset(goals), since)
         return self._wait(wait.look(), wait.look, timeout_s)
 

@@ -1,6 +1,8 @@
 """Values that the queue refuses before it calls Redis."""
 
+import os
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from support.builders import Bench
@@ -397,3 +399,151 @@ def test_every_verb_refuses_an_unknown_project(
             call()
 
     assert bench.everything() == before
+
+
+def complete_with(deliverables: Any) -> Call:
+    return lambda bench, held: bench.agent().complete(
+        held, "Done", deliverables=deliverables
+    )
+
+
+def item_with(**fields: object) -> Call:
+    return lambda bench, _: bench.item(**fields)  # type: ignore[arg-type]
+
+
+#: Values of another type, as a program without a type checker passes them.
+WRONG_TYPES: dict[str, tuple[Call, str]] = {
+    "project": (
+        lambda bench, _: bench.queue.project(cast("Any", 5)),
+        "The title must be text, not int: 5.",
+    ),
+    "create": (
+        lambda bench, _: bench.queue.create(bench.project(), cast("Any", "A")),
+        "An item to create must be a NewItem, not 'A'.",
+    ),
+    "requirements": (
+        item_with(requirements="Users table"),
+        "requirements must be a list, not text. Write ['Users table'].",
+    ),
+    "resources": (
+        item_with(resources={"a"}),
+        "resources must be a list, not set: {'a'}.",
+    ),
+    "a requirement": (
+        item_with(requirements=[4]),
+        "The requirement must be text, not int: 4.",
+    ),
+    "depends_on": (
+        item_with(depends_on="item_11aa22bb"),
+        "depends_on must be a list, not text. Write ['item_11aa22bb'].",
+    ),
+    "labels": (
+        item_with(labels="ui"),
+        "labels must be a list, not text. Write ['ui'].",
+    ),
+    "context": (
+        item_with(context=["a"]),
+        "context must be a dict, not list: ['a'].",
+    ),
+    "priority": (
+        item_with(priority="2"),
+        "The priority must be a whole number, not str: '2'.",
+    ),
+    "agent": (
+        item_with(agent=7),
+        "The name of an agent must be text, not int: 7.",
+    ),
+    "items": (
+        lambda bench, held: bench.queue.assign_many(held.item, "ada"),
+        "items must be a list, not text.",
+    ),
+    "item": (
+        lambda bench, _: bench.queue.cancel(cast("Any", 11)),
+        "The id of an item must be text, not int: 11.",
+    ),
+    "percent": (
+        lambda bench, held: bench.agent().progress(
+            held, "x", percent=cast("Any", 0.5)
+        ),
+        "The percentage must be a whole number, not float: 0.5.",
+    ),
+    "a truth value": (
+        lambda bench, held: bench.agent().progress(held, "x", percent=True),
+        "The percentage must be a whole number, not bool: True.",
+    ),
+    "wait_s": (
+        lambda bench, _: bench.agent().claim(wait_s=cast("Any", "5")),
+        "wait_s must be a number of seconds, not str: '5'.",
+    ),
+    "a negative wait": (
+        lambda bench, _: bench.agent().claim(wait_s=-1),
+        "wait_s is -1. It must be 0 or more seconds.",
+    ),
+    "timeout_s": (
+        lambda bench, held: bench.agent().wait_for_answer(
+            held, timeout_s=float("nan")
+        ),
+        "timeout_s is nan. It must be 0 or more seconds.",
+    ),
+    "deliverables": (
+        complete_with("db/schema.sql"),
+        "deliverables must be a dict, not str: 'db/schema.sql'.",
+    ),
+    "a deliverable": (
+        complete_with({"schema": object}),
+        "deliverables['schema'] is neither text nor JSON",
+    ),
+    "not a number": (
+        complete_with({"share": float("nan")}),
+        "deliverables['share'] is neither text nor JSON",
+    ),
+}
+
+
+@pytest.mark.one_lane
+@pytest.mark.parametrize(
+    ("call", "message"), WRONG_TYPES.values(), ids=WRONG_TYPES
+)
+def test_value_of_wrong_type_is_refused(
+    bench: Bench, call: Call, message: str
+) -> None:
+    held = bench.claimed()
+    before = bench.queue.views.list()
+
+    with pytest.raises(errors.Invalid) as refused:
+        call(bench, held)
+
+    assert message in str(refused.value)
+    kept = bench.queue.views.list()
+    assert len(kept.items) == len(before.items)
+
+
+def test_deliverables_that_are_no_text_become_json(bench: Bench) -> None:
+    delivered = {
+        "tables": 4,
+        "share": 0.5,
+        "names": ["users", "é"],
+        "sizes": {"users": None},
+        "complete": True,
+        "text": "4",
+    }
+    held = bench.claimed()
+
+    bench.agent().complete(held, "Done", deliverables=delivered)
+
+    item = bench.queue.views.show(held.item).item
+    assert item.deliverables == {
+        "tables": "4",
+        "share": "0.5",
+        "names": '["users", "é"]',
+        "sizes": '{"users": null}',
+        "complete": "true",
+        "text": "4",
+    }
+
+
+def test_caller_fills_in_host_and_pid() -> None:
+    caller = Caller(agent="planner")
+
+    assert (caller.host, caller.pid) == (os.uname().nodename, os.getpid())
+    assert Caller(agent="planner", host="db1", pid=7).pid == 7
