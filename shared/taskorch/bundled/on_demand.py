@@ -69,6 +69,10 @@ class OnDemandConnection:
                 raise
             return False
 
+    def break_off(self, thread: int) -> None:
+        """Make the wait of a thread raise WaitBrokenOff."""
+        self._connection.break_off(thread)
+
     def close(self) -> None:
         """Close the sockets; the server keeps running."""
         self._is_closed = True

@@ -91,6 +91,18 @@ class AgentQueue:
         self._run_script = self._scripts.run_script
         self._damage = self._scripts.damage
 
+    @property
+    def connection(self) -> Connection:
+        """The connection to Redis."""
+        return self._scripts.connection
+
+    def over(self, connection: Connection) -> "AgentQueue":
+        """Return the queue of the same agent over another connection."""
+        scripts = self._scripts
+        return AgentQueue(
+            connection, scripts.namespace, scripts.caller, damage=self._damage
+        )
+
     def find(self, short: "ShortId") -> str:
         """Return the id that begins with these digits.
 
@@ -205,7 +217,7 @@ class AgentQueue:
         """
         limits.number(count, "number of items", 1, limits.BATCH_STEPS)
         duration = _lease(lease_ms)
-        deadline = monotonic() + wait_s
+        deadline = monotonic() + limits.seconds(wait_s, "wait_s")
         is_first_look = True
         while True:
             left_s = deadline - monotonic()
@@ -239,6 +251,13 @@ class AgentQueue:
                 if not outage.retryable:
                     raise
                 notice.outage(outage)
+
+    def pass_wake_on(self) -> None:
+        """Claim nothing, and wake another session that waits, if there is an item.
+
+        A wait that was broken off may have taken the wake token of that item.
+        """
+        self._run_script("claim", "", "1", 0)
 
     def get(
         self,
@@ -343,11 +362,13 @@ class AgentQueue:
         lease: Lease,
         summary: str = "",
         *,
-        deliverables: Mapping[str, str] | None = None,
+        deliverables: Mapping[str, object] | None = None,
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
     ) -> SettledReceipt:
         """Complete the item with its deliverables (the ack).
+
+        A deliverable that is not a text, such as a number, becomes JSON text.
 
         With `next`, claim the agent's next item in the same step, under a lease of
         `lease_ms` if that is given; the receipt's `next` is None if none is ready. A
@@ -362,7 +383,7 @@ class AgentQueue:
 
     def complete_many(
         self,
-        deliveries: Sequence[tuple[Lease, str, Mapping[str, str]]],
+        deliveries: Sequence[tuple[Lease, str, Mapping[str, object]]],
         *,
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
@@ -381,7 +402,9 @@ class AgentQueue:
         for lease, summary, deliverables in deliveries:
             words += (limits.item_id(lease.item), lease.shown())
             words.append(limits.text(summary, "summary"))
-            words.append(limits.pairs(deliverables, "deliverables"))
+            words.append(
+                limits.pairs(deliverables, "deliverables", "deliverables")
+            )
         view = self._run_script(
             "complete",
             *_next(next=next, lease_ms=lease_ms),

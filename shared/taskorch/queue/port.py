@@ -30,6 +30,10 @@ class ScriptError(Exception):
     """The error reply of a script: `WORD {"its": "details"}`."""
 
 
+class WaitBrokenOff(Exception):
+    """Another thread has broken off the wait; see `Connection.break_off`."""
+
+
 class Script(Frozen):
     """A script with the prelude in front of it."""
 
@@ -64,6 +68,12 @@ class Connection(Protocol):
         """Block until the stream `key` has an entry after `cursor`.
 
         Return False after `timeout_s` seconds, or earlier when the connection breaks.
+        """
+
+    def break_off(self, thread: int) -> None:
+        """Make the wait of a thread raise WaitBrokenOff; `thread` is its identifier.
+
+        A wait that is just beginning may miss it.
         """
 
     def close(self) -> None:
@@ -106,6 +116,10 @@ class ConnectionWrapper:
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block until the stream `key` has an entry after `cursor`."""
         return self.connection.wait_for_entry(key, cursor, timeout_s)
+
+    def break_off(self, thread: int) -> None:
+        """Make the wait of a thread raise WaitBrokenOff."""
+        self.connection.break_off(thread)
 
     def close(self) -> None:
         """Close the sockets."""

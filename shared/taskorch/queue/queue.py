@@ -109,9 +109,26 @@ class Queue:
         self.archive = Archive(self._scripts)
 
     @property
+    def connection(self) -> Connection:
+        """The connection to Redis."""
+        return self._scripts.connection
+
+    @property
+    def caller(self) -> Caller:
+        """The orchestrating agent."""
+        return self._scripts.caller
+
+    @property
     def namespace(self) -> str:
         """The name of the namespace."""
         return self._scripts.namespace
+
+    def over(self, connection: Connection) -> "Queue":
+        """Return the same namespace over another connection."""
+        scripts = self._scripts
+        return Queue(
+            connection, scripts.namespace, scripts.caller, damage=self.damage
+        )
 
     def agent_queue(
         self, name: str, *, session: str = "", origin: Origin | None = None
@@ -200,7 +217,7 @@ class Queue:
 
         Raises errors.Cycle, errors.TooDeep and errors.TooMany.
         """
-        count = len(dependencies)
+        count = len(limits.sequence(dependencies, "dependencies"))
         limits.number(count, "number of dependencies", 1, limits.DEPENDENCIES)
         ids = [limits.item_id(dependency) for dependency in dependencies]
         reply = self._run_script("depend", limits.item_id(item), *ids)
@@ -223,7 +240,7 @@ class Queue:
         item: str,
         agent: str,
         *,
-        context: Mapping[str, str] | None = None,
+        context: Mapping[str, object] | None = None,
         resources: Sequence[str] = (),
         force: bool = False,
     ) -> Assignment:
@@ -241,7 +258,7 @@ class Queue:
         items: Sequence[str],
         agent: str,
         *,
-        context: Mapping[str, str] | None = None,
+        context: Mapping[str, object] | None = None,
         resources: Sequence[str] = (),
         force: bool = False,
     ) -> tuple[Assignment, ...]:
@@ -250,12 +267,17 @@ class Queue:
         Each is assigned as by `assign`, with the same context and resources. An error
         names the item. Raises errors.TooMany for an item that is given twice.
         """
-        limits.number(len(items), "number of items", 1, limits.BATCH_STEPS)
+        count = len(limits.sequence(items, "items"))
+        limits.number(count, "number of items", 1, limits.BATCH_STEPS)
         reply = self._run_script(
             "assign",
             limits.agent_name(agent),
-            limits.pairs(context, "context values") if context else "",
-            limits.values(resources, "resource") if resources else "",
+            limits.pairs(context, "context values", "context")
+            if context
+            else "",
+            limits.values(resources, "resource", "resources")
+            if resources
+            else "",
             "1" if force else "",
             *map(limits.item_id, items),
         )

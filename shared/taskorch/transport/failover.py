@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from math import inf
-from threading import Lock
+from threading import Lock, get_ident
 from time import monotonic
 from typing import Any, Protocol, cast
 
@@ -30,6 +30,7 @@ from taskorch.queue.port import (
     Argument,
     Reply,
     Script,
+    WaitBrokenOff,
 )
 from taskorch.transport import address, redis_errors
 from taskorch.transport.address import DeploymentAddress
@@ -100,8 +101,10 @@ class FailoverConnection:
             ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
         )
         self._turn = Lock()
-        #: The clients on which threads wait.
-        self._waiting: set[redis.Redis] = set()
+        #: Identifier of a thread -> the client on which it waits.
+        self._waiting: dict[int, redis.Redis] = {}
+        #: The clients whose waits were broken off one by one.
+        self._broken_off: set[redis.Redis] = set()
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -130,9 +133,16 @@ class FailoverConnection:
             entries = client.xread({key: cursor}, count=1, block=block_ms)
             return bool(entries)
 
+    def break_off(self, thread: int) -> None:
+        """Make the wait of a thread raise WaitBrokenOff."""
+        client = self._waiting.get(thread)
+        if client:
+            self._broken_off.add(client)
+            client.close()
+
     def close(self) -> None:
         """Close the sockets, without waiting for other threads."""
-        for client in tuple(self._waiting):
+        for client in tuple(self._waiting.values()):
             client.close()
         # If a script is under way, it gets its reply: what it took would be lost.
         if self._turn.acquire(blocking=False):
@@ -162,11 +172,16 @@ class FailoverConnection:
         """Open a client that a thread waits on, and close it after that."""
         with self._translated_errors():
             client = self._clients.for_waiting(key, timeout_s + CALL_TIMEOUT_S)
-            self._waiting.add(client)
+            self._waiting[get_ident()] = client
             try:
                 yield client
+            except exceptions.RedisError:
+                if client in self._broken_off:
+                    raise WaitBrokenOff from None
+                raise
             finally:
-                self._waiting.discard(client)
+                del self._waiting[get_ident()]
+                self._broken_off.discard(client)
                 client.close()
 
     @contextmanager

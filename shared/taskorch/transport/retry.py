@@ -113,6 +113,10 @@ class RetryingConnection:
                 raise
             return False
 
+    def break_off(self, thread: int) -> None:
+        """Make the wait of a thread raise WaitBrokenOff."""
+        self._connection.break_off(thread)
+
     def close(self) -> None:
         """Close the sockets. A wait that is just beginning may miss it."""
         self._closed.set()

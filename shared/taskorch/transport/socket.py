@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from errno import EACCES
-from threading import Lock
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
@@ -23,6 +23,7 @@ from taskorch.queue.port import (
     Argument,
     Reply,
     Script,
+    WaitBrokenOff,
 )
 from taskorch.transport import redis_errors
 
@@ -72,8 +73,8 @@ class SocketConnection:
             self._timeout_s += wait_timeout_ms / 1000
         self._socket: Socket | None = None
         self._turn = Lock()
-        #: The sockets on which threads wait.
-        self._waiting: set[Socket] = set()
+        #: Identifier of a thread -> the socket on which it waits.
+        self._waiting: dict[int, Socket] = {}
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -119,9 +120,16 @@ class SocketConnection:
             timeout_s, ("XREAD", *options, "STREAMS", key, cursor)
         )
 
+    def break_off(self, thread: int) -> None:
+        """Make the wait of a thread raise WaitBrokenOff."""
+        waiting = self._waiting.get(thread)
+        if waiting:
+            waiting.is_broken_off = True
+            waiting.break_off()
+
     def close(self) -> None:
         """Close the sockets, without waiting for other threads."""
-        for waiting in tuple(self._waiting):
+        for waiting in tuple(self._waiting.values()):
             waiting.break_off()
         # If a script is under way, it gets its reply: what it took would be lost.
         if self._turn.acquire(blocking=False):
@@ -143,16 +151,20 @@ class SocketConnection:
 
     def _ask_blocking(self, timeout_s: float, command: Command) -> bool:
         """Send a command that blocks on a socket of its own."""
+        waiting: Socket | None = None
+        thread = get_ident()
         try:
             with closing(
                 Socket(self._address, timeout_s + CALL_TIMEOUT_S)
             ) as waiting:
-                self._waiting.add(waiting)
+                self._waiting[thread] = waiting
                 try:
                     (reply,) = waiting.ask(command)
                 finally:
-                    self._waiting.discard(waiting)
+                    del self._waiting[thread]
         except OSError as error:
+            if waiting and waiting.is_broken_off:
+                raise WaitBrokenOff from None
             raise redis_errors.of_silence(
                 error, self._address.redacted
             ) from error
@@ -180,6 +192,8 @@ class Socket:
         )
         self._process = os.getpid()
         self._is_in_step = True
+        #: Whether a single wait on it was broken off, rather than the connection closed.
+        self.is_broken_off = False
         self._greeting = _greeting(address)
         self._socket = _open(address)
         self._socket.settimeout(timeout_s)

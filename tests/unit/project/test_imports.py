@@ -19,7 +19,13 @@ PACKAGES = {
 
 #: Part of `taskorch` -> our modules that it may import. A name covers its submodules.
 SHARED = {
-    "taskorch": (),
+    "taskorch": (
+        "taskorch.version",
+        "taskorch.domain",
+        "taskorch.queue",
+        "taskorch.connections",
+        "taskorch.library",
+    ),
     "taskorch.domain": (),
     "taskorch.version": (),
     "taskorch.checkout": (),
@@ -42,6 +48,13 @@ SHARED = {
         "taskorch.transport",
         "taskorch.bundled",
         "taskorch.queue.port",
+    ),
+    "taskorch.library": (
+        "taskorch.domain",
+        "taskorch.config",
+        "taskorch.queue",
+        "taskorch.transport",
+        "taskorch.connections",
     ),
     "taskorch.cli": (
         "taskorch.domain",
@@ -199,6 +212,11 @@ def breaks_a_layer_of_shared(one: Import) -> bool:
     )
 
 
+def imports_the_public_names(one: Import) -> bool:
+    """Return whether one of us uses the names for others, which import all of us."""
+    return one.imported == "taskorch"
+
+
 def mixes_the_roles(one: Import) -> bool:
     other = {
         "taskorch_worker": "taskorch_orchestrator",
@@ -261,6 +279,7 @@ def imports_a_library_elsewhere(one: Import) -> bool:
 
 RULES = (
     breaks_a_layer_of_shared,
+    imports_the_public_names,
     mixes_the_roles,
     lets_a_worker_orchestrate,
     starts_above_the_lowest_root,

@@ -41,6 +41,9 @@ class FailingConnection:
         self._attempt()
         return bool(key and cursor and timeout_s)
 
+    def break_off(self, thread: int) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -2,17 +2,18 @@
 --        leases and promotes some items first.
 -- KEYS     meta
 -- ARGV     7 lease ms or '' for the items' own, 8 '1' if the caller stops waiting, 9
---          maximum number of items
+--          maximum number of items; 0 after a wait that was broken off
 -- RETURNS  {{{item id, token or '', expires, package, {id of a comment …}} …}, ''}, or
 --          {{}, ms until the next lease or delay ends or ''} if the queue is empty
 -- ERRORS   NO_ITEM (a repeat whose item does not exist any more)
 local lease, is_last_look, limit = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 
--- The caller may have taken the wake token of an item that is still delayed: another
--- waiter must look at it.
+-- The caller may have taken the wake token of an item that is still delayed, or, if it
+-- takes none, of any item: another waiter must look at it.
 local function pass_wake_token_on()
-  local delayed = tonumber(call('HGET', key('agent', caller.agent), 'n_delayed') or 0) or 0
-  if is_last_look and delayed > 0 then wake(caller.agent) end
+  local left = tonumber(call('HGET', key('agent', caller.agent), 'n_delayed') or 0) or 0
+  if limit == 0 then left = left + call('ZCARD', key('queue', caller.agent)) end
+  if is_last_look and left > 0 then wake(caller.agent) end
 end
 
 return once(function()

@@ -1,0 +1,1 @@
+"""The queue for Python programs: `taskorch` has the public names."""

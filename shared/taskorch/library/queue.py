@@ -1,0 +1,85 @@
+"""The queue of a Python program: it opens its own connection, and has agents."""
+
+import logging
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from taskorch.config.settings import Settings, resolve
+from taskorch.connections import open_connection
+from taskorch.domain import errors
+from taskorch.domain.access import Access
+from taskorch.domain.item import Caller
+from taskorch.library.agent import Agent
+from taskorch.queue import queue
+
+_log = logging.getLogger(__name__)
+
+
+class Queue(queue.Queue):
+    """One namespace of the queue, with every verb of an orchestrator.
+
+        with Queue.open("redis://localhost:6379/0", agent="planner") as queue:
+            project = queue.project("Build authentication system")
+            new = NewItem(title="Design schema", agent="database_specialist")
+            queue.create(project, new)
+
+    Threads may share it: calls take turns on one socket, and each wait has a socket of
+    its own. A forked process opens its own sockets.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        url: str | None = None,
+        namespace: str | None = None,
+        agent: str | None = None,
+    ) -> Self:
+        """Open the queue that the commands use in this folder.
+
+        `url` and `namespace` stand for the options --redis-url and --namespace, `agent`
+        for ORCHESTRATOR_ID: the name that orders work and answers questions. What is
+        None comes from the environment and the config files, as for the commands;
+        without any, it is the folder's bundled server, which is started, the namespace
+        "default", and the name "orchestrator". Nothing is connected before the first
+        call. Raises errors.Usage and errors.UntrustedConfig for the settings, and
+        errors.Invalid for a bad name.
+        """
+        settings = _settings(url, namespace)
+        connection = open_connection(settings, _log.info, Access.CREATE)
+        caller = Caller(
+            agent=settings.orchestrator if agent is None else agent,
+            session=settings.session,
+        )
+        return cls(connection, settings.namespace, caller)
+
+    def agent(self, name: str) -> Agent:
+        """Return an agent, which claims its items as tasks."""
+        return Agent(self.agent_queue(name, session=self.caller.session))
+
+    def close(self) -> None:
+        """Close the sockets. The bundled server keeps running."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _settings(url: str | None, namespace: str | None) -> Settings:
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        raise errors.Usage(
+            reason="The current folder does not exist any more."
+        ) from None
+    flags = {"redis_url": url, "namespace": namespace}
+    return resolve(flags, os.environ, folder)
