@@ -32,12 +32,15 @@ def write_and_commit(request: ModelRequest) -> Answer:
     """Write the file that the item asks for, commit it, and say so."""
     if not request.tools:
         return say("Fine.")
-    name = re.findall(r"Write (\w+\.md)", request.text)[-1]
     folder = re.findall(r"orking directory: (\S+)", request.text)[-1]
+    # The worktree is named after the item.
+    item = Path(folder).name
+    _, _, task = request.text.partition(f"=== Work Item: {item} ===")
+    name = re.findall(r"Write (\w+\.md)", task)[0]
     answers = [
         call(
             "mcp__task-orchestrator__report",
-            item=Path(folder).name,
+            item=item,
             kind="progress",
             text=f"Writing {name}",
         ),
@@ -74,8 +77,9 @@ def test_quickstart_completes_items_in_worktrees(
         first.close()
 
     assert second.returncode == 0, output
-    assert "Wrote CONTRIBUTING.md." in screen, (screen, output)
-    assert "Wrote SUPPORT.md." in screen
+    for name in ("CONTRIBUTING.md", "SUPPORT.md"):
+        title = f"Write {name} (completed, writer): Wrote {name}."
+        assert title in screen, (screen, output)
     for item in re.findall(r"- (item_\w+) Write", screen):
         assert "Writing" in shell.orchestrate("show", item).stdout
     for branch in re.findall(r"- branch: (\S+)", screen):
