@@ -335,6 +335,15 @@ SABOTAGES = (
         tests=("tests/acceptance/test_hooks.py",),
     ),
     Sabotage(
+        guard="A session is not reminded of another session's item",
+        file="shared/taskorch/config/settings.py",
+        line="    session = sessions.current(environment)\n",
+        instead='    session = ""\n',
+        tests=(
+            "tests/acceptance/test_program_sessions.py::test_each_session_is_reminded_of_its_own_item",
+        ),
+    ),
+    Sabotage(
         guard="The stop hook reminds an agent once per turn",
         file="worker/taskorch_worker/stop_hook.py",
         line='payload.get("stop_hook_active") or ',

@@ -551,6 +551,7 @@ def test_program_with_turn_ids_gets_one_reminder_each(
 
 
 def test_sessions_of_a_program_have_separate_turns(holder: Shell) -> None:
+    holder = holder.having(AGENT_SESSION="")
     turns = [
         {"session_id": session, "turn_id": "one"}
         for session in ("a", "b", "a", "b")

@@ -18,6 +18,7 @@ from taskorch_worker.render import items
 from taskorch_worker.session import AgentSession
 
 if TYPE_CHECKING:
+    from taskorch.config.settings import Settings
     from taskorch.domain.short_id import ShortId
 
 Result = TypeVar("Result")
@@ -26,12 +27,14 @@ Result = TypeVar("Result")
 class WorkerContext:
     """The settings, output and session of one command."""
 
-    def __init__(self, access: Access) -> None:
-        """Open the queue as the configured agent.
+    def __init__(
+        self, access: Access, settings: "Settings | None" = None
+    ) -> None:
+        """Open the queue as the configured agent, with the settings of the command.
 
         Raises errors.Usage without an agent name, and errors.NoQueue.
         """
-        self.settings = app.settings()
+        self.settings = settings or app.settings()
         self.output = app.output()
         unanswered = unanswered_requests(self.settings, app.command_line())
         self.session = AgentSession(

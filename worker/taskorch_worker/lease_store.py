@@ -130,6 +130,18 @@ class Workspace:
         held = (self._lease(item, is_claimed) for item in self._items())
         return list(islice(filter(_has_token, held), limits.LIST_VALUES))
 
+    def adopt(self, is_over: Callable[[str], bool]) -> None:
+        """Make the leases of sessions that are over those of this session."""
+        for item in self._items():
+            file = self.lease_file(item)
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                with open(file, "rb") as opened:
+                    kept = json.loads(opened.read())
+                owner = str(kept["session"])
+                if owner != self.session and is_over(owner):
+                    kept["session"] = self.session
+                    files.write_atomically(file, json.dumps(kept).encode())
+
     @contextmanager
     def reserve(
         self, count: int = 1, *, run: Lease | None = None

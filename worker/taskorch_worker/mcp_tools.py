@@ -3,13 +3,16 @@
 It is loaded before the first answer to a client: what a call needs is imported by it.
 """
 
+import os
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from taskorch.config.program_session import ProgramSessions
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
+from taskorch.domain.frozen import replace
 from taskorch.mcp.tool import (
     QuotingResult,
     ToolArguments,
@@ -291,11 +294,15 @@ TOOLS: tuple[type[ToolArguments], ...] = (
 
 
 def _session(call: "ToolCall") -> "AgentSession":
+    """Return the agent's session, as its program's hook has recorded it by now."""
     from taskorch_worker.session import AgentSession
 
-    return AgentSession(
-        call.settings, call.connection, call.requests, call.damage
-    )
+    settings = call.settings
+    if "AGENT_SESSION" not in os.environ:
+        sessions = ProgramSessions(settings.folder_path)
+        session = sessions.current(os.environ) or settings.session
+        settings = replace(settings, session=session)
+    return AgentSession(settings, call.connection, call.requests, call.damage)
 
 
 def _receipt(receipt: "Receipt") -> ToolResult:

@@ -98,6 +98,16 @@ class AgentSession:
             if item.holder and self.lease(item.id).token != item.token
         }
 
+    def adopt_leases(self) -> None:
+        """Take over the leases that sessions of ended programs have left in this root.
+
+        A program that was started again goes on with the items of its predecessor.
+        """
+        from taskorch.config.program_session import ProgramSessions
+
+        sessions = ProgramSessions(self._settings.folder_path)
+        self.workspace.adopt(sessions.is_over)
+
     def prime(self) -> "AgentBriefing":
         """Return what the agent needs in order to continue after a fresh start."""
         return self.queue.prime(self.store.leases())

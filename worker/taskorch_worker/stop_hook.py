@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from taskorch.cli import quoting
-from taskorch.cli.hooks import Payload
+from taskorch.cli import app, quoting
+from taskorch.cli.hooks import Payload, in_session
 from taskorch.domain.access import Access
 from taskorch.domain.item import State
 from taskorch.queue.briefing import HeldItem
@@ -38,7 +38,8 @@ def reminder(payload: Payload) -> str:
     """
     if _was_reminded(payload) or payload.get("status") in ("aborted", "error"):
         return ""
-    context = WorkerContext(Access.NONE)
+    settings = in_session(app.settings(), payload)
+    context = WorkerContext(Access.NONE, settings)
     session = context.session
     # `worker run` settles the item of its command.
     inherited = session.store.inherited

@@ -8,6 +8,8 @@ import click
 from taskorch_orchestrator.group import is_workers, orchestrate
 
 if TYPE_CHECKING:
+    from taskorch.cli.hooks import Payload
+
     from taskorch_orchestrator.briefing import OrchestratorBriefing
 
 
@@ -27,12 +29,20 @@ def prime(hook_json: bool) -> None:
     from taskorch_orchestrator.render import briefing as briefing_render
 
     if not (hook_json and is_workers(os.environ)):
-        hooks.prime(_read, briefing_render.briefing, hook_json=hook_json)
+        hooks.prime(
+            _read,
+            briefing_render.briefing,
+            role="orchestrate",
+            hook_json=hook_json,
+        )
 
 
-def _read() -> "OrchestratorBriefing | None":
-    """Return the briefing, or None if there is no queue here."""
-    from taskorch.cli import app
+def _read(payload: "Payload") -> "OrchestratorBriefing | None":
+    """Return the briefing, or None if there is no queue here.
+
+    `payload` is the JSON of the program at the start of a session.
+    """
+    from taskorch.cli import app, hooks
     from taskorch.domain.access import Access
 
     from taskorch_orchestrator.briefing import briefing
@@ -41,5 +51,7 @@ def _read() -> "OrchestratorBriefing | None":
     settings = app.settings()
     if not settings.is_set_up:
         return None
+    if payload:
+        hooks.begin_session(payload)
     views = OrchestratorContext(Access.NONE).queue_of().views
     return briefing(views, settings.orchestrator, settings.namespace)

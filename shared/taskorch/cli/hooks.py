@@ -12,7 +12,10 @@ from typing import TypeVar
 from taskorch.cli import app
 from taskorch.cli.output import CommandOutput
 from taskorch.cli.time_limit import time_limit
+from taskorch.config.program_session import ProgramSessions, start_of
+from taskorch.config.settings import Settings
 from taskorch.domain import errors
+from taskorch.domain.frozen import replace
 
 #: Time for a hook: the program waits for it, and the user for the program.
 LIMIT_S = 1.5
@@ -27,29 +30,64 @@ Payload = Mapping[str, object]
 
 
 def prime(
-    read: Callable[[], Briefing | None],
+    read: Callable[[Payload], Briefing | None],
     render: Callable[[Briefing], str],
     *,
+    role: str,
     hook_json: bool,
 ) -> None:
     """Print the briefing that `read` returns; nothing if Redis is unreachable.
 
     With `hook_json`, print it as the output of a session-start hook, and nothing after
-    any error.
+    any error, or if another hook has just briefed the session for this role. `read`
+    gets the JSON of the hook.
     """
     briefing, text = None, ""
     with (
         time_limit(LIMIT_S),
         suppress(Exception if hook_json else errors.Unavailable),
     ):
-        briefing = read()
-        if briefing is not None and hook_json:
-            output = _start_output(read_payload(), render(briefing))
+        payload = read_payload() if hook_json else {}
+        briefing = read(payload)
+        if briefing is not None and hook_json and _is_first(role, payload):
+            output = _start_output(payload, render(briefing))
             text = json.dumps(output, ensure_ascii=False)
     if text:
         _print(text)
     elif briefing is not None and not hook_json:
         app.output().show(briefing, render)
+
+
+def begin_session(payload: Payload) -> Settings:
+    """Record the start of a program's session, and return the settings for it."""
+    settings = app.settings()
+    start = start_of(payload)
+    if not start.id:
+        return settings
+    # The session is of use even if the folder cannot be written.
+    with suppress(OSError, errors.TaskOrchestratorError):
+        ProgramSessions(settings.folder_path).begin(start)
+    return in_session(settings, payload)
+
+
+def in_session(settings: Settings, payload: Payload) -> Settings:
+    """Return the settings for the session that the JSON of a hook names."""
+    id_ = start_of(payload).id
+    if not id_ or "AGENT_SESSION" in os.environ:
+        return settings
+    session = ProgramSessions(settings.folder_path).named(id_)
+    return replace(settings, session=session)
+
+
+def _is_first(role: str, payload: Payload) -> bool:
+    start = start_of(payload)
+    if not start.id:
+        return True
+    try:
+        sessions = ProgramSessions(app.settings().folder_path)
+        return sessions.is_first(role, start)
+    except OSError:
+        return True
 
 
 def stop(remind: Callable[[Payload], str]) -> None:

@@ -1,7 +1,8 @@
 """The root of a queue: the folder whose `.task-orchestrator` holds the queue's files.
 
 It is TASKORCH_ROOT, else the nearest parent inside the git checkout that has the
-folder, else the top of the git checkout, else the current folder.
+folder, else the top of the git checkout, else the current folder. In a linked worktree,
+a folder with nothing but the committed config file does not count.
 """
 
 import os
@@ -15,10 +16,11 @@ from taskorch.domain.frozen import Frozen
 
 NAME = ".task-orchestrator"
 VARIABLE = "TASKORCH_ROOT"
+CONFIG_NAME = "config.toml"
 #: A `.git` file is one line with a path.
 GIT_FILE_CHARACTERS = 8192
 #: Anyone may read the config file. Tokens, sockets and data stay out of the repository.
-GITIGNORE = "*\n!config.toml\n"
+GITIGNORE = f"*\n!{CONFIG_NAME}\n"
 
 
 class Checkout(Frozen):
@@ -43,11 +45,24 @@ def find(environment: Mapping[str, str], folder: str) -> tuple[str, str]:
     current = checkout(environment, folder)
     for place in _with_parents(folder):
         has_folder = os.path.isdir(os.path.join(place, NAME))
+        if has_folder and current and current.git and place == current.top:
+            has_folder = not _is_checked_out(os.path.join(place, NAME))
         if has_folder and _may_be_root(environment, place):
             return place, f"the nearest {NAME}/"
         if current and place == current.top:
             return current.main, "the git checkout"
     return folder, "the current folder"
+
+
+def _is_checked_out(folder: str) -> bool:
+    """Return whether a folder holds only what a commit can bring: the config file.
+
+    Each worktree of the repository has it then, and none is a root for that.
+    """
+    try:
+        return os.listdir(folder) == [CONFIG_NAME]
+    except OSError:
+        return False
 
 
 def checkout(environment: Mapping[str, str], folder: str) -> Checkout | None:

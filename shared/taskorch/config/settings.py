@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from taskorch.config import password, root_folder, user_folder
+from taskorch.config import password, program_session, root_folder, user_folder
 from taskorch.config.files import PathLike
 from taskorch.config.password import PasswordFile
+from taskorch.config.root_folder import CONFIG_NAME
 from taskorch.config.root_folder import NAME as FOLDER
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 MOST_REPLICAS = 100
 #: Characters of a worktree's name in the name of its session.
 NAME_CHARACTERS = 40
-#: The name of a config file, and the keys that it may have.
-CONFIG_NAME = "config.toml"
+#: The keys that a config file may have.
 CONFIG_KEYS = (
     "redis_url",
     "namespace",
@@ -29,6 +29,8 @@ CONFIG_KEYS = (
 )
 #: Sources of a setting.
 ROOT_CONFIG, USER_CONFIG = "config.toml", "your config.toml"
+#: The source of a session without AGENT_SESSION.
+PROGRAM = "the agent program"
 #: Only concerns our own service beside the bundled server, so it affects no other data.
 ALWAYS_SAFE = ("service",)
 #: With the bundled server, these concern only the data of the root. With a Redis that
@@ -277,12 +279,20 @@ def _replicas(value: str) -> int:
 def _session(
     values: _Values, environment: Mapping[str, str], folder: str, root: str
 ) -> str:
-    """Return AGENT_SESSION if set (even if empty), else the worktree's session."""
+    """Return AGENT_SESSION if set (even if empty), else that of the agent's program.
+
+    Outside of a program, return the session of the git worktree.
+    """
     session = values.text("session", "AGENT_SESSION")
     if session:
         return limits.name(session, "a session (AGENT_SESSION)")
     if "AGENT_SESSION" in environment:
         return ""
+    sessions = program_session.ProgramSessions(os.path.join(root, FOLDER))
+    session = sessions.current(environment)
+    if session:
+        values.sources["session"] = PROGRAM
+        return session
     session = _worktree_session(environment, folder, root)
     if session:
         values.sources["session"] = "the git worktree"

@@ -103,6 +103,34 @@ def test_linked_worktree_uses_root_of_main_checkout(
     assert root_of(environment, made(tmp_path / "tree" / "deep")) == main
 
 
+@pytest.mark.parametrize(
+    ("content", "is_root"),
+    [
+        (("config.toml",), False),
+        ((), True),
+        (("config.toml", ".gitignore"), True),
+        (("config.toml", "data"), True),
+    ],
+)
+def test_committed_config_makes_no_root_of_worktree(
+    environment: Mapping[str, str],
+    tmp_path: Path,
+    content: tuple[str, ...],
+    *,
+    is_root: bool,
+) -> None:
+    main, tree = repository(tmp_path / "main"), tmp_path / "tree"
+    git(main, "worktree", "add", "--quiet", str(tree))
+    for folder in (main, tree):
+        for name in content:
+            (made(folder / OURS) / name).touch()
+        made(folder / OURS)
+
+    roots = [root_of(environment, folder) for folder in (main, tree)]
+
+    assert roots == [main, tree if is_root else main]
+
+
 def test_worktree_of_bare_repository_uses_queue_beside_it(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from taskorch.domain.access import Access
 from taskorch_worker.group import worker
 
 if TYPE_CHECKING:
+    from taskorch.cli.hooks import Payload
     from taskorch.queue.briefing import AgentBriefing
 
 
@@ -33,14 +34,26 @@ def prime(hook_json: bool) -> None:
     hooks.prime(
         _read_briefing,
         lambda read: briefing.briefing(read, run_item),
+        role="worker",
         hook_json=hook_json,
     )
 
 
-def _read_briefing() -> "AgentBriefing | None":
+def _read_briefing(payload: "Payload") -> "AgentBriefing | None":
+    """Return the briefing; at the start of a session, take over what others left.
+
+    `payload` is the JSON of the program.
+    """
+    from taskorch.cli import hooks
+
     from taskorch_worker.context import WorkerContext
 
     settings = app.settings()
     if not settings.agent or not settings.is_set_up:
         return None
-    return WorkerContext(Access.NONE).session.prime()
+    if not payload:
+        return WorkerContext(Access.NONE).session.prime()
+    settings = hooks.begin_session(payload)
+    session = WorkerContext(Access.NONE, settings).session
+    session.adopt_leases()
+    return session.prime()
