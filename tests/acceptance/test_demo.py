@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -56,6 +57,33 @@ def test_demo_completes_project_and_leaves_nothing_running() -> None:
     )
     assert not Path(server[2]).exists()
     assert not _lives(int(server[1]))
+
+
+def test_ctrl_c_ends_demo_without_errors(tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        [REPOSITORY / "demo" / "run"],
+        env=os.environ
+        | {"PATH": f"{BIN}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert demo.stdout is not None
+    shown = ""
+    while "worker pop" not in shown:
+        shown += demo.stdout.readline()
+
+    os.killpg(demo.pid, signal.SIGINT)
+    left, _ = demo.communicate(timeout=60)
+
+    server = re.search(r"running, pid (\d+)", shown)
+    assert server is not None
+    assert demo.returncode == 130
+    assert "Error" not in left
+    assert "unreachable" not in left
+    assert not _lives(int(server[1]))
+    assert not list(tmp_path.iterdir())
 
 
 def _lives(pid: int) -> bool:
