@@ -109,6 +109,18 @@ def test_texts_for_agents_are_folded_between_words(
     )
 
 
+def test_line_that_just_fits_is_not_folded(shell: Shell, bench: Bench) -> None:
+    project = bench.queue.project("Make the repository welcoming")
+    bench.item(project)
+    line = f"Make the repository welcoming ({project}): active, 0 of 1 item completed"
+
+    fits = screen(shell, len(line), "progress", project)
+    too_narrow = screen(shell, len(line) - 1, "progress", project)
+
+    assert fits[0] == line
+    assert too_narrow[1] == "    | completed"
+
+
 def hour(line: str) -> int:
     return int(line.split()[2][:2])
 

@@ -250,7 +250,9 @@ def _folded(text: Text, screen: Console) -> Text:
     """Return a text that fits the screen; a broken line continues after a mark."""
     width = max(screen.width - len(CONTINUED), len(CONTINUED))
     lines = [
-        Text(f"\n{CONTINUED}").join(line.wrap(screen, width))
+        line
+        if line.cell_len <= screen.width
+        else Text(f"\n{CONTINUED}").join(line.wrap(screen, width))
         for line in text.split("\n")
     ]
     return Text("\n").join(lines)
