@@ -143,7 +143,20 @@ def test_tools_and_commands_of_a_session_agree(
     assert done.code == 0, done.stderr
 
 
-def call_tool(program: AgentProgram, tool: str) -> str:
+def test_tool_call_can_name_its_session(root: Shell, bench: Bench) -> None:
+    item = bench.item()
+    with agent_program(root) as program:
+        call_tool(program, "pop", threadId="one")
+
+        theirs = program.run("worker", "complete", item, "by another")
+        done = program.run_in(
+            {"CODEX_THREAD_ID": "one"}, "worker", "complete", item, "by both"
+        )
+
+    assert (theirs.code, done.code) == (6, 0)
+
+
+def call_tool(program: AgentProgram, tool: str, **meta: str) -> str:
     """Call one tool of our MCP server, and return everything that it answered."""
     initialize = {
         "protocolVersion": "2025-06-18",
@@ -153,7 +166,11 @@ def call_tool(program: AgentProgram, tool: str) -> str:
     messages: list[dict[str, object]] = [
         {"id": 1, "method": "initialize", "params": initialize},
         {"method": "notifications/initialized"},
-        {"id": 2, "method": "tools/call", "params": {"name": tool}},
+        {
+            "id": 2,
+            "method": "tools/call",
+            "params": {"name": tool, "_meta": meta},
+        },
     ]
     lines = [json.dumps({"jsonrpc": "2.0", **each}) for each in messages]
     return program.run_with(

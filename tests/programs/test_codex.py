@@ -29,6 +29,8 @@ from taskorch_orchestrator import mcp_tools as of_the_orchestrator
 from taskorch_worker import mcp_tools as of_the_worker
 
 PROGRAM = "codex"
+#: Far longer than a session takes.
+TIME_LIMIT_S = 90
 WORKER_TOOLS = {tool.name for tool in of_the_worker.TOOLS}
 ORCHESTRATOR_TOOLS = {tool.name for tool in of_the_orchestrator.TOOLS}
 #: More than the conversation may have before Codex compacts it.
@@ -91,6 +93,7 @@ def test_person_trusts_folder_and_hooks_as_setup_says(
 
     assert "codex exec --trust" in told
     assert "/hooks" in told
+    assert "In the sandbox of Codex, `worker` and" in told
     assert "Untrusted project-local configuration is disabled" in before.stderr
     seen = [
         (our_tools(request) == WORKER_TOOLS, briefings(request, "ada"))
@@ -147,6 +150,24 @@ def test_compaction_is_followed_by_one_briefing(
     assert last == "All done."
     assert briefings(server.all_requests[-1], "ada") == 1
     assert our_tools(server.all_requests[-1]) == WORKER_TOOLS
+
+
+def test_user_and_project_setup_brief_once(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    queue_item(checkout)
+    server = model(steps(say("Fine.")))
+    shell = codex(checkout, server)
+    set_up(shell)
+    set_up(shell, "--user")
+    hooks = trust_hooks(shell)
+
+    codex_exec(shell.having(AGENT_ID="ada"), "Go.")
+
+    assert len(hooks) == 6
+    (request,) = server.requests
+    assert briefings(request, "ada") == 1
+    assert our_tools(request) == WORKER_TOOLS
 
 
 def test_session_without_agent_has_orchestrator_role(
@@ -321,6 +342,47 @@ def test_stop_hook_reminds_of_held_item(
     assert f"You still hold {item}" in server.requests[2].text
     shown = checkout.orchestrate("show", item, "--json").data()
     assert shown["summary"] == "Reminded"
+
+
+def test_session_is_not_reminded_of_another_sessions_item(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    first, second = queue_item(checkout, "One"), queue_item(checkout, "Two")
+    flag = checkout.folder / "go"
+    waits = f"while ! test -e {flag}; do sleep 0.05; done"
+    long = steps(
+        call(f"{TOOLS}.pop"),
+        call("exec_command", cmd=waits, yield_time_ms=30_000),
+        call(f"{TOOLS}.complete", item=first, summary="First"),
+        say("The first is done."),
+    )
+    short = steps(
+        call(f"{TOOLS}.pop"),
+        call(f"{TOOLS}.complete", item=second, summary="Second"),
+        say("The second is done."),
+    )
+    server = model(
+        lambda request: (
+            long(request) if "Go first." in request.text else short(request)
+        )
+    )
+    shell = codex(checkout, server)
+    set_up(shell)
+    trust_hooks(shell)
+    agent = shell.having(AGENT_ID="ada")
+
+    running = agent.start("codex", "exec", "Go first.")
+    assert running.stdin
+    running.stdin.close()
+    server.wait_for(2)
+    last = codex_exec(agent, "Go second.")
+    flag.touch()
+    running.stdin = None
+    stdout, stderr = running.communicate(timeout=TIME_LIMIT_S)
+
+    assert last == "The second is done."
+    assert stdout.strip() == "The first is done.", stderr
+    assert not any("You still hold" in each.text for each in server.requests)
 
 
 def test_rewritten_config_is_checked_and_removed(

@@ -294,14 +294,16 @@ TOOLS: tuple[type[ToolArguments], ...] = (
 
 
 def _session(call: "ToolCall") -> "AgentSession":
-    """Return the agent's session, as its program's hook has recorded it by now."""
+    """Return the agent's session: as the call names it, or as a hook has recorded it."""
     from taskorch_worker.session import AgentSession
 
     settings = call.settings
     if "AGENT_SESSION" not in os.environ:
         sessions = ProgramSessions(settings.folder_path)
-        session = sessions.current(os.environ) or settings.session
-        settings = replace(settings, session=session)
+        session = sessions.named(call.program_session) or sessions.current(
+            os.environ
+        )
+        settings = replace(settings, session=session or settings.session)
     return AgentSession(settings, call.connection, call.requests, call.damage)
 
 

@@ -27,13 +27,20 @@ logger = logging.getLogger(__name__)
 class ToolCall:
     """One call of a tool, with its connection."""
 
-    def __init__(self, settings: Settings, access: Access, words: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        access: Access,
+        words: str,
+        program_session: str = "",
+    ) -> None:
         """Open the connection of a call; `words` are the tool and its arguments.
 
         A call with the same words repeats a request that Redis left unanswered. With
-        "", it repeats none.
+        "", it repeats none. `program_session` is the client's id of its session.
         """
         self.settings = settings
+        self.program_session = program_session
         self._opened = open_connection(settings, logger.warning, access)
         self.connection = StoppableConnection(self._opened)
         self.requests = Requests(store=unanswered_requests(settings, words))
@@ -65,7 +72,7 @@ class ToolCall:
 
     def new_call(self) -> "ToolCall":
         """Return another call, to give back what this one claimed."""
-        return ToolCall(self.settings, Access.USE, "")
+        return ToolCall(self.settings, Access.USE, "", self.program_session)
 
 
 class CallCancelled(Exception):

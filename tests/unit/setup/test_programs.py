@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taskorch.config import parent_environment, password
+from taskorch.config import parent_environment, password, program_session
 from taskorch.config.settings import resolve
 from taskorch.domain import limits
 from taskorch_orchestrator import mcp_tools as tools
@@ -47,6 +47,8 @@ def test_parent_environment_has_every_variable_of_settings(
     resolve({}, environment, tmp_path)
 
     systems = {"HOME", "TMPDIR"}  # Codex hands these on by itself
+    # In the parent, these name the session that has started it.
+    others = set(program_session.VARIABLES)
     assert (
         set(parent_environment.VARIABLES)
         == {
@@ -57,6 +59,7 @@ def test_parent_environment_has_every_variable_of_settings(
             *inherited_lease.OF_WORKTREE,
         }
         - systems
+        - others
     )
 
 
