@@ -512,9 +512,9 @@ class Gemini:
                 }
             ],
             "usageMetadata": {
-                "promptTokenCount": 10,
+                "promptTokenCount": reply.tokens,
                 "candidatesTokenCount": 5,
-                "totalTokenCount": 15,
+                "totalTokenCount": reply.tokens + 5,
             },
             "modelVersion": MODEL,
         }
