@@ -482,6 +482,32 @@ def test_background_process_ends_with_the_command(
     eventually(lambda: ended(shell))
 
 
+#: A command like an agent program: its child is in a session of its own.
+LIKE_AN_AGENT = ENDLESS.replace("sleep 600", "setsid sleep 600")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_timeout_ends_the_session_of_a_child(
+    shell: Shell, bench: Bench
+) -> None:
+    bench.item()
+
+    shell.worker("run", "--once", "--timeout", "1s", *sh(LIKE_AN_AGENT))
+
+    assert len(pids(shell)) == 2
+    eventually(lambda: ended(shell))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_killed_run_ends_the_session_of_a_child(
+    shell: Shell, bench: Bench
+) -> None:
+    bench.item()
+
+    with at_work(shell, script=LIKE_AN_AGENT) as run:
+        run.send(signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     "alone",
     ["setsid sleep 600 &", "set -m; sleep 600 &"],

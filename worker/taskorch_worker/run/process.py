@@ -16,7 +16,13 @@ from taskorch_worker.run import launcher
 from taskorch_worker.run.attempt_output import AttemptOutput
 from taskorch_worker.run.job_files import JobFiles
 from taskorch_worker.run.outcome import CommandExit
-from taskorch_worker.run.reaper import Reaper, signal_group
+from taskorch_worker.run.reaper import (
+    Process,
+    Reaper,
+    processes_below,
+    signal_group,
+    signal_processes,
+)
 from taskorch_worker.run.stream import Stream
 
 READ_BYTES = 65536
@@ -69,15 +75,22 @@ class CommandProcess:
         self._exited = Event()
         #: The end of the grace period, for all processes of the group.
         self._grace_ends_at = 0.0
+        #: The processes below a terminated command.
+        self._below: frozenset[Process] = frozenset()
         waiter = Thread(
             target=self._wait_for_exit, args=[on_exit], daemon=True
         )
         waiter.start()
 
     def terminate(self, grace_s: float) -> None:
-        """Send SIGTERM to the process group, and SIGKILL after `grace_s` seconds."""
+        """Send SIGTERM to the process group, and SIGKILL after `grace_s` seconds.
+
+        Processes below the command that have left its group get the same signals.
+        """
         self._grace_ends_at = monotonic() + grace_s
+        self._below = processes_below(self._process.pid)
         signal_group(self._group, signal.SIGTERM)
+        signal_processes(self._below, signal.SIGTERM)
         if not self._exited.wait(grace_s):
             signal_group(self._group, signal.SIGKILL)
             self._exited.wait()
@@ -86,11 +99,13 @@ class CommandProcess:
         """Kill the rest of the process group, and return how the command ended.
 
         Background processes in the group first get a moment to write their output.
-        Processes that have left the group keep running, but their output is not read.
+        Processes that have left the group of a command that ended by itself keep running,
+        but their output is not read.
         """
         grace_left_s = self._grace_ends_at - monotonic()
         self._reader.wait_for_end(max(DRAIN_S, grace_left_s))
         signal_group(self._group, signal.SIGKILL)
+        signal_processes(self._below, signal.SIGKILL)
         self._reader.wait_for_end(DRAIN_S)
         self._reader.stop_reading()
         self._reaper.forget(self._group)

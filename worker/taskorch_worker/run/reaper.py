@@ -10,12 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
 POLL_S = 0.05
+#: A process as its pid and its start time. A pid alone may be used again.
+Process = tuple[int, str]
 
 
 class Reaper:
@@ -57,6 +59,34 @@ def signal_group(group: int, number: int) -> bool:
     return True
 
 
+def processes_below(pid: int) -> frozenset[Process]:
+    """Return the children of a process, their children, and so on; only on Linux.
+
+    They may be in other process groups: agent programs start each shell command in a
+    session of its own, and leave it running when they are terminated.
+    """
+    children: dict[int, list[Process]] = {}
+    for process, parent in _processes():
+        children.setdefault(parent, []).append(process)
+    below: set[Process] = set()
+    parents = [pid]
+    while parents:
+        found = children.pop(parents.pop(), [])
+        below.update(found)
+        parents += [each for each, _ in found]
+    return frozenset(below)
+
+
+def signal_processes(processes: Collection[Process], number: int) -> None:
+    """Send a signal to those processes that still exist."""
+    if not processes:
+        return
+    running = {process for process, _ in _processes()}
+    for process in running.intersection(processes):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process[0], number)
+
+
 def main(folder: str, grace_s: str) -> None:
     """Read process groups until stdin ends, then terminate them and clean up."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -74,16 +104,30 @@ def main(folder: str, grace_s: str) -> None:
 
 def _terminate(groups: Collection[int], grace_s: float) -> None:
     deadline = monotonic() + grace_s
+    below = frozenset().union(*map(processes_below, groups))
     left = _signal_groups(groups, signal.SIGTERM)
+    signal_processes(below, signal.SIGTERM)
     while left and monotonic() < deadline:
         sleep(POLL_S)
         left = _signal_groups(left, 0)
     _signal_groups(left, signal.SIGKILL)
+    signal_processes(below, signal.SIGKILL)
 
 
 def _signal_groups(groups: Collection[int], number: int) -> list[int]:
     """Send a signal to process groups, and return those that still exist."""
     return [group for group in groups if signal_group(group, number)]
+
+
+def _processes() -> Iterator[tuple[Process, int]]:
+    """Yield each process of this machine with the pid of its parent."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            status = (folder / "stat").read_bytes()
+            # The name of the command, in parentheses, may have any characters.
+            fields = status.rpartition(b")")[2].split()
+            parent, started = int(fields[1]), fields[19].decode()
+            yield (int(folder.name), started), parent
 
 
 if __name__ == "__main__":
