@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from programs.checkout import Checkout
+from programs.claude import claude
 from programs.model_server import (
     Answer,
     ModelRequest,
@@ -14,7 +15,6 @@ from programs.model_server import (
     call,
     say,
 )
-from programs.test_claude import claude
 from support.commands import TIME_LIMIT_S
 from support.terminal import Terminal
 

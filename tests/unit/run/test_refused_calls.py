@@ -137,7 +137,7 @@ def test_refusals_are_the_reason_of_a_failure(tmp_path: Path) -> None:
     assert failed.end is AttemptEnd.FAILED
     lines = failed.text.splitlines()
     assert lines[0].startswith(
-        f"the program refused every call of the queue: {REPORT}. Permit"
+        f"the program refused its calls of the queue ({REPORT}), and nothing"
     )
     assert lines[1] == "Four tables."
     assert lines[2].endswith("/logs/1.log")

@@ -24,8 +24,8 @@ RESULT_BYTES = 6 * (limits.DELIVERABLES_BYTES + limits.TEXT_BYTES)
 PARAGRAPH_BYTES, PARAGRAPH_LINES = 2000, 20
 LAST_WORDS_BYTES, LAST_WORDS_LINES = 4000, 40
 REFUSED = (
-    "the program refused every call of the queue: {calls}. Permit them in its settings"
-    " or options: orchestrate docs agents"
+    "the program refused its calls of the queue ({calls}), and nothing was reported."
+    " Permit them in its settings or options: orchestrate docs agents"
 )
 
 

@@ -1,0 +1,66 @@
+"""Claude Code in a checkout, with a scripted model and without any other network."""
+
+import json
+import re
+import subprocess
+from typing import Any
+
+from programs.checkout import Checkout, run_program
+from programs.model_server import ModelRequest, ModelServer
+
+#: The prefix of our tools.
+OURS = "mcp__task-orchestrator__"
+#: The first line of the briefing of a worker.
+BRIEFING = "# You are the agent `ada`"
+#: A proxy that does not answer, for everything but loopback.
+NO_NETWORK = "http://127.0.0.1:9"
+
+
+def claude(checkout: Checkout, model: ModelServer) -> Checkout:
+    """Return a shell in which Claude Code uses the scripted model alone."""
+    return checkout.having(
+        ANTHROPIC_BASE_URL=model.url,
+        ANTHROPIC_API_KEY="of-no-value",
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+        DISABLE_AUTOUPDATER="1",
+        # A machine that runs several tests may need more than the five seconds.
+        MCP_CONNECT_TIMEOUT_MS="60000",
+        MCP_TIMEOUT="60000",
+        HTTPS_PROXY=NO_NETWORK,
+        HTTP_PROXY=NO_NETWORK,
+        NO_PROXY="127.0.0.1",
+    )
+
+
+def ask(
+    shell: Checkout, prompt: str, *options: str
+) -> "subprocess.CompletedProcess[str]":
+    """Ask Claude Code something, without a person."""
+    run = run_program(shell, "claude", "-p", prompt, *options)
+    assert run.returncode == 0, run.stderr
+    return run
+
+
+def result(shell: Checkout, prompt: str, *options: str) -> dict[str, Any]:
+    """Ask Claude Code something, and return its result."""
+    run = ask(shell, prompt, *options, "--output-format", "json")
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def trust(shell: Checkout) -> None:
+    """Trust the folder, as a person does in the dialog at the first start."""
+    file = shell.home / ".claude.json"
+    settings = json.loads(file.read_bytes()) if file.exists() else {}
+    folder = settings.setdefault("projects", {}).setdefault(
+        str(shell.folder), {}
+    )
+    folder["hasTrustDialogAccepted"] = True
+    file.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def item_of_run(request: ModelRequest) -> str:
+    """Return the item in the task of `worker run`."""
+    found = re.search(r"# Work on (item_[0-9a-f]+)", request.text)
+    assert found, request.text
+    return found[1]
