@@ -118,7 +118,7 @@ def test_page_keeps_text_outside_the_marks(tmp_path: Path) -> None:
 def test_every_command_of_the_workflow_is_timed() -> None:
     docs = REPOSITORY / "docs"
     chapters = (docs / "orchestrator.md").read_text().partition(
-        "\n## Changing an item"
+        "\n## A whole plan at once"
     )[0] + (docs / "worker.md").read_text().partition(
         "\n## Waiting for an answer"
     )[0]
