@@ -26,6 +26,8 @@ from support.commands import eventually
 PROGRAM = "codex"
 #: Far longer than a run takes; a hanging one fails the test.
 TIME_LIMIT_S = 90
+#: Codex lets a command run so long before it asks the model how to go on.
+LONGEST_COMMAND_MS = 30_000
 #: To be replaced by the recipes of the docs.
 TOOLS_RECIPE, SHELL_RECIPE = recipe("Codex"), recipe("Codex", 1)
 needs_processes = pytest.mark.skipif(
@@ -48,7 +50,9 @@ def in_shell(command: str) -> Script:
 
     def step(request: ModelRequest) -> Answer:
         return call(
-            "exec_command", cmd=command.format(item=item_of_run(request))
+            "exec_command",
+            cmd=command.format(item=item_of_run(request)),
+            yield_time_ms=LONGEST_COMMAND_MS,
         )
 
     return step
@@ -214,6 +218,24 @@ def test_failing_model_fails_attempt_with_reason(
     assert "There is no such model." in run.stdout
     assert shown(checkout, item)["state"] == "failed"
     assert worktrees(checkout) == []
+
+
+def test_committed_setup_serves_a_trusted_worktree(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    (item,) = new_items(checkout, "Prices")
+    server = model(
+        steps(of_item("complete", summary="By tools"), say("Fine."))
+    )
+    shell = codex(checkout, server)
+    set_up(shell)
+    checkout.git("add", ".codex", "AGENTS.md")
+    checkout.git("commit", "--quiet", "--message", "Set Codex up")
+
+    run = shell.having(AGENT_ID="ada").run(*once(TOOLS_RECIPE))
+
+    assert run.code == 0, run.stderr
+    assert shown(checkout, item)["summary"] == "By tools"
 
 
 @needs_processes
