@@ -93,9 +93,10 @@ def test_first_minute_is_as_in_the_readme(
         "Answer to question 1 by orchestrator: 30 days",
         "worker complete item_",
     )
-    # If this fails, the commands print something else than in the README.
     committed = SvgImage.read(IMAGES / "first-minute.svg")
-    assert image.common_texts() == committed.common_texts(), "make recordings"
+    assert image.common_texts() == committed.common_texts(), (
+        "The commands print something new: make recordings"
+    )
 
 
 def by_pane(texts: list[str]) -> list[list[str]]:
