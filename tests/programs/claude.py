@@ -1,12 +1,11 @@
 """Claude Code in a checkout, with a scripted model and without any other network."""
 
 import json
-import re
 import subprocess
 from typing import Any
 
 from programs.checkout import Checkout, run_program
-from programs.model_server import ModelRequest, ModelServer
+from programs.model_server import ModelServer
 
 #: The prefix of our tools.
 OURS = "mcp__task-orchestrator__"
@@ -57,10 +56,3 @@ def trust(shell: Checkout) -> None:
     )
     folder["hasTrustDialogAccepted"] = True
     file.write_text(json.dumps(settings), encoding="utf-8")
-
-
-def item_of_run(request: ModelRequest) -> str:
-    """Return the item in the task of `worker run`."""
-    found = re.search(r"# Work on (item_[0-9a-f]+)", request.text)
-    assert found, request.text
-    return found[1]

@@ -1,7 +1,6 @@
 """Codex in a checkout: its configuration, what a person confirms, and its events."""
 
 import json
-import re
 import subprocess
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -152,10 +151,3 @@ def our_tools(request: ModelRequest) -> set[str]:
     """Return the names of our tools in a request."""
     names = (tool.rpartition(".") for tool in request.tools)
     return {name for space, _, name in names if space == TOOLS}
-
-
-def item_of_run(request: ModelRequest) -> str:
-    """Return the item in the task of `worker run`."""
-    found = re.search(r"# Work on (item_[0-9a-f]+)", request.text)
-    assert found, request.text
-    return found[1]

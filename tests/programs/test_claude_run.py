@@ -7,8 +7,7 @@ from threading import Event
 
 import pytest
 from programs.checkout import Checkout
-from programs.claude import OURS, claude, item_of_run
-from programs.items import new_items, processes, shown, worktrees
+from programs.claude import OURS, claude
 from programs.model_server import (
     Answer,
     ModelRequest,
@@ -21,6 +20,13 @@ from programs.model_server import (
     steps,
 )
 from programs.recipes import once, one_slot, recipe
+from programs.work import (
+    item_of_run,
+    new_items,
+    processes,
+    shown,
+    worktrees,
+)
 from support.commands import eventually
 
 PROGRAM = "claude"

@@ -2,13 +2,11 @@
 
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from programs.checkout import Checkout
-from programs.codex import TOOLS, codex, item_of_run, set_up
+from programs.codex import TOOLS, codex, set_up
 from programs.model_server import (
     Answer,
     ModelRequest,
@@ -21,6 +19,13 @@ from programs.model_server import (
     steps,
 )
 from programs.recipes import once, one_slot, recipe
+from programs.work import (
+    item_of_run,
+    new_items,
+    processes,
+    shown,
+    worktrees,
+)
 from support.commands import eventually
 
 PROGRAM = "codex"
@@ -28,7 +33,6 @@ PROGRAM = "codex"
 TIME_LIMIT_S = 90
 #: Codex lets a command run so long before it asks the model how to go on.
 LONGEST_COMMAND_MS = 30_000
-#: To be replaced by the recipes of the docs.
 TOOLS_RECIPE, SHELL_RECIPE = recipe("Codex"), recipe("Codex", 1)
 needs_processes = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(),
@@ -58,46 +62,11 @@ def in_shell(command: str) -> Script:
     return step
 
 
-def new_items(checkout: Checkout, *titles: str) -> Sequence[str]:
-    """Create items for ada, and return them."""
-    project = checkout.orchestrate("project", "Shop").stdout.strip()
-    return [
-        checkout.orchestrate(
-            "create", project, title, "--assign", "ada", "--max-attempts", "1"
-        ).stdout.strip()
-        for title in titles
-    ]
-
-
 def ada(checkout: Checkout, server: ModelServer) -> Checkout:
     """Return a shell of ada's, with Codex set up for the user."""
     shell = codex(checkout, server, trusts=False)
     set_up(shell, "--user")
     return shell.having(AGENT_ID="ada")
-
-
-def shown(checkout: Checkout, item: str) -> dict[str, Any]:
-    """Return an item, as `orchestrate show` has it."""
-    data: dict[str, Any] = checkout.orchestrate("show", item, "--json").data()
-    return data
-
-
-def worktrees(checkout: Checkout) -> Sequence[str]:
-    """Return the names of the worktrees that are left."""
-    folder = checkout.folder / ".task-orchestrator" / "worktrees"
-    return sorted(each.name for each in folder.glob("item_*") if each.is_dir())
-
-
-def processes(mark: str) -> Sequence[str]:
-    """Return the command lines of the processes with a variable."""
-    found = []
-    for process in Path("/proc").iterdir():
-        with suppress(OSError):
-            variables = (process / "environ").read_bytes().split(b"\0")
-            if mark.encode() in variables:
-                words = (process / "cmdline").read_bytes().split(b"\0")
-                found.append(b" ".join(words).decode(errors="replace"))
-    return found
 
 
 def is_in_shell(item: str, command: str) -> bool:
