@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,27 +86,6 @@ def test_commands_of_page_print_what_it_shows(
             ), screen
         else:
             _compare(step, screen, ids)
-
-
-def test_python_example_of_readme_runs(
-    valkey_url: str, tmp_path: Path
-) -> None:
-    blocks = re.findall(
-        r"^```python\n(.*?)^```$",
-        (REPOSITORY / "README.md").read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
-    program = tmp_path / "program.py"
-    program.write_text(
-        blocks[0].replace("redis://localhost:6379/0", valkey_url)
-        + "print(specialist.check().count)\n"
-    )
-
-    done = subprocess.run(
-        [sys.executable, program], capture_output=True, text=True, check=False
-    )
-
-    assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -14,7 +14,12 @@ from taskorch.library.async_call import finished
 from taskorch.library.async_queue import AsyncAgent, AsyncQueue, AsyncTask
 from taskorch.library.result import Result
 from taskorch.library.stoppable import StoppableConnection
-from taskorch.library.worker import GRACE_S, SIGNALS, need_worker
+from taskorch.library.worker import (
+    GRACE_S,
+    SIGNALS,
+    STOPPING,
+    need_worker,
+)
 from taskorch.library.worker_connections import ClaimConnection, lasting
 from taskorch.queue.claim_pauses import ClaimPauses
 from taskorch.queue.port import WaitBrokenOff
@@ -97,6 +102,8 @@ class AsyncWorker:
         Any thread may call it.
         """
         self._stops += 1
+        if not self._claiming.is_stopped:
+            _log.info(STOPPING)
         self._claiming.stop()
         if self._stops > 1 and self._loop:
             self._loop.call_soon_threadsafe(self._cancel_slots)

@@ -40,6 +40,7 @@ LOOK_AGAIN_S = 0.5
 #: Time for handlers to end after their items were released.
 GRACE_S = 5.0
 MOST_SLOTS = 1000
+STOPPING = "Stopping: no more items are claimed."
 STOPPED = "The worker was stopped."
 
 _log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ class Worker:
 
     def _stop(self) -> None:
         if not self._claiming.is_stopped:
-            _log.info("Stopping: no more items are claimed.")
+            _log.info(STOPPING)
         self._claiming.stop()
         if self._stops > 1 and self._give_up_at == inf:
             self._give_up_at = monotonic() + GRACE_S

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import taskorch
+from support.python_blocks import check_types
 from taskorch import (
     AsyncAgent,
     AsyncQueue,
@@ -153,7 +154,7 @@ def test_types_reach_a_strict_program(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(WRONG)
 
-    checked = mypy_strict(program)
+    checked = check_types(program)
 
     wrong = {
         int(line.split(":")[1])
@@ -172,17 +173,3 @@ def test_types_reach_a_strict_program(tmp_path: Path) -> None:
         )
     }
     assert wrong == expected, checked.stdout
-
-
-def mypy_strict(program: Path) -> subprocess.CompletedProcess[str]:
-    """Check a program as the user of an installed package does."""
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "mypy", "--strict", "--no-incremental"),
-            *("--config-file", "", str(program)),
-        ],
-        cwd=program.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )

@@ -1,0 +1,180 @@
+"""The examples of docs/frameworks.md, with the frameworks and a scripted model."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs.checkout import PASSED
+from programs.installed import PROGRAMS
+from programs.model_server import ScriptedModel, call, say, steps
+from support.commands import Shell
+from support.hermetic import SET
+from support.python_blocks import (
+    REPOSITORY,
+    check_types,
+    python_blocks,
+    run_until,
+)
+from taskorch import NewItem, Queue, State
+
+REQUIREMENTS = Path(__file__).parent / "frameworks.txt"
+PAGE = "docs/frameworks.md"
+AGENT = "database_specialist"
+#: Framework -> a word of its example, and how the model calls the tool `progress`.
+EXAMPLES = {
+    "loop": ("def solve", ""),
+    "asyncio": ("async def main", ""),
+    "claude-agent-sdk": ("claude_agent_sdk", "mcp__item__progress"),
+    "openai-agents": ("from agents", "progress"),
+    "langgraph": ("langgraph", "progress"),
+}
+INSTALL_LIMIT_S = 600
+
+
+class Program(Shell):
+    """A shell with no variables of this machine."""
+
+    def environment(self) -> dict[str, str]:
+        passed = {
+            name: os.environ[name] for name in PASSED if name in os.environ
+        }
+        return {**passed, **SET, **self.variables}
+
+
+def example_of(framework: str) -> str:
+    word, _ = EXAMPLES[framework]
+    (example,) = [block for block in python_blocks(PAGE) if word in block]
+    return example
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """Return the Python of an environment with the frameworks.
+
+    It is made once, in `.programs` of the checkout. Skip the test if it cannot be.
+    """
+    version = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    folder = PROGRAMS / f"frameworks-{version}"
+    PROGRAMS.mkdir(exist_ok=True)
+    with (PROGRAMS / "frameworks.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            failure = made(folder)
+            if failure:
+                pytest.skip(f"the frameworks cannot be installed: {failure}")
+            (folder / "complete").touch()
+    return str(folder / "bin" / "python")
+
+
+def made(folder: Path) -> str:
+    """Make an environment with the frameworks, and return the error, or ""."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet")
+    options = ("--disable-pip-version-check", "--only-binary", ":all:")
+    done = subprocess.run(
+        [*pip, *options, "--requirement", REQUIREMENTS],
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_LIMIT_S,
+        check=False,
+    )
+    return done.stderr.strip()[-300:] if done.returncode else ""
+
+
+@pytest.fixture
+def shell(python: str, valkey_url: str) -> Iterator[Program]:
+    """Return a shell with a home of its own, and the library of the checkout."""
+    folder = Path(tempfile.mkdtemp(prefix="to-"))
+    (folder / "home").mkdir()
+    yield Program(
+        folder,
+        {
+            "HOME": str(folder / "home"),
+            "PATH": os.pathsep.join(("/usr/local/bin", "/usr/bin", "/bin")),
+            "PYTHONPATH": str(REPOSITORY / "shared"),
+            "TASKORCH_REDIS_URL": valkey_url,
+            "TASKORCH_NAMESPACE": f"test-{os.urandom(4).hex()}",
+            "PYTHON": python,
+        },
+    )
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("framework", EXAMPLES)
+def test_framework_works_on_items(
+    shell: Program, python: str, model: ScriptedModel, framework: str
+) -> None:
+    _, tool = EXAMPLES[framework]
+    server = model(steps(call(tool, text="Designing"), say("4 tables")))
+    program = shell.folder / "program.py"
+    program.write_text(example_of(framework))
+    address, namespace = (
+        shell.variables[name]
+        for name in ("TASKORCH_REDIS_URL", "TASKORCH_NAMESPACE")
+    )
+    connected = Program(
+        shell.folder,
+        {
+            **shell.variables,
+            "ANTHROPIC_BASE_URL": server.url,
+            "ANTHROPIC_API_KEY": "of-no-value",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "OPENAI_BASE_URL": f"{server.url}/v1",
+            "OPENAI_API_KEY": "of-no-value",
+            "OPENAI_AGENTS_DISABLE_TRACING": "1",
+            "LANGSMITH_TRACING": "false",
+        },
+    )
+
+    with Queue.open(address, namespace, "planner") as queue:
+        project = queue.project("Build authentication system")
+        for title in ("Design database schema", "Design the indexes"):
+            new = NewItem(
+                title=title, agent=AGENT, requirements=["Users table"]
+            )
+            queue.create(project, new)
+        code, _, stderr = run_until(
+            connected,
+            program,
+            lambda: queue.views.progress(project).project.is_finished,
+            python,
+        )
+        items = queue.views.list(project=project).items
+        reports = [queue.views.show(item.id).history for item in items]
+
+    assert (code, "Traceback" in stderr) == (0, False), stderr
+    assert {item.state for item in items} == {State.COMPLETED}, stderr
+    assert ["progress", "complete"] in [
+        [report.kind for report in history] for history in reports
+    ]
+    if tool:
+        assert {item.summary for item in items} == {"4 tables"}
+        prompts = "".join(server.requests[0].texts)
+        assert "Design" in prompts
+        assert "Users table" in prompts
+
+
+def test_examples_of_frameworks_pass_mypy_strict(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MYPYPATH", str(REPOSITORY / "shared"))
+    for framework in EXAMPLES:
+        name = framework.replace("-", "_")
+        (tmp_path / f"with_{name}.py").write_text(example_of(framework))
+
+    checked = check_types(tmp_path, python)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_every_example_of_the_page_is_run() -> None:
+    assert len(python_blocks(PAGE)) == len(EXAMPLES)
