@@ -34,6 +34,10 @@ FOREIGN: Mapping[str, bytes] = {
     ".codex/config.toml": b'# mine\nmodel = "x"   #\n\n[mcp_servers.other]\ncommand = "npx"\n[features]\nhooks=true',
     ".codex/hooks.json": b'{"hooks":{}}',
     "AGENTS.md": b"Windows wrote this.\r\n\r\n",
+    ".claude/settings.local.json": b"""{
+	"permissions": {"allow": ["Bash(ls:*)"]}
+}
+""",
     ".gemini/settings.json": b"""// My settings
 {
   "theme": "Dark", // not light
@@ -154,6 +158,8 @@ def approvals(project: Shell, program: str, user: list[str]) -> object:
     folder = Path(project.variables["HOME"]) if user else project.folder
     hooks_file, servers_file = CONFIGURATION[program]
     file = folder / (hooks_file if program == "claude" else servers_file)
+    if program == "claude" and not user:
+        file = file.with_name("settings.local.json")
     if not file.exists():
         return None
     content = parsed(file)
@@ -341,13 +347,25 @@ def test_approval_of_claude_covers_no_shell_command(project: Shell) -> None:
     project.orchestrate("setup", "claude")
 
     settings = json.loads(
-        (project.folder / ".claude/settings.json").read_bytes()
+        (project.folder / ".claude/settings.local.json").read_bytes()
     )
     allowed = settings["permissions"]["allow"]
     assert {"mcp__task-orchestrator__pop", "Bash(ls:*)"} <= set(allowed)
     assert "mcp__task-orchestrator__mend" not in allowed
     assert [each for each in allowed if "Bash" in each] == ["Bash(ls:*)"]
     assert settings["enabledMcpjsonServers"] == ["task-orchestrator"]
+
+
+def test_approval_of_claude_is_a_file_of_its_own(shell: Shell) -> None:
+    own = shell.folder / ".claude/settings.local.json"
+
+    shell.orchestrate("setup", "claude", "--no-approve")
+    asked = own.exists()
+    shell.orchestrate("setup", "claude")
+    approved = own.exists()
+    shell.orchestrate("setup", "claude", "--no-approve")
+
+    assert (asked, approved, own.exists()) == (False, True, False)
 
 
 def test_decision_of_user_survives_approval(project: Shell) -> None:

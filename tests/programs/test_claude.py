@@ -78,18 +78,20 @@ def test_setup_is_accepted_without_a_warning(
     }
 
 
-def test_untrusted_folder_needs_a_person_once(
-    checkout: Checkout, model: ScriptedModel
+@pytest.mark.parametrize("option", ["--approve", "--no-approve"])
+def test_untrusted_folder_needs_an_approval(
+    checkout: Checkout, model: ScriptedModel, option: str
 ) -> None:
-    server = model(steps(say("Fine.")))
-    shell = agent(checkout, server)
+    """The first start of `claude` asks whether the folder is trusted."""
+    shell = agent(checkout, model(steps(say("Fine."))))
 
-    done = shell.orchestrate("setup", "claude")
+    done = shell.orchestrate("setup", "claude", option)
+    servers = run_program(shell, "claude", "mcp", "list")
 
-    assert (
-        "Start `claude` here once, and answer that you trust the folder."
-        in done.stderr
-    )
+    assert "answer that you trust the folder" in done.stderr
+    is_approved = option == "--approve"
+    assert ("✔ Connected" in servers.stdout) == is_approved
+    assert ("Pending approval" in servers.stdout) != is_approved
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_approved_tools_need_no_person(
     checkout: Checkout, model: ScriptedModel
 ) -> None:
     shell = checkout.having(AGENT_ID="ada")
-    item = ready(shell, "--user")
+    item = ready(shell)
     server = model(
         steps(
             call(f"{OURS}pop"),

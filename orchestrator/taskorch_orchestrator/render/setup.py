@@ -19,7 +19,10 @@ APPROVED = {
 }
 #: What a person still has to do.
 STEPS = {
-    "claude": "Start `claude` here once, and answer that you trust the folder.",
+    "claude": (
+        "Start `claude` here once, and answer that you trust the folder; `claude -p` works before that, too. Start it "
+        "here, not in a subfolder: there, it reads no hooks."
+    ),
     "codex": (
         "Start `codex` here once: trust the folder (in a script: codex exec --trust PROMPT), and then the hooks, which "
         "/hooks shows. Until then, it starts no server and no hook, and does not say so of the hooks."
@@ -31,6 +34,7 @@ STEPS = {
 }
 #: The same with --user, if it is something else: a program trusts its user's files.
 USER_STEPS = {
+    "claude": "Claude Code asks in each folder whether you trust it; `claude -p` does not.",
     "codex": (
         "Start `codex` once, and trust the hooks, which /hooks shows. Until then, it runs none, and does not say so."
     ),

@@ -10,6 +10,7 @@ from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 
 from taskorch_orchestrator.setup.managed_file import (
+    Absent,
     Change,
     Part,
     UnsupportedFile,
@@ -44,7 +45,11 @@ def check(parts: Parts) -> tuple[ProgramFile, ...]:
     found = []
     for file, part in parts.items():
         text = read(file)
-        is_current = text is not None and _in_file(file, part.has, text)
+        is_current = (
+            isinstance(part, Absent)
+            if text is None
+            else _in_file(file, part.has, text)
+        )
         status = "current" if is_current else "not current"
         found.append(ProgramFile(file=str(file), status=status))
     return tuple(found)
@@ -65,7 +70,7 @@ def addition(parts: Parts) -> Changes:
 
     Raises errors.Invalid for a file that cannot contain it.
     """
-    return _changes(parts, with_part)
+    return _changes(parts, _added)
 
 
 def removal(parts: Parts) -> Changes:
@@ -93,6 +98,13 @@ def apply(changes: Changes, top: Path) -> tuple[ProgramFile, ...]:
         ProgramFile(file=str(file), status=_status(change))
         for file, change in changes.items()
     )
+
+
+def _added(part: Part, text: str | None) -> str | None:
+    """Return the text with the part, None for a file that is not needed."""
+    if isinstance(part, Absent):
+        return without_part(part, text)
+    return with_part(part, text)
 
 
 def _changed(changes: Changes) -> Changes:

@@ -29,6 +29,25 @@ class Part(Protocol):
         """Return the text as it was before the part was added; None for no file."""
 
 
+class Absent:
+    """A part that a file must not have, or must not have any more."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def has(self, text: str) -> bool:
+        """Return whether nothing of the part is in the text."""
+        return self._part.removed(text) == text
+
+    def added(self, text: str | None) -> str:
+        """Return the text without the part, "" for a missing file."""
+        return without_part(self._part, text) or ""
+
+    def removed(self, text: str) -> str | None:
+        """Return the text without the part; None for no file."""
+        return self._part.removed(text)
+
+
 class Change(NamedTuple):
     """The old and new text of a file; None where there is no file."""
 

@@ -18,7 +18,7 @@ from taskorch.domain.frozen import Frozen, replace
 from taskorch_orchestrator.setup.commands import Commands
 from taskorch_orchestrator.setup.config_entry import ConfigEntry, Json
 from taskorch_orchestrator.setup.json_entries import JsonEntries
-from taskorch_orchestrator.setup.managed_file import Part
+from taskorch_orchestrator.setup.managed_file import Absent, Part
 from taskorch_orchestrator.setup.text_block import (
     MARK,
     STAMP,
@@ -137,17 +137,11 @@ def _claude(target: Target) -> Parts:
         home / "skills" / name / "SKILL.md": WholeFile(_skill(folder))
         for name, folder in SKILLS.items()
     }
-    hooks = _hooks(target, "SessionStart", "Stop", HOOK_TIMEOUT_S)
-    approvals = _approvals(target)
     # The first request of a session waits for a server that is always loaded.
     server = _server(target, alwaysLoad=True)
     servers_file = ".claude.json" if target.is_user else ".mcp.json"
     return {
-        home / "settings.json": JsonEntries(
-            *hooks,
-            *(approvals if target.approves else ()),
-            obsolete=approvals if target.approves is False else (),
-        ),
+        **_claude_settings(target, home),
         target.root / servers_file: JsonEntries(
             server, obsolete=_old_servers()
         ),
@@ -156,6 +150,30 @@ def _claude(target: Target) -> Parts:
         ),
         **skills,
     }
+
+
+def _claude_settings(target: Target, home: Path) -> Parts:
+    """Return the hooks and the approval.
+
+    Claude Code heeds an approval in the settings of a project only where the person has
+    trusted the folder. In their own settings, which are not committed, it always does.
+    """
+    settings = home / "settings.json"
+    hooks = _hooks(target, "SessionStart", "Stop", HOOK_TIMEOUT_S)
+    approvals = _approvals(target)
+    if target.is_user:
+        entries = JsonEntries(
+            *hooks,
+            *(approvals if target.approves else ()),
+            obsolete=approvals if target.approves is False else (),
+        )
+        return {settings: entries}
+    found: dict[Path, Part] = {settings: JsonEntries(*hooks)}
+    if target.approves is not None:
+        own = JsonEntries(*approvals)
+        file = home / "settings.local.json"
+        found[file] = own if target.approves else Absent(own)
+    return found
 
 
 def _approvals(target: Target) -> tuple[ConfigEntry, ...]:
