@@ -120,7 +120,7 @@ def test_every_command_of_the_workflow_is_timed() -> None:
     chapters = (docs / "orchestrator.md").read_text().partition(
         "\n## A whole plan at once"
     )[0] + (docs / "worker.md").read_text().partition(
-        "\n## Waiting for an answer"
+        "\n## Any command as a worker"
     )[0]
     told = set(
         re.findall(
