@@ -356,7 +356,7 @@ def test_approval_of_claude_covers_no_shell_command(project: Shell) -> None:
     assert settings["enabledMcpjsonServers"] == ["task-orchestrator"]
 
 
-def test_approval_of_claude_is_a_file_of_its_own(shell: Shell) -> None:
+def test_approval_of_claude_has_its_own_file(shell: Shell) -> None:
     own = shell.folder / ".claude/settings.local.json"
 
     shell.orchestrate("setup", "claude", "--no-approve")
