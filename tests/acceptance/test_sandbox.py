@@ -30,7 +30,7 @@ def is_explained(ran: CommandResult) -> bool:
     words = (
         "This process is not allowed to connect to",
         "sandbox",
-        "network_access = true",
+        "sandbox_workspace_write.network_access = true",
     )
     return ran.code == 4 and all(word in ran.stderr for word in words)
 

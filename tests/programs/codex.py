@@ -1,11 +1,16 @@
 """Codex in a checkout: its configuration, what a person confirms, and its events."""
 
+import fcntl
 import json
+import os
+import pty
+import struct
 import subprocess
+import termios
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from threading import Timer
+from contextlib import contextmanager, suppress
+from threading import Thread, Timer
 from typing import Any
 
 from programs.checkout import Checkout
@@ -36,6 +41,8 @@ TRUST = """
 [projects."{folder}"]
 trust_level = "trusted"
 """
+#: What Codex asks a terminal: for the cursor, and for the kind of the terminal.
+TERMINAL = {b"\x1b[6n": b"\x1b[1;1R", b"\x1b[c": b"\x1b[?62;c"}
 BRIEFING = "# You are the agent `{agent}`"
 TIME_LIMIT_S = 60
 
@@ -137,9 +144,39 @@ def _app_server(shell: Checkout) -> Iterator[Any]:
         stdout.close()
 
 
-def events(stdout: str) -> Sequence[dict[str, Any]]:
-    """Return the events that `codex exec --json` printed."""
-    return [json.loads(line) for line in stdout.splitlines()]
+@contextmanager
+def on_terminal(shell: Checkout, *words: str) -> Iterator[None]:
+    """Run Codex on a terminal for a person, which answers its questions; end it."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+    process = subprocess.Popen(
+        ["codex", *words],
+        cwd=shell.folder,
+        env={**shell.environment(), "TERM": "xterm-256color"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    terminal = Thread(target=_answer_terminal, args=[ours])
+    terminal.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(TIME_LIMIT_S)
+        terminal.join(TIME_LIMIT_S)
+        os.close(ours)
+
+
+def _answer_terminal(ours: int) -> None:
+    """Answer what Codex asks a terminal, until it has closed it."""
+    with suppress(OSError):
+        while screen := os.read(ours, 65536):
+            for question, answer in TERMINAL.items():
+                if question in screen:
+                    os.write(ours, answer)
 
 
 def briefings(request: ModelRequest, agent: str) -> int:

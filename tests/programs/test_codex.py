@@ -11,6 +11,7 @@ from programs.codex import (
     TOOLS,
     briefings,
     codex,
+    on_terminal,
     our_tools,
     set_up,
     trust_hooks,
@@ -93,6 +94,7 @@ def test_person_trusts_folder_and_hooks_as_setup_says(
 
     assert "codex exec --trust" in told
     assert "/hooks" in told
+    assert "codex --no-daemon" in told
     assert "In the sandbox of Codex, `worker` and" in told
     assert "Untrusted project-local configuration is disabled" in before.stderr
     seen = [
@@ -125,6 +127,24 @@ def test_first_request_has_briefing_and_tools_once(
     assert briefings(resumed, "ada") == 2
     for request in server.requests:
         assert our_tools(request) == WORKER_TOOLS
+
+
+def test_session_on_a_terminal_is_of_its_agent(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    queue_item(checkout)
+    server = model(steps(say("Fine.")))
+    shell = codex(checkout, server)
+    set_up(shell)
+    trust_hooks(shell)
+    agent = shell.having(AGENT_ID="ada")
+
+    with on_terminal(agent, "--no-daemon", "Go."):
+        server.wait_for(1)
+
+    (request,) = server.requests
+    assert briefings(request, "ada") == 1
+    assert our_tools(request) == WORKER_TOOLS
 
 
 def test_compaction_is_followed_by_one_briefing(
@@ -255,7 +275,8 @@ def test_sandboxed_shell_names_the_missing_setting(
     )
 
     assert "is not allowed to connect" in result
-    assert "network_access = true" in result
+    assert "sandbox_workspace_write.network_access = true" in result
+    assert "use the MCP tools of task-orchestrator" in result
     assert "exit 4" in result
 
 

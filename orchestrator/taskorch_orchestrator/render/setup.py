@@ -24,8 +24,8 @@ STEPS = {
         "here, not in a subfolder: there, it reads no hooks."
     ),
     "codex": (
-        "Start `codex` here once: trust the folder (in a script: codex exec --trust PROMPT), and then the hooks, which "
-        "/hooks shows. Until then, it starts no server and no hook, and does not say so of the hooks."
+        "Start `codex` here once, and trust the folder (in a script: codex exec --trust PROMPT) and the hooks. Until "
+        "then, it starts no server and no hook; `codex exec` says nothing of the hooks. /hooks shows them."
     ),
     "gemini": (
         "Start `gemini` here once, and trust the folder (in a script: gemini --skip-trust): until then, it starts no "
@@ -36,7 +36,8 @@ STEPS = {
 USER_STEPS = {
     "claude": "Claude Code asks in each folder whether you trust it; `claude -p` does not.",
     "codex": (
-        "Start `codex` once, and trust the hooks, which /hooks shows. Until then, it runs none, and does not say so."
+        "Start `codex` once, and trust the hooks. Until then, it runs none; `codex exec` does not say so. /hooks shows "
+        "them."
     ),
     "gemini": (
         "Gemini asks in each folder whether you trust it (in a script: gemini --skip-trust): until you do, it starts "
@@ -46,8 +47,14 @@ USER_STEPS = {
 #: What else a person should know.
 NOTES = {
     "codex": (
-        "In the sandbox of Codex, `worker` and `orchestrate` cannot connect to the queue; our tools can. How to allow "
-        "them: orchestrate docs agents#recipes"
+        (
+            "On a terminal, start an agent with: AGENT_ID=NAME codex --no-daemon. Else the background server of Codex "
+            "has the variables of the first terminal."
+        ),
+        (
+            "In the sandbox of Codex, `worker` and `orchestrate` cannot connect to the queue; our tools can. How to "
+            "allow them: orchestrate docs agents#recipes"
+        ),
     ),
 }
 
@@ -76,9 +83,9 @@ def hints(
     if program in APPROVED:
         yield from _approval(program, target)
     steps = {**STEPS, **USER_STEPS} if target.is_user else STEPS
-    for hint in (steps, NOTES):
-        if program in hint:
-            yield hint[program]
+    if program in steps:
+        yield steps[program]
+    yield from NOTES.get(program, ())
 
 
 def _paths(target: Target) -> Iterator[str]:

@@ -78,8 +78,9 @@ FORBIDDEN: Mapping[str, str] = {
         "the group of the socket."
     ),
     "sandbox": (
-        "A sandbox or a firewall blocks it. Run the command outside, or allow the "
-        "connection. For Codex: network_access = true in [sandbox_workspace_write] of "
+        "A sandbox or a firewall blocks it. Run the command outside, allow the "
+        "connection, or use the MCP tools of task-orchestrator, which run outside. To "
+        "allow it in Codex: sandbox_workspace_write.network_access = true in "
         "~/.codex/config.toml."
     ),
 }
