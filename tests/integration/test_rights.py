@@ -99,7 +99,7 @@ def test_missing_right_prevents_all_writes(raw: redis.Redis) -> None:
 
         assert raw.dbsize() == 0, name
         assert (
-            "orchestrate docs operations#a-redis-of-your-own"
+            "orchestrate docs operations#details-of-a-redis-of-your-own"
             in refusal.value.hint()
         ), str(refusal.value)
 

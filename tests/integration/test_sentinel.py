@@ -307,7 +307,7 @@ def test_refusing_sentinels_are_distinguished_from_unreachable_ones(
             ).project("x")
 
     assert (
-        "orchestrate docs operations#a-redis-of-your-own"
+        "orchestrate docs operations#details-of-a-redis-of-your-own"
         in refusal.value.hint()
     )
 

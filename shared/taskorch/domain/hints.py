@@ -95,7 +95,7 @@ FOREIGN_SOCKET = (
     "can write to, such as /run/redis."
 )
 
-_RIGHTS = "The rights that a Redis user needs: orchestrate docs operations#a-redis-of-your-own"
+_RIGHTS = "The rights that a Redis user needs: orchestrate docs operations#details-of-a-redis-of-your-own"
 #: By words in the reply with which Redis, or its client, refuses a connection.
 REFUSALS: Mapping[str, str] = {
     "DB index": "Use the number of an existing database.",

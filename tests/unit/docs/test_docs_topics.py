@@ -66,7 +66,7 @@ def test_topic_that_a_message_names_exists() -> None:
     }
 
     assert {
-        "operations#a-redis-of-your-own",
+        "operations#details-of-a-redis-of-your-own",
         "orchestrator#a-whole-plan-at-once",
     } <= named
     assert named <= {topic.topic for topic in topics()}
