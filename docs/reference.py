@@ -114,7 +114,7 @@ def _own_options(command: click.Command) -> Sequence[click.Option]:
 
 def _option(option: click.Option, context: click.Context) -> str:
     """Return the line of a list for an option."""
-    flags = [f"`{flag}`" for flag in option.opts]
+    flags = [f"`{flag}`" for flag in (*option.opts, *option.secondary_opts)]
     if not option.is_flag:
         flags[-1] = f"`{option.opts[-1]} {_value(option, context)}`"
     description = " ".join(_sentences(option, context))

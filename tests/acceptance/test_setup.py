@@ -318,6 +318,129 @@ def test_login_shell_that_hangs_is_given_up(
     assert ran.code == 0, ran.stderr
 
 
+def program_on_path(project: Shell, tmp_path: Path, script: str) -> Shell:
+    """Return a shell in which `codex` is a script."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    (folder / "codex").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (folder / "codex").chmod(0o755)
+    return project.having(PATH=f"{folder}:/usr/bin:/bin")
+
+
+@pytest.mark.parametrize(
+    ("version", "is_old"),
+    [
+        ("codex-cli 0.99.12", True),
+        ("codex-cli 0.171.0", False),
+        ("codex-cli 1.0.0", False),
+        ("not a number", False),
+    ],
+)
+def test_program_that_is_too_old_is_named(
+    project: Shell, tmp_path: Path, version: str, *, is_old: bool
+) -> None:
+    shell = program_on_path(project, tmp_path, f"echo {version}")
+
+    ran = shell.orchestrate("setup", "codex")
+
+    assert ran.code == 0, ran.stderr
+    assert (
+        "`codex` is version 0.99.12, which ignores a part" in ran.stderr
+    ) == is_old
+    assert "0.118.0 or newer" in ran.stderr or not is_old
+    assert "not on the PATH" not in ran.stderr
+
+
+@pytest.mark.parametrize("program", ["claude", "codex", "gemini"])
+def test_missing_program_is_set_up_and_reported(
+    project: Shell, program: str
+) -> None:
+    ran = project.having(PATH="/usr/bin:/bin").orchestrate("setup", program)
+
+    assert ran.code == 0
+    assert f"`{program}` is not on the PATH of this shell" in ran.stderr
+    assert project.orchestrate("setup", program, "--check").code == 0
+
+
+def test_program_without_version_is_set_up(
+    project: Shell, tmp_path: Path
+) -> None:
+    shell = program_on_path(project, tmp_path, "exit 3")
+
+    ran = shell.orchestrate("setup", "codex")
+
+    assert ran.code == 0, ran.stderr
+    assert "codex` is" not in ran.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--remove"]], ids=str)
+def test_read_only_file_changes_no_file(
+    project: Shell, words: list[str]
+) -> None:
+    if words:
+        project.orchestrate("setup", "claude")
+    file = project.folder / "CLAUDE.md"
+    file.chmod(0o444)
+    before = files(project.folder)
+
+    ran = project.orchestrate("setup", "claude", *words)
+
+    assert ran.code == 5
+    assert (
+        f"Cannot write {file}: it is read-only. Nothing was changed."
+        in ran.stderr
+    )
+    assert files(project.folder) == before
+
+
+@pytest.mark.parametrize("home", ["nowhere", "file"])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_unusable_home_is_refused_and_not_made(
+    project: Shell, tmp_path: Path, program: str, home: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"not a folder")
+    shell = project.having(HOME=str(tmp_path / home))
+
+    ran = shell.orchestrate("setup", program, "--user")
+
+    assert ran.code == 5
+    assert f"Your home {tmp_path / home} is not a folder" in ran.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_unwritable_home_is_named(project: Shell, program: str) -> None:
+    # No user can create a file there.
+    shell = project.having(HOME="/proc")
+
+    ran = shell.orchestrate("setup", program, "--user")
+
+    assert ran.code == 5
+    assert "Cannot write /proc/." in ran.stderr
+    assert "Nothing was changed." in ran.stderr
+
+
+def test_broken_file_is_named_with_its_line(project: Shell) -> None:
+    broken = {
+        "claude": (".mcp.json", b'{\n  "mcpServers": {\n    "x": }\n}'),
+        "codex": (".codex/config.toml", b"a = 1\n\n[x\nb = 2\n"),
+    }
+    for name, content in broken.values():
+        (project.folder / name).write_bytes(content)
+    before = files(project.folder)
+
+    said = {
+        program: project.orchestrate("setup", program).stderr
+        for program in broken
+    }
+
+    assert f"{project.folder}/.mcp.json is not valid JSON" in said["claude"]
+    assert "line 3" in said["claude"]
+    assert "is not valid TOML" in said["codex"]
+    assert "line 3" in said["codex"]
+    assert files(project.folder) == before
+
+
 @pytest.mark.parametrize("user", [[], ["--user"]], ids=str)
 @pytest.mark.parametrize("program", ["claude", "codex", "gemini", "qwen"])
 def test_approval_is_said_and_taken_back(

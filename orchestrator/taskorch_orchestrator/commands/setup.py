@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +123,12 @@ def _remove(program: str, target: "Target", *, yes: bool) -> None:
 
 def _add(program: str, target: "Target", *, yes: bool) -> None:
     from taskorch_orchestrator.render import setup as setup_render
-    from taskorch_orchestrator.setup import commands, install, programs
+    from taskorch_orchestrator.setup import (
+        commands,
+        install,
+        installed,
+        programs,
+    )
 
     queue_root = target.root if target.is_user else app.settings().root
     found = commands.find(os.environ)
@@ -133,19 +137,10 @@ def _add(program: str, target: "Target", *, yes: bool) -> None:
     _confirm_targets(changes, target, yes=yes)
     files = install.apply(changes, target.root)
     app.output().show(files, setup_render.files)
-    hints = setup_render.hints(program, target, queue_root, _missing_extra())
-    for hint in hints:
+    for hint in setup_render.hints(
+        program, target, queue_root, installed.find(program, os.environ)
+    ):
         app.output().hint(hint)
-
-
-def _missing_extra() -> str:
-    """Return which package the MCP server lacks, and how to install it; "" if none."""
-    if find_spec("mcp") is None:
-        try:
-            import taskorch.mcp.server  # noqa: F401
-        except errors.Usage as error:
-            return str(error)
-    return ""
 
 
 def _confirm_targets(

@@ -8,6 +8,7 @@ from taskorch.cli.text import line
 
 from taskorch_orchestrator.setup.commands import NAMES, Commands
 from taskorch_orchestrator.setup.install import ProgramFile
+from taskorch_orchestrator.setup.installed import Installed
 from taskorch_orchestrator.setup.programs import Target
 
 #: What each program may do without asking, after setup with approval.
@@ -67,25 +68,32 @@ def files(changed: Sequence[ProgramFile]) -> str:
 
 
 def hints(
-    program: str, target: Target, queue_root: Path, missing: str
+    program: str, target: Target, queue_root: Path, installed: Installed
 ) -> Iterator[str]:
-    """Yield whose files and queue these are, and what the user has to do.
-
-    `missing` says which package the MCP server lacks, or is "".
-    """
+    """Yield whose files and queue these are, and what the user has to do."""
     if queue_root == target.root:
         yield f"These are the files of {target.root}."
     else:
         yield f"These are the files of {target.root}; its queue is that of {queue_root}."
     yield from _paths(target)
-    if missing:
-        yield missing
+    yield from _program(installed)
     if program in APPROVED:
         yield from _approval(program, target)
     steps = {**STEPS, **USER_STEPS} if target.is_user else STEPS
     if program in steps:
         yield steps[program]
     yield from NOTES.get(program, ())
+
+
+def _program(installed: Installed) -> Iterator[str]:
+    """Yield what is wrong with the program on this machine."""
+    if not installed.path:
+        yield f"`{installed.command}` is not on the PATH of this shell. It will read these files when it is installed."
+    elif installed.is_too_old:
+        yield (
+            f"`{installed.command}` is version {installed.version}, which ignores a part of these files. Update it to "
+            f"{installed.minimum} or newer."
+        )
 
 
 def _paths(target: Target) -> Iterator[str]:

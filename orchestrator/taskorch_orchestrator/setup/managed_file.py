@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from errno import EACCES
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol
@@ -118,6 +119,7 @@ def replace_all(changes: Mapping[Path, Change], top: Path) -> None:
             for file, change in changes.items():
                 cleanup.callback(_remove_empty, file.parent, top)
                 target = file.resolve()
+                _refuse_read_only(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 # The content may be secret: other users cannot enter this folder.
                 folder = cleanup.enter_context(
@@ -139,6 +141,15 @@ def replace_all(changes: Mapping[Path, Change], top: Path) -> None:
             raise errors.Invalid(
                 reason=f"{reason} Nothing was changed."
             ) from None
+
+
+def _refuse_read_only(file: Path) -> None:
+    """Raise PermissionError for a file that its owner has protected.
+
+    A new file could take its place even so.
+    """
+    if file.exists() and not file.stat().st_mode & stat.S_IWUSR:
+        raise PermissionError(EACCES, "it is read-only")
 
 
 def _prepare(temporary: Path, text: str | None, target: Path) -> Path | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from taskorch.config import parent_environment, root_folder
-from taskorch.domain import limits
+from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen, replace
 
 from taskorch_orchestrator.setup.commands import Commands
@@ -108,9 +108,18 @@ def project(folder: Path) -> Path:
 
 
 def of_user(program: str, environment: Mapping[str, str]) -> Path:
-    """Return the folder with the user's files of a program, by default the home."""
+    """Return the folder with the user's files of a program, by default the home.
+
+    Raises errors.Invalid for a home that is not a folder.
+    """
     configured = _configured_folder(program, environment)
-    return Path(configured).absolute() if configured else Path.home()
+    if configured:
+        return Path(configured).absolute()
+    if not Path.home().is_dir():
+        raise errors.Invalid(
+            reason=f"Your home {Path.home()} is not a folder. Set HOME."
+        )
+    return Path.home()
 
 
 def parts(program: str, target: Target) -> Parts:

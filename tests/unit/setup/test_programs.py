@@ -12,9 +12,11 @@ from taskorch.config.settings import resolve
 from taskorch.domain import limits
 from taskorch_orchestrator import mcp_tools as tools
 from taskorch_orchestrator.service.start import RQ_URL
-from taskorch_orchestrator.setup import programs
+from taskorch_orchestrator.setup import installed, programs
 from taskorch_worker import inherited_lease
 from taskorch_worker import mcp_tools as worker_tools
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 class Asked(UserDict[str, str]):
@@ -105,6 +107,16 @@ def test_gemini_names_the_secret_variables() -> None:
         password.VARIABLE,
         password.FILE_VARIABLE,
     }
+
+
+def test_page_lists_oldest_version_of_each_program() -> None:
+    page = (REPOSITORY / "docs" / "agents.md").read_text(encoding="utf-8")
+    (paragraph,) = re.findall(r"(?s)\*\*Programs\.\*\*.*?\n\n", page)
+
+    assert set(installed.COMMANDS) == set(programs.PROGRAMS)
+    assert sorted(re.findall(r"\d+\.\d+\.\d+", paragraph)) == sorted(
+        minimum for _, minimum in installed.COMMANDS.values()
+    )
 
 
 def test_claude_approves_tools_that_harm_nothing() -> None:
