@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.mcp.tool import ToolArguments, ToolResult, seconds
+from taskorch.mcp.tool import SECONDS, ToolArguments, ToolResult, seconds
+from taskorch.mcp.tool_texts import Tool, Tools
 
 if TYPE_CHECKING:
     from taskorch.config.settings import Settings
@@ -197,7 +198,7 @@ class StatusArguments(ToolArguments):
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Read the project, the item, its log, or the list."""
-        from taskorch_orchestrator import actions
+        from taskorch_orchestrator import actions, mcp_results
 
         queue = _queue(call)
         if self.log:
@@ -205,7 +206,8 @@ class StatusArguments(ToolArguments):
         if self.of == "items":
             return self._list_items(queue)
         if self.of.startswith("proj_"):
-            return _result(actions.progress(queue, self.of, limit=self.limit))
+            found = actions.progress(queue, self.of, limit=self.limit)
+            return _result(found, mcp_results.progress(found.data))
         if self.of.startswith("item_"):
             return _result(actions.show(queue, self.of))
         lists = _lists()
@@ -222,7 +224,7 @@ class StatusArguments(ToolArguments):
         from taskorch.domain.item import ItemFilter, Order, State
         from taskorch.domain.start_time import StartTime
 
-        from taskorch_orchestrator import actions
+        from taskorch_orchestrator import actions, mcp_results
 
         since = start_time.parse(self.since) if self.since else StartTime()
         try:
@@ -243,7 +245,7 @@ class StatusArguments(ToolArguments):
         found = actions.list_items(
             queue, wanted, cursor=self.cursor, limit=self.limit
         )
-        return _result(found)
+        return _result(found, mcp_results.items(found.data, self.project))
 
     def _read_log(self, call: "ToolCall", queue: "Queue") -> ToolResult:
         """Read the end of the newest log of an item."""
@@ -295,7 +297,7 @@ class DiscoveriesArguments(ToolArguments):
         """Read the discoveries after the cursor, or the new ones."""
         from taskorch.domain.events import FROM_THE_START
 
-        from taskorch_orchestrator import actions
+        from taskorch_orchestrator import actions, mcp_results
 
         if self.new and self.since:
             raise errors.Usage(reason="new and since exclude each other.")
@@ -303,14 +305,14 @@ class DiscoveriesArguments(ToolArguments):
             found = actions.new_discoveries(
                 _queue(call), self.project, limit=self.limit
             )
-            return _result(found)
-        found = actions.discoveries(
-            _queue(call),
-            self.project,
-            since=self.since or FROM_THE_START,
-            limit=self.limit,
-        )
-        return _result(found)
+        else:
+            found = actions.discoveries(
+                _queue(call),
+                self.project,
+                since=self.since or FROM_THE_START,
+                limit=self.limit,
+            )
+        return _result(found, mcp_results.discoveries(found.data))
 
 
 class AnswerArguments(ToolArguments):
@@ -362,6 +364,8 @@ class MendArguments(ToolArguments):
     def perform(self, call: "ToolCall") -> ToolResult:
         """Change an item or a project as `verb` says."""
         self._check()
+        if self.verb == "complete":
+            return _close(call, self.item, force=True)
         if limits.is_project_id(self.item):
             return _result(self._mend_project(_queue(call)))
         return _result(self._mend_item(_queue(call), call.settings))
@@ -376,8 +380,6 @@ class MendArguments(ToolArguments):
                 )
             case "reopen":
                 return actions.reopen(queue, self.item)
-            case "complete":
-                return actions.complete(queue, self.item, force=True)
             case _:
                 raise errors.Usage(reason=f"{self.verb} is for items.")
 
@@ -433,15 +435,13 @@ class WaitUntilArguments(ToolArguments):
     id: Annotated[str, "proj_… or item_…"]
     until: Goals = ("completed",)
     since: Annotated[str, "Of any: after this cursor"] = ""
-    timeout: Annotated[float, f"Seconds, 0 to {limits.LONGEST_WAIT_S}"] = (
-        limits.LONGEST_WAIT_S
-    )
+    timeout: Annotated[float, SECONDS] = limits.SHORT_WAIT_S
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Wait for the first of the goals."""
         from taskorch.queue.wait_results import Goal
 
-        from taskorch_orchestrator import actions
+        from taskorch_orchestrator import actions, mcp_results
 
         if not self.until:
             raise errors.Usage(reason="until must name a goal.")
@@ -454,7 +454,7 @@ class WaitUntilArguments(ToolArguments):
             timeout_s=seconds(self.timeout, "timeout"),
             since=self.since,
         )
-        return _result(waited)
+        return _result(waited, mcp_results.waited(waited.data))
 
 
 class CompleteProjectArguments(ToolArguments):
@@ -467,10 +467,50 @@ class CompleteProjectArguments(ToolArguments):
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Close the project."""
-        from taskorch_orchestrator import actions
+        return _close(call, self.project, force=False)
 
-        return _result(actions.complete(_queue(call), self.project))
 
+def _status(of: str = "") -> Tool:
+    """Return the tool `status` of an argument, or of a list."""
+    if of:
+        return Tool(name="status", fixed={"of": of})
+    return Tool(name="status", positional=("of",))
+
+
+def _mend(verb: str, *more: str) -> Tool:
+    """Return the tool `mend` with a verb."""
+    return Tool(name="mend", positional=("item", *more), fixed={"verb": verb})
+
+
+#: The tools in place of commands, in hints.
+COMMANDS: Tools = {
+    "project": Tool(name="plan", positional=("project",)),
+    "create": Tool(name="plan", positional=("project",)),
+    "edit": Tool(name="edit", positional=("items",)),
+    "assign": Tool(name="assign", positional=("items", "agent")),
+    "assign --force": _mend("assign", "agent"),
+    "status": _status("projects"),
+    "projects": _status("projects"),
+    "agents": _status("agents"),
+    "inbox": _status("inbox"),
+    "stuck": _status("stuck"),
+    "unassigned": _status("unassigned"),
+    "list": _status("items"),
+    "progress": _status(),
+    "show": _status(),
+    "discoveries": Tool(name="discoveries", positional=("project",)),
+    "answer": Tool(name="answer", positional=("item", "text")),
+    "comment": Tool(
+        name="answer", positional=("item", "text"), fixed={"kind": "comment"}
+    ),
+    "cancel": _mend("cancel"),
+    "requeue": _mend("requeue"),
+    "depend": _mend("depend"),
+    "reopen": _mend("reopen"),
+    "wait": Tool(name="wait", positional=("id",)),
+    "complete": Tool(name="complete", positional=("project",)),
+    "complete --force": _mend("complete"),
+}
 
 TOOLS: tuple[type[ToolArguments], ...] = (
     PlanArguments,
@@ -499,5 +539,15 @@ def _queue(call: "ToolCall") -> "Queue":
     )
 
 
-def _result(published: "Published[object]") -> ToolResult:
-    return ToolResult(published.data, **published.meta)
+def _close(call: "ToolCall", project: str, *, force: bool) -> ToolResult:
+    """Close a project; `force` cancels its open items."""
+    from taskorch_orchestrator import actions, mcp_results
+
+    closed = actions.complete(_queue(call), project, force=force)
+    return _result(closed, mcp_results.completed(closed.data))
+
+
+def _result(published: "Published[object]", data: object = None) -> ToolResult:
+    """Return the result of an action, with its data as they are or as `data`."""
+    shown = published.data if data is None else data
+    return ToolResult(shown, **published.meta)

@@ -154,7 +154,7 @@ def test_second_session_sees_holder_and_takes_other_work(
         f"Holder: host {os.uname().nodename}, pid {os.getpid()}, since 20"
         in briefing
     )
-    assert "## Next step\n\n    worker pop --wait 300\n" in briefing
+    assert "## Next step\n\n    worker pop --wait 100\n" in briefing
 
 
 def test_orchestrate_prime_prints_projects_and_open_questions(
@@ -208,7 +208,7 @@ def test_next_step_of_orchestrator_follows_the_work(
     assert steps == [
         'orchestrate project "TITLE"',
         f"orchestrate assign {item} AGENT",
-        f"orchestrate wait {project} --until completed --until blocked",
+        f"orchestrate wait {project} --until completed --until blocked --timeout 100",
         f"orchestrate complete {project}",
     ]
 

@@ -71,7 +71,7 @@ def test_project_option_completes_a_project(
         (
             "pop",
             "There is nothing to do now.",
-            "Wait for work: worker pop --wait 300",
+            "Wait for work: worker pop --wait 100",
         ),
         (
             "run --once -- true",

@@ -14,11 +14,14 @@ from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import replace
 from taskorch.mcp.tool import (
+    SECONDS,
+    SHORT_WAITS,
     QuotingResult,
     ToolArguments,
     ToolResult,
     seconds,
 )
+from taskorch.mcp.tool_texts import Tool, Tools
 
 from taskorch_worker.agent_name import agent_of
 
@@ -63,9 +66,12 @@ class CheckArguments(ToolArguments):
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Return the assigned items."""
+        from taskorch_worker import mcp_results
+
         session = _session(call)
         assigned = session.queue.check(limit=self.limit)
-        return ToolResult(assigned)
+        elsewhere = session.held_elsewhere(assigned)
+        return ToolResult(mcp_results.assignments(assigned, elsewhere))
 
 
 class PopArguments(ToolArguments):
@@ -75,12 +81,14 @@ class PopArguments(ToolArguments):
     quotes_others = True
     wait: Annotated[
         float,
-        f"Seconds to wait, 0 to {limits.LONGEST_WAIT_S}",
+        f"Seconds to wait, at most {limits.LONGEST_WAIT_S}. {SHORT_WAITS}",
     ] = 0
     lease: LeaseTime = ""
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Claim an item; if the call is cancelled, release it."""
+        from taskorch_worker import mcp_results
+
         session = _session(call)
         wait_s = seconds(self.wait, "wait")
         lease_ms = _lease_ms(self.lease)
@@ -89,7 +97,7 @@ class PopArguments(ToolArguments):
             raise errors.NothingToDo
         if lease := claims[0].lease:
             call.undo = partial(_release, call, lease)
-        return ToolResult(claims[0])
+        return ToolResult(mcp_results.claim(claims[0]))
 
 
 class GetArguments(ToolArguments):
@@ -105,6 +113,8 @@ class GetArguments(ToolArguments):
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Return an item; if the call is cancelled, release what it claimed."""
+        from taskorch_worker import mcp_results
+
         session = _session(call)
         before = session.lease(self.item)
         claim = session.get(
@@ -116,7 +126,7 @@ class GetArguments(ToolArguments):
         if claim.lease and claim.lease.claim != before.claim:
             call.undo = partial(_release, call, claim.lease)
         notes = session.queue.notes(self.item)
-        return ToolResult(claim, notes=notes)
+        return ToolResult(mcp_results.claim(claim), notes=notes)
 
 
 class ReportArguments(ToolArguments):
@@ -191,12 +201,14 @@ class ReadDiscoveriesArguments(ToolArguments):
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Read the discoveries."""
+        from taskorch.mcp.brief import discoveries
+
         session = _session(call)
         page = session.discoveries(
             self.item, new=self.new, since=self.since, limit=self.limit
         )
         return ToolResult(
-            page.discoveries,
+            discoveries(page.discoveries),
             cursor=page.cursor,
             more=page.more,
             projects=page.own_projects,
@@ -211,18 +223,18 @@ class WaitArguments(ToolArguments):
     access = Access.READ
     item: Item
     question: int = 0
-    timeout: Annotated[float, f"Seconds, 0 to {limits.LONGEST_WAIT_S}"] = (
-        limits.LONGEST_WAIT_S
-    )
+    timeout: Annotated[float, SECONDS] = limits.SHORT_WAIT_S
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Return the answer."""
+        from taskorch_worker import mcp_results
+
         session = _session(call)
         timeout_s = seconds(self.timeout, "timeout")
         answered = session.wait_for_answer(
             self.item, timeout_s=timeout_s, question=self.question
         )
-        return ToolResult(answered)
+        return ToolResult(mcp_results.answered(answered))
 
 
 class CompleteArguments(ToolArguments):
@@ -280,6 +292,30 @@ class ReleaseArguments(ToolArguments):
         return _receipt(receipt)
 
 
+#: The tools in place of commands, in hints.
+COMMANDS: Tools = {
+    "check": Tool(name="check"),
+    "pop": Tool(name="pop"),
+    "get": Tool(name="get", positional=("item",)),
+    "wait": Tool(name="wait", positional=("item",)),
+    "progress": Tool(
+        name="report", positional=("item", "text"), fixed={"kind": "progress"}
+    ),
+    "blocker": Tool(
+        name="report", positional=("item", "text"), fixed={"kind": "blocker"}
+    ),
+    "blocker --withdraw": Tool(
+        name="report",
+        positional=("item", "question"),
+        fixed={"kind": "withdraw"},
+    ),
+    "discoveries": Tool(name="discoveries", positional=("item",)),
+    "complete": Tool(name="complete", positional=("item", "summary")),
+    "ack": Tool(name="complete", positional=("item", "summary")),
+    "fail": Tool(name="fail", positional=("item", "reason")),
+    "release": Tool(name="release", positional=("item",)),
+}
+
 TOOLS: tuple[type[ToolArguments], ...] = (
     CheckArguments,
     PopArguments,
@@ -309,16 +345,21 @@ def _session(call: "ToolCall") -> "AgentSession":
 
 def _receipt(receipt: "Receipt") -> ToolResult:
     """Return the result of a step, with a notice if it has comments."""
-    return QuotingResult(receipt) if receipt.comments else ToolResult(receipt)
+    from taskorch_worker import mcp_results
+
+    shown = mcp_results.receipt(receipt)
+    return QuotingResult(shown) if receipt.comments else ToolResult(shown)
 
 
 def _settled(call: "ToolCall", receipt: "SettledReceipt") -> ToolResult:
     """Return a receipt; if the call is cancelled, the next item is released."""
+    from taskorch_worker import mcp_results
+
     if receipt.next is None:
         return _receipt(receipt)
     if lease := receipt.next.lease:
         call.undo = partial(_release, call, lease)
-    return QuotingResult(receipt)
+    return QuotingResult(mcp_results.receipt(receipt))
 
 
 def _lease_ms(lease: str) -> int | None:

@@ -27,4 +27,10 @@ def mcp() -> None:
 
     from taskorch_orchestrator import mcp_tools
 
-    serve("orchestrate", mcp_tools.ABOUT, app.settings(), mcp_tools.TOOLS)
+    serve(
+        "orchestrate",
+        mcp_tools.ABOUT,
+        app.settings(),
+        mcp_tools.TOOLS,
+        mcp_tools.COMMANDS,
+    )

@@ -26,7 +26,7 @@ COMMANDS = """\
 | `orchestrate assign ITEM AGENT` | put an item onto an agent's queue; any name works |
 | `orchestrate edit ITEM --title TEXT` | change an item that no agent has begun |
 | `orchestrate progress PROJECT` | show its progress |
-| `orchestrate wait PROJECT --until completed --until blocked` | wait for the agents; do not poll |
+| `orchestrate wait PROJECT --until completed --until blocked --timeout 100` | wait for the agents; do not poll |
 | `orchestrate discoveries PROJECT` | list what the agents found; `--new`: since you last looked |
 | `orchestrate inbox` | questions of the agents; answer one: `orchestrate answer ITEM --question N TEXT` |
 | `orchestrate comment ITEM TEXT` | a message to the agent that works on an item, or will |
@@ -87,7 +87,7 @@ def _next_step_of_projects(projects: Sequence[Project]) -> str:
             return f"orchestrate complete {project.id}"
     for project in projects:
         if any(project.counts.get(state) for state in UNDER_WAY):
-            return f"orchestrate wait {project.id} --until completed --until blocked"
+            return f"orchestrate wait {project.id} --until completed --until blocked --timeout 100"
     if projects:
         return f"orchestrate progress {projects[0].id}"
     return 'orchestrate project "TITLE"'

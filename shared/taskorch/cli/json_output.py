@@ -56,13 +56,18 @@ def line(data: object) -> str:
     return dump(plain(data))
 
 
-def dump(document: object) -> str:
-    """Return JSON on one line. Invisible characters are written as escapes."""
+def dump(document: object, *, compact: bool = False) -> str:
+    """Return JSON on one line, `compact` without blanks between values.
+
+    Invisible characters are written as escapes.
+    """
 
     def escape(character: str) -> str:
         return json.dumps(character)[1:-1]
 
-    return text.escaped(json.dumps(document, ensure_ascii=False), escape)
+    separators = (",", ":") if compact else None
+    written = json.dumps(document, ensure_ascii=False, separators=separators)
+    return text.escaped(written, escape)
 
 
 def plain(value: object) -> Json:

@@ -661,7 +661,7 @@ class TooMany(Invalid):
             return ""
         item = self.details["item"]
         return (
-            f"Wait for the answers: worker wait {item}. "
+            f"Wait for the answers: worker wait {item} --timeout 100. "
             f"Or withdraw a question: worker blocker {item} --withdraw 1"
         )
 
@@ -696,7 +696,7 @@ class OpenItems(Invalid):
     message = "{project} has {open}, such as {first}."
     next_step = (
         "orchestrate progress {project} lists them. To cancel them and complete the "
-        "project, add --force."
+        "project: orchestrate complete {project} --force"
     )
 
     def _shown(self) -> dict[str, object]:
@@ -853,7 +853,7 @@ class NotYours(TaskOrchestratorError):
 class NothingToDo(TaskOrchestratorError):
     word, exit_code, retryable = "NOTHING_TO_DO", 8, True
     message = "There is nothing to do now."
-    next_step = "Wait for work: worker pop --wait 300"
+    next_step = "Wait for work: worker pop --wait 100"
 
     def __init__(self, next_step: str = "") -> None:
         """Advise something else than to wait with `worker pop`."""

@@ -41,6 +41,9 @@ LARGEST = 2**53
 #: Maximum duration of a wait in one command or tool call. The programs that agents run
 #: in allow a little more.
 LONGEST_WAIT_S = 540
+#: The wait that agents are told to use: the shell of Claude Code ends a command after
+#: 120 s, and so do the tool calls of some programs.
+SHORT_WAIT_S = 100
 
 Value = TypeVar("Value")
 

@@ -9,13 +9,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from taskorch.cli import json_output
+from taskorch.cli.json_output import Json
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.mcp import messages
+from taskorch.mcp.brief import brief
 from taskorch.mcp.messages import Message, ProtocolError
 from taskorch.mcp.protocol import ClientSession
 from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch.mcp.tool_texts import Tools, for_tools
 
 if TYPE_CHECKING:
     from taskorch.mcp.call import ToolCall
@@ -44,6 +47,8 @@ class CallContext(Frozen):
 
     role: str
     settings: Settings
+    #: The tools in place of commands, in hints.
+    commands: Tools
     session: ClientSession
     output: Sender
     #: A call takes one while it runs.
@@ -178,17 +183,15 @@ class RunningCall:
                 self._words(),
                 self._program_session(),
             )
-            return _content(
-                self._tool, arguments.perform(self._call), self._call
-            )
+            return self._content(arguments.perform(self._call), self._call)
         except errors.TaskOrchestratorError as error:
-            return _refused(error)
+            return self._refused(error)
         except CallCancelled as error:
-            return _refused(_unexpected(error))
+            return self._refused(_unexpected(error))
         except Exception as error:
             traceback = bool(os.environ.get("TASKORCH_DEBUG"))
             logger.error("A tool failed: %r", error, exc_info=traceback)  # noqa: TRY400
-            return _refused(_unexpected(error))
+            return self._refused(_unexpected(error))
         finally:
             if self._call:
                 self._call.close()
@@ -198,26 +201,33 @@ class RunningCall:
         id_ = self._request.meta.get(SESSION_ID)
         return id_ if isinstance(id_, str) else ""
 
+    def _content(self, result: ToolResult, call: "ToolCall") -> dict[str, Any]:
+        meta = dict(result.meta)
+        if self._tool.quotes_others or result.quotes_others:
+            meta = {"text": QUOTED, **meta}
+        if call.damage:
+            meta["damaged"] = json_output.damage(call.damage)
+        content: dict[str, Json] = {
+            "data": self._in_brief(json_output.plain(result.data))
+        }
+        if shown := self._in_brief(json_output.plain(meta)):
+            content["meta"] = shown
+        return _text(content)
+
+    def _refused(self, error: errors.TaskOrchestratorError) -> dict[str, Any]:
+        document = json_output.error_document(error, exit_code=error.exit_code)
+        shown = self._in_brief(document["error"])
+        return _text({"error": shown}, is_error=True)
+
+    def _in_brief(self, value: Json) -> Json:
+        return brief(
+            value, hint=lambda text: for_tools(text, self._context.commands)
+        )
+
     def _words(self) -> str:
         """Return the same text for the same call: a repeat acts once."""
         arguments = json.dumps(self._arguments, sort_keys=True)
         return f"{self._context.role} mcp {self._tool.name} {arguments}"
-
-
-def _content(
-    tool: type[ToolArguments], result: ToolResult, call: "ToolCall"
-) -> dict[str, Any]:
-    meta = dict(result.meta)
-    if tool.quotes_others or result.quotes_others:
-        meta = {"text": QUOTED, **meta}
-    if call.damage:
-        meta["damaged"] = json_output.damage(call.damage)
-    return _text(json_output.document(result.data, meta))
-
-
-def _refused(error: errors.TaskOrchestratorError) -> dict[str, Any]:
-    refused = json_output.error_document(error, exit_code=error.exit_code)
-    return _text(refused, is_error=True)
 
 
 def _unexpected(error: Exception) -> errors.TaskOrchestratorError:
@@ -227,11 +237,11 @@ def _unexpected(error: Exception) -> errors.TaskOrchestratorError:
 
 
 def _text(
-    content: dict[str, json_output.Json], *, is_error: bool = False
+    content: dict[str, Json], *, is_error: bool = False
 ) -> dict[str, Any]:
     # once, as text: programs show their model the text or the structured content, and
     # some know only the text
-    text = json_output.dump(content)
+    text = json_output.dump(content, compact=True)
     return {
         "content": [{"type": "text", "text": text}],
         "isError": is_error,

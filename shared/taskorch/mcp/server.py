@@ -22,6 +22,7 @@ from taskorch.mcp.messages import Message, ProtocolError
 from taskorch.mcp.protocol import ClientSession, invalid_parameters
 from taskorch.mcp.running_call import CallContext, RunningCall
 from taskorch.mcp.tool import ToolArguments, listed
+from taskorch.mcp.tool_texts import Tools
 from taskorch.version import __version__
 
 #: Maximum number of concurrent calls. More wait for one of these to end.
@@ -41,13 +42,14 @@ def serve(
     about: str,
     settings: Settings,
     tools: Sequence[type[ToolArguments]],
+    commands: Tools,
 ) -> None:
     """Serve until standard input ends, or until SIGTERM or Ctrl-C.
 
-    `about` is the instructions for the agent.
+    `about` is the instructions for the agent, `commands` the tools in place of commands.
     """
     if sys.stdin and sys.stdout:  # otherwise there is no client
-        RoleServer(role, about, settings, tools).run()
+        RoleServer(role, about, settings, tools, commands).run()
 
 
 class RoleServer:
@@ -59,6 +61,7 @@ class RoleServer:
         about: str,
         settings: Settings,
         tools: Sequence[type[ToolArguments]],
+        commands: Tools,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._session = ClientSession(
@@ -73,6 +76,7 @@ class RoleServer:
         self._context = CallContext(
             role=role,
             settings=settings,
+            commands=commands,
             session=self._session,
             output=self._output,
             slots=Semaphore(MOST_CALLS),

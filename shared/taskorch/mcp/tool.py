@@ -5,7 +5,7 @@ It is loaded before the first answer to a client, so it imports nothing heavy.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
@@ -14,6 +14,11 @@ from taskorch.mcp.arguments import Kind, kind_of
 
 if TYPE_CHECKING:
     from taskorch.mcp.call import ToolCall
+
+
+#: Descriptions of the arguments of waits.
+SHORT_WAITS = "Many programs end a call after 120"
+SECONDS = f"Seconds, at most {limits.LONGEST_WAIT_S}. {SHORT_WAITS}"
 
 
 class ToolResult:
@@ -109,8 +114,11 @@ def listed(tool: type[ToolArguments]) -> dict[str, Any]:
 
 def seconds(value: float, argument: str) -> float:
     """Return a timeout in seconds. Raises errors.Invalid if it is too long."""
-    what = f"{argument} in seconds"
-    return limits.number(cast("int", value), what, 0, limits.LONGEST_WAIT_S)
+    if not 0 <= value <= limits.LONGEST_WAIT_S:
+        raise errors.Invalid(
+            reason=f"The {argument} in seconds is {value}. It must be 0 to {limits.LONGEST_WAIT_S}."
+        )
+    return value
 
 
 def _schema(tool: type[ToolArguments]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_briefing_promises_nothing_about_a_dead_letter(
 
     assert "worker complete still delivers it" in briefing.briefing(primed)
     assert "takes it up again" not in briefing.briefing(primed)
-    assert briefing.next_step(primed) == "worker pop --wait 300"
+    assert briefing.next_step(primed) == "worker pop --wait 100"
     with pytest.raises(errors.WrongState):
         bench.agent().progress(lease, "still at it")
     assert bench.agent().complete(lease, "late").state is State.COMPLETED

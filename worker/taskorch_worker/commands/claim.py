@@ -36,7 +36,7 @@ def check(context: "WorkerContext", limit: int) -> None:
     )
 
 
-@worker.command(epilog="Example: worker pop --wait 300")
+@worker.command(epilog="Example: worker pop --wait 100")
 @click.option(
     "--wait",
     type=Seconds(0, limits.LONGEST_WAIT_S),

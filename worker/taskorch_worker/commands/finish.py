@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., object])
 
 NOTHING_QUEUED = (
-    "No item is ready for you. Wait for one: worker pop --wait 300"
+    "No item is ready for you. Wait for one: worker pop --wait 100"
 )
 
 DELIVERABLE = click.option(

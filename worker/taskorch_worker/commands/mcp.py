@@ -18,4 +18,10 @@ def mcp() -> None:
     from taskorch_worker import mcp_tools
 
     settings = app.settings()
-    serve("worker", mcp_tools.about(settings), settings, mcp_tools.TOOLS)
+    serve(
+        "worker",
+        mcp_tools.about(settings),
+        settings,
+        mcp_tools.TOOLS,
+        mcp_tools.COMMANDS,
+    )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from taskorch_worker.context import WorkerContext
 
 
-@worker.command(epilog="Example: worker wait item_1a2b3c4d --timeout 300")
+@worker.command(epilog="Example: worker wait item_1a2b3c4d --timeout 100")
 @click.argument("item", type=ITEM)
 @click.option(
     "--question",

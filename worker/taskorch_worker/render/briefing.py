@@ -35,14 +35,14 @@ This session is a command of `worker run`, for `{item}` alone. When it has ended
 COMMANDS = """\
 | command | |
 |---|---|
-| `worker pop` | claim your next item and see it in full; `--wait 300` waits for one |
+| `worker pop` | claim your next item and see it in full; `--wait 100` waits for one |
 | `worker get ITEM` | claim an item of yours, or see again one that you hold |
 | `worker progress ITEM TEXT --percent N` | report progress; it renews the lease |
 | `worker notes ITEM TEXT` | keep a private note; without TEXT, print them |
 | `worker discover ITEM TEXT --impact TEXT` | share a discovery with the project |
 | `worker discoveries ITEM` | read what others found in its project; `--new` |
 | `worker blocker ITEM TEXT --needs TEXT` | ask about what blocks you |
-| `worker wait ITEM` | wait for the answer |
+| `worker wait ITEM --timeout 100` | wait for the answer |
 | `worker complete ITEM SUMMARY --deliverable NAME=VALUE` | deliver; `--next` claims your next item, too |
 | `worker fail ITEM REASON` | give up this attempt |
 | `worker release ITEM` | return the item unchanged |
@@ -78,8 +78,8 @@ def next_step(read: AgentBriefing, run_item: str = "") -> str:
     if read.queue_count:
         return "worker pop"
     if blocked:
-        return f"worker wait {blocked}"
-    return "worker pop --wait 300"
+        return f"worker wait {blocked} --timeout 100"
+    return "worker pop --wait 100"
 
 
 def _sections(

@@ -18,7 +18,7 @@ REPORTS = """\
 | `worker notes {item} "Memo"` | a later attempt at this item should know it |
 | `worker blocker {item} "Question" --needs "What would help"` | you need an answer to go on |
 
-After a question, end: the item comes back with the answer. Or wait for it: `worker wait {item}`.
+After a question, end: the item comes back with the answer. Or wait for it: `worker wait {item} --timeout 100`.
 If you cannot run commands but have the MCP tools of `worker`, use those in the same way."""
 
 DONE = """\

@@ -1,0 +1,87 @@
+"""Hints for an agent that has tools and no shell: commands become tools.
+
+"worker get item_1a2b3c4d --peek" becomes "the tool get with item=item_1a2b3c4d, peek=true".
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from taskorch.domain.frozen import Frozen
+
+#: A command of ours with its arguments: ids, numbers, PLACEHOLDERS and options.
+_COMMAND = re.compile(
+    r"\b(?:worker|orchestrate) (?P<name>[a-z][a-z-]*)"
+    r"(?P<arguments>(?: (?:--[a-z][a-z-]*|[A-Z]{2,}\b|N\b|[0-9]+\b|(?:item|proj)_\w+))*)"
+)
+#: An option on its own, with the value that may follow.
+_OPTION = re.compile(
+    r"--(?P<name>[a-z][a-z-]*)(?: (?P<value>[0-9][0-9a-z:_-]*))?"
+)
+
+
+class Tool(Frozen):
+    """The tool that does what a command does."""
+
+    name: str
+    #: The arguments for the positional ones of the command.
+    positional: Sequence[str] = ()
+    #: The arguments that stand for the command itself.
+    fixed: Mapping[str, str] = {}
+
+
+#: A command -> its tool. "get --peek" is the command with this option.
+Tools = Mapping[str, Tool]
+
+
+def for_tools(text: str, tools: Tools) -> str:
+    """Return a hint with the tools in place of the commands that they replace.
+
+    Commands without a tool stay: a person can type them.
+    """
+
+    def tool(found: re.Match[str]) -> str:
+        words = found["arguments"].split()
+        options = [word for word in words if word.startswith("--")]
+        for name in (f"{found['name']} {each}" for each in options):
+            if name in tools:
+                words.remove(name.partition(" ")[2])
+                return _call(tools[name], words)
+        known = tools.get(found["name"])
+        return _call(known, words) if known else found[0]
+
+    said = _COMMAND.sub(tool, text)
+    said = said.replace("rerun this command", "call this tool again")
+    if said == text and _COMMAND.search(text):
+        return said  # it is about a command without a tool, and its options
+    return _OPTION.sub(_argument, said)
+
+
+def _call(tool: Tool, words: Sequence[str]) -> str:
+    """Return a tool with the arguments that a command had."""
+    given = [f"{name}={value}" for name, value in tool.fixed.items()]
+    positional = iter(tool.positional)
+    at = 0
+    while at < len(words):
+        word = words[at]
+        following = words[at + 1] if at + 1 < len(words) else ""
+        if not word.startswith("--"):
+            if name := next(positional, ""):
+                given.append(f"{name}={word}")
+        elif re.fullmatch("[0-9]+|N", following):
+            given.append(f"{_name(word[2:])}={following}")
+            at += 1
+        else:
+            given.append(f"{_name(word[2:])}=true")
+        at += 1
+    return f"the tool {tool.name}" + (
+        f" with {', '.join(given)}" if given else ""
+    )
+
+
+def _argument(option: re.Match[str]) -> str:
+    value = option["value"]
+    return _name(option["name"]) + (f"={value}" if value else "")
+
+
+def _name(option: str) -> str:
+    return option.replace("-", "_")

@@ -1,0 +1,93 @@
+"""What the tools of `worker mcp` return, as short as an agent needs it."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, cast
+
+from taskorch.cli.json_output import Json, plain
+from taskorch.mcp.brief import row
+
+if TYPE_CHECKING:
+    from taskorch.domain.item import Assignments, Claim, Receipt
+    from taskorch.queue.wait_results import Answered
+
+#: The fields of a claimed item that its holder knows or does not need.
+KNOWN = frozenset((
+    "agent", "holder", "percent", "assigned_by", "created_at", "assigned_at", "started_at", "completed_at",
+    "depends_on",
+))  # fmt: skip
+#: The same of the project of an item, and of a report.
+KNOWN_OF_PROJECT = frozenset((
+    "id", "counts", "orchestrator", "created_at", "completed_at", "status",
+))  # fmt: skip
+KNOWN_OF_REPORT = frozenset(("id", "attempt", "changes"))
+
+
+def assignments(
+    assigned: "Assignments", elsewhere: Collection[str]
+) -> dict[str, Json]:
+    """Return the assigned items: those the agent holds, and those that are ready.
+
+    Those `elsewhere` are held by other sessions of the agent.
+    """
+    held: list[Json] = []
+    queued: list[Json] = []
+    for item in assigned.items:
+        shown = row(_object(item), without=("agent",))
+        if not item.holder:
+            del shown["state"]
+            queued.append(shown)
+        elif item.id in elsewhere:
+            held.append({**shown, "by": "another session of yours"})
+        else:
+            held.append(shown)
+    return {
+        "count": assigned.count,
+        "held": held,
+        "queued": queued,
+        "not_shown": assigned.count - len(assigned.items),
+        "not_ready": assigned.later,
+    }
+
+
+def claim(taken: "Claim") -> dict[str, Json]:
+    """Return an item in full, for its holder."""
+    found = _object(taken)
+    return {
+        **_without(found, KNOWN),
+        "project_context": _without(
+            found["project_context"], KNOWN_OF_PROJECT
+        ),
+        "history": _reports(found["history"]),
+    }
+
+
+def receipt(done: "Receipt") -> dict[str, Json]:
+    """Return the item after a step, with the next one if the step has claimed it."""
+    found = _object(done)
+    found["comments"] = _reports(found["comments"])
+    following = getattr(done, "next", None)
+    return {**found, "next": claim(following)} if following else found
+
+
+def answered(done: "Answered") -> dict[str, Json]:
+    """Return the answers, the comments, and what the wait has found of the item."""
+    whole = _object(done)
+    found = row(whole, without=("agent", "questions", "percent"))
+    del found["title"]
+    for name in ("answers", "comments"):
+        found[name] = _reports(whole[name])
+    return found
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", plain(value))
+
+
+def _without(value: dict[str, Any], names: Collection[str]) -> dict[str, Json]:
+    return {
+        name: member for name, member in value.items() if name not in names
+    }
+
+
+def _reports(reports: list[dict[str, Any]]) -> list[Json]:
+    return [_without(report, KNOWN_OF_REPORT) for report in reports]
