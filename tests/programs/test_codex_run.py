@@ -336,6 +336,6 @@ def test_run_with_refused_calls_alone_fails(
     run = ada(checkout, server).run(*once([*TOOLS_RECIPE, *options]))
 
     assert run.code == 5, run.stderr
-    assert "the program refused every call of the queue" in run.stdout
+    assert "the program refused its calls of the queue" in run.stdout
     assert name in run.stdout
     assert shown(checkout, item)["state"] == "failed"
