@@ -656,6 +656,30 @@ def test_second_session_may_stop(holder: Shell) -> None:
     assert is_silent(other)
 
 
+@pytest.mark.parametrize(
+    ("stdin", "source", "briefings"),
+    [
+        ("prompt", "startup", 0),
+        ("prompt", "compact", 1),
+        ("prompt", "resume", 1),
+        ("item", "startup", 1),
+        ("none", "startup", 1),
+    ],
+)
+def test_task_of_worker_run_is_not_repeated(
+    shell: Shell, bench: Bench, stdin: str, source: str, briefings: int
+) -> None:
+    item = bench.item()
+    payload = json.dumps({"session_id": "5f", "source": source})
+    hook = f"echo '{payload}' | {BIN}/worker prime --hook-json > briefing"
+
+    shell.worker("run", "--once", "--stdin", stdin, "--", "sh", "-c", hook)
+
+    briefing = (shell.folder / "briefing").read_text()
+    assert briefing.count("# You are the agent") == briefings
+    assert (item in briefing) == bool(briefing)
+
+
 def test_command_of_worker_run_may_stop(holder: Shell, bench: Bench) -> None:
     bench.item(agent="bob")
     reminder = holder.folder / "reminder"

@@ -76,13 +76,17 @@ def words_of(
     return [*words[:start], *new, *words[start + len(old) :]]
 
 
+@pytest.mark.parametrize("place", ["worktree", "checkout"])
 def test_text_completes_item_that_comes_once(
-    checkout: Checkout, model: ScriptedModel
+    checkout: Checkout, model: ScriptedModel, place: str
 ) -> None:
     (item,) = new_items(checkout, "Write prices")
     server = model(steps(say("Prices are written.")))
+    words = TOOLS_RECIPE
+    if place == "checkout":
+        words = words_of(words, ["--worktree"])
 
-    run = ada(checkout, server).run(*once(TOOLS_RECIPE))
+    run = ada(checkout, server).run(*once(words))
 
     assert run.code == 0, run.stderr
     done = shown(checkout, item)

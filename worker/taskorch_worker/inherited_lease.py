@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from taskorch_worker.git import Work
 
 ITEM, TOKEN = "TASKORCH_ITEM_ID", "TASKORCH_TOKEN"
+#: What the command reads from its standard input: "item", "prompt" or "none".
+STDIN = "TASKORCH_STDIN"
 #: The path of the item's git worktree, and the branch that was made for it.
 OF_WORKTREE = WORKTREE, BRANCH = "TASKORCH_WORKTREE", "TASKORCH_BRANCH"
 

@@ -56,4 +56,14 @@ def _read_briefing(payload: "Payload") -> "AgentBriefing | None":
     settings = hooks.begin_session(payload)
     session = WorkerContext(Access.NONE, settings).session
     session.adopt_leases()
+    if _has_task(payload):
+        return None
     return session.prime()
+
+
+def _has_task(payload: "Payload") -> bool:
+    """Return whether `worker run` has just given the program the whole task."""
+    from taskorch_worker import inherited_lease
+
+    reads = os.environ.get(inherited_lease.STDIN)
+    return reads == "prompt" and payload.get("source") == "startup"

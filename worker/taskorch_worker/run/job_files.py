@@ -46,7 +46,11 @@ class JobFiles(Frozen):
             StdinSource.PROMPT: self.prompt,
             StdinSource.NONE: Path(os.devnull),
         }[source]
-        return replace(self, stdin=file)
+        environment = {
+            **self.environment,
+            inherited_lease.STDIN.encode(): source.encode(),
+        }
+        return replace(self, stdin=file, environment=environment)
 
 
 def prepare(
