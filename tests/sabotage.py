@@ -386,6 +386,27 @@ SABOTAGES = (
         tests=("tests/acceptance/test_run.py",),
     ),
     Sabotage(
+        guard="A cancelled claim gives its item back",
+        file="shared/taskorch/library/stoppable.py",
+        line="            self._undo(self.future.result())\n",
+        instead="            pass\n",
+        tests=("tests/integration/test_library_race.py",),
+    ),
+    Sabotage(
+        guard="A wait that was broken off passes its wake token on",
+        file="shared/taskorch/library/agent.py",
+        line="                    self.queue.pass_wake_on()\n",
+        instead="                    pass\n",
+        tests=("tests/integration/test_library_race.py",),
+    ),
+    Sabotage(
+        guard="A task that was settled is not settled again",
+        file="shared/taskorch/library/task.py",
+        line="        if self.end_of_attempt:\n            return\n",
+        instead="",
+        tests=("tests/unit/library/test_task.py",),
+    ),
+    Sabotage(
         guard="A waiting command does not restart a stopped server",
         file="shared/taskorch/bundled/on_demand.py",
         line="if server.was_stopped(self._settings, self._opened_at)",

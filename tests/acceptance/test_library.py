@@ -128,6 +128,21 @@ def test_queue_of_a_new_folder_is_created(local: Shell) -> None:
     assert project["orchestrator"] == "planner"
 
 
+def test_bundled_server_of_a_program_has_a_service(local: Shell) -> None:
+    serviced = local.lacking("TASKORCH_SERVICE")
+
+    ran = serviced.python(
+        "from taskorch import NewItem, Queue\n"
+        "with Queue.open() as queue:\n"
+        "    project = queue.project('A project')\n"
+        "    print(queue.create(project, NewItem(title='A', agent='bob')))\n"
+    )
+
+    handoffs = local.folder / ".task-orchestrator" / "handoffs"
+    handoff = handoffs / f"{ran.stdout.strip()}_handoff.json"
+    eventually(handoff.exists)
+
+
 def test_settings_of_the_environment_apply(shell: Shell, bench: Bench) -> None:
     ran = shell.python(
         "from taskorch import Queue\n"

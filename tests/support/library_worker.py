@@ -37,9 +37,10 @@ def main(*words: str) -> None:
             if chance < 0.2:
                 note(task, "failed")
                 raise ValueError(f"chance {chance}")
-            if chance < 0.3:
+            if chance < 0.23:
                 note(task, "released")
-                raise errors.NothingToDo
+                task.release(reason="Not now")
+                return
             if chance < 0.4:
                 Path(log).touch()
                 sleep(0.3)  # the lease may be lost

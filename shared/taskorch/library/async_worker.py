@@ -139,14 +139,14 @@ class AsyncWorker:
     async def _end_slots(self) -> None:
         self._claiming.stop()
         self._cancel_slots()
-        await asyncio.wait(self._slots, timeout=GRACE_S)
-        # Redis may be unreachable
-        self._working.stop()
         await asyncio.gather(*self._slots, return_exceptions=True)
 
     def _cancel_slots(self) -> None:
+        """Cancel the handlers; after some time, their releases as well, in an outage."""
         for slot in self._slots:
             slot.cancel()
+        loop = asyncio.get_running_loop()
+        loop.call_later(GRACE_S, self._working.stop)
 
     async def _run_slot(self) -> None:
         while True:

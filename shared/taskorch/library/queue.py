@@ -2,6 +2,7 @@
 
 import logging
 import os
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,6 +11,7 @@ from taskorch.config.settings import Settings, resolve
 from taskorch.connections import open_connection
 from taskorch.domain import errors
 from taskorch.domain.access import Access
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller
 from taskorch.library.agent import Agent
 from taskorch.queue import queue
@@ -82,4 +84,17 @@ def _settings(url: str | None, namespace: str | None) -> Settings:
             reason="The current folder does not exist any more."
         ) from None
     flags = {"redis_url": url, "namespace": namespace}
-    return resolve(flags, os.environ, folder)
+    settings = resolve(flags, os.environ, folder)
+    if settings.redis_url:
+        return settings
+    return replace(settings, service_command=_service_command())
+
+
+def _service_command() -> tuple[str, ...]:
+    """Return the arguments with which Python runs the service; () if there is none.
+
+    The package that has it is above this one, which does not know its name.
+    """
+    for found in entry_points(group="taskorch.service"):
+        return "-m", found.module, found.name
+    return ()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from taskorch.domain import errors
+from taskorch.queue.port import WaitBrokenOff
 
 #: The errors that mean that the holder has lost the item.
 LOST = (errors.Conflict, errors.NotYours, errors.NotFound)
@@ -45,3 +46,6 @@ class Renewal:
                 continue
             except errors.TaskOrchestratorError as error:
                 self._on_failure(error)
+            except WaitBrokenOff:
+                # the program gives up, in an outage
+                return

@@ -267,6 +267,33 @@ def test_async_worker_finishes_after_first_stop(breakable: Waiters) -> None:
     assert bench.state(second) is State.QUEUED
 
 
+def test_async_worker_ends_in_an_outage(
+    breakable: Waiters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskorch.library.async_worker.GRACE_S", 0.2)
+    bench, connection = breakable.bench, breakable.connection
+    bench.item()
+
+    async def work() -> None:
+        begun = asyncio.Event()
+
+        async def handler(task: AsyncTask) -> None:
+            connection.failures_left = 1_000_000
+            begun.set()
+            await task.progress("Working")
+
+        async with running(bench, handler) as (worker, ended):
+            await begun.wait()
+            worker.stop()
+            worker.stop()
+            await asyncio.wait([ended], timeout=SOON_S)
+            assert ended.done()
+
+    asyncio.run(work())
+
+    connection.failures_left = 0
+
+
 @pytest.mark.parametrize("cancels_run", [False, True])
 def test_async_worker_releases_after_second_stop(
     breakable: Waiters, *, cancels_run: bool

@@ -235,6 +235,28 @@ def test_worker_waits_out_an_outage(
     assert bench.queue.views.show(id_).item.attempts == 1
 
 
+def test_second_stop_ends_a_worker_in_an_outage(
+    breakable: Waiters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskorch.library.worker.GRACE_S", 0.2)
+    bench, connection = breakable.bench, breakable.connection
+    bench.item()
+    begun = Event()
+
+    def handler(task: Task) -> None:
+        connection.failures_left = 1_000_000
+        begun.set()
+        task.progress("Working")
+
+    with running(bench, handler) as (worker, ended):
+        assert begun.wait(SOON_S)
+        worker.stop()
+        worker.stop()
+        ended.result(SOON_S)
+
+    connection.failures_left = 0
+
+
 def test_worker_ends_with_an_error_that_stays(breakable: Waiters) -> None:
     bench = breakable.bench
 
