@@ -99,3 +99,20 @@ def test_denied_shell_of_qwen_is_refused() -> None:
     }
 
     assert refused(json.dumps([result])) == ["worker pop"]
+
+
+def test_api_error_of_qwen_is_a_failure() -> None:
+    result = {
+        "type": "result",
+        "subtype": "success",
+        "is_error": False,
+        "result": "[API Error: 400 There is no such model.]",
+        "session_id": "0b8d",
+        "permission_denials": [],
+    }
+
+    found = read(json.dumps(result), is_whole=True)
+
+    assert found
+    assert found.failed
+    assert "no such model" in found.text

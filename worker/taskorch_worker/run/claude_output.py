@@ -23,6 +23,8 @@ from taskorch_worker.run.program_result import (
 
 #: The tools that run a command in a shell, of both programs.
 SHELLS = ("Bash", "run_shell_command")
+#: The begin of a result with which Qwen Code reports an error as a success.
+API_ERROR = "[API Error: "
 #: The begin of the result of a tool that was not called, such as an unknown one.
 TOOL_ERROR = "<tool_use_error>"
 
@@ -33,12 +35,13 @@ def _of_result(event: Object, so_far: ProgramResult) -> ProgramResult | None:
     if not isinstance(is_error, bool) or not _has_session(event):
         return None
     subtype = text_of(event.get("subtype"))
-    failed = is_error or subtype.startswith("error")
+    is_failure = is_error or subtype.startswith("error")
     errors = event.get("errors")
     reasons = (
         [text_of(each) for each in errors] if isinstance(errors, list) else []
     )
     text = text_of(event.get("result")) or "\n".join(filter(None, reasons))
+    failed = is_failure or text.startswith(API_ERROR)
     refused = [
         _call(each, "tool_use_id", "tool_name", "tool_input")
         for each in objects_of(event.get("permission_denials"))
