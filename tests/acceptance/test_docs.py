@@ -88,6 +88,20 @@ def test_commands_of_page_print_what_it_shows(
             _compare(step, screen, ids)
 
 
+def test_every_page_with_commands_is_run() -> None:
+    pages = {REPOSITORY / "README.md", *REPOSITORY.glob("docs/*.md")}
+
+    shown = {
+        str(page.relative_to(REPOSITORY))
+        for page in pages
+        if re.search(
+            r"^\$ (orchestrate|worker) ", page.read_text(), re.MULTILINE
+        )
+    }
+
+    assert shown == set(PAGES)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_page_has_only_known_block_languages(page: str) -> None:
     languages = re.findall(

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[3]
+#: Lines of a page that needs contents.
+LONG = 110
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
 
 
@@ -64,6 +66,20 @@ def test_headings_of_page_have_different_anchors(page: Path) -> None:
     titles = [anchor(title) for title in headings(page)]
 
     assert page.name == "CHANGELOG.md" or len(titles) == len(set(titles))
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY))
+)
+def test_long_page_begins_with_its_contents(page: Path) -> None:
+    text = page.read_text("utf-8")
+    beginning, _, _ = text.partition("\n## ")
+
+    assert (
+        page.name in {"README.md", "CHANGELOG.md"}
+        or text.count("\n") < LONG
+        or "](#" in beginning
+    )
 
 
 def test_security_page_names_tests_and_anchors_that_exist() -> None:
