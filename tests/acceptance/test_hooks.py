@@ -100,29 +100,6 @@ def test_worker_prime_prints_identity_items_and_next_step(
     assert f"## Next step\n\n    worker get {item}\n" in briefing
 
 
-def test_new_session_of_run_gets_task_once(
-    holder: Shell,
-) -> None:
-    item = holder.variables["ITEM"]
-    words = ("worker", "prime", "--hook-json")
-
-    new, compacted, outside = (
-        call(shell, words, {"session_id": "s1", "source": source}).stdout
-        for shell, source in (
-            (holder.having(TASKORCH_ITEM_ID=item), "startup"),
-            (holder.having(TASKORCH_ITEM_ID=item), "compact"),
-            (holder, "startup"),
-        )
-    )
-
-    title = "Title: Design the schema"
-    assert title not in new
-    assert f"To see them again: worker get {item}" in new
-    assert f"for `{item}` alone" in new
-    assert title in compacted
-    assert title in outside
-
-
 def test_next_step_is_a_valid_command(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     step = (

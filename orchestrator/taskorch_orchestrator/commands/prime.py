@@ -31,7 +31,7 @@ def prime(hook_json: bool) -> None:
     if not (hook_json and is_workers(os.environ)):
         hooks.prime(
             _read,
-            lambda read, _: briefing_render.briefing(read),
+            briefing_render.briefing,
             role="orchestrate",
             hook_json=hook_json,
         )

@@ -23,8 +23,6 @@ LIMIT_S = 1.5
 STDIN_LIMIT_S = 0.3
 STDIN_BYTES = 4 * 1024 * 1024
 READ_BYTES = 65536
-#: The source of a session that is not the continuation of another one.
-STARTUP = "startup"
 
 Briefing = TypeVar("Briefing")
 #: The JSON that a program writes to the standard input of its hook.
@@ -33,7 +31,7 @@ Payload = Mapping[str, object]
 
 def prime(
     read: Callable[[Payload], Briefing | None],
-    render: Callable[[Briefing, Payload], str],
+    render: Callable[[Briefing], str],
     *,
     role: str,
     hook_json: bool,
@@ -41,10 +39,9 @@ def prime(
     """Print the briefing that `read` returns; nothing if Redis is unreachable.
 
     With `hook_json`, print it as the output of a session-start hook, and nothing after
-    any error, or if another hook has just briefed the session for this role. `read` and
-    `render` get the JSON of the hook.
+    any error, or if another hook has just briefed the session for this role. `read`
+    gets the JSON of the hook.
     """
-    payload: Payload = {}
     briefing, text = None, ""
     with (
         time_limit(LIMIT_S),
@@ -53,12 +50,12 @@ def prime(
         payload = read_payload() if hook_json else {}
         briefing = read(payload)
         if briefing is not None and hook_json and _is_first(role, payload):
-            output = _start_output(payload, render(briefing, payload))
+            output = _start_output(payload, render(briefing))
             text = json.dumps(output, ensure_ascii=False)
     if text:
         _print(text)
     elif briefing is not None and not hook_json:
-        app.output().show(briefing, lambda found: render(found, payload))
+        app.output().show(briefing, render)
 
 
 def begin_session(payload: Payload) -> Settings:

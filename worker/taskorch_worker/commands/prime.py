@@ -27,23 +27,16 @@ def prime(hook_json: bool) -> None:
     """
     from taskorch.cli import hooks
 
-    hooks.prime(_read_briefing, _render, role="worker", hook_json=hook_json)
-
-
-def _render(read: "AgentBriefing", payload: "Payload") -> str:
-    """Return the text. The task of a new session of `worker run` has the item already.
-
-    After a compaction, the session may have lost it.
-    """
-    from taskorch.cli import hooks
-    from taskorch.config.program_session import start_of
-
     from taskorch_worker import inherited_lease
     from taskorch_worker.render import briefing
 
     run_item = os.environ.get(inherited_lease.ITEM, "")
-    is_new = start_of(payload).source == hooks.STARTUP
-    return briefing.briefing(read, run_item, has_task=is_new)
+    hooks.prime(
+        _read_briefing,
+        lambda read: briefing.briefing(read, run_item),
+        role="worker",
+        hook_json=hook_json,
+    )
 
 
 def _read_briefing(payload: "Payload") -> "AgentBriefing | None":

@@ -32,8 +32,6 @@ RUN = """\
 This session is a command of `worker run`, for `{item}` alone. When it has ended, the run claims the next item:
 `worker pop` is refused here."""
 
-TASK = "Your task has its texts. To see them again: worker get {item}"
-
 COMMANDS = """\
 | command | |
 |---|---|
@@ -54,18 +52,14 @@ Exit codes: 0 done; 2 usage; 3 no such item; 4 Redis is unreachable: retry later
 6 you no longer hold the item: take other work; 7 assigned to another agent; 8 nothing to do now."""
 
 
-def briefing(
-    read: AgentBriefing, run_item: str = "", *, has_task: bool = False
-) -> str:
+def briefing(read: AgentBriefing, run_item: str = "") -> str:
     """Return who the agent is, its items, its queue, the next step and the commands.
 
-    In a command of `worker run`, `run_item` is its item; with `has_task`, the session
-    has just got the texts of that item. Texts are cut until all of it fits into
-    `quoting.MOST_BYTES`.
+    In a command of `worker run`, `run_item` is its item. Texts are cut until all of it
+    fits into `quoting.MOST_BYTES`.
     """
-    known = run_item if has_task else ""
     return fitting(
-        lambda length: "\n\n".join(_sections(read, length, run_item, known))
+        lambda length: "\n\n".join(_sections(read, length, run_item))
     )
 
 
@@ -89,9 +83,8 @@ def next_step(read: AgentBriefing, run_item: str = "") -> str:
 
 
 def _sections(
-    read: AgentBriefing, length: int, run_item: str, known: str
+    read: AgentBriefing, length: int, run_item: str
 ) -> Iterator[str]:
-    """Yield the sections; the item `known` has no texts."""
     session = f", session `{read.session}`" if read.session else ""
     host = line(read.host)
     place = f"{host}{session}, namespace `{read.namespace}`"
@@ -103,11 +96,7 @@ def _sections(
     for number, held in enumerate(read.held):
         rows = 1 if number or length < ROWS_BYTES else ROWS
         yield f"### {_status(held)}"
-        item = held.claim.package.item.id
-        if item == known:
-            yield TASK.format(item=item)
-        else:
-            yield from _details(held, length, rows)
+        yield from _details(held, length, rows)
     left = read.held_count - len(read.held)
     if left > 0:
         yield f"… and {left} more: worker check"
