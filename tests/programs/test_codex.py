@@ -1,6 +1,7 @@
 """Codex, the real program, as `orchestrate setup codex` leaves it."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 
@@ -36,6 +37,12 @@ WORKER_TOOLS = {tool.name for tool in of_the_worker.TOOLS}
 ORCHESTRATOR_TOOLS = {tool.name for tool in of_the_orchestrator.TOOLS}
 #: More than the conversation may have before Codex compacts it.
 MANY_TOKENS = 90_000
+#: What the shell of Codex needs for `worker` in a login shell.
+NETWORK = SHELL[:2]
+#: The profile of a new user on Debian.
+PROFILE = (
+    'if [ -d "$HOME/.local/bin" ]; then PATH="$HOME/.local/bin:$PATH"; fi'
+)
 COMPACTS = ("-c", "model_auto_compact_token_limit=50000")
 
 
@@ -301,6 +308,29 @@ def test_sandboxed_shell_works_on_an_item(
     )
     shown = checkout.orchestrate("show", item, "--json").data()
     assert (shown["state"], shown["summary"]) == ("completed", "By commands")
+
+
+def test_login_shell_finds_commands_as_setup_says(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    queue_item(checkout)
+    (checkout.home / ".profile").write_text(PROFILE, encoding="utf-8")
+    shell = checkout.having(AGENT_ID="ada", SHELL="/bin/bash")
+    told = set_up(shell)
+    links = re.search(r"in the agent's shell: (.*); then use --remove", told)
+    assert links, told
+
+    (missing,) = shell_results(shell, model, NETWORK, "worker check")
+    linked = shell.run("sh", "-c", links[1])
+    set_up(shell, "--remove")
+    set_up(shell)
+    (found,) = shell_results(shell, model, NETWORK, "worker check")
+
+    assert "not found" in missing
+    assert linked.code == 0, linked.stderr
+    assert "1 assigned work item" in found
+    file = checkout.folder / ".codex" / "config.toml"
+    assert 'command = "orchestrate"' in file.read_text(encoding="utf-8")
 
 
 def test_sandbox_outside_of_git_finds_the_queue(

@@ -107,7 +107,10 @@ def _paths(target: Target) -> Iterator[str]:
     )
     if not target.is_user:
         yield "Others who share this project may have no such path: do not commit it."
-    yield f"To have them found, also in the agent's shell: {_links(commands)}; then set up again."
+    yield (
+        f"To have them found, also in the agent's shell: {_links(commands)}; then use --remove and set up again, for "
+        "files without the path."
+    )
 
 
 def _links(commands: Commands) -> str:
