@@ -1,11 +1,20 @@
 """Claude Code in a checkout, with a scripted model and without any other network."""
 
+import fcntl
 import json
+import os
+import pty
+import re
+import signal
+import struct
 import subprocess
+import termios
+from threading import Timer
 from typing import Any
 
 from programs.checkout import Checkout, run_program
 from programs.model_server import ModelServer
+from taskorch_worker.run.reaper import processes_below, signal_processes
 
 #: The prefix of our tools.
 OURS = "mcp__task-orchestrator__"
@@ -13,6 +22,7 @@ OURS = "mcp__task-orchestrator__"
 BRIEFING = "# You are the agent `ada`"
 #: A proxy that does not answer, for everything but loopback.
 NO_NETWORK = "http://127.0.0.1:9"
+TIME_LIMIT_S = 90
 
 
 def claude(checkout: Checkout, model: ModelServer) -> Checkout:
@@ -28,6 +38,7 @@ def claude(checkout: Checkout, model: ModelServer) -> Checkout:
         HTTPS_PROXY=NO_NETWORK,
         HTTP_PROXY=NO_NETWORK,
         NO_PROXY="127.0.0.1",
+        npm_config_offline="true",
     )
 
 
@@ -56,3 +67,36 @@ def trust(shell: Checkout) -> None:
     )
     folder["hasTrustDialogAccepted"] = True
     file.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def doctor(shell: Checkout) -> str:
+    """Return the screen of `claude doctor`, which needs a terminal, without spaces."""
+    ours, theirs = pty.openpty()
+    size = struct.pack("HHHH", 100, 160, 0, 0)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+    process = subprocess.Popen(
+        ["claude", "doctor"],
+        cwd=shell.folder,
+        env={**shell.environment(), "TERM": "xterm-256color"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    limit = Timer(TIME_LIMIT_S, process.kill)
+    limit.start()
+    screen = ""
+    try:
+        while "Entertoclose" not in screen:
+            drawn = os.read(ours, 65536).decode(errors="replace")
+            screen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\s", "", drawn)
+    finally:
+        limit.cancel()
+        # It asks npm for its newest version meanwhile.
+        below = processes_below(process.pid)
+        process.kill()
+        signal_processes(below, signal.SIGKILL)
+        process.wait()
+        os.close(ours)
+    return screen

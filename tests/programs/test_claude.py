@@ -9,6 +9,7 @@ from programs.claude import (
     OURS,
     ask,
     claude,
+    doctor,
     result,
     trust,
 )
@@ -76,6 +77,22 @@ def test_setup_is_accepted_without_a_warning(
     assert {"task-orchestrator", "task-orchestrator-worker"} <= {
         *start["slash_commands"]
     }
+
+
+def test_doctor_finds_no_invalid_settings(
+    checkout: Checkout, model: ScriptedModel
+) -> None:
+    shell = agent(checkout, model(steps(say("Fine."))))
+    ready(shell)
+
+    of_setup = doctor(shell)
+    settings = shell.folder / ".claude" / "settings.json"
+    settings.write_text('{"hooks": 7}', encoding="utf-8")
+    of_mistake = doctor(shell)
+
+    assert "Diagnostics" in of_setup
+    assert "Invalidsettings" not in of_setup
+    assert "Invalidsettings" in of_mistake
 
 
 @pytest.mark.parametrize("option", ["--approve", "--no-approve"])
