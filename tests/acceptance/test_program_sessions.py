@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.agent_program import AgentProgram, agent_program
 from support.builders import Bench
-from support.commands import Shell
+from support.commands import BIN, Shell
 from taskorch.domain.item import State
 
 PRIME = ("worker", "prime", "--hook-json")
@@ -291,6 +291,26 @@ def test_hook_briefs_if_session_cannot_be_recorded(root: Shell) -> None:
         told = begin(program, "one")
 
     assert told.startswith("# You are the agent `ada`")
+
+
+@pytest.mark.parametrize("is_on_path", [True, False])
+def test_shell_of_claude_finds_our_commands(
+    root: Shell, tmp_path: Path, *, is_on_path: bool
+) -> None:
+    path = "/usr/bin:/bin"
+    file = tmp_path / "environment.sh"
+    with agent_program(
+        root,
+        PATH=f"{BIN}:{path}" if is_on_path else path,
+        CLAUDE_ENV_FILE=str(file),
+    ) as program:
+        begin(program, "one")
+
+    script = f". {file}; worker whoami"
+    assert file.exists() != is_on_path
+    if not is_on_path:
+        ran = root.having(PATH=path).run("sh", "-c", script)
+        assert "agent:          ada" in ran.stdout
 
 
 @pytest.mark.parametrize("id_", ["../../evil", "é" * 200, "a b", "x" * 65])

@@ -47,6 +47,9 @@ USER_STEPS = {
 }
 #: What else a person should know.
 NOTES = {
+    "cursor": (
+        "To have agents in Cursor reminded of unfinished items, set AGENT_SESSION: its shells know no session.",
+    ),
     "codex": (
         (
             "On a terminal, start an agent with: AGENT_ID=NAME codex --no-daemon. Else the background server of Codex "

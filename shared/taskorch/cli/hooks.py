@@ -24,6 +24,9 @@ STDIN_LIMIT_S = 0.3
 STDIN_BYTES = 4 * 1024 * 1024
 READ_BYTES = 65536
 
+#: Names a file of which Claude Code runs the lines before each shell command.
+ENVIRONMENT_FILE = "CLAUDE_ENV_FILE"
+
 Briefing = TypeVar("Briefing")
 #: The JSON that a program writes to the standard input of its hook.
 Payload = Mapping[str, object]
@@ -52,6 +55,7 @@ def prime(
         if briefing is not None and hook_json and _is_first(role, payload):
             output = _start_output(payload, render(briefing))
             text = json.dumps(output, ensure_ascii=False)
+            _share_commands()
     if text:
         _print(text)
     elif briefing is not None and not hook_json:
@@ -77,6 +81,24 @@ def in_session(settings: Settings, payload: Payload) -> Settings:
         return settings
     session = ProgramSessions(settings.folder_path).named(id_)
     return replace(settings, session=session)
+
+
+def _share_commands() -> None:
+    """Add the folder of our commands to PATH for the shell of Claude Code.
+
+    Without a command on PATH, the program calls its hooks by a path, which the briefing
+    does not name.
+    """
+    import shlex
+    import shutil
+    from pathlib import Path
+
+    file = os.environ.get(ENVIRONMENT_FILE)
+    if not file or shutil.which("worker"):
+        return
+    folder = shlex.quote(str(Path(sys.argv[0]).absolute().parent))
+    with suppress(OSError), Path(file).open("a", encoding="utf-8") as opened:
+        opened.write(f'export PATH="$PATH":{folder}\n')
 
 
 def _is_first(role: str, payload: Payload) -> bool:

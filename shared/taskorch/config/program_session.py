@@ -5,12 +5,12 @@ others, the hook at the start of a session records the process of the program, a
 everything that this process has started belongs to the session:
 
 .task-orchestrator/run/sessions/<id>             the session name, and the process
-.task-orchestrator/run/sessions/process-<process>    the name of its newest session
+.task-orchestrator/run/sessions/process-<process>    the names of its sessions
 .task-orchestrator/run/sessions/briefed-<role>-<id>  the newest start that was briefed
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from time import time
 from typing import NamedTuple
@@ -33,6 +33,8 @@ ONE_START_S = 10
 #: Records older than this are removed when a session starts.
 KEPT_S = 14 * 86_400
 RECORD_BYTES = 4096
+#: The sessions that are recorded of one process.
+MOST_SESSIONS = 20
 #: The folder with a folder for each process, on Linux.
 PROCESSES = "/proc"
 #: The states of a process that has ended, and the place of its start after its parent.
@@ -110,8 +112,10 @@ class ProgramSessions:
         name = name_of(start.id)
         process = _program()
         session = str(self._record(name).get("session") or name)
-        if process and start.source == CONTINUES:
-            session = self._newest_of(process) or session
+        earlier = self._sessions_of(process) if process else []
+        # A server of several sessions does not tell which of them was cleared.
+        if start.source == CONTINUES and len(earlier) == 1:
+            (session,) = earlier
         root_folder.create(self._home)
         files.make_private_folder(os.path.join(self._home, "run"))
         files.make_private_folder(self._folder)
@@ -119,7 +123,9 @@ class ProgramSessions:
         record = {"session": session}
         if process:
             record["machine"], record["process"] = _machine(), str(process)
-            self._write(f"process-{process}", {"session": session})
+            others = [each for each in earlier if each != session]
+            sessions = [*others, session][-MOST_SESSIONS:]
+            self._write(f"process-{process}", {"sessions": sessions})
         self._write(name, record)
         if session != name:
             self._write(session, {**record, "session": session})
@@ -160,13 +166,15 @@ class ProgramSessions:
         if not os.path.isdir(self._folder):
             return ""
         for process, _ in _ancestors():
-            session = self._newest_of(process)
-            if session:
-                return session
+            sessions = self._sessions_of(process)
+            if sessions:
+                return sessions[-1]
         return ""
 
-    def _newest_of(self, process: Process) -> str:
-        return str(self._record(f"process-{process}").get("session") or "")
+    def _sessions_of(self, process: Process) -> Sequence[str]:
+        """Return the names of a process's sessions, the newest last."""
+        sessions = self._record(f"process-{process}").get("sessions")
+        return list(map(str, sessions)) if isinstance(sessions, list) else []
 
     def _record(self, name: str) -> Mapping[str, object]:
         file = os.path.join(self._folder, name)

@@ -56,6 +56,19 @@ def test_session_is_over_if_its_process_is_another(
     assert not sessions.is_over("unknown")
 
 
+def test_cleared_session_of_server_is_new(
+    sessions: ProgramSessions,
+) -> None:
+    sessions.begin(Start("one", "startup"))
+    continued = sessions.begin(Start("two", "clear"))
+    sessions.begin(Start("other", "startup"))
+
+    names = [sessions.begin(Start("three", "clear")), sessions.current({})]
+
+    assert continued == "one"
+    assert names == ["three", "three"]
+
+
 def test_damaged_record_names_no_session(
     sessions: ProgramSessions, tmp_path: Path
 ) -> None:
