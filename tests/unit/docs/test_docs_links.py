@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[3]
+#: The languages that tests know: what they run, and what they leave alone.
+OPENING = re.compile("```(console|bash|sh|python|yaml|json|text|mermaid)")
 #: Lines of a page that needs contents.
 LONG = 110
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
@@ -66,6 +68,21 @@ def test_headings_of_page_have_different_anchors(page: Path) -> None:
     titles = [anchor(title) for title in headings(page)]
 
     assert page.name == "CHANGELOG.md" or len(titles) == len(set(titles))
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY))
+)
+def test_fences_of_page_are_well_formed(page: Path) -> None:
+    lines = page.read_text("utf-8").splitlines()
+
+    fences = [line for line in lines if line.lstrip().startswith("```")]
+
+    assert [
+        fence for fence in fences[::2] if not OPENING.fullmatch(fence)
+    ] == []
+    assert [fence for fence in fences[1::2] if fence != "```"] == []
+    assert len(fences) % 2 == 0
 
 
 @pytest.mark.parametrize(
