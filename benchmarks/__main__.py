@@ -7,6 +7,7 @@ from benchmarks import (
     growth,
     guards,
     limit,
+    mcp,
     mirror,
     network,
     waits,
@@ -16,6 +17,7 @@ from benchmarks.report import report
 #: In the order of docs/performance.md.
 ALL = (
     commands.measure,
+    mcp.measure,
     network.measure,
     limit.measure,
     fleet.measure,

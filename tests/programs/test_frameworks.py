@@ -1,19 +1,15 @@
 """The examples of docs/frameworks.md, with the frameworks and a scripted model."""
 
-import fcntl
-import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from programs.checkout import PASSED
-from programs.installed import PROGRAMS
 from programs.model_server import ScriptedModel, call, say, steps
+from programs.python_packages import python_with
 from support.commands import Shell
 from support.hermetic import SET
 from support.python_blocks import (
@@ -35,7 +31,6 @@ EXAMPLES = {
     "openai-agents": ("from agents", "progress"),
     "langgraph": ("langgraph", "progress"),
 }
-INSTALL_LIMIT_S = 600
 
 
 class Program(Shell):
@@ -56,37 +51,8 @@ def example_of(framework: str) -> str:
 
 @pytest.fixture(scope="session")
 def python() -> str:
-    """Return the Python of an environment with the frameworks.
-
-    It is made once, in `.programs` of the checkout. Skip the test if it cannot be.
-    """
-    version = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    folder = PROGRAMS / f"frameworks-{version}"
-    PROGRAMS.mkdir(exist_ok=True)
-    with (PROGRAMS / "frameworks.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            failure = made(folder)
-            if failure:
-                pytest.skip(f"the frameworks cannot be installed: {failure}")
-            (folder / "complete").touch()
-    return str(folder / "bin" / "python")
-
-
-def made(folder: Path) -> str:
-    """Make an environment with the frameworks, and return the error, or ""."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet")
-    options = ("--disable-pip-version-check", "--only-binary", ":all:")
-    done = subprocess.run(
-        [*pip, *options, "--requirement", REQUIREMENTS],
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_LIMIT_S,
-        check=False,
-    )
-    return done.stderr.strip()[-300:] if done.returncode else ""
+    """Return the Python of an environment with the frameworks."""
+    return python_with("frameworks", REQUIREMENTS.read_text().split())
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from support.builders import Bench
 from taskorch.config.settings import Settings, resolve
 from taskorch.domain import errors
-from taskorch.domain.item import EditedItem, Item, State
+from taskorch.domain.item import EditedItem, State
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolResult
 from taskorch.queue.fields import Damage
@@ -157,6 +157,7 @@ def test_status_tool_lists_items_by_filters(
         sort="changed",
     ).perform(call)
 
-    assert [each.id for each in cast("tuple[Item, ...]", found.data)] == [item]
+    rows = cast("list[dict[str, str]]", found.data)
+    assert [row["id"] for row in rows] == [item]
     with pytest.raises(errors.Usage):
         mcp_tools.StatusArguments(of="items", state=("busy",)).perform(call)
