@@ -421,6 +421,22 @@ SABOTAGES = (
         tests=("tests/acceptance/test_run_stopped.py",),
     ),
     Sabotage(
+        guard="A terminated command leaves no session of a child",
+        file="worker/taskorch_worker/run/process.py",
+        line="self._below = processes_below(self._process.pid)",
+        instead="self._below = frozenset()",
+        tests=(
+            "tests/acceptance/test_run_stopped.py::test_timeout_ends_the_session_of_a_child",
+        ),
+    ),
+    Sabotage(
+        guard="A program that refused its calls completes nothing",
+        file="worker/taskorch_worker/run/settle.py",
+        line="        outcome = outcome.without_report\n",
+        instead="        pass\n",
+        tests=("tests/unit/run/test_settle.py",),
+    ),
+    Sabotage(
         guard="A stream ends only when its own reader is gone",
         file="orchestrator/taskorch_orchestrator/watch/stream.py",
         line="        if _reader_is_gone(0):\n",
