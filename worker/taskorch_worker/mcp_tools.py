@@ -311,7 +311,7 @@ COMMANDS: Tools = {
     ),
     "discoveries": Tool(name="discoveries", positional=("item",)),
     "complete": Tool(name="complete", positional=("item", "summary")),
-    "ack": Tool(name="complete", positional=("item", "summary")),
+    "ack": None,  # the tool wants a summary
     "fail": Tool(name="fail", positional=("item", "reason")),
     "release": Tool(name="release", positional=("item",)),
 }

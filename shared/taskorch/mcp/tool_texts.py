@@ -8,10 +8,16 @@ from collections.abc import Mapping, Sequence
 
 from taskorch.domain.frozen import Frozen
 
-#: A command of ours with its arguments: ids, numbers, PLACEHOLDERS and options.
+#: An argument of a command: an option, a PLACEHOLDER, a number, an id, or a name before
+#: an option or the end of the sentence.
+_ARGUMENT = (
+    r"--[a-z][a-z-]*|[A-Z]{2,}\b|\"[A-Z]+\"|N\b|[0-9]+\b|(?:item|proj)_\w+"
+    r"|[A-Za-z0-9][\w-]*(?:\.[\w-]+)*(?= --|\.?$|\. |,)"
+)
+#: A command of ours with its arguments.
 _COMMAND = re.compile(
     r"\b(?:worker|orchestrate) (?P<name>[a-z][a-z-]*)"
-    r"(?P<arguments>(?: (?:--[a-z][a-z-]*|[A-Z]{2,}\b|N\b|[0-9]+\b|(?:item|proj)_\w+))*)"
+    rf"(?P<arguments>(?: (?:{_ARGUMENT}))*)"
 )
 #: An option on its own, with the value that may follow.
 _OPTION = re.compile(
@@ -29,8 +35,9 @@ class Tool(Frozen):
     fixed: Mapping[str, str] = {}
 
 
-#: A command -> its tool. "get --peek" is the command with this option.
-Tools = Mapping[str, Tool]
+#: A command -> its tool. "get --peek" is the command with this option. None: there is no
+#: tool, and an agent without a shell is not told of the command.
+Tools = Mapping[str, Tool | None]
 
 
 def for_tools(text: str, tools: Tools) -> str:
@@ -40,16 +47,23 @@ def for_tools(text: str, tools: Tools) -> str:
     """
 
     def tool(found: re.Match[str]) -> str:
-        words = found["arguments"].split()
-        options = [word for word in words if word.startswith("--")]
-        for name in (f"{found['name']} {each}" for each in options):
-            if name in tools:
-                words.remove(name.partition(" ")[2])
-                return _call(tools[name], words)
+        words = found["arguments"].replace('"', "").split()
+        for option in (word for word in words if word.startswith("--")):
+            if known := tools.get(f"{found['name']} {option}"):
+                words.remove(option)
+                return _call(known, words)
         known = tools.get(found["name"])
         return _call(known, words) if known else found[0]
 
-    said = _COMMAND.sub(tool, text)
+    sentences = [
+        sentence
+        for sentence in re.split(r"(?<=\.) ", text)
+        if not any(
+            tools.get(found["name"], ...) is None
+            for found in _COMMAND.finditer(sentence)
+        )
+    ]
+    said = _COMMAND.sub(tool, " ".join(sentences))
     said = said.replace("rerun this command", "call this tool again")
     if said == text and _COMMAND.search(text):
         return said  # it is about a command without a tool, and its options

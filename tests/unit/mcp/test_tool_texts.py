@@ -44,6 +44,10 @@ OF_PEOPLE = {
         ),
         ("This command stays: worker run", "This command stays: worker run"),
         (
+            f'Say it: worker complete {ITEM} "SUMMARY". Or else: worker ack {ITEM}',
+            f"Say it: the tool complete with item={ITEM}, summary=SUMMARY.",
+        ),
+        (
             "Of others: worker run --pool 3 --worktree -- COMMAND",
             "Of others: worker run --pool 3 --worktree -- COMMAND",
         ),
@@ -61,6 +65,14 @@ def test_workers_command_becomes_tool(hint: str, shown: str) -> None:
         (
             f"Reassign it: orchestrate assign {ITEM} AGENT --force",
             f"Reassign it: the tool mend with verb=assign, item={ITEM}, agent=AGENT",
+        ),
+        (
+            f"Take it first: orchestrate assign {ITEM} ada.2 --force",
+            f"Take it first: the tool mend with verb=assign, item={ITEM}, agent=ada.2",
+        ),
+        (
+            f"Assign it: orchestrate assign {ITEM} ada",
+            f"Assign it: the tool assign with items={ITEM}, agent=ada",
         ),
         (
             f"Assign it: orchestrate assign {ITEM} AGENT",
@@ -131,5 +143,7 @@ def test_tool_of_command_takes_its_arguments(
 ) -> None:
     by_name = {tool.name: tool for tool in tools}  # type: ignore[attr-defined]
     for command, tool in commands.items():
+        if tool is None:
+            continue
         arguments = set(tool.positional) | set(tool.fixed)  # type: ignore[attr-defined]
         assert arguments <= set(by_name[tool.name].kinds()), command  # type: ignore[attr-defined]
