@@ -106,6 +106,7 @@ def test_untrusted_folder_needs_an_approval(
     servers = run_program(shell, "claude", "mcp", "list")
 
     assert "answer that you trust the folder" in done.stderr
+    assert "Start it here, not in a subfolder" in done.stderr
     is_approved = option == "--approve"
     assert ("✔ Connected" in servers.stdout) == is_approved
     assert ("Pending approval" in servers.stdout) != is_approved

@@ -220,6 +220,30 @@ def test_failing_model_fails_attempt_with_reason(
     assert worktrees(checkout) == []
 
 
+@pytest.mark.parametrize(
+    ("base_url", "reason"),
+    [
+        ("", "The model is overloaded."),
+        ("http://127.0.0.1:9", "Unable to connect to API"),
+    ],
+    ids=["failing", "unreachable"],
+)
+def test_model_that_stays_away_fails_attempt(
+    checkout: Checkout, model: ScriptedModel, base_url: str, reason: str
+) -> None:
+    """Without the variable, Claude Code tries ten times more, for three minutes."""
+    (item,) = new_items(checkout, "Prices")
+    server = model(lambda _: Refusal(529, "The model is overloaded."))
+    shell = ada(checkout, server).having(
+        CLAUDE_CODE_MAX_RETRIES="0", ANTHROPIC_BASE_URL=base_url or server.url
+    )
+
+    run = shell.run(*once(TOOLS_RECIPE))
+
+    assert run.code == 5, run.stdout
+    assert reason in shown(checkout, item)["timeline"][-1]["text"]
+
+
 @needs_processes
 def test_timeout_ends_claude_and_its_shell(
     checkout: Checkout, model: ScriptedModel
