@@ -1,11 +1,19 @@
 """The Python examples of README.md and docs/ run, and pass `mypy --strict`."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.commands import Shell
-from support.python_blocks import check_types, python_blocks, run_until
+from support.python_blocks import (
+    REPOSITORY,
+    check_types,
+    python_blocks,
+    run_until,
+)
+from support.tool_client import connected, run_async
 from taskorch import NewItem, Queue, State
 
 AGENT = "database_specialist"
@@ -63,3 +71,21 @@ def test_python_examples_pass_mypy_strict(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout
     assert f"{len(EXAMPLES)} source files" in checked.stdout
     assert len(EXAMPLES) > 8
+
+
+def test_mcp_configuration_of_frameworks_page_works(shell: Shell) -> None:
+    page = (REPOSITORY / "docs" / "frameworks.md").read_text()
+    (block,) = re.findall(
+        r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    )
+    (server,) = json.loads(block)["mcpServers"].values()
+    configured = shell.having(**server["env"])
+
+    async def list_tools() -> None:
+        async with connected(configured, server["command"]) as client:
+            tools = (await client.session.list_tools()).tools
+            assert {"pop", "report", "complete"} <= {t.name for t in tools}
+
+    run_async(list_tools)
+    assert server["args"] == ["mcp"]
+    assert server["env"] == {"AGENT_ID": AGENT}

@@ -79,10 +79,8 @@ class Agent:
         `takeover` takes it from another session of the agent. Raises errors.WrongState
         for an item that cannot be claimed now, and errors.Held.
         """
-        claim = self.queue.get(
-            Lease(item=item), takeover=takeover, lease_ms=lease_ms
-        )
-        with working(self.task(claim)) as task:
+        call = self.get_call(item, takeover=takeover, lease_ms=lease_ms)
+        with working(self.task(call.result())) as task:
             yield task
 
     def claim_call(
@@ -112,6 +110,18 @@ class Agent:
 
         connection = over or self.queue.connection
         return StoppableCall(connection, claim, undo=self.give_back)
+
+    def get_call(
+        self, item: str, *, takeover: bool, lease_ms: int
+    ) -> StoppableCall[Claim]:
+        """Return the claim of an item by its id, for a thread."""
+
+        def get(_: StoppableConnection) -> Claim:
+            return self.queue.get(
+                Lease(item=item), takeover=takeover, lease_ms=lease_ms
+            )
+
+        return StoppableCall(self.queue.connection, get, undo=self.give_back)
 
     def task(self, claim: Claim) -> Task:
         """Return a claimed item as a task, and begin to renew its lease.

@@ -19,7 +19,7 @@ from typing import (
 )
 
 from taskorch.domain import errors
-from taskorch.domain.item import Claim, Item, Lease, Package
+from taskorch.domain.item import Claim, Item, Package
 from taskorch.library.agent import LEASE_MS, Agent
 from taskorch.library.async_call import finished
 from taskorch.library.queue import Queue
@@ -198,15 +198,8 @@ class AsyncAgent(_InThreads[Agent]):
         self, item: str, *, takeover: bool = False, lease_ms: int = LEASE_MS
     ) -> "AsyncIterator[AsyncTask]":
         """Claim a queued item of the agent by its id, as `Agent.get` does."""
-        queue = self._of.queue
         claim = await finished(
-            StoppableCall(
-                self._connection,
-                lambda _: queue.get(
-                    Lease(item=item), takeover=takeover, lease_ms=lease_ms
-                ),
-                undo=self._of.give_back,
-            )
+            self._of.get_call(item, takeover=takeover, lease_ms=lease_ms)
         )
         async with self.working(claim) as task:
             yield task

@@ -108,7 +108,7 @@ def test_async_classes_have_the_same_verbs() -> None:
     assert methods(Queue) - methods(AsyncQueue) == NOT_ASYNC
     assert methods(Views) - methods(AsyncViews) == VIEWS_NOT_ASYNC
     assert methods(taskorch.Agent) - methods(AsyncAgent) == {
-        *("claim_call", "task", "give_back"),
+        *("claim_call", "get_call", "task", "give_back"),
     }
     assert methods(Task) - methods(AsyncTask) == {"held", "take_away"}
     assert methods(Worker) == methods(AsyncWorker) == {"run", "stop"}
