@@ -22,6 +22,11 @@ EXAMPLES = {
     f"{page} {number}": block
     for page in PAGES
     for number, block in enumerate(python_blocks(page), 1)
+} | {
+    f"docs/frameworks.md {number}": block
+    for number, block in enumerate(python_blocks("docs/frameworks.md"), 1)
+    if "from taskorch" in block.splitlines()[0]
+    or block.startswith("import asyncio\n\nfrom taskorch")
 }
 
 
