@@ -204,15 +204,25 @@ def import_depth(imported: dict[str, set[str]]) -> int:
 
 
 def twins(source: list[Module]) -> dict[str, list[Place]]:
-    """Return the public class names that mean more than one thing."""
+    """Return the public class names that mean more than one thing.
+
+    A class that extends one of its own name, as `module.Name`, is the same thing.
+    """
     found: dict[str, list[Place]] = {}
     for module in source:
         for each in module.classes():
-            if not each.name.startswith("_"):
+            if not each.name.startswith("_") and not _extends_its_name(each):
                 found.setdefault(each.name, []).append(
                     Place(module.file, each.lineno, each.name)
                 )
     return {name: places for name, places in found.items() if len(places) > 1}
+
+
+def _extends_its_name(definition: ast.ClassDef) -> bool:
+    return any(
+        isinstance(base, ast.Attribute) and base.attr == definition.name
+        for base in definition.bases
+    )
 
 
 def complexities() -> list[tuple[int, Place]]:

@@ -42,7 +42,7 @@ class ToolCall:
         self.settings = settings
         self.program_session = program_session
         self._opened = open_connection(settings, logger.warning, access)
-        self.connection = StoppableConnection(self._opened)
+        self.connection = CancellableConnection(self._opened)
         self.requests = Requests(store=unanswered_requests(settings, words))
         #: Kind and id of a damaged row that the result lacks -> the reason.
         self.damage: Damage = {}
@@ -79,7 +79,7 @@ class CallCancelled(Exception):
     """The client cancelled its call."""
 
 
-class StoppableConnection(ConnectionWrapper):
+class CancellableConnection(ConnectionWrapper):
     """The connection of a call that can be cancelled while another thread uses it.
 
     A call that took a wake token still claims the item: otherwise the item is ready and

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from support.builders import Bench, need_lease
-from taskorch.mcp.call import CallCancelled, StoppableConnection
+from taskorch.mcp.call import CallCancelled, CancellableConnection
 from taskorch.queue.port import Connection, ConnectionWrapper
 
 LONG_S = 30
@@ -18,7 +18,7 @@ class CancelledInWait(ConnectionWrapper):
     ) -> None:
         super().__init__(connection)
         self._before_wait = before_wait
-        self.call = StoppableConnection(self)
+        self.call = CancellableConnection(self)
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         self._before_wait()
