@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         AnsweredItem,
         Assignment,
         CancelledItem,
-        CancelledProject,
+        ClosedProject,
         CompletedProject,
         Discovery,
         DiscoveryPage,
@@ -362,7 +362,16 @@ def complete(
     queue: "Queue", project: str, *, force: bool = False
 ) -> "Published[CompletedProject]":
     """Close a project and return what it delivered; `force` cancels its open items."""
-    return Published(data=queue.complete_project(project, force=force))
+    from taskorch.domain.item import CompletedProject
+
+    closed = queue.complete_project(project, force=force)
+    completed = CompletedProject(
+        project=closed.project,
+        items=tuple(queue.views.items_of(project)),
+        last_reports={},
+        closed_questions=closed.closed_questions,
+    )
+    return Published(data=completed)
 
 
 def answer(
@@ -399,7 +408,7 @@ def cancel(
 
 def cancel_project(
     queue: "Queue", project: str, *, reason: str = ""
-) -> "Published[CancelledProject]":
+) -> "Published[ClosedProject]":
     """Cancel the open items of a project, and close it."""
     return Published(data=queue.cancel_project(project, reason=reason))
 

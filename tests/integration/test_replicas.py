@@ -135,9 +135,8 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         "release": lambda: ada.release(released),
         "cancel": lambda: mine.cancel(dependency),
         "requeue": lambda: mine.requeue(dependency),
-        "complete_project": lambda: mine.complete_project(project, force=True),
+        "close_project": lambda: mine.complete_project(project, force=True),
         "reopen_project": lambda: mine.reopen_project(project),
-        "cancel_project": lambda: mine.cancel_project(project),
     }
     for verb, step in steps.items():
         with pytest.raises(errors.NotReplicated) as refusal:

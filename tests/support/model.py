@@ -225,12 +225,7 @@ class Model(Moves):
         project = self._project(id_)
         if project.closed:
             return 0, "repeat"
-        opened = self._open_items(id_)
-        for item in opened:
-            self._cancel(item)
-        project.closed = True
-        self.events.append(("complete_project", "", id_, "", "completed"))
-        return len(opened), ""
+        return self._close(project), ""
 
     def reopen_project(self, id_: str) -> str:
         """Return the remark."""
@@ -258,10 +253,18 @@ class Model(Moves):
         opened = self._open_items(id_)
         if opened and not force:
             raise Refused("OpenItems")
-        for item in opened:
+        self._close(project)
+
+    def _close(self, project: Project) -> int:
+        """Cancel the open items, the newest first; return their number."""
+        opened = self._open_items(project.id)
+        for item in reversed(opened):
             self._cancel(item)
         project.closed = True
-        self.events.append(("complete_project", "", id_, "", "completed"))
+        self.events.append(
+            ("complete_project", "", project.id, "", "completed")
+        )
+        return len(opened)
 
     def reap(self) -> tuple[int, int]:
         """Return the numbers of leases reaped and of items promoted."""

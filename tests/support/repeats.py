@@ -19,8 +19,7 @@ SETTLING = {"complete": 6, "fail": 10}
 #: The words of a reply that are kept for repeats; what follows them is read again.
 KEPT_WORDS = {
     "get": 3,
-    "complete_project": 0,
-    "cancel_project": 3,
+    "close_project": 3,
     "reopen_project": 1,
 }
 
@@ -55,7 +54,9 @@ class Call:
         """Return the receipts of a step that settles items, and the claims after it."""
         reply = cast("list[Any]", self.reply)
         claims: list[list[Reply]] = []
-        if self.words[SETTLING[self.script.name]]:
+        if self.script.name == "complete":
+            receipts, claims, _ = reply
+        elif self.words[SETTLING[self.script.name]]:
             receipts, claims = reply
         else:
             receipts = reply

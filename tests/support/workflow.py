@@ -47,7 +47,7 @@ def apply_plan(bench: Bench) -> Iterator[str]:
     yield "create"
     yield from work_in_batches(bench, project)
     queue.complete_project(project, force=True)
-    yield "complete_project"
+    yield "close_project"
 
 
 def work_in_batches(bench: Bench, project: str) -> Iterator[str]:
@@ -70,6 +70,28 @@ def work_in_batches(bench: Bench, project: str) -> Iterator[str]:
     yield "prime"
     ada.complete_many([(lease, "done", {}) for lease in leases])
     yield "complete"
+    yield from release_many(bench)
+
+
+def release_many(bench: Bench) -> Iterator[str]:
+    """Complete an item for which more items wait than one call releases."""
+    queue, ada = bench.queue, bench.agent("ada")
+    project = queue.project("Wait")
+    yield "project"
+    many = [NewItem(title="Last", agent="bob", depends_on=(0,))] * 51
+    awaited, *_ = queue.create_many(
+        project, [NewItem(title="First", agent="ada"), *many]
+    )
+    yield "create"
+    ada.complete(Lease(item=awaited.id), "done")
+    yield "complete"
+    # the client of `complete` has called it already
+    yield "resume"
+    queue.complete_project(project, force=True)
+    yield "close_project"
+    yield "close_project"
+    queue.purge(project)
+    yield "purge"
 
 
 def read_discoveries(bench: Bench, project: str) -> Iterator[str]:
@@ -129,7 +151,7 @@ def deliver_items(bench: Bench) -> Iterator[str]:
     bob.complete(lease)
     yield "complete"
     queue.complete_project(project)
-    yield "complete_project"
+    yield "close_project"
     queue.views.projects()
     yield "projects"
     queue.views.agents()
@@ -190,7 +212,7 @@ def reopen(bench: Bench, project: str, item: str) -> Iterator[str]:
     """Complete a project, reopen it, have an item done again, and cancel it."""
     queue = bench.queue
     queue.complete_project(project, force=True)
-    yield "complete_project"
+    yield "close_project"
     queue.reopen_project(project)
     yield "reopen_project"
     queue.requeue(item)
@@ -198,7 +220,7 @@ def reopen(bench: Bench, project: str, item: str) -> Iterator[str]:
     queue.views.show(item)
     yield "show"
     queue.cancel_project(project, reason="not needed")
-    yield "cancel_project"
+    yield "close_project"
 
 
 def wait_for_answer(bench: Bench) -> Iterator[str]:
@@ -223,7 +245,7 @@ def wait_for_answer(bench: Bench) -> Iterator[str]:
     queue.waits().standing(project)
     yield "standing"
     queue.complete_project(project, force=True)
-    yield "complete_project"
+    yield "close_project"
     yield from purge_project(bench)
 
 
@@ -235,7 +257,7 @@ def purge_project(bench: Bench) -> Iterator[str]:
     queue.create(project, NewItem(title="Go", key="go"))
     yield "create"
     queue.complete_project(project, force=True)
-    yield "complete_project"
+    yield "close_project"
     queue.views.finished(older_than_ms=3_600_000)
     yield "finished"
     queue.purge(project)
@@ -264,7 +286,7 @@ def sync_files(bench: Bench) -> Iterator[str]:
     views.mirrors()
     yield "mirrors"
     queue.complete_project(project, force=True)
-    yield "complete_project"
+    yield "close_project"
 
 
 def repair_namespace(bench: Bench) -> Iterator[str]:
@@ -297,4 +319,4 @@ def repair_namespace(bench: Bench) -> Iterator[str]:
     queue.quarantined()
     yield "damaged"
     queue.complete_project(project, force=True)
-    yield "complete_project"
+    yield "close_project"

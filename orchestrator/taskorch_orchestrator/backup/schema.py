@@ -107,11 +107,17 @@ class ProjectFields(_Strict):
 
     title: Title
     description: Text
-    status: Literal["active", "completed"]
+    status: Literal["active", "closing", "completed"]
     orchestrator: Name
     created_at: Number
     completed_at: NumberOrNone = ""
     plan: Text = ""
+    #: Of a project whose open items are being cancelled: how far that is, who did it, why.
+    closing_before: Annotated[
+        str, StringConstraints(pattern=r"^([0-9]*|inf)$")
+    ] = ""
+    closing_by: NameOrNone = ""
+    closing_reason: Text = ""
 
 
 class ProjectLine(_Strict):

@@ -10,7 +10,7 @@ from taskorch.cli.text import closed_questions, counted, line, questions
 from taskorch.domain.item import (
     AnsweredItem,
     CancelledItem,
-    CancelledProject,
+    ClosedProject,
     EditedItem,
     ReopenedProject,
     Requeued,
@@ -82,7 +82,7 @@ def answered(done: AnsweredItem) -> str:
     return f"Answered {number}. {done.id} is {done.state}.{remark}"
 
 
-def cancelled_project(done: CancelledProject) -> str:
+def cancelled_project(done: ClosedProject) -> str:
     """Return the result of the cancellation of a project."""
     project = done.project
     if done.remark:

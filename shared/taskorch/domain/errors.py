@@ -693,17 +693,17 @@ class NeedsReopen(ProjectClosed):
 
 class OpenItems(Invalid):
     word = "OPEN_ITEMS"
-    message = "{project} has {open}, such as {first}."
+    message = "{project} has {open}."
     next_step = (
         "orchestrate progress {project} lists them. To cancel them and complete the "
         "project: orchestrate complete {project} --force"
     )
 
     def _shown(self) -> dict[str, object]:
-        return {
-            **self.details,
-            "open": _counted(self.details["open"], "unfinished item"),
-        }
+        open_items = _counted(self.details["open"], "unfinished item")
+        first = self.details["first"]
+        such_as = f", such as {first}" if first else ""
+        return {**self.details, "open": f"{open_items}{such_as}"}
 
 
 class Awaited(Invalid):

@@ -14,6 +14,7 @@ STATES: Mapping[str, str] = {
     "failed": "To retry it: orchestrate requeue {item}",
     "cancelled": "To have it done after all: orchestrate requeue {item}",
     "active": "Complete the project first: orchestrate complete {item}",
+    "closing": "Its open items are being cancelled. Try again in a moment.",
 }
 
 #: The same for the verbs of agents, if it differs.

@@ -576,14 +576,14 @@ class Found(Frozen):
     matching: int
 
 
-class CancelledProject(Frozen):
-    """The result of cancelling a project."""
+class ClosedProject(Frozen):
+    """The result of completing or cancelling a project."""
 
     _flat = "project"
     project: Project
-    #: The number of items that were cancelled; 0 if it was closed before.
+    #: The number of items that were cancelled; 0 if it was completed before.
     cancelled: int
-    #: "repeat" if it was closed before, else "".
+    #: "repeat" if it was completed before, else "".
     remark: str = ""
     #: Those on the items that were cancelled.
     closed_questions: tuple[ClosedQuestions, ...] = ()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -413,10 +414,14 @@ class AgentQueue:
             *self._origin,
         )
         completed = partial(replies.completed, damage=self._damage)
+        settled, claims, is_left = cast(
+            "tuple[list[Reply], list[Reply], str]", view
+        )
+        if is_left and not self._origin:
+            self._resume()
+        *others, last = map(completed, settled)
         if not next:
-            return tuple(map(completed, cast("list[Reply]", view)))
-        views, claims = cast("list[list[Reply]]", view)
-        *others, last = map(completed, views)
+            return *others, last
         return *others, self._with_next(last, claims)
 
     def fail(
@@ -509,6 +514,15 @@ class AgentQueue:
         return readable(
             replies.note, cast("list[Reply]", entries), self._damage
         )
+
+    def _resume(self) -> None:
+        """Finish what a call has left: the release of very many dependents.
+
+        The call itself has succeeded. If this is interrupted, later calls continue it.
+        """
+        with suppress(errors.Unavailable):
+            while self._run_script("resume") != [0]:
+                pass
 
     def _with_next(
         self, receipt: SettledReceipt, claims: list[Reply]

@@ -93,6 +93,11 @@ KEYS = (
         holds="items that depend on the item, if it is completed",
     ),
     Key(
+        name="unfinished",
+        type="zset",
+        holds="step that a call left for later ones (close a project, release an item) -> ms since when",
+    ),
+    Key(
         name="progress:<id>", type="stream", holds="the item's reports, capped"
     ),
     Key(

@@ -19,8 +19,8 @@ UNREADABLE = "backslashreplace"
 #: or an agent would notice too late. The others recover by themselves;
 #: docs/reliability.md says how. For example, the item of a lost claim is queued again.
 REPLICATED = frozenset((
-    "project", "create", "depend", "edit", "assign", "answer", "comment", "cancel", "requeue", "complete_project",
-    "cancel_project", "reopen_project",
+    "project", "create", "depend", "edit", "assign", "answer", "comment", "cancel", "requeue", "close_project",
+    "reopen_project",
     "progress", "discover", "note", "blocker", "withdraw", "renew", "release", "fail", "complete",
 ))  # fmt: skip
 WAIT_TIMEOUT_MS = 2000

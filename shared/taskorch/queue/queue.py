@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from taskorch.domain import errors, limits
+from taskorch.domain import limits
 from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
@@ -15,9 +15,8 @@ from taskorch.domain.item import (
     Assignment,
     Caller,
     CancelledItem,
-    CancelledProject,
+    ClosedProject,
     ClosedQuestions,
-    CompletedProject,
     DiscoveryPage,
     EditedItem,
     ItemEdit,
@@ -50,16 +49,12 @@ if TYPE_CHECKING:
     from taskorch.queue.waits import Waits
 
 #: Items that one call of a script visits, so that it blocks Redis for some ms at most.
-REAP_BATCH = 500
+REAP_BATCH = 50
+AGENTS_BATCH = 500
 AUDIT_BATCH = 250
 PURGE_BATCH = 250
-CANCEL_BATCH = 50
-#: How often `cancel_project` looks at all items, if others queue them again.
-CANCEL_WALKS = 3
-STILL_OPEN = (
-    "{project} still has open items, because others queue them or they are damaged. "
-    "See orchestrate progress {project} and orchestrate doctor."
-)
+#: The reason of items that a completed project cancels.
+COMPLETED = "The project was completed."
 #: Records that one call returns from quarantine.
 QUARANTINE_PAGE = 50
 
@@ -358,51 +353,45 @@ class Queue:
 
     def complete_project(
         self, project: str, *, force: bool = False
-    ) -> CompletedProject:
-        """Complete a project, and return it with its items.
+    ) -> ClosedProject:
+        """Complete a project.
 
         `force` cancels open items; without it, they raise errors.OpenItems.
         """
-        limits.project_id(project)
-        view = self._run_script(
-            "complete_project", project, "1" if force else ""
-        )
-        completed, items, closed = cast("list[Reply]", view)
-        return CompletedProject(
-            project=replies.project(completed),
-            items=replies.items(items, self.damage),
-            last_reports={},
-            closed_questions=replies.closed_questions(closed),
-        )
+        return self._close(project, cancels=force, reason=COMPLETED)
 
     def cancel_project(
         self, project: str, *, reason: str = ""
-    ) -> CancelledProject:
-        """Cancel the open items of a project, and close it.
+    ) -> ClosedProject:
+        """Cancel the open items of a project, and complete it.
 
-        Each call of the script handles some of the items; if the cancellation is
-        interrupted, the next one handles the rest. Holders get errors.Cancelled at
-        their next step. Raises errors.Invalid if the project cannot be closed, because
-        others keep queueing its items.
+        Holders get errors.Cancelled at their next step.
+        """
+        reason = limits.text(reason, "reason")
+        return self._close(project, cancels=True, reason=reason)
+
+    def _close(
+        self, project: str, *, cancels: bool, reason: str
+    ) -> ClosedProject:
+        """Complete a project, in as many calls of the script as its open items need.
+
+        If this is interrupted, the project is `closing`, and later calls of any agent
+        or of the service cancel the rest.
         """
         limits.project_id(project)
-        reason = limits.text(reason, "reason")
-        cancelled = walks = 0
+        cancelled, is_left = 0, True
         closed: list[ClosedQuestions] = []
-        skip = "0"
-        while skip:
-            walks += skip == "0"
-            if walks > CANCEL_WALKS:
-                raise errors.Invalid(reason=STILL_OPEN.format(project=project))
+        while is_left:
             reply = self._run_script(
-                "cancel_project", project, reason, int(skip), CANCEL_BATCH
+                "close_project", project, "1" if cancels else "", reason
             )
-            skip, number, remark, view, some_closed = cast(
+            left, number, remark, view, some_closed = cast(
                 "tuple[str, int, str, Reply, Reply]", reply
             )
+            is_left = bool(left)
             cancelled += number
             closed += replies.closed_questions(some_closed)
-        return CancelledProject(
+        return ClosedProject(
             project=replies.project(view),
             cancelled=cancelled,
             remark=remark,
@@ -433,16 +422,20 @@ class Queue:
     def reap(self) -> tuple[int, int]:
         """Expire overdue leases and queue delayed items that are due.
 
-        Return the number of each.
+        Return the number of each. Steps that earlier calls left unfinished are finished.
         """
         expired = promoted = 0
-        while True:
-            reply = read.texts(self._run_script("reap", REAP_BATCH))
-            some_expired, some_promoted = map(int, reply)
+        cursor, is_left = "0", True
+        while is_left:
+            reply = self._run_script("reap", REAP_BATCH, cursor, AGENTS_BATCH)
+            some_expired, some_promoted, cursor, unfinished = cast(
+                "tuple[int, int, str, int]", reply
+            )
             expired += some_expired
             promoted += some_promoted
-            if max(some_expired, some_promoted) < REAP_BATCH:
-                return expired, promoted
+            is_full = max(some_expired, some_promoted) >= REAP_BATCH
+            is_left = cursor != "0" or is_full or unfinished > 0
+        return expired, promoted
 
     def audit(self, *, cursor: str = "", fix: bool = False) -> AuditPage:
         """Compare some items with their indexes, dependencies and projects.

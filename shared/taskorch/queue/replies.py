@@ -93,7 +93,7 @@ def project(view: Reply) -> Project:
             raise ValueError(GONE)
         if not limits.is_project_id(id_):
             raise DamagedField("id")
-        if fields["status"] not in ("active", "completed"):
+        if fields["status"] not in ("active", "closing", "completed"):
             raise DamagedField("status")
         return Project(
             id=id_,

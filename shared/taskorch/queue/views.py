@@ -1,6 +1,6 @@
 """The reads of an orchestrator: each is one script, and changes nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from taskorch.domain import limits
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 LIMIT = 1000
+#: Rows that one call of a script returns, so that it blocks Redis for some ms at most.
+PAGE = 100
 #: The sections of INFO that `environment` reads.
 SECTIONS = ("server", "replication", "persistence", "memory")
 
@@ -144,6 +146,14 @@ class Views:
         next_cursor, views, _ = cast("tuple[str, Reply, int]", reply)
         items = self._readable(replies.item, views)
         return Page(items=items, cursor=next_cursor)
+
+    def items_of(self, project: str) -> Iterator[Item]:
+        """Yield the items of a project in the order of their creation, page by page."""
+        cursor, is_first = "", True
+        while cursor or is_first:
+            page = self.list(project=project, cursor=cursor, limit=PAGE)
+            yield from page.items
+            cursor, is_first = page.cursor, False
 
     def search(
         self, wanted: ItemFilter, *, cursor: str = "", limit: int = 100

@@ -1,14 +1,13 @@
 """Projects are cancelled and reopened; items of closed projects are requeued."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import ceil
 
 import pytest
 from support.builders import Bench, need_lease
 from support.repeats import RecordingConnection
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
-from taskorch.queue.fields import texts
-from taskorch.queue.queue import CANCEL_BATCH
 
 OPEN = [
     State.PENDING,
@@ -19,6 +18,26 @@ OPEN = [
     State.DELAYED,
     State.FAILED,
 ]
+
+
+#: Items that one call of a script cancels.
+PART = 50
+
+
+def fill(
+    bench: Bench, project: str, number: int, *, agent: str = ""
+) -> Sequence[str]:
+    """Add items to a project, and return their ids."""
+    items = [NewItem(title="T", agent=agent) for _ in range(number)]
+    return [each.id for each in bench.queue.create_many(project, items)]
+
+
+def closing(bench: Bench, items: int, *, reason: str = "") -> str:
+    """Return a project whose cancellation stopped after the first part."""
+    project = bench.project()
+    fill(bench, project, items)
+    bench.queue._run_script("close_project", project, "1", reason)
+    return project
 
 
 def closed_item(bench: Bench) -> str:
@@ -61,66 +80,112 @@ def test_holder_learns_of_cancelled_project(bench: Bench) -> None:
     assert "no budget" in str(refusal.value)
 
 
-def test_large_project_is_cancelled_in_parts(bench: Bench) -> None:
+@pytest.mark.parametrize("items", [PART - 1, PART, PART + 1, 4 * PART + 1])
+def test_large_project_is_cancelled_in_parts(bench: Bench, items: int) -> None:
     project = bench.project()
-    number = 2 * CANCEL_BATCH + 1
-    bench.queue.create_many(
-        project, [NewItem(title="T", agent="ada") for _ in range(number)]
-    )
+    fill(bench, project, items)
     recorded = bench.with_connection(RecordingConnection)
 
     cancelled = recorded.queue.cancel_project(project)
 
     connection = recorded.queue._scripts.connection
     assert isinstance(connection, RecordingConnection)
-    assert len(connection.calls) == 3
-    assert cancelled.cancelled == number
-    assert cancelled.project.counts[State.CANCELLED] == number
+    assert len(connection.calls) == ceil(items / PART)
+    assert cancelled.cancelled == items
+    assert cancelled.project.counts[State.CANCELLED] == items
+    assert cancelled.project.status == "completed"
     assert bench.inconsistencies() == []
 
 
-def test_interrupted_cancellation_is_finished_by_next(bench: Bench) -> None:
+def test_open_items_are_found_among_many(bench: Bench) -> None:
     project = bench.project()
-    bench.queue.create_many(
-        project, [NewItem(title="T") for _ in range(CANCEL_BATCH + 1)]
-    )
-    bench.queue._run_script("cancel_project", project, "no", 0, CANCEL_BATCH)
+    oldest = bench.item(project)
+    for item in fill(bench, project, 5 * PART, agent="ada"):
+        bench.agent().complete(Lease(item=item))
 
-    assert bench.queue.views.progress(project).project.status == "active"
-    assert bench.queue.cancel_project(project).cancelled == 1
-    assert bench.queue.views.progress(project).project.status == "completed"
+    with pytest.raises(errors.OpenItems):
+        bench.queue.complete_project(project)
+    closed = bench.queue.complete_project(project, force=True)
+
+    assert closed.cancelled == 1
+    assert bench.state(oldest) is State.CANCELLED
+    assert closed.project.status == "completed"
 
 
-def test_item_requeued_during_cancellation_is_cancelled(bench: Bench) -> None:
-    project = bench.project()
-    bench.queue.create_many(
-        project, [NewItem(title="T") for _ in range(CANCEL_BATCH)]
-    )
-    first = bench.item(project)
-    bench.queue._run_script("cancel_project", project, "no", 0, CANCEL_BATCH)
-    items = bench.queue.views.list(project=project, limit=1).items
-    bench.queue.requeue(items[0].id)
+def test_claim_finishes_an_interrupted_cancellation(bench: Bench) -> None:
+    project, agent = closing(bench, 2 * PART + 1), bench.agent("eve")
 
-    reply = bench.queue._run_script(
-        "cancel_project", project, "no", CANCEL_BATCH, CANCEL_BATCH
-    )
-    cancelled = bench.queue.cancel_project(project)
+    states = [bench.queue.views.progress(project).project.status]
+    for _ in range(2):
+        agent.claim()
+        states.append(bench.queue.views.progress(project).project.status)
 
-    assert texts(reply)[0] == "0"
-    assert cancelled.cancelled == 1
-    assert bench.state(first) is State.CANCELLED
+    assert states == ["closing", "closing", "completed"]
     assert bench.inconsistencies() == []
 
 
-def test_damaged_item_keeps_project_open(bench: Bench) -> None:
+def test_service_finishes_an_interrupted_cancellation(bench: Bench) -> None:
+    project = closing(bench, 3 * PART)
+
+    bench.queue.reap()
+
+    found = bench.queue.views.progress(project).project
+    assert found.status == "completed"
+    assert found.counts[State.CANCELLED] == 3 * PART
+    assert bench.inconsistencies() == []
+
+
+def test_reports_name_who_closed_the_project(bench: Bench) -> None:
+    project = closing(bench, PART + 1, reason="no budget")
+
+    bench.agent("eve").claim()
+
+    items = bench.queue.views.list(project=project).items
+    reports = [bench.queue.views.show(each.id).history[-1] for each in items]
+    assert {(each.agent, each.text) for each in reports} == {
+        ("planner", "no budget")
+    }
+
+
+def test_closing_project_takes_no_items(bench: Bench) -> None:
+    project = closing(bench, PART + 1)
+    cancelled = bench.queue.views.list(
+        project=project, state=State.CANCELLED, limit=1
+    ).items
+
+    with pytest.raises(errors.ProjectClosed):
+        bench.item(project)
+    with pytest.raises(errors.NeedsReopen):
+        bench.queue.requeue(cancelled[0].id)
+    with pytest.raises(errors.WrongState) as refusal:
+        bench.queue.purge(project)
+    assert "being cancelled" in refusal.value.hint()
+
+
+def test_reopening_ends_an_interrupted_cancellation(bench: Bench) -> None:
+    project = closing(bench, PART + 1)
+
+    bench.queue.reopen_project(project)
+    bench.queue.reap()
+
+    found = bench.queue.views.progress(project).project
+    assert found.status == "active"
+    assert found.counts[State.CANCELLED] == PART
+    assert bench.members("unfinished") == []
+    assert bench.item(project)
+    assert bench.inconsistencies() == []
+
+
+def test_damaged_item_does_not_keep_project_open(bench: Bench) -> None:
     project = bench.project()
     item = bench.item(project)
     bench.delete_item(item)
 
-    with pytest.raises(errors.Invalid) as refusal:
-        bench.queue.cancel_project(project)
+    with pytest.raises(errors.OpenItems):
+        bench.queue.complete_project(project)
+    closed = bench.queue.cancel_project(project)
 
-    assert "orchestrate doctor" in str(refusal.value)
+    assert (closed.project.status, closed.cancelled) == ("completed", 0)
 
 
 def test_cancelling_closed_project_changes_nothing(bench: Bench) -> None:

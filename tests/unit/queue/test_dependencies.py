@@ -337,7 +337,7 @@ def test_requeue_handles_many_dependents_in_several_calls(
     first = bench.item()
     new = NewItem(title="x", agent="bob", depends_on=(first,))
     project = bench.project()
-    items = bench.queue.create_many(project, [new] * 600)
+    items = bench.queue.create_many(project, [new] * 120)
     finish(bench, first)
     seen: list[str] = []
 
@@ -346,7 +346,7 @@ def test_requeue_handles_many_dependents_in_several_calls(
     ).queue.requeue(first)
 
     assert seen == ["requeue"] * 3
-    assert (done.waiting, bench.agent("bob").claim()) == (600, None)
+    assert (done.waiting, bench.agent("bob").claim()) == (120, None)
     assert bench.queue.views.progress(project).project.counts[
         State.WAITING
     ] == len(items)
@@ -356,7 +356,7 @@ def test_interrupted_requeue_is_finished_by_the_next(bench: Bench) -> None:
     first = bench.item()
     project = bench.project()
     bench.queue.create_many(
-        project, [NewItem(title="x", agent="bob", depends_on=(first,))] * 300
+        project, [NewItem(title="x", agent="bob", depends_on=(first,))] * 100
     )
     finish(bench, first)
     with pytest.raises(errors.Unreachable):
@@ -377,7 +377,7 @@ def test_requeue_leaves_dependents_completed_during_it(
     first = bench.item()
     bench.queue.create_many(
         bench.project(),
-        [NewItem(title="x", agent="bob", depends_on=(first,))] * 300,
+        [NewItem(title="x", agent="bob", depends_on=(first,))] * 100,
     )
     finish(bench, first)
 

@@ -145,7 +145,7 @@ def test_repeated_request_returns_no_lost_claim(bench: Bench) -> None:
 
     _, again = connection.repeat(0)
 
-    _, claims = cast("list[list[list[Reply]]]", again.reply)
+    _, claims, _ = cast("list[list[list[Reply]]]", again.reply)
     assert [token for _, token, *_ in claims] == [""]
 
 

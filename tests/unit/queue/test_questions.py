@@ -9,8 +9,7 @@ from support.builders import Bench, need_lease
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors, limits
 from taskorch.domain.item import (
-    CancelledProject,
-    CompletedProject,
+    ClosedProject,
     Item,
     Lease,
     State,
@@ -141,9 +140,7 @@ def test_answer_closes_question_in_every_state(bench: Bench, way: str) -> None:
     assert bench.inconsistencies() == []
 
 
-def closed_by(
-    done: CancelledProject | CompletedProject, item: str
-) -> tuple[int, ...]:
+def closed_by(done: ClosedProject, item: str) -> tuple[int, ...]:
     """Return the questions on an item that the end of its project has closed."""
     (closed,) = done.closed_questions
     assert closed.item == item

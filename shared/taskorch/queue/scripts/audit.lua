@@ -16,6 +16,15 @@ local function count_one(owner, state)
   counts[counted] = (counts[counted] or 0) + 1
 end
 
+-- Open items of a project that is closing are cancelled by later calls, which find it
+-- here.
+local function check_closing(id)
+  local entry = 'close ' .. id
+  if call('ZSCORE', prefix .. 'unfinished', entry) then return end
+  found(id, 'index', 'closing, not in unfinished')
+  if repair then call('ZADD', prefix .. 'unfinished', now, entry) end
+end
+
 -- A project whose hash is missing gets a new one; its texts are lost.
 local function check_project(id)
   counts['project:' .. id .. ' '] = 0
@@ -27,7 +36,9 @@ local function check_project(id)
     end
     return
   end
-  if call('HEXISTS', key('project', id), 'status') == 1 then return end
+  local status = call('HGET', key('project', id), 'status')
+  if status == 'closing' then check_closing(id) end
+  if status then return end
   found(id, 'lost', 'the project is missing, but its items exist')
   if repair then
     call('HSET', key('project', id), 'title', id, 'description', '', 'status', 'active',
@@ -50,14 +61,21 @@ local function is_right(set, member, should)
   return false
 end
 
--- An open dependency is in a set of either item, a completed one in a set of its own.
--- One that does not exist, or that the item does not name, is in none. Returns the
+-- Returns whether an item still waits for a completed one, until a later call releases it.
+local function is_unreleased(item, id)
+  local is_noted = call('ZSCORE', prefix .. 'unfinished', 'release ' .. id)
+  return is_noted and call('SISMEMBER', key('dependents', id), item.id) == 1
+end
+
+-- An open dependency is in a set of either item, a completed one in a set of its own,
+-- as soon as it has released the item. One that does not exist, or that the item does not name, is in none. Returns the
 -- state of an open one.
 local function check_dependency(item, id, is_named)
   visited = visited + 1
   local state = state_of(id)
-  local is_open = is_named and state and state ~= 'completed'
-  local is_completed = is_named and state == 'completed'
+  local is_over = state == 'completed' and not is_unreleased(item, id)
+  local is_open = is_named and state and not is_over
+  local is_completed = is_named and is_over
   local deps_right = is_right(key('deps', item.id), id, is_open)
   local dependents_right = is_right(key('dependents', id), item.id, is_open)
   local satisfied_right = is_right(key('satisfied', id), item.id, is_completed)

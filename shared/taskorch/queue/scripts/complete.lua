@@ -1,34 +1,18 @@
 -- complete: delivers one item or several, all or none. Items without another open
---           dependency are queued. It may claim the caller's next item, too.
+--           dependency are queued, as many as one call may. It may claim the caller's
+--           next item, too.
 -- KEYS     meta
 -- ARGV     7 '1' to claim the next item, else '', 8 lease ms of that claim or '' for the
 --          item's own, 9 number of items, then for each its id, token or '', summary and
 --          deliverables as JSON, then field, value … of its origin
--- RETURNS  {receipt with a list of the missing deliverables …}, with the remark 'repeat'
---          for an item that was completed before; with a claim {{receipt …}, {claim as
---          that of `claim`, if there is one}}
+-- RETURNS  {{receipt with a list of the missing deliverables …}, {claim as that of
+--          `claim`, if there is one}, '1' if items that waited are left for `resume`,
+--          else ''}; the remark is 'repeat' for an item that was completed before
 -- ERRORS   NO_ITEM TOO_MANY NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 --          ALREADY_COMPLETED
 local FIRST, WORDS = 10, 4
 local claims_next, lease = ARGV[7] ~= '', ARGV[8]
 local origin = FIRST + WORDS * ARGV[9]
-
--- The dependents are kept in another set, so that `requeue` finds them.
-local function release_dependents(item)
-  local dependents = call('SMEMBERS', key('dependents', item.id))
-  if #dependents > 0 then call('DEL', key('dependents', item.id)) end
-  call_in_chunks('SADD', key('satisfied', item.id), dependents)
-  for _, id in ipairs(dependents) do
-    call('SREM', key('deps', id), item.id)
-    local dependent = find_item(id)
-    local is_waiting = dependent and dependent.state == 'waiting'
-    if is_waiting and call('SCARD', key('deps', id)) == 0 then
-      remove_from_index(dependent)
-      enqueue_or_wait(dependent)
-      emit('ready', dependent)
-    end
-  end
-end
 
 -- A report with an origin was delivered at the time that it states.
 local function completed_at()
@@ -77,7 +61,7 @@ local function complete(item, summary, deliverables)
   move(item, 'completed')
   emit('complete', item, 'percent', 100, 'summary', summary, 'deliverables', deliverables,
     'completed_at', completed_at())
-  release_dependents(item)
+  if release_dependents(item.id) then note_unfinished('release ' .. item.id) end
   return receipt(item)
 end
 
@@ -115,12 +99,13 @@ return once(function()
     end
   end
   if claims_next then table.insert(receipts, claim_next(lease)) end
+  if leaves_some then table.insert(receipts, '1') end
   return receipts
 end, function(receipts)
+  local is_left = type(receipts[#receipts]) == 'string' and table.remove(receipts)
   local claimed = claims_next and table.remove(receipts)
   for _, settled in ipairs(receipts) do
     table.insert(with_comments(settled), missing(settled[1]))
   end
-  if not claims_next then return receipts end
-  return {receipts, (claims_view(claimed))}
+  return {receipts, (claims_view(claimed)), is_left or ''}
 end)

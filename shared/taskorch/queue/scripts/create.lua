@@ -75,7 +75,7 @@ local function check(project, status, new)
     existing_items[#rows + 1] = existing
     return {existing.id, existing.state, existing.agent, 'repeat', '', '', '', {}}
   end
-  if status == 'completed' then refuse('PROJECT_CLOSED', {project = project}) end
+  if project and status ~= 'active' then refuse('PROJECT_CLOSED', {project = project}) end
   local dead, dead_state = '', ''
   for _, dependency in ipairs(new.depends_on or {}) do
     local id = dependency_id(dependency)

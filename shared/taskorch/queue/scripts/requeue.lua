@@ -10,10 +10,13 @@
 local reason, reopens = ARGV[9], ARGV[10] ~= ''
 
 -- Dependents in one call: Redis does nothing else during a call.
-local MAX_DEPENDENTS = 250
+local MAX_DEPENDENTS = 50
 local ENDED = {failed = true, cancelled = true, completed = true}
 
-local function is_closed(project) return read_hash('project', project, 'HGET', 'status') == 'completed' end
+local function is_closed(project)
+  local status = read_hash('project', project, 'HGET', 'status')
+  return status == 'completed' or status == 'closing'
+end
 
 local function start_afresh(item)
   if is_closed(item.project) then reopen_project(item.project) end

@@ -28,6 +28,7 @@ end
 local function claim_first(limit, lease)
   seen()
   maintain(MAX_DUE)
+  continue_unfinished()
   local items, has_more = first_of_queue(limit)
   if #items == 0 then return nil end
 

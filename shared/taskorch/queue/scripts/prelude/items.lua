@@ -317,7 +317,8 @@ end
 
 local function reopen_project(id)
   call('HSET', key('project', id), 'status', 'active')
-  call('HDEL', key('project', id), 'completed_at')
+  call('HDEL', key('project', id), 'completed_at', 'closing_before', 'closing_by',
+    'closing_reason')
 end
 
 local caller_was_seen = false
