@@ -1,13 +1,14 @@
 """Replies that a network loses: a proxy forwards a call and drops its reply."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 
+import hiredis
 import pytest
 from support import servers
 from support.backups import export_lines, exported_work, fill_namespace
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.parametrize("lane", servers.binaries(), indirect=True)
 
 #: A call whose items exist already; it is made over the bench that it is given.
 Call = Callable[[Bench], object]
+RefusedCall = tuple[Call, Callable[[], object]]
 
 
 def verb(name: str, bench: Bench) -> Call:
@@ -242,6 +244,67 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "recount": recount,
     "quarantine": quarantine,
 }
+
+
+def refused_cancel(bench: Bench) -> RefusedCall:
+    item = bench.completed_item()
+    return (
+        lambda lossy: lossy.queue.cancel(item),
+        lambda: bench.queue.requeue(item),
+    )
+
+
+def refused_requeue(bench: Bench) -> RefusedCall:
+    lease = bench.claimed()
+    return (
+        lambda lossy: lossy.queue.requeue(lease.item),
+        lambda: bench.queue.cancel(lease.item),
+    )
+
+
+def refused_assign(bench: Bench) -> RefusedCall:
+    lease = bench.claimed()
+    return (
+        lambda lossy: lossy.queue.assign(lease.item, "bob"),
+        lambda: bench.agent().release(lease),
+    )
+
+
+def refused_create(bench: Bench) -> RefusedCall:
+    project = bench.project()
+    bench.queue.complete_project(project)
+    return (
+        lambda lossy: lossy.item(project),
+        lambda: bench.queue.reopen_project(project),
+    )
+
+
+def refused_completion(bench: Bench) -> RefusedCall:
+    item = bench.item(bench.project(), agent="bob")
+    return (
+        lambda lossy: lossy.agent().complete(Lease(item=item), "done"),
+        lambda: bench.queue.assign(item, "ada"),
+    )
+
+
+def refused_close(bench: Bench) -> RefusedCall:
+    project = bench.project()
+    item = bench.item(project)
+    return (
+        lambda lossy: lossy.queue.complete_project(project),
+        lambda: bench.queue.cancel(item),
+    )
+
+
+#: Calls that are refused, each with a change after which they would not be.
+REFUSED: Mapping[str, Callable[[Bench], RefusedCall]] = {
+    "cancel": refused_cancel,
+    "requeue": refused_requeue,
+    "assign": refused_assign,
+    "create": refused_create,
+    "complete": refused_completion,
+    "close_project": refused_close,
+}
 #: Calls that change nothing, so that their replies are not kept, and `check`, whose
 #: reply has the time.
 NOT_KEPT = ("pop of nothing", "check")
@@ -332,6 +395,52 @@ def test_call_with_lost_request_is_repeated(
 
     assert (losses.proxy.lost, len(losses.proxy.passed)) == ([], 1)
     assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_late_copy_of_a_call_never_acts(
+    bench: Bench, losses: Losses, name: str
+) -> None:
+    call = CALLS[name](bench)
+    losses.proxy.requests_lost = 1
+    call(losses.lossy)
+    bench.item(agent="ada")
+    bench.item(agent="bob")
+    before = bench.everything()
+
+    replies = losses.proxy.deliver_late()
+
+    assert len(replies) == 1
+    assert not isinstance(replies[0], hiredis.ReplyError)
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_late_copy_of_a_refused_call_is_refused(
+    bench: Bench, losses: Losses, name: str
+) -> None:
+    call, allow = REFUSED[name](bench)
+    losses.proxy.requests_lost = 1
+    with pytest.raises(errors.TaskOrchestratorError) as refusal:
+        call(losses.lossy)
+    allow()
+    before = bench.everything()
+
+    (reply,) = losses.proxy.deliver_late()
+
+    assert str(reply).startswith(refusal.value.word)
+    assert bench.everything() == before
+    assert bench.inconsistencies() == []
+
+
+def test_first_refusal_keeps_nothing(bench: Bench, losses: Losses) -> None:
+    call, _ = REFUSED["cancel"](bench)
+    before = len(bench.kept_replies())
+
+    with pytest.raises(errors.WrongState):
+        call(losses.lossy)
+
+    assert len(bench.kept_replies()) == before
 
 
 def test_calls_have_every_script_that_writes(bench: Bench) -> None:

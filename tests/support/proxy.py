@@ -1,6 +1,7 @@
 """A proxy before a real server that loses, delays or refuses what a test wants."""
 
 import asyncio
+import socket
 import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -39,6 +40,8 @@ class Proxy:
         #: The lost and the delivered replies of scripts, as the server sent them.
         self.lost: list[bytes] = []
         self.passed: list[bytes] = []
+        #: What clients sent up to each request that was lost.
+        self.late: list[bytes] = []
         self._lost_replies: Counter[bytes] = Counter()
         self._lost_requests: Counter[bytes] = Counter()
 
@@ -63,6 +66,23 @@ class Proxy:
                     )
                 finally:
                     await _cancelled(tasks)
+
+    def deliver_late(self) -> list[object]:
+        """Send the lost requests to the server after all; return its replies."""
+        return [self._reply_to(text) for text in self.late]
+
+    def _reply_to(self, text: bytes) -> object:
+        commands, replies = hiredis.Reader(), hiredis.Reader()
+        commands.feed(text)
+        left = sum(1 for _ in iter(commands.gets, False))
+        reply: object = None
+        with _opened(self._upstream) as server:
+            server.sendall(text)
+            while left:
+                replies.feed(server.recv(READ_BYTES))
+                while (found := replies.gets()) is not False:
+                    reply, left = found, left - 1
+        return reply
 
     async def _connected(
         self,
@@ -113,12 +133,12 @@ class Client:
             if not commands:
                 continue
             for words in commands:
-                self._awaited.append(
-                    words[4] if words[0].upper() in SCRIPTS else b""
-                )
-                if self._awaited[-1] and self._proxy.loses_request(
-                    self._awaited[-1]
-                ):
+                is_script = words[0].upper() in SCRIPTS
+                # a repeat has the number of the first copy, and a mark
+                request = words[4].removesuffix(b"+") if is_script else b""
+                self._awaited.append(request)
+                if request and self._proxy.loses_request(request):
+                    self._proxy.late.append(text)
                     return
             await asyncio.sleep(self._proxy.delay_up_s)
             server.write(text)
@@ -144,6 +164,16 @@ class Client:
             self._writer.write(bytes(whole))
             await self._writer.drain()
             whole.clear()
+
+
+def _opened(upstream: str) -> socket.socket:
+    address = urlsplit(upstream)
+    if address.scheme != "unix":
+        place = (address.hostname or "", address.port or 6379)
+        return socket.create_connection(place)
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(unquote(address.path))
+    return server
 
 
 @contextmanager

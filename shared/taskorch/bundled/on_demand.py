@@ -6,7 +6,7 @@ from time import time
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.access import Access
-from taskorch.queue.port import Argument, Reply, Script
+from taskorch.queue.port import Argument, Reply, Script, repeated
 from taskorch.transport import address
 from taskorch.transport.socket import SocketConnection
 
@@ -43,7 +43,8 @@ class OnDemandConnection:
         except (errors.Unreachable, errors.Stalled) as failure:
             if not self._started_server(failure):
                 raise
-            return self._connection.run_script(script, key, arguments)
+            words = repeated(script, arguments)
+            return self._connection.run_script(script, key, words)
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, and take it.

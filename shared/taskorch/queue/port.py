@@ -26,6 +26,10 @@ REPLICATED = frozenset((
 WAIT_TIMEOUT_MS = 2000
 
 
+#: Marks the request id of a repeat.
+REPEAT = "+"
+
+
 class ScriptError(Exception):
     """The error reply of a script: `WORD {"its": "details"}`."""
 
@@ -43,6 +47,20 @@ class Script(Frozen):
     sha: str
     #: Whether it changes anything; if so, it recognizes a repeat by its request id.
     acts: bool
+
+
+def repeated(
+    script: Script, arguments: Sequence[Argument]
+) -> Sequence[Argument]:
+    """Return the arguments of a call that is sent again.
+
+    The first copy may still be on its way. A script that acts learns from the mark that
+    it has to keep even a refusal, so that the first copy does not act later.
+    """
+    request, *rest = arguments
+    if not script.acts or str(request).endswith(REPEAT):
+        return arguments
+    return f"{request}{REPEAT}", *rest
 
 
 class Connection(Protocol):

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 
 from taskorch.domain.errors import RootNotWritable
-from taskorch.queue.port import RequestStore
+from taskorch.queue.port import REPEAT, RequestStore
 
 
 class KeptRequest:
@@ -45,6 +45,8 @@ class Requests:
     def next(self, step: tuple[str, ...], *, acts: bool) -> str:
         """Return the id for a call of a script, 16 hex digits unless it is `same`.
 
+        The id of a repeat has a mark behind it.
+
         `step` is the script's name, its key, the agent and the session.
         """
         if self._same:
@@ -53,7 +55,7 @@ class Requests:
         if self._store and acts and not self._step:
             self._step = step
             unanswered = self._store.take(step)
-        return unanswered or os.urandom(8).hex()
+        return unanswered + REPEAT if unanswered else os.urandom(8).hex()
 
     def keep(self, step: tuple[str, ...], request: str) -> None:
         """Keep the id of an unanswered call in the store, if the call was the step."""

@@ -18,11 +18,13 @@ from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import (
+    REPEAT,
     Argument,
     Connection,
     Reply,
     Script,
     ScriptError,
+    repeated,
 )
 from taskorch.queue.requests import Requests
 from taskorch.version import __version__
@@ -116,8 +118,8 @@ class Scripts:
         )
         with _Answered(self._requests, call):
             return retry(
-                lambda _: self.connection.run_script(
-                    call.script, call.key, call.words
+                lambda failures: self.connection.run_script(
+                    call.script, call.key, call.sent(again=failures > 0)
                 ),
                 patience,
                 notify=notify,
@@ -126,8 +128,9 @@ class Scripts:
     def _call(self, name: str, arguments: Sequence[Argument]) -> "_Call":
         script, key = load(name), keys.meta(self.namespace)
         step = (name, key, self.caller.agent, self.caller.session)
-        request = self._requests.next(step, acts=script.acts)
-        words = (request, *self._caller, *arguments)
+        sent = self._requests.next(step, acts=script.acts)
+        words = (sent, *self._caller, *arguments)
+        request = sent.removesuffix(REPEAT)
         return _Call(
             script=script, key=key, step=step, request=request, words=words
         )
@@ -156,6 +159,10 @@ class _Call(Frozen):
     request: str
     words: tuple[Argument, ...]
 
+    def sent(self, *, again: bool) -> Sequence[Argument]:
+        """Return the arguments as they are sent, the first time or again."""
+        return repeated(self.script, self.words) if again else self.words
+
 
 class _Answered:
     """A block that waits for the answer to a call.
@@ -181,7 +188,7 @@ class _Answered:
         if isinstance(failure, ScriptError):
             raise error_of(str(failure)) from None
         if isinstance(failure, errors.Unavailable):
-            failure.request = self._call.request
+            failure.request = self._call.request + REPEAT
         if isinstance(failure, (errors.Unavailable, KeyboardInterrupt)):
             self._requests.keep(self._call.step, self._call.request)
 

@@ -15,7 +15,13 @@ from taskorch.domain.backoff import (
     pause_s,
     retry,
 )
-from taskorch.queue.port import Argument, Connection, Reply, Script
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    Reply,
+    Script,
+    repeated,
+)
 
 
 class ConnectionClosed(Exception):
@@ -78,9 +84,10 @@ class RetryingConnection:
         Raises errors.Unavailable when the patience ends or another attempt cannot help.
         """
 
-        def attempt(_failures: int) -> Reply:
+        def attempt(failures: int) -> Reply:
             self._raise_if_closed()
-            return self._connection.run_script(script, key, arguments)
+            words = repeated(script, arguments) if failures else arguments
+            return self._connection.run_script(script, key, words)
 
         try:
             return retry(

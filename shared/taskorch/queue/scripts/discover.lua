@@ -12,7 +12,7 @@ return once(function()
   claim_if_queued(item)
   if item.state ~= 'blocked' then set_in_progress(item) end
   local cursor = call('XADD', key('discoveries', item.project), 'MAXLEN', '~', DISCOVERIES_KEPT, '*',
-    'item', id, 'agent', caller.agent, 'text', text, 'impact', impact, 'request', ARGV[1],
+    'item', id, 'agent', caller.agent, 'text', text, 'impact', impact, 'request', request,
     unpack(ARGV, 11))
   call('RPUSH', key('found', id), cursor)
   call('LTRIM', key('found', id), -FOUND_KEPT, -1)

@@ -120,8 +120,8 @@ function steps.begin(schema, import)
   local is_same_import = is_importing and import == export
   if is_importing and not is_same_import then refuse_import(schema) end
   if not is_importing and call('ZCARD', prefix .. 'projects') > 0 then refuse_import(schema) end
-  call('HSET', KEYS[1], 'schema', IMPORTING, 'import', export, 'import_run', ARGV[1])
-  return {ARGV[1]}
+  call('HSET', KEYS[1], 'schema', IMPORTING, 'import', export, 'import_run', request)
+  return {request}
 end
 
 function steps.lines()

@@ -2,7 +2,7 @@
 --       errors, batched writes, and how a verb or a view runs.
 -- KEYS     1 the namespace's meta key; every other key shares its prefix, and so its
 --          slot
--- ARGV     1 request id (16 hex digits); the caller's 2 agent, 3 host, 4 pid, 5
+-- ARGV     1 request id (16 hex digits), with a '+' in a repeat; the caller's 2 agent, 3 host, 4 pid, 5
 --          session, 6 version; the script's own from 7
 -- RETURNS  what the script returns; times are ms since the epoch by this server's clock
 -- ERRORS   SCHEMA {found, supported}
@@ -27,14 +27,21 @@ local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local request, repeats = string.match(ARGV[1], '^(.-)(%+?)$')
+local is_repeat = repeats ~= ''
 local caller = {agent = ARGV[2], host = ARGV[3], pid = ARGV[4], session = ARGV[5], version = ARGV[6]}
 
 local function key(kind, id) return prefix .. kind .. ':' .. id end
 
 -- Errors -----------------------------------------------------------------------------
 
+local refusal
+
 -- Ends the script with an error reply: a word and its details.
-local function refuse(word, details) error({err = word .. ' ' .. cjson.encode(details)}, 0) end
+local function refuse(word, details)
+  refusal = word .. ' ' .. cjson.encode(details)
+  error({err = refusal}, 0)
+end
 
 -- Batched writes ---------------------------------------------------------------------
 -- A script of one item writes each change immediately. A script of several items
@@ -122,7 +129,7 @@ end
 -- then. The reply kept for this request is read together with them.
 local function guarded(run, accept)
   local ok, result = pcall(function()
-    local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]
+    local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
     local found = call('HGET', KEYS[1], 'schema')
     if found and found ~= SCHEMA and found ~= accept then
       refuse('SCHEMA', {found = found, supported = SCHEMA})
@@ -152,6 +159,20 @@ local function check_rights()
   end
 end
 
+local function keep_reply(reply)
+  call('SET', key('req', request), cjson.encode(reply), 'PX', REPLY_KEPT_MS)
+end
+
+-- Runs a verb for a repeat. The first copy of the request may still be on its way, and
+-- must not act when it arrives: a refusal is kept like a reply, and so is a reply of
+-- nothing.
+local function run_repeat(verb)
+  local ok, result = pcall(verb)
+  if ok then return result or false end
+  if refusal then keep_reply({refusal = refusal}) end
+  error(result, 0)
+end
+
 -- Runs a verb once per request id. Its reply (ids and codes, never payloads) is kept,
 -- and a repeat gets the same one; `read` adds what belongs to the reply as it is now.
 -- The first write changes nothing, and fails if the server is read-only or out of
@@ -159,12 +180,12 @@ end
 -- that has deleted something write even if memory is full.
 local function once(verb, read, accept, frees_memory)
   return guarded(function(schema, kept)
-    local request = key('req', ARGV[1])
     local reply
     if kept then
       reply = cjson.decode(kept)
       -- A write, so that WAIT behind a repeat waits for what the first call wrote.
-      call('PEXPIRE', request, REPLY_KEPT_MS)
+      call('PEXPIRE', key('req', request), REPLY_KEPT_MS)
+      if type(reply) == 'table' and reply.refusal then error({err = reply.refusal}, 0) end
     else
       check_rights()
       if frees_memory then
@@ -173,9 +194,9 @@ local function once(verb, read, accept, frees_memory)
         call('RPUSHX', prefix .. 'fence:1', '')
       end
       if not schema then call('HSET', KEYS[1], 'schema', SCHEMA, 'created_at', now) end
-      reply = verb()
+      if is_repeat then reply = run_repeat(verb) else reply = verb() end
       if batch then write_batch() end
-      if reply then call('SET', request, cjson.encode(reply), 'PX', REPLY_KEPT_MS) end
+      if reply or is_repeat then keep_reply(reply) end
     end
     if read then return read(reply) end
     return reply

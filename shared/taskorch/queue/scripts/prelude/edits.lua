@@ -354,7 +354,7 @@ do
   local function changes_in_history(id)
     for _, entry in ipairs(call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 100)) do
       local is_edit = value_of(entry[2], 'kind') == 'edit'
-      if is_edit and value_of(entry[2], 'request') == ARGV[1] then
+      if is_edit and value_of(entry[2], 'request') == request then
         return parsed(value_of(entry[2], 'changes') or '[]')
       end
     end

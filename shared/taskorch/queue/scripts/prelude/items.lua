@@ -234,7 +234,7 @@ end
 local function report_of(agent, item, kind, ...)
   return call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
     'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token,
-    'request', ARGV[1], ...)
+    'request', request, ...)
 end
 
 local function report(item, kind, ...) return report_of(caller.agent, item, kind, ...) end

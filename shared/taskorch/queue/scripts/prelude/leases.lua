@@ -15,7 +15,7 @@ end
 -- item: the script stays a function of its input, and items that fail together return
 -- at other times.
 local function retry_at(item)
-  local chance = (tonumber(string.sub(ARGV[1], 1, 4), 16) / 65536 + item.seq * 0.6180339887) % 1
+  local chance = (tonumber(string.sub(request, 1, 4), 16) / 65536 + item.seq * 0.6180339887) % 1
   local jitter = 0.75 + 0.5 * chance
   local delay_ms = RETRY_FIRST_MS * 2 ^ (item.attempts - 1) * jitter
   return now + math.floor(math.min(RETRY_CAP_MS, delay_ms))
@@ -113,7 +113,7 @@ end
 local function new_claim(item, lease_ms)
   item.is_new_claim = true
   item.token = string.format('%d', item.token + 1)
-  item.claim = ARGV[1]
+  item.claim = request
   item.live_token = item.token
   item.attempts = item.attempts + 1
   item.claim_lease_ms = lease_ms ~= '' and lease_ms or item.lease_ms
