@@ -90,9 +90,37 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_repeats.py",),
     ),
     Sabotage(
+        guard="A late copy of a refused call is refused",
+        file=CALL,
+        line="  if refusal then keep_reply({refusal = refusal}) end\n",
+        instead="",
+        tests=("tests/integration/test_lost_replies.py",),
+    ),
+    Sabotage(
+        guard="A late copy of an empty claim claims nothing",
+        file=CALL,
+        line="      if reply or is_repeat then keep_reply(reply) end\n",
+        instead="      if reply then keep_reply(reply) end\n",
+        tests=("tests/integration/test_lost_replies.py",),
+    ),
+    Sabotage(
+        guard="An item left to later calls is not forgotten",
+        file=f"{SCRIPTS}/complete.lua",
+        line="then note_unfinished('release ' .. item.id) end",
+        instead="then end",
+        tests=("tests/unit/queue/test_unfinished.py",),
+    ),
+    Sabotage(
+        guard="A closing project takes no items",
+        file=f"{SCRIPTS}/create.lua",
+        line="status ~= 'active'",
+        instead="status == 'completed'",
+        tests=("tests/unit/queue/test_closed_projects.py",),
+    ),
+    Sabotage(
         guard="A fence refuses a slot that is being moved",
         file=CALL,
-        line="call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', ARGV[1]))[3]",
+        line="call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]",
         instead="false",
         tests=("tests/integration/test_cluster.py",),
     ),
@@ -295,7 +323,7 @@ SABOTAGES = (
     Sabotage(
         guard="An unanswered command repeats its request id",
         file="shared/taskorch/queue/requests.py",
-        line="return unanswered or os.urandom(8).hex()",
+        line="return unanswered + REPEAT if unanswered else os.urandom(8).hex()",
         instead="return os.urandom(8).hex()",
         tests=("tests/unit/queue/test_requests.py",),
     ),
@@ -367,8 +395,8 @@ SABOTAGES = (
     Sabotage(
         guard="A run repeats a call with the same request id",
         file="shared/taskorch/transport/retry.py",
-        line="return self._connection.run_script(script, key, arguments)",
-        instead="return self._connection.run_script(script, key, (hex(hash((arguments, _failures))), *arguments[1:]))",
+        line="return self._connection.run_script(script, key, words)",
+        instead="return self._connection.run_script(script, key, (hex(hash((arguments, failures))), *arguments[1:]))",
         tests=("tests/acceptance/test_run_outage.py",),
     ),
     Sabotage(

@@ -11,6 +11,7 @@ from support import topologies
 from support.builders import Bench, need_lease
 from support.commands import eventually
 from support.connections import connect
+from support.late_copies import check_late_copies
 from support.topologies import Cluster
 from support.workflow import workflow
 from taskorch.domain import errors
@@ -55,6 +56,10 @@ def test_every_verb_works_on_every_node(
 
     assert len(done) > 40
     assert there.inconsistencies() == []
+
+
+def test_late_copy_of_a_call_never_acts(cluster: Cluster) -> None:
+    check_late_copies(bench(cluster, "late"))
 
 
 def test_namespaces_spread_over_the_nodes(cluster: Cluster) -> None:

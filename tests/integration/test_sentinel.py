@@ -12,6 +12,7 @@ from support import topologies
 from support.builders import Bench, need_lease
 from support.commands import eventually
 from support.connections import connect
+from support.late_copies import check_late_copies
 from support.topologies import Node, Sentinels
 from support.workflow import workflow
 from taskorch.domain import errors
@@ -64,6 +65,14 @@ def test_every_verb_works_on_the_primary(deployment: Sentinels) -> None:
 
     assert len(done) > 40
     assert bench.inconsistencies() == []
+
+
+def test_late_copy_of_a_call_never_acts(deployment: Sentinels) -> None:
+    check_late_copies(
+        Bench(
+            queue(deployment), deployment.primary.raw, "team", deployment.url
+        )
+    )
 
 
 def test_one_reachable_sentinel_is_enough(deployment: Sentinels) -> None:
