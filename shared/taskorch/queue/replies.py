@@ -5,7 +5,7 @@ skipped and added to the `damage` of the scripts.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from taskorch.domain import errors, limits
@@ -156,9 +156,10 @@ def project_of_item(view: Reply, damage: Damage) -> Project:
     )
 
 
-def project_progress(view: Reply, damage: Damage) -> ProjectProgress:
-    """Read `{project view, {{item view, {newest report}} …}, {new discoveries, more}}`."""
-    project_view, rows, new = cast("tuple[Reply, list[Reply], Reply]", view)
+def project_progress(
+    rows: Sequence[Reply], project_view: Reply, new: Reply, damage: Damage
+) -> ProjectProgress:
+    """Read rows `{item view, {newest report}}`, and `{new discoveries, more}`."""
     newest: dict[str, Report] = {}
 
     def reported(row: Reply) -> Item:

@@ -95,10 +95,12 @@ class Views:
     def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
         """Return a project and its first items, with the newest report on each."""
         limits.project_id(project)
-        view = self._run_script(
-            "progress_of_project", project, _checked(limit)
+        rows, view, new = self._pages(
+            "progress_of_project", project, limit=limit
         )
-        return replies.project_progress(view, self._damage)
+        return replies.project_progress(
+            rows, cast(Reply, view), cast(Reply, new), self._damage
+        )
 
     def discoveries(
         self,
@@ -142,10 +144,16 @@ class Views:
         )
         words = search.arguments(wanted)
         cursor = limits.list_cursor(cursor)
-        reply = self._run_script("list", *words, cursor, _checked(limit))
-        next_cursor, views, _ = cast("tuple[str, Reply, int]", reply)
-        items = self._readable(replies.item, views)
-        return Page(items=items, cursor=next_cursor)
+        left, is_full = _checked(limit), True
+        items: list[Item] = []
+        while left > 0 and is_full:
+            asked = min(left, PAGE)
+            reply = self._run_script("list", *words, cursor, asked)
+            cursor, views, number = cast("tuple[str, Reply, int]", reply)
+            items += self._readable(replies.item, views)
+            left -= number
+            is_full = number == asked and cursor != ""
+        return Page(items=tuple(items), cursor=cursor)
 
     def items_of(self, project: str) -> Iterator[Item]:
         """Yield the items of a project in the order of their creation, page by page."""
@@ -169,7 +177,8 @@ class Views:
         found: list[Item] = []
         matching = 0
         for _ in range(search.MOST_CALLS):
-            reply = self._run_script("list", *words, cursor, left)
+            asked = min(left, PAGE)
+            reply = self._run_script("list", *words, cursor, asked)
             cursor, views, number = cast("tuple[str, Reply, int]", reply)
             found += self._readable(replies.item, views)
             matching += number
@@ -189,7 +198,7 @@ class Views:
             return self.list(
                 project=project, state=State.PENDING, limit=limit
             ).items
-        return self._items("indexed", "unassigned", _checked(limit))
+        return self._items("indexed", "unassigned", limit=limit)
 
     def inbox(
         self, *, project: str = "", limit: int = LIMIT
@@ -199,7 +208,7 @@ class Views:
         They are in any state, and of one project or of all.
         """
         wanted = limits.project_id(project) if project else ""
-        return self._items("inbox", wanted, _checked(limit))
+        return self._items("inbox", wanted, limit=limit)
 
     def stuck(
         self,
@@ -228,16 +237,11 @@ class Views:
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""
-        view = self._run_script("projects", _checked(limit), "")
-        return self._readable(replies.project, view)
+        return self._projects("", limit)
 
     def open_projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
-        """Return the newest projects that are not completed.
-
-        A call visits a bounded number of projects.
-        """
-        view = self._run_script("projects", _checked(limit), "active")
-        return self._readable(replies.project, view)
+        """Return the newest projects that are active."""
+        return self._projects("active", limit)
 
     def finished(self, *, older_than_ms: int) -> tuple[Project, ...]:
         """Return the projects completed at least this long ago, in creation order."""
@@ -258,8 +262,13 @@ class Views:
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, the one that called last first."""
-        view = self._run_script("agents", _checked(limit))
-        return self._readable(agents.agent_status, view)
+        rows, *_ = self._pages("agents", limit=limit)
+        # one that called between two pages is on both
+        found = {
+            each.name: each
+            for each in self._readable(agents.agent_status, rows)
+        }
+        return tuple(found.values())
 
     def events(
         self, *, since: str = FROM_THE_START, limit: int = LIMIT
@@ -300,14 +309,39 @@ class Views:
         """Return the clock of the server, and its INFO if the user may read it."""
         return audit.environment(self._run_script("environment", *SECTIONS))
 
-    def _items(self, script: str, *arguments: Argument) -> tuple[Item, ...]:
-        view = self._run_script(script, *arguments)
-        return self._readable(replies.item, view)
+    def _items(
+        self, script: str, *arguments: Argument, limit: int
+    ) -> tuple[Item, ...]:
+        rows, *_ = self._pages(script, *arguments, limit=limit)
+        return self._readable(replies.item, rows)
+
+    def _projects(self, status: str, limit: int) -> tuple[Project, ...]:
+        rows, *_ = self._pages("projects", status, limit=limit)
+        return self._readable(replies.project, rows)
+
+    def _pages(
+        self, script: str, *arguments: Argument, limit: int
+    ) -> Sequence[Sequence[Reply]]:
+        """Return the rows of a script, page by page, and the rest of its last reply.
+
+        Its reply is `{number of rows to skip next time or '', {row …}, …}`.
+        """
+        left, skip = _checked(limit), "0"
+        rows: list[Reply] = []
+        rest: Sequence[Sequence[Reply]] = []
+        while skip and left > 0:
+            reply = self._run_script(
+                script, *arguments, int(skip), min(left, PAGE)
+            )
+            skip, page, *rest = cast("tuple[str, list[Reply]]", reply)
+            rows += page
+            left -= len(page)
+        return rows, *rest
 
     def _readable(
-        self, read_row: Callable[[Reply], Row], views: Reply
+        self, read_row: Callable[[Reply], Row], views: Reply | Sequence[Reply]
     ) -> tuple[Row, ...]:
-        rows = cast("list[Reply]", views)
+        rows = cast("Sequence[Reply]", views)
         return read.readable(read_row, rows, self._damage)
 
 

@@ -1,9 +1,10 @@
 -- agents: the agents that called last, those never seen at the end, and what each
---         session holds.
+--         session holds; a page of them.
 -- KEYS     meta
--- ARGV     7 maximum number of agents
--- RETURNS  {{name, last seen ms, silent ms, fields, {{item id, state, host, pid,
---          session, since, last step ms, silent ms} …}, number of items it holds} …}
+-- ARGV     7 number of agents to skip, 8 maximum number
+-- RETURNS  {number to skip next time, or '' at the end, {{name, last seen ms, silent ms,
+--          fields, {{item id, state, host, pid, session, since, last step ms, silent ms}
+--          …}, number of items it holds} …}}
 -- ERRORS   none of its own
 local MAX_HELD_SHOWN = 20
 
@@ -36,9 +37,9 @@ local function held_items(agent)
 end
 
 return guarded(function()
-  local limit = tonumber(ARGV[7])
+  local from, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
   local agents = {}
-  local names = call('ZREVRANGE', prefix .. 'agents', 0, limit - 1, 'WITHSCORES')
+  local names = call('ZREVRANGE', prefix .. 'agents', from, from + limit - 1, 'WITHSCORES')
   for i = 1, #names, 2 do
     local name, last_seen = names[i], names[i + 1]
     local was_seen = tonumber(last_seen) > 0
@@ -46,5 +47,5 @@ return guarded(function()
     table.insert(agents, {name, last_seen, ms(silent), call('HGETALL', key('agent', name)),
       held_items(name), call('ZCARD', key('held', name))})
   end
-  return agents
+  return {#agents == limit and tostring(from + limit) or '', agents}
 end)

@@ -1,9 +1,10 @@
--- inbox: the items with an open question, the one that waits longest first.
+-- inbox: the items with an open question, the one that waits longest first; a page of
+--        them.
 -- KEYS     meta
--- ARGV     7 project or '' for all, 8 maximum number
--- RETURNS  {item view …}
+-- ARGV     7 project or '' for all, 8 number of items to skip, 9 maximum number
+-- RETURNS  {number to skip next time, or '' at the end, {item view …}}
 -- ERRORS   NO_PROJECT
-local project, limit = ARGV[7], tonumber(ARGV[8])
+local project, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local rows = {}
 
 local function add(id, since) table.insert(rows, {id, tonumber(since)}) end
@@ -13,7 +14,8 @@ local function is_wanted(id)
   return item and (project == '' or item.project == project)
 end
 
--- An older version listed its blocked items only in their own index.
+-- An older version listed its blocked items only in their own index: they are on the
+-- first page.
 local function add_blocked()
   local blocked = call('ZRANGE', prefix .. 'blocked', 0, limit - 1, 'WITHSCORES')
   for i = 1, #blocked, 2 do
@@ -26,14 +28,14 @@ end
 return guarded(function()
   if project ~= '' then need_project(project) end
   local index = project == '' and prefix .. 'questions' or key('questions', project)
-  local asked = call('ZRANGE', index, 0, limit - 1, 'WITHSCORES')
+  local asked = call('ZRANGE', index, from, from + limit - 1, 'WITHSCORES')
   for i = 1, #asked, 2 do add(asked[i], asked[i + 1]) end
-  add_blocked()
+  if from == 0 then add_blocked() end
   table.sort(rows, function(a, b)
     if a[2] == b[2] then return a[1] < b[1] end
     return a[2] < b[2]
   end)
   local ids = {}
-  for i = 1, math.min(limit, #rows) do ids[i] = rows[i][1] end
-  return item_views(ids)
+  for i, row in ipairs(rows) do ids[i] = row[1] end
+  return {#asked == 2 * limit and tostring(from + limit) or '', item_views(ids)}
 end)

@@ -1,10 +1,11 @@
--- indexed: the items of one index, the oldest first.
+-- indexed: the items of one index, the oldest first; a page of them.
 -- KEYS     meta
--- ARGV     7 index: 'unassigned', 'leases', 'blocked', 'delayed' or 'dead', 8 maximum
---          number
--- RETURNS  {item view …}
+-- ARGV     7 index: 'unassigned', 'leases', 'blocked', 'delayed' or 'dead', 8 number of
+--          items to skip, 9 maximum number
+-- RETURNS  {number to skip next time, or '' at the end, {item view …}}
 -- ERRORS   none of its own
 return guarded(function()
-  local index, limit = ARGV[7], tonumber(ARGV[8])
-  return item_views(call('ZRANGE', prefix .. index, 0, limit - 1))
+  local index, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+  local page = call('ZRANGE', prefix .. index, from, from + limit - 1)
+  return {#page == limit and tostring(from + limit) or '', item_views(page)}
 end)

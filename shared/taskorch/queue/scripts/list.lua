@@ -9,7 +9,7 @@
 -- RETURNS  {next cursor or '', {item view …}, number of items that match}; with an
 --          order, the first of the part that the call has visited
 -- ERRORS   NO_PROJECT
-local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 5000, 2000, 1048576, 200
+local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 500, 100, 1048576, 100
 local project, text, since, order = ARGV[7], string.lower(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
 local cursor, limit = ARGV[15], tonumber(ARGV[16])
 local labels = cjson.decode(ARGV[11])

@@ -1,20 +1,23 @@
--- progress_of_project: a project, its items in the order of their creation, and the
---                      newest report on the work on each; and how much of its
+-- progress_of_project: a project, a page of its items in the order of their creation, and
+--                      the newest report on the work on each; and how much of its
 --                      discoveries the calling orchestrator has not read.
 -- KEYS     meta
--- ARGV     7 project, 8 maximum number of items
--- RETURNS  {project view, {{item view, stream entries (at most one)} …}, {number of new
---          discoveries, '1' if there may be more, else ''}}
+-- ARGV     7 project, 8 number of items to skip, 9 maximum number
+-- RETURNS  {number to skip next time, or '' at the end, {{item view, stream entries (at
+--          most one)} …}, project view, {number of new discoveries, '1' if there may be
+--          more, else ''}}
 -- ERRORS   NO_PROJECT
 return guarded(function()
-  local id, limit = ARGV[7], tonumber(ARGV[8])
+  local id, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
   need_project(id)
+  local page = call('ZRANGE', key('project', id) .. ':items', from, from + limit - 1)
   local rows = {}
-  for _, item in ipairs(call('ZRANGE', key('project', id) .. ':items', 0, limit - 1)) do
+  for _, item in ipairs(page) do
     local view = item_views({item})[1]
     if view then
       table.insert(rows, {view, without_request({newest_about_work(item)})})
     end
   end
-  return {project_view(id), rows, count_new(reader_of('orchestrator'), {id})}
+  local next_from = #page == limit and tostring(from + limit) or ''
+  return {next_from, rows, project_view(id), count_new(reader_of('orchestrator'), {id})}
 end)

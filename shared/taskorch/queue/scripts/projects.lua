@@ -1,20 +1,20 @@
--- projects: the newest projects, all or those of one status. It looks at a bounded
---           number of them.
+-- projects: the newest projects, all or those of one status; a page of them. It looks at
+--           a bounded number.
 -- KEYS     meta
--- ARGV     7 maximum number, 8 status or '' for all
--- RETURNS  {project view …}
+-- ARGV     7 status or '' for all, 8 number of projects to skip, 9 maximum number
+-- RETURNS  {number to skip next time, or '' at the end, {project view …}}
 -- ERRORS   none of its own
-local MAX_VISITED = 5000
-local limit, status = tonumber(ARGV[7]), ARGV[8]
+local MAX_VISITED = 2000
+local status, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 
 return guarded(function()
-  local visited = status == '' and limit or MAX_VISITED
-  local projects = {}
-  for _, id in ipairs(call('ZREVRANGE', prefix .. 'projects', 0, visited - 1)) do
+  local most = status == '' and limit or MAX_VISITED
+  local page, projects = call('ZREVRANGE', prefix .. 'projects', from, from + most - 1), {}
+  for i, id in ipairs(page) do
     if status == '' or call('HGET', key('project', id), 'status') == status then
       table.insert(projects, project_view(id))
-      if #projects == limit then break end
+      if #projects == limit then return {tostring(from + i), projects} end
     end
   end
-  return projects
+  return {#page == most and tostring(from + most) or '', projects}
 end)
