@@ -7,6 +7,7 @@ from support.builders import Bench
 from taskorch.cli.text import CLOSED_SHOWN, closed_questions
 from taskorch.domain.item import ClosedQuestions, Lease, Receipt, State
 from taskorch.queue.queue import Queue
+from taskorch_orchestrator import actions
 from taskorch_orchestrator.render import steps, tables
 from taskorch_worker.render import items
 
@@ -65,7 +66,7 @@ def test_get_shows_open_questions(bench: Bench) -> None:
     "end",
     [
         lambda queue, project: tables.closed_project(
-            queue.complete_project(project, force=True)
+            actions.complete(queue, project, force=True).data
         ),
         lambda queue, project: steps.cancelled_project(
             queue.cancel_project(project)
