@@ -106,7 +106,7 @@ SABOTAGES = (
     Sabotage(
         guard="An item left to later calls is not forgotten",
         file=f"{SCRIPTS}/complete.lua",
-        line="then note_unfinished('release ' .. item.id) end",
+        line="then note_unfinished('release:' .. item.id) end",
         instead="then end",
         tests=("tests/unit/queue/test_unfinished.py",),
     ),

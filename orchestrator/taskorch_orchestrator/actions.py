@@ -367,7 +367,7 @@ def complete(
     closed = queue.complete_project(project, force=force)
     completed = CompletedProject(
         project=closed.project,
-        items=tuple(queue.views.items_of(project)),
+        items=queue.views.items_of(project),
         last_reports={},
         closed_questions=closed.closed_questions,
     )

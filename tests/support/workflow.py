@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from support.builders import Bench, need_lease
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
+from taskorch.domain.mirror_record import Origin
 from taskorch.queue.plan import Plan
 
 
@@ -83,12 +84,19 @@ def release_many(bench: Bench) -> Iterator[str]:
         project, [NewItem(title="First", agent="ada"), *many]
     )
     yield "create"
-    ada.complete(Lease(item=awaited.id), "done")
+    # the mirror leaves the rest to the service
+    origin = Origin(request=os.urandom(8).hex(), written_at="", at=0)
+    mirrored = queue.agent_queue("ada", origin=origin)
+    mirrored.complete(Lease(item=awaited.id), "done")
     yield "complete"
-    # the client of `complete` has called it already
+    ada._resume()
     yield "resume"
+    bob = queue.agent_queue("bob")
+    lease = need_lease(bob.claim())
+    yield "claim"
+    bob.complete(lease)
+    yield "complete"
     queue.complete_project(project, force=True)
-    yield "close_project"
     yield "close_project"
     queue.purge(project)
     yield "purge"

@@ -152,6 +152,7 @@ class AsyncViews(_InThreads[Views]):
     discoveries = _coroutine(Views.discoveries)
     count_new_discoveries = _coroutine(Views.count_new_discoveries)
     list = _coroutine(Views.list)
+    items_of = _coroutine(Views.items_of)
     search = _coroutine(Views.search)
     unassigned = _coroutine(Views.unassigned)
     inbox = _coroutine(Views.inbox)

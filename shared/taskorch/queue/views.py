@@ -1,6 +1,6 @@
 """The reads of an orchestrator: each is one script, and changes nothing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from taskorch.domain import limits
@@ -155,13 +155,15 @@ class Views:
             is_full = number == asked and cursor != ""
         return Page(items=tuple(items), cursor=cursor)
 
-    def items_of(self, project: str) -> Iterator[Item]:
-        """Yield the items of a project in the order of their creation, page by page."""
+    def items_of(self, project: str) -> tuple[Item, ...]:
+        """Return all items of a project in the order of their creation."""
+        found: list[Item] = []
         cursor, is_first = "", True
         while cursor or is_first:
-            page = self.list(project=project, cursor=cursor, limit=PAGE)
-            yield from page.items
+            page = self.list(project=project, cursor=cursor, limit=LIMIT)
+            found += page.items
             cursor, is_first = page.cursor, False
+        return tuple(found)
 
     def search(
         self, wanted: ItemFilter, *, cursor: str = "", limit: int = 100

@@ -215,7 +215,7 @@ def test_import_continues_to_close_a_project(
 
 def test_unknown_step_is_dropped(bench: Bench) -> None:
     bench.item()
-    for step in ("release item_00000000", "close proj_00000000", "x y"):
+    for step in ("release:item_00000000", "close:proj_00000000", "x:y", "z"):
         bench.add_entry("unfinished", step)
 
     bench.queue.reap()

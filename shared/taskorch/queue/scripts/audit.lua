@@ -19,7 +19,7 @@ end
 -- Open items of a project that is closing are cancelled by later calls, which find it
 -- here.
 local function check_closing(id)
-  local entry = 'close ' .. id
+  local entry = 'close:' .. id
   if call('ZSCORE', prefix .. 'unfinished', entry) then return end
   found(id, 'index', 'closing, not in unfinished')
   if repair then call('ZADD', prefix .. 'unfinished', now, entry) end
@@ -63,7 +63,7 @@ end
 
 -- Returns whether an item still waits for a completed one, until a later call releases it.
 local function is_unreleased(item, id)
-  local is_noted = call('ZSCORE', prefix .. 'unfinished', 'release ' .. id)
+  local is_noted = call('ZSCORE', prefix .. 'unfinished', 'release:' .. id)
   return is_noted and call('SISMEMBER', key('dependents', id), item.id) == 1
 end
 

@@ -61,7 +61,7 @@ local function complete(item, summary, deliverables)
   move(item, 'completed')
   emit('complete', item, 'percent', 100, 'summary', summary, 'deliverables', deliverables,
     'completed_at', completed_at())
-  if release_dependents(item.id) then note_unfinished('release ' .. item.id) end
+  if release_dependents(item.id) then note_unfinished('release:' .. item.id) end
   return receipt(item)
 end
 

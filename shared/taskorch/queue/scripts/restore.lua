@@ -35,7 +35,7 @@ function write.project(line)
   call('ZADD', prefix .. 'projects', line.fields.created_at, line.id)
   if line.fields.status == 'closing' then
     line.fields.closing_before = 'inf'
-    call('ZADD', prefix .. 'unfinished', now, 'close ' .. line.id)
+    call('ZADD', prefix .. 'unfinished', now, 'close:' .. line.id)
   end
   write_hash(key('project', line.id), line.fields)
 end

@@ -147,7 +147,7 @@ local function check_rights()
   if not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x') then return end
   -- Every command that a script runs: the rights that a user of Redis needs.
   local COMMANDS = {
-    'DEL', 'EXISTS', 'HDEL', 'HEXISTS', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET',
+    'DEL', 'EXISTS', 'HDEL', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET',
     'LLEN', 'LRANGE', 'LTRIM', 'MGET', 'PEXPIRE', 'RPUSH', 'RPUSHX', 'SADD', 'SCARD', 'SET',
     'SISMEMBER', 'SMEMBERS', 'SPOP', 'SREM', 'TIME', 'XADD', 'XRANGE', 'XREVRANGE', 'ZADD',
     'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN', 'ZSCORE',

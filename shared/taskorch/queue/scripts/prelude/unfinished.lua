@@ -1,7 +1,7 @@
 -- Unfinished: steps of any size, done in parts. A call handles a few of the items that a
 --             step concerns. If more are left, an entry of the index `unfinished` names
---             the step, and later calls continue it: `release ITEM` queues the items that
---             waited for it, `close PROJECT` cancels its open items.
+--             the step, and later calls continue it: `release:ITEM` queues the items that
+--             waited for it, `close:PROJECT` cancels its open items.
 
 -- Items that one call releases or cancels in all: Redis does nothing else meanwhile.
 local MAX_HANDLED = 50
@@ -43,7 +43,7 @@ end
 -- An item that was queued again in the meantime is waited for again.
 local function continue_release(id)
   local has_more = state_of(id) == 'completed' and release_dependents(id)
-  if not has_more then drop_unfinished('release ' .. id) end
+  if not has_more then drop_unfinished('release:' .. id) end
 end
 
 -- Projects -----------------------------------------------------------------------------
@@ -93,14 +93,14 @@ end
 local function complete_project(id)
   call('HSET', key('project', id), 'status', 'completed', 'completed_at', now)
   call('HDEL', key('project', id), 'closing_before', 'closing_by', 'closing_reason')
-  drop_unfinished('close ' .. id)
+  drop_unfinished('close:' .. id)
   emit('complete_project', {project = id, state = 'completed'})
 end
 
 local function begin_closing(id, reason)
   call('HSET', key('project', id), 'status', 'closing', 'closing_before', 'inf',
     'closing_by', caller.agent, 'closing_reason', reason)
-  note_unfinished('close ' .. id)
+  note_unfinished('close:' .. id)
 end
 
 -- Cancels some open items of a project that is closing, and completes it with the last
@@ -110,7 +110,7 @@ local function continue_closing(id)
   local status, before, agent, reason = unpack(call('HMGET', key('project', id), 'status',
     'closing_before', 'closing_by', 'closing_reason'))
   if status ~= 'closing' then
-    drop_unfinished('close ' .. id)
+    drop_unfinished('close:' .. id)
     return 0, {}
   end
   local open, last = open_before(id, before)
@@ -130,7 +130,7 @@ local function continue_unfinished()
   if handled == MAX_HANDLED then return end
   local entry = call('ZRANGE', prefix .. 'unfinished', 0, 0)[1]
   if not entry then return end
-  local kind, id = string.match(entry, '^(%l+) (.*)$')
+  local kind, id = string.match(entry, '^(%l+):(.*)$')
   if kind == 'release' then
     continue_release(id)
   elseif kind == 'close' then
