@@ -98,7 +98,7 @@ def test_command_makes_one_call_to_redis(
         orchestrate cancel {2}
         orchestrate requeue {2}
         orchestrate reap
-        orchestrate complete {0} --force
+        orchestrate cancel {0}
         orchestrate apply plan.yaml --dry-run
         orchestrate apply plan.yaml
     """
@@ -125,6 +125,29 @@ def test_command_makes_one_call_to_redis(
                 ["EVALSHA"],
                 ["EVALSHA", "EVAL"],
             ), command
+
+
+def test_completion_of_project_reads_its_items(
+    valkey_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    def run(*words: str) -> str:
+        return subprocess.run(
+            [BIN / "orchestrate", *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    projects = [run("project", "Trips") for _ in range(2)]
+    run("complete", projects[0])  # the server knows the scripts then
+
+    with Watcher(valkey_url) as watcher:
+        run("complete", projects[1])
+        seen = watcher.seen_until("completed")
+
+    assert seen == ["EVALSHA", "EVALSHA"]
 
 
 def test_first_digits_of_an_id_cost_one_call(
