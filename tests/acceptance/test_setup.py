@@ -256,6 +256,30 @@ def test_lost_commands_are_called_by_their_path(
     assert files(project.folder) == before
 
 
+def test_login_shell_finds_commands_after_advice(
+    project: Shell, tmp_path: Path
+) -> None:
+    reads_profile = tmp_path / "sh"
+    reads_profile.write_text(
+        "#!/bin/sh\nPATH=/usr/bin:/bin; export PATH\n"
+        '[ -f "$HOME/.profile" ] && . "$HOME/.profile"\nexec /bin/sh -c "$2"\n',
+        encoding="utf-8",
+    )
+    reads_profile.chmod(0o755)
+    lost = project.having(SHELL=str(reads_profile))
+    done = lost.orchestrate("setup", "claude")
+    found = re.search(r"agent's shell: (.*?); then use", done.stderr)
+    assert found, done.stderr
+
+    followed = lost.run("sh", "-c", found[1])
+    lost.orchestrate("setup", "claude", "--remove")
+    again = lost.orchestrate("setup", "claude")
+
+    assert followed.code == 0, followed.stderr
+    assert "a login shell" not in again.stderr
+    assert commands_of(project, "claude")[-1] == "orchestrate"
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_path_replaces_name_that_is_not_found(
     project: Shell, tmp_path: Path, program: str

@@ -6,7 +6,11 @@ from pathlib import Path
 
 from taskorch.cli.text import line
 
-from taskorch_orchestrator.setup.commands import NAMES, Commands
+from taskorch_orchestrator.setup.commands import (
+    NAMES,
+    Commands,
+    profile_of,
+)
 from taskorch_orchestrator.setup.install import ProgramFile
 from taskorch_orchestrator.setup.installed import Installed
 from taskorch_orchestrator.setup.programs import Target
@@ -117,16 +121,32 @@ def _paths(target: Target) -> Iterator[str]:
 
 
 def _links(commands: Commands) -> str:
-    """Return the command that links our commands into a folder of the login PATH."""
+    """Return the command after which a login shell finds our commands."""
     home = Path.home()
-    folder = home / ".local" / "bin"
-    for name in commands.login_path.split(":"):
-        if name and Path(name).is_relative_to(home):
-            folder = Path(name)
-            break
-    sources = [commands.program(name) for name in NAMES]
-    link = shlex.join(["ln", "-s", *sources, f"{folder}/"])
-    return f"{shlex.join(['mkdir', '-p', str(folder)])} && {link}"
+    on_path = [
+        Path(name)
+        for name in commands.login_path.split(":")
+        if name and Path(name).is_relative_to(home)
+    ]
+    folder = on_path[0] if on_path else home / ".local" / "bin"
+    steps = [*_linked(commands, folder)]
+    if not (on_path and steps):
+        export = f'export PATH={shlex.quote(str(folder))}:"$PATH"'
+        profile = shlex.quote(str(profile_of(commands.shell, home)))
+        steps.append(f"echo {shlex.quote(export)} >> {profile}")
+    return " && ".join(steps)
+
+
+def _linked(commands: Commands, folder: Path) -> Iterator[str]:
+    """Yield the commands that link ours into a folder, if they are not in it."""
+    sources = [
+        commands.program(name)
+        for name in NAMES
+        if (folder / name).resolve() != Path(commands.program(name)).resolve()
+    ]
+    if sources:
+        yield shlex.join(["mkdir", "-p", str(folder)])
+        yield shlex.join(["ln", "-s", *sources, f"{folder}/"])
 
 
 def _approval(program: str, target: Target) -> Iterator[str]:

@@ -26,6 +26,12 @@ LOGIN_LIMIT_S = 5.0
 LOGIN_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 #: Variables that a login shell has.
 LOGIN_VARIABLES = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR")
+#: The files that a login shell reads from the home, the first one that exists.
+PROFILES = {
+    "bash": (".bash_profile", ".bash_login", ".profile"),
+    "fish": (".config/fish/config.fish",),
+    "zsh": (".zprofile",),
+}
 PRINT_PATH = """printf '\\ntaskorch-path:%s\\n' "$PATH\""""
 
 
@@ -57,6 +63,13 @@ def find(environment: Mapping[str, str]) -> Commands:
     if folder is None or all(_is_found(name, path, folder) for name in NAMES):
         return Commands(login_path=path)
     return Commands(folder=folder, shell=shell, login_path=path)
+
+
+def profile_of(shell: str, home: Path) -> Path:
+    """Return the file that a login shell reads at its start, or would read."""
+    names = PROFILES.get(Path(shell).name, (".profile",))
+    files = [home / name for name in names]
+    return next(filter(Path.exists, files), files[-1])
 
 
 def _own_folder() -> Path | None:
