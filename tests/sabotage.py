@@ -421,7 +421,7 @@ SABOTAGES = (
         tests=("tests/integration/test_library_race.py",),
     ),
     Sabotage(
-        guard="A wait that was broken off passes its wake token on",
+        guard="An interrupted wait passes its wake token on",
         file="shared/taskorch/library/agent.py",
         line="                    self.queue.pass_wake_on()\n",
         instead="                    pass\n",
