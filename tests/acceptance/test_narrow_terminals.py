@@ -156,3 +156,13 @@ def test_pipe_has_every_column_uncut(shell: Shell) -> None:
 
     assert all(title.strip() in listed for title in TITLES)
     assert "PRIORITY" in listed
+
+
+def test_topics_fit_a_terminal(shell: Shell) -> None:
+    narrow, wide = (screen(shell, width, "docs") for width in (80, 200))
+
+    assert max(map(len, narrow)) <= 80
+    assert len(narrow) == len(wide)
+    assert [line.split()[0].rstrip(":") for line in narrow] == [
+        line.split()[0] for line in wide
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from taskorch import version
 from taskorch.cli import app
+from taskorch.cli.output import terminal_width
 from taskorch.domain.frozen import Frozen
 
 from taskorch_orchestrator.group import orchestrate
@@ -102,5 +103,18 @@ def _anchor(title: str) -> str:
 
 
 def _table(found: Sequence[Topic]) -> str:
+    """Return each topic with its title, or without titles on a narrow terminal.
+
+    The topic of a section says its title, too.
+    """
     width = max(len(each.topic) for each in found)
-    return "\n".join(f"{each.topic:{width}}  {each.title}" for each in found)
+    rows = [f"{each.topic:{width}}  {each.title}" for each in found]
+    room = terminal_width()
+    if room and max(map(len, rows)) > room:
+        rows = [_narrow_row(each) for each in found]
+    return "\n".join(rows)
+
+
+def _narrow_row(topic: Topic) -> str:
+    is_page = "#" not in topic.topic
+    return f"{topic.topic}: {topic.title}" if is_page else f"  {topic.topic}"

@@ -38,6 +38,8 @@ class Column(Frozen):
     #: The width down to which its cells may be cut; 0 for cells that stay whole, because
     #: people copy from them.
     least: int = 0
+    #: The width below which its cells are cut only after the first column has left.
+    ample: int = 0
     #: Whether a cell is cut at its start: the end of a path says most.
     keeps_end: bool = False
     #: Whether its cells go below their rows if the table is too wide.
@@ -187,6 +189,14 @@ def _least(columns: Sequence[Column], widths: Sequence[int]) -> list[int]:
     ]
 
 
+def _ample(columns: Sequence[Column], widths: Sequence[int]) -> list[int]:
+    """Return the widths down to which columns are cut before the first one leaves."""
+    return [
+        min(width, max(column.least, column.ample)) if column.least else width
+        for column, width in zip(columns, widths, strict=True)
+    ]
+
+
 def _below(
     columns: Sequence[Column],
     widths: Sequence[int],
@@ -206,8 +216,10 @@ def _kept(
     shown: Sequence[int],
 ) -> list[int]:
     """Return the columns for which there is room, if some of them are cut."""
-    least = _least(columns, widths)
     kept = list(shown)
+    if _total(_ample(columns, widths), kept) > room:
+        kept = [place for place in kept if columns[place].leaves != 1]
+    least = _least(columns, widths)
     while _total(least, kept) > room:
         leaving = [place for place in kept if columns[place].leaves]
         if not leaving:
@@ -222,16 +234,16 @@ def _shrink(
     room: int,
     kept: Sequence[int],
 ) -> None:
-    """Cut the widest columns until the kept ones fit."""
+    """Cut the widest columns until the kept ones fit, at first to an ample width."""
     cut = [place for place in kept if columns[place].least]
     for place in cut:
         widths[place] = min(widths[place], max(room, columns[place].least))
-    least = _least(columns, widths)
-    while _total(widths, kept) > room:
-        wide = [place for place in cut if widths[place] > least[place]]
-        if not wide:
-            return
-        widths[max(wide, key=lambda place: widths[place])] -= 1
+    for floors in (_ample(columns, widths), _least(columns, widths)):
+        while _total(widths, kept) > room:
+            wide = [place for place in cut if widths[place] > floors[place]]
+            if not wide:
+                break
+            widths[max(wide, key=lambda place: widths[place])] -= 1
 
 
 def _cut(cell: Text, width: int, column: Column) -> Text:

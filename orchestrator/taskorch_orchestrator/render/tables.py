@@ -71,8 +71,8 @@ def project_progress(progress: ProjectProgress) -> str:
         Column(header="ITEM"),
         Column(header="STATE", leaves=4),
         Column(header="DONE", leaves=2),
-        Column(header="AGENT", leaves=3, least=10),
-        Column(header="TITLE", least=20),
+        Column(header="AGENT", leaves=3, least=10, ample=20),
+        Column(header="TITLE", least=20, ample=32),
         Column(header="LAST REPORT", leaves=1, least=16),
     )
     bar_width = ITEM_BAR_WIDTH if draws_bars else 0

@@ -101,3 +101,14 @@ def test_unknown_topic_is_refused_with_a_hint() -> None:
         "There is no topic 'worker#nothing'. orchestrate docs lists the topics."
         in ran.stderr
     )
+
+
+def test_diagrams_fit_a_terminal() -> None:
+    text = text_of("concepts") or ""
+
+    diagrams = re.findall(
+        r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+    )
+
+    assert diagrams
+    assert max(map(len, "\n".join(diagrams).splitlines())) <= 78

@@ -80,6 +80,28 @@ def test_columns_leave_by_importance(width: int, headers: list[str]) -> None:
     assert lines(width)[0].split() == headers
 
 
+def with_extra(width: int) -> list[str]:
+    table = Table(
+        Column(header="ITEM"),
+        Column(header="AGENT", leaves=2, least=10, ample=20),
+        Column(header="TITLE", least=20, ample=32),
+        Column(header="EXTRA", leaves=1, least=16),
+    )
+    table.add_row(ID, "database_specialist", "t" * 50, "e" * 50)
+    return [line.plain for line in table.lines(width)]
+
+
+def test_extra_column_leaves_before_others_are_cut() -> None:
+    wide, narrow, tiny = (with_extra(width)[1] for width in (90, 80, 50))
+
+    assert "database_specialist" in wide
+    assert "e" * 19 in wide
+    assert "database_specialist" in narrow
+    assert "t" * 40 in narrow
+    assert "ee" not in narrow
+    assert tiny.split() == [ID, "database_spe…", "t" * 19 + "…"]
+
+
 def test_cut_cell_ends_with_ellipsis() -> None:
     _, first, below, second, *_ = lines(70)
 
