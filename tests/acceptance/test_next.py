@@ -1,10 +1,13 @@
 """`--next` settles an item and claims the next one; an item is delivered once."""
 
+import signal
+
 import pytest
 from support import tool_client
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually, result_of
 from support.tool_client import document_of, run_async
+from support.topologies import Node
 from taskorch.domain.item import State
 
 SETTLES = {
@@ -202,3 +205,41 @@ def test_tools_claim_the_next_item(shell: Shell, bench: Bench) -> None:
 
     run_async(test)
     assert bench.state(third) is State.COMPLETED
+
+
+def test_document_keeps_receipt_when_wait_fails(
+    shell: Shell, node: Node
+) -> None:
+    there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
+    project = there.orchestrate("project", "A project").stdout.strip()
+    item = there.orchestrate(
+        "create", project, "An item", "--assign", "ada"
+    ).stdout.strip()
+    there.worker("get", item)
+    words = ("complete", item, "done", "--next", "--wait", "2", "--json")
+    process = there.start(BIN / "worker", *words)
+    eventually(lambda: node.raw.info("clients")["blocked_clients"])
+
+    node.kill()
+    ran = result_of(process)
+
+    assert ran.code == 4
+    receipt, error = ran.json()["data"], ran.json()["meta"]["error"]
+    assert (receipt["id"], receipt["state"]) == (item, "completed")
+    assert receipt["next"] is None
+    assert (error["code"], error["retryable"]) == ("UNREACHABLE", True)
+
+
+def test_document_keeps_receipt_when_wait_is_interrupted(
+    shell: Shell, bench: Bench
+) -> None:
+    item = claim(shell, bench.item())
+    words = ("complete", item, "done", "--next", "--wait", "60", "--json")
+    process = shell.start(BIN / "worker", *words)
+    eventually(lambda: bench.blocked_clients() == 1)
+
+    process.send_signal(signal.SIGINT)
+    ran = result_of(process)
+
+    assert (ran.code, ran.json()["data"]["id"]) == (130, item)
+    assert ran.json()["meta"] == {}

@@ -398,6 +398,26 @@ def test_pop_survives_restart_of_redis(shell: Shell, node: Node) -> None:
     assert ran.stdout.startswith(f"=== Work Item: {item} ===")
 
 
+def test_wait_on_a_terminal_says_that_it_waits(
+    shell: Shell, bench: Bench
+) -> None:
+    item = held(shell, bench)
+
+    with Screen(shell, WORKER, "wait", item, "--timeout", "60") as screen:
+        eventually(
+            lambda: screen.shows("Waiting for an answer, at most 60 s.")
+        )
+        bench.queue.answer(item, "The second one")
+        eventually(lambda: screen.shows("The second one"))
+        code = screen.exit_code()
+    over = shell.on_terminal(WORKER, "wait", item)
+    quiet = shell.worker("wait", held(shell, bench), "--timeout", "0.1")
+
+    assert (code, over[0]) == (0, 0)
+    assert "Waiting" not in over[1]
+    assert "Waiting" not in quiet.stderr
+
+
 def test_pop_on_a_terminal_says_that_it_waits(
     shell: Shell, bench: Bench
 ) -> None:

@@ -51,18 +51,25 @@ class WorkerContext:
     def claim_notice(self) -> ClaimNotice:
         """Return what reports a waiting claim: on a terminal, and each outage."""
         return ClaimNotice(
-            wait=self._report_wait, outage=OutageNotice(self.output.notify)
+            wait=self.wait_notice("an item"),
+            outage=OutageNotice(self.output.notify),
         )
 
-    def _report_wait(self, seconds: float) -> None:
-        if sys.stderr is not None and sys.stderr.isatty():
-            self.output.hint(
-                f"Waiting for an item, at most {seconds:.0f} s. Ctrl-C ends the wait."
-            )
+    def wait_notice(self, awaited: str) -> Callable[[float], None]:
+        """Return what reports a wait on a terminal, with its maximum in seconds."""
 
-    def show(self, receipt: Receipt) -> None:
+        def report(seconds: float) -> None:
+            if sys.stderr is not None and sys.stderr.isatty():
+                self.output.hint(
+                    f"Waiting for {awaited}, at most {seconds:.0f} s. "
+                    "Ctrl-C ends the wait."
+                )
+
+        return report
+
+    def show(self, receipt: Receipt, **meta: object) -> None:
         """Print the result of a step."""
-        self.show_folded(receipt, items.receipt)
+        self.show_folded(receipt, items.receipt, "", **meta)
 
     def show_folded(
         self,

@@ -156,18 +156,24 @@ class AgentSession:
         return claim
 
     def wait_for_answer(
-        self, item: str, *, timeout_s: float, question: int = 0
+        self,
+        item: str,
+        *,
+        timeout_s: float,
+        question: int = 0,
+        notice: Callable[[float], object] = lambda _: None,
     ) -> "Answered":
         """Wait until a question on an item is answered, or for a comment.
 
-        Without a `question`, wait for all that are open.
+        Without a `question`, wait for all that are open. `notice` receives the seconds
+        that the wait may take, when it begins.
 
         Raises errors.WaitOver if neither arrives within `timeout_s` seconds.
         """
         try:
             lease = self.lease(item)
             answered = self.queue.wait_for_answer(
-                lease, timeout_s=timeout_s, question=question
+                lease, timeout_s=timeout_s, question=question, notice=notice
             )
         except errors.Cancelled:
             self.store.forget(item)

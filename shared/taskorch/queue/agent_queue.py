@@ -302,19 +302,24 @@ class AgentQueue:
         )
 
     def wait_for_answer(
-        self, lease: Lease, *, timeout_s: float, question: int = 0
+        self,
+        lease: Lease,
+        *,
+        timeout_s: float,
+        question: int = 0,
+        notice: Callable[[float], object] = lambda _: None,
     ) -> "Answered":
         """Wait until a question on an item is answered, at most `timeout_s` seconds.
 
         Without a `question`, wait for all that are open. Return immediately if none is
         open. Raises errors.NoQuestion for a number that was not asked; errors.Cancelled,
         errors.LeaseLost or errors.NotYours as soon as the caller no longer holds the
-        item.
+        item. `notice` receives the seconds that the wait may take, when it begins.
         """
         from taskorch.queue.waits import Waits
 
         return Waits(self._scripts).answer(
-            lease, timeout_s=timeout_s, question=question
+            lease, timeout_s=timeout_s, question=question, notice=notice
         )
 
     def discover(

@@ -56,11 +56,17 @@ class Waits:
         self._events = keys.events(scripts.namespace)
 
     def answer(
-        self, lease: Lease, *, timeout_s: float, question: int = 0
+        self,
+        lease: Lease,
+        *,
+        timeout_s: float,
+        question: int = 0,
+        notice: Callable[[float], object] = lambda _: None,
     ) -> Answered:
         """Wait until a question on an item is no longer open, or for a comment.
 
-        Without a `question`, wait for all of them.
+        Without a `question`, wait for all of them. If there is something to wait for,
+        `notice` receives the seconds that the wait may take.
 
         Return the item as it is then, or after `timeout_s` seconds; immediately if no
         question is open. Raises errors.NoQuestion for a number that was not asked;
@@ -98,7 +104,10 @@ class Waits:
                 cursor=cursor,
             )
 
-        return self._wait(look(), look, timeout_s)
+        first = look()
+        if not first.is_over:
+            notice(timeout_s)
+        return self._wait(first, look, timeout_s)
 
     def until(
         self,

@@ -1,6 +1,7 @@
 """The commands `complete`, `ack`, `fail` and `release`: they end a claim."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -174,7 +175,8 @@ def _show(
 ) -> None:
     """Print the receipt, and the next item if it is wanted, after a wait if necessary.
 
-    People see the receipt before the wait; a document has both.
+    People see the receipt before the wait; a document has both, or the receipt and the
+    error with which the wait ended.
     """
     from taskorch_worker.render import items
 
@@ -184,9 +186,10 @@ def _show(
         if receipt.missing_deliverables:
             output.notify(items.missing(receipt))
     if next_ and wait and not receipt.next:
-        claims = context.session.pop(
-            1, wait_s=wait, lease_ms=lease, notice=context.claim_notice()
-        )
+        with _receipt_kept(context, receipt):
+            claims = context.session.pop(
+                1, wait_s=wait, lease_ms=lease, notice=context.claim_notice()
+            )
         receipt = replace(receipt, next=claims[0] if claims else None)
     if output.as_json:
         context.show(receipt)
@@ -194,3 +197,27 @@ def _show(
         context.show_folded(receipt.next, items.claim)
     elif next_:
         output.notify(NOTHING_QUEUED)
+
+
+@contextmanager
+def _receipt_kept(
+    context: "WorkerContext", receipt: "SettledReceipt"
+) -> Iterator[None]:
+    """Print the document of a receipt although the wait after it fails.
+
+    The exit code is that of the error, which is in the meta.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if context.output.as_json:
+            context.show(receipt)
+        raise
+    except errors.TaskOrchestratorError as error:
+        if not context.output.as_json:
+            raise
+        from taskorch.cli import json_output
+
+        document = json_output.error_document(error)
+        context.show(receipt, error=document["error"])
+        raise SystemExit(error.exit_code) from None

@@ -31,6 +31,9 @@ def wait(
     from taskorch_worker.render import items
 
     answered = context.session.wait_for_answer(
-        item, timeout_s=timeout, question=question or 0
+        item,
+        timeout_s=timeout,
+        question=question or 0,
+        notice=context.wait_notice("an answer"),
     )
     context.show_folded(answered, items.answered)
