@@ -153,10 +153,14 @@ def create(
     remark: str = "",
 ) -> Published[PublishedItem]:
     """Add an item to a project; `remark` is a hint about its values."""
-    (created,) = queue.create_many(project, [new])
+    from taskorch.queue.plan import Plan
+
+    applied = queue.apply(Plan(items=(new,), project=project))
+    (created,) = applied.items
     is_assigned = bool(new.agent and created.created)
     written = handoffs.write(queue, [created.id] if is_assigned else [])
-    candidates = (remark, created.hint, written.trouble)
+    unknown = _remarks_on_agents(applied.new_agents, applied.other_agents)
+    candidates = (remark, created.hint, *unknown, written.trouble)
     hints = [hint for hint in candidates if hint]
     meta: dict[str, object] = {}
     if created.dead_dependency:
@@ -196,6 +200,10 @@ def apply(
             [line(remark) for remark in plan.remarks], "remarks on the plan"
         ),
         *_first(items, "items"),
+        *_first(
+            _remarks_on_agents(applied.new_agents, applied.other_agents),
+            "new agents",
+        ),
         *_first(
             [hint for item in applied.items for hint in _differences(item)],
             "differences",
@@ -320,7 +328,9 @@ def assign(
         items, agent, context=context, resources=resources, force=force
     )
     written = handoffs.write(queue, [each.id for each in assigned])
-    hints = list(_remark_on_agent(assigned[0]))
+    made = assigned[0]
+    new_agents = [agent] if made.is_new_agent else []
+    hints = _remarks_on_agents(new_agents, made.other_agents)
     if written.trouble:
         hints.append(written.trouble)
     return Published(
@@ -335,23 +345,26 @@ def assign(
     )
 
 
-def _remark_on_agent(made: "Assignment") -> Iterator[str]:
-    """Yield that an agent is new, with known agents that have a similar name."""
-    if not made.is_new_agent:
-        return
+def _remarks_on_agents(
+    new_agents: Sequence[str], known: Sequence[str]
+) -> list[str]:
+    """Return that agents are new, with known agents that have similar names."""
     from difflib import get_close_matches
 
-    # agent_2 beside agent_1 is a sibling, not a slip
-    others = [
-        name
-        for name in made.other_agents
-        if _without_digits(name) != _without_digits(made.agent)
-    ]
-    close = get_close_matches(made.agent, others, n=AGENTS_SHOWN, cutoff=CLOSE)
-    remark = f"No agent named {made.agent} has called yet."
-    if close:
-        remark += f" Did you mean {' or '.join(close)}?"
-    yield remark
+    remarks = []
+    for agent in new_agents:
+        # agent_2 beside agent_1 is a sibling, not a slip
+        others = [
+            name
+            for name in known
+            if _without_digits(name) != _without_digits(agent)
+        ]
+        close = get_close_matches(agent, others, n=AGENTS_SHOWN, cutoff=CLOSE)
+        remark = f"No agent named {agent} has called yet."
+        if close:
+            remark += f" Did you mean {' or '.join(close)}?"
+        remarks.append(remark)
+    return remarks
 
 
 def _without_digits(name: str) -> str:

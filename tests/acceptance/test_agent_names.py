@@ -126,6 +126,53 @@ def test_new_agent_is_in_json(shell: Shell, bench: Bench) -> None:
     }
 
 
+def test_new_agent_of_created_item_is_noticed(
+    shell: Shell, bench: Bench
+) -> None:
+    bench.agent("writer").check()
+    bench.agent("editor").check()
+    words = ("create", bench.project(), "A chapter", "--assign")
+
+    slip = shell.orchestrate(*words, "writter")
+    again = shell.orchestrate(*words, "writter")
+    document = shell.orchestrate("--json", *words, "edittor").json()
+    known = shell.orchestrate("--json", *words, "editor").json()
+
+    remark = "No agent named {} has called yet. Did you mean {}?"
+    assert (slip.code, slip.stderr.rstrip()) == (
+        0,
+        remark.format("writter", "writer"),
+    )
+    assert again.stderr == ""
+    assert document["meta"]["hint"] == remark.format("edittor", "editor")
+    assert known["meta"] == {}
+
+
+def test_new_agents_of_a_plan_are_noticed(shell: Shell, bench: Bench) -> None:
+    bench.agent("writer").check()
+    plan = b"""
+project: A book
+key: book
+items:
+  - {name: a, title: A, agent: writter}
+  - {name: b, title: B, agent: writter}
+  - {name: c, title: C, agent: reviewer}
+"""
+
+    tried = shell.orchestrate("apply", "-", "--dry-run", stdin=plan)
+    first = shell.orchestrate("--json", "apply", "-", stdin=plan).json()
+    again = shell.orchestrate("--json", "apply", "-", stdin=plan).json()
+
+    remarks = [
+        "No agent named writter has called yet. Did you mean writer?",
+        "No agent named reviewer has called yet.",
+    ]
+    assert set(remarks) <= set(tried.stderr.splitlines())
+    assert first["meta"] == {"hints": remarks}
+    assert "new_agents" not in first["data"]
+    assert again["meta"] == {}
+
+
 def test_numbered_sibling_is_not_suggested(shell: Shell, bench: Bench) -> None:
     bench.agent("agent_1").check()
 

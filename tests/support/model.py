@@ -206,7 +206,7 @@ class Model(Moves):
             raise Refused("WrongState")
         if self.projects[item.project].closed and not reopen:
             raise Refused("NeedsReopen")
-        self._reopen(item.project)
+        self.reopen_project(item.project)
         self._revoke_token(item)
         self._report("requeue", item, "planner")
         item.attempts, item.early, item.summary, item.place = (
@@ -231,12 +231,9 @@ class Model(Moves):
         """Return the remark."""
         if not self._project(id_).closed:
             return "repeat"
-        self._reopen(id_)
+        self.projects[id_].closed = False
         self.events.append(("reopen_project", "", id_, "", "active"))
         return ""
-
-    def _reopen(self, id_: str) -> None:
-        self.projects[id_].closed = False
 
     def _open_items(self, project: str) -> list[Item]:
         done = (State.COMPLETED, State.CANCELLED)

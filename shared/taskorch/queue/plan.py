@@ -81,11 +81,16 @@ class CreatedItem(Frozen):
 class AppliedPlan(Frozen):
     """The result of a plan."""
 
+    _hidden = ("new_agents", "other_agents")
     project: str
     #: False if the project existed already.
     created: bool
     #: In the order of the plan.
     items: tuple[CreatedItem, ...]
+    #: The agents of new items that the namespace did not know, each once.
+    new_agents: tuple[str, ...] = ()
+    #: The agents that were known then, the last callers first; () without a new one.
+    other_agents: tuple[str, ...] = ()
 
 
 def arguments(
@@ -134,12 +139,14 @@ def arguments(
 
 
 def applied(plan: Plan, view: Reply) -> AppliedPlan:
-    """Read `{project, '' or 'repeat', {created item …}}`, in the order of the plan.
+    """Read `{project, '' or 'repeat', {created item …}, {new agent …}, {other agent …}}`.
 
-    A created item is `{id, state, agent, '' or 'repeat', dead dependency, its state,
-    {change …}, {remaining difference …}}`.
+    The items are in the order of the plan. A created item is `{id, state, agent, '' or
+    'repeat', dead dependency, its state, {change …}, {remaining difference …}}`.
     """
-    project, remark, rows = cast("tuple[str, str, list[list[str]]]", view)
+    project, remark, rows, new_agents, others = cast(
+        "tuple[str, str, list[list[str]], list[str], list[str]]", view
+    )
     items = []
     for new, row in zip(plan.items, rows, strict=True):
         id_, state, agent, item_remark, dead, dead_state = row[:6]
@@ -162,7 +169,13 @@ def applied(plan: Plan, view: Reply) -> AppliedPlan:
             differences=differences,
         )
         items.append(created)
-    return AppliedPlan(project=project, created=not remark, items=tuple(items))
+    return AppliedPlan(
+        project=project,
+        created=not remark,
+        items=tuple(items),
+        new_agents=tuple(new_agents),
+        other_agents=tuple(filter(limits.is_name, others)),
+    )
 
 
 def item_arguments(new: NewItem, place: int) -> list[Argument]:

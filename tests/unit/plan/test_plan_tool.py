@@ -161,3 +161,13 @@ def test_status_tool_lists_items_by_filters(
     assert [row["id"] for row in rows] == [item]
     with pytest.raises(errors.Usage):
         mcp_tools.StatusArguments(of="items", state=("busy",)).perform(call)
+
+
+def test_plan_tool_notices_new_agents(bench: Bench, call: ToolCall) -> None:
+    bench.agent("ade").check()
+
+    first, again = planned(call), planned(call)
+
+    remark = "No agent named ada has called yet."
+    assert remark in str(first.meta["hints"])
+    assert remark not in str(again.meta)

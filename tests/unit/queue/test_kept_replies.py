@@ -12,6 +12,7 @@ from support.builders import Bench, need_lease
 from taskorch.domain.item import Lease, NewItem
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.plan import Plan
 from taskorch.queue.queue import Queue
 from taskorch.queue.requests import Requests
 
@@ -127,3 +128,17 @@ def test_old_reply_of_create_is_read(bench: Bench) -> None:
 
     (item,) = bench.queue.views.list(project=project).items
     assert again == item.id
+
+
+def test_old_reply_of_create_has_no_new_agents(bench: Bench) -> None:
+    project, me = bench.project(), queue(bench)
+    plan = Plan(project=project, items=(NewItem(title="t", agent="ada"),))
+
+    again = repeated_after_upgrade(
+        bench,
+        lambda: me.apply(plan),
+        lambda reply: [reply[0], reply[1], rows(reply[2])],
+    )
+
+    assert cast("Any", again).new_agents == ()
+    assert cast("Any", again).other_agents == ()

@@ -9,7 +9,6 @@
 -- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
 local FIRST = 11
 local agent, context, resources, force = ARGV[7], ARGV[8], ARGV[9], ARGV[10] ~= ''
-local MAX_AGENTS_SHOWN = 200
 
 local function with_context(id)
   local before = call('HGET', key('item', id), 'context') or ''
@@ -73,15 +72,6 @@ local function reassign(item)
   enqueue_or_wait(item)
 end
 
--- Returns the other agents, of which the name of a new one may be a misspelling.
-local function other_agents()
-  local others = {}
-  for _, name in ipairs(call('ZREVRANGE', prefix .. 'agents', 0, MAX_AGENTS_SHOWN)) do
-    if name ~= agent then table.insert(others, name) end
-  end
-  return others
-end
-
 return once(function()
   local items = need_items(FIRST, 1, #ARGV)
   for _, item in ipairs(items) do check(item) end
@@ -100,5 +90,5 @@ end, function(reply)
   -- An older version kept only the rows.
   if type(reply[1][1]) == 'string' then reply = {reply, ''} end
   local rows, is_new = reply[1], reply[2]
-  return {rows, is_new, is_new ~= '' and other_agents() or {}}
+  return {rows, is_new, agents_besides(is_new ~= '' and {agent} or {})}
 end)

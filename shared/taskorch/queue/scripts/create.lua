@@ -8,7 +8,9 @@
 --          words: field, value …
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead
 --          dependency, its state, {{field, before, after} …}, {{field that cannot
---          change, before, after} …}} …}}; a repeat has only the names of the latter
+--          change, before, after} …}} …}, {agent that the namespace did not know …},
+--          {the other agents then, the last callers first}}; a repeat has only the names
+--          of what cannot change
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key), and
 --          of edits CYCLE TOO_DEEP TOO_MANY
 local FIRST = 13
@@ -18,9 +20,8 @@ local edits_existing = ARGV[12] ~= ''
 local rows, states = {}, {}
 -- Existing items and their edits, by their row.
 local existing_items, edits = {}, {}
--- What is written at the end with one command each: dependents by their set, and
--- agents.
-local members, agents = {}, {}
+-- Dependents by their set: they are written at the end, with one command each.
+local members = {}
 
 local function is_whole_id(digits) return string.find(digits, '_', 1, true) end
 
@@ -169,7 +170,6 @@ local function create(project, new, seq)
   add_to_index(item, state_without_holder(item, open))
   put(key('project', project) .. ':items', item.id, seq)
   local is_assigned = new.agent ~= ''
-  if is_assigned then agents[new.agent] = true end
   if wakes_agent(item.state) then wake(item.agent) end
   if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
   emit('create', item, 'project', project, 'agent', new.agent, 'seq', seq, 'created_at', now,
@@ -205,7 +205,23 @@ local function create_missing(project, news, missing)
     end
   end
   for dependents, ids in pairs(members) do call_in_chunks('SADD', dependents, ids) end
-  for agent in pairs(agents) do call('ZADD', prefix .. 'agents', 'NX', 0, agent) end
+end
+
+-- Returns the agents of new items that the namespace does not know yet, in the order of
+-- the call, and adds them unless this is a dry run.
+local function new_agents(news)
+  local found, is_done = {}, {[''] = true}
+  for i, new in ipairs(news) do
+    local agent = new.agent
+    if rows[i][4] == '' and not is_done[agent] then
+      is_done[agent] = true
+      if not call('ZSCORE', prefix .. 'agents', agent) then table.insert(found, agent) end
+    end
+  end
+  if not dry then
+    for _, agent in ipairs(found) do call('ZADD', prefix .. 'agents', 0, agent) end
+  end
+  return found
 end
 
 local function ids_of(dependencies)
@@ -226,8 +242,8 @@ local function edit_existing()
 end
 
 -- The kept reply has no texts. A repeat reads them from the history, as far as they are
--- there. Rows that an older version kept have no edits.
-local function with_changes(reply)
+-- there. Rows that an older version kept have no edits, and its replies no new agents.
+local function in_full(reply)
   local full = {}
   for i, row in ipairs(reply[3]) do
     full[i] = {unpack(row)}
@@ -240,7 +256,8 @@ local function with_changes(reply)
       for j, name in ipairs(row[8] or {}) do full[i][8][j] = {name, '', ''} end
     end
   end
-  return {reply[1], reply[2], full}
+  local new = reply[4] or {}
+  return {reply[1], reply[2], full, new, agents_besides(new)}
 end
 
 local function apply()
@@ -256,14 +273,14 @@ local function apply()
   end
   if edits_existing then check_edits(news) end
   local remark = project and 'repeat' or ''
-  if dry then return {project or '', remark, rows} end
+  if dry then return {project or '', remark, rows, new_agents(news)} end
 
   project = project or open_project()
   begin_batch(news)
   create_missing(project, news, missing)
   edit_existing()
-  return {project, remark, rows}
+  return {project, remark, rows, new_agents(news)}
 end
 
-if dry then return guarded(function() return with_changes(apply()) end) end
-return once(apply, with_changes)
+if dry then return guarded(function() return in_full(apply()) end) end
+return once(apply, in_full)

@@ -9,7 +9,6 @@ return once(function()
   if need_project(id) == 'active' then return {'repeat'} end
 
   reopen_project(id)
-  emit('reopen_project', {project = id, state = 'active'})
   return {''}
 end, function(reply)
   need_project(id) -- it may have been purged before a repeat

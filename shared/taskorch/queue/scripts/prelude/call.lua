@@ -17,6 +17,7 @@ local MAX_DUE = 10
 local CHUNK = 1000
 local MAX_DEPENDENCIES = 1000
 local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
+local MAX_AGENTS_SHOWN = 200
 local REPORTS_KEPT, EVENTS_KEPT = 1000, 100000
 local INDEX = {
   pending = 'unassigned', waiting = 'waiting', in_progress = 'leases',

@@ -319,6 +319,19 @@ local function reopen_project(id)
   call('HSET', key('project', id), 'status', 'active')
   call('HDEL', key('project', id), 'completed_at', 'closing_before', 'closing_by',
     'closing_reason')
+  emit('reopen_project', {project = id, state = 'active'})
+end
+
+-- Returns the agents besides new ones, whose names may be misspellings of theirs: the
+-- last callers first, and none if no agent is new.
+local function agents_besides(new)
+  local others, is_new = {}, {}
+  if #new == 0 then return others end
+  for _, name in ipairs(new) do is_new[name] = true end
+  for _, name in ipairs(call('ZREVRANGE', prefix .. 'agents', 0, MAX_AGENTS_SHOWN - 1)) do
+    if not is_new[name] then table.insert(others, name) end
+  end
+  return others
 end
 
 local caller_was_seen = false
