@@ -106,6 +106,23 @@ def test_requeue_in_closed_project_names_reopen(
     assert (ran.code, ran.stdout) == (0, f"{item} is queued.\n")
 
 
+def test_item_in_place_of_project_is_named(shell: Shell, bench: Bench) -> None:
+    item, missing = bench.item(), "item_00000000"
+
+    refused = [shell.orchestrate("reopen", each) for each in (item, missing)]
+
+    assert [(ran.code, ran.stderr.splitlines()) for ran in refused] == [
+        (
+            3,
+            [
+                f"Error: There is no project {each}.",
+                f"  Ids of items begin with item_: orchestrate show {each}",
+            ],
+        )
+        for each in (item, missing)
+    ]
+
+
 def test_next_holder_reads_reason_after_title(
     shell: Shell, bench: Bench
 ) -> None:

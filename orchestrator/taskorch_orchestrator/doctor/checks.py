@@ -5,6 +5,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
 from taskorch.cli.text import counted, timestamp
+from taskorch.domain import hints
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorStatus
@@ -330,7 +331,10 @@ def of_dead_dependencies(
         ]
     )
     first = dead[0]
-    mend = f"orchestrate requeue {first.dependency} or orchestrate cancel {first.item}"
+    requeue = hints.with_reopen(
+        f"orchestrate requeue {first.dependency}", reopens=first.reopens
+    )
+    mend = f"{requeue} or orchestrate cancel {first.item}"
     items = tuple(dict.fromkeys(edge.dependency for edge in dead))
     return _problem("dead dependencies", found, mend, items)
 

@@ -104,7 +104,7 @@ class NoProject(NotFound):
         """Return where to find the ids of projects, or what the given id is."""
         if str(self.details["project"]).startswith("item_"):
             item = self.details["project"]
-            return f"This is the id of an item: orchestrate show {item}"
+            return f"Ids of items begin with item_: orchestrate show {item}"
         return super().hint()
 
 
@@ -118,7 +118,8 @@ class NoItem(NotFound):
         if str(self.details["item"]).startswith("proj_"):
             project = self.details["item"]
             return (
-                f"This is the id of a project: orchestrate progress {project}"
+                "Ids of projects begin with proj_: "
+                f"orchestrate progress {project}"
             )
         return super().hint()
 
@@ -476,7 +477,11 @@ class WrongState(Invalid):
         hint = hints.STATES[state]
         if self.details["verb"] not in self.ORCHESTRATORS_VERBS:
             hint = hints.STATES_FOR_AGENTS.get(state, hint)
-        return hint.format_map(self.details)
+        return self._with_reopen(hint.format_map(self.details))
+
+    def _with_reopen(self, hint: str) -> str:
+        reopens = bool(self.details.get("reopens"))
+        return hints.with_reopen(hint, reopens=reopens)
 
 
 class AlreadyCompleted(WrongState):
@@ -498,7 +503,7 @@ class AlreadyCompleted(WrongState):
 
     def hint(self) -> str:
         """Return how to see the delivery, and how to get another one."""
-        return self.next_step.format_map(self.details)
+        return self._with_reopen(self.next_step.format_map(self.details))
 
 
 class Begun(Invalid):
@@ -589,14 +594,16 @@ class DeadEnd(Invalid):
     def hint(self) -> str:
         """Return the command that lets it continue."""
         id_, dead = str(self.details["id"]), self.details["dead"]
+        reopens = bool(self.details["reopens"])
         if dead:
-            return (
+            hint = (
                 "orchestrate stuck lists stalled items, with the reason. "
                 f"To retry the item that blocks this one: orchestrate requeue {dead}"
             )
+            return hints.with_reopen(hint, reopens=reopens)
         if id_.startswith("item_"):
             hint = hints.STATES[str(self.details["state"])].format(item=id_)
-            return f"{hint}{self.details['reopen']}"
+            return hints.with_reopen(hint, reopens=reopens)
         return (
             f"orchestrate progress {id_} lists its items. "
             "To retry one: orchestrate requeue ITEM"

@@ -25,6 +25,9 @@ STATES_FOR_AGENTS: Mapping[str, str] = {
     "failed": "Take other work: worker pop",
 }
 
+#: What a command that requeues an item of a completed project needs.
+REOPEN = " --reopen"
+
 #: By the verb that needs an open question.
 NO_QUESTION: Mapping[str, str] = {
     "answer": "List the open questions: orchestrate inbox",
@@ -117,3 +120,9 @@ CREDENTIALS = (
     "TASKORCH_REDIS_PASSWORD, or into the file that TASKORCH_REDIS_PASSWORD_FILE names. "
     "A password in a URL follows a colon: redis://:PASSWORD@host"
 )
+
+
+def with_reopen(hint: str, *, reopens: bool) -> str:
+    """Return a hint that ends with a requeue, if it has one, for its project's status."""
+    is_needed = reopens and "orchestrate requeue" in hint
+    return hint + REOPEN if is_needed else hint

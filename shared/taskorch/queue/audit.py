@@ -26,6 +26,8 @@ class OpenDependency(Frozen):
     dependency: str
     #: The state of the dependency.
     state: State
+    #: Whether it is failed or cancelled, and of a completed project.
+    reopens: bool = False
 
 
 class AuditPage(Frozen):
@@ -80,7 +82,7 @@ def audit_page(view: Reply) -> AuditPage:
     """Read the reply of `audit`.
 
     Its shape is `{cursor, event, {finding …}, {owner, state, number …},
-    {{item, dependency, state} …}}`.
+    {{item, dependency, state, '1' if its requeue reopens a project or ''} …}}`.
     """
     cursor, event, found, numbers, waits = cast(
         "tuple[str, str, Reply, list[str], Reply]", view
@@ -88,9 +90,12 @@ def audit_page(view: Reply) -> AuditPage:
     owners, states, counts = numbers[::3], numbers[1::3], numbers[2::3]
     waiting = [
         OpenDependency(
-            item=str(item), dependency=str(dependency), state=State(str(state))
+            item=str(item),
+            dependency=str(dependency),
+            state=State(str(state)),
+            reopens=bool(reopens),
         )
-        for item, dependency, state in read.rows(waits)
+        for item, dependency, state, reopens in read.rows(waits)
         if state in list(State)  # a damaged item may have another
     ]
     return AuditPage(

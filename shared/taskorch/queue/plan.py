@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
-from taskorch.domain import errors, limits
+from taskorch.domain import errors, hints, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
@@ -43,6 +43,7 @@ class Plan(Frozen):
 class CreatedItem(Frozen):
     """The result for one item of a plan."""
 
+    _hidden = ("reopens",)
     #: Its key.
     name: str
     id: str
@@ -60,15 +61,20 @@ class CreatedItem(Frozen):
     #: The differences from the plan that remain, because of the item's state; and its
     #: agent, which only an assignment changes.
     differences: tuple[FieldChange, ...] = ()
+    #: Whether it existed already, in a project that is completed.
+    reopens: bool = False
 
     @property
     def hint(self) -> str:
         """Why no agent will work on the item, or ""."""
         if not self.created and self.state in DEAD:
+            requeue = hints.with_reopen(
+                f"orchestrate requeue {self.id}", reopens=self.reopens
+            )
             return (
                 f"{self.id} has this key already and is {self.state}: nothing was "
-                f"created. To have it done: orchestrate requeue {self.id}. To create "
-                "another item, use another key."
+                f"created. To have it done: {requeue}. To create another item, use "
+                "another key."
             )
         if self.dead_dependency:
             return (
@@ -142,7 +148,8 @@ def applied(plan: Plan, view: Reply) -> AppliedPlan:
     """Read `{project, '' or 'repeat', {created item …}, {new agent …}, {other agent …}}`.
 
     The items are in the order of the plan. A created item is `{id, state, agent, '' or
-    'repeat', dead dependency, its state, {change …}, {remaining difference …}}`.
+    'repeat', dead dependency, its state, {change …}, {remaining difference …}, '1' for a
+    repeat in a completed project or ''}`.
     """
     project, remark, rows, new_agents, others = cast(
         "tuple[str, str, list[list[str]], list[str], list[str]]", view
@@ -150,7 +157,7 @@ def applied(plan: Plan, view: Reply) -> AppliedPlan:
     items = []
     for new, row in zip(plan.items, rows, strict=True):
         id_, state, agent, item_remark, dead, dead_state = row[:6]
-        changes, differences = map(replies.changes, row[6:])
+        changes, differences = map(replies.changes, row[6:8])
         if item_remark and new.agent not in ("", agent):
             other = FieldChange(
                 field="agent", before=agent or "(none)", after=new.agent
@@ -167,6 +174,7 @@ def applied(plan: Plan, view: Reply) -> AppliedPlan:
             not_before_at=0 if item_remark else new.not_before_at,
             changes=changes,
             differences=differences,
+            reopens=bool(row[8]),
         )
         items.append(created)
     return AppliedPlan(

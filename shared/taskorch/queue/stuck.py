@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from taskorch.domain import hints
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import HOUR_MS, MINUTE_MS, Item
 from taskorch.queue import fields as read
@@ -71,8 +72,14 @@ def stuck(view: Reply, damage: Damage) -> Stuck:
 
 
 def stuck_item(view: Reply) -> StuckItem:
-    """Read `{why, since, agent seen, dependency or '', reason or '', item view}`."""
-    why, since, seen, dead, reason, item_view = cast("list[str]", view)
+    """Read one item.
+
+    Its shape is `{why, since, agent seen, dependency or '', reason or '', item view, '1'
+    if the item to requeue is of a completed project or ''}`.
+    """
+    why, since, seen, dead, reason, item_view, reopens = cast(
+        "list[str]", view
+    )
     item, dependency = replies.item(item_view), read.item_id(dead)
     return StuckItem(
         item=item,
@@ -81,7 +88,9 @@ def stuck_item(view: Reply) -> StuckItem:
         agent_seen_at=int(float(seen)),
         dependency=dependency,
         reason=reason,
-        command=_command(why, item, dependency),
+        command=hints.with_reopen(
+            _command(why, item, dependency), reopens=bool(reopens)
+        ),
     )
 
 

@@ -50,6 +50,8 @@ class Standing(Frozen):
     moves: bool = False
     #: Whether an item of the project has an open question.
     asks: bool = False
+    #: Whether the dead item is of a completed project.
+    reopens: bool = False
 
     @property
     def id(self) -> str:

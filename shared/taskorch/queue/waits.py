@@ -295,7 +295,7 @@ class _GoalWait:
             state=_dead_state(standing),
             goal=goal,
             dead=standing.dead,
-            reopen=" --reopen" if standing.is_closed else "",
+            reopens=standing.reopens if standing.dead else standing.is_closed,
         )
 
 
@@ -311,14 +311,14 @@ def _dead_state(standing: Standing) -> str:
 
 
 def _standing(scripts: Scripts, id_: str) -> Standing:
-    """Read `{event, report, {item view} or {}, project, dead, moves, asks}`."""
+    """Read `{event, report, {item view} or {}, project, dead, moves, asks, reopens}`."""
     known = (
         limits.item_id(id_)
         if id_.startswith("item_")
         else limits.project_id(id_)
     )
-    cursor, report, items, project, dead, moves, asks = cast(
-        "tuple[str, str, list[Reply], Reply, str, str, str]",
+    cursor, report, items, project, dead, moves, asks, reopens = cast(
+        "tuple[str, str, list[Reply], Reply, str, str, str, str]",
         scripts.run_script("standing", known),
     )
     return Standing(
@@ -329,6 +329,7 @@ def _standing(scripts: Scripts, id_: str) -> Standing:
         dead=read.item_id(dead),
         moves=bool(moves),
         asks=bool(asks),
+        reopens=bool(reopens),
     )
 
 

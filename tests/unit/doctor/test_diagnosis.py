@@ -231,3 +231,17 @@ def test_unwritable_root_is_a_problem() -> None:
         checks.of_root("/a", exists=False, writable=False).mend == "mkdir /a"
     )
     assert checks.of_root("/a", writable=True).status is CheckStatus.OK
+
+
+def test_dead_dependency_in_closed_project_names_reopen(
+    bench: Bench, tmp_path: Path
+) -> None:
+    dead = bench.item(bench.project())
+    waiting = bench.item(depends_on=(dead,))
+    bench.queue.cancel_project(bench.queue.views.show(dead).item.project)
+
+    found = check(examined(bench, tmp_path), "dead dependencies")
+
+    assert found.mend == (
+        f"orchestrate requeue {dead} --reopen or orchestrate cancel {waiting}"
+    )

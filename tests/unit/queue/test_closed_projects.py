@@ -8,6 +8,7 @@ from support.builders import Bench, need_lease
 from support.repeats import RecordingConnection
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue.wait_results import Goal
 
 OPEN = [
     State.PENDING,
@@ -267,6 +268,77 @@ def test_requeue_reopens_project_on_request(bench: Bench) -> None:
     assert (project.status, project.completed_at) == ("active", 0)
     assert bench.state(item) is State.QUEUED
     assert bench.inconsistencies() == []
+
+
+def test_requeue_that_reopens_emits_both_events(bench: Bench) -> None:
+    item = closed_item(bench)
+    project = bench.queue.views.show(item).item.project
+    events = len(bench.events())
+
+    bench.queue.requeue(item, reopen=True)
+
+    assert [
+        (each["verb"], each["item"], each["project"], each["state"])
+        for each in bench.events()[events:]
+    ] == [
+        ("reopen_project", "", project, "active"),
+        ("requeue", item, project, "queued"),
+    ]
+
+
+@pytest.mark.parametrize("verb", ["assign", "comment"])
+def test_hint_of_closed_item_names_reopen(bench: Bench, verb: str) -> None:
+    item = closed_item(bench)
+    step = getattr(bench.queue, verb)
+
+    with pytest.raises(errors.WrongState) as closed:
+        step(item, "bob")
+    bench.queue.requeue(item, reopen=True)
+    bench.queue.cancel(item)
+    with pytest.raises(errors.WrongState) as opened:
+        step(item, "bob")
+
+    assert closed.value.hint().endswith(f"orchestrate requeue {item} --reopen")
+    assert opened.value.hint().endswith(f"orchestrate requeue {item}")
+
+
+def test_second_delivery_to_closed_project_names_reopen(bench: Bench) -> None:
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+    bench.agent().complete(lease, "done")
+    bench.queue.complete_project(project)
+
+    with pytest.raises(errors.AlreadyCompleted) as refused:
+        bench.agent().complete(lease, "done in another way")
+
+    assert refused.value.hint().endswith(
+        f"orchestrate requeue {lease.item} --reopen"
+    )
+
+
+def test_dependency_in_closed_project_names_reopen(bench: Bench) -> None:
+    dead = closed_item(bench)
+    waiting = bench.item(depends_on=(dead,))
+
+    (stuck,) = bench.queue.views.stuck().items
+    with pytest.raises(errors.DeadEnd) as refused:
+        bench.queue.waits().until(waiting, [Goal.COMPLETED], timeout_s=60)
+
+    assert stuck.item.id == waiting
+    assert stuck.command == f"orchestrate requeue {dead} --reopen"
+    assert refused.value.hint().endswith(stuck.command)
+
+
+def test_dependency_in_open_project_needs_no_reopen(bench: Bench) -> None:
+    dead = bench.lease_in(State.CANCELLED).item
+    waiting = bench.item(depends_on=(dead,))
+
+    (stuck,) = bench.queue.views.stuck().items
+    with pytest.raises(errors.DeadEnd) as refused:
+        bench.queue.waits().until(waiting, [Goal.COMPLETED], timeout_s=60)
+
+    assert stuck.command == f"orchestrate requeue {dead}"
+    assert refused.value.hint().endswith(stuck.command)
 
 
 def test_reopen_is_harmless_in_active_project(bench: Bench) -> None:

@@ -8,6 +8,8 @@ from taskorch.domain import errors, limits
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Item, NewItem, State
 from taskorch.queue.plan import Plan
+from taskorch.queue.queue import Queue
+from taskorch.queue.requests import Requests
 
 
 def chain(length: int) -> tuple[NewItem, ...]:
@@ -504,3 +506,64 @@ def test_batch_items_have_their_own_start_times(bench: Bench) -> None:
 
     assert (a.state, b.state) == (State.DELAYED, State.QUEUED)
     assert bench.queue.views.show(a.id).item.not_before_at > bench.now_ms()
+
+
+def for_agents(*agents: str) -> Plan:
+    return Plan(
+        title="New",
+        items=tuple(NewItem(title="x", agent=agent) for agent in agents),
+    )
+
+
+def test_new_agents_are_named_once(bench: Bench) -> None:
+    bench.agent("bob").check()
+    bench.agent("ada").check()
+    plan = for_agents("eve", "ada", "", "carl", "eve")
+
+    tried = bench.queue.apply(plan, dry_run=True)
+    first = bench.queue.apply(plan)
+    second = bench.queue.apply(plan)
+
+    assert tried.new_agents == first.new_agents == ("eve", "carl")
+    assert set(tried.other_agents) == {"ada", "bob"}
+    assert tried.other_agents == first.other_agents
+    assert (second.new_agents, second.other_agents) == ((), ())
+
+
+def test_agent_of_existing_item_is_not_new(bench: Bench) -> None:
+    project = bench.project()
+    bench.queue.create(project, NewItem(title="x", key="k"))
+
+    again = NewItem(title="x", key="k", agent="eve")
+    applied = bench.queue.apply(Plan(project=project, items=(again,)))
+
+    assert applied.new_agents == ()
+    assert bench.queue.views.agents() == ()
+
+
+def test_repeat_names_the_same_new_agents(bench: Bench) -> None:
+    bench.agent("ada").check()
+    scripts = bench.queue._scripts
+    same = Queue(
+        scripts.connection,
+        bench.namespace,
+        scripts.caller,
+        requests=Requests(same="0123456789abcdef"),
+    )
+
+    first, again = (same.apply(for_agents("eve")) for _ in range(2))
+
+    assert again == first
+    assert (again.new_agents, again.other_agents) == (("eve",), ("ada",))
+
+
+def test_dead_item_of_closed_project_names_reopen(bench: Bench) -> None:
+    project = bench.project()
+    item = bench.queue.create(project, NewItem(title="x", key="k"))
+    bench.queue.complete_project(project, force=True)
+
+    (created,) = bench.queue.create_many(
+        project, [NewItem(title="x", key="k")]
+    )
+
+    assert f"orchestrate requeue {item} --reopen. " in created.hint

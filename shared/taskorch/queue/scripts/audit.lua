@@ -3,7 +3,8 @@
 -- KEYS     meta
 -- ARGV     7 cursor or '', 8 maximum number of items and dependencies, 9 '1' to repair
 -- RETURNS  {next cursor or '', newest event's id, {finding …}, {owner, state, number
---          …}, {{item, dependency, state} …}}
+--          …}, {{item, dependency, state, '1' if a requeue of a dead dependency has to
+--          reopen its project, else ''} …}}
 -- ERRORS   NO_PROJECT (the cursor's was purged)
 local STEP = 100
 local limit, repair = tonumber(ARGV[8]), ARGV[9] == '1'
@@ -85,7 +86,7 @@ local function check_dependency(item, id, is_named)
   return is_open and state
 end
 
--- Returns {item, dependency, state} of each open dependency.
+-- Returns {item, dependency, state, '1' or ''} of each open dependency.
 local function open_dependencies(item)
   local named, open = {}, {}
   for _, id in ipairs(parse_ids(call('HGET', key('item', item.id), 'depends_on'))) do
@@ -96,7 +97,8 @@ local function open_dependencies(item)
   end
   for id, is_named in pairs(named) do
     local state = check_dependency(item, id, is_named)
-    if state then table.insert(open, {item.id, id, state}) end
+    local is_dead = state == 'failed' or state == 'cancelled'
+    if state then table.insert(open, {item.id, id, state, is_dead and reopens(id) or ''}) end
   end
   return open
 end

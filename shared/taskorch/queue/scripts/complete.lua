@@ -39,7 +39,7 @@ local function check_repeat(item, summary, deliverables)
   end
   if not is_known then
     refuse('ALREADY_COMPLETED', {item = item.id, state = item.state, verb = 'complete',
-      summary = kept_summary})
+      summary = kept_summary, reopens = reopens(item.id)})
   end
 end
 

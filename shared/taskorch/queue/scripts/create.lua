@@ -8,9 +8,10 @@
 --          words: field, value …
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead
 --          dependency, its state, {{field, before, after} …}, {{field that cannot
---          change, before, after} …}} …}, {agent that the namespace did not know …},
---          {the other agents then, the last callers first}}; a repeat has only the names
---          of what cannot change
+--          change, before, after} …}, '1' if a requeue of a repeat has to reopen its
+--          project, else ''} …}, {agent that the namespace did not know …}, {the other
+--          agents then, the last callers first}}; a repeat has only the names of what
+--          cannot change
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key), and
 --          of edits CYCLE TOO_DEEP TOO_MANY
 local FIRST = 13
@@ -255,6 +256,7 @@ local function in_full(reply)
       full[i][8] = {}
       for j, name in ipairs(row[8] or {}) do full[i][8][j] = {name, '', ''} end
     end
+    full[i][9] = row[4] ~= '' and reopens(row[1]) or ''
   end
   local new = reply[4] or {}
   return {reply[1], reply[2], full, new, agents_besides(new)}

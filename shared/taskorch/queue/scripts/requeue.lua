@@ -7,16 +7,11 @@
 -- RETURNS  {item id, state, agent, number of items that wait again, {{held dependent,
 --          its agent} …}, number left}
 -- ERRORS   NO_ITEM WRONG_STATE NEEDS_REOPEN
-local reason, reopens = ARGV[9], ARGV[10] ~= ''
+local reason, is_reopened = ARGV[9], ARGV[10] ~= ''
 
 -- Dependents in one call: Redis does nothing else during a call.
 local MAX_DEPENDENTS = 50
 local ENDED = {failed = true, cancelled = true, completed = true}
-
-local function is_closed(project)
-  local status = read_hash('project', project, 'HGET', 'status')
-  return status == 'completed' or status == 'closing'
-end
 
 local function start_afresh(item)
   if is_closed(item.project) then reopen_project(item.project) end
@@ -74,7 +69,7 @@ return once(function()
     return {id, item.state, item.agent, 0, {}, 0}
   end
   local starts = has_ended and not is_continued
-  if starts and not reopens and is_closed(item.project) then
+  if starts and not is_reopened and is_closed(item.project) then
     refuse('NEEDS_REOPEN', {item = id, project = item.project})
   end
 

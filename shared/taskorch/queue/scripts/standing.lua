@@ -4,7 +4,8 @@
 -- RETURNS  {newest event's id or '0-0', newest report's id or '0-0', {item view, if it
 --          is an item}, project view, the dead item that holds it up or '', '1' if
 --          something that it waits for is still worked on, else '', '1' if an item of
---          the project has an open question, else ''}
+--          the project has an open question, else '', '1' if a requeue of the dead item
+--          has to reopen its project, else ''}
 -- ERRORS   NO_ITEM NO_PROJECT
 local MAX_VISITED = 1000
 local id = ARGV[7]
@@ -70,5 +71,6 @@ return guarded(function()
   local dead, moves = dead_end(ids)
   local report_id = newest_report and newest_report[1] or '0-0'
   local asks = call('EXISTS', key('questions', project)) == 1 and '1' or ''
-  return {newest_event(), report_id, views, project_view(project), dead, moves, asks}
+  return {newest_event(), report_id, views, project_view(project), dead, moves, asks,
+    dead ~= '' and reopens(dead) or ''}
 end)

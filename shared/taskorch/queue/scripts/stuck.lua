@@ -4,17 +4,17 @@
 --          holder before it counts, 9 project or '' for all, 10 maximum number of items
 -- RETURNS  {items looked at, '1' if not all were looked at or returned, else '', {{why,
 --          since ms, agent last seen ms, dead dependency or '', why it failed or '',
---          item view} …}}
+--          item view, '1' if the requeue that helps has to reopen a project, else ''} …}}
 -- ERRORS   NO_PROJECT
 local MAX_VISITED, STEP = 5000, 200
 local unstarted_ms, silent_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 local project, limit = ARGV[9], tonumber(ARGV[10])
 local found, visited, is_incomplete = {}, 0, false
 
-local function add(why, item, since, dependency, reason)
+local function add(why, item, since, dependency, reason, is_reopening)
   local last_seen = call('ZSCORE', prefix .. 'agents', item.agent) or '0'
   table.insert(found, {why, string.format('%d', since), last_seen, dependency or '', reason or '',
-    item_view(item.id)})
+    item_view(item.id), is_reopening or ''})
 end
 
 -- Returns where to stop so that each of the `kinds` that are left gets an equal share.
@@ -60,7 +60,7 @@ local function look_at_waiting(item, since)
   for _, dependency in ipairs(call('SMEMBERS', key('deps', item.id))) do
     local state = call('HGET', key('item', dependency), 'state')
     if state == 'failed' or state == 'cancelled' then
-      return add('dead_dependency', item, since, dependency)
+      return add('dead_dependency', item, since, dependency, '', reopens(dependency))
     end
   end
 end
@@ -72,7 +72,7 @@ local function look_at_pending(item) look_at_waiting(item, changed_at(item.id)) 
 -- text.
 local function look_at_failed(item, since)
   local newest = newest_about_work(item.id)
-  add('failed', item, since, '', newest and value_of(newest[2], 'text'))
+  add('failed', item, since, '', newest and value_of(newest[2], 'text'), reopens(item.id))
 end
 
 local function look_at_queued(item)

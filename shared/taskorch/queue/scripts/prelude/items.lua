@@ -151,8 +151,19 @@ local function need_project(id)
   return status
 end
 
+local function is_closed(project)
+  local status = read_hash('project', project, 'HGET', 'status')
+  return status == 'completed' or status == 'closing'
+end
+
+-- Returns '1' if a requeue of an item has to reopen its project, else ''.
+local function reopens(id)
+  local project = read_hash('item', id, 'HGET', 'project')
+  return project and is_closed(project) and '1' or ''
+end
+
 local function refuse_state(item, verb)
-  refuse('WRONG_STATE', {item = item.id, state = item.state, verb = verb})
+  refuse('WRONG_STATE', {item = item.id, state = item.state, verb = verb, reopens = reopens(item.id)})
 end
 
 local function refuse_not_yours(item)
