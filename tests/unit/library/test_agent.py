@@ -138,7 +138,9 @@ def test_wait_of_one_thread_is_broken_off(breakable: Waiters) -> None:
         identifiers.append(get_ident())
         return bench.agent().claim(wait_s=60)
 
-    broken, other = waiters.start(wait), waiters.start(wait)
+    broken = waiters.start(wait)
+    eventually(lambda: bool(identifiers))
+    other = waiters.start(wait)
 
     def ends() -> bool:
         connection.break_off(identifiers[0])
