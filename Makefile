@@ -53,20 +53,20 @@ check: .venv/dev  ## Check format, lint and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-format: .venv/dev  ## Format, and mend what the linter can
+format: .venv/dev  ## Format, and fix what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 bench: .venv/bench  ## Measure what docs/ states; ARGS="--json FILE --docs" keeps it
 	$(BIN)/python -m benchmarks $(ARGS)
 
-measure: .venv/dev  ## Measure how the source reads; ARGS="--list shared/taskorch/queue" names the places
+measure: .venv/dev  ## Measure the readability of the source; ARGS="--list shared/taskorch/queue" names the places
 	$(BIN)/python -m benchmarks.source $(ARGS)
 
 bench-peers: .venv/bench  ## Measure other task queues beside ours; ARGS=--docs writes docs/
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
-sabotage: .venv/dev  ## Take out one guard after the other, and see which test goes red
+sabotage: .venv/dev  ## Take out one guard after the other, and see which test fails
 	$(BIN)/python tests/sabotage.py
 
 reference: .venv/demo  ## Write docs/reference.md from the commands

@@ -53,7 +53,7 @@ LONG_LIMIT = 1000
 HINTS_SHOWN = 5
 #: Maximum number of differences from a plan; --json has all.
 DIFFERENCES_SHOWN = 100
-#: Said of a plan without a key or the id of a project.
+#: The hint for a plan without a key or the id of a project.
 NO_KEY = (
     "The plan has no key: applied again, it creates another project. To update this "
     "one instead, write in the plan: project: {project}"

@@ -93,7 +93,7 @@ def doctor(shell: Checkout) -> str:
             screen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\s", "", drawn)
     finally:
         limit.cancel()
-        # It asks npm for its newest version meanwhile.
+        # In the meantime, it asks npm for its newest version.
         below = processes_below(process.pid)
         process.kill()
         signal_processes(below, signal.SIGKILL)

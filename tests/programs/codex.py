@@ -71,7 +71,7 @@ def codex(
 
 
 def set_up(shell: Checkout, *options: str) -> str:
-    """Run `orchestrate setup codex`, and return what it told the person."""
+    """Run `orchestrate setup codex`, and return what it printed."""
     done = shell.orchestrate("setup", "codex", *options)
     assert done.code == 0, done.stderr
     return done.stderr

@@ -37,7 +37,7 @@ def gemini(
 
 
 def set_up(shell: Checkout, *options: str) -> str:
-    """Run `orchestrate setup gemini`, and return what it told the person."""
+    """Run `orchestrate setup gemini`, and return what it printed."""
     done = shell.orchestrate("setup", "gemini", *options)
     assert done.code == 0, done.stderr
     return done.stderr

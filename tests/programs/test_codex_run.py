@@ -31,7 +31,7 @@ from support.commands import eventually
 PROGRAM = "codex"
 #: Far longer than a run takes; a hanging one fails the test.
 TIME_LIMIT_S = 90
-#: Codex lets a command run so long before it asks the model how to go on.
+#: How long Codex lets a command run before it asks the model what to do.
 LONGEST_COMMAND_MS = 30_000
 TOOLS_RECIPE, SHELL_RECIPE = recipe("Codex"), recipe("Codex", 1)
 needs_processes = pytest.mark.skipif(

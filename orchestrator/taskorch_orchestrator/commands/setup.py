@@ -59,8 +59,8 @@ def setup(
 ) -> None:
     """Add hooks, an MCP server and instructions to an agent program.
 
-    Their other content stays. The files are those of the git checkout of the current
-    folder, or of the folder itself.
+    The files are those of the git checkout of the current folder, or else of the folder
+    itself. Everything else in them stays.
     """
     if check and remove:
         raise click.UsageError(
@@ -68,7 +68,7 @@ def setup(
         )
     if remove and approve is not None:
         raise click.UsageError(
-            "--remove also takes back the approval: leave out the other option."
+            "--remove also removes the approval: leave out the other option."
         )
     target = _target(program, user=user)
     if check:

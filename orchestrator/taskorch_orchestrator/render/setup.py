@@ -30,7 +30,7 @@ STEPS = {
     ),
     "codex": (
         "Start `codex` here once, and trust the folder (in a script: codex exec --trust PROMPT) and the hooks. Until "
-        "then, it starts no server and no hook; `codex exec` says nothing of the hooks. /hooks shows them."
+        "then, it starts no server and no hook; `codex exec` does not mention the hooks. /hooks shows them."
     ),
     "gemini": (
         "Start `gemini` here once, and trust the folder (in a script: gemini --skip-trust): until then, it starts no "
@@ -52,12 +52,12 @@ USER_STEPS = {
 #: What else a person should know.
 NOTES = {
     "cursor": (
-        "To have agents in Cursor reminded of unfinished items, set AGENT_SESSION: its shells know no session.",
+        "Set AGENT_SESSION. Without it, agents in Cursor are not reminded of unfinished items.",
     ),
     "codex": (
         (
-            "On a terminal, start an agent with: AGENT_ID=NAME codex --no-daemon. Else the background server of Codex "
-            "has the variables of the first terminal."
+            "On a terminal, start an agent with: AGENT_ID=NAME codex --no-daemon. Otherwise, the background server "
+            "of Codex has the variables of the first terminal."
         ),
         (
             "In the sandbox of Codex, `worker` and `orchestrate` cannot connect to the queue; our tools can. How to "
@@ -113,7 +113,7 @@ def _paths(target: Target) -> Iterator[str]:
         f"({commands.shell}) does not find them."
     )
     if not target.is_user:
-        yield "Others who share this project may have no such path: do not commit it."
+        yield "Do not commit these files: the path may not exist on other machines."
     yield (
         f"To have them found, also in the agent's shell: {_links(commands)}; then use --remove and set up again, for "
         "files without the path."

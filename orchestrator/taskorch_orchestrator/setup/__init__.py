@@ -1,1 +1,1 @@
-"""`orchestrate setup`: hooks, MCP servers and instructions for agent programs."""
+"""`orchestrate setup`: hooks, an MCP server and instructions for agent programs."""

@@ -164,8 +164,8 @@ def _claude(target: Target) -> Parts:
 def _claude_settings(target: Target, home: Path) -> Parts:
     """Return the hooks and the approval.
 
-    Claude Code heeds an approval in the settings of a project only where the person has
-    trusted the folder. In their own settings, which are not committed, it always does.
+    Claude Code applies an approval in a project's settings only if the person has trusted
+    the folder, and one in the person's own settings, which are not committed, always.
     """
     settings = home / "settings.json"
     hooks = _hooks(target, "SessionStart", "Stop", HOOK_TIMEOUT_S)

@@ -14,7 +14,7 @@ def parent_environment_option() -> Callable[[Any], Any]:
         is_flag=True,
         expose_value=False,
         callback=_adopt,
-        help="Take our unset variables from the process that started this one.",
+        help="Read our variables that are not set here from the parent process.",
     )
 
 

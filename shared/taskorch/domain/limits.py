@@ -41,8 +41,8 @@ LARGEST = 2**53
 #: Maximum duration of a wait in one command or tool call. The programs that agents run
 #: in allow a little more.
 LONGEST_WAIT_S = 540
-#: The wait that agents are told to use: the shell of Claude Code ends a command after
-#: 120 s, and so do the tool calls of some programs.
+#: The wait that hints suggest: the shell of Claude Code moves a command to the background
+#: after 120 s, and some programs end a tool call then.
 SHORT_WAIT_S = 100
 
 Value = TypeVar("Value")

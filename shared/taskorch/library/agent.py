@@ -144,7 +144,7 @@ class Agent:
             yield task
 
     def give_back(self, claim: Claim | None) -> None:
-        """Release a claim that nobody will receive."""
+        """Release a claim whose caller no longer waits."""
         if claim and claim.lease:
             with suppress(errors.TaskOrchestratorError):
                 self.queue.release(claim.lease, reason=NOT_WANTED, asks=True)

@@ -16,12 +16,14 @@ async def finished(call: StoppableCall[Done]) -> Done:
     try:
         return await shield(future)
     except CancelledError:
-        # asyncio reports an error that nobody asks for
+        # asyncio logs an error that is never retrieved
         future.add_done_callback(Future.exception)
         abandoned = StoppableCall(call.connection, lambda _: call.abandon())
         abandoned.start()
         ended = wrap_future(abandoned.future)
         while not ended.done():
-            with suppress(CancelledError):  # a second one comes too soon
+            with suppress(
+                CancelledError
+            ):  # a second one does not end it sooner
                 await shield(ended)
         raise

@@ -1,7 +1,7 @@
 """The queue, its agents and their tasks as coroutines; each call runs in a thread.
 
 A cancelled call ends before it raises asyncio.CancelledError, within milliseconds unless
-Redis hangs: a step is done or not done, and a wait is broken off.
+Redis hangs: a step is done or not done, and a wait has claimed nothing.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine

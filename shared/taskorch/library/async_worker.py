@@ -97,7 +97,7 @@ class AsyncWorker:
             raise self._failure
 
     def stop(self) -> None:
-        """Stop to claim items; at the second call, cancel the handlers.
+        """Stop claiming items; at the second call, cancel the handlers.
 
         Any thread may call it.
         """

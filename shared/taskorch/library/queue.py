@@ -40,11 +40,11 @@ class Queue(queue.Queue):
     ) -> Self:
         """Open the queue that the commands use in this folder.
 
-        `url` and `namespace` stand for the options --redis-url and --namespace, `agent`
-        for ORCHESTRATOR_ID: the name that orders work and answers questions. What is
-        None comes from the environment and the config files, as for the commands;
-        without any, it is the folder's bundled server, which is started, the namespace
-        "default", and the name "orchestrator". Nothing is connected before the first
+        `url` and `namespace` take the place of the options --redis-url and --namespace,
+        `agent` that of ORCHESTRATOR_ID: the name of the orchestrator. A value of None
+        comes from the environment and the config files, as for the commands. The
+        defaults are the folder's bundled server, which is started, the namespace
+        "default" and the name "orchestrator". Nothing is connected before the first
         call. Raises errors.Usage and errors.UntrustedConfig for the settings, and
         errors.Invalid for a bad name.
         """

@@ -92,7 +92,7 @@ class StoppableCall(Generic[Done]):
         *,
         undo: Callable[[Done], object] = lambda _: None,
     ) -> None:
-        """Start nothing yet. `undo` takes back a result that nobody will receive."""
+        """Start nothing yet. `undo` reverts a result whose caller no longer waits."""
         self.connection = StoppableConnection(connection)
         self._call = call
         self._undo = undo

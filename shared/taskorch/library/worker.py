@@ -59,8 +59,8 @@ class Worker:
     The handler gets the `Task`. What it returns completes the item: a summary,
     deliverables, a tuple of both, or None. An exception fails the attempt, which is
     retried as the item says. A handler may also settle the item itself, or ask a
-    question and return: the answer queues the item again. An outage of Redis is waited
-    out.
+    question and return: the answer queues the item again. The worker waits out an
+    outage of Redis.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Worker:
             raise self._failure
 
     def stop(self) -> None:
-        """Stop to claim items; at the second call, release those in work.
+        """Stop claiming items; at the second call, release those in work.
 
         Any thread may call it, also a handler or a signal handler.
         """

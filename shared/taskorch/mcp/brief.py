@@ -12,7 +12,7 @@ from taskorch.domain.item import DEFAULT_PRIORITY, Discovery
 
 #: Characters of a title, and of a report, in a list.
 TITLE_LENGTH, REPORT_LENGTH = 120, 100
-#: What nobody acts on: how the queue tells claims and requests apart.
+#: Fields that only the queue needs, such as the ids of claims.
 INTERNAL = frozenset((
     "token", "claim", "lease", "written_at", "changed_at", "pid", "version", "looked_at",
 ))  # fmt: skip
@@ -20,7 +20,7 @@ INTERNAL = frozenset((
 OF_USERS = frozenset(("context", "deliverables", "links", "details"))
 #: What names commands to an agent.
 HINTS = frozenset(("hint", "hints", "command"))
-#: The zeros that say something; any other means "none".
+#: Fields whose zero is a value; any other zero means "none".
 ZEROS = frozenset(("count", "priority", "percent"))
 #: The fields of an item that a list leaves out.
 DETAILS = frozenset((

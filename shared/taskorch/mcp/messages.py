@@ -44,7 +44,7 @@ class ProtocolError(Exception):
 
 
 def read(line: str) -> Message | None:
-    """Return the message of a line, or None for a response, which nobody awaits.
+    """Return the message of a line, or None for a response, which is ignored.
 
     Raises ProtocolError for anything else: its sender may wait for an answer.
     """

@@ -36,7 +36,7 @@ class Tool(Frozen):
 
 
 #: A command -> its tool. "get --peek" is the command with this option. None: there is no
-#: tool, and an agent without a shell is not told of the command.
+#: tool, and the sentence with the command is left out.
 Tools = Mapping[str, Tool | None]
 
 
@@ -63,11 +63,14 @@ def for_tools(text: str, tools: Tools) -> str:
             for found in _COMMAND.finditer(sentence)
         )
     ]
-    said = _COMMAND.sub(tool, " ".join(sentences))
-    said = said.replace("rerun this command", "call this tool again")
-    if said == text and _COMMAND.search(text):
-        return said  # it is about a command without a tool, and its options
-    return _OPTION.sub(_argument, said)
+    translated = _COMMAND.sub(tool, " ".join(sentences))
+    translated = translated.replace(
+        "rerun this command", "call this tool again"
+    )
+    if translated == text and _COMMAND.search(text):
+        # It is about a command without a tool, whose options stay.
+        return translated
+    return _OPTION.sub(_argument, translated)
 
 
 def _call(tool: Tool, words: Sequence[str]) -> str:

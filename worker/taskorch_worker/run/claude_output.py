@@ -23,9 +23,9 @@ from taskorch_worker.run.program_result import (
 
 #: The tools that run a command in a shell, of both programs.
 SHELLS = ("Bash", "run_shell_command")
-#: The begin of a result with which Qwen Code reports an error as a success.
+#: The beginning of a result with which Qwen Code reports an error as a success.
 API_ERROR = "[API Error: "
-#: The begin of the result of a tool that was not called, such as an unknown one.
+#: The beginning of the result of a tool that was not called, such as an unknown one.
 TOOL_ERROR = "<tool_use_error>"
 
 
