@@ -136,6 +136,20 @@ def test_claim_that_crossed_its_cancellation_is_released(
     assert result_of(process).code == 0
 
 
+def test_cancellation_of_another_id_changes_nothing(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+    process = start_server(shell, call_message(1, "pop"))
+    receive(process, 2)
+
+    for other in ("1", True, 1.0, None, [1]):
+        send(process, {**cancel_message(1), "params": {"requestId": other}})
+
+    assert result_of(process).code == 0
+    assert bench.state(item) is State.IN_PROGRESS
+
+
 def test_late_cancellation_leaves_item_in_progress(
     shell: Shell, bench: Bench
 ) -> None:

@@ -75,7 +75,6 @@ class RunningCall:
         arguments: Mapping[str, object],
         context: CallContext,
     ) -> None:
-        self.id = str(request.id)
         self._request = request
         self._tool = tool
         self._arguments = arguments
@@ -87,6 +86,10 @@ class RunningCall:
         #: Set when the thread of the call has ended.
         self._ended = Event()
         self._call: ToolCall | None = None
+
+    def has_id(self, id_: object) -> bool:
+        """Return whether this is the call of a request: 1 and "1" are two ids."""
+        return messages.is_id(id_) and id_ == self._request.id
 
     @property
     def is_running(self) -> bool:
@@ -149,32 +152,35 @@ class RunningCall:
         while not self._ended.wait(TRY_AGAIN_S):
             if self._call:
                 self._call.cancel()
-        if self._call and self._call.undo:
-            self._call.undo()
-        self._state = _State.OVER
+        try:
+            if self._call and self._call.undo:
+                self._call.undo()
+        except Exception as error:  # noqa: BLE001  it is logged
+            _log("A cancelled call could not be undone", error)
+        with self._lock:
+            self._state = _State.OVER
 
     def _report_progress(self) -> None:
         """Notify the client that the call continues, as long as it does."""
         began, pause_s = monotonic(), FIRST_PROGRESS_S
-        while not self._ended.wait(pause_s) and self.is_running:
+        while not self._ended.wait(pause_s):
             passed_s = monotonic() - began
-            self._context.output.send(
-                messages.notification(
-                    "notifications/progress",
-                    progressToken=self._request.meta["progressToken"],
-                    progress=round(passed_s, 1),
-                    message=f"Waiting for {passed_s:.0f} s.",
-                )
+            notice = messages.notification(
+                "notifications/progress",
+                progressToken=self._request.meta["progressToken"],
+                progress=round(passed_s, 1),
+                message=f"Waiting for {passed_s:.0f} s.",
             )
+            with self._lock:  # after its result, the client knows no such call
+                if self._state is not _State.RUNNING:
+                    return
+                self._context.output.send(notice)
             pause_s = PROGRESS_S
 
     def _perform(self) -> dict[str, Any]:
         """Perform the call, and return its result or its error."""
-        import logging
-
         from taskorch.mcp.call import CallCancelled, ToolCall
 
-        logger = logging.getLogger(__name__)
         try:
             arguments = self._tool.parse(self._arguments)
             self._call = ToolCall(
@@ -188,9 +194,8 @@ class RunningCall:
             return self._refused(error)
         except CallCancelled as error:
             return self._refused(_unexpected(error))
-        except Exception as error:
-            traceback = bool(os.environ.get("TASKORCH_DEBUG"))
-            logger.error("A tool failed: %r", error, exc_info=traceback)  # noqa: TRY400
+        except Exception as error:  # noqa: BLE001  it is logged
+            _log("A tool failed", error)
             return self._refused(_unexpected(error))
         finally:
             if self._call:
@@ -228,6 +233,14 @@ class RunningCall:
         """Return the same text for the same call: a repeat acts once."""
         arguments = json.dumps(self._arguments, sort_keys=True)
         return f"{self._context.role} mcp {self._tool.name} {arguments}"
+
+
+def _log(what: str, error: Exception) -> None:
+    # slow to import, and most servers log nothing
+    from logging import getLogger
+
+    traceback = error if os.environ.get("TASKORCH_DEBUG") else None
+    getLogger(__name__).error("%s: %r", what, error, exc_info=traceback)
 
 
 def _unexpected(error: Exception) -> errors.TaskOrchestratorError:

@@ -181,7 +181,7 @@ class RoleServer:
 
     def _cancel(self, id_: object) -> None:
         for call in self._calls:
-            if call.id == str(id_):
+            if call.has_id(id_):
                 call.cancel()
 
     def _finish(self) -> None:
