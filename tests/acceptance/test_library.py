@@ -249,6 +249,32 @@ def test_forked_process_opens_its_own_sockets(
     assert bench.agent().check().count == 0
 
 
+def test_forked_process_does_not_wait_for_its_parent(shell: Shell) -> None:
+    ran = shell.python(
+        "import os, signal, socket\n"
+        "from contextlib import suppress\n"
+        "from threading import Thread\n"
+        "from taskorch import Queue, errors\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "port = server.getsockname()[1]\n"
+        "queue = Queue.open(f'redis://127.0.0.1:{port}/0')\n"
+        "def call():\n"
+        "    with suppress(errors.Unavailable):\n"
+        "        queue.views.projects()\n"
+        "Thread(target=call, daemon=True).start()\n"
+        "silent, _ = server.accept()\n"
+        "server.close()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    signal.alarm(10)\n"
+        "    call()\n"
+        "    os._exit(0)\n"
+        "print(os.waitpid(child, 0)[1])\n"
+    )
+
+    assert (ran.stdout, ran.stderr) == ("0\n", "")
+
+
 def test_unreachable_redis_is_an_error_with_a_hint(shell: Shell) -> None:
     ran = shell.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1/0").python(
         "from taskorch import Queue, errors\n"

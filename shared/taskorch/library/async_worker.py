@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import current_thread, main_thread
 
 from taskorch.domain.attempt_end import AttemptEnd
@@ -106,7 +106,8 @@ class AsyncWorker:
             _log.info(STOPPING)
         self._claiming.stop()
         if self._stops > 1 and self._loop:
-            self._loop.call_soon_threadsafe(self._cancel_slots)
+            with suppress(RuntimeError):  # the loop is closed: all have ended
+                self._loop.call_soon_threadsafe(self._cancel_slots)
 
     @contextmanager
     def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from math import inf
-from threading import Lock, get_ident
+from threading import get_ident
 from time import monotonic
 from typing import Any, Protocol, cast
 
@@ -34,6 +34,7 @@ from taskorch.queue.port import (
 )
 from taskorch.transport import address, redis_errors
 from taskorch.transport.address import DeploymentAddress
+from taskorch.transport.process_lock import ProcessLock
 from taskorch.transport.socket import (
     CALL_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
@@ -100,7 +101,7 @@ class FailoverConnection:
         self._wait = (
             ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
         )
-        self._turn = Lock()
+        self._turn = ProcessLock()
         #: Identifier of a thread -> the client on which it waits.
         self._waiting: dict[int, redis.Redis] = {}
         #: The clients whose waits were broken off one by one.
@@ -114,7 +115,7 @@ class FailoverConnection:
         if self._wait and script.name in REPLICATED:
             run = self._run_and_wait
         numbered = (1, key, *arguments)
-        with self._turn, self._translated_errors():
+        with self._turn.own, self._translated_errors():
             client = self._clients.for_scripts(key)
             try:
                 return run(client, "EVALSHA", script.sha, *numbered)
@@ -145,9 +146,10 @@ class FailoverConnection:
         for client in tuple(self._waiting.values()):
             client.close()
         # If a script is under way, it gets its reply: what it took would be lost.
-        if self._turn.acquire(blocking=False):
+        turn = self._turn.own
+        if turn.acquire(blocking=False):
             self._clients.close()
-            self._turn.release()
+            turn.release()
 
     def _run_and_wait(self, client: redis.Redis, *command: Argument) -> Reply:
         """Send a command and WAIT on one connection: WAIT is about its own writes."""

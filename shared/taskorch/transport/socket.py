@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from errno import EACCES
-from threading import Lock, get_ident
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
@@ -26,6 +26,7 @@ from taskorch.queue.port import (
     WaitBrokenOff,
 )
 from taskorch.transport import redis_errors
+from taskorch.transport.process_lock import ProcessLock
 
 if TYPE_CHECKING:
     import ssl
@@ -72,7 +73,7 @@ class SocketConnection:
             self._wait = (("WAIT", wait_replicas, wait_timeout_ms),)
             self._timeout_s += wait_timeout_ms / 1000
         self._socket: Socket | None = None
-        self._turn = Lock()
+        self._turn = ProcessLock()
         #: Identifier of a thread -> the socket on which it waits.
         self._waiting: dict[int, Socket] = {}
 
@@ -82,7 +83,7 @@ class SocketConnection:
         """Run a script by its SHA1, or by its text if Redis does not know it yet."""
         wait = self._wait if script.name in REPLICATED else ()
         numbered = (1, key, *arguments)
-        with self._turn:
+        with self._turn.own:
             try:
                 opened = self._opened()
                 command: Command = ("EVALSHA", script.sha, *numbered)
@@ -132,9 +133,10 @@ class SocketConnection:
         for waiting in tuple(self._waiting.values()):
             waiting.break_off()
         # If a script is under way, it gets its reply: what it took would be lost.
-        if self._turn.acquire(blocking=False):
+        turn = self._turn.own
+        if turn.acquire(blocking=False):
             self._close_socket()
-            self._turn.release()
+            turn.release()
 
     def _opened(self) -> "Socket":
         """Return the socket, opened again if it cannot be used any more."""
@@ -233,7 +235,12 @@ class Socket:
         return peer_of(self._socket)[0]
 
     def break_off(self) -> None:
-        """Make a thread that waits for a reply get OSError; that thread closes it."""
+        """Make a thread that waits for a reply get OSError; that thread closes it.
+
+        The parent of a forked process keeps its connection.
+        """
+        if self._process != os.getpid():
+            return
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 

@@ -267,6 +267,24 @@ def test_async_worker_finishes_after_first_stop(breakable: Waiters) -> None:
     assert bench.state(second) is State.QUEUED
 
 
+def test_async_worker_that_has_ended_may_be_stopped(
+    breakable: Waiters,
+) -> None:
+    bench = breakable.bench
+
+    async def handler(_: AsyncTask) -> None:
+        pass
+
+    async def work() -> AsyncWorker:
+        async with running(bench, handler) as (worker, _):
+            return worker
+
+    worker = asyncio.run(work())
+
+    worker.stop()
+    worker.stop()
+
+
 def test_async_worker_ends_in_an_outage(
     breakable: Waiters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
