@@ -187,7 +187,7 @@ class ProgramSessions:
         try:
             with os.fdopen(descriptor, "rb") as opened:
                 record = json.loads(opened.read(RECORD_BYTES))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return record if isinstance(record, dict) else {}
 

@@ -41,6 +41,18 @@ def test_program_in_a_program_is_found_by_process(
     assert (before, sessions.current(nested)) == ("outer", "inner")
 
 
+@pytest.mark.parametrize("record", ["", "3", "{oops", "[" * 4096])
+def test_damaged_record_is_none(
+    sessions: ProgramSessions, tmp_path: Path, record: str
+) -> None:
+    sessions.begin(Start("one", "startup"))
+    file = tmp_path / ".task-orchestrator" / "run" / "sessions" / "one"
+    file.write_text(record, encoding="utf-8")
+
+    assert sessions.named("one") == "one"
+    assert not sessions.is_over("one")
+
+
 def test_session_is_over_if_its_process_is_another(
     sessions: ProgramSessions, tmp_path: Path
 ) -> None:

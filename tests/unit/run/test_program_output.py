@@ -188,6 +188,7 @@ def test_last_message_of_program_is_the_result(stdout: str) -> None:
                 [
                     {
                         "type": "result",
+                        "stats": {},
                         "status": "error",
                         "error": {"type": "x", "message": "quota"},
                     }
@@ -221,6 +222,7 @@ def test_error_of_program_is_a_failure(stdout: str, reason: str) -> None:
         '{"type": "assistant", "message": {"content": [], "role": "x"}}',
         '{"type": "result", "is_error": "no", "result": "x"}',
         '{"type": ["result"], "is_error": false}',
+        '{"type": "result", "status": "error", "test": "test_schema"}',
         '{"type": "assistant", "message": "x"}',
         '{"type": "assistant", "message": {"content": "x"}}',
         '{"type": "item.completed", "item": 3}',

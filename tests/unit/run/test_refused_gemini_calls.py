@@ -38,7 +38,7 @@ def stream(tool: str, error: str, **parameters: str) -> str:
         {**use, "parameters": parameters},
         result,
         {"type": "message", "role": "assistant", "content": "Sorry."},
-        {"type": "result", "status": "success"},
+        {"type": "result", "status": "success", "stats": {}},
     ]
     return "".join(f"{json.dumps(event)}\n" for event in events)
 

@@ -50,9 +50,10 @@ def _calls(stats: Object) -> Iterator[QueueCall | None]:
 
 
 def _of_result(event: Object, so_far: ProgramResult) -> ProgramResult | None:
-    """Read the last event."""
+    """Read the last event. Without statistics, it is of some other program."""
     status = event.get("status")
-    if status not in ("success", "error"):
+    has_stats = isinstance(event.get("stats"), dict)
+    if not has_stats or status not in ("success", "error"):
         return None
     text = _message(event) or so_far.text
     return replace(so_far, text=text, failed=status == "error")
