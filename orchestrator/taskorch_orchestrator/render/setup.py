@@ -122,7 +122,7 @@ def _paths(target: Target) -> Iterator[str]:
 
 def _links(commands: Commands) -> str:
     """Return the command after which a login shell finds our commands."""
-    home = Path.home()
+    home = commands.home
     on_path = [
         Path(name)
         for name in commands.login_path.split(":")

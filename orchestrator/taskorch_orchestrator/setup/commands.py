@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from taskorch.config import user_folder
 from taskorch.domain.frozen import Frozen
 
 NAMES = ("worker", "orchestrate")
@@ -54,11 +55,16 @@ class Commands(Frozen):
         name, separator, arguments = command.partition(" ")
         return shlex.quote(self.program(name)) + separator + arguments
 
+    @property
+    def home(self) -> Path:
+        """The home of the user, whose login shell it is."""
+        return Path(user_folder.home(os.environ))
+
 
 def find(environment: Mapping[str, str]) -> Commands:
     """Return names if a login shell finds our commands, else their absolute paths."""
-    shell = environment.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell
-    path = _login_path(shell or "/bin/sh", environment)
+    shell = _login_shell(environment)
+    path = _login_path(shell, environment)
     folder = _own_folder()
     if folder is None or all(_is_found(name, path, folder) for name in NAMES):
         return Commands(login_path=path)
@@ -70,6 +76,14 @@ def profile_of(shell: str, home: Path) -> Path:
     names = PROFILES.get(Path(shell).name, (".profile",))
     files = [home / name for name in names]
     return next(filter(Path.exists, files), files[-1])
+
+
+def _login_shell(environment: Mapping[str, str]) -> str:
+    shell = environment.get("SHELL")
+    if not shell:
+        with suppress(KeyError):  # the uid of a container may have none
+            shell = pwd.getpwuid(os.getuid()).pw_shell
+    return shell or "/bin/sh"
 
 
 def _own_folder() -> Path | None:
@@ -115,11 +129,12 @@ def output_of(
     words: list[str], environment: Mapping[str, str], limit_s: float
 ) -> str:
     """Return what a command prints, "" if it cannot be started or takes too long."""
+    home = user_folder.home(os.environ)
     try:
         process = subprocess.Popen(
             words,
             env=environment,
-            cwd=Path.home() if Path.home().is_dir() else "/",
+            cwd=home if Path(home).is_dir() else "/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -21,6 +21,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING_OR_COMMENT = re.compile(
     r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DECODER = json.JSONDecoder()
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -266,7 +267,9 @@ def _indented(text: str, value: Json, line_start: str) -> str:
 
 
 def _dump(value: Json, indent: str) -> str:
-    return json.dumps(value, indent=indent, ensure_ascii=False)
+    """Return a value as JSON; half a character, which no file can hold, is escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def _without_entries(text: str, entries: Sequence[ConfigEntry]) -> str | None:

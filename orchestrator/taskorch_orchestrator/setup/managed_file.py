@@ -131,6 +131,7 @@ def replace_all(changes: Mapping[Path, Change], top: Path) -> None:
                     _prepare(Path(folder, "before"), change.before, target),
                     _prepare(Path(folder, "after"), change.after, target),
                 )
+            _refuse_outdated(changes)
             for file, (before, after) in ready.items():
                 target = file.resolve()
                 _move(after, target)
@@ -150,6 +151,19 @@ def _refuse_read_only(file: Path) -> None:
     """
     if file.exists() and not file.stat().st_mode & stat.S_IWUSR:
         raise PermissionError(EACCES, "it is read-only")
+
+
+def _refuse_outdated(changes: Mapping[Path, Change]) -> None:
+    """Raise errors.Invalid if a file has changed since it was read."""
+    for file, change in changes.items():
+        try:
+            is_outdated = read(file) != change.before
+        except errors.Invalid:
+            continue  # it cannot be replaced either, which is its own error
+        if is_outdated:
+            raise errors.Invalid(
+                reason=f"{file} has just been changed by another program. Nothing was changed. Try again."
+            )
 
 
 def _prepare(temporary: Path, text: str | None, target: Path) -> Path | None:

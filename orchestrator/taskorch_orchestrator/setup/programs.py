@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from taskorch.config import parent_environment, root_folder
+from taskorch.config import parent_environment, root_folder, user_folder
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen, replace
 
@@ -115,11 +115,12 @@ def of_user(program: str, environment: Mapping[str, str]) -> Path:
     configured = _configured_folder(program, environment)
     if configured:
         return Path(configured).absolute()
-    if not Path.home().is_dir():
+    home = Path(user_folder.home(environment))
+    if not home.is_dir():
         raise errors.Invalid(
-            reason=f"Your home {Path.home()} is not a folder. Set HOME."
+            reason=f"Your home {home} is not a folder. Set HOME."
         )
-    return Path.home()
+    return home
 
 
 def parts(program: str, target: Target) -> Parts:

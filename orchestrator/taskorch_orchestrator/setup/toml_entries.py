@@ -117,7 +117,7 @@ def _parse(text: str, problem: str = "is not valid TOML") -> Document:
         return cast(
             "Document", tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK))
         )
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UnsupportedFile(f"{problem} ({error})") from None
 
 

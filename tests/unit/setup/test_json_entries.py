@@ -186,6 +186,21 @@ def test_additions_to_our_entry_stay_until_removal(
     assert HOOKS.removed(changed) == before
 
 
+def test_half_a_character_in_entry_stays() -> None:
+    before = '{"mcpServers": {"ours": {"command": "worker", "x": "\\ud800"}}}'
+    newer = JsonEntries(
+        ConfigEntry(
+            labels=("mcpServers", "ours"),
+            value={"command": "worker", "timeout": 9},
+        )
+    )
+
+    completed = with_part(newer, before)
+
+    ours = json.loads(completed.encode())["mcpServers"]["ours"]
+    assert ours == {"command": "worker", "x": "\ud800", "timeout": 9}
+
+
 def test_incomplete_entry_is_completed() -> None:
     newer = JsonEntries(
         ConfigEntry(

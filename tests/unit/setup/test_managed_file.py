@@ -83,3 +83,19 @@ def test_failed_change_restores_the_other_files(
 
     assert below(tmp_path) == before
     assert stat.S_IMODE((tmp_path / "gone").stat().st_mode) == 0o600
+
+
+def test_file_that_has_changed_since_stays(tmp_path: Path) -> None:
+    changed, other = tmp_path / "changed", tmp_path / "other"
+    changed.write_text("of another program", encoding="utf-8")
+
+    with pytest.raises(errors.Invalid, match="Nothing was changed"):
+        replace_all(
+            {
+                other: Change(None, "after"),
+                changed: Change("before", "after"),
+            },
+            tmp_path,
+        )
+
+    assert below(tmp_path) == {"changed": "of another program"}

@@ -219,7 +219,9 @@ def test_server_without_its_own_table_is_removed(text: str, left: str) -> None:
     assert (OURS.removed(text) or "").removeprefix("[mcp_servers]\n") == left
 
 
-@pytest.mark.parametrize("text", ["a = ", "a", "[a]\n[a]"])
+@pytest.mark.parametrize(
+    "text", ["a = ", "a", "[a]\n[a]", f"a = {'[' * 5000}{']' * 5000}"]
+)
 def test_invalid_toml_is_refused(text: str) -> None:
     for act in (OURS.has, OURS.added, OURS.removed):
         with pytest.raises(UnsupportedFile, match="is not valid TOML"):
