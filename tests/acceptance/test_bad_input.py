@@ -258,7 +258,11 @@ REFUSED = [
         7,
         "{item} is assigned to ada, not to bob",
     ),
-    ("worker wait {item} --timeout never", 2, "'never' is not a valid"),
+    (
+        "worker wait {item} --timeout never",
+        2,
+        "'never' is not a number of seconds.",
+    ),
     ("orchestrate setup vim", 2, "'vim' is not one of"),
     (
         "orchestrate setup claude --check --remove",

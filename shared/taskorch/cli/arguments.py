@@ -82,10 +82,13 @@ class Seconds(click.FloatRange):
         ctx: click.Context | None,
     ) -> float:
         """Return the seconds. click accepts `nan`; this refuses it."""
-        seconds = float(super().convert(value, param, ctx))
-        if isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
-        return seconds
+        try:
+            is_number = not isnan(float(value))
+        except ValueError:
+            is_number = False
+        if not is_number:
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return float(super().convert(value, param, ctx))
 
 
 class StartTimeArgument(click.ParamType["StartTime"]):
