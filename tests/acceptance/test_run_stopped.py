@@ -118,6 +118,28 @@ def test_child_of_a_wrapper_has_the_grace_period(
     assert (shell.folder / "tidy").exists()
 
 
+def test_stopped_run_announces_no_pause(shell: Shell, bench: Bench) -> None:
+    for _ in range(3):
+        bench.item()
+    works, end = shell.folder / "works", shell.folder / "end"
+    os.mkfifo(end)
+    script = (
+        "echo >> runs; if [ $(wc -l < runs) -eq 3 ]; then "
+        "touch works; read line < end; fi; exit 1"
+    )
+
+    with running(shell, *sh(script)) as run:
+        eventually(works.exists)
+        run.send(signal.SIGTERM)
+        eventually(lambda: STOPPING in run.stderr())
+        end.write_text("\n", encoding="utf-8")
+        run.exit_code()
+        entries, stderr = run.entries(), run.stderr()
+
+    assert sum(each["event"] == "failed" for each in entries) == 3
+    assert "Claiming pauses" not in stderr
+
+
 def test_exit_status_is_known_with_sigchld_ignored(
     shell: Shell, bench: Bench
 ) -> None:

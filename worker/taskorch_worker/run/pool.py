@@ -224,7 +224,7 @@ class WorkerPool:
             reason = limits.shortened(settled.text)
             raise errors.CommandFails(failures=failed, reason=reason)
         seconds = self._pauses.pause_after_failure()
-        if seconds:
+        if seconds and not self._claims.stopped:
             items = counted(failed, "item has", "items in a row have")
             self._log.notify(
                 f"{items} failed. Claiming pauses for {seconds:.1f} s."
