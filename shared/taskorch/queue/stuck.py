@@ -1,5 +1,6 @@
 """Stalled items: the reason, the time since then, and the command that helps."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from taskorch.domain import hints
@@ -7,13 +8,29 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import HOUR_MS, MINUTE_MS, Item
 from taskorch.queue import fields as read
 from taskorch.queue import replies
-from taskorch.queue.fields import Damage, readable
-from taskorch.queue.port import Reply
+from taskorch.queue.fields import readable
+from taskorch.queue.port import Argument, Reply
+from taskorch.queue.scripts import Scripts
 
 #: A queued item is stuck if no agent claims it within this time.
 UNSTARTED_MS = 30 * MINUTE_MS
 #: A held item is stuck if its holder reports nothing for this time.
 SILENT_MS = HOUR_MS
+#: The kinds of items that the script visits, in its order.
+KINDS = (
+    "leases",
+    "waiting",
+    "unassigned",
+    "dead",
+    "delayed",
+    "queue",
+    "questions",
+    "blocked",
+)
+#: Rows that one call returns, so that it blocks Redis for some ms at most.
+PAGE = 80
+#: Maximum number of calls: of 500 items each, that is 100,000 items.
+MOST_CALLS = 200
 
 #: The command that helps, by the reason why an item is stuck.
 COMMANDS = {
@@ -61,13 +78,35 @@ class Stuck(Frozen):
     more: bool
 
 
-def stuck(view: Reply, damage: Damage) -> Stuck:
-    """Read `{number checked, '1' or '', {stalled item …}}`."""
-    checked, more, rows = cast("tuple[int, str, list[Reply]]", view)
+def read_stuck(
+    scripts: Scripts, words: Sequence[Argument], limit: int
+) -> Stuck:
+    """Return the first stalled items, in as many calls as that takes, up to MOST_CALLS.
+
+    Each kind of items gets an equal share of the calls that are left, so that many
+    items of one kind hide no others.
+    """
+    found: dict[tuple[str, str], StuckItem] = {}
+    looked_at, left, is_cut = 0, MOST_CALLS, False
+    cursor = _start_of(KINDS[0])
+    for place, kind in enumerate(KINDS):
+        for _ in range(left // (len(KINDS) - place)):
+            if not cursor.startswith(f"{kind}:") or len(found) >= limit:
+                break
+            asked = min(limit - len(found), PAGE)
+            view = scripts.run_script("stuck", *words, cursor, asked)
+            cursor, visited, rows = cast("tuple[str, int, list[Reply]]", view)
+            looked_at, left = looked_at + visited, left - 1
+            for each in readable(stuck_item, rows, scripts.damage):
+                # an item that moves between two calls may be in both
+                found[each.item.id, each.why] = each
+        if cursor.startswith(f"{kind}:") and len(found) < limit:
+            is_cut = True
+            cursor = "".join(map(_start_of, KINDS[place + 1 : place + 2]))
     return Stuck(
-        items=readable(stuck_item, rows, damage),
-        looked_at=checked,
-        more=bool(more),
+        items=tuple(found.values()),
+        looked_at=looked_at,
+        more=is_cut or bool(cursor),
     )
 
 
@@ -92,6 +131,10 @@ def stuck_item(view: Reply) -> StuckItem:
             _command(why, item, dependency), reopens=bool(reopens)
         ),
     )
+
+
+def _start_of(kind: str) -> str:
+    return f"{kind}:0::"
 
 
 def _command(why: str, item: Item, dependency: str) -> str:

@@ -223,19 +223,17 @@ class Views:
         """Return stalled items of one project or of all, with the reason.
 
         A queued item is stalled if no agent has claimed it for `unstarted_ms`, an item
-        in progress if its holder has not reported for `silent_ms`. A call checks a
-        bounded number of items.
+        in progress if its holder has not reported for `silent_ms`. It checks at most
+        100,000 items.
         """
-        view = self._run_script(
-            "stuck",
+        words = (
             limits.number(
                 unstarted_ms, "time unstarted in ms", 1, limits.LONGEST_MS
             ),
             limits.number(silent_ms, "silence in ms", 1, limits.LONGEST_MS),
             limits.project_id(project) if project else "",
-            _checked(limit),
         )
-        return stuck.stuck(view, self._damage)
+        return stuck.read_stuck(self._scripts, words, _checked(limit))
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""

@@ -583,8 +583,8 @@ def test_numbers_are_those_of_the_source() -> None:
         "bytes of texts that list searches in a call, about": number(
             "MAX_SEARCHED", SCRIPTS["list"]
         ),
-        "items that stuck looks at in a call": number(
-            "MAX_VISITED", SCRIPTS["stuck"]
+        "items, agents and dependencies that stuck looks at in a call, about": number(
+            "MAX_STEPS", SCRIPTS["stuck"]
         ),
         "ids that find looks at in a call, about": number(
             "MAX_VISITED", SCRIPTS["find"]

@@ -1,9 +1,14 @@
 """Stalled items, with the reason and the time since then."""
 
+import re
+from importlib import resources
+from typing import Any, cast
+
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import ItemEdit, NewItem, State
+from taskorch.queue import stuck
 from taskorch.queue.stuck import COMMANDS, StuckItem
 
 HOUR_MS = 3_600_000
@@ -11,8 +16,8 @@ HOUR_MS = 3_600_000
 
 def named(bench: Bench, **how: object) -> list[tuple[str, str]]:
     """Return the reason for each stalled item."""
-    stuck = bench.queue.views.stuck(**how)  # type: ignore[arg-type]
-    return [(each.item.id, each.why) for each in stuck.items]
+    found = bench.queue.views.stuck(**how)  # type: ignore[arg-type]
+    return [(each.item.id, each.why) for each in found.items]
 
 
 def all_stuck(bench: Bench) -> tuple[StuckItem, ...]:
@@ -259,22 +264,100 @@ def test_unclaimed_item_after_its_delay_is_unstarted(
     assert bench.state(later) is State.DELAYED
 
 
-def test_many_items_of_one_kind_hide_no_others(bench: Bench) -> None:
+def test_many_items_of_one_kind_hide_no_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     item = bench.lease_in(State.BLOCKED).item
-    bench.queue.create_many(
-        bench.project(),
-        [NewItem(title="x", agent="eve", delay_ms=HOUR_MS)] * 3000,
-    )
+    delayed = NewItem(title="x", agent="eve", delay_ms=HOUR_MS)
+    bench.queue.create_many(bench.project(), [delayed] * 3000)
     queued = bench.item(agent="bob")
+    bench.wait_for_next_ms()
+
+    whole = bench.queue.views.stuck(unstarted_ms=1)
+    monkeypatch.setattr(stuck, "MOST_CALLS", 16)
+    part = bench.queue.views.stuck(unstarted_ms=1)
+
+    for found in (whole, part):
+        assert [(each.item.id, each.why) for each in found.items] == [
+            (queued, "unstarted"),
+            (item, "blocked"),
+        ]
+    assert (whole.more, whole.looked_at) == (False, 3002)
+    assert part.more
+    assert part.looked_at < 3000
+
+
+def test_stuck_reads_on_after_page(bench: Bench) -> None:
+    project = bench.project()
+    queued = bench.queue.create_many(
+        project,
+        [
+            NewItem(title="x", agent=f"agent-{number % 150}")
+            for number in range(450)
+        ],
+    )
     bench.wait_for_next_ms()
 
     found = bench.queue.views.stuck(unstarted_ms=1)
 
-    assert [(each.item.id, each.why) for each in found.items] == [
-        (queued, "unstarted"),
-        (item, "blocked"),
+    assert sorted(each.item.id for each in found.items) == sorted(
+        item.id for item in queued
+    )
+    assert not found.more
+
+
+def part_of_stuck(
+    bench: Bench, cursor: str, *, limit: int
+) -> tuple[str, int, list[str]]:
+    """Return the cursor, the number of checked items, and the ids of one call."""
+    reply = bench.queue._scripts.run_script(
+        "stuck", 1, HOUR_MS, "", cursor, limit
+    )
+    cursor, looked_at, rows = cast("tuple[str, int, list[Any]]", reply)
+    return cursor, looked_at, [row[5][0] for row in rows]
+
+
+def test_empty_queues_end_call_of_stuck(bench: Bench) -> None:
+    project = bench.project()
+    bench.queue.create_many(
+        project,
+        [
+            NewItem(title="x", agent=f"agent-{number}")
+            for number in range(1200)
+        ],
+    )
+    bench.queue.complete_project(project, force=True)
+
+    cursors = [part_of_stuck(bench, "", limit=80)[0]]
+    while cursors[-1]:
+        cursors.append(part_of_stuck(bench, cursors[-1], limit=80)[0])
+
+    assert [cursor.partition(":")[0] for cursor in cursors] == [
+        "queue",
+        "queue",
+        "",
     ]
-    assert found.more
+
+
+def test_stuck_goes_on_when_agent_calls_between(bench: Bench) -> None:
+    items = [bench.item(agent=f"agent-{number}") for number in range(5)]
+    bench.wait_for_next_ms()
+
+    cursor, _, found = part_of_stuck(bench, "", limit=2)
+    bench.agent(cursor.rpartition(":")[2]).check()
+    while cursor:
+        cursor, _, more = part_of_stuck(bench, cursor, limit=2)
+        found += more
+
+    assert set(found) == set(items)
+
+
+def test_kinds_of_stuck_are_those_of_script() -> None:
+    script = resources.files("taskorch.queue") / "scripts" / "stuck.lua"
+
+    kinds = re.findall(r"^  \{'(\w+)', ", script.read_text(), re.MULTILINE)
+
+    assert tuple(kinds) == stuck.KINDS
 
 
 def test_stuck_can_be_limited_to_one_project(bench: Bench) -> None:

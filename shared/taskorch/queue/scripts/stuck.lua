@@ -1,38 +1,39 @@
--- stuck: the stalled items, and why. It looks at a bounded number of items.
+-- stuck: a part of the stalled items, and why. The kinds of items follow each other in the
+--        order of KINDS; a call visits a bounded number of items and agents.
 -- KEYS     meta
 -- ARGV     7 ms that an item is queued before it counts, 8 ms without a step of its
---          holder before it counts, 9 project or '' for all, 10 maximum number of items
--- RETURNS  {items looked at, '1' if not all were looked at or returned, else '', {{why,
---          since ms, agent last seen ms, dead dependency or '', why it failed or '',
---          item view, '1' if the requeue that helps has to reopen a project, else ''} …}}
+--          holder before it counts, 9 project or '' for all, 10 cursor or '' to begin,
+--          11 maximum number of items
+-- RETURNS  {cursor, or '' at the end, items looked at, {{why, since ms, agent last seen ms,
+--          dead dependency or '', why it failed or '', item view, '1' if the requeue that
+--          helps has to reopen a project, else ''} …}}
 -- ERRORS   NO_PROJECT
-local MAX_VISITED, STEP = 5000, 200
+local MAX_STEPS, MAX_BYTES, STEP = 500, 1048576, 100
 local unstarted_ms, silent_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
-local project, limit = ARGV[9], tonumber(ARGV[10])
-local found, visited, is_incomplete = {}, 0, false
+local project, cursor, limit = ARGV[9], ARGV[10], tonumber(ARGV[11])
+local found, visited, steps, bytes = {}, 0, 0, 0
 
 local function add(why, item, since, dependency, reason, is_reopening)
   local last_seen = call('ZSCORE', prefix .. 'agents', item.agent) or '0'
+  local view = item_view(item.id)
+  bytes = bytes + bytes_of(view) + #(reason or '')
   table.insert(found, {why, string.format('%d', since), last_seen, dependency or '', reason or '',
-    item_view(item.id), is_reopening or ''})
+    view, is_reopening or ''})
 end
 
--- Returns where to stop so that each of the `kinds` that are left gets an equal share.
-local function share(kinds) return visited + math.floor((MAX_VISITED - visited) / kinds) end
+local function has_enough() return #found == limit or bytes >= MAX_BYTES end
 
--- Calls `look` for the items of an index in their order, until `max` items were
--- visited. An item in another state ('' for any), or of another project, is skipped;
--- one that is listed in `but` is not visited.
-local function each(index, state, max, look, but)
-  local at = 0
-  while at < MAX_VISITED do
-    local page = call('ZRANGE', index, at, at + STEP - 1, 'WITHSCORES')
+-- Calls `look` for the items of an index from a rank on, in their order. An item in
+-- another state ('' for any), or of another project, is skipped; one that is listed in
+-- `but` is not visited. Returns the rank at which the call is full, or nil at the end.
+local function each(index, state, look, from, but)
+  while true do
+    local page = call('ZRANGE', index, from, from + STEP - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
-      if not but or not call('ZSCORE', but, page[i]) then
-        if visited >= max or #found == limit then
-          is_incomplete = true
-          return
-        end
+      local is_listed = but and call('ZSCORE', but, page[i])
+      if steps >= MAX_STEPS or not is_listed and has_enough() then return from end
+      steps, from = steps + 1, from + 1
+      if not is_listed then
         visited = visited + 1
         local item = find_item(page[i])
         local is_wanted = item and (project == '' or item.project == project)
@@ -41,10 +42,8 @@ local function each(index, state, max, look, but)
         end
       end
     end
-    if #page < 2 * STEP then return end
-    at = at + STEP
+    if #page < 2 * STEP then return nil end
   end
-  is_incomplete = true
 end
 
 local function look_at_held(item, expires)
@@ -57,7 +56,9 @@ local function look_at_held(item, expires)
 end
 
 local function look_at_waiting(item, since)
-  for _, dependency in ipairs(call('SMEMBERS', key('deps', item.id))) do
+  local dependencies = call('SMEMBERS', key('deps', item.id))
+  steps = steps + #dependencies
+  for _, dependency in ipairs(dependencies) do
     local state = call('HGET', key('item', dependency), 'state')
     if state == 'failed' or state == 'cancelled' then
       return add('dead_dependency', item, since, dependency, '', reopens(dependency))
@@ -91,21 +92,70 @@ local function look_at_asking(item, since)
   add(item.state == 'blocked' and 'blocked' or 'open_question', item, since)
 end
 
+-- Returns the rank of the agent at which the last call stopped. One that called in the
+-- meantime is at the end now: then the walk goes on where that agent was.
+local function rank_of(agent, last_seen)
+  local agents = prefix .. 'agents'
+  if call('ZSCORE', agents, agent) == last_seen then return call('ZRANK', agents, agent) end
+  local next_agent = call('ZRANGE', agents, last_seen, '+inf', 'BYSCORE', 'LIMIT', 0, 1)[1]
+  return call('ZRANK', agents, next_agent or '') or call('ZCARD', agents)
+end
+
+-- Visits the queues of the agents. An agent counts as a step, so that many empty queues
+-- end the call too. Returns a cursor, or nil at the end.
+local function each_queue(from, last_seen, first)
+  local rank = first ~= '' and rank_of(first, last_seen) or 0
+  while true do
+    local page = call('ZRANGE', prefix .. 'agents', rank, rank + STEP - 1, 'WITHSCORES')
+    for i = 1, #page, 2 do
+      local agent, seen_at = page[i], page[i + 1]
+      steps = steps + 1
+      local stopped_at = each(key('queue', agent), 'queued', look_at_queued,
+        agent == first and from or 0)
+      if not stopped_at and steps >= MAX_STEPS then
+        stopped_at = call('ZCARD', key('queue', agent))
+      end
+      if stopped_at then return string.format('%d:%s:%s', stopped_at, seen_at, agent) end
+    end
+    if #page < 2 * STEP then return nil end
+    rank = rank + STEP
+  end
+end
+
+local function of_index(index, state, look, but)
+  return function(from)
+    local stopped_at = each(prefix .. index, state, look, from, but)
+    return stopped_at and string.format('%d::', stopped_at)
+  end
+end
+
+-- The open questions are the last: the inbox has them too, and they must not displace the
+-- others. An older version listed its blocked items only in their own index.
+local KINDS = {
+  {'leases', of_index('leases', 'in_progress', look_at_held)},
+  {'waiting', of_index('waiting', 'waiting', look_at_waiting)},
+  {'unassigned', of_index('unassigned', 'pending', look_at_pending)},
+  {'dead', of_index('dead', 'failed', look_at_failed)},
+  {'delayed', of_index('delayed', 'delayed', look_at_delayed)},
+  {'queue', each_queue},
+  {'questions', of_index('questions', '', look_at_asking)},
+  {'blocked', of_index('blocked', 'blocked', look_at_asking, prefix .. 'questions')},
+}
+
 return guarded(function()
   if project ~= '' then need_project(project) end
-  each(prefix .. 'leases', 'in_progress', share(7), look_at_held)
-  each(prefix .. 'waiting', 'waiting', share(6), look_at_waiting)
-  each(prefix .. 'unassigned', 'pending', share(5), look_at_pending)
-  each(prefix .. 'dead', 'failed', share(4), look_at_failed)
-  each(prefix .. 'delayed', 'delayed', share(3), look_at_delayed)
-  local max = share(2)
-  for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do
-    each(key('queue', agent), 'queued', max, look_at_queued)
+  local first, from, last_seen, agent = string.match(cursor, '^(%l+):(%d+):([^:]*):(.*)$')
+  local has_begun = not first
+  for _, kind in ipairs(KINDS) do
+    local name, visit = kind[1], kind[2]
+    local stopped_at
+    if name == first then
+      has_begun = true
+      stopped_at = visit(tonumber(from), last_seen, agent)
+    elseif has_begun then
+      stopped_at = visit(0, '', '')
+    end
+    if stopped_at then return {name .. ':' .. stopped_at, visited, found} end
   end
-  -- The open questions last: the inbox has them too, and they must not displace the
-  -- others.
-  each(prefix .. 'questions', '', MAX_VISITED, look_at_asking)
-  -- An older version listed its blocked items only in their own index.
-  each(prefix .. 'blocked', 'blocked', MAX_VISITED, look_at_asking, prefix .. 'questions')
-  return {visited, is_incomplete and '1' or '', found}
+  return {'', visited, found}
 end)
