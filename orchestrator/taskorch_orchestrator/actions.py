@@ -59,7 +59,7 @@ NO_KEY = (
     "one instead, write in the plan: project: {project}"
 )
 #: Known agents that a remark on a new one names, and how close their names must be.
-AGENTS_SHOWN, CLOSE = 3, 0.75
+AGENTS_SHOWN, CLOSE = 3, 0.85
 
 Data = TypeVar("Data", covariant=True)  # noqa: PLC0105  it is the data that is named
 
@@ -159,7 +159,7 @@ def create(
     (created,) = applied.items
     is_assigned = bool(new.agent and created.created)
     written = handoffs.write(queue, [created.id] if is_assigned else [])
-    unknown = _remarks_on_agents(applied.new_agents, applied.other_agents)
+    unknown = _remarks_on_slips(applied.new_agents, applied.other_agents)
     candidates = (remark, created.hint, *unknown, written.trouble)
     hints = [hint for hint in candidates if hint]
     meta: dict[str, object] = {}
@@ -201,7 +201,7 @@ def apply(
         ),
         *_first(items, "items"),
         *_first(
-            _remarks_on_agents(applied.new_agents, applied.other_agents),
+            _remarks_on_slips(applied.new_agents, applied.other_agents),
             "new agents",
         ),
         *_first(
@@ -329,8 +329,10 @@ def assign(
     )
     written = handoffs.write(queue, [each.id for each in assigned])
     made = assigned[0]
-    new_agents = [agent] if made.is_new_agent else []
-    hints = _remarks_on_agents(new_agents, made.other_agents)
+    hints = []
+    if made.is_new_agent:
+        similar = _similar(agent, made.other_agents)
+        hints.append(_remark_on_agent(agent, similar))
     if written.trouble:
         hints.append(written.trouble)
     return Published(
@@ -345,26 +347,34 @@ def assign(
     )
 
 
-def _remarks_on_agents(
+def _remarks_on_slips(
     new_agents: Sequence[str], known: Sequence[str]
 ) -> list[str]:
-    """Return that agents are new, with known agents that have similar names."""
+    """Return that agents are new whose names are similar to those of known ones."""
+    return [
+        _remark_on_agent(agent, similar)
+        for agent in new_agents
+        if (similar := _similar(agent, known))
+    ]
+
+
+def _remark_on_agent(agent: str, similar: Sequence[str]) -> str:
+    remark = f"No agent named {agent} has called yet."
+    if similar:
+        remark += f" Did you mean {' or '.join(similar)}?"
+    return remark
+
+
+def _similar(agent: str, known: Sequence[str]) -> Sequence[str]:
     from difflib import get_close_matches
 
-    remarks = []
-    for agent in new_agents:
-        # agent_2 beside agent_1 is a sibling, not a slip
-        others = [
-            name
-            for name in known
-            if _without_digits(name) != _without_digits(agent)
-        ]
-        close = get_close_matches(agent, others, n=AGENTS_SHOWN, cutoff=CLOSE)
-        remark = f"No agent named {agent} has called yet."
-        if close:
-            remark += f" Did you mean {' or '.join(close)}?"
-        remarks.append(remark)
-    return remarks
+    # agent_2 beside agent_1 is a sibling, not a slip
+    others = [
+        name
+        for name in known
+        if _without_digits(name) != _without_digits(agent)
+    ]
+    return get_close_matches(agent, others, n=AGENTS_SHOWN, cutoff=CLOSE)
 
 
 def _without_digits(name: str) -> str:

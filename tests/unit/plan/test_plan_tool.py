@@ -164,10 +164,10 @@ def test_status_tool_lists_items_by_filters(
 
 
 def test_plan_tool_notices_new_agents(bench: Bench, call: ToolCall) -> None:
-    bench.agent("ade").check()
+    bench.agent("adda").check()
 
     first, again = planned(call), planned(call)
 
-    remark = "No agent named ada has called yet."
+    remark = "No agent named ada has called yet. Did you mean adda?"
     assert remark in str(first.meta["hints"])
     assert remark not in str(again.meta)
