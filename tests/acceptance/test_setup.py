@@ -256,9 +256,12 @@ def test_lost_commands_are_called_by_their_path(
     assert files(project.folder) == before
 
 
+@pytest.mark.parametrize("profile", ["", "true\n", "if true; then true; fi"])
 def test_login_shell_finds_commands_after_advice(
-    project: Shell, tmp_path: Path
+    project: Shell, tmp_path: Path, profile: str
 ) -> None:
+    home = Path(project.variables["HOME"])
+    (home / ".profile").write_text(profile, encoding="utf-8")
     reads_profile = tmp_path / "sh"
     reads_profile.write_text(
         "#!/bin/sh\nPATH=/usr/bin:/bin; export PATH\n"
@@ -268,7 +271,7 @@ def test_login_shell_finds_commands_after_advice(
     reads_profile.chmod(0o755)
     lost = project.having(SHELL=str(reads_profile))
     done = lost.orchestrate("setup", "claude")
-    found = re.search(r"agent's shell: (.*?); then use", done.stderr)
+    found = re.search(r"(?m)^  (mkdir .*)$", done.stderr)
     assert found, done.stderr
 
     followed = lost.run("sh", "-c", found[1])

@@ -317,7 +317,7 @@ def test_login_shell_finds_commands_as_setup_says(
     (checkout.home / ".profile").write_text(PROFILE, encoding="utf-8")
     shell = checkout.having(AGENT_ID="ada", SHELL="/bin/bash")
     told = set_up(shell)
-    links = re.search(r"in the agent's shell: (.*); then use --remove", told)
+    links = re.search(r"(?m)^  (mkdir .*)$", told)
     assert links, told
 
     (missing,) = shell_results(shell, model, NETWORK, "worker check")

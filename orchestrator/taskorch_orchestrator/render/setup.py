@@ -115,9 +115,10 @@ def _paths(target: Target) -> Iterator[str]:
     if not target.is_user:
         yield "Do not commit these files: the path may not exist on other machines."
     yield (
-        f"To have them found, also in the agent's shell: {_links(commands)}; then use --remove and set up again, for "
-        "files without the path."
+        "To have them found, also in the agent's shell, run this line. Then use --remove and set up again, for files "
+        "without the path."
     )
+    yield f"  {_links(commands)}"
 
 
 def _links(commands: Commands) -> str:
@@ -133,7 +134,8 @@ def _links(commands: Commands) -> str:
     if not (on_path and steps):
         export = f'export PATH={shlex.quote(str(folder))}:"$PATH"'
         profile = shlex.quote(str(profile_of(commands.shell, home)))
-        steps.append(f"echo {shlex.quote(export)} >> {profile}")
+        # The last line of the profile may have no line break.
+        steps.append(rf"printf '\n%s\n' {shlex.quote(export)} >> {profile}")
     return " && ".join(steps)
 
 
