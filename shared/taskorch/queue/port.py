@@ -57,8 +57,10 @@ def repeated(
     The first copy may still be on its way. A script that acts learns from the mark that
     it has to keep even a refusal, so that the first copy does not act later.
     """
+    if not script.acts:
+        return arguments
     request, *rest = arguments
-    if not script.acts or str(request).endswith(REPEAT):
+    if str(request).endswith(REPEAT):
         return arguments
     return f"{request}{REPEAT}", *rest
 
