@@ -35,6 +35,8 @@ KEPT_S = 14 * 86_400
 RECORD_BYTES = 4096
 #: The sessions that are recorded of one process.
 MOST_SESSIONS = 20
+#: The file that is locked while a start is recorded; no session has such a name.
+LOCK = ".lock"
 #: The folder with a folder for each process, on Linux.
 PROCESSES = "/proc"
 #: The states of a process that has ended, and the place of its start after its parent.
@@ -109,6 +111,20 @@ class ProgramSessions:
         A session whose context was cleared keeps its name, and so its items, although
         the program has another id for it from then on.
         """
+        root_folder.create(self._home)
+        files.make_private_folder(os.path.join(self._home, "run"))
+        files.make_private_folder(self._folder)
+        # A program may start several sessions at once.
+        lock = files.open_private(
+            os.path.join(self._folder, LOCK), os.O_RDWR | os.O_CREAT
+        )
+        with os.fdopen(lock, "r+b"):
+            files.take_lock(lock, wait=True)
+            os.utime(lock)  # it is no old record
+            self._remove_old_records()
+            return self._begin(start)
+
+    def _begin(self, start: Start) -> str:
         name = name_of(start.id)
         process = _program()
         session = str(self._record(name).get("session") or name)
@@ -116,10 +132,6 @@ class ProgramSessions:
         # A server of several sessions does not tell which of them was cleared.
         if start.source == CONTINUES and len(earlier) == 1:
             (session,) = earlier
-        root_folder.create(self._home)
-        files.make_private_folder(os.path.join(self._home, "run"))
-        files.make_private_folder(self._folder)
-        self._remove_old_records()
         record = {"session": session}
         if process:
             record["machine"], record["process"] = _machine(), str(process)

@@ -41,6 +41,33 @@ def test_program_in_a_program_is_found_by_process(
     assert (before, sessions.current(nested)) == ("outer", "inner")
 
 
+def test_sessions_that_start_together_are_all_recorded(
+    sessions: ProgramSessions, tmp_path: Path
+) -> None:
+    names = {f"session-{number}" for number in range(12)}
+    gate, opens = os.pipe()
+    children = []
+    for name in names:
+        child = os.fork()
+        if not child:
+            os.close(opens)
+            os.read(
+                gate, 1
+            )  # returns in all of them when the parent closes it
+            sessions.begin(Start(name, "startup"))
+            os._exit(0)
+        children.append(child)
+    os.close(opens)
+    os.close(gate)
+
+    ends = [os.waitpid(child, 0)[1] for child in children]
+
+    folder = tmp_path / ".task-orchestrator" / "run" / "sessions"
+    (record,) = folder.glob("process-*")
+    assert set(json.loads(record.read_bytes())["sessions"]) == names
+    assert ends == [0] * len(names)
+
+
 @pytest.mark.parametrize("record", ["", "3", "{oops", "[" * 4096])
 def test_damaged_record_is_none(
     sessions: ProgramSessions, tmp_path: Path, record: str
