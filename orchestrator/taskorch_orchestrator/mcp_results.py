@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from taskorch.cli.json_output import Json, plain
-from taskorch.mcp.brief import REPORT_LENGTH, cut, discoveries, row
+from taskorch.mcp.brief import REPORT_LENGTH, cut, row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     )
 
     from taskorch_orchestrator.actions import WaitOutcome
-
-__all__ = ["completed", "discoveries", "items", "progress", "waited"]
 
 #: The fields of a project that its orchestrator knows or does not need.
 KNOWN = ("orchestrator", "created_at", "completed_at")

@@ -296,8 +296,9 @@ class DiscoveriesArguments(ToolArguments):
     def perform(self, call: "ToolCall") -> ToolResult:
         """Read the discoveries after the cursor, or the new ones."""
         from taskorch.domain.events import FROM_THE_START
+        from taskorch.mcp.brief import discoveries
 
-        from taskorch_orchestrator import actions, mcp_results
+        from taskorch_orchestrator import actions
 
         if self.new and self.since:
             raise errors.Usage(reason="new and since exclude each other.")
@@ -312,7 +313,7 @@ class DiscoveriesArguments(ToolArguments):
                 since=self.since or FROM_THE_START,
                 limit=self.limit,
             )
-        return _result(found, mcp_results.discoveries(found.data))
+        return _result(found, discoveries(found.data))
 
 
 class AnswerArguments(ToolArguments):

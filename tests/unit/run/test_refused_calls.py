@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from taskorch_worker.run.outcome import (
     with_work,
 )
 from taskorch_worker.run.program_output import read
+from taskorch_worker.run.program_result import shell_call
 
 REPORT = "mcp__task-orchestrator__report"
 PROGRESS = "worker progress item_aa11aa11 'Half of it' --percent 50"
 SESSION = "0b8d"
+LIMIT_S = 5
 
 
 def denial(tool: str, id_: str = "t1", **arguments: str) -> dict[str, Any]:
@@ -164,3 +167,11 @@ def test_failure_of_refused_program_names_the_worktree(
     text = with_work(outcome, work).without_report.text
 
     assert work.sentence() in text
+
+
+def test_long_script_is_searched_in_time() -> None:
+    script = "/worker -" * 16_000
+    began = monotonic()
+
+    assert shell_call("t1", script) is None
+    assert monotonic() - began < LIMIT_S

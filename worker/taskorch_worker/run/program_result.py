@@ -12,9 +12,10 @@ Object = Mapping[str, object]
 #: The name of our server in the files of `orchestrate setup`. Each program makes the
 #: name of a tool from it, such as `mcp__task-orchestrator__report`.
 SERVER = "task-orchestrator"
-#: `worker` and one of its commands, where a shell command can begin.
+#: `worker` and one of its commands, where a shell command can begin. The limits keep the
+#: search in a long script short.
 COMMAND = re.compile(
-    r"(?:^|[\s;&|(/'\"`])(?:tm_)?worker(?:\.py)?(?: -\S+)* "
+    r"(?:^|[\s;&|(/'\"`])(?:tm_)?worker(?:\.py)?(?: -\S{1,200}){0,9} "
     r"(?:check|pop|get|progress|notes|discover|discoveries|blocker|wait"
     r"|complete|ack|fail|release|renew|prime|whoami|logs)\b"
 )
