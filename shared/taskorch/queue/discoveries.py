@@ -4,6 +4,7 @@ Entry ids are unique within a project only. So the cursor of a discovery among s
 projects has its project, too: 1700000000000-0:proj_1a2b3c4d
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 from taskorch.domain import limits
@@ -20,6 +21,8 @@ ALL, OWN = "all", "own"
 WORKER, ORCHESTRATOR = "worker", "orchestrator"
 LIMIT = 1000
 MOST = 5000
+#: Discoveries that one call returns, so that it blocks Redis for some ms at most.
+PAGE = 100
 
 
 def in_order(
@@ -30,23 +33,39 @@ def in_order(
     `target` is a project, an item for its project, ALL or OWN.
     """
     _check(target)
+    left = _limit(limit)
     cursor = limits.discovery_cursor(since) if since else ""
-    while True:
+    direction = "after" if since else "before"
+    pages: list[DiscoveryPage] = []
+    is_done = False
+    while not is_done:
+        asked = min(left, PAGE)
         id_, _, project = cursor.partition(":")
         view = scripts.run_script(
-            "discoveries", target, id_, project, _limit(limit)
+            "discoveries", target, direction, id_, project, asked
         )
         page = _page(scripts, view, target, since=cursor)
-        if page.discoveries or not page.more or not since:
-            return page
-        # all entries of this page are damaged
-        cursor = page.cursor
+        pages.append(page)
+        rows = _rows(view)
+        # a page of damaged entries only does not count
+        left -= len(rows) if page.discoveries else 0
+        # a call that has 1 MB returns fewer, and is the last one
+        is_short = len(rows) < asked and bool(page.discoveries)
+        is_done = not page.more or left < 1 or is_short
+        if rows:
+            cursor = _cursor_of_row(rows[-1 if since else 0], target)
+    return _joined(pages, backwards=not since)
 
 
 def new(scripts: Scripts, role: str, target: str, limit: int) -> DiscoveryPage:
-    """Return the discoveries that the caller has not read yet, and mark them as read."""
+    """Return discoveries that the caller has not read yet, and mark them as read.
+
+    It is one call, and so at most PAGE: a reader that reads on would lose the first page
+    if it is killed before it has the last.
+    """
     _check(target)
-    view = scripts.run_script("new_discoveries", role, target, _limit(limit))
+    asked = min(_limit(limit), PAGE)
+    view = scripts.run_script("new_discoveries", role, target, asked)
     *_, id_, project = cast("list[str]", view)
     since = cursor_of(id_, project, target) if id_ else ""
     return _page(scripts, view, target, since=since)
@@ -63,10 +82,7 @@ def _page(
     rows, has_more, looked_at, project_count, own, *_ = cast(
         "tuple[list[Reply], str, int, int, list[str]]", view
     )
-    cursor = since
-    if rows:
-        project, entry = cast("tuple[str, list[str]]", rows[-1])
-        cursor = cursor_of(entry[0], project, target)
+    cursor = _cursor_of_row(rows[-1], target) if rows else since
     found = read.readable(replies.discovery, rows, scripts.damage)
     return DiscoveryPage(
         discoveries=tuple(
@@ -79,6 +95,30 @@ def _page(
         project_count=project_count,
         own_projects=tuple(own),
     )
+
+
+def _joined(
+    pages: Sequence[DiscoveryPage], *, backwards: bool
+) -> DiscoveryPage:
+    """Return pages as one; those that were read backwards begin with the newest."""
+    in_order = tuple(reversed(pages)) if backwards else pages
+    return replace(
+        pages[0],
+        discoveries=tuple(
+            found for page in in_order for found in page.discoveries
+        ),
+        more=pages[-1].more,
+        cursor=in_order[-1].cursor,
+    )
+
+
+def _rows(view: Reply) -> list[Reply]:
+    return cast("tuple[list[Reply]]", view)[0]
+
+
+def _cursor_of_row(row: Reply, target: str) -> str:
+    project, entry = cast("tuple[str, list[str]]", row)
+    return cursor_of(entry[0], project, target)
 
 
 def _check(target: str) -> None:

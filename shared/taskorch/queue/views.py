@@ -45,6 +45,8 @@ Row = TypeVar("Row")
 LIMIT = 1000
 #: Rows that one call of a script returns, so that it blocks Redis for some ms at most.
 PAGE = 100
+#: Items whose records one call returns: a record has all reports on its item.
+RECORDS = 20
 #: The sections of INFO that `environment` reads.
 SECTIONS = ("server", "replication", "persistence", "memory")
 
@@ -295,9 +297,13 @@ class Views:
         """
         ids = [limits.item_id(item) for item in items]
         claimed_by = "" if session is None else f":{session}"
-        view = self._run_script("records", claimed_by, *ids)
+        rows: list[Reply] = []
+        for start in range(0, len(ids), RECORDS):
+            chunk = ids[start : start + RECORDS]
+            view = self._run_script("records", claimed_by, *chunk)
+            rows += cast("list[Reply]", view)
         return self._readable(
-            lambda row: mirror_replies.record(row, self._damage), view
+            lambda row: mirror_replies.record(row, self._damage), rows
         )
 
     def mirrors(self, *, limit: int = LIMIT) -> tuple[MirrorStatus, ...]:

@@ -189,6 +189,56 @@ def test_pages_of_all_projects_repeat_and_skip_nothing(bench: Bench) -> None:
     assert found == sorted(items, key=lambda item: projects[item]) * 9
 
 
+def made_in_step(bench: Bench) -> list[str]:
+    """Make 420 discoveries of bob in 7 projects with equal ids; return their texts."""
+    items = [bench.item(agent="bob") for _ in range(7)]
+    items.sort(key=lambda item: bench.queue.views.show(item).item.project)
+    for number in range(60):
+        for item in items:
+            bench.add_discovery(item, f"{number + 1}-0", f"{number} {item}")
+    return [f"{number} {item}" for number in range(60) for item in items]
+
+
+def test_discoveries_are_read_beyond_one_page(bench: Bench) -> None:
+    made = made_in_step(bench)
+
+    found = bench.queue.views.discoveries(limit=250)
+    rest = bench.queue.views.discoveries(since=found.cursor)
+
+    assert texts(found) == made[:250]
+    assert found.cursor == found.discoveries[-1].cursor
+    assert found.more
+    assert texts(rest) == made[250:]
+    assert not rest.more
+
+
+def test_newest_discoveries_are_read_beyond_one_page(bench: Bench) -> None:
+    made = made_in_step(bench)
+
+    found = bench.agent("bob").discoveries(limit=250)
+    all_ = bench.agent("bob").discoveries(limit=1000)
+
+    assert texts(found) == made[-250:]
+    assert found.cursor == found.discoveries[-1].cursor == all_.cursor
+    assert found.more
+    assert texts(all_) == made
+    assert not all_.more
+
+
+def test_new_discoveries_are_one_page_at_most(bench: Bench) -> None:
+    item = bench.item(agent="bob")
+    for number in range(130):
+        bench.add_discovery(item, f"{number + 1}-0", str(number))
+
+    first, second = (
+        bench.queue.new_discoveries(limit=1000),
+        bench.queue.new_discoveries(limit=1000),
+    )
+
+    assert (len(first.discoveries), first.more) == (100, True)
+    assert (len(second.discoveries), second.more) == (30, False)
+
+
 def test_cursor_of_purged_project_continues(bench: Bench) -> None:
     items = [bench.item(agent="bob") for _ in range(3)]
     for item in items:
@@ -263,6 +313,7 @@ def test_agent_reads_projects_of_held_and_queued_items(bench: Bench) -> None:
     bench.bring_to(bench.item(projects[2]), State.COMPLETED)
     for project in projects:
         found_by(bench, bench.item(project, agent="bob"), project)
+        bench.wait_for_next_ms()
 
     page = bench.agent().discoveries()
 

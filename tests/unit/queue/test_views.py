@@ -434,3 +434,11 @@ def test_requeue_with_reopen_helps_items_that_wait(bench: Bench) -> None:
     assert (reopened.status, reopened.completed_at) == ("active", 0)
     bench.agent().complete(Lease(item=item))
     assert bench.state(waiting) is State.QUEUED
+
+
+def test_records_of_many_items_keep_order(bench: Bench) -> None:
+    items = [bench.item() for _ in range(45)]
+
+    records = bench.queue.views.records([*items[::-1], "item_00000000"])
+
+    assert [record.item.id for record in records] == items[::-1]
