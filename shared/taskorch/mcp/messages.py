@@ -15,6 +15,8 @@ INTERNAL_ERROR = -32603
 UNSUPPORTED_VERSION = -32022
 
 RequestId = str | int
+#: The longest number that is taken for an id, in a message that cannot be read.
+ID_DIGITS = 20
 
 
 class Message(Frozen):
@@ -125,11 +127,15 @@ def _not_a_message(code: int, reason: str, id_: object) -> ProtocolError:
     return error
 
 
+def _short_number(digits: str) -> int | None:
+    return int(digits) if len(digits) <= ID_DIGITS else None
+
+
 def _id_in(line: str) -> object:
     """Return the id of a request that cannot be read as a whole, if possible."""
     # Python accepts more JSON than the protocol, but no number of thousands of digits.
     with suppress(ValueError, RecursionError):
-        content = json.loads(line, parse_int=lambda digits: int(digits[:20]))
+        content = json.loads(line, parse_int=_short_number)
         if isinstance(content, dict) and "method" in content:
             id_ = content.get("id")
             json.dumps(id_, ensure_ascii=False).encode()
