@@ -272,7 +272,8 @@ def test_forked_process_does_not_wait_for_its_parent(shell: Shell) -> None:
         "print(os.waitpid(child, 0)[1])\n"
     )
 
-    assert (ran.stdout, ran.stderr) == ("0\n", "")
+    # Python itself may warn of a fork beside threads
+    assert (ran.code, ran.stdout) == (0, "0\n")
 
 
 def test_unreachable_redis_is_an_error_with_a_hint(shell: Shell) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from time import time
 
@@ -9,6 +11,15 @@ import pytest
 from taskorch.config import program_session
 from taskorch.config.program_session import KEPT_S, ProgramSessions, Start
 
+#: A hook that begins a session when its standard input ends.
+HOOK = """
+import sys
+from taskorch.config.program_session import ProgramSessions, Start
+sessions = ProgramSessions(sys.argv[1])
+print(flush=True)
+sys.stdin.read()
+sessions.begin(Start(sys.argv[2], "startup"))
+"""
 CLAUDE, CODEX = "CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID"
 
 
@@ -42,29 +53,32 @@ def test_program_in_a_program_is_found_by_process(
 
 
 def test_sessions_that_start_together_are_all_recorded(
-    sessions: ProgramSessions, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    names = {f"session-{number}" for number in range(12)}
-    gate, opens = os.pipe()
-    children = []
-    for name in names:
-        child = os.fork()
-        if not child:
-            os.close(opens)
-            os.read(
-                gate, 1
-            )  # returns in all of them when the parent closes it
-            sessions.begin(Start(name, "startup"))
-            os._exit(0)
-        children.append(child)
-    os.close(opens)
-    os.close(gate)
+    names = [f"session-{number}" for number in range(8)]
+    home = tmp_path / ".task-orchestrator"
+    hooks = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOOK, home, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for name in names
+    ]
 
-    ends = [os.waitpid(child, 0)[1] for child in children]
+    for hook in hooks:
+        assert hook.stdout
+        hook.stdout.readline()
+    for hook in hooks:
+        assert hook.stdin
+        hook.stdin.close()
+    for hook in hooks:
+        assert hook.stdout
+        hook.stdout.close()
+    ends = [hook.wait() for hook in hooks]
 
-    folder = tmp_path / ".task-orchestrator" / "run" / "sessions"
-    (record,) = folder.glob("process-*")
-    assert set(json.loads(record.read_bytes())["sessions"]) == names
+    (record,) = (home / "run" / "sessions").glob("process-*")
+    assert set(json.loads(record.read_bytes())["sessions"]) == {*names}
     assert ends == [0] * len(names)
 
 
