@@ -281,7 +281,7 @@ SABOTAGES = (
     Sabotage(
         guard="A project with awaited items is not purged",
         file=f"{SCRIPTS}/purge.lua",
-        line="  refuse_any_awaited(all)\n",
+        line="  refuse_any_awaited(id, part)\n",
         instead="",
         tests=("tests/unit/queue/test_purge.py",),
     ),

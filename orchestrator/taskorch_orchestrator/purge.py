@@ -47,6 +47,7 @@ def delete(queue: Queue, projects: Sequence[Project]) -> Purged:
     items = keys = 0
     for project in projects:
         try:
+            queue.check_purge(project.id)
             left = 1
             while left:
                 left, deleted_items, deleted_keys = queue.purge(project.id)

@@ -98,6 +98,8 @@ def release_many(bench: Bench) -> Iterator[str]:
     yield "complete"
     queue.complete_project(project, force=True)
     yield "close_project"
+    queue.check_purge(project)
+    yield "awaited"
     queue.purge(project)
     yield "purge"
 
@@ -268,6 +270,8 @@ def purge_project(bench: Bench) -> Iterator[str]:
     yield "close_project"
     queue.views.finished(older_than_ms=3_600_000)
     yield "finished"
+    queue.check_purge(project)
+    yield "awaited"
     queue.purge(project)
     yield "purge"
 

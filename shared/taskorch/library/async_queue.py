@@ -86,6 +86,7 @@ class AsyncQueue(_InThreads[Queue]):
     requeue = _coroutine(Queue.requeue)
     complete_project = _coroutine(Queue.complete_project)
     reopen_project = _coroutine(Queue.reopen_project)
+    check_purge = _coroutine(Queue.check_purge)
     purge = _coroutine(Queue.purge)
     reap = _coroutine(Queue.reap)
     close = _coroutine(Queue.close)

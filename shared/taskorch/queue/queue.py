@@ -52,7 +52,9 @@ if TYPE_CHECKING:
 REAP_BATCH = 50
 AGENTS_BATCH = 500
 AUDIT_BATCH = 250
-PURGE_BATCH = 250
+PURGE_BATCH = 100
+#: Items that one call of `check_purge` looks at.
+CHECK_BATCH = 1000
 #: The reason of items that a completed project cancels.
 COMPLETED = "The project was completed."
 #: Records that one call returns from quarantine.
@@ -406,13 +408,27 @@ class Queue:
         )
         return ReopenedProject(project=replies.project(view), remark=remark)
 
+    def check_purge(self, project: str) -> None:
+        """Check whether a project may be purged, in as many calls as that takes.
+
+        Raises errors.WrongState for a project that is not completed, errors.Awaited if
+        an item of another project waits for one of its items.
+        """
+        limits.project_id(project)
+        skip = "0"
+        while skip:
+            reply = self._run_script(
+                "awaited", project, int(skip), CHECK_BATCH
+            )
+            skip = cast(str, reply)
+
     def purge(self, project: str) -> tuple[int, int, int]:
         """Remove part of a completed project; the last call removes the project too.
 
-        Return the numbers of items left, of items removed and of keys removed; call it
-        until no item is left. Raises errors.WrongState for a project that is not
-        completed, errors.Awaited if an item of another project waits for one of its
-        items.
+        Call `check_purge` before, which looks at all items. Return the numbers of items
+        left, of items removed and of keys removed; call it until no item is left. Raises
+        errors.WrongState for a project that is not completed, errors.Awaited if an item
+        of another project waits for one of the items of this part.
         """
         limits.project_id(project)
         reply = self._run_script("purge", project, PURGE_BATCH)

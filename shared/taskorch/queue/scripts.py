@@ -34,6 +34,7 @@ PRELUDE = ("call", "questions", "items", "leases", "views")
 #: The files that only some scripts need: each call runs all that is in front of it.
 PARTS = {
     "assign": ("edits",),
+    "awaited": ("purging",),
     "claim": ("packages", "unfinished", "claims"),
     "close_project": ("unfinished",),
     "complete": ("packages", "unfinished", "claims"),
@@ -48,6 +49,7 @@ PARTS = {
     "new_discoveries": ("discoveries",),
     "prime": ("packages",),
     "progress_of_project": ("discoveries",),
+    "purge": ("purging",),
     "reap": ("unfinished",),
     "records": ("packages",),
     "resume": ("unfinished",),
@@ -57,9 +59,9 @@ PARTS = {
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
-    "agents", "count_new_discoveries", "damaged", "discoveries", "environment", "events", "export", "find", "finished",
-    "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "records", "show",
-    "standing", "stuck", "timeline", "wait",
+    "agents", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment", "events", "export", "find",
+    "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "records",
+    "show", "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")

@@ -601,6 +601,7 @@ def test_numbers_are_those_of_the_source() -> None:
         "items in a slice of export": number("MAX_ITEMS", SCRIPTS["export"]),
         "items and dependencies, or entries, that an audit looks at in a call": queue.AUDIT_BATCH,
         "items that purge removes in a call": queue.PURGE_BATCH,
+        "items that awaited looks at in a call": queue.CHECK_BATCH,
         "events that mirrors counts for a root": number(
             "MAX_COUNTED", SCRIPTS["mirrors"]
         ),

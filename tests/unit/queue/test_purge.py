@@ -206,10 +206,39 @@ def test_refused_purge_deletes_nothing(
     bench.item(depends_on=(bench.item(project),))
     bench.queue.complete_project(project, force=True)
 
+    done = delete(bench.queue, find_completed(bench.queue, [project]))
+
+    assert list(done.kept) == [project]
+    assert len(bench.queue.views.list(project=project).items) == 2
+
+
+def test_purge_is_checked_beyond_one_page(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "CHECK_BATCH", 2)
+    project = bench.project()
+    items = [bench.item(project) for _ in range(5)]
+    dependent = bench.item(depends_on=(items[-1],))
+    bench.queue.complete_project(project, force=True)
+
+    with pytest.raises(errors.Awaited) as refusal:
+        bench.queue.check_purge(project)
+    bench.queue.cancel(dependent)
+    bench.queue.check_purge(project)
+
+    assert refusal.value.details["item"] == items[-1]
+
+
+def test_part_of_purge_checks_its_items_again(bench: Bench) -> None:
+    project, item, dependent = awaited(bench)
+    bench.queue.cancel(dependent)
+    bench.queue.check_purge(project)
+    bench.queue.requeue(dependent)
+
     with pytest.raises(errors.Awaited):
         bench.queue.purge(project)
 
-    assert len(bench.queue.views.list(project=project).items) == 2
+    assert bench.state(item) is State.CANCELLED
 
 
 def test_cancelled_dependent_does_not_block_purge(bench: Bench) -> None:

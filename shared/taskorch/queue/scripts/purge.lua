@@ -1,5 +1,5 @@
 -- purge: removes some items of a completed project with all that belongs to them, and
---        the project itself with the last of them.
+--        the project itself with the last of them. `awaited` has checked all of them before.
 -- KEYS     meta
 -- ARGV     7 project, 8 maximum number of items
 -- RETURNS  {items left, items removed, keys removed}
@@ -11,29 +11,6 @@ local removed_items, removed_keys, visited_links = 0, 0, 0
 local MAX_LINKS = 1000
 
 local function remove(...) removed_keys = removed_keys + call('DEL', ...) end
-
--- An item of another project that waits for a cancelled one would wait for ever. A
--- cancelled or completed item does not wait, and a completed item has no dependents
--- that wait.
-local function refuse_awaited(item)
-  for _, dependent in ipairs(call('SMEMBERS', key('dependents', item))) do
-    local state = state_of(dependent)
-    if state and state ~= 'cancelled' and state ~= 'completed' then
-      refuse('AWAITED', {project = id, item = item, dependent = dependent})
-    end
-  end
-end
-
--- As a rule no item has dependents, so one EXISTS asks about many items.
-local function refuse_any_awaited(all)
-  for from = 1, #all, CHUNK do
-    local chunk, sets = {unpack(all, from, math.min(from + CHUNK - 1, #all))}, {}
-    for i, item in ipairs(chunk) do sets[i] = key('dependents', item) end
-    if call('EXISTS', unpack(sets)) > 0 then
-      for _, item in ipairs(chunk) do refuse_awaited(item) end
-    end
-  end
-end
 
 -- Removes the item from a set of another item, which may be of another project.
 local function remove_from_set(set, item)
@@ -77,24 +54,24 @@ end
 return once(function()
   local status = need_project(id)
   if status ~= 'completed' then refuse_state({id = id, state = status}, 'purge') end
-  local all = call('ZRANGE', items, 0, -1)
-  refuse_any_awaited(all)
+  local part = call('ZRANGE', items, 0, limit - 1)
+  refuse_any_awaited(id, part)
 
   -- The idempotency keys first: none of them may lead to an item that is removed.
   remove(project .. ':keys')
   local visited = 0
-  while visited < math.min(limit, #all) and visited_links < MAX_LINKS do
+  while visited < #part and visited_links < MAX_LINKS do
     visited = visited + 1
-    local item = find_item(all[visited])
+    local item = find_item(part[visited])
     local is_ours = item and item.project == id
     if is_ours then remove_from_index(item) end
-    if is_ours or not item then remove_item(all[visited]) end
+    if is_ours or not item then remove_item(part[visited]) end
   end
-  local left = #all - visited
+  local left = call('ZCARD', items) - visited
   if left == 0 then
     remove_project()
   else
-    call_in_chunks('ZREM', items, {unpack(all, 1, visited)})
+    call_in_chunks('ZREM', items, {unpack(part, 1, visited)})
   end
   call('HINCRBY', KEYS[1], 'purges', 1)
   emit('purge', {project = id, state = left > 0 and status or ''})
