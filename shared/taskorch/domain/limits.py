@@ -35,6 +35,8 @@ BATCH_STEPS = 100
 PLAN_BYTES = 16 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
 LONGEST_MS = 365 * 24 * 3_600_000
+#: The longest right to write the files of a root: that of a killed writer ends by then.
+LONGEST_MIRROR_MS = 600_000
 SHOWN_CHARACTERS = 80
 #: The largest integer that both Redis and JSON store exactly.
 LARGEST = 2**53

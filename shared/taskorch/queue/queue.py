@@ -541,7 +541,7 @@ class Queue:
     def mirror_take(
         self, root: str, writer: str, lease_ms: int
     ) -> tuple[bool, str, str]:
-        """Take the lease on the files of a root for `lease_ms`.
+        """Take the lease on the files of a root for `lease_ms`, at most 10 minutes.
 
         Return whether `writer` has it, who has it, and the creation time of the
         namespace in ms, which tells it from a deleted one of the same name.
@@ -550,7 +550,9 @@ class Queue:
             "mirror_take",
             root,
             writer,
-            lease_ms,
+            limits.number(
+                lease_ms, "lease in ms", 1, limits.LONGEST_MIRROR_MS
+            ),
         )
         is_taken, holder, _, created = read.texts(reply)
         return bool(is_taken), holder, created

@@ -624,6 +624,7 @@ def test_numbers_are_those_of_the_source() -> None:
             "MAX_LINKS", SCRIPTS["purge"]
         ),
         "the right to write a root's files, as the commands take it": mirror.LEASE_MS,
+        "the longest right to write a root's files": limits.LONGEST_MIRROR_MS,
     }
     units = {"s": 1_000, "min": 60_000, "h": 3_600_000}
     for ms, count, unit in re.findall(

@@ -807,3 +807,13 @@ def test_imported_id_must_be_valid(bench: Bench) -> None:
         bench.item(project, id="../etc")
 
     assert bench.queue.views.list().items == ()
+
+
+@pytest.mark.parametrize("lease_ms", [0, 600_001])
+def test_lease_of_root_is_ten_minutes_at_most(
+    bench: Bench, lease_ms: int
+) -> None:
+    with pytest.raises(errors.Invalid, match="lease in ms"):
+        bench.queue.mirror_take("root", "here:1", lease_ms)
+
+    assert bench.queue.mirror_take("root", "here:1", 600_000)[0]
