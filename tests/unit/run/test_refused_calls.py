@@ -126,6 +126,21 @@ def test_unknown_tool_of_the_queue_is_refused() -> None:
     assert found == [REPORT]
 
 
+def test_thousands_of_calls_are_read_in_time() -> None:
+    events = [
+        event
+        for number in range(8_000)
+        for event in (
+            use(REPORT, f"t{number}"),
+            answer("{}", f"t{number}"),
+        )
+    ]
+    began = monotonic()
+
+    assert refused(*events, result(denial(REPORT, "t0"))) == []
+    assert monotonic() - began < LIMIT_S
+
+
 def test_refusals_are_the_reason_of_a_failure(tmp_path: Path) -> None:
     stdout = json.dumps(result(denial(REPORT)))
     command_exit = CommandExit(status=0, stdout=stdout, log="/logs/1.log")

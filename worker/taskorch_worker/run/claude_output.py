@@ -6,14 +6,12 @@ events before it are printed by stream-json, and by --verbose.
 
 from collections.abc import Mapping
 
-from taskorch.domain.frozen import replace
-
 from taskorch_worker.run.program_result import (
     CallEnd,
     EventReader,
     Object,
-    ProgramResult,
     QueueCall,
+    Reading,
     object_of,
     objects_of,
     shell_call,
@@ -29,11 +27,11 @@ API_ERROR = "[API Error: "
 TOOL_ERROR = "<tool_use_error>"
 
 
-def _of_result(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+def _of_result(event: Object, reading: Reading) -> bool:
     """Read the last event."""
     is_error = event.get("is_error")
     if not isinstance(is_error, bool) or not _has_session(event):
-        return None
+        return False
     subtype = text_of(event.get("subtype"))
     is_failure = is_error or subtype.startswith("error")
     errors = event.get("errors")
@@ -46,19 +44,19 @@ def _of_result(event: Object, so_far: ProgramResult) -> ProgramResult | None:
         _call(each, "tool_use_id", "tool_name", "tool_input")
         for each in objects_of(event.get("permission_denials"))
     ]
-    result = so_far.calling(*refused)
+    reading.call(*refused)
     for call in filter(None, refused):
-        result = result.ending(call.id, CallEnd.REFUSED)
-    return replace(
-        result, text=text or (subtype if failed else ""), failed=failed
-    )
+        reading.end(call.id, CallEnd.REFUSED)
+    reading.text = text or (subtype if failed else "")
+    reading.failed = failed
+    return True
 
 
-def _of_message(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+def _of_message(event: Object, reading: Reading) -> bool:
     """Read a message of the model: its text, and its calls of tools."""
     content = object_of(event.get("message")).get("content")
     if not isinstance(content, list) or not _has_session(event):
-        return None
+        return False
     parts = objects_of(content)
     texts = [
         text_of(part.get("text"))
@@ -70,25 +68,28 @@ def _of_message(event: Object, so_far: ProgramResult) -> ProgramResult | None:
         for part in parts
         if part.get("type") == "tool_use"
     ]
-    result = so_far.calling(*calls)
-    return replace(result, text="\n".join(texts) or so_far.text, failed=False)
+    reading.call(*calls)
+    reading.text = "\n".join(texts) or reading.text
+    reading.failed = False
+    return True
 
 
-def _of_tool_results(
-    event: Object, so_far: ProgramResult
-) -> ProgramResult | None:
+def _of_tool_results(event: Object, reading: Reading) -> bool:
     """Read the results of tools. Those of calls without permission are named last."""
     content = object_of(event.get("message")).get("content")
     if not isinstance(content, list) or not _has_session(event):
-        return None
-    result = so_far
+        return False
     for part in objects_of(content):
-        is_refused = text_of(part.get("content")).startswith(TOOL_ERROR)
-        result = result.ending(
-            text_of(part.get("tool_use_id")),
-            CallEnd.REFUSED if is_refused else CallEnd.ANSWERED,
-        )
-    return result
+        end = _end(text_of(part.get("content")))
+        reading.end(text_of(part.get("tool_use_id")), end)
+    return True
+
+
+def _end(answer: str) -> CallEnd:
+    """Return how the call with this result of the tool ended."""
+    if answer.startswith(TOOL_ERROR):
+        return CallEnd.REFUSED
+    return CallEnd.ANSWERED
 
 
 def _call(event: Object, id_: str, name: str, input_: str) -> QueueCall | None:

@@ -8,14 +8,13 @@ import shlex
 from collections.abc import Mapping
 
 from taskorch.domain import errors
-from taskorch.domain.frozen import replace
 
 from taskorch_worker.run.program_result import (
     CallEnd,
     EventReader,
     Object,
-    ProgramResult,
     QueueCall,
+    Reading,
     object_of,
     shell_call,
     text_of,
@@ -29,14 +28,15 @@ SANDBOXED = errors.NotPermitted.message.partition("{")[0]
 NOT_FOUND = re.compile(r"worker: (?:command )?not found|worker: No such file")
 
 
-def _of_item(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+def _of_item(event: Object, reading: Reading) -> bool:
     item = object_of(event.get("item"))
     if not text_of(item.get("id")):
-        return None
-    text = so_far.text
+        return False
+    reading.call(_call(item))
     if item.get("type") == "agent_message":
-        text = text_of(item.get("text")) or text
-    return replace(so_far.calling(_call(item)), text=text, failed=False)
+        reading.text = text_of(item.get("text")) or reading.text
+    reading.failed = False
+    return True
 
 
 def _call(item: Object) -> QueueCall | None:
@@ -81,17 +81,16 @@ def _script(command: str) -> str:
     return words[2] if is_shell else command
 
 
-def _of_completed_turn(
-    _event: Object, so_far: ProgramResult
-) -> ProgramResult | None:
-    return replace(so_far, failed=False)
+def _of_completed_turn(_event: Object, reading: Reading) -> bool:
+    reading.failed = False
+    return True
 
 
-def _of_failed_turn(
-    event: Object, so_far: ProgramResult
-) -> ProgramResult | None:
+def _of_failed_turn(event: Object, reading: Reading) -> bool:
     error = text_of(object_of(event.get("error")).get("message"))
-    return replace(so_far, text=error or so_far.text, failed=True)
+    reading.text = error or reading.text
+    reading.failed = True
+    return True
 
 
 READERS: Mapping[str, EventReader] = {

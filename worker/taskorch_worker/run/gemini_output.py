@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from taskorch.domain.frozen import replace
-
 from taskorch_worker.run.program_result import (
     CallEnd,
     EventReader,
     Object,
     ProgramResult,
     QueueCall,
+    Reading,
     object_of,
     shell_call,
     text_of,
@@ -17,8 +16,11 @@ from taskorch_worker.run.program_result import (
 )
 
 SHELL = "run_shell_command"
-#: The error of a call that the queue has answered with an error.
-ERROR_OF_SERVER = "mcp_tool_error"
+#: How a call with an error of this type ended. Every other error is a refusal.
+ENDS = {
+    "": CallEnd.ANSWERED,
+    "mcp_tool_error": CallEnd.ANSWERED,
+}
 #: The decisions after which a tool is called.
 PERMITTED = ("accept", "modify", "auto_accept")
 
@@ -32,8 +34,12 @@ def of_document(document: Object) -> ProgramResult | None:
     response = text_of(document.get("response"))
     if not (error or response):
         return None
-    result = ProgramResult(text=error or response, failed=bool(error))
-    return result.calling(*_calls(object_of(document.get("stats"))))
+    calls = _calls(object_of(document.get("stats")))
+    return ProgramResult(
+        text=error or response,
+        failed=bool(error),
+        calls=tuple(filter(None, calls)),
+    )
 
 
 def _calls(stats: Object) -> Iterator[QueueCall | None]:
@@ -49,46 +55,52 @@ def _calls(stats: Object) -> Iterator[QueueCall | None]:
         yield tool_call(name, name, end)
 
 
-def _of_result(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+def _of_result(event: Object, reading: Reading) -> bool:
     """Read the last event. Without statistics, it is of some other program."""
     status = event.get("status")
     has_stats = isinstance(event.get("stats"), dict)
     if not has_stats or status not in ("success", "error"):
-        return None
-    text = _message(event) or so_far.text
-    return replace(so_far, text=text, failed=status == "error")
+        return False
+    reading.text = _message(event) or reading.text
+    reading.failed = status == "error"
+    return True
 
 
-def _of_message(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+def _of_message(event: Object, reading: Reading) -> bool:
     """Read a message or a piece of one; a message of the user begins a new answer."""
     content = text_of(event.get("content"))
     if event.get("role") != "assistant":
-        is_known = bool(content)
-        return replace(so_far, text="", failed=False) if is_known else None
-    if event.get("delta") is True:
-        content = so_far.text + content
-    return replace(so_far, text=content, failed=False)
+        if not content:
+            return False
+        content = ""
+    elif event.get("delta") is True:
+        content = reading.text + content
+    reading.text = content
+    reading.failed = False
+    return True
 
 
-def _of_tool(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+def _of_tool(event: Object, reading: Reading) -> bool:
     """Read a call of a tool."""
     id_, tool = text_of(event.get("tool_id")), text_of(event.get("tool_name"))
     if not (id_ and tool):
-        return None
+        return False
     script = text_of(object_of(event.get("parameters")).get("command"))
     call = shell_call(id_, script) if tool == SHELL else tool_call(id_, tool)
-    return so_far.calling(call)
+    reading.call(call)
+    return True
 
 
-def _after_tool(event: Object, so_far: ProgramResult) -> ProgramResult | None:
+def _after_tool(event: Object, reading: Reading) -> bool:
     """Begin a new answer after a tool, and read whether it was called."""
     id_ = text_of(event.get("tool_id"))
     if not id_:
-        return None
+        return False
     error = text_of(object_of(event.get("error")).get("type"))
-    is_answered = error in ("", ERROR_OF_SERVER)
-    end = CallEnd.ANSWERED if is_answered else CallEnd.REFUSED
-    return replace(so_far.ending(id_, end), text="", failed=False)
+    reading.end(id_, ENDS.get(error, CallEnd.REFUSED))
+    reading.text = ""
+    reading.failed = False
+    return True
 
 
 def _message(event: Object) -> str:

@@ -16,6 +16,7 @@ from taskorch_worker.run import claude_output, codex_output, gemini_output
 from taskorch_worker.run.program_result import (
     Object,
     ProgramResult,
+    Reading,
     objects_of,
     text_of,
 )
@@ -75,19 +76,14 @@ def _of_document(document: object) -> ProgramResult | None:
 
 def _of_events(events: Iterable[Object]) -> ProgramResult | None:
     """Return the result of a stream of events; None if none is of a known program."""
-    result, is_known = ProgramResult(), False
+    reading, is_known = Reading(), False
     for event in events:
-        if change := _change(event, result):
-            result, is_known = change, True
-    return result if is_known else None
+        is_known |= _is_read(event, reading)
+    return reading.result() if is_known else None
 
 
-def _change(event: Object, so_far: ProgramResult) -> ProgramResult | None:
-    """Return the result after an event that one of the programs has printed."""
+def _is_read(event: Object, reading: Reading) -> bool:
+    """Read an event, and return whether one of the programs has printed it."""
     kind = text_of(event.get("type"))
-    for readers in READERS:
-        reader = readers.get(kind)
-        change = reader(event, so_far) if reader else None
-        if change:
-            return change
-    return None
+    readers = (each[kind] for each in READERS if kind in each)
+    return any(read_event(event, reading) for read_event in readers)

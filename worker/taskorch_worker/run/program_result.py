@@ -62,24 +62,38 @@ class ProgramResult(Frozen):
         ]
         return list(dict.fromkeys(refused))
 
-    def calling(self, *calls: QueueCall | None) -> "ProgramResult":
-        """Return the result with further calls; None is not a call of the queue."""
-        known = {call.id: call for call in self.calls}
-        known |= {call.id: call for call in calls if call}
-        return replace(self, calls=tuple(known.values()))
 
-    def ending(self, id: str, end: CallEnd) -> "ProgramResult":  # noqa: A002  as in QueueCall
-        """Return the result with the end of a call, if that is one of the queue."""
-        ended = (
-            replace(call, end=end) if call.id == id else call
-            for call in self.calls
-        )
-        return replace(self, calls=tuple(ended))
+class Reading:
+    """The result of the events that were read so far.
+
+    It changes with each event: a copy of all calls for each would take seconds.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no event."""
+        self.text = ""
+        self.failed = False
+        self._calls: dict[str, QueueCall] = {}
+
+    def call(self, *calls: QueueCall | None) -> None:
+        """Add calls; None is not a call of the queue."""
+        self._calls |= {call.id: call for call in calls if call}
+
+    def end(self, id: str, end: CallEnd) -> None:  # noqa: A002  as in QueueCall
+        """Note the end of a call, if that is one of the queue."""
+        call = self._calls.get(id)
+        if call:
+            self._calls[id] = replace(call, end=end)
+
+    def result(self) -> ProgramResult:
+        """Return the result of all events."""
+        calls = tuple(self._calls.values())
+        return ProgramResult(text=self.text, failed=self.failed, calls=calls)
 
 
-#: Reads an event of a stream. It gets the result of the events before, and returns that
-#: of all, or None for an event of an unknown program.
-EventReader = Callable[[Object, ProgramResult], ProgramResult | None]
+#: Reads an event of a stream. It returns False for an event of an unknown program, which
+#: changes nothing.
+EventReader = Callable[[Object, Reading], bool]
 
 
 def tool_call(
