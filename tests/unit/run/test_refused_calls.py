@@ -126,6 +126,33 @@ def test_unknown_tool_of_the_queue_is_refused() -> None:
     assert found == [REPORT]
 
 
+def test_call_with_wrong_arguments_is_not_refused(tmp_path: Path) -> None:
+    error = (
+        "<tool_use_error>InputValidationError: report failed</tool_use_error>"
+    )
+    events = [use(REPORT), answer(error, is_error=True), result()]
+    stdout = "".join(f"{json.dumps(event)}\n" for event in events)
+
+    outcome = of_exit(CommandExit(status=0, stdout=stdout), tmp_path / "none")
+
+    assert outcome.without_report.end is AttemptEnd.COMPLETED
+    assert outcome.without_report.text == "Four tables."
+
+
+def test_wrong_arguments_leave_another_call_refused() -> None:
+    error = (
+        "<tool_use_error>InputValidationError: report failed</tool_use_error>"
+    )
+
+    found = refused(
+        use(REPORT),
+        answer(error, is_error=True),
+        result(denial("Bash", "t2", command=PROGRESS)),
+    )
+
+    assert found == [PROGRESS]
+
+
 def test_thousands_of_calls_are_read_in_time() -> None:
     events = [
         event

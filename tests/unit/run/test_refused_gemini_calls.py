@@ -63,6 +63,7 @@ def refused(stdout: str) -> list[str]:
         (document(**{CHECK: {"decisions": 3}}), [CHECK]),
         (stream(CHECK, "tool_not_registered"), [CHECK]),
         (stream(CHECK, "mcp_tool_error"), []),
+        (stream(CHECK, "invalid_tool_params"), []),
         (stream(CHECK, ""), []),
         (stream("read_file", "tool_not_registered"), []),
         (

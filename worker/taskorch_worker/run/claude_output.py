@@ -25,6 +25,7 @@ SHELLS = ("Bash", "run_shell_command")
 API_ERROR = "[API Error: "
 #: The beginning of the result of a tool that was not called, such as an unknown one.
 TOOL_ERROR = "<tool_use_error>"
+WRONG_ARGUMENTS = f"{TOOL_ERROR}InputValidationError"
 
 
 def _of_result(event: Object, reading: Reading) -> bool:
@@ -87,6 +88,8 @@ def _of_tool_results(event: Object, reading: Reading) -> bool:
 
 def _end(answer: str) -> CallEnd:
     """Return how the call with this result of the tool ended."""
+    if answer.startswith(WRONG_ARGUMENTS):
+        return CallEnd.FAILED
     if answer.startswith(TOOL_ERROR):
         return CallEnd.REFUSED
     return CallEnd.ANSWERED

@@ -59,7 +59,7 @@ def _end_of_tool(item: Object) -> CallEnd:
     if item.get("result") is not None:
         return CallEnd.ANSWERED
     error = text_of(object_of(item.get("error")).get("message"))
-    return CallEnd.REFUSED if NOT_APPROVED.search(error) else CallEnd.UNKNOWN
+    return CallEnd.REFUSED if NOT_APPROVED.search(error) else CallEnd.FAILED
 
 
 def _end_of_command(item: Object) -> CallEnd:

@@ -20,6 +20,7 @@ SHELL = "run_shell_command"
 ENDS = {
     "": CallEnd.ANSWERED,
     "mcp_tool_error": CallEnd.ANSWERED,
+    "invalid_tool_params": CallEnd.FAILED,
 }
 #: The decisions after which a tool is called.
 PERMITTED = ("accept", "modify", "auto_accept")

@@ -29,6 +29,8 @@ class CallEnd(Enum):
     REFUSED = "refused"
     #: The queue has answered, if only with an error.
     ANSWERED = "answered"
+    #: It failed in the program, such as a call with wrong arguments.
+    FAILED = "failed"
     UNKNOWN = "unknown"
 
 
