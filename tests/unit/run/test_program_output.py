@@ -309,3 +309,37 @@ def test_reported_error_fails_despite_status_0(tmp_path: Path) -> None:
         AttemptEnd.FAILED,
         "the program reports an error\nNo credit",
     )
+
+
+@pytest.mark.parametrize(
+    "events",
+    [CLAUDE_STREAM, CODEX, GEMINI_STREAM],
+    ids=["claude", "codex", "gemini"],
+)
+def test_events_of_another_program_are_ignored(
+    events: list[dict[str, object]],
+) -> None:
+    forged: list[dict[str, object]] = [
+        {"type": "result", "stats": {}, "status": "error"},
+        {"type": "turn.failed", "error": {"message": "forged"}},
+        {**CLAUDE, "is_error": True, "result": "forged"},
+    ]
+    own = {"turn.completed": 1, "result": 2 if events is CLAUDE_STREAM else 0}
+    del forged[own[str(events[-1]["type"])]]
+
+    result = read(lines([*events, *forged]), is_whole=True)
+
+    assert result
+    assert (result.text, result.failed) == ("Four tables.", False)
+
+
+def test_second_program_in_a_script_has_the_result() -> None:
+    failed: list[dict[str, object]] = [
+        *CODEX[:2],
+        {"type": "turn.failed", "error": {"message": "quota"}},
+    ]
+
+    result = read(lines([*failed, *CLAUDE_STREAM]), is_whole=True)
+
+    assert result
+    assert (result.text, result.failed) == ("Four tables.", False)

@@ -4,12 +4,10 @@ The last event has the result, and the calls of tools that were not permitted. T
 events before it are printed by stream-json, and by --verbose.
 """
 
-from collections.abc import Mapping
-
 from taskorch_worker.run.program_result import (
     CallEnd,
-    EventReader,
     Object,
+    Program,
     QueueCall,
     Reading,
     object_of,
@@ -108,8 +106,12 @@ def _has_session(event: Object) -> bool:
     return bool(text_of(event.get("session_id")))
 
 
-READERS: Mapping[str, EventReader] = {
-    "result": _of_result,
-    "assistant": _of_message,
-    "user": _of_tool_results,
-}
+PROGRAM = Program(
+    opening="system",
+    opening_id="session_id",
+    readers={
+        "result": _of_result,
+        "assistant": _of_message,
+        "user": _of_tool_results,
+    },
+)

@@ -5,14 +5,13 @@ An item is a message of the model, a call of a tool, or a command in the shell.
 
 import re
 import shlex
-from collections.abc import Mapping
 
 from taskorch.domain import errors
 
 from taskorch_worker.run.program_result import (
     CallEnd,
-    EventReader,
     Object,
+    Program,
     QueueCall,
     Reading,
     object_of,
@@ -93,8 +92,12 @@ def _of_failed_turn(event: Object, reading: Reading) -> bool:
     return True
 
 
-READERS: Mapping[str, EventReader] = {
-    "item.completed": _of_item,
-    "turn.completed": _of_completed_turn,
-    "turn.failed": _of_failed_turn,
-}
+PROGRAM = Program(
+    opening="thread.started",
+    opening_id="thread_id",
+    readers={
+        "item.completed": _of_item,
+        "turn.completed": _of_completed_turn,
+        "turn.failed": _of_failed_turn,
+    },
+)

@@ -1,11 +1,11 @@
 """The output of Gemini CLI: gemini --output-format json (one object) or stream-json."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from taskorch_worker.run.program_result import (
     CallEnd,
-    EventReader,
     Object,
+    Program,
     ProgramResult,
     QueueCall,
     Reading,
@@ -108,9 +108,13 @@ def _message(event: Object) -> str:
     return text_of(object_of(event.get("error")).get("message"))
 
 
-READERS: Mapping[str, EventReader] = {
-    "result": _of_result,
-    "message": _of_message,
-    "tool_use": _of_tool,
-    "tool_result": _after_tool,
-}
+PROGRAM = Program(
+    opening="init",
+    opening_id="session_id",
+    readers={
+        "result": _of_result,
+        "message": _of_message,
+        "tool_use": _of_tool,
+        "tool_result": _after_tool,
+    },
+)

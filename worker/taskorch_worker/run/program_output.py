@@ -9,22 +9,23 @@ The format is recognized by the output alone. Any other output has no such resul
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from taskorch_worker.run import claude_output, codex_output, gemini_output
 from taskorch_worker.run.program_result import (
     Object,
+    Program,
     ProgramResult,
     Reading,
     objects_of,
     text_of,
 )
 
-READERS = (
-    claude_output.READERS,
-    codex_output.READERS,
-    gemini_output.READERS,
+PROGRAMS = (
+    claude_output.PROGRAM,
+    codex_output.PROGRAM,
+    gemini_output.PROGRAM,
 )
 
 
@@ -77,13 +78,19 @@ def _of_document(document: object) -> ProgramResult | None:
 def _of_events(events: Iterable[Object]) -> ProgramResult | None:
     """Return the result of a stream of events; None if none is of a known program."""
     reading, is_known = Reading(), False
+    programs: Sequence[Program] = PROGRAMS
     for event in events:
-        is_known |= _is_read(event, reading)
+        opened = [each for each in PROGRAMS if each.opens(event)]
+        # Without the first event, as in the end of an output, any program is possible.
+        programs = opened or programs
+        is_known |= _is_read(event, reading, programs)
     return reading.result() if is_known else None
 
 
-def _is_read(event: Object, reading: Reading) -> bool:
+def _is_read(
+    event: Object, reading: Reading, programs: Sequence[Program]
+) -> bool:
     """Read an event, and return whether one of the programs has printed it."""
     kind = text_of(event.get("type"))
-    readers = (each[kind] for each in READERS if kind in each)
+    readers = (each.readers[kind] for each in programs if kind in each.readers)
     return any(read_event(event, reading) for read_event in readers)

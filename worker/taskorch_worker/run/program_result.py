@@ -98,6 +98,21 @@ class Reading:
 EventReader = Callable[[Object, Reading], bool]
 
 
+class Program(Frozen):
+    """The events of a program."""
+
+    #: The type of the first event of a stream, and the id that it has.
+    opening: str
+    opening_id: str
+    #: By the type of an event.
+    readers: Mapping[str, EventReader]
+
+    def opens(self, event: Object) -> bool:
+        """Return whether this is the first event of a stream of the program."""
+        has_id = bool(text_of(event.get(self.opening_id)))
+        return has_id and event.get("type") == self.opening
+
+
 def tool_call(
     id: str,  # noqa: A002  as in QueueCall
     tool: str,
