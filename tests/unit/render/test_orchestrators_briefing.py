@@ -185,6 +185,7 @@ def test_next_step_waits_for_agents_at_work(
 
     step = briefing_render.next_step(read(bench))
 
-    assert (
-        step == f"orchestrate wait {working} --until completed --until blocked"
+    assert step == (
+        f"orchestrate wait {working} --until completed --until blocked "
+        "--timeout 100"
     )
