@@ -121,6 +121,24 @@ def test_line_that_just_fits_is_not_folded(shell: Shell, bench: Bench) -> None:
     assert too_narrow[1] == "    | completed"
 
 
+def test_hints_are_folded_on_terminals_only(shell: Shell) -> None:
+    on_terminal = screen(shell, 60, "setup", "claude")
+    piped = shell.orchestrate("setup", "claude").stderr.splitlines()
+
+    start = next(at for at, row in enumerate(on_terminal) if "These" in row)
+    hints = on_terminal[start:]
+    joined = "\n".join(hints).replace("\n    | ", " ")
+    assert joined.splitlines() == piped
+    assert "  Undo: orchestrate setup claude --no-approve" in hints
+    assert any(row.startswith("    | ") for row in hints)
+    texts = [
+        row.removeprefix("    | ")
+        for row in hints
+        if len(row) > 60 and not row.startswith("  mkdir")
+    ]
+    assert not any(" " in row for row in texts), texts
+
+
 def hour(line: str) -> int:
     return int(line.split()[2][:2])
 

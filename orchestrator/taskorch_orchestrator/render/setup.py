@@ -157,10 +157,12 @@ def _approval(program: str, target: Target) -> Iterator[str]:
         words.append("--user")
     if target.approves:
         undo = shlex.join([*words, "--no-approve"])
-        yield f"{APPROVED[program]} Undo: {undo}"
+        yield APPROVED[program]
+        yield f"  Undo: {undo}"
     else:
         again = shlex.join([*words, "--approve"])
-        yield f"The program asks before it calls a tool of ours. Change: {again}"
+        yield "The program asks before it calls a tool of ours."
+        yield f"  Change: {again}"
 
 
 def lost_parts(

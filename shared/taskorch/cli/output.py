@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import click
 
@@ -84,9 +84,17 @@ class CommandOutput:
             click.echo(text, err=True)
 
     def hint(self, text: str) -> None:
-        """Print how to continue, for people; with `--json` the meta holds the same."""
-        if not self.as_json:
-            self.notify(text)
+        """Print how to continue, for people; with `--json` the meta holds the same.
+
+        A terminal gets it folded between words. Indented lines are commands to copy:
+        they stay whole.
+        """
+        if self.as_json:
+            return
+        width = _width_of(sys.stderr)
+        if width and not text.startswith(" "):
+            text = plain_text.folded(text, width)
+        self.notify(text)
 
     def _print(self, text: str) -> None:
         try:
@@ -110,15 +118,20 @@ def on_terminal() -> bool:
 
 def terminal_width() -> int:
     """Return the number of columns of stdout's terminal; 0 if it has none."""
-    if not on_terminal():
-        return 0
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
-    except OSError:
-        return 0
+    return _width_of(sys.stdout)
 
 
 def discard_stdout() -> None:
     """Send stdout to /dev/null, so that Python does not fail to flush it at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
+
+
+def _width_of(stream: TextIO | None) -> int:
+    """Return the number of columns of a stream's terminal; 0 if it has none."""
+    if stream is None or not stream.isatty():
+        return 0
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return 0
