@@ -72,6 +72,27 @@ def test_help_is_below_rows_without_room(shell: Shell) -> None:
     assert re.match(r"    orchestrate answer item_\w+ TEXT$", narrow[2])
 
 
+def test_reason_of_several_lines_is_one_cell(
+    shell: Shell, bench: Bench
+) -> None:
+    reason = "exit status 1\nAPI error: overloaded, please try again later"
+    lease = bench.claimed()
+    bench.agent().fail(lease, reason, retry=False)
+
+    wide, narrow = (screen(shell, width, "stuck") for width in (200, 80))
+    report = screen(shell, 80, "status")
+    briefing = shell.orchestrate("prime").stdout
+
+    one_line = reason.replace("\n", "; ")
+    assert one_line in wide[1]
+    assert "failed: exit status 1; API" in narrow[1]
+    assert "…" in narrow[1]
+    assert any("failed: exit status 1; API" in row for row in report)
+    assert one_line in briefing
+    shown = shell.orchestrate("show", lease.item).stdout
+    assert "exit status 1\n" in shown  # it is stored as it was
+
+
 def test_times_are_local_on_terminals_only(shell: Shell, bench: Bench) -> None:
     item = bench.item()
     tokyo = shell.having(TZ="Asia/Tokyo")

@@ -11,7 +11,7 @@ from taskorch.cli.quoting import (
     fitting,
     open_questions,
 )
-from taskorch.cli.text import counted, line
+from taskorch.cli.text import counted, line, one_line
 from taskorch.domain.item import Item, NewDiscoveries, Project, State
 from taskorch.queue.stuck import StuckItem
 
@@ -151,5 +151,6 @@ def _stuck(stuck: StuckItem, length: int) -> str:
     reason = f"{stuck.why}, {item.agent}" if item.agent else stuck.why
     texts = cut(item.title, length, line)
     if stuck.reason:
-        texts += f": {cut(stuck.reason, min(length, REASON_BYTES), line)}"
+        reason_bytes = min(length, REASON_BYTES)
+        texts += f": {cut(one_line(stuck.reason), reason_bytes)}"
     return f"{item.id} {reason} -> {stuck.command}\n{INDENT}{texts}"

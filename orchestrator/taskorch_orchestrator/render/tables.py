@@ -22,6 +22,7 @@ from taskorch.cli.text import (
     counted,
     labelled,
     line,
+    one_line,
     pairs,
     timestamp,
 )
@@ -279,7 +280,9 @@ def stuck_table(found: Sequence[StuckItem]) -> screen.Table:
     )
     for each in found:
         reason = (
-            f": {cut(cell(each.reason), REASON_BYTES)}" if each.reason else ""
+            f": {cut(one_line(each.reason), REASON_BYTES)}"
+            if each.reason
+            else ""
         )
         table.add_row(
             each.item.id,

@@ -46,6 +46,12 @@ def cell(text: str) -> str:
     return re.sub(_WIDE_GAP, " ", line(text))
 
 
+def one_line(text: str) -> str:
+    """Return a text of several lines for a table cell: "; " separates its lines."""
+    rows = text.replace("\r\n", "\n").split("\n")
+    return cell("; ".join(filter(None, map(str.strip, rows))))
+
+
 def block(text: str, indent: str) -> str:
     """Return a text with its line breaks and tabs, and marks for its lines.
 

@@ -81,6 +81,12 @@ def test_cell_has_no_wide_gap() -> None:
     )
 
 
+def test_one_line_separates_lines_by_semicolons() -> None:
+    shown = plain_text.one_line("exit status 1\n\n API  error\r\n\x1b[2J\n")
+
+    assert shown == r"exit status 1; API error; \x1b[2J"
+
+
 @pytest.mark.parametrize(("text", "shown"), INVISIBLE.values(), ids=INVISIBLE)
 def test_invisible_characters_are_escaped(text: str, shown: str) -> None:
     assert plain_text.line(text) == shown
