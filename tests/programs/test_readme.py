@@ -82,7 +82,12 @@ def test_quickstart_completes_items_in_worktrees(
         assert title in screen, (screen, output)
     for item in re.findall(r"- (item_\w+) Write", screen):
         assert "Writing" in shell.orchestrate("show", item).stdout
-    for branch in re.findall(r"- branch: (\S+)", screen):
-        shell.git("merge", "--quiet", "--no-edit", branch)
+    (merge,) = re.findall(r"`(git merge BRANCH [^`]+)`", README)
+    branches = re.findall(r"- branch: (\S+)", screen)
+    paths = re.findall(r"- worktree: (\S+)", screen)
+    for branch, path in zip(branches, paths, strict=True):
+        line = merge.replace("BRANCH", branch).replace("PATH", path)
+        shell.run("bash", "-c", line)
+        assert not Path(path).exists()
     assert (shell.folder / "CONTRIBUTING.md").read_text() == "Welcome.\n"
     assert (shell.folder / "SUPPORT.md").read_text() == "Welcome.\n"
