@@ -10,6 +10,12 @@ from taskorch.domain.item import State
 #: The command line, its exit code, and a part of its message. {item} is queued for
 #: ada; {pending} is not assigned.
 REFUSED = [
+    ("worker get ''", 3, "The id of an item is empty."),
+    ("worker progress '' x", 3, "The id of an item is empty."),
+    ("orchestrate show ''", 3, "The id of an item is empty."),
+    ("orchestrate progress ''", 3, "The id of a project is empty."),
+    ("orchestrate complete ''", 3, "The id of a project is empty."),
+    ("orchestrate create '' x", 3, "The id of a project is empty."),
     ("worker get item_00000000", 3, "There is no item item_00000000"),
     ("worker progress item_00000000 x", 3, "There is no item item_00000000"),
     ("worker get {project}", 3, "There is no item {project}"),

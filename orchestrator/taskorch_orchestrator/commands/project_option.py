@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from taskorch.cli.arguments import PROJECT, IdArgument
+from taskorch.domain import errors
 
 Command = Callable[..., None]
 
@@ -27,22 +28,26 @@ def project_option(
                 raise click.UsageError(
                     f"{metavar.strip('[]')} and --project name different projects."
                 )
-            if not (argument or option or metavar.startswith("[")):
+            project = argument or option or ""
+            if not (project or metavar.startswith("[")):
+                # such as a variable that is not set
+                if "" in (argument, option):
+                    raise errors.NoProject(project="")
                 raise click.MissingParameter(
                     param_hint=f"'{metavar}'", param_type="argument"
                 )
-            command(*args, project=argument or option, **options)
+            command(*args, project=project, **options)
 
         add_option = click.option(
             "--project",
             "of_project",
             type=type_,
-            default="",
+            default=None,
             metavar=metavar.strip("[]"),
             help=f"The same as {metavar.strip('[]')}.",
         )
         add_argument = click.argument(
-            "project", type=type_, default="", metavar=metavar
+            "project", type=type_, required=False, metavar=metavar
         )
         return add_argument(add_option(with_project))
 

@@ -54,7 +54,11 @@ class TaskOrchestratorError(Exception):
 
     def __init__(self, **details: Detail) -> None:
         self.details = details
-        super().__init__(self.message.format_map(self._shown()))
+        super().__init__(self._message().format_map(self._shown()))
+
+    def _message(self) -> str:
+        """Return what happened, with a place for each detail."""
+        return self.message
 
     def _shown(self) -> dict[str, object]:
         """Return the details as the message shows them."""
@@ -100,6 +104,10 @@ class NoProject(NotFound):
     message = "There is no project {project}."
     next_step = "List the projects: orchestrate projects"
 
+    def _message(self) -> str:
+        is_empty = self.details["project"] == ""
+        return "The id of a project is empty." if is_empty else self.message
+
     def hint(self) -> str:
         """Return where to find the ids of projects, or what the given id is."""
         if str(self.details["project"]).startswith("item_"):
@@ -112,6 +120,10 @@ class NoItem(NotFound):
     word = "NO_ITEM"
     message = "There is no item {item}."
     next_step = "Item ids look like item_1a2b3c4d."
+
+    def _message(self) -> str:
+        is_empty = self.details["item"] == ""
+        return "The id of an item is empty." if is_empty else self.message
 
     def hint(self) -> str:
         """Return what an item id looks like, or what the given id is."""
