@@ -11,6 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
+from math import isnan
 from typing import NamedTuple, cast
 
 from taskorch_orchestrator.setup.config_entry import ConfigEntry, Json
@@ -23,6 +24,9 @@ Document = dict[str, Json]
 _OLD_MARKS = {f"# {MARK}: begin (orchestrate setup)", f"# {MARK}: end"}
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _BYTE_ORDER_MARK = "\ufeff"
+#: The one NaN of all documents. Values are compared with those of another document, and
+#: Python finds two NaN equal only in containers, and only if they are the same object.
+_NAN = float("nan")
 
 
 class Statement(NamedTuple):
@@ -115,10 +119,18 @@ class TomlEntries:
 def _parse(text: str, problem: str = "is not valid TOML") -> Document:
     try:
         return cast(
-            "Document", tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK))
+            "Document",
+            tomllib.loads(
+                text.removeprefix(_BYTE_ORDER_MARK), parse_float=_float
+            ),
         )
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UnsupportedFile(f"{problem} ({error})") from None
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    return _NAN if isnan(value) else value
 
 
 def _value_of(document: Document, entry: ConfigEntry) -> Json:
@@ -150,7 +162,7 @@ def _with_missing_values(text: str, entry: ConfigEntry, value: Json) -> str:
             changed.append(statement.text + line_break + new_lines)
         elif statement.path and statement.path[:-1] == entry.labels:
             name = statement.path[-1]
-            if whole.get(name) == theirs[name]:
+            if [whole.get(name)] == [theirs[name]]:  # in lists, for NaN
                 changed.append(statement.text)
             elif name in whole:
                 changed.append(_pair(name, whole[name]) + newline)

@@ -86,6 +86,27 @@ def test_added_tables_are_removed_byte_for_byte(text: str) -> None:
     assert with_part(OURS, added) == added
 
 
+@pytest.mark.parametrize("number", ["nan", "-nan", "[1.5, nan]", "{b = +nan}"])
+def test_nan_of_others_is_no_conflict(number: str) -> None:
+    text = f"a = {number}\n"
+
+    added = with_part(OURS, text)
+
+    assert added.startswith(text)
+    assert OURS.has(added)
+    assert OURS.removed(added) == text
+
+
+def test_nan_in_incomplete_table_stays() -> None:
+    incomplete = OURS.added(None).replace("timeout = 600\n", "x = nan\n")
+
+    completed = with_part(OURS, incomplete)
+
+    assert completed.count("timeout = 600\n") == 2
+    assert completed.count("x = nan\n") == 2
+    assert OURS.has(completed)
+
+
 @given(
     st.lists(
         st.sampled_from(
