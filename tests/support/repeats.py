@@ -18,6 +18,7 @@ RECEIPT_WORDS = 7
 SETTLING = {"complete": 6, "fail": 10}
 #: The words of a reply that are kept for repeats; what follows them is read again.
 KEPT_WORDS = {
+    "create": 4,
     "get": 3,
     "close_project": 3,
     "reopen_project": 1,

@@ -7,9 +7,9 @@ events before it are printed by stream-json, and by --verbose.
 from taskorch_worker.run.program_result import (
     CallEnd,
     Object,
+    OutputReading,
     Program,
     QueueCall,
-    Reading,
     object_of,
     objects_of,
     shell_call,
@@ -26,7 +26,7 @@ TOOL_ERROR = "<tool_use_error>"
 WRONG_ARGUMENTS = f"{TOOL_ERROR}InputValidationError"
 
 
-def _of_result(event: Object, reading: Reading) -> bool:
+def _of_result(event: Object, reading: OutputReading) -> bool:
     """Read the last event."""
     is_error = event.get("is_error")
     if not isinstance(is_error, bool) or not _has_session(event):
@@ -51,7 +51,7 @@ def _of_result(event: Object, reading: Reading) -> bool:
     return True
 
 
-def _of_message(event: Object, reading: Reading) -> bool:
+def _of_message(event: Object, reading: OutputReading) -> bool:
     """Read a message of the model: its text, and its calls of tools."""
     content = object_of(event.get("message")).get("content")
     if not isinstance(content, list) or not _has_session(event):
@@ -73,7 +73,7 @@ def _of_message(event: Object, reading: Reading) -> bool:
     return True
 
 
-def _of_tool_results(event: Object, reading: Reading) -> bool:
+def _of_tool_results(event: Object, reading: OutputReading) -> bool:
     """Read the results of tools. Those of calls without permission are named last."""
     content = object_of(event.get("message")).get("content")
     if not isinstance(content, list) or not _has_session(event):

@@ -11,9 +11,9 @@ from taskorch.domain import errors
 from taskorch_worker.run.program_result import (
     CallEnd,
     Object,
+    OutputReading,
     Program,
     QueueCall,
-    Reading,
     object_of,
     shell_call,
     text_of,
@@ -27,7 +27,7 @@ SANDBOXED = errors.NotPermitted.message.partition("{")[0]
 NOT_FOUND = re.compile(r"worker: (?:command )?not found|worker: No such file")
 
 
-def _of_item(event: Object, reading: Reading) -> bool:
+def _of_item(event: Object, reading: OutputReading) -> bool:
     item = object_of(event.get("item"))
     if not text_of(item.get("id")):
         return False
@@ -80,12 +80,12 @@ def _script(command: str) -> str:
     return words[2] if is_shell else command
 
 
-def _of_completed_turn(_event: Object, reading: Reading) -> bool:
+def _of_completed_turn(_event: Object, reading: OutputReading) -> bool:
     reading.failed = False
     return True
 
 
-def _of_failed_turn(event: Object, reading: Reading) -> bool:
+def _of_failed_turn(event: Object, reading: OutputReading) -> bool:
     error = text_of(object_of(event.get("error")).get("message"))
     reading.text = error or reading.text
     reading.failed = True

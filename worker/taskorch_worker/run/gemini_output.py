@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from taskorch_worker.run.program_result import (
     CallEnd,
     Object,
+    OutputReading,
     Program,
     ProgramResult,
     QueueCall,
-    Reading,
     object_of,
     shell_call,
     text_of,
@@ -56,7 +56,7 @@ def _calls(stats: Object) -> Iterator[QueueCall | None]:
         yield tool_call(name, name, end)
 
 
-def _of_result(event: Object, reading: Reading) -> bool:
+def _of_result(event: Object, reading: OutputReading) -> bool:
     """Read the last event. Without statistics, it is of some other program."""
     status = event.get("status")
     has_stats = isinstance(event.get("stats"), dict)
@@ -67,7 +67,7 @@ def _of_result(event: Object, reading: Reading) -> bool:
     return True
 
 
-def _of_message(event: Object, reading: Reading) -> bool:
+def _of_message(event: Object, reading: OutputReading) -> bool:
     """Read a message or a piece of one; a message of the user begins a new answer."""
     content = text_of(event.get("content"))
     if event.get("role") != "assistant":
@@ -81,7 +81,7 @@ def _of_message(event: Object, reading: Reading) -> bool:
     return True
 
 
-def _of_tool(event: Object, reading: Reading) -> bool:
+def _of_tool(event: Object, reading: OutputReading) -> bool:
     """Read a call of a tool."""
     id_, tool = text_of(event.get("tool_id")), text_of(event.get("tool_name"))
     if not (id_ and tool):
@@ -92,7 +92,7 @@ def _of_tool(event: Object, reading: Reading) -> bool:
     return True
 
 
-def _after_tool(event: Object, reading: Reading) -> bool:
+def _after_tool(event: Object, reading: OutputReading) -> bool:
     """Begin a new answer after a tool, and read whether it was called."""
     id_ = text_of(event.get("tool_id"))
     if not id_:

@@ -15,9 +15,9 @@ from typing import cast
 from taskorch_worker.run import claude_output, codex_output, gemini_output
 from taskorch_worker.run.program_result import (
     Object,
+    OutputReading,
     Program,
     ProgramResult,
-    Reading,
     objects_of,
     text_of,
 )
@@ -77,7 +77,7 @@ def _of_document(document: object) -> ProgramResult | None:
 
 def _of_events(events: Iterable[Object]) -> ProgramResult | None:
     """Return the result of a stream of events; None if none is of a known program."""
-    reading, is_known = Reading(), False
+    reading, is_known = OutputReading(), False
     programs: Sequence[Program] = PROGRAMS
     for event in events:
         opened = [each for each in PROGRAMS if each.opens(event)]
@@ -88,7 +88,7 @@ def _of_events(events: Iterable[Object]) -> ProgramResult | None:
 
 
 def _is_read(
-    event: Object, reading: Reading, programs: Sequence[Program]
+    event: Object, reading: OutputReading, programs: Sequence[Program]
 ) -> bool:
     """Read an event, and return whether one of the programs has printed it."""
     kind = text_of(event.get("type"))

@@ -65,7 +65,7 @@ class ProgramResult(Frozen):
         return list(dict.fromkeys(refused))
 
 
-class Reading:
+class OutputReading:
     """The result of the events that were read so far.
 
     It changes with each event: a copy of all calls for each would take seconds.
@@ -95,7 +95,7 @@ class Reading:
 
 #: Reads an event of a stream. It returns False for an event of an unknown program, which
 #: changes nothing.
-EventReader = Callable[[Object, Reading], bool]
+EventReader = Callable[[Object, OutputReading], bool]
 
 
 class Program(Frozen):
