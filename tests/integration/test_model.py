@@ -64,6 +64,8 @@ OUTCOMES = {
     "NoQuestion",
     "SeveralQuestions",
 }
+#: Outcomes that a short run may miss: they need two questions, or none, on one item.
+RARE = {"NoQuestion", "SeveralQuestions"}
 
 
 def drawn_from(
@@ -487,7 +489,5 @@ def test_queue_behaves_like_its_model(bench: Bench) -> None:
 
     for outcome, times in sorted(Lifecycle.tally.items()):
         logger.info("%7d %s", times, outcome)
-    assert (
-        OUTCOMES - {outcome.partition(": ")[2] for outcome in Lifecycle.tally}
-        == set()
-    )
+    found = {outcome.partition(": ")[2] for outcome in Lifecycle.tally}
+    assert OUTCOMES - found <= RARE
