@@ -64,8 +64,9 @@ OUTCOMES = {
     "NoQuestion",
     "SeveralQuestions",
 }
-#: Outcomes that a short run may miss: they need two questions, or none, on one item.
-RARE = {"NoQuestion", "SeveralQuestions"}
+#: Runs in which all outcomes must come. A single short run misses a rare one, such as a
+#: second question on an item, once in some twenty times.
+RUNS = 5
 
 
 def drawn_from(
@@ -474,20 +475,29 @@ def test_queue_behaves_like_its_model(bench: Bench) -> None:
     Lifecycle.lane = bench
     Lifecycle.tally.clear()
 
-    run_state_machine_as_test(
-        Lifecycle,
-        settings=settings(
-            max_examples=int(examples),
-            stateful_step_count=STEPS,
-            derandomize=False,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    for _ in range(RUNS):
+        run_state_machine_as_test(
+            Lifecycle,
+            settings=settings(
+                max_examples=int(examples),
+                stateful_step_count=STEPS,
+                derandomize=False,
+                deadline=None,
+                database=None,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        if _missed() == set():
+            break
 
     for outcome, times in sorted(Lifecycle.tally.items()):
         logger.info("%7d %s", times, outcome)
-    found = {outcome.partition(": ")[2] for outcome in Lifecycle.tally}
-    assert OUTCOMES - found <= RARE
+    assert _missed() == set()
+
+
+def _missed() -> set[str]:
+    """Return the outcomes that no step of the runs had."""
+    return OUTCOMES - {
+        outcome.partition(": ")[2] for outcome in Lifecycle.tally
+    }
