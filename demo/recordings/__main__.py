@@ -37,7 +37,7 @@ def main() -> None:
     unknown = set(wanted.name) - {each.name for each in SCENARIOS}
     if unknown:
         arguments.error(f"There is no recording {', '.join(sorted(unknown))}.")
-    # What was started ends with the blocks below.
+    # The processes that were started end with the blocks below.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     for scenario in SCENARIOS:

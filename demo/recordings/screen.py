@@ -1,4 +1,4 @@
-"""What a terminal shows: its cells, its cursor, and how far it has scrolled."""
+"""The screen of a terminal: its cells, its cursor, and how far it has scrolled."""
 
 import re
 from dataclasses import dataclass, replace

@@ -45,11 +45,11 @@ WIDTH = PANE_WIDTH + 2 * MARGIN
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What an image says of itself."""
+    """The title and the description of an image, and the digest of its scenario."""
 
     title: str
     description: str
-    #: Of the scenario and its files; a test compares it with them.
+    #: Of the files of the scenario; a test compares it with them.
     digest: str
 
 

@@ -1,4 +1,4 @@
-"""What the tools of `orchestrate mcp` return, as short as an agent needs it."""
+"""The results of the tools of `orchestrate mcp`, as short as an agent needs them."""
 
 from typing import TYPE_CHECKING, Any, cast
 

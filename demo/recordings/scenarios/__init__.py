@@ -1,1 +1,1 @@
-"""What is recorded: one module for each image, and the files that it uses."""
+"""The scenarios: one module for each image, and the files that it uses."""
