@@ -57,6 +57,9 @@ PARTS = {
     "timeline": ("packages",),
 }
 
+#: The line between the prelude and the script: each call begins with it.
+BEGIN = "begin_call(KEYS, ARGV)\n"
+
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
     "agents", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment", "events", "export", "find",
@@ -198,7 +201,7 @@ class _Answered:
 @cache
 def load(name: str) -> Script:
     """Return the script of that name. A process reads and hashes it once."""
-    text = prelude(name) + source(name)
+    text = prelude(name) + BEGIN + source(name)
     sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(name=name, text=text, sha=sha, acts=name not in READS)
 

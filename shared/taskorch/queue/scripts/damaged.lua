@@ -6,7 +6,7 @@
 -- ERRORS   none of its own
 return guarded(function()
   local from, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
-  local all = tonumber(call('HGET', KEYS[1], 'damaged') or 0)
+  local all = tonumber(call('HGET', meta, 'damaged') or 0)
   local found = {}
   for number = from, math.min(all, from + limit - 1) do
     table.insert(found, call('HGETALL', key('damaged', number)))

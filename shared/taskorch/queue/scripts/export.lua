@@ -58,7 +58,7 @@ local parts = {}
 
 -- {sequence, now, created, purges, {project …}, {agent …}, {plan key, project …}}
 function parts.all()
-  local values = call('HMGET', KEYS[1], 'sequence', 'created_at', 'purges')
+  local values = call('HMGET', meta, 'sequence', 'created_at', 'purges')
   local sequence, created_at, purges = unpack(values)
   return {sequence or '0', now, created_at or '0', purges or '0',
     call('ZRANGE', prefix .. 'projects', 0, -1), call('ZRANGE', prefix .. 'agents', 0, -1),

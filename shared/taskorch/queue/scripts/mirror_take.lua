@@ -9,7 +9,7 @@ return once(function()
   local root, writer, lease = ARGV[7], ARGV[8], ARGV[9]
   local mirror = key('mirror', root)
   local holder, ends = unpack(call('HMGET', mirror, 'writer', 'until'))
-  local created_at = call('HGET', KEYS[1], 'created_at')
+  local created_at = call('HGET', meta, 'created_at')
   local is_others = holder and holder ~= writer
   if is_others and tonumber(ends) > now then return {'', holder, ends, created_at} end
 

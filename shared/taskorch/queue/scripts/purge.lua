@@ -73,7 +73,7 @@ return once(function()
   else
     call_in_chunks('ZREM', items, {unpack(part, 1, visited)})
   end
-  call('HINCRBY', KEYS[1], 'purges', 1)
+  call('HINCRBY', meta, 'purges', 1)
   emit('purge', {project = id, state = left > 0 and status or ''})
   return {left, removed_items, removed_keys}
 end, nil, nil, true)

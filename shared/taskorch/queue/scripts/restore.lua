@@ -120,7 +120,7 @@ function steps.begin(schema, import)
   local is_same_import = is_importing and import == export
   if is_importing and not is_same_import then refuse_import(schema) end
   if not is_importing and call('ZCARD', prefix .. 'projects') > 0 then refuse_import(schema) end
-  call('HSET', KEYS[1], 'schema', IMPORTING, 'import', export, 'import_run', request)
+  call('HSET', meta, 'schema', IMPORTING, 'import', export, 'import_run', request)
   return {request}
 end
 
@@ -133,15 +133,15 @@ function steps.lines()
 end
 
 steps['end'] = function()
-  call('HSET', KEYS[1], 'schema', SCHEMA, 'sequence', ARGV[10], 'created_at', ARGV[11])
-  call('HDEL', KEYS[1], 'import', 'import_run')
+  call('HSET', meta, 'schema', SCHEMA, 'sequence', ARGV[10], 'created_at', ARGV[11])
+  call('HDEL', meta, 'import', 'import_run')
   wake_all()
   emit('restore', {project = '', state = ''})
   return {run}
 end
 
 return once(function()
-  local schema, import, newest_run = unpack(call('HMGET', KEYS[1], 'schema', 'import', 'import_run'))
+  local schema, import, newest_run = unpack(call('HMGET', meta, 'schema', 'import', 'import_run'))
   -- The import has ended, or a later run has replaced this one.
   if step ~= 'begin' and newest_run ~= run then refuse_import(schema) end
   return steps[step](schema, import)

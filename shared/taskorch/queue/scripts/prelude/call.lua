@@ -24,19 +24,35 @@ local INDEX = {
   blocked = 'blocked', delayed = 'delayed', failed = 'dead',
 }
 
-local call = redis.call
-local prefix = string.sub(KEYS[1], 1, -#'meta' - 1)
-local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local request, repeats = string.match(ARGV[1], '^(.-)(%+?)$')
-local is_repeat = repeats ~= ''
-local caller = {agent = ARGV[2], host = ARGV[3], pid = ARGV[4], session = ARGV[5], version = ARGV[6]}
+-- This call --------------------------------------------------------------------------
+-- Redis may load the prelude once for many calls. So a variable that a call changes is
+-- one of these, and each call begins with all of them as `begin_call` sets them.
+
+local call, arguments, meta, prefix, now, request, is_repeat, caller
+-- What the call has done so far: its refusal, its batched writes, whether it recorded
+-- the caller, the items that it handled of unfinished steps and whether some are left;
+-- and what it has read: the views of projects, and their newest discoveries.
+local refusal, batch, caller_was_seen, handled, leaves_some, project_views, newest_read
+
+-- Begins a call with the KEYS and the ARGV of its script.
+local function begin_call(keys, values)
+  call, arguments, meta = redis.call, values, keys[1]
+  prefix = string.sub(meta, 1, -#'meta' - 1)
+  local clock = call('TIME')
+  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  local repeats
+  request, repeats = string.match(values[1], '^(.-)(%+?)$')
+  is_repeat = repeats ~= ''
+  caller = {agent = values[2], host = values[3], pid = values[4], session = values[5],
+    version = values[6]}
+  refusal, batch, caller_was_seen = nil, nil, false
+  handled, leaves_some = 0, false
+  project_views, newest_read = {}, {}
+end
 
 local function key(kind, id) return prefix .. kind .. ':' .. id end
 
 -- Errors -----------------------------------------------------------------------------
-
-local refusal
 
 -- Ends the script with an error reply: a word and its details.
 local function refuse(word, details)
@@ -49,8 +65,6 @@ end
 -- collects the changes of indexes, counts and wake lists after its guards, and `once`
 -- writes them at the end with one command for each key. Until then a script does not
 -- read any of these.
-
-local batch
 
 local function begin_batch(items)
   if #items > 1 then batch = {entries = {}, counts = {}, wakes = {}} end
@@ -131,7 +145,7 @@ end
 local function guarded(run, accept)
   local ok, result = pcall(function()
     local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
-    local found = call('HGET', KEYS[1], 'schema')
+    local found = call('HGET', meta, 'schema')
     if found and found ~= SCHEMA and found ~= accept then
       refuse('SCHEMA', {found = found, supported = SCHEMA})
     end
@@ -154,7 +168,7 @@ local function check_rights()
     'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN', 'ZSCORE',
   }
   for _, name in ipairs(COMMANDS) do
-    if not redis.acl_check_cmd(name, KEYS[1]) then
+    if not redis.acl_check_cmd(name, meta) then
       error({err = 'NOPERM this user may not run ' .. name}, 0)
     end
   end
@@ -194,7 +208,7 @@ local function once(verb, read, accept, frees_memory)
       else
         call('RPUSHX', prefix .. 'fence:1', '')
       end
-      if not schema then call('HSET', KEYS[1], 'schema', SCHEMA, 'created_at', now) end
+      if not schema then call('HSET', meta, 'schema', SCHEMA, 'created_at', now) end
       if is_repeat then reply = run_repeat(verb) else reply = verb() end
       if batch then write_batch() end
       if reply or is_repeat then keep_reply(reply) end

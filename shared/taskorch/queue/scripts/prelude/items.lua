@@ -135,7 +135,7 @@ end
 local function need_items(first, step, last)
   local items, mentioned = {}, {}
   for at = first, last, step do
-    local id = ARGV[at]
+    local id = arguments[at]
     if mentioned[id] then
       refuse('TOO_MANY', {item = id, what = 'mentions in a call', most = 1})
     end
@@ -170,7 +170,7 @@ local function refuse_not_yours(item)
   refuse('NOT_YOURS', {item = item.id, agent = item.agent, caller = caller.agent})
 end
 
-local function next_sequence(n) return call('HINCRBY', KEYS[1], 'sequence', n or 1) end
+local function next_sequence(n) return call('HINCRBY', meta, 'sequence', n or 1) end
 
 -- Returns the first free id from the caller's random digits on. A whole id, given by
 -- another system, is kept.
@@ -312,7 +312,7 @@ end
 local function quarantine(kind, id, why)
   local fields = read_hash(kind, id, 'HGETALL') or {}
   if #fields == 0 then return end
-  local moved = key('damaged', call('HINCRBY', KEYS[1], 'damaged', 1))
+  local moved = key('damaged', call('HINCRBY', meta, 'damaged', 1))
   for i = 1, #fields, 2 do call('HSET', moved, fields[i], fields[i + 1]) end
   call('HSET', moved, ':kind', kind, ':id', id, ':why', why, ':at', now)
   call('DEL', key(kind, id))
@@ -344,8 +344,6 @@ local function agents_besides(new)
   end
   return others
 end
-
-local caller_was_seen = false
 
 -- Records that the caller was seen now, once per call.
 local function seen()

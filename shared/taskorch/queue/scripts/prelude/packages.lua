@@ -61,10 +61,8 @@ local function findings_of_dependencies(dependencies)
   return found, false
 end
 
--- Project -> its newest discoveries, as far as they were read.
-local newest_read = {}
-
--- Returns the n-th newest discovery of a project, or nil.
+-- Returns the n-th newest discovery of a project, or nil. `newest_read` has the newest
+-- ones of each project, as far as they were read.
 local function nth_newest(project, n)
   local entries = newest_read[project] or {}
   newest_read[project] = entries

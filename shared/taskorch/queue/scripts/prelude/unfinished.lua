@@ -8,7 +8,6 @@ local MAX_HANDLED = 50
 -- Items that one call looks at to find open ones.
 local MAX_LOOKED_AT = 200
 local NOT_OPEN = {completed = true, cancelled = true}
-local handled, leaves_some = 0, false
 
 local function note_unfinished(entry)
   leaves_some = true

@@ -89,8 +89,6 @@ local function shown_dependencies(fields)
   return {unpack(parse_ids(value_of(fields, 'depends_on')), 1, MAX_DEPENDENCIES_SHOWN)}
 end
 
-local project_views = {}
-
 local function project_view(id)
   project_views[id] = project_views[id] or {id, read_hash('project', id, 'HGETALL') or {}}
   return project_views[id]
