@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = "shared/taskorch/queue/scripts"
-CALL, ITEMS, LEASES, EDITS = (
+CALL, ITEMS, LEASES, EDITS, SIZES = (
     f"{SCRIPTS}/prelude/{part}.lua"
-    for part in ("call", "items", "leases", "edits")
+    for part in ("call", "items", "leases", "edits", "sizes")
 )
 NEEDED = (
     "shared",
@@ -60,6 +60,34 @@ SABOTAGES = (
         line="    if edit.is_of_work and item.live_token ~= '' then revoke_token(item) end\n",
         instead="",
         tests=("tests/unit/queue/test_edit.py",),
+    ),
+    Sabotage(
+        guard="No item grows over 1 MiB",
+        file=SIZES,
+        line="  if after > before then refuse_over(id, after) end\n",
+        instead="",
+        tests=("tests/unit/queue/test_sizes.py",),
+    ),
+    Sabotage(
+        guard="No item over 1 MiB is created",
+        file=f"{SCRIPTS}/create.lua",
+        line="  refuse_over(new.key, bytes_of_new(new))\n",
+        instead="",
+        tests=("tests/unit/queue/test_sizes.py",),
+    ),
+    Sabotage(
+        guard="Large deliverables count as bytes of their item",
+        file=f"{SCRIPTS}/complete.lua",
+        line="    if #deliverables > ALWAYS_FIT then\n",
+        instead="    if false then\n",
+        tests=("tests/unit/queue/test_sizes.py",),
+    ),
+    Sabotage(
+        guard="Open questions have 256 KiB at most",
+        file=f"{SCRIPTS}/blocker.lua",
+        line="  refuse_too_long(item, questions, same, text, needs)\n",
+        instead="",
+        tests=("tests/unit/queue/test_questions.py",),
     ),
     Sabotage(
         guard="A stale token is refused",

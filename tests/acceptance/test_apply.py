@@ -50,6 +50,21 @@ def test_apply_prints_only_project_id_in_pipe(
     ]
 
 
+def test_plan_with_too_large_item_writes_nothing(
+    shell: Shell, bench: Bench
+) -> None:
+    rows = "".join(f"      - {'x' * 60_000}\n" for _ in range(18))
+    heavy = f"project: P\nitems:\n  - name: heavy\n    title: H\n    requirements:\n{rows}"
+    (shell.folder / "heavy.yaml").write_text(heavy, encoding="utf-8")
+
+    ran = shell.orchestrate("apply", "heavy.yaml", "--json")
+
+    error = json.loads(ran.stdout)["error"]
+    assert (ran.code, error["code"]) == (5, "TOO_LARGE")
+    assert error["message"].startswith("heavy would have 10")
+    assert bench.queue.views.projects() == ()
+
+
 @pytest.mark.usefixtures("plan")
 def test_apply_prints_item_rows_on_terminal(shell: Shell) -> None:
     plain = shell.having(NO_COLOR="1")

@@ -8,7 +8,7 @@ TaskOrchestratorError           1   Unprintable
 |                                   not: Refused, Untrusted, NotPermitted,
 |                                   DataDamaged, ServerUnreachable, ServerStopped
 |-- Invalid                     5   WrongState (AlreadyCompleted), Begun, NoSummary,
-|                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany,
+|                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany, TooLarge,
 |                                   NoQuestion, SeveralQuestions,
 |                                   NoAttempts, ProjectClosed (NeedsReopen), OpenItems, Awaited,
 |                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
@@ -676,13 +676,21 @@ class TooMany(Invalid):
 
     def hint(self) -> str:
         """Return what an agent with too many open questions can do."""
-        if self.details["what"] != "open questions":
+        if "open questions" not in str(self.details["what"]):
             return ""
         item = self.details["item"]
         return (
             f"Wait for the answers: worker wait {item} --timeout 100. "
             f"Or withdraw a question: worker blocker {item} --withdraw 1"
         )
+
+
+class TooLarge(Invalid):
+    word = "TOO_LARGE"
+    message = (
+        "{item} would have {bytes} bytes; an item has at most {most} (1 MiB)."
+    )
+    next_step = "Put large content into files, and name their paths or URLs."
 
 
 class NoAttempts(Invalid):
@@ -926,7 +934,7 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     error.word: error
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, NoQuestion, SeveralQuestions, Cycle, TooDeep,
-        TooMany, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours, AlreadyCompleted,
-        NeedsReopen,
+        TooMany, TooLarge, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
+        AlreadyCompleted, NeedsReopen,
     )
 }  # fmt: skip

@@ -22,13 +22,23 @@ LABEL_CHARACTERS = 50
 DEPENDENCIES = 1000
 #: Maximum number of open questions of an item; scripts/blocker.lua has the same number.
 OPEN_QUESTIONS = 10
+#: Maximum size of their texts in total; scripts/blocker.lua has the same number.
+QUESTIONS_BYTES = 256 * 1024
 #: Maximum number of dependencies that are returned with an item.
 DEPENDENCIES_SHOWN = 200
+#: Maximum size of an item: of the fields that `ITEM_FIELDS` names, as they are stored;
+#: scripts/prelude/ has the same number and the same names.
+ITEM_BYTES = 1024 * 1024
+ITEM_FIELDS = (
+    "title", "description", "requirements", "context", "resources",
+    "deliverables_expected", "criteria", "labels", "deliverables",
+)  # fmt: skip
 #: Maximum number of items that are created in one step, with the maximum total number
-#: of their dependencies and of their characters. The step blocks Redis.
+#: of their dependencies. The step blocks Redis.
 BATCH_ITEMS = 5000
 BATCH_DEPENDENCIES = 100_000
-BATCH_CHARACTERS = 64 * 1024 * 1024
+#: Maximum total size of what one step writes of its items.
+BATCH_BYTES = 2 * 1024 * 1024
 #: Maximum number of items that are assigned, claimed or completed in one step.
 BATCH_STEPS = 100
 #: Maximum size of a plan file.
@@ -284,6 +294,31 @@ def pairs(mapped: Mapping[str, object], what: str, argument: str) -> str:
             reason=f"The {what} have more than {DELIVERABLES_BYTES} bytes (256 KiB)."
         )
     return document
+
+
+def item_size(fields: Mapping[str, object], item: str) -> int:
+    """Return the bytes of an item: of its stored fields that count.
+
+    `item` names it in the error. Raises errors.TooLarge.
+    """
+    texts = (str(fields.get(name, "")) for name in ITEM_FIELDS)
+    size = sum(len(stored.encode()) for stored in texts)
+    if size > ITEM_BYTES:
+        raise errors.TooLarge(
+            item=shortened(item), bytes=size, most=ITEM_BYTES
+        )
+    return size
+
+
+def batch_size(words: Iterable[object], times: int = 1) -> None:
+    """Check the size of what one call writes: its words, for each of some items."""
+    size = times * sum(len(str(word).encode()) for word in words)
+    if size > BATCH_BYTES:
+        raise errors.Invalid(
+            reason=f"The items of this call have {size} bytes in total; at most "
+            f"{BATCH_BYTES} (2 MiB) are allowed. Use several calls, or put large content "
+            "into files."
+        )
 
 
 def number(value: int, what: str, least: int, most: int) -> int:

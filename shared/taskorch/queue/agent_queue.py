@@ -411,6 +411,7 @@ class AgentQueue:
             words.append(
                 limits.pairs(deliverables, "deliverables", "deliverables")
             )
+        limits.batch_size(words)
         view = self._run_script(
             "complete",
             *_next(next=next, lease_ms=lease_ms),

@@ -16,6 +16,7 @@ def arguments(items: Sequence[str], edit: ItemEdit) -> list[Argument]:
     for name, value in fields.items():
         if value is not None:
             changed += (name, value)
+    limits.batch_size(changed, times=len(items))
     words: list[Argument] = [""]
     for item in items:
         words += (limits.item_id(item), len(changed), *changed)

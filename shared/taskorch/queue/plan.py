@@ -129,16 +129,9 @@ def arguments(
         "1" if dry_run else "",
         "1" if updates else "",
     ]
-    size = 0
     for place, new in enumerate(plan.items):
-        of_item = item_arguments(new, place)
-        size += sum(len(str(word)) for word in of_item)
-        if size > limits.BATCH_CHARACTERS:
-            raise errors.Invalid(
-                reason=f"The items have more than {limits.BATCH_CHARACTERS} characters "
-                "in total."
-            )
-        words += of_item
+        words += item_arguments(new, place)
+    limits.batch_size(words)
     _refuse_twins([new.key for new in plan.items if new.key], "key")
     _refuse_twins([new.id for new in plan.items if new.id], "id")
     return words
@@ -189,7 +182,9 @@ def applied(plan: Plan, view: Reply) -> AppliedPlan:
 def item_arguments(new: NewItem, place: int) -> list[Argument]:
     """Return an item as arguments of the script; `place` is its index in the plan."""
     fields: list[Argument] = []
-    for name, value in stored_fields(new).items():
+    stored = stored_fields(new)
+    limits.item_size(stored, new.key or new.title)
+    for name, value in stored.items():
         if value != "":
             fields += (name, value)
     return [

@@ -266,15 +266,19 @@ class Queue:
         """
         count = len(limits.sequence(items, "items"))
         limits.number(count, "number of items", 1, limits.BATCH_STEPS)
-        reply = self._run_script(
-            "assign",
-            limits.agent_name(agent),
+        added = (
             limits.pairs(context, "context values", "context")
             if context
             else "",
             limits.values(resources, "resource", "resources")
             if resources
             else "",
+        )
+        limits.batch_size(added, times=count)
+        reply = self._run_script(
+            "assign",
+            limits.agent_name(agent),
+            *added,
             "1" if force else "",
             *map(limits.item_id, items),
         )

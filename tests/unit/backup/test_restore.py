@@ -253,6 +253,13 @@ CHANGES: list[Change] = [
     ("note", lambda line: line.update(entry="now"), "cursor"),
     ("note", lambda line: line.update(agent="a b"), "not a name for an agent"),
     ("discovery", lambda line: line["fields"].update(text=None), "text: "),
+    (
+        "item",
+        lambda line: line["fields"].update(
+            requirements=json.dumps(["x" * 60_000] * 18)
+        ),
+        "an item has at most 1048576 (1 MiB)",
+    ),
     ("agent", lambda line: line.update(seen=-1), "seen: "),
     (
         "trailer",

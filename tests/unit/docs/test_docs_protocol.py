@@ -645,6 +645,13 @@ def test_item_limits_agree_in_python_and_lua() -> None:
         number("MAX_OPEN_QUESTIONS", code(SCRIPTS["blocker"]))
         == limits.OPEN_QUESTIONS
     )
+    assert (
+        number("MAX_QUESTION_BYTES", SCRIPTS["blocker"])
+        == limits.QUESTIONS_BYTES
+    )
+    assert number("MAX_ITEM_BYTES", PRELUDE) == limits.ITEM_BYTES
+    sized = between(PRELUDE, "local SIZED = {", "}")
+    assert tuple(re.findall(r"'(\w+)'", sized)) == limits.ITEM_FIELDS
 
 
 def test_numbers_in_the_text_are_right() -> None:
@@ -694,13 +701,15 @@ def test_bounds_are_those_of_the_source() -> None:
         "label": limits._LABEL,
         "labels of an item": str(limits.LABELS),
         "open questions of an item": str(limits.OPEN_QUESTIONS),
+        "texts of the open questions of an item": f"{limits.QUESTIONS_BYTES:,} bytes",
+        "an item in all": f"{limits.ITEM_BYTES:,} bytes",
         "dependencies of an item": f"{limits.DEPENDENCIES:,}",
         "names of a JSON object": str(limits.LIST_VALUES),
         "a JSON object in all": f"{limits.DELIVERABLES_BYTES:,} bytes",
         "items of a call of create": f"1 to {limits.BATCH_ITEMS:,}",
         "items of a call of assign, edit, claim or complete": f"1 to {limits.BATCH_STEPS}",
         "dependencies of all items of a call": f"{limits.BATCH_DEPENDENCIES:,}",
-        "the arguments of all items of a call": f"{limits.BATCH_CHARACTERS:,} characters",
+        "the arguments of all items of a call": f"{limits.BATCH_BYTES:,} bytes",
         **{
             name: bound(inspect.getsource(module), name.partition(" of ")[0])
             for name, module in ranges.items()

@@ -158,6 +158,29 @@ def test_completion_without_agent_is_reported_until_copy_removed(
     assert (later.troubles, at_last.troubles) == (result.troubles, {})
 
 
+def test_too_large_completion_stops_no_other(root: Root, item: str) -> None:
+    large = ["x" * 60_000] * 17
+    root.bench.queue.assign(
+        item, "ada", resources=[f"{n}" + x for n, x in enumerate(large)]
+    )
+    other = published_item(root)
+    heavy = {"report": "x" * 60_000}
+    root.put(
+        item, "completion", {**completion(item, "done"), "deliverables": heavy}
+    )
+    root.put(other, "completion", completion(other, "done"))
+
+    result = root.sync()
+    again = root.sync()
+
+    assert root.bench.state(item) is State.QUEUED
+    assert root.bench.state(other) is State.COMPLETED
+    (trouble,) = result.troubles.values()
+    assert "was not imported" in trouble
+    assert "at most 1048576 (1 MiB)" in trouble
+    assert again.imported == 0
+
+
 def test_completion_is_imported_without_invalid_deliverables(
     root: Root, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

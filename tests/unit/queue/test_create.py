@@ -199,15 +199,6 @@ def test_batch_takes_at_most_100000_dependencies(bench: Bench) -> None:
     assert len(shown(bench)) == len(created)
 
 
-def test_batch_with_too_much_text_is_refused_locally(bench: Bench) -> None:
-    huge = NewItem(
-        title="x", requirements=("y" * limits.TEXT_BYTES,) * limits.LIST_VALUES
-    )
-
-    with pytest.raises(errors.Invalid, match="characters in total"):
-        bench.queue.create_many(bench.project(), [huge] * 6)
-
-
 @pytest.mark.parametrize(
     "text",
     ["a\nb", "\1", "ü😀", '"\\', "a\u2028b", "{}", "[]", "null", "x" * 65536],

@@ -319,6 +319,23 @@ def test_too_many_open_questions_are_refused(bench: Bench) -> None:
     assert me.blocker(lease, "Question 3?").question == 4
 
 
+@pytest.mark.parametrize("extra", [0, 1])
+def test_open_questions_have_256_kib_at_most(bench: Bench, extra: int) -> None:
+    lease, me = bench.claimed(), bench.agent()
+    for number in range(3):
+        me.blocker(lease, str(number) * limits.TEXT_BYTES)
+    last = "4" * (limits.TEXT_BYTES - 1)
+    before = bench.everything()
+
+    if extra:
+        with pytest.raises(errors.TooMany, match="262144 bytes") as refusal:
+            me.blocker(lease, last, needs="ab")
+        assert f"worker wait {lease.item}" in refusal.value.hint()
+        assert bench.everything() == before
+    else:
+        assert me.blocker(lease, last, needs="a").question == 4
+
+
 def test_inbox_has_the_oldest_question_first(bench: Bench) -> None:
     first, second = asked(bench), asked(bench)
     bench.wait_for_next_ms()

@@ -6,7 +6,7 @@
 -- RETURNS  {{{item id, project, agent, state, previous agent or ''} …}, '1' if the
 --          namespace did not know the agent, else '', {the other agents then, the last
 --          callers first}}
--- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY
+-- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY TOO_LARGE
 local FIRST = 11
 local agent, context, resources, force = ARGV[7], ARGV[8], ARGV[9], ARGV[10] ~= ''
 
@@ -40,6 +40,7 @@ local function check(item)
   item.changes = {}
   if context ~= '' then add_change(item, 'context', with_context(item.id)) end
   if resources ~= '' then add_change(item, 'resources', with_resources(item.id)) end
+  if #item.changes > 0 then refuse_growth(item.id, item.changes) end
   if item.keeps_agent then
     local names = {}
     for i = 1, #item.changes, 2 do table.insert(names, item.changes[i]) end

@@ -5,7 +5,7 @@
 -- RETURNS  receipt, with the number of the question; the remark is 'repeat' if it was
 --          open already
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE TOO_MANY
-local MAX_OPEN_QUESTIONS = 10
+local MAX_OPEN_QUESTIONS, MAX_QUESTION_BYTES = 10, 262144
 
 -- Returns the open question with this text, unless it needs something else. What it
 -- needs may be stated only once.
@@ -13,6 +13,20 @@ local function find_same(questions, text, needs)
   for _, question in ipairs(questions) do
     local may_be_same = needs == '' or question.needs == '' or question.needs == needs
     if question.text == text and may_be_same then return question end
+  end
+end
+
+-- Refuses a question if the open ones would have too many bytes with it. `same` is the
+-- one whose place it takes, if there is one.
+local function refuse_too_long(item, questions, same, text, needs)
+  if same and same.needs == needs then return end
+  local bytes = #text + #needs
+  for _, question in ipairs(questions) do
+    if question ~= same then bytes = bytes + #question.text + #question.needs end
+  end
+  if bytes > MAX_QUESTION_BYTES then
+    refuse('TOO_MANY', {item = item.id, what = 'bytes of open questions',
+      most = MAX_QUESTION_BYTES})
   end
 end
 
@@ -24,6 +38,7 @@ return once(function()
   if not same and #questions >= MAX_OPEN_QUESTIONS then
     refuse('TOO_MANY', {item = id, what = 'open questions', most = MAX_OPEN_QUESTIONS})
   end
+  refuse_too_long(item, questions, same, text, needs)
 
   claim_if_queued(item)
   count_late_return(item)

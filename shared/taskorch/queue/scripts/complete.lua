@@ -8,8 +8,8 @@
 -- RETURNS  {{receipt with a list of the missing deliverables …}, {claim as that of
 --          `claim`, if there is one}, '1' if items that waited are left for `resume`,
 --          else ''}; the remark is 'repeat' for an item that was completed before
--- ERRORS   NO_ITEM TOO_MANY NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
---          ALREADY_COMPLETED
+-- ERRORS   NO_ITEM TOO_MANY TOO_LARGE NOT_YOURS CANCELLED LEASE_LOST HELD
+--          WRONG_STATE ALREADY_COMPLETED
 local FIRST, WORDS = 10, 4
 local claims_next, lease = ARGV[7] ~= '', ARGV[8]
 local origin = FIRST + WORDS * ARGV[9]
@@ -50,6 +50,9 @@ local function check(item, token, summary, deliverables)
     check_repeat(item, summary, deliverables)
   else
     check_holder(item, token, 'complete', true)
+    if #deliverables > ALWAYS_FIT then
+      refuse_growth(item.id, {'deliverables', deliverables})
+    end
   end
 end
 

@@ -12,8 +12,8 @@
 --          project, else ''} …}, {agent that the namespace did not know …}, {the other
 --          agents then, the last callers first}}; a repeat has only the names of what
 --          cannot change
--- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key), and
---          of edits CYCLE TOO_DEEP TOO_MANY
+-- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
+--          TOO_LARGE, and of edits CYCLE TOO_DEEP TOO_MANY
 local FIRST = 13
 local wanted, title, description, plan, dry = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] ~= ''
 local edits_existing = ARGV[12] ~= ''
@@ -23,6 +23,7 @@ local rows, states = {}, {}
 local existing_items, edits = {}, {}
 -- Dependents by their set: they are written at the end, with one command each.
 local members = {}
+local is_sized = editing.set_of(SIZED)
 
 local function is_whole_id(digits) return string.find(digits, '_', 1, true) end
 
@@ -69,6 +70,15 @@ local function parse_item(at)
   return new, new.last_word + 1
 end
 
+-- Returns the bytes of a new item, as `refuse_growth` counts them.
+local function bytes_of_new(new)
+  local bytes = 0
+  for i = new.first_word, new.last_word, 2 do
+    if is_sized[ARGV[i]] then bytes = bytes + #ARGV[i + 1] end
+  end
+  return bytes
+end
+
 -- Returns the row of an item before it is created: with an id only if it exists.
 local function check(project, status, new)
   local existing = find_existing(project, new)
@@ -78,6 +88,7 @@ local function check(project, status, new)
     return {existing.id, existing.state, existing.agent, 'repeat', '', '', '', {}}
   end
   if project and status ~= 'active' then refuse('PROJECT_CLOSED', {project = project}) end
+  refuse_over(new.key, bytes_of_new(new))
   local dead, dead_state = '', ''
   for _, dependency in ipairs(new.depends_on or {}) do
     local id = dependency_id(dependency)

@@ -4,7 +4,7 @@
 -- ARGV     7 '1' for a dry run, then for each item its id, number n of words, then n
 --          words: field, value …
 -- RETURNS  {{item id, state, {{field, before, after} …}} …}, values as people read them
--- ERRORS   NO_ITEM TOO_MANY BEGUN WRONG_STATE
+-- ERRORS   NO_ITEM TOO_MANY TOO_LARGE BEGUN WRONG_STATE
 local FIRST = 8
 local is_dry = ARGV[7] ~= ''
 local changes = {}

@@ -339,6 +339,7 @@ do
         shown_duration(wanted.lease_ms))
     end
     change_dependencies(item, edit, v[9] or '', wanted, dependencies, keys)
+    if #edit.changes > 0 then refuse_growth(item.id, edit.fields, edit.removed) end
     if not may_change(item, 'priority') then edit.priority = nil end
     if not may_change(item, 'depends_on') then edit.depends_on = nil end
     return edit
