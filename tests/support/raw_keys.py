@@ -122,6 +122,8 @@ class RawKeys:
             reports = [
                 fields for _, fields in self.values.get(f"progress:{id_}", [])
             ]
+            if not reports and item["state"] == State.COMPLETED:
+                continue  # its only report is in its hash
             deliveries = "".join(
                 fields["kind"][0]
                 for fields in reports

@@ -202,6 +202,7 @@ class ItemFields(_Strict):
     assigned_at: NumberOrNone = ""
     started_at: NumberOrNone = ""
     completed_at: NumberOrNone = ""
+    completion: Text = ""
     event: Entry
     #: The newest event if it did not move the item, and the time in ms of the one that did.
     since: Annotated[

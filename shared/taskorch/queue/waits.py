@@ -133,7 +133,7 @@ class Waits:
 
     def standing(self, id_: str) -> Standing:
         """Return the current state of a project or an item, and the cursor of it."""
-        return _standing(self._scripts, id_)
+        return _standing(self._scripts, id_, blocks=False)
 
     def through_outages(self, read_once: Callable[[], Done]) -> Done:
         """Return the result of a read; repeat it while Redis is unreachable."""
@@ -241,8 +241,9 @@ class _GoalWait:
 
     def look(self) -> _Look[Waited]:
         """Check the current state and, if they count, the new events."""
-        standing = _standing(self._scripts, self._id)
-        if Goal.ANY in self._goals and self._cursor:
+        counts_events = Goal.ANY in self._goals
+        standing = _standing(self._scripts, self._id, blocks=not counts_events)
+        if counts_events and self._cursor:
             waited = self._with_events(standing)
         else:
             self._cursor = standing.cursor
@@ -254,7 +255,7 @@ class _GoalWait:
         if not is_over:
             self._refuse_dead_end(standing)
         item = standing.item
-        if item and item.state not in MAY_WAIT and Goal.ANY not in self._goals:
+        if item and item.state not in MAY_WAIT and not counts_events:
             stream = keys.reports(self._scripts.namespace, item.id)
             return _Look(waited, is_over, stream, standing.report)
         stream = keys.events(self._scripts.namespace)
@@ -310,8 +311,11 @@ def _dead_state(standing: Standing) -> str:
     return f"held up by dead letters ({standing.project.counts[State.FAILED]})"
 
 
-def _standing(scripts: Scripts, id_: str) -> Standing:
-    """Read `{event, report, {item view} or {}, project, dead, moves, asks, reopens}`."""
+def _standing(scripts: Scripts, id_: str, *, blocks: bool) -> Standing:
+    """Read `{event, report, {item view} or {}, project, dead, moves, asks, reopens}`.
+
+    `blocks` tells whether the caller is going to block on the reports of an item.
+    """
     known = (
         limits.item_id(id_)
         if id_.startswith("item_")
@@ -319,7 +323,7 @@ def _standing(scripts: Scripts, id_: str) -> Standing:
     )
     cursor, report, items, project, dead, moves, asks, reopens = cast(
         "tuple[str, str, list[Reply], Reply, str, str, str, str]",
-        scripts.run_script("standing", known),
+        scripts.run_script("standing", known, "1" if blocks else ""),
     )
     return Standing(
         cursor=cursor,

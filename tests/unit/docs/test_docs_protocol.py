@@ -243,6 +243,7 @@ def test_field_table_has_every_field_of_an_item() -> None:
         between(FUNCTIONS["find_item"], hmget, ")")
         + between(FUNCTIONS["changed_at"], hmget, ")")
         + between(FUNCTIONS["refuse_held"], "item.id), ", ")")
+        + between(FUNCTIONS["completion_report"], "'HMGET', ", ")")
     )
     stored = set(re.findall(r"'(\w+)'", reads))
     shown = (

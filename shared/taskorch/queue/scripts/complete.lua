@@ -56,14 +56,23 @@ local function check(item, token, summary, deliverables)
   end
 end
 
+-- The report is in the fields of the item that `emit` writes (`completion_report`),
+-- unless it has an origin, or the item has reports already, or an agent waits for one.
+local function report_completion(item, summary)
+  local has_origin = origin <= #ARGV
+  if has_origin or call('EXISTS', key('progress', item.id)) == 1 then
+    report(item, 'complete', 'text', summary, 'percent', 100, unpack(ARGV, origin))
+  end
+end
+
 local function complete(item, summary, deliverables)
   claim_if_queued(item)
   revoke_token(item)
   Question.close_all(item)
-  report(item, 'complete', 'text', summary, 'percent', 100, unpack(ARGV, origin))
+  report_completion(item, summary)
   move(item, 'completed')
   emit('complete', item, 'percent', 100, 'summary', summary, 'deliverables', deliverables,
-    'completed_at', completed_at())
+    'completed_at', completed_at(), 'completion', request)
   if release_dependents(item.id) then note_unfinished('release:' .. item.id) end
   return receipt(item)
 end

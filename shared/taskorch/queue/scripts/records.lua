@@ -28,7 +28,7 @@ return guarded(function()
   for _, view in ipairs(item_views({unpack(ARGV, 8)})) do
     local id, fields = view[1], view[2]
     local project = value_of(fields, 'project') or ''
-    local reports = call('XRANGE', key('progress', id), '-', '+')
+    local reports = read_reports(id, 'XRANGE', '-', '+')
     local found = discoveries(project, id)
     local item, token = find_item(id), ''
     if item then token = token_for_session(item, value_of(fields, 'holder_session') or '') end

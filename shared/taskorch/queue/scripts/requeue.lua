@@ -24,7 +24,7 @@ local function start_afresh(item)
   remove_from_index(item)
   item.attempts, item.not_before, item.seq = 0, 0, next_sequence()
   call('HDEL', key('item', item.id), 'percent', 'summary', 'deliverables', 'started_at',
-    'completed_at', 'requeue_reason')
+    'completed_at', 'completion', 'requeue_reason')
   enqueue_or_wait(item)
   if reason == '' then
     emit('requeue', item, 'seq', item.seq)

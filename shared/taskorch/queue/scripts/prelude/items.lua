@@ -241,8 +241,30 @@ local function enqueue_or_wait(item)
   if wakes_agent(item.state) then wake(item.agent) end
 end
 
+-- A stream of one entry takes several times the memory of its item. So the report of a
+-- completion without other reports is not in the stream, but in the fields of the item.
+-- Returns it as an entry of the stream, or nil if the item is not completed.
+local function completion_report(item)
+  local v = read_hash('item', item, 'HMGET', 'state', 'completed_at', 'agent', 'attempts', 'token',
+    'completion', 'summary')
+  if not v or v[1] ~= 'completed' then return nil end
+  return {(v[2] or '') .. '-0', {'kind', 'complete', 'agent', v[3] or '', 'attempt', v[4] or '0',
+    'token', v[5] or '0', 'request', v[6] or '', 'text', v[7] or '', 'percent', '100'}}
+end
+
+-- Moves the report of a completion to the stream, because another one follows it.
+local function move_completion(item)
+  local stream = key('progress', item.id)
+  if call('EXISTS', stream) == 1 then return end
+  local id, fields = unpack(completion_report(item.id))
+  local moved = redis.pcall('XADD', stream, id, unpack(fields))
+  local is_no_id = type(moved) == 'table'
+  if is_no_id then call('XADD', stream, '*', unpack(fields)) end
+end
+
 -- Adds an entry to the reports of an item, and returns its id.
 local function report_of(agent, item, kind, ...)
+  if item.state == 'completed' then move_completion(item) end
   return call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
     'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token,
     'request', request, ...)

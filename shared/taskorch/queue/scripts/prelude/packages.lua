@@ -107,7 +107,7 @@ local function package_view(id)
   local project = value_of(view[2], 'project')
   if not project then refuse_no_item(id) end
   local shown = shown_dependencies(view[2])
-  local reports = call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 200)
+  local reports = read_reports(id, 'XREVRANGE', '+', '-', 'COUNT', 200)
   return {view, project_view(project), item_views(shown), without_request(reports),
     findings_view(id, project, shown)}
 end

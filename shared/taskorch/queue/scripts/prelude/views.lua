@@ -8,11 +8,11 @@ local function newest_event()
 end
 
 -- Hides the claim of a live token, which only its holder may see; `live_token` is 1 if
--- there is one.
+-- there is one. The call that completed the item may have claimed the next one.
 local function item_view(id)
   local fields = read_hash('item', id, 'HGETALL') or {}
   for i = 1, #fields, 2 do
-    if fields[i] == 'claim' then fields[i + 1] = '' end
+    if fields[i] == 'claim' or fields[i] == 'completion' then fields[i + 1] = '' end
     if fields[i] == 'live_token' then fields[i + 1] = '1' end
   end
   local has_lease = value_of(fields, 'state') == 'in_progress'
@@ -49,6 +49,13 @@ local function reports_of(item, ids)
   return without_request(entries)
 end
 
+-- Returns the reports of an item, by XRANGE or XREVRANGE; `...` is the whole range.
+local function read_reports(item, command, ...)
+  local entries = call(command, key('progress', item), ...)
+  if #entries > 0 then return entries end
+  return without_request({completion_report(item)})
+end
+
 -- Reports that say nothing about the work, and those among which another is looked for.
 local BY_ORCHESTRATORS = {assign = true, comment = true, edit = true}
 local WORK_LOOKED_FOR = 20
@@ -56,7 +63,7 @@ local WORK_LOOKED_FOR = 20
 -- Returns the newest report on an item that is about the work, or nil.
 local function newest_about_work(item)
   for _, count in ipairs({1, WORK_LOOKED_FOR}) do
-    local newest = call('XREVRANGE', key('progress', item), '+', '-', 'COUNT', count)
+    local newest = read_reports(item, 'XREVRANGE', '+', '-', 'COUNT', count)
     for _, entry in ipairs(newest) do
       if not BY_ORCHESTRATORS[value_of(entry[2], 'kind')] then return entry end
     end
