@@ -314,6 +314,13 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_purge.py",),
     ),
     Sabotage(
+        guard="A purge leaves the files that a worker has changed",
+        file="orchestrator/taskorch_orchestrator/mirror/purged_files.py",
+        line="if saved and self._folder.signature(name) == saved:",
+        instead="if saved:",
+        tests=("tests/unit/mirror/test_purged_files.py",),
+    ),
+    Sabotage(
         guard="An export interrupted by a purge is refused",
         file="shared/taskorch/queue/archive.py",
         line="        if purges_since != purges:\n",

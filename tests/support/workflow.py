@@ -274,6 +274,8 @@ def purge_project(bench: Bench) -> Iterator[str]:
     yield "awaited"
     queue.purge(project)
     yield "purge"
+    queue.views.purged([project])
+    yield "purged"
 
 
 def sync_files(bench: Bench) -> Iterator[str]:

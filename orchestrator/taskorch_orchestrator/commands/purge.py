@@ -47,7 +47,8 @@ def purge(
 ) -> None:
     """Delete completed projects: those named, or all old ones.
 
-    The files of the projects stay. Exit 5 if a project cannot be deleted.
+    The next sync of each root removes their files. Exit 5 if a project cannot be
+    deleted.
     """
     from taskorch_orchestrator.purge import (
         Purged,

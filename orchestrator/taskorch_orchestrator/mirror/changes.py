@@ -19,6 +19,8 @@ from taskorch_orchestrator.mirror.pass_context import PassContext
 
 PAGE = 1000
 PROJECTS = 5000
+#: The fact that the memory has the project of each item.
+KEEPS_ITEMS = "keeps_items"
 #: The owner of the troubles about files that are not ours.
 FOREIGN = "foreign"
 
@@ -30,10 +32,17 @@ class Changes:
         self._queue = context.queue
         self._folder = context.folder
         self._state = context.state
-        #: Project -> its items that have events.
-        self._items: dict[str, set[str]] = defaultdict(set)
-        #: The number of files that were removed.
-        self.removed = 0
+
+    def lack_items(self) -> bool:
+        """Return whether the memory is of a version that did not keep all items.
+
+        The caller marks everything then, which adds them.
+        """
+        is_old = bool(self._state.fact("cursor")) and not self._state.fact(
+            KEEPS_ITEMS
+        )
+        self._state.set_fact(KEEPS_ITEMS, "1")
+        return is_old
 
     def restore_notified(self, *, is_known_root: bool) -> None:
         """Read from the handoffs which agents were notified, if the memory is new.
@@ -65,11 +74,9 @@ class Changes:
             if events.cursor == cursor:
                 return True
             cursor = events.cursor
-            owners = {event.item or event.project for event in events.entries}
             with self._state.transaction():
-                self._state.mark(owners)
+                self._mark_owners(events.entries)
                 self._state.set_fact("cursor", cursor)
-                self._remove_purged(events.entries)
             if cursor == events.newest:
                 return True
 
@@ -89,6 +96,7 @@ class Changes:
             with state.transaction():
                 state.mark(item.id for item in page.items)
                 state.mark(item.project for item in page.items)
+                state.add_items({item.id: item.project for item in page.items})
             cursor = page.cursor
             if not cursor:
                 break
@@ -97,6 +105,8 @@ class Changes:
             for kind, id_ in self._queue.damage:
                 if kind == "item" and ITEM_ID.fullmatch(id_):
                     state.mark([id_])
+            for project in views.purged(state.projects()):
+                state.mark_purged(project)
 
     def mark_files(self) -> None:
         """Mark what has files that were changed or removed since a pass saw them.
@@ -145,6 +155,17 @@ class Changes:
         torn = self._state.torn_files()
         self._state.mark(file_names.owner(name) for name in torn)
 
+    def _mark_owners(self, events: Sequence[Event]) -> None:
+        """Mark the items and projects of events, and what was purged."""
+        state = self._state
+        state.mark({event.item or event.project for event in events})
+        state.add_items(
+            {event.item: event.project for event in events if event.item}
+        )
+        for event in events:
+            if event.verb == "purge" and not event.state:
+                state.mark_purged(event.project)
+
     def _restore_notified(self, name: str) -> None:
         with suppress(
             OSError, ValueError, KeyError, TypeError, RecursionError
@@ -165,26 +186,6 @@ class Changes:
                 self._state.forget_file(name)
                 self._state.clear_torn(name)
                 self._state.mark([file_names.owner(name)])
-
-    def _remove_purged(self, events: Iterable[Event]) -> None:
-        """Remove the handoffs of items that ended and were purged since the last pass.
-
-        Other files of these items stay.
-        """
-        for event in events:
-            if event.item:
-                self._items[event.project].add(event.item)
-            elif event.verb == "purge" and not event.state:
-                items = self._items.pop(event.project, set())
-                self._state.unmark(items)
-                for item in items:
-                    self._remove_handoff(item)
-
-    def _remove_handoff(self, item: str) -> None:
-        name = file_names.handoff(item)
-        if self._folder.remove(name):
-            self._state.forget_file(name)
-            self.removed += 1
 
     def _report_foreign(self, names: Iterable[str]) -> None:
         """Report handoffs that are not of an item of ours."""

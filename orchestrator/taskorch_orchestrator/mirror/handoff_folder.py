@@ -163,6 +163,15 @@ class HandoffFolder:
             self.move(name, done)
         return True
 
+    def read_done(self, name: str) -> File | None:
+        """Return a file of `done/`, or None if it does not exist. Errors as of `read`."""
+        with (
+            suppress(FileNotFoundError),
+            folder_opened(DONE, dir_fd=self._folder) as done,
+        ):
+            return _read(name, done)
+        return None
+
     def remove_done(self, name: str) -> None:
         """Remove a file from `done/`, if it is there."""
         with (

@@ -6,6 +6,7 @@ pydantic.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from taskorch.domain.item import Discovery, Item
@@ -84,6 +85,14 @@ def is_current(written: bytes, record: MirrorRecord) -> bool:
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
     return written == _dumped(package)
+
+
+def is_ours(written: bytes) -> bool:
+    """Return whether we wrote a handoff, not the file-based predecessor or a person."""
+    with suppress(ValueError, RecursionError):
+        package = json.loads(written)
+        return isinstance(package, dict) and "x_sync" in package
+    return False
 
 
 def _dumped(package: Mapping[str, Any]) -> bytes:

@@ -47,6 +47,31 @@ class SqliteCopy:
         A file that is not a database is renamed to orchestration.db.damaged. Raises
         OSError for a symbolic link, and sqlite3.Error if it cannot be written now.
         """
+        with self._opened() as database:
+            database.executemany(
+                _upsert(PROJECTS),
+                [_project_row(project) for project in projects],
+            )
+            database.executemany(
+                _upsert(ITEMS), [_item_row(item) for item in items]
+            )
+
+    def remove(self, projects: Iterable[str], items: Iterable[str]) -> None:
+        """Delete the rows of projects and items in one transaction.
+
+        Raises the errors of `write`.
+        """
+        with self._opened() as database:
+            for table, ids in ((PROJECTS, projects), (ITEMS, items)):
+                key, *_ = COLUMNS[table]
+                database.executemany(
+                    f"DELETE FROM {table} WHERE {key} = ?",  # noqa: S608  our own names
+                    [(id_,) for id_ in ids],
+                )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Yield the database with its tables, in a transaction."""
         if self._path.is_symlink():
             raise OSError(
                 errno.ELOOP, "it is a symbolic link, which is not followed"
@@ -56,13 +81,7 @@ class SqliteCopy:
             with self._transaction() as database:
                 for table in COLUMNS:
                     database.execute(_create(table))
-                database.executemany(
-                    _upsert(PROJECTS),
-                    [_project_row(project) for project in projects],
-                )
-                database.executemany(
-                    _upsert(ITEMS), [_item_row(item) for item in items]
-                )
+                yield database
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:

@@ -17,6 +17,7 @@ from taskorch_orchestrator.mirror.handoff_file import Notice
 from taskorch_orchestrator.mirror.handoff_folder import ReplacedFile
 from taskorch_orchestrator.mirror.item_sync import ItemSync, RetrySoon
 from taskorch_orchestrator.mirror.pass_context import PassContext
+from taskorch_orchestrator.mirror.purged_files import PurgedFiles
 from taskorch_orchestrator.mirror.sqlite_copy import SqliteCopy
 
 BATCH = 50
@@ -34,6 +35,7 @@ class SyncPass:
         self._state = context.state
         self._copy = copy
         self._changes = Changes(context)
+        self._purged = PurgedFiles(context, copy)
         #: Item -> its files that were written into after they were replaced.
         self._replaced: Mapping[str, Sequence[ReplacedFile]] = {}
         #: The last id that was looked at.
@@ -59,15 +61,16 @@ class SyncPass:
         self.mark_changes(full=full, scan=scan)
         while not self.stopped and self.sync_batch():
             self.stopped = not may_go_on()
+        self.written += self._purged.removed
 
     def mark_changes(self, *, full: bool, scan: bool) -> None:
         """Mark what has changed in Redis and in the files since the last pass."""
         changes = self._changes
         changes.restore_notified(is_known_root=self._copy.exists())
+        full |= changes.lack_items()
         if not full:
             full = self._folder.is_new or self._copy_needs_all_rows()
         has_all_events = changes.mark_events()
-        self.written += changes.removed
         if full or not has_all_events:
             changes.mark_everything()
         if full or scan:
@@ -89,14 +92,22 @@ class SyncPass:
         with self._state.transaction():
             projects = self._write_contexts(project_ids)
             in_sync = self._sync_items(records)
-            for id_ in item_ids:
-                if id_ not in records:
+            missing = [id_ for id_ in item_ids if id_ not in records]
+            found = {project.id for project in projects}
+            not_removed = self._purged.remove(
+                [id_ for id_ in missing if id_ not in damage],
+                [id_ for id_ in project_ids if id_ not in found],
+            )
+            for id_ in missing:
+                if id_ not in not_removed:
                     self._report_missing(id_, damage.get(id_))
             not_notified = self._notify_agents()
             self._fill_copy(projects, in_sync)
             synced = {record.item.id for record in in_sync}
             not_synced = records.keys() - synced
-            self._state.unmark(set(ids) - not_synced - not_notified)
+            self._state.unmark(
+                set(ids) - not_synced - not_notified - not_removed
+            )
         return True
 
     def _copy_needs_all_rows(self) -> bool:
@@ -137,6 +148,7 @@ class SyncPass:
                 self._state.add_trouble(id_, id_, str(error))
                 continue
             self._write_context(project)
+            self._state.forget_purge(project.id)
             projects.append(project)
         return projects
 

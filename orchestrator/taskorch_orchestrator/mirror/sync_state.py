@@ -5,7 +5,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import time
@@ -15,6 +15,9 @@ BUSY_TIMEOUT_S = 2.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS changed (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (item TEXT PRIMARY KEY, project TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS items_of_project ON items (project);
+CREATE TABLE IF NOT EXISTS purged (project TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, signature TEXT NOT NULL, keys TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rung (item TEXT PRIMARY KEY, sequence INTEGER NOT NULL, agent TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS torn (name TEXT PRIMARY KEY, signature TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
@@ -69,6 +72,53 @@ class SyncState:
             (after, limit),
         )
         return [str(row[0]) for row in rows]
+
+    def add_items(self, projects: Mapping[str, str]) -> None:
+        """Save the projects of items, by the ids of the items."""
+        self._database.executemany(
+            "INSERT OR IGNORE INTO items VALUES (?, ?)", projects.items()
+        )
+
+    def projects(self) -> list[str]:
+        """Return the projects whose items are known."""
+        rows = self._database.execute("SELECT DISTINCT project FROM items")
+        return [str(row[0]) for row in rows]
+
+    def mark_purged(self, project: str) -> None:
+        """Save that a project was purged, and mark it and its items."""
+        self._put("purged", project)
+        self.mark([project])
+        self._database.execute(
+            "INSERT OR IGNORE INTO changed SELECT item FROM items WHERE project = ?",
+            (project,),
+        )
+
+    def purged(self, ids: Iterable[str]) -> list[str]:
+        """Return the items and projects, among some ids, that were purged."""
+        query = (
+            "SELECT ?1 WHERE EXISTS (SELECT 1 FROM purged WHERE project = ?1) OR EXISTS "
+            "(SELECT 1 FROM items JOIN purged USING (project) WHERE item = ?1)"
+        )
+        return [id_ for id_ in ids if self._row(query, id_)]
+
+    def forget_purged_item(self, item: str) -> None:
+        """Forget an item of a purged project."""
+        for table in ("items", "rung"):
+            self._database.execute(
+                f"DELETE FROM {table} WHERE item = ?",  # noqa: S608  our own names
+                (item,),
+            )
+
+    def forget_purge(self, project: str) -> None:
+        """Forget that a project was purged: nothing is left of it, or it is back."""
+        self._database.execute(
+            "DELETE FROM purged WHERE project = ?", (project,)
+        )
+
+    def has_items(self, project: str) -> bool:
+        """Return whether items of a project are known."""
+        query = "SELECT 1 FROM items WHERE project = ? LIMIT 1"
+        return self._row(query, project) is not None
 
     def number_marked(self) -> int:
         """Return the number of marked items and projects."""
@@ -155,6 +205,11 @@ class SyncState:
     def add_trouble(self, owner: str, name: str, message: str) -> None:
         """Save a trouble with a file or report, until its owner is looked at again."""
         self._put("troubles", owner, name, message)
+
+    def has_troubles(self, owner: str) -> bool:
+        """Return whether an owner has troubles."""
+        query = "SELECT 1 FROM troubles WHERE owner = ? LIMIT 1"
+        return self._row(query, owner) is not None
 
     def clear_troubles(self, owner: str) -> None:
         """Forget the troubles of an owner that is looked at again."""

@@ -26,6 +26,11 @@ KEYS = (
     ),
     Key(name="projects", type="zset", holds="project id -> created_ms"),
     Key(
+        name="purged",
+        type="zset",
+        holds="id of a purged project -> ms when it was purged, capped",
+    ),
+    Key(
         name="project:<id>",
         type="hash",
         holds="title, description, status, orchestrator, a count per item state",

@@ -63,8 +63,8 @@ BEGIN = "begin_call(KEYS, ARGV)\n"
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
     "agents", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment", "events", "export", "find",
-    "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "records",
-    "show", "standing", "stuck", "timeline", "wait",
+    "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "purged",
+    "records", "show", "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")

@@ -47,6 +47,8 @@ LIMIT = 1000
 PAGE = 100
 #: Items whose records one call returns: a record has all reports on its item.
 RECORDS = 20
+#: Projects that one call of `purged` looks for.
+PURGED_PAGE = 500
 #: The sections of INFO that `environment` reads.
 SECTIONS = ("server", "replication", "persistence", "memory")
 
@@ -261,6 +263,14 @@ class Views:
             for project in self._readable(replies.project, views):
                 found[project.id] = project
         return tuple(found.values())
+
+    def purged(self, projects: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the projects that were purged; old purges are forgotten."""
+        purged: list[str] = []
+        for start in range(0, len(projects), PURGED_PAGE):
+            page = projects[start : start + PURGED_PAGE]
+            purged += read.texts(self._run_script("purged", *page))
+        return tuple(purged)
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, the one that called last first."""

@@ -624,6 +624,9 @@ def test_numbers_are_those_of_the_source() -> None:
         "dependencies and dependents that purge visits in a call, about": number(
             "MAX_LINKS", SCRIPTS["purge"]
         ),
+        "purged projects that are remembered": number(
+            "PURGED_KEPT", SCRIPTS["purge"]
+        ),
         "the right to write a root's files, as the commands take it": mirror.LEASE_MS,
         "the longest right to write a root's files": limits.LONGEST_MIRROR_MS,
     }

@@ -40,7 +40,14 @@ NOT_ASYNC = {
 }
 #: The same of `Views`.
 VIEWS_NOT_ASYNC = {
-    *("candidates", "environment", "mirrors", "records", "wait_for_event"),
+    *(
+        "candidates",
+        "environment",
+        "mirrors",
+        "purged",
+        "records",
+        "wait_for_event",
+    ),
 }
 #: The verbs of a holder that are no verbs of a task: those of several items, and those
 #: that need no lease.

@@ -6,7 +6,6 @@ from typing import cast
 import pytest
 from support.backups import export_lines, exported_work, fill_namespace
 from support.builders import Bench
-from support.mirrors import Root
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import NewItem, State
@@ -427,36 +426,3 @@ def test_export_continues_under_id_of_lost_project(bench: Bench) -> None:
         if line["kind"] == "project"
     ]
     assert titles == [project]
-
-
-def test_sync_keeps_files_of_purged_project(root: Root) -> None:
-    project = over(root.bench)
-    root.sync()
-    before = root.visible_files()
-
-    purged(root.bench, project)
-    done = root.sync()
-
-    assert root.visible_files() == before != {}
-    assert (done.troubles, done.written) == ({}, 0)
-
-
-def test_sync_deletes_handoff_of_purged_item(
-    root: Root,
-) -> None:
-    project = root.bench.project()
-    item, kept = root.bench.item(project), root.bench.item()
-    root.sync()
-    root.worker().progress(item, "begun")
-    root.sync()
-    root.bench.queue.complete_project(project, force=True)
-    purged(root.bench, project)
-
-    done = root.sync()
-
-    assert (
-        root.file(item, "handoff").exists(),
-        root.file(kept, "handoff").exists(),
-    ) == (False, True)
-    assert root.updates(item) == ["begun"]
-    assert done.troubles == {}

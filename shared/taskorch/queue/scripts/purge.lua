@@ -9,6 +9,8 @@ local project, items = key('project', id), key('project', id) .. ':items'
 local removed_items, removed_keys, visited_links = 0, 0, 0
 -- Dependencies and dependents that one call visits, about.
 local MAX_LINKS = 1000
+-- Purged projects that are remembered.
+local PURGED_KEPT = 10000
 
 local function remove(...) removed_keys = removed_keys + call('DEL', ...) end
 
@@ -42,6 +44,14 @@ local function remove_item(item)
   removed_items = removed_items + 1
 end
 
+-- A root whose sync job missed the event of the purge finds the project here.
+local function remember_purge()
+  local purged = prefix .. 'purged'
+  call('ZADD', purged, now, id)
+  local surplus = call('ZCARD', purged) - PURGED_KEPT
+  if surplus > 0 then call('ZREM', purged, unpack(call('ZRANGE', purged, 0, surplus - 1))) end
+end
+
 local function remove_project()
   local plan = call('HGET', project, 'plan')
   if plan and call('HGET', prefix .. 'plans', plan) == id then
@@ -49,6 +59,7 @@ local function remove_project()
   end
   remove(project, items, key('discoveries', id), key('readers', id), key('questions', id))
   call('ZREM', prefix .. 'projects', id)
+  remember_purge()
 end
 
 return once(function()

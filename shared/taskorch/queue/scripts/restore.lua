@@ -33,6 +33,7 @@ local write = {}
 function write.project(line)
   call('DEL', key('discoveries', line.id), key('readers', line.id), key('questions', line.id))
   call('ZADD', prefix .. 'projects', line.fields.created_at, line.id)
+  call('ZREM', prefix .. 'purged', line.id)
   if line.fields.status == 'closing' then
     line.fields.closing_before = 'inf'
     call('ZADD', prefix .. 'unfinished', now, 'close:' .. line.id)
