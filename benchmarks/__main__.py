@@ -2,6 +2,7 @@
 
 from benchmarks import (
     batches,
+    blocked,
     commands,
     fleet,
     growth,
@@ -22,6 +23,7 @@ ALL = (
     limit.measure,
     fleet.measure,
     growth.measure,
+    blocked.measure,
     guards.measure,
     batches.measure,
     mirror.measure,

@@ -6,9 +6,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from taskorch.domain.item import State
+from taskorch.domain import errors
+from taskorch.domain.item import Caller, State
+from taskorch.queue.queue import Queue
 
 from benchmarks import (
+    busy,
     fleet,
     growth,
     limit,
@@ -287,6 +290,25 @@ def test_proxy_counts_connections_and_requests() -> None:
 
     assert first == line.trips + 1  # the text of the script
     assert line.trips >= 2
+
+
+def test_watched_connection_times_each_call() -> None:
+    with (
+        queues.server() as url,
+        closing(busy.WatchedConnection(url)) as connection,
+    ):
+        queue = Queue(connection, "watched", Caller(agent="planner"))
+        project = queue.project("Timed")
+        with pytest.raises(errors.NoProject):
+            queue.views.progress("proj_00000000")
+        queue.views.progress(project)
+
+    assert [call.script for call in connection.calls] == [
+        "project",
+        "progress_of_project",
+        "progress_of_project",
+    ]
+    assert all(0 < call.busy_ms < 1000 for call in connection.calls)
 
 
 def _written(name: str) -> str:

@@ -1,0 +1,546 @@
+"""The time for which each call keeps Redis from the others, in a large namespace.
+
+Redis runs one script at a time: what one call takes, all others wait.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import cycle, islice
+from statistics import quantiles
+from time import monotonic
+
+from taskorch.domain import errors
+from taskorch.domain.item import (
+    Caller,
+    ItemEdit,
+    ItemFilter,
+    Lease,
+    NewItem,
+    Order,
+    State,
+)
+from taskorch.domain.short_id import ShortId
+from taskorch.queue.port import Connection
+from taskorch.queue.queue import Queue
+
+from benchmarks.busy import BusyCall, WatchedConnection
+from benchmarks.crowd import (
+    AGENTS,
+    BUSY,
+    HUNDREDS,
+    Crowd,
+    claimed,
+    crowded,
+    heavy,
+)
+from benchmarks.figures import Comparison, Figure
+from benchmarks.queues import agent, new, server
+from benchmarks.report import report
+
+CALLS = int(os.environ.get("BENCH_CALLS", "1000"))
+#: A row of a slow call has fewer calls, and so has one whose call writes very much.
+LONGEST_S = 30
+MANY, FEW = 10**6, 20
+HUNDRED, THIRTY = 100, 30
+LONG_MS = 60_000
+LINES = 100
+#: What a call took before its work was bounded, in ms.
+BEFORE = {
+    "close_project: 100,000 open items": 8_879,
+    "complete: 100,000 items wait": 7_302,
+    "create: 5,000 items": 257,
+    "stuck": 284,
+    "agents": 241,
+    "purge": 278,
+    "reap: nothing due": 55,
+    "progress_of_project": 71,
+    "list: a project": 35,
+    "discoveries: a project": 52,
+    "records: heavy items": 590,
+}
+FIGURES = {
+    "before": Figure(title="before, ms", compared=False),
+    "calls": Figure(title="calls", compared=False),
+    "p50": Figure(title="p50, ms", digits=2),
+    "p99": Figure(title="p99, ms", digits=2),
+    "max": Figure(title="max, ms", digits=2),
+    "cpu50": Figure(title="processor time, p50, ms", digits=2),
+    "cpu99": Figure(title="processor time, p99, ms", digits=2),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """An action whose calls of one script are a row of the table."""
+
+    script: str
+    act: Callable[[], object]
+    #: What makes the call large, or "".
+    size: str = ""
+    #: Maximum number of times that it acts.
+    times: int = MANY
+
+    @property
+    def row(self) -> str:
+        """The name of the row."""
+        return f"{self.script}: {self.size}" if self.size else self.script
+
+
+def measure() -> Iterator[Comparison]:
+    """Measure each script in turn, on one server with one large namespace."""
+    with server() as url:
+        crowd = crowded(url, "crowd")
+        connection = WatchedConnection(url)
+        planner = Queue(connection, "crowd", Caller(agent="planner"))
+        rows: dict[str, dict[str, float]] = {}
+        for step in _steps(planner, crowd, connection.connection):
+            calls = list(_calls(connection, step))
+            rows[step.row] = _figures(step, calls)
+            sys.stderr.write(f"  {step.row}: {_shown(rows[step.row])}\n")
+        connection.close()
+    yield Comparison(
+        name="blocked",
+        rows="script",
+        figures=FIGURES,
+        rounds=[rows],
+        remarks=(
+            "The time of a call in the server includes waiting for a core on a busy machine.",
+            "The processor time also includes reading the call, and writing the reply and the append-only file.",
+        ),
+    )
+
+
+def _calls(connection: WatchedConnection, step: Step) -> Iterator[BusyCall]:
+    """Yield the calls of the step's script until there are enough."""
+    number, end = 0, monotonic() + LONGEST_S
+    for _ in range(step.times):
+        connection.calls.clear()
+        step.act()
+        for call in connection.calls:
+            if call.script == step.script:
+                number += 1
+                yield call
+        if not number or number >= CALLS or monotonic() > end:
+            return
+
+
+def _figures(step: Step, calls: Sequence[BusyCall]) -> dict[str, float]:
+    busy = [call.busy_ms for call in calls]
+    cpu = [call.cpu_ms for call in calls]
+    figures = {
+        "calls": len(calls),
+        "p50": _quantile(busy, 50),
+        "p99": _quantile(busy, 99),
+        "max": max(busy, default=0),
+    }
+    if any(cpu):
+        figures |= {"cpu50": _quantile(cpu, 50), "cpu99": _quantile(cpu, 99)}
+    if step.row in BEFORE:
+        figures["before"] = BEFORE[step.row]
+    return figures
+
+
+def _shown(figures: Mapping[str, float]) -> str:
+    """Return the figures of a row in one line, for those who wait for the table."""
+    return ", ".join(
+        f"{FIGURES[name].title} {value:.2f}" for name, value in figures.items()
+    )
+
+
+def _quantile(values: Sequence[float], percent: int) -> float:
+    if len(values) <= 1:
+        return max(values, default=0)
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def _steps(
+    planner: Queue, crowd: Crowd, unwatched: Connection
+) -> Iterator[Step]:
+    """Yield the steps; those that remove what others need are the last."""
+    yield from _views(planner, crowd)
+    yield from _heavy_views(planner, crowd)
+    yield from _agent_views(planner, crowd)
+    yield from _reports(planner, crowd)
+    yield from _claims(planner)
+    yield from _changes(planner, crowd)
+    yield from _maintenance(planner)
+    yield from _copies(planner, unwatched)
+    yield from _large_steps(planner, crowd)
+
+
+def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
+    views = planner.views
+    none = ItemFilter(text="no item has this")
+    ordered = ItemFilter(order=Order.CHANGED)
+    yield _step("agents", lambda: views.agents(limit=5000))
+    yield _step("projects", lambda: views.projects(limit=5000))
+    yield _step("projects", views.open_projects, "of a status")
+    yield _step("finished", lambda: views.finished(older_than_ms=1))
+    yield _step("progress_of_project", lambda: views.progress(crowd.large))
+    yield _step(
+        "list",
+        lambda: views.list(project=crowd.large, limit=1000),
+        "a project",
+    )
+    yield _step("list", lambda: views.list(state=State.FAILED), "a rare state")
+    yield _step("list", lambda: views.search(none), "a text")
+    yield _step("list", lambda: views.search(ordered), "an order")
+    yield _step("indexed", lambda: views.unassigned(limit=5000))
+    yield _step("inbox", lambda: views.inbox(limit=5000))
+    yield _step(
+        "stuck", lambda: views.stuck(unstarted_ms=1, silent_ms=1, limit=5000)
+    )
+    yield _step("stuck", views.stuck, "nothing is")
+    yield _step("find", lambda: _refused(lambda: views.find(_short("0f0f0f"))))
+    yield _step(
+        "standing",
+        lambda: planner.waits().standing(crowd.waiting),
+        "a project waits",
+    )
+    yield _step(
+        "standing",
+        lambda: planner.waits().standing(crowd.wide[0]),
+        "1,000 dependencies",
+    )
+    yield _step("events", lambda: views.events(limit=1000))
+    yield _step("environment", views.environment)
+    yield _step("mirrors", views.mirrors)
+    yield _step(
+        "discoveries", lambda: views.discoveries(crowd.heavy), "a project"
+    )
+    yield _step(
+        "discoveries", lambda: views.discoveries(since="0-0"), "all projects"
+    )
+    yield _step("count_new_discoveries", views.count_new_discoveries)
+    yield _step(
+        "show", lambda: views.show(crowd.wide[0]), "1,000 dependencies"
+    )
+    yield _step("timeline", lambda: views.timeline(crowd.long.item))
+
+
+def _heavy_views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
+    """Yield the views of items with long texts."""
+    views = planner.views
+    items = [item.id for item in views.items_of(crowd.heavy)]
+    ordered = ItemFilter(project=crowd.heavy, order=Order.CREATED)
+    text = ItemFilter(project=crowd.heavy, text="no item has this")
+    yield _step("list", lambda: views.list(project=crowd.heavy), "heavy items")
+    yield _step("list", lambda: views.search(text), "a text of heavy items")
+    yield _step(
+        "list", lambda: views.search(ordered), "an order of heavy items"
+    )
+    yield _step(
+        "progress_of_project",
+        lambda: views.progress(crowd.heavy),
+        "heavy items",
+    )
+    yield _step(
+        "records", lambda: views.records(items[:HUNDRED]), "heavy items"
+    )
+    yield _step(
+        "records", lambda: views.records([crowd.long.item]), "a long history"
+    )
+
+
+def _agent_views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
+    busy, historian = (
+        planner.agent_queue(BUSY),
+        planner.agent_queue("historian"),
+    )
+    sharing = planner.agent_queue("sharing")
+    item = crowd.long.item
+    yield _step("check", lambda: busy.check(limit=1000))
+    yield _step("prime", busy.prime)
+    yield _step(
+        "prime",
+        lambda: historian.prime([crowd.long], limit=1000),
+        "a long history",
+    )
+    yield _step("get", lambda: historian.get(crowd.long), "a long history")
+    yield _step("notes", lambda: historian.notes(item))
+    yield _step("discoveries", historian.discoveries, "own")
+    yield _step(
+        "discoveries",
+        lambda: sharing.discoveries(since="0-0"),
+        "own, many projects",
+    )
+    yield _step("new_discoveries", sharing.new_discoveries)
+    yield _step(
+        "wait", lambda: historian.wait_for_answer(crowd.long, timeout_s=0)
+    )
+
+
+def _reports(planner: Queue, crowd: Crowd) -> Iterator[Step]:
+    """Yield the steps of the holder of one item, and the messages to it."""
+    queue, lease, item = (
+        planner.agent_queue("historian"),
+        crowd.long,
+        crowd.long.item,
+    )
+    yield _step("progress", lambda: queue.progress(lease, "Half", percent=50))
+    yield _step("renew", lambda: queue.renew(lease))
+    yield _step("note", lambda: queue.note(item, "A note"))
+    yield _step("discover", lambda: queue.discover(lease, "A finding"))
+    yield _step("stray", lambda: queue.stray(item, "A report"))
+    yield _step("comment", lambda: planner.comment(item, "A comment"))
+
+    def ask(then: Callable[[], object]) -> Callable[[], object]:
+        def asked() -> None:
+            queue.blocker(lease, "Which colour?")
+            then()
+
+        return asked
+
+    def withdraw() -> object:
+        return queue.withdraw(lease)
+
+    yield _step("blocker", ask(withdraw))
+    yield _step("withdraw", ask(withdraw))
+    yield _step("answer", ask(lambda: planner.answer(item, "Green")))
+
+
+def _claims(planner: Queue) -> Iterator[Step]:
+    """Yield the steps that claim and settle, one item and a hundred."""
+    queue = planner.agent_queue(BUSY)
+
+    def claim_and(settle: Callable[[Lease], object]) -> Callable[[], object]:
+        return lambda: settle(claimed(queue))
+
+    def fail(lease: Lease) -> None:
+        queue.fail(lease, "Not now", retry=False)
+        planner.requeue(lease.item)
+
+    def complete(lease: Lease) -> None:
+        queue.complete(lease, "Done", deliverables={"file": "a.txt"})
+        planner.requeue(lease.item)
+
+    yield _step("claim", claim_and(queue.release))
+    yield _step("release", claim_and(queue.release))
+    yield _step("fail", claim_and(fail))
+    yield _step("complete", claim_and(complete))
+    yield _step("requeue", claim_and(complete))
+    yield from _hundreds(planner)
+
+
+def _hundreds(planner: Queue) -> Iterator[Step]:
+    queue = planner.agent_queue(HUNDREDS)
+
+    def swap() -> None:
+        """Claim items of one agent, and give them to the other; then back."""
+        for one, other in ((HUNDREDS, "others"), ("others", HUNDREDS)):
+            claims = planner.agent_queue(one).claim_many(HUNDRED)
+            items = [claim.package.item.id for claim in claims]
+            planner.assign_many(items, other, force=True)
+
+    def complete() -> None:
+        leases = [claim.lease for claim in queue.claim_many(HUNDRED)]
+        queue.complete_many([(lease, "Done", {}) for lease in leases if lease])
+
+    yield _step("claim", swap, "100 items")
+    yield _step("assign", swap, "100 held items")
+    yield _step("complete", complete, "100 items")
+
+
+def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
+    """Yield the steps of the orchestrator on one item and on a hundred."""
+    views = planner.views
+    some = [item.id for item in views.unassigned(limit=HUNDRED)]
+    other = planner.create(crowd.large, new(""))
+    texts = cycle(("One", "Two"))
+    heavy_project = planner.project("Heavy")
+    heavies = [planner.create(heavy_project, heavy()) for _ in range(HUNDRED)]
+    numbers = cycle(range(2))
+
+    def edit(items: Sequence[str], text: str) -> None:
+        planner.edit(
+            items,
+            ItemEdit(
+                title=text,
+                description=text * 2000,
+                add_labels=(text,),
+                priority=next(numbers),
+            ),
+        )
+
+    def cancel() -> None:
+        planner.cancel(crowd.bottom)
+        planner.requeue(crowd.bottom)
+
+    def project() -> None:
+        created = planner.project("A project")
+        planner.complete_project(created)
+        planner.reopen_project(created)
+
+    wide = NewItem(title="Wide", depends_on=crowd.thousand)
+    yield _step("project", project)
+    yield _step("close_project", project, "no items")
+    yield _step("reopen_project", project)
+    yield _step(
+        "close_project",
+        lambda: _refused(lambda: planner.complete_project(crowd.large)),
+        "refused",
+    )
+    yield _step("create", lambda: planner.create(crowd.large, new(agent(1))))
+    yield _step(
+        "create",
+        lambda: planner.create(crowd.large, wide),
+        "1,000 dependencies",
+        HUNDRED,
+    )
+    yield _step(
+        "create",
+        lambda: planner.create_many(crowd.large, [heavy()] * THIRTY),
+        "30 heavy items",
+        FEW,
+    )
+    yield _step("edit", lambda: edit(some[:1], next(texts)))
+    yield _step("edit", lambda: edit(some, next(texts)), "100 items")
+    yield _step(
+        "assign", lambda: planner.assign(some[0], agent(3), context={"a": "b"})
+    )
+    yield _step(
+        "assign",
+        lambda: planner.assign_many(
+            heavies, agent(next(numbers)), context={"a": "x" * 10_000}
+        ),
+        "100 heavy items",
+    )
+    yield _step("cancel", cancel, "1,000 items wait")
+    yield _step("depend", lambda: planner.depend(other, [crowd.thousand[0]]))
+    yield _step(
+        "depend",
+        lambda: _refused(lambda: planner.depend(other, crowd.wide)),
+        "50,000 edges",
+    )
+
+
+def _maintenance(planner: Queue) -> Iterator[Step]:
+    pages = _audit_pages(planner)
+    counts = {
+        f"agent:{agent(number)}": Counter(queued=1) for number in range(200)
+    }
+    for number in range(HUNDRED):
+        planner.quarantine("agent", agent(AGENTS - 1 - number), "A test")
+    for number in range(20):
+        planner.mirror_take(f"/root/{number}", "writer", LONG_MS)
+        planner.mirror_give(f"/root/{number}", "writer", {"cursor": "0-1"}, {})
+    yield _step("reap", planner.reap, "nothing due")
+    yield _step("audit", lambda: next(pages))
+    yield _step("audit_index", lambda: planner.audit_index("waiting"))
+    yield _step(
+        "recount",
+        lambda: planner.recount(planner.views.events(limit=1).newest, counts),
+    )
+    yield _step("damaged", planner.quarantined)
+    yield _step(
+        "quarantine", lambda: planner.quarantine("agent", agent(1), "A test")
+    )
+    yield _step("mirrors", planner.views.mirrors, "20 roots")
+    yield _step(
+        "mirror_take",
+        lambda: planner.mirror_take("/root/1", "writer", LONG_MS),
+    )
+    yield _step(
+        "mirror_give",
+        lambda: planner.mirror_give(
+            "/root/1", "writer", {"cursor": "0-1"}, {}
+        ),
+    )
+
+
+def _audit_pages(planner: Queue) -> Iterator[object]:
+    while True:
+        page = planner.audit()
+        yield page
+        while page.cursor:
+            page = planner.audit(cursor=page.cursor)
+            yield page
+
+
+def _copies(planner: Queue, unwatched: Connection) -> Iterator[Step]:
+    """Yield the parts of an export, and of an import of its lines."""
+    lines: list[str] = []
+    agents = [
+        json.dumps(
+            {"kind": "agent", "name": agent(n), "seen": 0, "fields": {}}
+        )
+        for n in range(AGENTS)
+    ]
+    copy = Queue(planner.connection, "copy", planner.caller).archive
+    prepared = Queue(unwatched, "copy", planner.caller).archive
+
+    def read() -> None:
+        lines.clear()
+        some = islice(planner.archive.lines(), 2 * CALLS * LINES)
+        lines.extend(
+            json.dumps(line) for line in some if line["kind"] == "item"
+        )
+
+    def write() -> None:
+        run = copy.begin("digest")
+        for start in range(0, len(lines), LINES):
+            copy.write("digest", run, lines[start : start + LINES])
+
+    def end() -> None:
+        run = prepared.begin("digest")
+        for start in range(0, AGENTS, LINES):
+            prepared.write("digest", run, agents[start : start + LINES])
+        copy.end("digest", run, 10**6, 1)
+
+    yield _step("export", read)
+    yield _step("restore", write, "lines of items")
+    yield _step("restore", end, "the end", HUNDRED)
+
+
+def _large_steps(planner: Queue, crowd: Crowd) -> Iterator[Step]:
+    """Yield the steps that take many calls: on a hub of many items, and on projects."""
+    hub = planner.agent_queue("hub")
+
+    def complete_hub() -> None:
+        hub.complete(claimed(hub), "Done")
+        planner.requeue(crowd.hub)
+
+    plan = Queue(planner.connection, "plans", planner.caller)
+    project = plan.project("A plan")
+    yield _step(
+        "create",
+        lambda: plan.create_many(
+            project, [new(agent(n)) for n in range(5000)]
+        ),
+        "5,000 items",
+        FEW,
+    )
+    yield _step("complete", complete_hub, "100,000 items wait")
+    yield _step("requeue", complete_hub, "100,000 items wait")
+    yield _step("resume", complete_hub, "100,000 items wait")
+    yield _step(
+        "close_project",
+        lambda: planner.complete_project(crowd.waiting, force=True),
+        "100,000 open items",
+    )
+    yield _step("awaited", lambda: planner.check_purge(crowd.waiting))
+    yield _step("purge", lambda: planner.purge(crowd.waiting))
+
+
+def _short(digits: str) -> ShortId:
+    return ShortId(given=digits, kind="", digits=digits)
+
+
+def _refused(act: Callable[[], object]) -> None:
+    with suppress(errors.TaskOrchestratorError):
+        act()
+
+
+def _step(
+    script: str, act: Callable[[], object], size: str = "", times: int = MANY
+) -> Step:
+    return Step(script=script, act=act, size=size, times=times)
+
+
+if __name__ == "__main__":
+    report(measure)
