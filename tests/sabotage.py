@@ -322,7 +322,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="An export interrupted by a purge is refused",
-        file="shared/taskorch/queue/archive.py",
+        file="shared/taskorch/queue/backup.py",
         line="        if purges_since != purges:\n",
         instead="        if False:\n",
         tests=("tests/unit/queue/test_purge.py",),

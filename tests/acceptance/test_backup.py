@@ -35,7 +35,7 @@ def counted(self, *arguments):
 
 SocketConnection.run_script = counted
 restore.BATCH_LINES = 5
-restore.restore(Path(sys.argv[3]), Queue(connect(sys.argv[1]), sys.argv[2], Caller(agent="planner")).archive)
+restore.restore(Path(sys.argv[3]), Queue(connect(sys.argv[1]), sys.argv[2], Caller(agent="planner")).backup)
 """
 
 

@@ -88,7 +88,7 @@ def test_export_during_work_has_whole_items(
             pass
         lines = export_lines(bench, file)
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     items = {
         line["id"]: line["fields"] for line in lines if line["kind"] == "item"
@@ -135,7 +135,7 @@ def test_random_history_survives_export_and_import(
             take(bench, step, leases)
 
     before = comparable(export_lines(bench, file))
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert comparable(export_lines(copy, file)) == before
     assert exported_work(copy) == exported_work(bench)
@@ -181,7 +181,7 @@ def test_import_wakes_waiting_agents(
         pass
     began = monotonic()
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
     waiting.join()
 
     assert [claim and claim.package.item.id for claim in claims] == [item]

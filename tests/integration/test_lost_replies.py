@@ -482,7 +482,7 @@ def test_import_with_lost_replies_writes_everything_once(
         proxy.replies_lost = 1
         restore(
             tmp_path / "export",
-            copy.with_connection(lambda _: connection).queue.archive,
+            copy.with_connection(lambda _: connection).queue.backup,
         )
         connection.close()
 

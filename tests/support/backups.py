@@ -10,7 +10,7 @@ from typing import Any
 
 from support.builders import Bench
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
-from taskorch.queue.archive import COUNT
+from taskorch.queue.backup import COUNT
 from taskorch.queue.plan import Plan
 from taskorch_orchestrator.backup import export
 
@@ -21,7 +21,7 @@ ODD = 'line\n\x01\x1b[31m\u2028 \U0001f680 "quoted" \\ é /'
 
 def export_lines(bench: Bench, file: Path) -> list[dict[str, Any]]:
     """Export the namespace to a file, and return the lines of that file."""
-    export.to_file(bench.queue.archive.lines(), file)
+    export.to_file(bench.queue.backup.lines(), file)
     return [json.loads(line) for line in file.read_bytes().splitlines()]
 
 

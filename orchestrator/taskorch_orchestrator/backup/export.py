@@ -12,7 +12,7 @@ from taskorch.cli import json_output
 from taskorch.cli.output import discard_stdout, on_terminal
 from taskorch.config import files
 from taskorch.domain import errors
-from taskorch.queue.archive import Line
+from taskorch.queue.backup import Line
 from taskorch.queue.fields import Damage
 
 from taskorch_orchestrator.backup.schema import LINE

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from pydantic import ValidationError
 from taskorch.domain import errors
 from taskorch.domain.item import State
-from taskorch.queue.archive import COUNT, Archive, usual_score
+from taskorch.queue.backup import COUNT, Backup, usual_score
 
 from taskorch_orchestrator.backup.schema import (
     LINE,
@@ -42,7 +42,7 @@ SHOWN_CHARACTERS = 200
 PLACED = (State.WAITING, State.QUEUED, State.DELAYED)
 
 
-def restore(file: Path, archive: Archive) -> Mapping[str, int]:
+def restore(file: Path, backup: Backup) -> Mapping[str, int]:
     """Write an export into an empty namespace; return the number of lines of each kind.
 
     `file` may be "-" for standard input. Raises errors.Invalid with the number of the
@@ -51,10 +51,10 @@ def restore(file: Path, archive: Archive) -> Mapping[str, int]:
     with _open_twice_readable(file) as opened:
         content = ExportContent.of(opened)
         opened.seek(0)
-        run = archive.begin(content.digest)
+        run = backup.begin(content.digest)
         for lines in _batches(_lines_to_write(opened, content.completed)):
-            archive.write(content.digest, run, lines)
-        archive.end(content.digest, run, content.sequence, content.created_at)
+            backup.write(content.digest, run, lines)
+        backup.end(content.digest, run, content.sequence, content.created_at)
     return content.counts
 
 

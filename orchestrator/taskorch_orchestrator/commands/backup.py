@@ -31,7 +31,7 @@ def export(context: "OrchestratorContext", file: Path | None) -> None:
     from taskorch_orchestrator.render import sync
 
     lines = exporting.without_damage(
-        context.queue.archive.lines(), context.queue.damage
+        context.queue.backup.lines(), context.queue.damage
     )
     if file and str(file) != "-":
         context.output.show(exporting.to_file(lines, file), sync.exported)
@@ -80,7 +80,7 @@ def _restore(context: "OrchestratorContext", file: Path) -> None:
     from taskorch_orchestrator.render import sync
 
     try:
-        counts = restore(file, context.queue_of().archive)
+        counts = restore(file, context.queue_of().backup)
     except (errors.Unavailable, KeyboardInterrupt):
         context.output.hint(INTERRUPTED)
         raise

@@ -29,8 +29,8 @@ from taskorch.domain.mirror_record import Origin
 from taskorch.queue import audit, discoveries, replies
 from taskorch.queue import fields as read
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.archive import Archive
 from taskorch.queue.audit import AuditPage, Finding, Quarantined
+from taskorch.queue.backup import Backup
 from taskorch.queue.edit import arguments as edit_arguments
 from taskorch.queue.fields import Damage
 from taskorch.queue.plan import (
@@ -103,7 +103,7 @@ class Queue:
         #: The reads of an orchestrator.
         self.views = Views(self._scripts)
         #: The whole namespace, for an export or an import.
-        self.archive = Archive(self._scripts)
+        self.backup = Backup(self._scripts)
 
     @property
     def connection(self) -> Connection:

@@ -17,7 +17,7 @@ from support.builders import Bench
 from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS, act
 from taskorch.domain import errors
 from taskorch.domain.item import State
-from taskorch.queue import archive
+from taskorch.queue import backup
 from taskorch_orchestrator.backup import export
 from taskorch_orchestrator.backup.restore import restore
 
@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 def moved(bench: Bench, copy: Bench, file: Path) -> None:
     """Export one namespace and import it into the other."""
     export_lines(bench, file)
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
 
 def test_import_and_export_round_trip(
@@ -39,7 +39,7 @@ def test_import_and_export_round_trip(
     fill_namespace(bench)
     before = export_lines(bench, file)
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert comparable(export_lines(copy, file)) == comparable(before)
     assert exported_work(copy) == exported_work(bench)
@@ -161,14 +161,14 @@ def test_items_created_during_export_are_left_out(
 ) -> None:
     early, late = bench.project(), bench.project()
     item, waiting = bench.item(early), bench.item(late)
-    lines = bench.queue.archive.lines()
+    lines = bench.queue.backup.lines()
     begun = [next(lines)]
 
     new = bench.item(early)
     bench.queue.depend(waiting, [new, item])
     bench.item(bench.project(), key="k")
     file.write_bytes(to_jsonl([*begun, *lines]))
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert {found.id for found in copy.queue.views.list().items} == {
         item,
@@ -188,12 +188,12 @@ def test_dependency_completed_during_export_is_not_open(
     late = bench.project()
     dependency = bench.item(late)
     item = bench.item(early, depends_on=(dependency,), delay_ms=delay_ms)
-    lines = bench.queue.archive.lines()
+    lines = bench.queue.backup.lines()
     begun = list(islice(lines, 3))
 
     bench.agent().complete(bench.claimed(dependency), "done")
     file.write_bytes(to_jsonl([*begun, *lines]))
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
     copy.queue.reap()
 
     assert [line["kind"] for line in begun] == ["header", "project", "item"]
@@ -249,8 +249,8 @@ def test_failed_export_keeps_the_old_file(bench: Bench, file: Path) -> None:
     bench.item()
     file.write_bytes(b"the last one")
 
-    def failing() -> Iterator[archive.Line]:
-        yield from list(bench.queue.archive.lines())[:2]
+    def failing() -> Iterator[backup.Line]:
+        yield from list(bench.queue.backup.lines())[:2]
         raise errors.Unreachable(url="", reason="it is gone")
 
     with pytest.raises(errors.Unreachable):
@@ -278,7 +278,7 @@ def test_unwritable_export_is_an_error(bench: Bench, file: Path) -> None:
 def test_export_schema_is_that_of_the_scripts(bench: Bench) -> None:
     bench.project()
 
-    assert bench.schema() == archive.SCHEMA
+    assert bench.schema() == backup.SCHEMA
 
 
 def test_expired_lease_is_expired_after_import(
@@ -334,7 +334,7 @@ def test_damaged_reader_is_left_out(
     bench.set_reader(bench.project(), reader, cursor)
 
     damage: dict[tuple[str, str], str] = {}
-    lines = list(export.without_damage(bench.queue.archive.lines(), damage))
+    lines = list(export.without_damage(bench.queue.backup.lines(), damage))
 
     assert "reader" not in [line["kind"] for line in lines]
     assert ("reader", reader) in damage

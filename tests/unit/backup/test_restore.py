@@ -49,7 +49,7 @@ def refusal(copy: Bench, file: Path) -> str:
     """Import an invalid file; return the error, and check that nothing was written."""
     before = copy.everything()
     with pytest.raises(errors.Invalid) as refused:
-        restore(file, copy.queue.archive)
+        restore(file, copy.queue.backup)
     assert copy.everything() == before
     assert copy.schema() == "None"
     return str(refused.value)
@@ -337,7 +337,7 @@ def test_namespace_with_project_refuses_import(
     before = copy.everything()
 
     with pytest.raises(errors.NotEmpty, match="has 1 project"):
-        restore(file, copy.queue.archive)
+        restore(file, copy.queue.backup)
 
     assert copy.everything() == before
 
@@ -375,7 +375,7 @@ def cut_off(
         lambda connection: CutOff(connection, after, reply_is_lost)
     )
     with pytest.raises(errors.Unreachable):
-        restore(file, cut.queue.archive)
+        restore(file, cut.queue.backup)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -388,7 +388,7 @@ def test_interrupted_import_completes_when_rerun(
     assert len(lines) > 5 * 7
     cut_off(copy, file, after=cut[0], reply_is_lost=cut[1])
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert exported_work(copy) == exported_work(bench)
     assert copy.inconsistencies() == []
@@ -402,7 +402,7 @@ def test_namespace_is_closed_during_import(copy: Bench, file: Path) -> None:
         copy.project,
         copy.agent().claim,
         copy.queue.views.projects,
-        lambda: list(copy.queue.archive.lines()),
+        lambda: list(copy.queue.backup.lines()),
     ):
         with pytest.raises(
             errors.BadSchema,
@@ -423,7 +423,7 @@ def test_other_file_cannot_continue_an_import(
     before = copy.everything()
 
     with pytest.raises(errors.BadSchema):
-        restore(file, copy.queue.archive)
+        restore(file, copy.queue.backup)
 
     assert copy.everything() == before
 
@@ -433,26 +433,26 @@ def test_overtaken_import_writes_nothing_more(
     bench: Bench, copy: Bench, file: Path
 ) -> None:
     digest = restoring.ExportContent.of(BytesIO(file.read_bytes())).digest
-    slow = copy.queue.archive.begin(digest)
-    quick = copy.queue.archive.begin(digest)
+    slow = copy.queue.backup.begin(digest)
+    quick = copy.queue.backup.begin(digest)
 
     with pytest.raises(errors.BadSchema):
-        copy.queue.archive.write(digest, slow, [])
-    copy.queue.archive.write(digest, quick, [])
-    restore(file, copy.queue.archive)
+        copy.queue.backup.write(digest, slow, [])
+    copy.queue.backup.write(digest, quick, [])
+    restore(file, copy.queue.backup)
     with pytest.raises(errors.NotEmpty):
-        copy.queue.archive.write(digest, quick, [])
+        copy.queue.backup.write(digest, quick, [])
 
     assert exported_work(copy) == exported_work(bench)
 
 
 @pytest.mark.usefixtures("lines")
 def test_completed_import_is_not_repeated(copy: Bench, file: Path) -> None:
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
     item = copy.item()
 
     with pytest.raises(errors.NotEmpty):
-        restore(file, copy.queue.archive)
+        restore(file, copy.queue.backup)
 
     assert copy.state(item) is State.QUEUED
 
@@ -464,7 +464,7 @@ def test_blank_lines_and_byte_order_mark_are_ignored(
     first, *rest = to_jsonl(lines).splitlines(keepends=True)
     file.write_bytes(b"\xef\xbb\xbf" + first + b"\n" + b"".join(rest) + ending)
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert exported_work(copy) == exported_work(bench)
 
@@ -474,7 +474,7 @@ def test_windows_line_ends_are_accepted(
 ) -> None:
     file.write_bytes(to_jsonl(lines).replace(b"\n", b"\r\n"))
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert exported_work(copy) == exported_work(bench)
 
@@ -499,7 +499,7 @@ def test_export_of_earlier_version_keeps_its_texts(
     )
     file.write_bytes(to_jsonl(lines))
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     item = copy.queue.views.show(line["id"]).item
     assert (item.description, item.requirements, item.title) == (
@@ -522,7 +522,7 @@ def test_item_with_many_dependencies_is_imported(
     item = bench.item(project, depends_on=others)
     export_lines(bench, file)
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert copy.queue.views.show(item).item.depends_on == others
     assert audit(copy.queue, fix=False).findings == ()
@@ -549,7 +549,7 @@ def test_dependency_requeued_during_export_is_open(
         )
     )
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert copy.state(second) is State.WAITING
     assert audit(copy.queue, fix=False).findings == ()
@@ -562,7 +562,7 @@ def test_idle_agents_do_not_block_an_import(
 ) -> None:
     copy.agent().claim()
 
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     assert copy.inconsistencies() == []
     assert exported_work(copy).keys() == exported_work(bench).keys()

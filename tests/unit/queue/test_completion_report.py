@@ -131,7 +131,7 @@ def test_export_and_import_keep_the_completion(
     before = history(bench, item)
 
     backups.export_lines(bench, tmp_path / "export.jsonl")
-    restore(tmp_path / "export.jsonl", copy.queue.archive)
+    restore(tmp_path / "export.jsonl", copy.queue.backup)
 
     assert history(copy, item) == before
 

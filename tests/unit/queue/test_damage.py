@@ -196,11 +196,11 @@ def test_backup_of_damaged_namespace_is_restored(
     file = tmp_path / "backup.jsonl"
 
     export.to_file(
-        export.without_damage(bench.queue.archive.lines(), bench.queue.damage),
+        export.without_damage(bench.queue.backup.lines(), bench.queue.damage),
         file,
     )
     reported = damaged(bench)
-    restore(file, copy.queue.archive)
+    restore(file, copy.queue.backup)
 
     there = {each.id for each in copy.queue.views.list().items}
     assert {sound, waiting} <= there

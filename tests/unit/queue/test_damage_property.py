@@ -115,7 +115,7 @@ READS: list[Callable[[Bench, str, str], str]] = [
         bench.queue.views.records([item], session="")
     ),
     lambda bench, *_: json_output.line(bench.queue.views.events()),
-    lambda bench, *_: json_output.line(list(bench.queue.archive.lines())),
+    lambda bench, *_: json_output.line(list(bench.queue.backup.lines())),
     lambda bench, item, _: standing_in_words(
         bench.queue.waits().standing(item)
     ),

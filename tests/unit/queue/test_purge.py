@@ -387,7 +387,7 @@ def test_namespace_is_exported_and_imported_after_purge(
     purged(bench, project)
 
     export_lines(bench, tmp_path / "export.jsonl")
-    restore(tmp_path / "export.jsonl", copy.queue.archive)
+    restore(tmp_path / "export.jsonl", copy.queue.backup)
 
     assert [item.title for item in copy.queue.views.list().items] == [
         i.title for i in bench.queue.views.list().items
@@ -403,7 +403,7 @@ def test_export_during_purge_is_refused(
 ) -> None:
     monkeypatch.setattr(queue, "PURGE_BATCH", batch)
     project = over(bench)
-    export = bench.queue.archive.lines()
+    export = bench.queue.backup.lines()
     for _ in range(lines):
         next(export)
     bench.queue.purge(project)
@@ -417,7 +417,7 @@ def test_export_continues_under_id_of_lost_project(bench: Bench) -> None:
     bench.delete_project(project)
 
     lines = list(
-        export.without_damage(bench.queue.archive.lines(), bench.queue.damage)
+        export.without_damage(bench.queue.backup.lines(), bench.queue.damage)
     )
 
     titles = [

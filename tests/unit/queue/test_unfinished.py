@@ -189,7 +189,7 @@ def test_import_releases_what_was_left(bench: Bench, tmp_path: Path) -> None:
     file.write_bytes(to_jsonl(export_lines(bench, file)))
     bench.delete_everything()
 
-    restore.restore(file, bench.queue.archive)
+    restore.restore(file, bench.queue.backup)
 
     assert waiting(bench, project) == 0
     assert bench.inconsistencies() == []
@@ -205,7 +205,7 @@ def test_import_continues_to_close_a_project(
     file.write_bytes(to_jsonl(export_lines(bench, file)))
     bench.delete_everything()
 
-    restore.restore(file, bench.queue.archive)
+    restore.restore(file, bench.queue.backup)
     bench.queue.reap()
 
     found = bench.queue.views.progress(project, limit=1).project

@@ -592,7 +592,7 @@ def test_import_is_an_event_of_everything(
     waiter = waiters.until(item, Goal.ANY)
 
     bench.delete_everything()
-    restore(tmp_path / "export.jsonl", bench.queue.archive)
+    restore(tmp_path / "export.jsonl", bench.queue.backup)
 
     assert [event.verb for event in waiter.result(SOON_S).events] == [
         "restore"

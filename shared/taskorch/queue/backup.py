@@ -28,7 +28,7 @@ PAGE = 200
 COUNT = "n_"
 
 
-class Archive:
+class Backup:
     """The whole namespace of a queue."""
 
     def __init__(self, scripts: Scripts) -> None:
