@@ -471,12 +471,12 @@ def _copies(planner: Queue, unwatched: Connection) -> Iterator[Step]:
         )
         for n in range(AGENTS)
     ]
-    copy = Queue(planner.connection, "copy", planner.caller).archive
-    prepared = Queue(unwatched, "copy", planner.caller).archive
+    copy = Queue(planner.connection, "copy", planner.caller).backup
+    prepared = Queue(unwatched, "copy", planner.caller).backup
 
     def read() -> None:
         lines.clear()
-        some = islice(planner.archive.lines(), 2 * CALLS * LINES)
+        some = islice(planner.backup.lines(), 2 * CALLS * LINES)
         lines.extend(
             json.dumps(line) for line in some if line["kind"] == "item"
         )
