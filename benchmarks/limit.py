@@ -14,7 +14,7 @@ from taskorch.domain.item import Caller
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
-from taskorch.queue.scripts import Scripts, load, random_digits
+from taskorch.queue.scripts import Scripts, library_text, load, random_digits
 from taskorch.version import __version__
 
 from benchmarks import loop
@@ -128,8 +128,8 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
 
 def _words(verb: str, name: str, *own: str) -> tuple[str, ...]:
     return (
-        "EVALSHA",
-        load(verb).sha,
+        "FCALL",
+        load(verb).function,
         "1",
         keys.meta(NAMESPACE),
         f"0000{ANY}",
@@ -198,8 +198,7 @@ def _prepared(url: str, name: str) -> str:
         redis.Redis.from_url(url) as client,
         client.pipeline(transaction=False) as pipeline,
     ):
-        for verb in ("claim", "complete"):
-            client.script_load(load(verb).text)
+        client.function_load(library_text(), replace=True)
         for done in range(0, CALLS * SPARE, BATCH):
             for _ in range(min(BATCH, CALLS * SPARE - done)):
                 pipeline.execute_command(*claim)

@@ -20,7 +20,7 @@ from typing import Any
 
 import hiredis
 from taskorch.queue import keys
-from taskorch.queue.scripts import load
+from taskorch.queue.scripts import library_text, load
 from taskorch.version import __version__
 
 from benchmarks.queues import agent
@@ -58,9 +58,7 @@ class Caller:
         self._item: tuple[bytes, ...] = ()
         self._began = 0.0
         self.verb = ""
-        for verb in verbs:
-            if verb != "ping":
-                self._ask(("SCRIPT", "LOAD", load(verb).text))
+        self._ask(("FUNCTION", "LOAD", "REPLACE", library_text()))
 
     def begin(self) -> None:
         """Make the next call."""
@@ -102,8 +100,8 @@ class Caller:
             )
         )
         return (
-            "EVALSHA",
-            load(self.verb).sha,
+            "FCALL",
+            load(self.verb).function,
             "1",
             self._meta,
             os.urandom(8).hex(),

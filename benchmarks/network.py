@@ -71,7 +71,7 @@ class Line:
         is_request: bool,
     ) -> None:
         while said := await reader.read(READ_BYTES):
-            # the text of a script arrives in several pieces
+            # the text of the library arrives in several pieces
             if is_request and not self._is_asked:
                 self.trips += 1
             self._is_asked = is_request
@@ -88,12 +88,12 @@ def measure() -> Iterator[Comparison]:
             stack.enter_context(lined(socket)),
             stack.enter_context(lined(socket, DELAY_S)),
         )
-        # Redis knows the scripts from here on
+        # Redis has the functions from here on
         list(walk(_variables(root, near)))
         rounds = [_round(root, near, far) for _ in range(ROUNDS)]
     remark = (
         f"(Time with a delay of {DELAY_S * 1000:g} ms - time without it) / delay; {ROUNDS} rounds. One of them is the "
-        "handshake of TCP. A script that this Redis has not seen yet takes one more, once."
+        "handshake of TCP. The first call on a server takes two more: it installs the functions."
     )
     yield Comparison(
         name="network",

@@ -100,7 +100,7 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
 
 def _blocks_a_call(server: Node) -> bool:
     """Return whether a call of ours is paused there, not only those of sentinels."""
-    ours = ("evalsha", "eval", "blpop")
+    ours = ("fcall", "blpop")
     return any(
         "b" in client["flags"] and client["cmd"] in ours
         for client in server.raw.client_list()

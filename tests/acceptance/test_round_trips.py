@@ -120,10 +120,10 @@ def test_command_makes_one_call_to_redis(
             if words[1] in ("project", "create"):
                 ids.append(done.stdout.strip())
 
-            # The first call of a script on a server sends its text, too.
+            # The first call on a server installs the functions, too.
             assert watcher.seen_until(f"mark-{number}") in (
-                ["EVALSHA"],
-                ["EVALSHA", "EVAL"],
+                ["FCALL"],
+                ["FCALL", "FUNCTION", "FCALL"],
             ), command
 
 
@@ -141,13 +141,13 @@ def test_completion_of_project_reads_its_items(
         ).stdout.strip()
 
     projects = [run("project", "Trips") for _ in range(2)]
-    run("complete", projects[0])  # the server knows the scripts then
+    run("complete", projects[0])  # the server has the functions then
 
     with Watcher(valkey_url) as watcher:
         run("complete", projects[1])
         seen = watcher.seen_until("completed")
 
-    assert seen == ["EVALSHA", "EVALSHA"]
+    assert seen == ["FCALL", "FCALL"]
 
 
 def test_first_digits_of_an_id_cost_one_call(
@@ -174,4 +174,4 @@ def test_first_digits_of_an_id_cost_one_call(
         run("worker", "progress", digits, "More")
         whole = watcher.seen_until("whole")
 
-    assert (short, whole) == (["EVALSHA", "EVALSHA"], ["EVALSHA"])
+    assert (short, whole) == (["FCALL", "FCALL"], ["FCALL"])

@@ -429,5 +429,5 @@ def scripts_run(bench: Bench) -> int:
     stats = cast("Any", bench.raw).info("commandstats")
     return sum(
         stats.get(f"cmdstat_{name}", {}).get("calls", 0)
-        for name in ("evalsha", "eval")
+        for name in ("fcall", "evalsha", "eval")
     )

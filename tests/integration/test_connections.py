@@ -67,7 +67,7 @@ def test_restarted_server_is_found_again(tmp_path: Path) -> None:
 
 def test_limit_of_open_files_is_named(valkey_url: str) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    scripts.load("project")  # from its file
+    assert scripts.load("project").function  # from files
     lasting = queue(valkey_url)
     with open(os.devnull) as newest:  # noqa: PTH123  its number is what counts
         resource.setrlimit(

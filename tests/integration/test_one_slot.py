@@ -29,7 +29,7 @@ class Step:
 
 
 def watched(bench: Bench) -> Iterator[Step]:
-    """Run the workflow again under MONITOR, now that the server knows all scripts."""
+    """Run the workflow again under MONITOR, now that the server has the functions."""
     list(workflow(bench))
     with cast(Any, bench.raw).monitor() as monitor:
         for method in workflow(bench):
@@ -67,7 +67,7 @@ def test_every_key_is_in_the_namespace_slot(bench: Bench) -> None:
     ] == []
     assert len(touched) > 30
     assert {command[0].upper() for command in commands} >= {
-        "EVALSHA",
+        "FCALL",
         "HSET",
         "ZADD",
         "XADD",
@@ -76,7 +76,7 @@ def test_every_key_is_in_the_namespace_slot(bench: Bench) -> None:
     }
 
 
-def test_every_method_runs_one_script(bench: Bench) -> None:
+def test_every_method_calls_one_function(bench: Bench) -> None:
     bench_itself = {
         "ZADD",
         "HSET",
@@ -93,6 +93,6 @@ def test_every_method_runs_one_script(bench: Bench) -> None:
     ]
 
     assert [
-        (method, names) for method, names in sent if names != ["EVALSHA"]
+        (method, names) for method, names in sent if names != ["FCALL"]
     ] == []
     assert len({method for method, _ in sent}) > 25

@@ -14,7 +14,9 @@ import hiredis
 
 ALWAYS = inf
 READ_BYTES = 65536
-SCRIPTS = (b"EVALSHA", b"EVAL")
+SCRIPTS = (b"FCALL", b"EVALSHA", b"EVAL")
+#: Replies after which a client sends the script in another way.
+UNKNOWN = (b"-ERR Function not found", b"-NOSCRIPT")
 
 
 class Proxy:
@@ -100,8 +102,8 @@ class Proxy:
         return self._lost_requests[request] <= self.requests_lost
 
     def loses_reply(self, request: bytes, reply: bytes) -> bool:
-        """Return whether a reply is lost this time; NOSCRIPT is always delivered."""
-        if reply.startswith(b"-NOSCRIPT"):
+        """Return whether a reply is lost this time; one of UNKNOWN is delivered."""
+        if reply.startswith(UNKNOWN):
             return False
         self._lost_replies[request] += 1
         if self._lost_replies[request] > self.replies_lost:

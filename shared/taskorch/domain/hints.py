@@ -110,6 +110,10 @@ REFUSALS: Mapping[str, str] = {
         "Set a password on that Redis (requirepass), or connect from the machine that "
         "it runs on."
     ),
+    "not installed": (
+        "As a user who may run FUNCTION LOAD: orchestrate doctor. The service of this "
+        "version does it too."
+    ),
     "permission": _RIGHTS,
     "may not": _RIGHTS,
     "user executing the script": _RIGHTS,

@@ -6,8 +6,6 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from taskorch.domain.frozen import Frozen
-
 #: A reply of Redis, with decoded text.
 Reply = str | int | None | list["Reply"]
 Argument = str | int
@@ -38,15 +36,28 @@ class WaitBrokenOff(Exception):
     """Another thread has broken off the wait; see `Connection.break_off`."""
 
 
-class Script(Frozen):
-    """A script with the prelude in front of it."""
+class Script(Protocol):
+    """A script: a function of the library, or a text with the prelude in front."""
 
     name: str
-    text: str
-    #: The SHA1 of the text, for EVALSHA.
-    sha: str
     #: Whether it changes anything; if so, it recognizes a repeat by its request id.
     acts: bool
+
+    @property
+    def function(self) -> str:
+        """The name of its function, for FCALL; "" if it has only a text."""
+
+    @property
+    def library(self) -> str:
+        """The text of the library that has the function, for FUNCTION LOAD."""
+
+    @property
+    def text(self) -> str:
+        """The text, for EVAL."""
+
+    @property
+    def sha(self) -> str:
+        """The SHA1 of the text, for EVALSHA."""
 
 
 def repeated(

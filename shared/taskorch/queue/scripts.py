@@ -3,19 +3,14 @@
 import json
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from types import TracebackType
-
-try:  # loads ten times faster than hashlib, which loads OpenSSL for the same function
-    from _sha1 import sha1  # type: ignore[import-not-found]
-except ImportError:
-    from hashlib import sha1
 
 from taskorch.domain import errors
 from taskorch.domain.backoff import Notify, Patience, retry
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller
-from taskorch.queue import keys
+from taskorch.queue import keys, library
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import (
     REPEAT,
@@ -66,6 +61,10 @@ READS = frozenset((
     "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "purged",
     "records", "show", "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
+
+#: The scripts that may run when Redis is out of memory, because they free some: as
+#: scripts they begin with a DEL, as functions they have a flag.
+FREES_MEMORY = frozenset(("purge",))
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
 
@@ -198,23 +197,91 @@ class _Answered:
             self._requests.keep(self._call.step, self._call.request)
 
 
+class LuaScript:
+    """A script of the folder. What a call does not need is not read."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.acts = name not in READS
+
+    @cached_property
+    def function(self) -> str:
+        """The name of its function in the library."""
+        return library.function_name(self.name, library_hash())
+
+    @property
+    def library(self) -> str:
+        """The text of the library, for FUNCTION LOAD."""
+        return library_text()
+
+    @cached_property
+    def text(self) -> str:
+        """The text with the prelude in front, for EVAL."""
+        parts = PRELUDE + PARTS.get(self.name, ())
+        return _parts(parts) + BEGIN + source(self.name)
+
+    @cached_property
+    def sha(self) -> str:
+        """The SHA1 of the text, for EVALSHA."""
+        try:  # loads ten times faster than hashlib, which loads OpenSSL for the same
+            from _sha1 import sha1  # type: ignore[import-not-found]
+        except ImportError:
+            from hashlib import sha1
+        return str(sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
 @cache
-def load(name: str) -> Script:
-    """Return the script of that name. A process reads and hashes it once."""
-    text = prelude(name) + BEGIN + source(name)
-    sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return Script(name=name, text=text, sha=sha, acts=name not in READS)
-
-
-def prelude(name: str) -> str:
-    """Return the text in front of a script."""
-    parts = PRELUDE + PARTS.get(name, ())
-    return "".join(_part(part) for part in parts)
+def load(name: str) -> LuaScript:
+    """Return the script of that name."""
+    return LuaScript(name)
 
 
 @cache
-def _part(name: str) -> str:
-    return source(f"prelude/{name}")
+def library_hash() -> str:
+    """Return the hash in the names of the library and of its functions."""
+    composition = (
+        PRELUDE, sorted(PARTS.items()), BEGIN, sorted(READS), sorted(FREES_MEMORY),
+    )  # fmt: skip
+    return library.hash_of(_FOLDER, repr(composition))
+
+
+def library_text() -> str:
+    """Return the text of the library of functions, for FUNCTION LOAD."""
+    called_at = library.Function(
+        library.CALLED_AT,
+        flags=("no-writes",),
+        lua=source(f"library/{library.CALLED_AT}"),
+    )
+    groups = [library.Group("", [called_at])]
+    for parts in sorted({PARTS.get(name, ()) for name in names()}):
+        functions = [
+            library.Function(
+                name, flags=_flags(name), lua=BEGIN + source(name)
+            )
+            for name in names()
+            if PARTS.get(name, ()) == parts
+        ]
+        groups.append(library.Group(_parts(parts), functions))
+    return library.text_of(library_hash(), _parts(PRELUDE), groups)
+
+
+def names() -> list[str]:
+    """Return the names of all scripts."""
+    return sorted(
+        name.removesuffix(".lua")
+        for name in os.listdir(_FOLDER)
+        if name.endswith(".lua")
+    )
+
+
+def _flags(name: str) -> Sequence[str]:
+    if name in READS:
+        return ("no-writes",)
+    return ("allow-oom",) if name in FREES_MEMORY else ()
+
+
+def _parts(parts: Sequence[str]) -> str:
+    return "".join(source(f"prelude/{part}") for part in parts)
 
 
 def source(name: str) -> str:

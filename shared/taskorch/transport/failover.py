@@ -35,6 +35,7 @@ from taskorch.queue.port import (
 from taskorch.transport import address, redis_errors
 from taskorch.transport.address import DeploymentAddress
 from taskorch.transport.process_lock import ProcessLock
+from taskorch.transport.script_calls import ScriptCalls
 from taskorch.transport.socket import (
     CALL_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
@@ -60,6 +61,7 @@ _WORDS = {
     exceptions.MovedError: "MOVED",
     exceptions.OutOfMemoryError: "OOM",
     exceptions.NoPermissionError: "NOPERM",
+    exceptions.NoScriptError: "NOSCRIPT",
 }
 
 
@@ -101,6 +103,7 @@ class FailoverConnection:
         self._wait = (
             ("WAIT", wait_replicas, wait_timeout_ms) if wait_replicas else ()
         )
+        self._script_calls = ScriptCalls()
         self._turn = ProcessLock()
         #: Identifier of a thread -> the client on which it waits.
         self._waiting: dict[int, redis.Redis] = {}
@@ -110,17 +113,25 @@ class FailoverConnection:
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
-        """Run a script by its SHA1, or by its text if Redis does not know it yet."""
+        """Run a script as a function, or else by its SHA1 or its text."""
         run = _run
         if self._wait and script.name in REPLICATED:
             run = self._run_and_wait
-        numbered = (1, key, *arguments)
+
+        def send(
+            *command: Argument,
+        ) -> tuple[Reply | exceptions.ResponseError, str]:
+            try:
+                return run(client, *command), ""
+            except exceptions.ResponseError as error:
+                return error, _line(error)
+
         with self._turn.own, self._translated_errors():
             client = self._clients.for_scripts(key)
-            try:
-                return run(client, "EVALSHA", script.sha, *numbered)
-            except exceptions.NoScriptError:
-                return run(client, "EVAL", script.text, *numbered)
+            reply = self._script_calls.run(script, (1, key, *arguments), send)
+            if isinstance(reply, exceptions.ResponseError):
+                raise reply
+            return reply
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, and take it."""
@@ -341,10 +352,7 @@ def raw_client(url: str, password: str = "") -> redis.Redis:
 
 def our_error(error: exceptions.RedisError, url: str) -> Exception:
     """Return our error for one of redis-py's; an error of a script is a ScriptError."""
-    # redis-py keeps the first word of a reply apart.
-    line = str(error)
-    if word := error.status_code or _WORDS.get(type(error), ""):
-        line = f"{word} {line}"
+    line = _line(error)
     if isinstance(error, exceptions.InvalidResponse):
         reason = f"the server there is not Redis ({error})"
         return errors.Unreachable(url=url, reason=reason)
@@ -357,6 +365,12 @@ def our_error(error: exceptions.RedisError, url: str) -> Exception:
     if is_silence and not is_stalled:
         return redis_errors.of_silence(error, url)
     return redis_errors.of_reply(line, url)
+
+
+def _line(error: exceptions.RedisError) -> str:
+    """Return an error reply with its first word, which redis-py keeps apart."""
+    word = error.status_code or _WORDS.get(type(error), "")
+    return f"{word} {error}" if word else str(error)
 
 
 class _CheckedUnixConnection(UnixDomainSocketConnection):

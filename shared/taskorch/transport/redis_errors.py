@@ -36,6 +36,12 @@ _PHRASES = {
     "cluster is down": "CLUSTERDOWN",
     "max number of clients": "MAXCLIENTS",
 }
+#: The reply to FCALL if no library has the function.
+FUNCTION_MISSING = "Function not found"
+_NOT_INSTALLED = (
+    "the functions of this version are not installed, and this user can neither install "
+    "them nor run scripts"
+)
 REFUSING = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")
 #: The user lacks a right, or names a database that does not exist.
 _NOT_ALLOWED = (
@@ -83,6 +89,8 @@ def of_reply(line: str, url: str) -> Exception:
             return errors.Usage(reason=reason)
     if why:
         return errors.Stalled(url=url, reason=line, why=why)
+    if FUNCTION_MISSING in line:
+        line = f"NOPERM {_NOT_INSTALLED} ({line})"
     is_refused = line.startswith(REFUSING)
     if is_refused or any(words in line for words in _NOT_ALLOWED):
         return errors.Refused(url=url, reason=line)

@@ -27,6 +27,7 @@ from taskorch.queue.port import (
 )
 from taskorch.transport import redis_errors
 from taskorch.transport.process_lock import ProcessLock
+from taskorch.transport.script_calls import ScriptCalls
 
 if TYPE_CHECKING:
     import ssl
@@ -73,6 +74,7 @@ class SocketConnection:
             self._wait = (("WAIT", wait_replicas, wait_timeout_ms),)
             self._timeout_s += wait_timeout_ms / 1000
         self._socket: Socket | None = None
+        self._script_calls = ScriptCalls()
         self._turn = ProcessLock()
         #: Identifier of a thread -> the socket on which it waits.
         self._waiting: dict[int, Socket] = {}
@@ -80,17 +82,19 @@ class SocketConnection:
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
-        """Run a script by its SHA1, or by its text if Redis does not know it yet."""
+        """Run a script as a function, or else by its SHA1 or its text."""
         wait = self._wait if script.name in REPLICATED else ()
-        numbered = (1, key, *arguments)
+
+        def send(*command: Argument) -> tuple[list[ServerReply], str]:
+            replies = opened.ask(command, *wait)
+            return replies, _error_line(replies[0])
+
         with self._turn.own:
             try:
                 opened = self._opened()
-                command: Command = ("EVALSHA", script.sha, *numbered)
-                reply, *reached = opened.ask(command, *wait)
-                if _is_error(reply, "NOSCRIPT"):
-                    command = ("EVAL", script.text, *numbered)
-                    reply, *reached = opened.ask(command, *wait)
+                reply, *reached = self._script_calls.run(
+                    script, (1, key, *arguments), send
+                )
                 if isinstance(reply, hiredis.ReplyError):
                     raise self._refusal(reply)
                 if reached:
@@ -282,6 +286,11 @@ class Socket:
         if command == "HELLO":
             greeting = cast("dict[str, str]", reply)
             redis_errors.need_version(greeting["version"], url)
+
+
+def _error_line(reply: ServerReply) -> str:
+    """Return the error that a reply is, or ""."""
+    return str(reply) if isinstance(reply, hiredis.ReplyError) else ""
 
 
 def _is_error(reply: ServerReply, word: str) -> bool:

@@ -121,6 +121,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         return read(name).replace(numbers, "= 2, 2, 1048576, 200")
 
     monkeypatch.setattr(scripts, "source", shortened)
+    monkeypatch.setattr(scripts.LuaScript, "function", "")  # by its text
     scripts.load.cache_clear()
 
 

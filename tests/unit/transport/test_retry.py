@@ -8,6 +8,7 @@ import pytest
 from taskorch.domain import errors
 from taskorch.domain.backoff import Patience
 from taskorch.queue.port import Argument, Reply, Script
+from taskorch.queue.scripts import load
 from taskorch.transport.retry import (
     ConnectionClosed,
     OutageNotice,
@@ -15,7 +16,7 @@ from taskorch.transport.retry import (
     is_not_final,
 )
 
-SCRIPT = Script(name="check", text="", sha="", acts=False)
+SCRIPT = load("records")
 AWAY = errors.Unreachable(url="redis://there", reason="refused")
 REFUSED = errors.Refused(url="redis://there", reason="NOAUTH")
 
@@ -71,7 +72,7 @@ def test_call_is_repeated_until_it_succeeds() -> None:
     assert retrying(connection, seconds=60).run_script(
         SCRIPT, "key", (1,)
     ) == [
-        "check",
+        "records",
         "key",
         1,
     ]
@@ -134,7 +135,7 @@ def test_closed_connection_repeats_nothing() -> None:
         patient.run_script(SCRIPT, "key", ())
 
     assert connection.attempts == 1
-    assert patient.run_script(SCRIPT, "key", (1,)) == ["check", "key", 1]
+    assert patient.run_script(SCRIPT, "key", (1,)) == ["records", "key", 1]
 
 
 def test_final_close_ends_a_repeated_call() -> None:

@@ -1,0 +1,286 @@
+"""Scripts run as functions of a library, which the first call installs on a server."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import redis
+from support import servers
+from support.builders import Bench
+from support.connections import connect
+from support.workflow import workflow
+from taskorch.domain import errors
+from taskorch.domain.item import Caller
+from taskorch.queue import keys, library, scripts
+from taskorch.queue.queue import Queue
+
+NAMESPACE = "team"
+OWN = library.library_name(scripts.library_hash())
+#: The rights of the commands that scripts run, without those that run scripts.
+RIGHTS = ("~*", "+@all", "-@scripting")
+
+
+@pytest.fixture(scope="module", params=list(servers.binaries()))
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[redis.Redis]:
+    folder = tmp_path_factory.mktemp("functions")
+    with servers.running(servers.binaries()[request.param], folder) as url:
+        yield redis.Redis.from_url(url, decode_responses=True)
+
+
+@pytest.fixture
+def raw(server: redis.Redis) -> Iterator[redis.Redis]:
+    """An empty server without libraries and scripts, seen by its administrator."""
+    server.flushall()
+    server.function_flush()
+    server.script_flush()
+    server.config_resetstat()
+    yield server
+    server.config_set("maxmemory", 0)
+
+
+def bench(raw: redis.Redis, *rights: str) -> Bench:
+    """Return a bench as a user, by default the administrator."""
+    path = raw.connection_pool.connection_kwargs["path"]
+    url = f"unix://{path}"
+    if rights:
+        user = ("ACL", "SETUSER", "agent", "reset", "on", ">sesame", *rights)
+        raw.execute_command(*user)  # type: ignore[no-untyped-call]
+        url = f"unix://agent:sesame@{path}"
+    queue = Queue(connect(url), NAMESPACE, Caller(agent="planner"))
+    return Bench(queue, raw, NAMESPACE, url)
+
+
+def calls(raw: redis.Redis) -> Counter[str]:
+    """Return how often each command that runs scripts was sent."""
+    stats = cast(Any, raw).info("commandstats")
+    names = ("fcall", "evalsha", "eval", "function|load")
+    sent = Counter(
+        {
+            name: stats.get(f"cmdstat_{name}", {}).get("calls", 0)
+            for name in names
+        }
+    )
+    return +sent
+
+
+def libraries(raw: redis.Redis) -> dict[str, list[str]]:
+    """Return the functions of each library."""
+    found = {}
+    for row in cast(Any, raw).function_list():
+        fields = dict(zip(row[::2], row[1::2], strict=True))
+        functions = [
+            dict(zip(each[::2], each[1::2], strict=True))["name"]
+            for each in fields["functions"]
+        ]
+        found[fields["library_name"]] = functions
+    return found
+
+
+def foreign(name: str, function: str) -> str:
+    return (
+        f"#!lua name={name}\n"
+        f"redis.register_function('{function}', function() return 'foreign' end)"
+    )
+
+
+def test_first_call_installs_the_library(raw: redis.Redis) -> None:
+    bench(raw).project()
+    installed = calls(raw)
+    bench(raw).project()
+
+    assert list(libraries(raw)) == [OWN]
+    assert installed == {"fcall": 2, "function|load": 1}
+    assert calls(raw) == {"fcall": 3, "function|load": 1}
+
+
+def test_flushed_library_is_installed_again(raw: redis.Redis) -> None:
+    there = bench(raw)
+    there.project()
+    raw.function_flush()
+    raw.script_flush()
+
+    there.project()
+
+    assert list(libraries(raw)) == [OWN]
+    assert calls(raw)["evalsha"] == 0
+
+
+@pytest.mark.parametrize("binary", list(servers.binaries().values()))
+def test_library_outlasts_a_restart(binary: str, tmp_path: Path) -> None:
+    options = ("--appendonly", "yes")
+    with servers.running(binary, tmp_path, *options) as url:
+        Queue(connect(url), NAMESPACE, Caller(agent="planner")).project("x")
+
+    with servers.running(binary, tmp_path, *options) as url:
+        Queue(connect(url), NAMESPACE, Caller(agent="planner")).project("x")
+        raw = redis.Redis.from_url(url, decode_responses=True)
+        assert calls(raw) == {"fcall": 1}
+        raw.close()
+
+
+def test_user_with_fcall_alone_uses_what_is_installed(
+    raw: redis.Redis,
+) -> None:
+    bench(raw).project()
+    raw.config_resetstat()
+
+    done = list(workflow(bench(raw, *RIGHTS, "+fcall")))
+
+    assert len(done) > 40
+    assert set(calls(raw)) == {"fcall"}
+
+
+def test_user_with_fcall_alone_learns_what_is_missing(
+    raw: redis.Redis,
+) -> None:
+    there = bench(raw, *RIGHTS, "+fcall")
+
+    with pytest.raises(errors.Refused) as refusal:
+        there.project()
+    bench(raw).project()
+    there.project()
+
+    assert "functions of this version are not installed" in str(refusal.value)
+    assert "orchestrate doctor" in refusal.value.hint()
+
+
+def test_user_who_cannot_install_runs_scripts(raw: redis.Redis) -> None:
+    there = bench(raw, *RIGHTS, "+fcall", "+eval", "+evalsha")
+    there.project()
+    first = calls(raw)
+
+    there.project()
+
+    assert first == {"fcall": 1, "evalsha": 1, "eval": 1}
+    assert calls(raw) - first == {"evalsha": 1}
+    assert libraries(raw) == {}
+
+
+def test_user_without_fcall_runs_scripts(raw: redis.Redis) -> None:
+    bench(raw).project()
+    raw.config_resetstat()
+
+    done = list(workflow(bench(raw, *RIGHTS, "+eval", "+evalsha")))
+
+    assert len(done) > 40
+    assert calls(raw)["fcall"] == 0
+    assert calls(raw)["evalsha"] > 40
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [(OWN, "theirs"), ("theirs", scripts.load("reap").function)],
+    ids=["library", "function"],
+)
+def test_foreign_library_is_left_alone(
+    raw: redis.Redis, name: str, function: str
+) -> None:
+    raw.function_load(foreign(name, function))
+
+    project = bench(raw).project()
+
+    assert project.startswith("proj_")
+    assert libraries(raw) == {name: [function]}
+    assert calls(raw)["eval"] == 1
+
+
+def test_libraries_of_two_versions_are_side_by_side(raw: redis.Redis) -> None:
+    own = scripts.library_hash()
+    newer = scripts.library_text().replace(own, "0" * len(own))
+    raw.function_load(newer)
+
+    bench(raw).project()
+
+    assert set(libraries(raw)) == {OWN, library.library_name("0" * len(own))}
+
+
+def fill_memory(raw: redis.Redis) -> None:
+    raw.config_set("maxmemory", 1)
+
+
+def test_full_memory_refuses_what_writes(raw: redis.Redis) -> None:
+    there = bench(raw)
+    lease = there.claimed()
+    fill_memory(raw)
+
+    with pytest.raises(errors.Stalled) as refusal:
+        there.agent().progress(lease, "Half")
+
+    assert refusal.value.details["why"] == "OOM"
+    there.queue.views.projects()
+    raw.config_set("maxmemory", 0)
+    there.agent().progress(lease, "Half")
+
+
+def test_repeat_is_answered_when_memory_is_full(raw: redis.Redis) -> None:
+    there = bench(raw)
+    words = ("1", keys.meta(NAMESPACE), "0123456789abcdef", "planner")
+    create = (*words, "", "", "", "", "T", "D", "0a0b0c0d", "")
+    project = scripts.load("project")
+    there.project()
+    first = raw.execute_command("FCALL", project.function, *create)  # type: ignore[no-untyped-call]
+    fill_memory(raw)
+    connection = there.queue.connection
+
+    again = connection.run_script(project, create[1], create[2:])
+
+    assert again == first
+
+
+def test_full_memory_is_reported_to_fcall_alone(raw: redis.Redis) -> None:
+    bench(raw).project()
+    there = bench(raw, *RIGHTS, "+fcall")
+    fill_memory(raw)
+
+    with pytest.raises(errors.Stalled) as refusal:
+        there.project()
+
+    assert refusal.value.details["why"] == "OOM"
+
+
+def test_purge_by_fcall_alone_frees_full_memory(raw: redis.Redis) -> None:
+    project = bench(raw).project()
+    there = bench(raw, *RIGHTS, "+fcall")
+    there.queue.complete_project(project)
+    fill_memory(raw)
+
+    with suppress(errors.Stalled):
+        there.queue.purge(project)
+
+    assert raw.exists(f"{keys.tag(NAMESPACE)}project:{project}") == 0
+
+
+def test_aborted_call_leaves_nothing_to_the_next(raw: redis.Redis) -> None:
+    there = bench(raw)
+    project = there.project()
+    leases = [there.claimed(there.item(project)) for _ in range(2)]
+    damaged = f"{keys.tag(NAMESPACE)}progress:{leases[1].item}"
+    raw.delete(damaged)
+    raw.set(damaged, "not a stream")
+    agent = there.agent()
+    with pytest.raises(errors.TaskOrchestratorError, match="WRONGTYPE"):
+        agent.complete_many([(lease, "Done", {}) for lease in leases])
+
+    before = there.everything()
+
+    Queue(there.queue.connection, "other", there.queue.caller).project("x")
+
+    assert there.everything() == before
+    assert calls(raw)["evalsha"] == 0
+
+
+def test_library_knows_when_it_was_called(raw: redis.Redis) -> None:
+    bench(raw).project()
+    digits, fcall = scripts.library_hash(), cast(Any, raw).fcall
+    check = library.function_name("check", digits)
+    called_at = library.function_name("called_at", digits)
+    words = (keys.meta(NAMESPACE), "0123456789abcdef", "ada", "", "", "", "")
+
+    (*_, now) = fcall(check, 1, *words, 1)
+
+    assert [fcall(called_at, 0) for _ in range(2)] == [now, now]
