@@ -462,9 +462,12 @@ class Lifecycle(InStep):
         )
     )
     def repeat_a_request(self, number: int) -> None:
+        if self.claims_again(number):
+            # The caller was never told of its item, so it gets the next one.
+            return
         first, again = self.recorder.repeat(number)
 
-        assert again.kept() == self.still_kept(first)
+        assert self.still_held(again) == self.still_held(first)
         self.note(first.script.name, "repeated")
 
 

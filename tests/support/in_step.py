@@ -100,25 +100,31 @@ class InStep(RuleBasedStateMachine):
 
     # What the rules use ---------------------------------------------------------------
 
-    def still_kept(self, first: Call) -> Reply:
-        """Return the reply to a repeat: that to the first call, without dead tokens."""
-        kept = first.kept()
-        if first.script.name == "claim":
-            return [
-                self._with_live_token(row)
-                for row in cast("list[list[Reply]]", kept)
-            ]
-        if first.script.name in SETTLING:
+    def claims_again(self, number: int) -> bool:
+        """Return whether the repeat of a claim finds none of its items any more."""
+        first = self.recorder.calls[number]
+        if first.script.name != "claim":
+            return False
+        rows = cast("list[list[Reply]]", first.kept())
+        return not any(self._with_live_token(row)[1] for row in rows)
+
+    def still_held(self, call: Call) -> Reply:
+        """Return the reply to a call, without claims that are over."""
+        kept = call.kept()
+        if call.script.name == "claim":
+            return self._live(cast("list[list[Reply]]", kept))
+        if call.script.name in SETTLING:
             receipts, claims = cast("list[list[list[Reply]]]", kept)
-            return [
-                cast("Reply", receipts),
-                [self._with_live_token(row) for row in claims],
-            ]
+            return [cast("Reply", receipts), self._live(claims)]
         return (
             self._with_live_token(cast("list[Reply]", kept))
-            if first.script.name == "get"
+            if call.script.name == "get"
             else kept
         )
+
+    def _live(self, claims: list[list[Reply]]) -> list[Reply]:
+        found = [self._with_live_token(row) for row in claims]
+        return [row for row in found if row[1]]
 
     def _with_live_token(self, row: list[Reply]) -> list[Reply]:
         item, token, *rest = row

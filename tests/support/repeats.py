@@ -10,6 +10,7 @@ from taskorch.queue.port import (
     ConnectionWrapper,
     Reply,
     Script,
+    repeated,
 )
 
 #: Words of a receipt that are kept; the comments after them are read again.
@@ -99,9 +100,8 @@ class RecordingConnection(ConnectionWrapper):
     def repeat(self, number: int) -> tuple[Call, Call]:
         """Send an old request again; return the first call and the new one."""
         first = self.calls[number]
+        words = repeated(first.script, first.words)
         return first, replace(
             first,
-            reply=self.connection.run_script(
-                first.script, first.key, first.words
-            ),
+            reply=self.connection.run_script(first.script, first.key, words),
         )

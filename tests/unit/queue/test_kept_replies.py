@@ -13,6 +13,7 @@ from taskorch.domain.item import Lease, NewItem
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.plan import Plan
+from taskorch.queue.port import REPEAT
 from taskorch.queue.queue import Queue
 from taskorch.queue.requests import Requests
 
@@ -41,7 +42,7 @@ def agent(bench: Bench) -> AgentQueue:
         scripts.connection,
         bench.namespace,
         bench.agent()._scripts.caller,
-        requests=Requests(same=REQUEST),
+        requests=Requests(same=REQUEST + REPEAT),
     )
 
 
@@ -51,7 +52,7 @@ def queue(bench: Bench) -> Queue:
         scripts.connection,
         bench.namespace,
         scripts.caller,
-        requests=Requests(same=REQUEST),
+        requests=Requests(same=REQUEST + REPEAT),
     )
 
 

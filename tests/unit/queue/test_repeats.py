@@ -16,13 +16,14 @@ from taskorch.queue.port import (
     ConnectionWrapper,
     Reply,
     Script,
+    repeated,
 )
 from taskorch_orchestrator.doctor.audit import audit
 
 
 @dataclass
 class Twice(ConnectionWrapper):
-    """A connection that sends each call twice and returns the second reply."""
+    """A connection that repeats each call and returns the second reply."""
 
     connection: Connection
     replies: list[tuple[str, Reply, Reply]] = field(default_factory=list)
@@ -31,7 +32,9 @@ class Twice(ConnectionWrapper):
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
         first = self.connection.run_script(script, key, arguments)
-        second = self.connection.run_script(script, key, arguments)
+        second = self.connection.run_script(
+            script, key, repeated(script, arguments)
+        )
         self.replies.append((script.name, first, second))
         return second
 

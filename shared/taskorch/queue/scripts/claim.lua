@@ -17,9 +17,12 @@ local function pass_wake_token_on()
 end
 
 return once(function()
-  local receipts = claim_first(limit, lease)
-  if not receipts then pass_wake_token_on() end
-  return receipts
+  local receipts = is_repeat and claims_of_first_copy() or claim_first(limit, lease)
+  if not receipts then
+    pass_wake_token_on()
+    return nil
+  end
+  return receipts, finds_claims_again()
 end, function(receipts)
   return {claims_view(receipts)}
 end)

@@ -13,6 +13,9 @@
 local FIRST, WORDS = 10, 4
 local claims_next, lease = ARGV[7] ~= '', ARGV[8]
 local origin = FIRST + WORDS * ARGV[9]
+local has_origin = origin <= #ARGV
+-- Reports among which the completion by a repeated request is looked for.
+local REPORTS_LOOKED_AT = 200
 
 -- A report with an origin was delivered at the time that it states.
 local function completed_at()
@@ -59,7 +62,6 @@ end
 -- The report is in the fields of the item that `emit` writes (`completion_report`),
 -- unless it has an origin, or the item has reports already, or an agent waits for one.
 local function report_completion(item, summary)
-  local has_origin = origin <= #ARGV
   if has_origin or call('EXISTS', key('progress', item.id)) == 1 then
     report(item, 'complete', 'text', summary, 'percent', 100, unpack(ARGV, origin))
   end
@@ -93,15 +95,53 @@ local function missing(id)
   return names
 end
 
+-- A repeat makes a receipt again from the item's report, if it has no news of comments,
+-- edits or questions for the holder.
+local function is_made_again(settled)
+  local _, _, _, _, remark, _, _, edited, comments, _, questions = unpack(settled)
+  return remark ~= 'repeat' and edited == '' and #comments == 0 and questions[2] == ''
+end
+
+-- Returns the receipt of an item that this request has completed before, or nil. Whatever
+-- became of the item since then, the report has the request.
+local function receipt_of_first_copy(item, token)
+  local reports = call('XREVRANGE', key('progress', item.id), '+', '-', 'COUNT',
+    REPORTS_LOOKED_AT)
+  if #reports == 0 then reports = {completion_report(item.id)} end
+  for _, entry in ipairs(reports) do
+    local fields = entry[2]
+    if value_of(fields, 'kind') == 'complete' and value_of(fields, 'request') == request then
+      local was_claimed = token == ''
+      return {item.id, was_claimed and value_of(fields, 'token') .. ':' .. request or token,
+        '', 'completed', was_claimed and 'claimed' or '', '', '', '', {}, 0, {'', '', ''}}
+    end
+  end
+end
+
+-- Returns the receipts of a call that has completed its items before, or nil: a repeat, or
+-- a report with an origin, whose request is the same in every process.
+local function receipts_of_first_copy(items)
+  if not (is_repeat or has_origin) then return nil end
+  local receipts = {}
+  for i, item in ipairs(items) do
+    receipts[i] = receipt_of_first_copy(item, ARGV[FIRST + WORDS * (i - 1) + 1])
+    if not receipts[i] then return nil end
+  end
+  if claims_next then table.insert(receipts, claims_of_first_copy() or {}) end
+  return receipts
+end
+
 return once(function()
   local items = need_items(FIRST, WORDS, origin - 1)
+  local before = receipts_of_first_copy(items)
+  if before then return before end
   for i, item in ipairs(items) do
     local at = FIRST + WORDS * (i - 1)
     check(item, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
   end
 
   begin_batch(items)
-  local receipts = {}
+  local receipts, is_on_items = {}, not claims_next or finds_claims_again()
   for i, item in ipairs(items) do
     local at = FIRST + WORDS * (i - 1)
     if item.is_delivered then
@@ -109,10 +149,11 @@ return once(function()
     else
       receipts[i] = complete(item, ARGV[at + 2], ARGV[at + 3])
     end
+    is_on_items = is_on_items and is_made_again(receipts[i])
   end
   if claims_next then table.insert(receipts, claim_next(lease)) end
   if leaves_some then table.insert(receipts, '1') end
-  return receipts
+  return receipts, is_on_items and not leaves_some
 end, function(receipts)
   local is_left = type(receipts[#receipts]) == 'string' and table.remove(receipts)
   local claimed = claims_next and table.remove(receipts)

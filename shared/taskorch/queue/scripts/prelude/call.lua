@@ -8,6 +8,8 @@
 -- ERRORS   SCHEMA {found, supported}
 
 local SCHEMA = '1'
+-- As long as a client may repeat: a command can be run again for 540 s after it gave up,
+-- which it did within 60 s.
 local REPLY_KEPT_MS = 600000
 -- Defaults of an item: its hash leaves out fields that have these values.
 local LEASE_MS, MAX_ATTEMPTS, PRIORITY = '14400000', 3, '2'
@@ -190,6 +192,8 @@ end
 
 -- Runs a verb once per request id. Its reply (ids and codes, never payloads) is kept,
 -- and a repeat gets the same one; `read` adds what belongs to the reply as it is now.
+-- The verb also returns whether its items carry the request: then the reply to a first
+-- call is not kept, because a repeat of the verb finds it by the items.
 -- The first write changes nothing, and fails if the server is read-only or out of
 -- memory. A verb that `frees_memory` starts with a DEL instead: Redis lets a script
 -- that has deleted something write even if memory is full.
@@ -209,9 +213,10 @@ local function once(verb, read, accept, frees_memory)
         call('RPUSHX', prefix .. 'fence:1', '')
       end
       if not schema then call('HSET', meta, 'schema', SCHEMA, 'created_at', now) end
-      if is_repeat then reply = run_repeat(verb) else reply = verb() end
+      local is_on_items
+      if is_repeat then reply = run_repeat(verb) else reply, is_on_items = verb() end
       if batch then write_batch() end
-      if reply or is_repeat then keep_reply(reply) end
+      if is_repeat or (reply and not is_on_items) then keep_reply(reply) end
     end
     if read then return read(reply) end
     return reply

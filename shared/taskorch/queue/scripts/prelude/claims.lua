@@ -1,6 +1,11 @@
 -- Claims: how the first items of the caller's queue are claimed, by `claim` and by a verb
 --         that settles an item and claims the next one.
 
+-- A repeat finds what its first copy has claimed among the first items of `held`. Items
+-- that are claimed later come behind it. A call keeps its reply if its caller holds more
+-- items than MAX_HELD; the others of MAX_SEARCHED are those of the same millisecond.
+local MAX_HELD, MAX_SEARCHED = 500, 1000
+
 -- Returns the first items of the caller's queue, and whether there are more. An entry
 -- whose item is not queued for the caller is dropped, and the queue is read again.
 local function first_of_queue(limit)
@@ -41,6 +46,35 @@ local function claim_first(limit, lease)
     receipts[i] = receipt(item)
   end
   if has_more then wake(caller.agent) end
+  return receipts
+end
+
+-- Returns whether a repeat of this call would find the items that it claims.
+local function finds_claims_again()
+  return call('ZCARD', key('held', caller.agent)) <= MAX_HELD
+end
+
+-- Returns the receipts of what the first copy of this repeat has claimed, as far as its
+-- caller still holds it, or nil. Nobody has got the tokens, so all comments are new.
+local function claims_of_first_copy()
+  local items = {}
+  local held = call('ZRANGE', key('held', caller.agent), 0, MAX_SEARCHED - 1)
+  for _, id in ipairs(held) do
+    local is_of_request = read_hash('item', id, 'HGET', 'claim') == request
+    local item = is_of_request and find_item(id)
+    if item and item.agent == caller.agent and is_held(item) then
+      table.insert(items, item)
+    end
+  end
+  if #items == 0 then return nil end
+
+  table.sort(items, function(one, other) return rank(one) < rank(other) end)
+  local receipts = {}
+  for i, item in ipairs(items) do
+    item.expires = call('ZSCORE', prefix .. 'leases', item.id) or now
+    item.comments_read = ''
+    receipts[i] = receipt(item)
+  end
   return receipts
 end
 
