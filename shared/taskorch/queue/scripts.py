@@ -52,8 +52,11 @@ PARTS = {
     "timeline": ("packages",),
 }
 
-#: The line between the prelude and the script: each call begins with it.
+#: The line in front of a verb: each call begins with it.
 BEGIN = "begin_call(KEYS, ARGV)\n"
+#: A verb in a script. It is a function, so that its local variables do not count among the
+#: 200 that Lua allows the prelude.
+_VERB = f"return (function(KEYS, ARGV) {BEGIN}{{}}end)(KEYS, ARGV)\n"
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
@@ -218,7 +221,7 @@ class LuaScript:
     def text(self) -> str:
         """The text with the prelude in front, for EVAL."""
         parts = PRELUDE + PARTS.get(self.name, ())
-        return _parts(parts) + BEGIN + source(self.name)
+        return _parts(parts) + _VERB.format(source(self.name))
 
     @cached_property
     def sha(self) -> str:
