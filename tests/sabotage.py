@@ -22,6 +22,7 @@ CALL, ITEMS, LEASES, EDITS, SIZES = (
     f"{SCRIPTS}/prelude/{part}.lua"
     for part in ("call", "items", "leases", "edits", "sizes")
 )
+MIRROR = "orchestrator/taskorch_orchestrator/mirror"
 NEEDED = (
     "shared",
     "worker",
@@ -699,6 +700,55 @@ SABOTAGES = (
         line="        moved = _move(context, home, folder)\n",
         instead="        moved = 0\n",
         tests=("tests/unit/mirror/test_gone_queue.py",),
+    ),
+    Sabotage(
+        guard="No worker opens a file during an append",
+        file=f"{MIRROR}/file_append.py",
+        line="        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n",
+        instead="",
+        tests=("tests/unit/mirror/test_item_append.py",),
+    ),
+    Sabotage(
+        guard="An append that was killed is finished",
+        file=f"{MIRROR}/sync_pass.py",
+        line="        self._folder.finish_append()\n",
+        instead="",
+        tests=("tests/unit/mirror/test_item_append.py",),
+    ),
+    Sabotage(
+        guard="Only the rest of an own append is finished",
+        file=f"{MIRROR}/file_append.py",
+        line="        if _is_part(os.pread(file, len(added.data) + 1, end), added):\n",
+        instead="        if True:\n",
+        tests=("tests/unit/mirror/test_item_append.py",),
+    ),
+    Sabotage(
+        guard="A failed append leaves the file as it was",
+        file=f"{MIRROR}/file_append.py",
+        line="            os.ftruncate(file, end)\n            _write(file, added.closing, end)\n",
+        instead="",
+        tests=("tests/unit/mirror/test_item_append.py",),
+    ),
+    Sabotage(
+        guard="A file that a worker has written is read",
+        file=f"{MIRROR}/item_append.py",
+        line="        self._check_files()\n",
+        instead="",
+        tests=("tests/unit/mirror/test_mirror_in.py",),
+    ),
+    Sabotage(
+        guard="An appended report keeps the order of its file",
+        file=f"{MIRROR}/item_append.py",
+        line="            if place <= last or (end and not end.written_at):\n",
+        instead="            if False:\n",
+        tests=("tests/unit/mirror/test_item_append.py",),
+    ),
+    Sabotage(
+        guard="A full pass reads all files again",
+        file=f"{MIRROR}/changes.py",
+        line="        state.forget_all_synced()\n",
+        instead="",
+        tests=("tests/unit/mirror/test_item_append.py",),
     ),
 )
 

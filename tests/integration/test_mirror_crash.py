@@ -30,6 +30,7 @@ CALLS = (
     "unlink",
     "listdir",
     "scandir",
+    "pread",
 )
 #: Each test kills at every fourth step.
 PARTS = 4
@@ -114,14 +115,16 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
         url,
     )
     project = bench.queue.project("P", id="proj_p")
-    for name in ("filed", "moved", "shared", "dropped"):
+    for name in ("filed", "moved", "shared", "dropped", "grown"):
         bench.queue.create(
             project, NewItem(title="T", id=f"item_{name}", agent="ada")
         )
     root = root_at(bench, path)
     root.sync()
     root.worker().progress("item_shared", "first")
+    grown = bench.agent().progress(Lease(item="item_grown"), "first").lease
     root.sync()
+    bench.agent().progress(grown, "second")
     bench.queue.assign("item_moved", "bob")
     bench.queue.cancel("item_dropped")
     bench.queue.create(project, NewItem(title="T", id="item_new", agent="ada"))
@@ -150,6 +153,23 @@ def prepared(connection: Connection, url: str, path: Path) -> Root:
     return root
 
 
+def half_written(fate: Fate) -> Callable[[int, memoryview, int], int]:
+    """Return a write that leaves a half of its data if it is killed."""
+    write = os.pwrite
+
+    def fated(descriptor: int, data: memoryview, at: int) -> int:
+        was_dead = fate.is_dead
+        try:
+            fate.step()
+        except Killed:
+            if not was_dead:
+                write(descriptor, data[: len(data) // 2], at)
+            raise
+        return write(descriptor, data, at)
+
+    return fated
+
+
 def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Make a pass that is killed at a step; return whether it was."""
     fate = Fate(at)
@@ -162,6 +182,7 @@ def killed_pass(root: Root, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
         os.getpid() + 1,
     )
     with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", half_written(fate))
         for name in CALLS:
             patched.setattr(os, name, fate.before(getattr(os, name)))
         patched.setattr(os, "getpid", lambda: pid)
@@ -195,7 +216,7 @@ def outcome(root: Root) -> tuple[object, ...]:
     }
     items = [
         f"item_{name}"
-        for name in ("filed", "moved", "shared", "dropped", "new")
+        for name in ("filed", "moved", "shared", "dropped", "grown", "new")
     ]
     with sqlite3.connect(root.home / "orchestration.db") as database:
         rows = sorted(

@@ -208,9 +208,10 @@ class LegacyFolder:
         """Return the content of a file. Raises OSError for a missing file or a link."""
         *folders, name = path
         with self._folder(*folders) as descriptor:
-            file = HandoffFolder(descriptor, descriptor, is_new=False).read(
-                name
+            folder = HandoffFolder(
+                descriptor, descriptor, descriptor, is_new=False
             )
+            file = folder.read(name)
         if file is None:
             raise FileNotFoundError(
                 errno.ENOENT, os.strerror(errno.ENOENT), name

@@ -83,9 +83,11 @@ class Changes:
     def mark_everything(self) -> None:
         """Mark all projects and items, including damaged items.
 
-        A batch reports what is wrong with a damaged item.
+        Their files are read, because Redis may have lost what the files have. A batch
+        reports what is wrong with a damaged item.
         """
         state, views = self._state, self._queue.views
+        state.forget_all_synced()
         newest = views.events(limit=1).newest
         projects = views.projects(limit=PROJECTS)
         with state.transaction():

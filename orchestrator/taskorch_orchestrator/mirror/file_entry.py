@@ -67,11 +67,15 @@ class FileEntry(Frozen):
             return None
         return round(min(max(self.percent, 0), 100))
 
-    @cached_property
-    def order(self) -> tuple[int, str, str]:
+    @property
+    def order(self) -> tuple[int, str, str, str]:
         """The sort key of the entry in its file."""
-        document = json.dumps(self.document, sort_keys=True)
-        return (moment_of(self.written_at), self.written_at, document)
+        return (
+            moment_of(self.written_at),
+            self.written_at,
+            self.text,
+            self.key,
+        )
 
     @property
     def origin(self) -> Origin:

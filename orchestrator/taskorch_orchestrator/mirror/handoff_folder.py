@@ -1,12 +1,13 @@
 """The folder `handoffs/` of a root. No symbolic link in it is followed.
 
-Files are replaced, never edited. File-based workers write here without a lock, with
-plain open and write. So a replaced file is kept for a moment, because a worker may
-still write into it.
+Files are replaced, or appended to while no worker has them open. File-based workers write
+here without a lock, with plain open and write. So a replaced file is kept for a moment,
+because a worker may still write into it.
 
 .task-orchestrator/handoffs/         the files that file-based workers see
 .task-orchestrator/handoffs/done/    the handoffs of completed items
 .task-orchestrator/sync/lock         held by the process that writes here
+.task-orchestrator/sync/append       see `file_append`
 .task-orchestrator/sync/replaced/    replaced files, as <name>~<signature>
 """
 
@@ -20,6 +21,10 @@ from contextlib import contextmanager, suppress
 from taskorch.config import files, root_folder
 from taskorch.config.files import PathLike
 from taskorch.domain.frozen import Frozen
+
+from taskorch_orchestrator.mirror import file_append
+from taskorch_orchestrator.mirror import signature as signatures
+from taskorch_orchestrator.mirror.file_append import Addition
 
 #: File-based workers do not look into folders.
 DONE = "done"
@@ -63,13 +68,16 @@ class FolderNotWritable(Exception):
 class HandoffFolder:
     """The folder, opened for one pass."""
 
-    def __init__(self, folder: int, replaced: int, *, is_new: bool) -> None:
-        """Use the descriptors of `handoffs/` and `sync/replaced/`.
+    def __init__(
+        self, folder: int, sync: int, replaced: int, *, is_new: bool
+    ) -> None:
+        """Use the descriptors of `handoffs/`, `sync/` and `sync/replaced/`.
 
         Other users lose their rights on `handoffs/`.
         """
         self._mode = files.keep_others_out(folder)
         self._folder = folder
+        self._sync = sync
         self._replaced = replaced
         #: The folder did not exist: all files that were in it are gone.
         self.is_new = is_new
@@ -77,7 +85,7 @@ class HandoffFolder:
     def signature(self, name: str) -> str | None:
         """Return a text that changes when the file is written; None without a file."""
         try:
-            return _signature(
+            return signatures.of(
                 os.stat(name, dir_fd=self._folder, follow_symlinks=False)
             )
         except FileNotFoundError:
@@ -110,7 +118,7 @@ class HandoffFolder:
                     else:
                         yield (
                             entry.name,
-                            _signature(entry.stat(follow_symlinks=False)),
+                            signatures.of(entry.stat(follow_symlinks=False)),
                         )
 
     def write(self, name: str, data: bytes) -> str:
@@ -137,6 +145,23 @@ class HandoffFolder:
         made = self._link(temporary, name, self._folder)
         self.remove(temporary)
         return signature if made else None
+
+    def append(self, name: str, seen: str, added: Addition) -> str | None:
+        """Append to a file with the signature `seen`; return its new signature.
+
+        Return None, without a change, if the file is another one by now, or if a worker
+        has it open: then it has to be replaced.
+        """
+        try:
+            return file_append.append(
+                self._folder, self._sync, name, seen, added
+            )
+        except OSError as error:
+            raise FolderNotWritable(error) from error
+
+    def finish_append(self) -> None:
+        """Finish the append of a pass that was killed in it."""
+        file_append.finish(self._folder, self._sync)
 
     def retire(self, name: str, seen: File) -> None:
         """Remove a file that workers write too.
@@ -240,7 +265,7 @@ class HandoffFolder:
                 yield ReplacedFile(
                     kept_name=kept_name,
                     name=name,
-                    is_changed=_signature(status) != signature,
+                    is_changed=signatures.of(status) != signature,
                     is_old=time.time() - status.st_ctime > KEPT_S,
                 )
 
@@ -266,7 +291,7 @@ class HandoffFolder:
                 temporary, mode=self._mode, dir_fd=self._folder
             ) as file:
                 file.write(data)
-            return temporary, _signature(
+            return temporary, signatures.of(
                 os.stat(temporary, dir_fd=self._folder)
             )
         except OSError as error:
@@ -320,10 +345,14 @@ def opened(home: PathLike) -> Iterator[HandoffFolder]:
     _make_folder(replaced)
     with (
         folder_opened(handoffs) as handoffs_descriptor,
+        folder_opened(sync) as sync_descriptor,
         folder_opened(replaced) as replaced_descriptor,
     ):
         yield HandoffFolder(
-            handoffs_descriptor, replaced_descriptor, is_new=is_new
+            handoffs_descriptor,
+            sync_descriptor,
+            replaced_descriptor,
+            is_new=is_new,
         )
 
 
@@ -392,14 +421,10 @@ def _read(name: str, folder: int) -> File | None:
                 errno.EFBIG, f"it is larger than {MAX_BYTES} bytes", name
             )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return File(data=file.read(), signature=_signature(status))
+            return File(data=file.read(), signature=signatures.of(status))
     finally:
         os.close(descriptor)
 
 
 def _joined(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _signature(status: os.stat_result) -> str:
-    return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"

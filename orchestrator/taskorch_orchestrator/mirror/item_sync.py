@@ -9,15 +9,22 @@ from taskorch.domain.mirror_record import MirrorRecord
 from taskorch_orchestrator.mirror import (
     file_names,
     handoff_file,
+    item_append,
     report_files,
 )
 from taskorch_orchestrator.mirror.file_entry import FileEntry, union
-from taskorch_orchestrator.mirror.file_names import COMPLETION, KINDS
+from taskorch_orchestrator.mirror.file_names import (
+    COMPLETION,
+    KINDS,
+    PROGRESS,
+)
 from taskorch_orchestrator.mirror.handoff_file import Notice
 from taskorch_orchestrator.mirror.handoff_folder import File, ReplacedFile
+from taskorch_orchestrator.mirror.handoff_package import MESSAGES
 from taskorch_orchestrator.mirror.pass_context import PassContext
 from taskorch_orchestrator.mirror.report_files import ReportFile, TornError
 from taskorch_orchestrator.mirror.report_import import WAIT_S, ReportImport
+from taskorch_orchestrator.mirror.sync_state import FileEnd
 from taskorch_orchestrator.mirror.torn_json import Json
 
 #: The owner of the troubles about copies of files.
@@ -43,10 +50,15 @@ class ItemSync:
     """One pass over the files of one item."""
 
     def __init__(self, context: PassContext, record: MirrorRecord) -> None:
+        """Sync the files with a whole record."""
         self._context = context
         self._folder, self._state = context.folder, context.state
         self._id = record.item.id
         self._import = ReportImport(context.queue, context.session, record)
+        #: Kind -> the end of the file that is written.
+        self._ends: dict[str, FileEnd] = {}
+        #: Whether the next pass can append to the files.
+        self._can_append = True
         #: The number of files that were written.
         self.written = 0
         #: The notice to the item's agent that is due when its handoff is written.
@@ -69,7 +81,7 @@ class ItemSync:
         were replaced. Raises RetrySoon if another pass must look at the item soon, and
         OSError for a file that cannot be read or written.
         """
-        self._state.clear_troubles(self._id)
+        self._state.forget_synced(self._id)
         files = self._read_files()
         reports = self._parse_files(files)
         late = [self._late_reports(each) for each in replaced]
@@ -83,7 +95,21 @@ class ItemSync:
             self._folder.remove_replaced(each.file)
         if has_torn_file or self._import.held_back:
             raise RetrySoon
+        self._save_synced()
         return self.record
+
+    def _save_synced(self) -> None:
+        """Save what the files have, if the next pass can append to them."""
+        if self._can_append and not self._import.refused:
+            package = item_append.digest(self.record)
+            kinds = {report.kind for report in self.record.reports}
+            synced = item_append.synced(
+                self.record,
+                package,
+                self._ends,
+                has_messages=not kinds.isdisjoint(MESSAGES),
+            )
+            self._state.save_synced(self._id, synced)
 
     # Files to Redis
 
@@ -205,7 +231,12 @@ class ItemSync:
         for each in late:
             if each.kind == kind:
                 filed += each.entries
-        self._put(kind, self._header(content), union(filed, known), file)
+        header = self._header(content)
+        if kind == PROGRESS and header:
+            # Until the head names the item's agent, a report can change it.
+            is_own = header.get("agent_id") == self.record.item.agent
+            self._can_append &= is_own
+        self._put(kind, header, union(filed, known), file)
 
     def _header(self, content: ReportFile) -> Mapping[str, Json]:
         """Return the head of a progress file.
@@ -295,10 +326,17 @@ class ItemSync:
             self.written += 1
         if signature is None:
             raise RetrySoon
-        keys = [
-            entry.key for entry in entries if not self._is_not_imported(entry)
-        ]
-        self._state.save_file(name, signature, keys)
+        self._ends[kind] = item_append.file_end(kind, signature, entries)
+        self._state.forget_file(name)
+        self._state.save_file(name, signature)
+        self._state.add_keys(
+            name,
+            [
+                entry.key
+                for entry in entries
+                if not self._is_not_imported(entry)
+            ],
+        )
 
     def _is_not_imported(self, entry: FileEntry) -> bool:
         key = entry.key

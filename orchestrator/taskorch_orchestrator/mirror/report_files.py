@@ -14,6 +14,7 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror import torn_json
+from taskorch_orchestrator.mirror.file_append import Addition
 from taskorch_orchestrator.mirror.file_entry import INVALID, REPEAT, FileEntry
 from taskorch_orchestrator.mirror.file_models import (
     FiledCompletion,
@@ -35,6 +36,8 @@ BLOCKER, NEEDS, NO_NEEDS = "BLOCKER: ", "Needs: ", "Blocking progress"
 BLOCKED, DONE = "⚠️ Blocked: ", "✅ Work completed"
 #: The number of brackets around one entry of a file, or around a field of a completion.
 _DEPTHS = {PROGRESS: 2, DISCOVERIES: 1, COMPLETION: 1}
+#: How such a file ends, and how far its entries are indented.
+_ENDS = {PROGRESS: ("\n  ]\n}", "    "), DISCOVERIES: ("\n]", "  ")}
 #: Language models put JSON into a Markdown code block.
 _CODE_BLOCK = re.compile(
     r"\s*```[ \t]*\w*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL
@@ -123,6 +126,17 @@ def content(
         return _as_json(documents[0])
     head = {"item_id": record.item.id, "agent_id": record.item.agent, **header}
     return _as_json({**head, "updates": documents})
+
+
+def addition(kind: str, entries: Sequence[FileEntry]) -> Addition:
+    """Return what appends entries to a progress or discoveries file that has some."""
+    closing, indent = _ENDS[kind]
+    parts = []
+    for entry in entries:
+        text = json.dumps(entry.document, indent=2)
+        parts.append(f",\n{text}".replace("\n", f"\n{indent}"))
+    data = "".join(parts) + closing
+    return Addition(closing=closing.encode(), data=data.encode())
 
 
 def update_entry(item: str, agent: str, document: Json) -> FileEntry:

@@ -7,6 +7,7 @@ from time import monotonic
 
 import yaml
 from taskorch.domain import errors
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import Project
 from taskorch.domain.mirror_record import MirrorRecord
 
@@ -15,10 +16,12 @@ from taskorch_orchestrator.mirror.changes import Changes
 from taskorch_orchestrator.mirror.file_times import local_time
 from taskorch_orchestrator.mirror.handoff_file import Notice
 from taskorch_orchestrator.mirror.handoff_folder import ReplacedFile
+from taskorch_orchestrator.mirror.item_append import ItemAppend, NotAppended
 from taskorch_orchestrator.mirror.item_sync import ItemSync, RetrySoon
 from taskorch_orchestrator.mirror.pass_context import PassContext
 from taskorch_orchestrator.mirror.purged_files import PurgedFiles
 from taskorch_orchestrator.mirror.sqlite_copy import SqliteCopy
+from taskorch_orchestrator.mirror.sync_state import SyncedItem
 
 BATCH = 50
 #: The fact that `orchestration.db` lacks rows that could not be written.
@@ -66,6 +69,7 @@ class SyncPass:
     def mark_changes(self, *, full: bool, scan: bool) -> None:
         """Mark what has changed in Redis and in the files since the last pass."""
         changes = self._changes
+        self._folder.finish_append()
         changes.restore_notified(is_known_root=self._copy.exists())
         full |= changes.lack_items()
         if not full:
@@ -88,10 +92,11 @@ class SyncPass:
         self._after = ids[-1]
         item_ids = [id_ for id_ in ids if file_names.is_item(id_)]
         project_ids = [id_ for id_ in ids if not file_names.is_item(id_)]
-        records, damage = self._read_items(item_ids)
+        synced = {id_: self._state.synced(id_) for id_ in item_ids}
+        records, damage = self._read_items(synced)
         with self._state.transaction():
             projects = self._write_contexts(project_ids)
-            in_sync = self._sync_items(records)
+            in_sync = self._sync_items(records, synced)
             missing = [id_ for id_ in item_ids if id_ not in records]
             found = {project.id for project in projects}
             not_removed = self._purged.remove(
@@ -103,8 +108,7 @@ class SyncPass:
                     self._report_missing(id_, damage.get(id_))
             not_notified = self._notify_agents()
             self._fill_copy(projects, in_sync)
-            synced = {record.item.id for record in in_sync}
-            not_synced = records.keys() - synced
+            not_synced = records.keys() - {each.item.id for each in in_sync}
             self._state.unmark(
                 set(ids) - not_synced - not_notified - not_removed
             )
@@ -124,11 +128,15 @@ class SyncPass:
         return True
 
     def _read_items(
-        self, ids: Sequence[str]
+        self, synced: Mapping[str, SyncedItem | None]
     ) -> tuple[dict[str, MirrorRecord], dict[str, str]]:
-        """Return the items that Redis has, and why others are damaged."""
+        """Return what is new of the items that Redis has, and why others are damaged."""
+        after = {
+            id_: known.cursor if known else None
+            for id_, known in synced.items()
+        }
         session = self._context.session
-        records = self._queue.views.records(ids, session=session)
+        records = self._queue.views.new_records(after, session=session)
         damage = {}
         for (kind, id_), reason in self._queue.damage.items():
             if kind == "item":
@@ -164,32 +172,73 @@ class SyncPass:
         self._state.save_file(name, signature)
 
     def _sync_items(
-        self, records: Mapping[str, MirrorRecord]
+        self,
+        records: Mapping[str, MirrorRecord],
+        synced: Mapping[str, SyncedItem | None],
     ) -> list[MirrorRecord]:
         """Sync the files of items; return the items whose files are in sync."""
         in_sync = []
         for id_, record in records.items():
-            item_sync = ItemSync(self._context, record)
             try:
-                in_sync.append(item_sync.sync(self._replaced.get(id_, ())))
+                done = self._sync_item(record, synced[id_])
+                in_sync.append(replace(done, reports=(), discoveries=()))
             except RetrySoon:
                 self.again = True
             except OSError as error:
                 file = error.filename or "One of its files"
                 reason = error.strerror or error
                 self._state.add_trouble(id_, id_, f"{file}: {reason}")
-            finally:
-                self.written += item_sync.written
-                self.imported += item_sync.imported
-                notice = item_sync.notice
-                if notice:
-                    self._notices[notice.agent].append(notice)
         return in_sync
+
+    def _sync_item(
+        self, record: MirrorRecord, synced: SyncedItem | None
+    ) -> MirrorRecord:
+        """Sync the files of an item; return the item as they have it.
+
+        `record` has what is new since the pass that left `synced`.
+        """
+        self._state.clear_troubles(record.item.id)
+        if synced and record.item.id not in self._replaced:
+            item_append = ItemAppend(self._context, record, synced)
+            try:
+                item_append.append()
+            except NotAppended:
+                pass
+            else:
+                return item_append.record
+            finally:
+                self.written += item_append.written
+                self._add_notice(item_append.notice)
+        is_whole = synced is None and not record.more
+        return self._sync_whole(
+            record if is_whole else self._whole(record.item.id)
+        )
+
+    def _whole(self, item: str) -> MirrorRecord:
+        """Return the whole record of an item. Raises RetrySoon if it is gone by now."""
+        session = self._context.session
+        for record in self._queue.views.records([item], session=session):
+            return record
+        raise RetrySoon
+
+    def _sync_whole(self, record: MirrorRecord) -> MirrorRecord:
+        item_sync = ItemSync(self._context, record)
+        try:
+            return item_sync.sync(self._replaced.get(record.item.id, ()))
+        finally:
+            self.written += item_sync.written
+            self.imported += item_sync.imported
+            self._add_notice(item_sync.notice)
+
+    def _add_notice(self, notice: Notice | None) -> None:
+        if notice:
+            self._notices[notice.agent].append(notice)
 
     def _report_missing(self, id_: str, damage: str | None) -> None:
         """Report an item that is missing in Redis or damaged; leave its files alone."""
         state, folder = self._state, self._folder
         state.clear_troubles(id_)
+        state.forget_synced(id_)
         names = file_names.of_item(id_)
         has_files = any(folder.signature(name) for name in names)
         if damage:

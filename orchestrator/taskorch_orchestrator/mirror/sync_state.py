@@ -5,11 +5,14 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import time
 from typing import Any
+
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.mirror_record import RecordCursor
 
 BUSY_TIMEOUT_S = 2.0
 _TABLES = """
@@ -18,12 +21,41 @@ CREATE TABLE IF NOT EXISTS changed (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (item TEXT PRIMARY KEY, project TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_of_project ON items (project);
 CREATE TABLE IF NOT EXISTS purged (project TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, signature TEXT NOT NULL, keys TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, signature TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (name TEXT, key TEXT, PRIMARY KEY (name, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS synced (
+  item TEXT PRIMARY KEY, report TEXT NOT NULL, discovery TEXT NOT NULL, agent TEXT NOT NULL,
+  completed_at INTEGER NOT NULL, package TEXT NOT NULL, files TEXT NOT NULL, has_messages INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rung (item TEXT PRIMARY KEY, sequence INTEGER NOT NULL, agent TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS torn (name TEXT PRIMARY KEY, signature TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS copies (name TEXT PRIMARY KEY, message TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS troubles (owner TEXT, name TEXT, message TEXT, PRIMARY KEY (owner, name)) WITHOUT ROWID;
 """
+
+
+class FileEnd(Frozen):
+    """The end of a file that the mirror wrote, to which it can append."""
+
+    signature: str
+    #: The time of the last entry: in ms since the epoch, and as the file has it.
+    at: int = 0
+    written_at: str = ""
+
+
+class SyncedItem(Frozen):
+    """An item whose files had all that Redis has, when a pass left them."""
+
+    #: How far its reports and discoveries were read.
+    cursor: RecordCursor
+    agent: str
+    completed_at: int
+    #: A digest of its handoff package, without messages and what is of the moment.
+    package: str
+    #: Kind -> the file; a kind without a file is missing.
+    files: Mapping[str, FileEnd]
+    #: Whether its package has messages.
+    has_messages: bool
 
 
 class SyncState:
@@ -103,7 +135,7 @@ class SyncState:
 
     def forget_purged_item(self, item: str) -> None:
         """Forget an item of a purged project."""
-        for table in ("items", "rung"):
+        for table in ("items", "rung", "synced"):
             self._database.execute(
                 f"DELETE FROM {table} WHERE item = ?",  # noqa: S608  our own names
                 (item,),
@@ -135,21 +167,81 @@ class SyncState:
         rows = [self._row(query, name) for name in names]
         return dict(row for row in rows if row)
 
-    def keys(self, name: str) -> Sequence[str]:
+    def keys(self, name: str) -> set[str]:
         """Return the saved keys of the entries of a file."""
-        row = self._row("SELECT keys FROM files WHERE name = ?", name)
-        keys: list[str] = json.loads(row[0]) if row else []
-        return keys
+        rows = self._database.execute(
+            "SELECT key FROM entries WHERE name = ?", (name,)
+        )
+        return {str(row[0]) for row in rows}
 
-    def save_file(
-        self, name: str, signature: str, keys: Sequence[str] = ()
-    ) -> None:
-        """Save the signature of a file, and the keys of its entries."""
-        self._put("files", name, signature, json.dumps(keys))
+    def add_keys(self, name: str, keys: Iterable[str]) -> None:
+        """Save the keys of entries that were added to a file."""
+        self._database.executemany(
+            "INSERT OR IGNORE INTO entries VALUES (?, ?)",
+            [(name, key) for key in keys],
+        )
+
+    def save_file(self, name: str, signature: str) -> None:
+        """Save the signature of a file."""
+        self._put("files", name, signature)
 
     def forget_file(self, name: str) -> None:
-        """Forget a file that is gone."""
-        self._database.execute("DELETE FROM files WHERE name = ?", (name,))
+        """Forget a file that is gone, and its entries."""
+        for table in ("files", "entries"):
+            self._database.execute(
+                f"DELETE FROM {table} WHERE name = ?",  # noqa: S608  our own names
+                (name,),
+            )
+
+    def synced(self, item: str) -> SyncedItem | None:
+        """Return what the files of an item had; None if they must be read."""
+        row = self._row("SELECT * FROM synced WHERE item = ?", item)
+        if not row:
+            return None
+        _, report, discovery, agent, completed_at, package, files, messages = (
+            row
+        )
+        ends = json.loads(files)
+        return SyncedItem(
+            cursor=RecordCursor(report=report, discovery=discovery),
+            has_messages=bool(messages),
+            agent=agent,
+            completed_at=completed_at,
+            package=package,
+            files={
+                kind: FileEnd(
+                    signature=signature, at=at, written_at=written_at
+                )
+                for kind, (signature, at, written_at) in ends.items()
+            },
+        )
+
+    def save_synced(self, item: str, synced: SyncedItem) -> None:
+        """Save what the files of an item have."""
+        ends = {
+            kind: (end.signature, end.at, end.written_at)
+            for kind, end in synced.files.items()
+        }
+        cursor = synced.cursor
+        self._put(
+            "synced",
+            item,
+            cursor.report,
+            cursor.discovery,
+            synced.agent,
+            synced.completed_at,
+            synced.package,
+            json.dumps(ends),
+            synced.has_messages,
+        )
+
+    def forget_synced(self, item: str) -> None:
+        """Let the next pass read all files of an item."""
+        self._database.execute("DELETE FROM synced WHERE item = ?", (item,))
+
+    def forget_all_synced(self) -> None:
+        """Let the next pass read all files of the items that it looks at."""
+        self._database.execute("DELETE FROM synced")
 
     def notified(self, item: str) -> tuple[int, str]:
         """Return the last assignment that was notified for an item, and its agent.
@@ -274,8 +366,16 @@ def _connect(path: Path) -> sqlite3.Connection:
         # a full pass finds everything again.
         database.execute("PRAGMA journal_mode = TRUNCATE")
         database.execute("PRAGMA synchronous = OFF")
+        _drop_old_table(database)
         database.executescript(_TABLES)
     except sqlite3.Error:
         database.close()
         raise
     return database
+
+
+def _drop_old_table(database: sqlite3.Connection) -> None:
+    """Drop the files as earlier versions saved them: all of them are read again."""
+    columns = database.execute("SELECT name FROM pragma_table_info('files')")
+    if ("keys",) in columns.fetchall():
+        database.execute("DROP TABLE files")

@@ -24,13 +24,23 @@ class Origin(Frozen):
     at: int
 
 
+class RecordCursor(Frozen):
+    """How far the reports and discoveries of an item were read."""
+
+    #: The id of the last report; "" before the first one.
+    report: str = ""
+    #: The cursor of the item's last own discovery; "" before the first one.
+    discovery: str = ""
+
+
 class MirrorRecord(Frozen):
-    """An item with everything that the mirror writes about it."""
+    """An item with everything that the mirror writes about it, or a page of that."""
 
     item: Item
     project: Project
+    #: Those after the cursor from which the record was read.
     reports: tuple[Report, ...]
-    #: Those on the item itself.
+    #: Those on the item itself, after that cursor.
     discoveries: tuple[Discovery, ...]
     #: Those of others.
     findings: Findings
@@ -42,6 +52,10 @@ class MirrorRecord(Frozen):
     session: str
     #: The lease of the session that was asked for; without a token if it has none.
     lease: Lease
+    #: How far the record was read.
+    cursor: RecordCursor
+    #: Whether there are more reports or discoveries after the cursor.
+    more: bool
 
 
 class MirrorStatus(Frozen):

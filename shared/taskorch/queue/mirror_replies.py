@@ -3,7 +3,11 @@
 from typing import cast
 
 from taskorch.domain.item import Lease
-from taskorch.domain.mirror_record import MirrorRecord, MirrorStatus
+from taskorch.domain.mirror_record import (
+    MirrorRecord,
+    MirrorStatus,
+    RecordCursor,
+)
 from taskorch.queue import fields as read
 from taskorch.queue import replies
 from taskorch.queue.fields import Damage, DamagedField, Reading, readable
@@ -14,11 +18,13 @@ def record(view: Reply, damage: Damage) -> MirrorRecord:
     """Read a record: the item with its project, reports, discoveries and token.
 
     Its shape is `{item view, project view, {report …}, {discovery …}, token or '',
-    findings}`; the token is that of the session that was asked for.
+    findings, last report, last discovery, '1' or ''}`; the token is that of the session
+    that was asked for, and `1` says that there are more reports or discoveries.
     """
-    item_view, project_view, reports, discoveries, token, findings = cast(
-        "list[Reply]", view
+    item_view, project_view, reports, discoveries, token, findings, *end = (
+        cast("list[Reply]", view)
     )
+    report, discovery, more = cast("list[str]", end)
     item = replies.item(item_view)
     fields = read.fields_of(cast("list[Reply]", item_view)[1])
     number, claim_id = replies.token_parts(str(token))
@@ -37,6 +43,8 @@ def record(view: Reply, damage: Damage) -> MirrorRecord:
             event=read.cursor(fields, "event"),
             session=fields.get("holder_session", ""),
             lease=Lease(item=item.id, token=number, claim=claim_id),
+            cursor=RecordCursor(report=report, discovery=discovery),
+            more=bool(more),
         )
 
 

@@ -1,10 +1,12 @@
 """The reads of an orchestrator: each is one script, and changes nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from taskorch.domain import limits
 from taskorch.domain.events import FROM_THE_START, Events
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     DiscoveryPage,
     Found,
@@ -17,7 +19,11 @@ from taskorch.domain.item import (
     ProjectProgress,
     State,
 )
-from taskorch.domain.mirror_record import MirrorRecord, MirrorStatus
+from taskorch.domain.mirror_record import (
+    MirrorRecord,
+    MirrorStatus,
+    RecordCursor,
+)
 from taskorch.domain.short_id import Candidate, ShortId
 from taskorch.queue import (
     agents,
@@ -45,7 +51,7 @@ Row = TypeVar("Row")
 LIMIT = 1000
 #: Rows that one call of a script returns, so that it blocks Redis for some ms at most.
 PAGE = 100
-#: Items whose records one call returns: a record has all reports on its item.
+#: Items whose records one call returns: a record has many reports on its item.
 RECORDS = 20
 #: Projects that one call of `purged` looks for.
 PURGED_PAGE = 500
@@ -300,18 +306,67 @@ class Views:
     def records(
         self, items: Sequence[str], *, session: str | None = None
     ) -> tuple[MirrorRecord, ...]:
-        """Return the records of items for the file mirror.
+        """Return the whole records of items for the file mirror.
 
         Missing and damaged items are left out. Each record has the lease of `session`,
         if that session claimed the item.
         """
-        ids = [limits.item_id(item) for item in items]
+        whole = []
+        for record in self.new_records(dict.fromkeys(items), session=session):
+            pages = [record]
+            if record.more:
+                pages += self.record_pages(
+                    record.item.id, after=record.cursor, session=session
+                )
+            last = pages[-1]
+            if not last.more:
+                reports = tuple(chain(*(page.reports for page in pages)))
+                found = tuple(chain(*(page.discoveries for page in pages)))
+                whole.append(replace(last, reports=reports, discoveries=found))
+        return tuple(whole)
+
+    def record_pages(
+        self,
+        item: str,
+        *,
+        after: RecordCursor | None = None,
+        session: str | None = None,
+    ) -> Iterator[MirrorRecord]:
+        """Yield the pages of an item's record after a cursor.
+
+        They end early, with `more` in the last one, if the item is gone or damaged by
+        then.
+        """
+        has_more = True
+        while has_more:
+            pages = self.new_records({item: after}, session=session)
+            yield from pages
+            has_more = any(page.more for page in pages)
+            after = pages[0].cursor if pages else None
+
+    def new_records(
+        self,
+        after: Mapping[str, RecordCursor | None],
+        *,
+        session: str | None = None,
+    ) -> tuple[MirrorRecord, ...]:
+        """Return records with the reports and discoveries after the cursor of each item.
+
+        A record is one page, about 1 MiB: see `more`. None as a cursor is the start.
+        Missing and damaged items are left out.
+        """
+        asked: list[tuple[str, str, str]] = []
+        for item, cursor in after.items():
+            last = cursor or RecordCursor()
+            asked.append((limits.item_id(item), last.report, last.discovery))
         claimed_by = "" if session is None else f":{session}"
         rows: list[Reply] = []
-        for start in range(0, len(ids), RECORDS):
-            chunk = ids[start : start + RECORDS]
-            view = self._run_script("records", claimed_by, *chunk)
-            rows += cast("list[Reply]", view)
+        while asked:
+            words = [word for each in asked[:RECORDS] for word in each]
+            view = self._run_script("records", claimed_by, *words)
+            page, looked_at = cast("tuple[list[Reply], int]", view)
+            rows += page
+            del asked[:looked_at]
         return self._readable(
             lambda row: mirror_replies.record(row, self._damage), rows
         )

@@ -8,7 +8,7 @@ from chaos.ledger import DONE, Call, calls
 from chaos.verdict import Evidence, check_invariants
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Findings, Item, Lease, Project, Report, State
-from taskorch.domain.mirror_record import MirrorRecord
+from taskorch.domain.mirror_record import MirrorRecord, RecordCursor
 
 ITEM, OTHER = "item_1", "item_2"
 AGENT, RIVAL = "agent-1", "agent-2"
@@ -61,6 +61,8 @@ def record(
 ) -> MirrorRecord:
     """Return an item at the end of a run, with its history."""
     return MirrorRecord(
+        cursor=RecordCursor(),
+        more=False,
         findings=Findings(),
         item=_item(id=id, state=state, **fields),
         project=Project(
