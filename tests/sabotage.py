@@ -77,6 +77,27 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_sizes.py",),
     ),
     Sabotage(
+        guard="A package has a bound on its bytes",
+        file=f"{SCRIPTS}/prelude/items.lua",
+        line="if #found == most or read >= bytes then",
+        instead="if #found == most then",
+        tests=("tests/unit/queue/test_reply_sizes.py",),
+    ),
+    Sabotage(
+        guard="A list of items has a bound on its bytes",
+        file=f"{SCRIPTS}/prelude/views.lua",
+        line="    if bytes_read >= most then return views, i - 1 end\n",
+        instead="",
+        tests=("tests/unit/queue/test_reply_sizes.py",),
+    ),
+    Sabotage(
+        guard="A claim takes no more than one reply can have",
+        file=f"{SCRIPTS}/prelude/claims.lua",
+        line="    if bytes > MAX_REPLY_BYTES and i > 1 then",
+        instead="    if false then",
+        tests=("tests/unit/queue/test_reply_sizes.py",),
+    ),
+    Sabotage(
         guard="Large deliverables count as bytes of their item",
         file=f"{SCRIPTS}/complete.lua",
         line="    if #deliverables > ALWAYS_FIT then\n",

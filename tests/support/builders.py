@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import redis
-from taskorch.domain.item import Claim, Lease, NewItem, State
+from taskorch.domain.item import Claim, ItemFilter, Lease, NewItem, State
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Connection
@@ -286,7 +286,7 @@ class Bench:
     def inconsistencies(self) -> list[str]:
         """Return how items, indexes, dependencies and counts contradict each other."""
         items, indexes = (
-            self.queue.views.list(limit=5000).items,
+            self.queue.views.search(ItemFilter(), limit=5000).items,
             self._indexes(),
         )
         wrong = []

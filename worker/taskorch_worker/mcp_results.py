@@ -52,6 +52,9 @@ def assignments(
 def claim(taken: "Claim") -> dict[str, Json]:
     """Return an item in full, for its holder."""
     found = _object(taken)
+    left_out = found.pop("left_out")
+    if any(left_out.values()):
+        found["left_out"] = left_out
     return {
         **_without(found, KNOWN),
         "project_context": _without(

@@ -26,7 +26,6 @@ from taskorch.cli.text import (
     pairs,
     timestamp,
 )
-from taskorch.domain import limits
 from taskorch.domain.item import (
     CompletedProject,
     Discovery,
@@ -177,8 +176,8 @@ def _holder(item: Item) -> str:
 def _dependencies(shown: ItemTimeline) -> Iterator[str]:
     for needed in shown.dependencies:
         yield f"{needed.id} ({needed.state}) {line(needed.title)}"
-    more = len(shown.item.depends_on) - limits.DEPENDENCIES_SHOWN
-    if more > 0:
+    more = shown.dependencies_left_out
+    if more:
         command = f"orchestrate --json show {shown.item.id}"
         yield f"… and {more} more: {command} lists their ids"
 

@@ -368,6 +368,15 @@ class Findings(Frozen):
         return not self.more and not any(found.cut for found in shown)
 
 
+class LeftOut(Frozen):
+    """What a package has no room for: `orchestrate show` of the item prints it."""
+
+    #: The number of dependencies after those of the package.
+    dependencies: int = 0
+    #: Whether there are older reports than those of the history.
+    reports: bool = False
+
+
 class Package(Frozen):
     """An item with its project, dependencies, history and the findings of others."""
 
@@ -377,6 +386,7 @@ class Package(Frozen):
     dependencies: tuple[Item, ...]
     history: tuple[Report, ...]
     findings: Findings = Findings()
+    left_out: LeftOut = LeftOut()
 
 
 class NewDiscoveries(Frozen):

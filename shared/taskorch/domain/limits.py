@@ -24,8 +24,6 @@ DEPENDENCIES = 1000
 OPEN_QUESTIONS = 10
 #: Maximum size of their texts in total; scripts/blocker.lua has the same number.
 QUESTIONS_BYTES = 256 * 1024
-#: Maximum number of dependencies that are returned with an item.
-DEPENDENCIES_SHOWN = 200
 #: Maximum size of an item: of the fields that `ITEM_FIELDS` names, as they are stored;
 #: scripts/prelude/ has the same number and the same names.
 ITEM_BYTES = 1024 * 1024

@@ -35,3 +35,5 @@ class ItemTimeline(Frozen):
     timeline: tuple[TimelineEntry, ...]
     #: Whether older reports may be gone, because an item keeps a bounded number.
     trimmed: bool
+    #: The number of dependencies after those that are shown.
+    dependencies_left_out: int = 0

@@ -516,10 +516,15 @@ class AgentQueue:
 
     def notes(self, item: str) -> tuple[Note, ...]:
         """Return the agent's notes on an item, oldest first."""
-        entries = self._run_script("notes", limits.item_id(item))
-        return readable(
-            replies.note, cast("list[Reply]", entries), self._damage
-        )
+        limits.item_id(item)
+        found: list[Reply] = []
+        last, more = "", "1"
+        while more:
+            reply = self._run_script("notes", item, last)
+            entries, more = cast("tuple[list[list[Reply]], str]", reply)
+            found += entries
+            last = str(entries[-1][0]) if entries else ""
+        return readable(replies.note, found, self._damage)
 
     def _resume(self) -> None:
         """Finish what a call has left: the release of very many dependents.

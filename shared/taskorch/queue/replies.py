@@ -29,6 +29,7 @@ from taskorch.domain.item import (
     Holder,
     Item,
     Lease,
+    LeftOut,
     NewDiscoveries,
     Note,
     Package,
@@ -108,10 +109,15 @@ def project(view: Reply) -> Project:
 
 
 def package(view: Reply, damage: Damage) -> Package:
-    """Read `{item view, project view, {dependency …}, {newest report …}, findings}`."""
-    item_view, project_view, dependencies, reports, found = cast(
+    """Read a package.
+
+    Its shape is `{item view, project view, {dependency …}, {newest report …}, findings,
+    {number of dependencies that are left out, '1' if older reports are}}`.
+    """
+    item_view, project_view, dependencies, reports, found, left_out = cast(
         "list[Reply]", view
     )
+    others, has_older = cast("tuple[int, str]", left_out)
     newest_first = readable(report, cast("list[Reply]", reports), damage)
     return Package(
         item=item(item_view),
@@ -119,6 +125,7 @@ def package(view: Reply, damage: Damage) -> Package:
         dependencies=items(dependencies, damage),
         history=tuple(reversed(newest_first)),
         findings=findings(found, damage),
+        left_out=LeftOut(dependencies=others, reports=bool(has_older)),
     )
 
 

@@ -30,7 +30,7 @@ PRELUDE = ("call", "questions", "items", "leases", "views")
 PARTS = {
     "assign": ("sizes", "edits"),
     "awaited": ("purging",),
-    "claim": ("packages", "unfinished", "claims"),
+    "claim": ("sizes", "packages", "unfinished", "claims"),
     "close_project": ("unfinished",),
     "complete": ("sizes", "packages", "unfinished", "claims"),
     "count_new_discoveries": ("discoveries",),
@@ -38,18 +38,18 @@ PARTS = {
     "depend": ("sizes", "edits"),
     "discoveries": ("discoveries",),
     "edit": ("sizes", "edits"),
-    "fail": ("packages", "unfinished", "claims"),
-    "get": ("packages",),
+    "fail": ("sizes", "packages", "unfinished", "claims"),
+    "get": ("sizes", "packages"),
     "list": ("sizes", "edits"),
     "new_discoveries": ("discoveries",),
-    "prime": ("packages",),
+    "prime": ("sizes", "packages"),
     "progress_of_project": ("discoveries",),
     "purge": ("purging",),
     "reap": ("unfinished",),
-    "records": ("packages",),
+    "records": ("sizes", "packages"),
     "resume": ("unfinished",),
-    "show": ("packages",),
-    "timeline": ("packages",),
+    "show": ("sizes", "packages"),
+    "timeline": ("sizes", "packages"),
 }
 
 #: The line in front of a verb: each call begins with it.

@@ -7,7 +7,7 @@ fields; the timeline then shows what there is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from taskorch.domain import limits
 from taskorch.domain.item import Item, Report
@@ -22,13 +22,26 @@ from taskorch.queue.fields import DamagedField, Fields, Reading, readable
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts
 
-#: Reports in a package, and entries of each kind in a page.
-PAGE = 200
 #: The cursor before which there are no reports.
 AT_THE_START = "0-1"
 #: The details of an entry that are those of a claim or an assignment.
 OF_CLAIM = ("host", "pid", "session")
 OF_ASSIGNMENT = ("to", "from")
+
+
+class _Page(NamedTuple):
+    """A page of a timeline, as the script returns it."""
+
+    #: The package of the item on the first page.
+    packages: list[Reply]
+    #: Newest first.
+    reports: list[Reply]
+    #: Oldest first, and the number of those that were read.
+    discoveries: list[Reply]
+    seen: int
+    #: "1" if there are older reports, and older discoveries.
+    older: str
+    more: str
 
 
 class _Entries(NamedTuple):
@@ -70,32 +83,31 @@ def read_timeline(scripts: Scripts, item: str) -> ItemTimeline:
         dependencies=package.dependencies,
         timeline=tuple(_in_order(made, claims)),
         trimmed=len(entries.reports) >= REPORTS_KEPT,
+        dependencies_left_out=package.left_out.dependencies,
     )
 
 
 def _entries(scripts: Scripts, item: str) -> _Entries:
     """Read all pages; the number of entries is bounded, because streams are capped."""
-    packages, _, discoveries, page = cast(
-        "tuple[list[Reply], list[Reply], list[Reply], int]",
-        scripts.run_script("timeline", item, "", ""),
-    )
-    (package,) = packages
+    page = _page(scripts, item, "", 0)
+    (package,) = page.packages
     newest_first = list(cast("list[list[Reply]]", package)[3])
-    reports, seen = len(newest_first), page
-    found = [discoveries]
-    while PAGE in (reports, page):
+    found, seen = [page.discoveries], page.seen
+    while page.older or page.more:
         before = AT_THE_START
-        if reports == PAGE:
+        if page.older:
             before = str(cast("list[Reply]", newest_first[-1])[0])
-        _, older, discoveries, page = cast(
-            "tuple[list[Reply], list[Reply], list[Reply], int]",
-            scripts.run_script("timeline", item, before, seen),
-        )
-        newest_first += older
-        found.append(discoveries)
-        reports, seen = len(older), seen + page
+        page = _page(scripts, item, before, seen)
+        newest_first += page.reports
+        found.append(page.discoveries)
+        seen += page.seen
     oldest_first = [entry for older in reversed(found) for entry in older]
     return _Entries(package, newest_first[::-1], oldest_first)
+
+
+def _page(scripts: Scripts, item: str, before: str, seen: int) -> _Page:
+    reply = scripts.run_script("timeline", item, before, seen or "")
+    return _Page(*cast("list[Any]", reply))
 
 
 def _recorded(view: Reply) -> _Recorded:

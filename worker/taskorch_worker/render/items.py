@@ -15,7 +15,6 @@ from taskorch.cli.text import (
     questions,
     timestamp,
 )
-from taskorch.domain import limits
 from taskorch.domain.item import (
     Assignments,
     Caller,
@@ -331,9 +330,15 @@ def _dependencies(package: Package) -> Iterator[str]:
             shown += f"\n{INDENT}- {block(pair, INDENT)}"
         yield shown
     item_id = package.item.id
-    left = len(package.item.depends_on) - limits.DEPENDENCIES_SHOWN
-    if left > 0:
+    left = package.left_out.dependencies
+    if left:
         yield f"… and {left} more: worker --json get {item_id} --peek has their ids"
+
+
+def _older_reports(package: Package) -> Iterator[str]:
+    if package.left_out.reports:
+        item = package.item.id
+        yield f"older reports: orchestrate show {item} prints all of them"
 
 
 def _history(package: Package) -> Iterator[str]:
@@ -347,6 +352,7 @@ def _history(package: Package) -> Iterator[str]:
     yield from labelled("Reports of this attempt", _own_reports(package))
     yield from labelled("Questions and answers", map(quoting.report, asked))
     yield from labelled("Changed since you claimed it", _edits(package))
+    yield from labelled("Left out", _older_reports(package))
 
 
 def _earlier_attempts(package: Package) -> Iterator[str]:

@@ -16,5 +16,5 @@ end, function()
     for _, id in ipairs(call('ZRANGE', queue, 0, limit - #ids - 1)) do table.insert(ids, id) end
   end
   local count = call('ZCARD', held) + call('ZCARD', queue)
-  return {count, count_not_ready(caller.agent), item_views(ids), now}
+  return {count, count_not_ready(caller.agent), (item_views(ids)), now}
 end)

@@ -11,6 +11,9 @@
 -- ERRORS   NO_ITEM TOO_MANY TOO_LARGE NOT_YOURS CANCELLED LEASE_LOST HELD
 --          WRONG_STATE ALREADY_COMPLETED
 local FIRST, WORDS = 10, 4
+-- Bytes of deliverables that are never refused: an agent can always deliver the name of a
+-- file or a branch.
+local ALWAYS_FIT = 4096
 local claims_next, lease = ARGV[7] ~= '', ARGV[8]
 local origin = FIRST + WORDS * ARGV[9]
 local has_origin = origin <= #ARGV

@@ -8,10 +8,11 @@
 return guarded(function()
   local age, from, limit = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
   local page, found = call('ZRANGE', prefix .. 'projects', from, from + limit - 1), {}
-  for _, id in ipairs(page) do
+  for i, id in ipairs(page) do
     local completed_at = call('HGET', key('project', id), 'completed_at') or ''
     if is_number(completed_at) and tonumber(completed_at) + age <= now then
       table.insert(found, project_view(id))
+      if not has_room() then return {tostring(from + i), found} end
     end
   end
   return {#page == limit and tostring(from + limit) or '', found}

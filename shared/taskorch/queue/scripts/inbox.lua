@@ -35,7 +35,14 @@ return guarded(function()
     if a[2] == b[2] then return a[1] < b[1] end
     return a[2] < b[2]
   end)
-  local ids = {}
+  local ids, is_asked = {}, {}
+  for i = 1, #asked, 2 do is_asked[asked[i]] = true end
   for i, row in ipairs(rows) do ids[i] = row[1] end
-  return {#asked == 2 * limit and tostring(from + limit) or '', item_views(ids)}
+  local views, looked_at = item_views(ids)
+  local passed = 0
+  for i = 1, looked_at do
+    if is_asked[ids[i]] then passed = passed + 1 end
+  end
+  local has_more = #asked == 2 * limit or looked_at < #ids
+  return {has_more and tostring(from + passed) or '', views}
 end)

@@ -15,7 +15,8 @@ local cursor, limit = ARGV[15], tonumber(ARGV[16])
 local labels = cjson.decode(ARGV[11])
 if since < 0 then since = now + since end
 local most = order == '' and MAX_VISITED or MAX_SORTED
--- Ids of items, or with an order {id, its value, place}; and bytes of texts.
+-- Ids of items, or with an order {id, its value, place}; and bytes of what is returned, and
+-- of texts that were searched.
 local found, visited, searched = {}, 0, 0
 
 -- Returns the values of a JSON list as a set, or nil if it is empty.
@@ -60,6 +61,7 @@ local function add_if_wanted(id)
   if agents and not agents[v[2] or ''] then return end
   if priorities and not priorities[tonumber(priority)] then return end
   if changed < since or not has_labels(v[4] or '') or not has_text(id) then return end
+  searched = searched + item_bytes(id)
   if order == '' then return table.insert(found, id) end
   local values = {created = -(tonumber(v[6]) or 0), changed = -changed, priority = priority}
   table.insert(found, {id, tonumber(values[order]) or 0, #found})
@@ -127,5 +129,5 @@ return guarded(function()
   else
     next_cursor = visit_all(first, after)
   end
-  return {next_cursor, item_views(first_found()), #found}
+  return {next_cursor, (item_views(first_found(), math.huge)), #found}
 end)

@@ -41,13 +41,15 @@ end
 return guarded(function()
   local ids, held = held_ids(), {}
   for i = 1, math.min(limit, #ids) do
+    if not has_room() and i > 1 then break end
     local id = ids[i]
-    local notes = call('XREVRANGE', key('notes', caller.agent .. ':' .. id), '+', '-', 'COUNT', NOTES)
+    local notes = read_entries('XREVRANGE', key('notes', caller.agent .. ':' .. id), '+', '-', NOTES,
+      MAX_REPLY_BYTES)
     local token = token_if_live(id, tokens[id] or '')
     local comments = token ~= '' and unread_comments(find_item(id)) or {}
     table.insert(held, {package_view(id), notes, token, comments})
   end
   local queue = key('queue', caller.agent)
   return {held, #ids, call('ZCARD', queue), count_not_ready(caller.agent),
-    item_views(call('ZRANGE', queue, 0, limit - 1))}
+    (item_views(call('ZRANGE', queue, 0, limit - 1)))}
 end)

@@ -13,7 +13,7 @@ return guarded(function()
   for i, id in ipairs(page) do
     if status == '' or call('HGET', key('project', id), 'status') == status then
       table.insert(projects, project_view(id))
-      if #projects == limit then return {tostring(from + i), projects} end
+      if #projects == limit or not has_room() then return {tostring(from + i), projects} end
     end
   end
   return {#page == most and tostring(from + most) or '', projects}

@@ -5,27 +5,38 @@
 --          were read; both '' to begin
 -- RETURNS  {{package} or {} after the first page, {report …} the newest first and without
 --          those of the package, {discovery …} the oldest first, number of discoveries
---          read, with those that are gone}
+--          read, with those that are gone, '1' if there are older reports, else '', the
+--          same of discoveries}
 -- ERRORS   NO_ITEM
 local PAGE = 200
 local id, before, seen = ARGV[7], ARGV[8], tonumber(ARGV[9]) or 0
 
-local function discoveries(cursors)
+-- Returns the newest discoveries that were not read, the oldest first; the number that was
+-- read, and whether there are more.
+local function discoveries()
   local project, found = call('HGET', key('item', id), 'project') or '', {}
-  for _, cursor in ipairs(cursors) do
-    local entry = call('XRANGE', key('discoveries', project), cursor, cursor)[1]
-    if entry then table.insert(found, {project, without_request({entry})[1]}) end
+  local cursors = call('LRANGE', key('found', id), -seen - PAGE - 1, -seen - 1)
+  local most, read = bytes_read + MAX_REPLY_BYTES, 0
+  for i = #cursors, 1, -1 do
+    if read == PAGE or bytes_read >= most then return found, read, true end
+    read = read + 1
+    local entry = call('XRANGE', key('discoveries', project), cursors[i], cursors[i])[1]
+    if entry then
+      bytes_read = bytes_read + bytes_of(entry)
+      table.insert(found, 1, {project, without_request({entry})[1]})
+    end
   end
-  return found
+  return found, read, false
 end
 
 return guarded(function()
-  local package, reports = {}, {}
+  local package, reports, has_older = {}, {}, false
   if before == '' then
     package = {package_view(id)}
-  else
-    reports = call('XREVRANGE', key('progress', id), '(' .. before, '-', 'COUNT', PAGE)
+    has_older = package[1][6][2] ~= ''
+  elseif before ~= '0-1' then
+    reports, has_older = reports_before(id, before)
   end
-  local cursors = call('LRANGE', key('found', id), -seen - PAGE, -seen - 1)
-  return {package, without_request(reports), discoveries(cursors), #cursors}
+  local found, read, has_more = discoveries()
+  return {package, reports, found, read, has_older and '1' or '', has_more and '1' or ''}
 end)

@@ -35,7 +35,9 @@ return guarded(function()
     Question.refuse_none(item, wanted, 'wait')
   end
 
-  local reports = read_reports(id, 'XREVRANGE', '+', '-', 'COUNT', 200)
+  local reports = read_entries('XREVRANGE', key('progress', id), '+', '-', 200,
+    REPORT_BYTES_LOOKED_AT)
+  if #reports == 0 then reports = {completion_report(id)} end
   local newest = reports[1]
   local comments = is_live(item, token) and reports_of(id, (unread_comments(item))) or {}
   return {newest and newest[1] or '0-0', item_view(id), without_request(answers(reports)),

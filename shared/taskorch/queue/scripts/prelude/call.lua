@@ -33,8 +33,10 @@ local INDEX = {
 local call, arguments, meta, prefix, now, request, is_repeat, caller
 -- What the call has done so far: its refusal, its batched writes, whether it recorded
 -- the caller, the items that it handled of unfinished steps and whether some are left;
--- and what it has read: the views of projects, and their newest discoveries.
-local refusal, batch, caller_was_seen, handled, leaves_some, project_views, newest_read
+-- and what it has read: the views of projects, their newest discoveries, and packages
+-- without their item; and the bytes of items, projects and reports.
+local refusal, batch, caller_was_seen, handled, leaves_some, project_views, newest_read,
+  rests_read, bytes_read
 
 -- Begins a call with the KEYS and the ARGV of its script.
 local function begin_call(keys, values)
@@ -49,7 +51,7 @@ local function begin_call(keys, values)
     version = values[6]}
   refusal, batch, caller_was_seen = nil, nil, false
   handled, leaves_some = 0, false
-  project_views, newest_read = {}, {}
+  project_views, newest_read, rests_read, bytes_read = {}, {}, {}, 0
 end
 
 local function key(kind, id) return prefix .. kind .. ':' .. id end

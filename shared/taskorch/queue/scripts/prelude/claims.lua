@@ -1,108 +1,124 @@
 -- Claims: how the first items of the caller's queue are claimed, by `claim` and by a verb
 --         that settles an item and claims the next one.
 
--- A repeat finds what its first copy has claimed among the first items of `held`. Items
--- that are claimed later come behind it. A call keeps its reply if its caller holds more
--- items than MAX_HELD; the others of MAX_SEARCHED are those of the same millisecond.
-local MAX_HELD, MAX_SEARCHED = 500, 1000
+local claim_first, finds_claims_again, claims_of_first_copy, claims_view, claim_next
 
--- Returns the first items of the caller's queue, and whether there are more. An entry
--- whose item is not queued for the caller is dropped, and the queue is read again.
-local function first_of_queue(limit)
-  local queue = key('queue', caller.agent)
-  local items, has_dropped = {}, true
-  while has_dropped do
-    has_dropped = false
-    for _, id in ipairs(call('ZRANGE', queue, #items, limit)) do
-      if #items == limit then return items, true end
-      local item = find_item(id)
-      if item and item.state == 'queued' and item.agent == caller.agent then
-        table.insert(items, item)
-      else
-        call('ZREM', queue, id)
-        has_dropped = true
+do
+  -- A repeat finds what its first copy has claimed among the first items of `held`. Items
+  -- that are claimed later come behind it. A call keeps its reply if its caller holds more
+  -- items than MAX_HELD; the others of MAX_SEARCHED are those of the same millisecond.
+  local MAX_HELD, MAX_SEARCHED = 500, 1000
+
+  -- Returns the first items of the caller's queue, and whether there are more. An entry
+  -- whose item is not queued for the caller is dropped, and the queue is read again.
+  local function first_of_queue(limit)
+    local queue = key('queue', caller.agent)
+    local items, has_dropped = {}, true
+    while has_dropped do
+      has_dropped = false
+      for _, id in ipairs(call('ZRANGE', queue, #items, limit)) do
+        if #items == limit then return items, true end
+        local item = find_item(id)
+        if item and item.state == 'queued' and item.agent == caller.agent then
+          table.insert(items, item)
+        else
+          call('ZREM', queue, id)
+          has_dropped = true
+        end
       end
     end
+    return items, false
   end
-  return items, false
-end
 
--- Claims the first items of the caller's queue, after some leases were reaped and some
--- items promoted. Returns their receipts, or nil if the queue is empty. `lease` is in
--- ms, or '' for the items' own.
-local function claim_first(limit, lease)
-  seen()
-  maintain(MAX_DUE)
-  continue_unfinished()
-  local items, has_more = first_of_queue(limit)
-  if #items == 0 then return nil end
-
-  begin_batch(items)
-  local receipts = {}
-  for i, item in ipairs(items) do
-    new_claim(item, lease)
-    set_in_progress(item)
-    emit('claim', item)
-    receipts[i] = receipt(item)
-  end
-  if has_more then wake(caller.agent) end
-  return receipts
-end
-
--- Returns whether a repeat of this call would find the items that it claims.
-local function finds_claims_again()
-  return call('ZCARD', key('held', caller.agent)) <= MAX_HELD
-end
-
--- Returns the receipts of what the first copy of this repeat has claimed, as far as its
--- caller still holds it, or nil. Nobody has got the tokens, so all comments are new.
-local function claims_of_first_copy()
-  local items = {}
-  local held = call('ZRANGE', key('held', caller.agent), 0, MAX_SEARCHED - 1)
-  for _, id in ipairs(held) do
-    local is_of_request = read_hash('item', id, 'HGET', 'claim') == request
-    local item = is_of_request and find_item(id)
-    if item and item.agent == caller.agent and is_held(item) then
-      table.insert(items, item)
+  -- Returns the first items whose packages fit into one reply, at least one; and whether
+  -- there are more.
+  local function that_fit(items, has_more)
+    local bytes = 0
+    for i, item in ipairs(items) do
+      bytes = bytes + package_bytes(item)
+      if bytes > MAX_REPLY_BYTES and i > 1 then return {unpack(items, 1, i - 1)}, true end
     end
+    return items, has_more
   end
-  if #items == 0 then return nil end
 
-  table.sort(items, function(one, other) return rank(one) < rank(other) end)
-  local receipts = {}
-  for i, item in ipairs(items) do
-    item.expires = call('ZSCORE', prefix .. 'leases', item.id) or now
-    item.comments_read = ''
-    receipts[i] = receipt(item)
+  -- Claims the first items of the caller's queue, after some leases were reaped and some
+  -- items promoted. Returns their receipts, or nil if the queue is empty. `lease` is in
+  -- ms, or '' for the items' own.
+  function claim_first(limit, lease)
+    seen()
+    maintain(MAX_DUE)
+    continue_unfinished()
+    local items, has_more = first_of_queue(limit)
+    if #items == 0 then return nil end
+    if #items > 1 then items, has_more = that_fit(items, has_more) end
+
+    begin_batch(items)
+    local receipts = {}
+    for i, item in ipairs(items) do
+      new_claim(item, lease)
+      set_in_progress(item)
+      emit('claim', item)
+      receipts[i] = receipt(item)
+    end
+    if has_more then wake(caller.agent) end
+    return receipts
   end
-  return receipts
-end
 
--- Returns the ms until the next lease or delay ends, or '' if there is none.
-local function ms_until_due()
-  local soonest
-  for _, schedule in ipairs({'leases', 'delayed'}) do
-    local score = tonumber(call('ZRANGE', prefix .. schedule, 0, 0, 'WITHSCORES')[2])
-    if score and (not soonest or score < soonest) then soonest = score end
+  -- Returns whether a repeat of this call would find the items that it claims.
+  function finds_claims_again()
+    return call('ZCARD', key('held', caller.agent)) <= MAX_HELD
   end
-  return soonest and string.format('%d', math.max(0, soonest - now)) or ''
-end
 
--- Returns what the caller gets for the receipts of claims: the tokens that may still
--- act, with the packages, and '' or the ms until the queue may have an item.
-local function claims_view(receipts)
-  if not receipts or #receipts == 0 then return {}, ms_until_due() end
-  local claims = {}
-  for i, claimed in ipairs(receipts) do
-    local id, token, expires = claimed[1], claimed[2], claimed[3]
-    claims[i] = {id, token_if_live(id, token), expires, package_view(id), claimed[9] or {}}
+  -- Returns the receipts of what the first copy of this repeat has claimed, as far as its
+  -- caller still holds it, or nil. Nobody has got the tokens, so all comments are new.
+  function claims_of_first_copy()
+    local items = {}
+    local held = call('ZRANGE', key('held', caller.agent), 0, MAX_SEARCHED - 1)
+    for _, id in ipairs(held) do
+      local is_of_request = read_hash('item', id, 'HGET', 'claim') == request
+      local item = is_of_request and find_item(id)
+      if item and item.agent == caller.agent and is_held(item) then
+        table.insert(items, item)
+      end
+    end
+    if #items == 0 then return nil end
+
+    table.sort(items, function(one, other) return rank(one) < rank(other) end)
+    local receipts = {}
+    for i, item in ipairs(items) do
+      item.expires = call('ZSCORE', prefix .. 'leases', item.id) or now
+      item.comments_read = ''
+      receipts[i] = receipt(item)
+    end
+    return receipts
   end
-  return claims, ''
-end
 
--- Claims the caller's next item after a step that has settled one. Returns a list of its
--- receipt, empty if the queue is empty.
-local function claim_next(lease)
-  if batch then write_batch() end
-  return claim_first(1, lease) or {}
+  -- Returns the ms until the next lease or delay ends, or '' if there is none.
+  local function ms_until_due()
+    local soonest
+    for _, schedule in ipairs({'leases', 'delayed'}) do
+      local score = tonumber(call('ZRANGE', prefix .. schedule, 0, 0, 'WITHSCORES')[2])
+      if score and (not soonest or score < soonest) then soonest = score end
+    end
+    return soonest and string.format('%d', math.max(0, soonest - now)) or ''
+  end
+
+  -- Returns what the caller gets for the receipts of claims: the tokens that may still
+  -- act, with the packages, and '' or the ms until the queue may have an item.
+  function claims_view(receipts)
+    if not receipts or #receipts == 0 then return {}, ms_until_due() end
+    local claims = {}
+    for i, claimed in ipairs(receipts) do
+      local id, token, expires = claimed[1], claimed[2], claimed[3]
+      claims[i] = {id, token_if_live(id, token), expires, package_view(id), claimed[9] or {}}
+    end
+    return claims, ''
+  end
+
+  -- Claims the caller's next item after a step that has settled one. Returns a list of its
+  -- receipt, empty if the queue is empty.
+  function claim_next(lease)
+    if batch then write_batch() end
+    return claim_first(1, lease) or {}
+  end
 end

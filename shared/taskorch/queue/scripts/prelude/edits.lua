@@ -353,7 +353,9 @@ do
 
   -- Returns the changes that this request has made of an item, as its history has them.
   local function changes_in_history(id)
-    for _, entry in ipairs(call('XREVRANGE', key('progress', id), '+', '-', 'COUNT', 100)) do
+    local reports = read_entries('XREVRANGE', key('progress', id), '+', '-', 100,
+      REPORT_BYTES_LOOKED_AT)
+    for _, entry in ipairs(reports) do
       local is_edit = value_of(entry[2], 'kind') == 'edit'
       if is_edit and value_of(entry[2], 'request') == request then
         return parsed(value_of(entry[2], 'changes') or '[]')

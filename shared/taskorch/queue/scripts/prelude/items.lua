@@ -252,6 +252,36 @@ local function completion_report(item)
     'token', v[5] or '0', 'request', v[6] or '', 'text', v[7] or '', 'percent', '100'}}
 end
 
+-- Entries of a stream that are fetched together: each may have two texts of 64 KiB.
+local ENTRIES_FETCHED = 8
+
+local function bytes_of(entry)
+  local bytes = 0
+  for _, word in ipairs(entry[2]) do bytes = bytes + #word end
+  return bytes
+end
+
+-- Returns entries of a stream by XRANGE or XREVRANGE, from one id to another: `most`, or as
+-- many as have about `bytes` in all; then whether there are more.
+local function read_entries(command, stream, from, to, most, bytes)
+  local found, read = {}, 0
+  while true do
+    local page = call(command, stream, from, to, 'COUNT', ENTRIES_FETCHED)
+    for _, entry in ipairs(page) do
+      if #found == most or read >= bytes then
+        bytes_read = bytes_read + read
+        return found, true
+      end
+      read, from = read + bytes_of(entry), '(' .. entry[1]
+      table.insert(found, entry)
+    end
+    if #page < ENTRIES_FETCHED then
+      bytes_read = bytes_read + read
+      return found, false
+    end
+  end
+end
+
 -- Moves the report of a completion to the stream, because another one follows it.
 local function move_completion(item)
   local stream = key('progress', item.id)

@@ -4,6 +4,8 @@
 
 -- Comments that a receipt shows, and reports among which they are looked for.
 local COMMENTS_SHOWN, COMMENTS_LOOKED_AT = 10, 200
+-- Bytes of reports among which one is looked for.
+local REPORT_BYTES_LOOKED_AT = 2097152
 
 -- The token can no longer act: the item has no holder.
 local function revoke_token(item)
@@ -195,7 +197,9 @@ end
 -- it.
 local function refuse_cancelled(item)
   local reason = ''
-  for _, entry in ipairs(call('XREVRANGE', key('progress', item.id), '+', '-', 'COUNT', 100)) do
+  local reports = read_entries('XREVRANGE', key('progress', item.id), '+', '-', 100,
+    REPORT_BYTES_LOOKED_AT)
+  for _, entry in ipairs(reports) do
     if value_of(entry[2], 'kind') == 'cancel' then
       reason = value_of(entry[2], 'text')
       break
@@ -238,8 +242,8 @@ local function unread_comments(item)
   if item.commented == item.comments_read then return {}, 0 end
   local ids, left = {}, 0
   local after = item.comments_read == '' and '-' or '(' .. item.comments_read
-  local reports = call('XREVRANGE', key('progress', item.id), item.commented, after,
-    'COUNT', COMMENTS_LOOKED_AT)
+  local reports = read_entries('XREVRANGE', key('progress', item.id), item.commented, after,
+    COMMENTS_LOOKED_AT, REPORT_BYTES_LOOKED_AT)
   for _, entry in ipairs(reports) do
     if value_of(entry[2], 'kind') == 'comment' then
       if #ids < COMMENTS_SHOWN then table.insert(ids, 1, entry[1]) else left = left + 1 end

@@ -1,31 +1,45 @@
 -- Sizes: the bytes of an item: of its texts, its lists and its deliverables, as they are
 --        stored.
 
-local MAX_ITEM_BYTES = 1048576
--- Deliverables that are not larger are never refused: an agent can always deliver the name
--- of a file or a branch.
-local ALWAYS_FIT = 4096
 local SIZED = {'title', 'description', 'requirements', 'context', 'resources',
   'deliverables_expected', 'criteria', 'labels', 'deliverables'}
+local item_bytes, refuse_over, refuse_growth
 
-local function refuse_over(id, bytes)
-  if bytes > MAX_ITEM_BYTES then
-    refuse('TOO_LARGE', {item = id, bytes = bytes, most = MAX_ITEM_BYTES})
-  end
-end
+do
+  local MAX_ITEM_BYTES = 1048576
+  -- The other fields of an item that may be large: each has a bound of its own.
+  local REPORTED = {'summary', 'questions', 'requeue_reason'}
 
--- Refuses a change that makes an item too large. `fields` has field, value … to write,
--- `removed` the fields to delete. One that an older version left too large may shrink.
-local function refuse_growth(id, fields, removed)
-  local written = {}
-  for i = 1, #fields, 2 do written[fields[i]] = fields[i + 1] end
-  for _, field in ipairs(removed or {}) do written[field] = '' end
-  local stored = call('HMGET', key('item', id), unpack(SIZED))
-  local before, after = 0, 0
-  for i, field in ipairs(SIZED) do
-    local value = stored[i] or ''
-    before = before + #value
-    after = after + #(written[field] or value)
+  local function bytes_in(id, fields)
+    local bytes = 0
+    for _, value in ipairs(call('HMGET', key('item', id), unpack(fields))) do
+      bytes = bytes + #(value or '')
+    end
+    return bytes
   end
-  if after > before then refuse_over(id, after) end
+
+  -- Returns the bytes of an item in a reply, about.
+  function item_bytes(id) return bytes_in(id, SIZED) + bytes_in(id, REPORTED) end
+
+  function refuse_over(id, bytes)
+    if bytes > MAX_ITEM_BYTES then
+      refuse('TOO_LARGE', {item = id, bytes = bytes, most = MAX_ITEM_BYTES})
+    end
+  end
+
+  -- Refuses a change that makes an item too large. `fields` has field, value … to write,
+  -- `removed` the fields to delete. One that an older version left too large may shrink.
+  function refuse_growth(id, fields, removed)
+    local written = {}
+    for i = 1, #fields, 2 do written[fields[i]] = fields[i + 1] end
+    for _, field in ipairs(removed or {}) do written[field] = '' end
+    local stored = call('HMGET', key('item', id), unpack(SIZED))
+    local before, after = 0, 0
+    for i, field in ipairs(SIZED) do
+      local value = stored[i] or ''
+      before = before + #value
+      after = after + #(written[field] or value)
+    end
+    if after > before then refuse_over(id, after) end
+  end
 end

@@ -1,6 +1,12 @@
 -- Views: what several scripts return.
 
-local MAX_DEPENDENCIES_SHOWN = 200
+local MAX_DEPENDENCIES_SHOWN = 100
+-- Bytes of items, projects and reports after which a reply has no more of them: Redis is
+-- busy for some milliseconds. A page is then shorter, and the client reads the next one.
+local MAX_REPLY_BYTES = 1048576
+
+-- Returns whether a list may go on after its first row.
+local function has_room() return bytes_read < MAX_REPLY_BYTES end
 
 local function newest_event()
   local newest = call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', 1)[1]
@@ -15,18 +21,21 @@ local function item_view(id)
     if fields[i] == 'claim' or fields[i] == 'completion' then fields[i + 1] = '' end
     if fields[i] == 'live_token' then fields[i + 1] = '1' end
   end
+  bytes_read = bytes_read + bytes_of({id, fields})
   local has_lease = value_of(fields, 'state') == 'in_progress'
   return {id, fields, has_lease and call('ZSCORE', prefix .. 'leases', id) or ''}
 end
 
--- Returns the views of the items that exist.
-local function item_views(ids)
-  local views = {}
-  for _, id in ipairs(ids) do
+-- Returns the views of the items that exist, as far as a reply has room for them; and the
+-- number of items that were looked at. `room` is another number of bytes.
+local function item_views(ids, room)
+  local views, most = {}, bytes_read + (room or MAX_REPLY_BYTES)
+  for i, id in ipairs(ids) do
+    if bytes_read >= most then return views, i - 1 end
     local view = item_view(id)
     if #view[2] > 0 then table.insert(views, view) end
   end
-  return views
+  return views, #ids
 end
 
 -- Returns the number of an agent's items that are neither held nor ready: waiting,
@@ -62,12 +71,14 @@ local WORK_LOOKED_FOR = 20
 
 -- Returns the newest report on an item that is about the work, or nil.
 local function newest_about_work(item)
-  for _, count in ipairs({1, WORK_LOOKED_FOR}) do
-    local newest = read_reports(item, 'XREVRANGE', '+', '-', 'COUNT', count)
-    for _, entry in ipairs(newest) do
-      if not BY_ORCHESTRATORS[value_of(entry[2], 'kind')] then return entry end
-    end
-    if #newest < count then return nil end
+  local newest = read_reports(item, 'XREVRANGE', '+', '-', 'COUNT', 1)[1]
+  if not newest then return nil end
+  bytes_read = bytes_read + bytes_of(newest)
+  if not BY_ORCHESTRATORS[value_of(newest[2], 'kind')] then return newest end
+  local before = read_entries('XREVRANGE', key('progress', item), '(' .. newest[1], '-',
+    WORK_LOOKED_FOR, REPORT_BYTES_LOOKED_AT)
+  for _, entry in ipairs(before) do
+    if not BY_ORCHESTRATORS[value_of(entry[2], 'kind')] then return entry end
   end
 end
 
@@ -91,13 +102,19 @@ local function parse_ids(list)
   return ids
 end
 
--- Returns the dependencies of an item that are returned with it, from its fields.
+-- Returns the dependencies of an item that are returned with it, from its fields; and the
+-- number of the others.
 local function shown_dependencies(fields)
-  return {unpack(parse_ids(value_of(fields, 'depends_on')), 1, MAX_DEPENDENCIES_SHOWN)}
+  local all = parse_ids(value_of(fields, 'depends_on'))
+  local shown = {unpack(all, 1, MAX_DEPENDENCIES_SHOWN)}
+  return shown, #all - #shown
 end
 
 local function project_view(id)
-  project_views[id] = project_views[id] or {id, read_hash('project', id, 'HGETALL') or {}}
+  if not project_views[id] then
+    project_views[id] = {id, read_hash('project', id, 'HGETALL') or {}}
+    bytes_read = bytes_read + bytes_of(project_views[id])
+  end
   return project_views[id]
 end
 
@@ -108,12 +125,6 @@ end
 -- Returns entries of a project's discoveries; none if the key holds another type.
 local function read_discoveries(project, command, from, to, count)
   return read_hash('discoveries', project, command, from, to, 'COUNT', count) or {}
-end
-
-local function bytes_of(entry)
-  local bytes = 0
-  for _, word in ipairs(entry[2]) do bytes = bytes + #word end
-  return bytes
 end
 
 -- Adds the place of a discovery in the order to it, once: `ms`, `number`, `project`.
