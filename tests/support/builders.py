@@ -247,6 +247,11 @@ class Bench:
         """Delete the hash of a project."""
         self.delete_key(f"project:{project}")
 
+    def expire_access_token(self, token: str) -> None:
+        """Let an access token expire, as if its lifetime were over."""
+        key = keys.tag(self.namespace) + f"access_token:{token}"
+        self.raw.hset(key, "expires_at", 1)
+
     def set_schema(self, version: str) -> None:
         """Set the schema version of the namespace."""
         self.raw.hset(keys.tag(self.namespace) + "meta", "schema", version)

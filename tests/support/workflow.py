@@ -11,6 +11,7 @@ from support.builders import Bench, need_lease
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
 from taskorch.domain.mirror_record import Origin
+from taskorch.domain.role import Role
 from taskorch.queue.plan import Plan
 
 
@@ -22,6 +23,7 @@ def workflow(bench: Bench) -> Iterator[str]:
     yield from wait_for_answer(bench)
     yield from sync_files(bench)
     yield from repair_namespace(bench)
+    yield from manage_access_tokens(bench)
 
 
 def apply_plan(bench: Bench) -> Iterator[str]:
@@ -334,3 +336,18 @@ def repair_namespace(bench: Bench) -> Iterator[str]:
     yield "damaged"
     queue.complete_project(project, force=True)
     yield "close_project"
+
+
+def manage_access_tokens(bench: Bench) -> Iterator[str]:
+    """Create an access token, use it, and take it away again."""
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.WORKER, lifetime_ms=60_000)
+    yield "create_access_token"
+    tokens.use(created.token, "127.0.0.1")
+    yield "use_access_token"
+    tokens.list()
+    yield "access_tokens"
+    tokens.rotate(created.id)
+    yield "rotate_access_token"
+    tokens.revoke(created.id)
+    yield "revoke_access_token"

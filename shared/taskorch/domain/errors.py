@@ -2,10 +2,12 @@
 
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2   SharedCheckout
-|-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue, NoLog
+|-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue, NoLog,
+|                                   NoAccessToken, OtherNamespace
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated,
-|                                   NotSaved, ServerFailed, DiskFull, OutOfFiles;
-|                                   not: Refused, Untrusted, NotPermitted,
+|                                   NotSaved, ServerFailed, DiskFull, OutOfFiles,
+|                                   RateLimited;
+|                                   not: Refused, Untrusted, NotPermitted, NoGateway,
 |                                   DataDamaged, ServerUnreachable, ServerStopped
 |-- Invalid                     5   WrongState (AlreadyCompleted), Begun, NoSummary,
 |                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany, TooLarge,
@@ -16,9 +18,11 @@ TaskOrchestratorError           1   Unprintable
 |                                   RunHolds, NoWorktree, TooFewFiles,
 |                                   UserFolderUnusable, ForeignServer, UnknownData,
 |                                   LeavesProject, Unhealthy, UntrustedConfig,
-|                                   ForeignFolder
+|                                   ForeignFolder, OtherVersion
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
+|-- TokenRefused                7   raised over a gateway
+|-- NotAllowed                  7   raised over a gateway
 |-- NothingToDo                 8   raised by commands; the library returns None
 |-- NoOwnItems                  8   raised by commands
 |-- WaitOver                    8   raised by commands
@@ -159,6 +163,18 @@ class AmbiguousId(NotFound):
         return self._rows
 
 
+class NoAccessToken(NotFound):
+    word = "NO_ACCESS_TOKEN"
+    message = "There is no access token {token}."
+    next_step = "List them: orchestrate token list"
+
+
+class OtherNamespace(NotFound):
+    word = "NO_NAMESPACE"
+    message = "There is no namespace {namespace} at {url}."
+    next_step = "Set TASKORCH_NAMESPACE to the namespace of your access token."
+
+
 class NoQueue(NotFound):
     word = "NO_QUEUE"
     message = "There is no queue in {root}."
@@ -192,6 +208,11 @@ class Unreachable(Unavailable):
                 "Check that the sentinels are running, and that they know the name "
                 "after the '/'. SENTINEL MASTERS lists the names that they know."
             )
+        if str(self.details["url"]).startswith(("https:", "http:")):
+            return (
+                "Check that the gateway is running and that TASKORCH_URL is right. "
+                "Rerunning this command is safe."
+            )
         return super().hint()
 
 
@@ -223,13 +244,34 @@ class OutOfFiles(Unavailable):
     next_step = "Raise the limit (ulimit -n), or run less at a time."
 
 
+class NoGateway(Unavailable):
+    word, retryable = "NO_GATEWAY", False
+    message = "There is no gateway at {url}: {reason}."
+    next_step = (
+        "Check TASKORCH_URL, and the proxies on the way. In a sandbox, the host must be "
+        "on its list of allowed hosts."
+    )
+
+
+class RateLimited(Unavailable):
+    word = "RATE_LIMITED"
+    message = "The gateway at {url} allows {calls} calls a second with one access token."
+    next_step = "Wait a second, then rerun this command: it acts once."
+
+
 class Untrusted(Unavailable):
     word, retryable = "UNTRUSTED", False
-    message = "TLS verification failed between this client and Redis at {url}: {reason}"
+    message = "TLS verification failed between this client and {url}: {reason}"
     next_step = (
         "In the URL, ssl_ca_certs=FILE names the authority that signed the certificate "
         "of Redis; ssl_certfile and ssl_keyfile name the client's own certificate."
     )
+
+    def hint(self) -> str:
+        """Return how to name the authority: of a gateway, by a variable."""
+        if str(self.details["url"]).startswith("https:"):
+            return "SSL_CERT_FILE=FILE names the authority that signed its certificate."
+        return super().hint()
 
 
 class Stalled(Unavailable):
@@ -365,6 +407,14 @@ class BadSchema(Invalid):
                 "orchestrate import FILE. Or name a new --namespace."
             )
         return super().hint()
+
+
+class OtherVersion(Invalid):
+    word = "OTHER_VERSION"
+    message = "This client has version {client}, and the gateway at {url} has {gateway}."
+    next_step = (
+        "Install the same version on both sides; the last number may differ."
+    )
 
 
 class NotEmpty(Invalid):
@@ -877,6 +927,20 @@ class NotYours(TaskOrchestratorError):
         }
 
 
+class TokenRefused(TaskOrchestratorError):
+    word, exit_code = "TOKEN_REFUSED", 7
+    message = "The gateway at {url} refused the access token."
+    next_step = (
+        "It is unknown, expired or revoked. Set TASKORCH_TOKEN, or TASKORCH_TOKEN_FILE, "
+        "to a token that orchestrate token create has printed."
+    )
+
+
+class NotAllowed(TaskOrchestratorError):
+    word, exit_code = "NOT_ALLOWED", 7
+    message = "The access token does not allow this: {reason}"
+
+
 class NothingToDo(TaskOrchestratorError):
     word, exit_code, retryable = "NOTHING_TO_DO", 8, True
     message = "There is nothing to do now."
@@ -935,6 +999,6 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, NoQuestion, SeveralQuestions, Cycle, TooDeep,
         TooMany, TooLarge, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
-        AlreadyCompleted, NeedsReopen,
+        AlreadyCompleted, NeedsReopen, NoAccessToken,
     )
 }  # fmt: skip

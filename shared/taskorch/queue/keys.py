@@ -159,6 +159,16 @@ KEYS = (
         holds="a record in quarantine: its fields, kind, id, time and reason",
     ),
     Key(
+        name="access_tokens",
+        type="zset",
+        holds="access token id -> created_ms",
+    ),
+    Key(
+        name="access_token:<id>",
+        type="hash",
+        holds="the SHA-256 of its secret, name, role, project, times",
+    ),
+    Key(
         name="req:<id>",
         type="string",
         holds="the first reply of a request, for 10 minutes",

@@ -46,6 +46,7 @@ from taskorch.queue.scripts import Scripts, random_digits
 from taskorch.queue.views import Views
 
 if TYPE_CHECKING:
+    from taskorch.queue.access_tokens import AccessTokens
     from taskorch.queue.waits import Waits
 
 #: Items that one call of a script visits, so that it blocks Redis for some ms at most.
@@ -142,6 +143,12 @@ class Queue:
             origin=origin,
             damage=self.damage,
         )
+
+    def access_tokens(self) -> "AccessTokens":
+        """Return the access tokens of the namespace, which the gateway checks."""
+        from taskorch.queue.access_tokens import AccessTokens
+
+        return AccessTokens(self._scripts)
 
     def waits(self, notify: Notify = lambda _: None) -> "Waits":
         """Return the waits of the namespace.

@@ -60,9 +60,9 @@ _VERB = f"return (function(KEYS, ARGV) {BEGIN}{{}}end)(KEYS, ARGV)\n"
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
-    "agents", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment", "events", "export", "find",
-    "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project", "projects", "purged",
-    "records", "show", "standing", "stuck", "timeline", "wait",
+    "access_tokens", "agents", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment", "events",
+    "export", "find", "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project",
+    "projects", "purged", "records", "show", "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 
 #: The scripts that may run when Redis is out of memory, because they free some: as

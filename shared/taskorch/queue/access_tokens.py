@@ -1,0 +1,136 @@
+"""The access tokens of a namespace, which the gateway checks.
+
+Redis has the SHA-256 of each secret. A secret has 256 random bits, so that a slow hash
+would add nothing.
+"""
+
+import secrets
+from hashlib import sha256
+from hmac import compare_digest
+from typing import cast
+
+from taskorch.domain import access_token, errors, limits
+from taskorch.domain.access_token import (
+    Access,
+    AccessToken,
+    NewAccessToken,
+)
+from taskorch.domain.role import Role
+from taskorch.queue import fields as read
+from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Scripts, random_digits
+
+SECRET_BYTES = 32
+#: Tokens that one call lists.
+PAGE = 100
+
+
+class AccessTokens:
+    """Creates, lists, checks and revokes access tokens."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    def create(
+        self,
+        name: str,
+        role: Role,
+        *,
+        project: str = "",
+        lifetime_ms: int | None = None,
+    ) -> NewAccessToken:
+        """Create a token for the caller `name`; it is returned this one time.
+
+        It is confined to a `project`, and expires after `lifetime_ms`, if they are
+        given. Raises errors.NoProject and errors.Invalid.
+        """
+        limits.agent_name(name)
+        lifetime = "" if lifetime_ms is None else lifetime_ms
+        if lifetime_ms is not None:
+            limits.number(lifetime_ms, "lifetime in ms", 1, limits.LONGEST_MS)
+        if project:
+            limits.project_id(project)
+        while True:
+            id_, secret = f"tok_{random_digits()}", _new_secret()
+            words = (id_, _hash(secret), name, role, project, lifetime)
+            reply = self._scripts.run_script("create_access_token", *words)
+            _, exists = read.texts(reply)
+            if not exists:
+                return access_token.new(id_, secret)
+
+    def list(self) -> tuple[AccessToken, ...]:
+        """Return all tokens, the newest first."""
+        found: dict[str, AccessToken] = {}
+        passed = "0"
+        while passed:
+            reply = self._scripts.run_script("access_tokens", passed, PAGE)
+            next_one, rows, now = cast("tuple[str, list[Reply], int]", reply)
+            passed = str(next_one)
+            for row in rows:
+                token = _listed(read.texts(row), now)
+                found[token.id] = token
+        return tuple(found.values())
+
+    def rotate(self, id_: str) -> NewAccessToken:
+        """Replace the secret of a token. Raises errors.NoAccessToken."""
+        secret = _new_secret()
+        self._scripts.run_script(
+            "rotate_access_token", _need_id(id_), _hash(secret)
+        )
+        return access_token.new(id_, secret)
+
+    def revoke(self, id_: str) -> None:
+        """Remove a token. Raises errors.NoAccessToken."""
+        self._scripts.run_script("revoke_access_token", _need_id(id_))
+
+    def use(self, token: str, address: str) -> Access | None:
+        """Return what a token allows, None if it is unknown, wrong or expired.
+
+        Redis keeps the `address` of the client as that of the token's last use.
+        """
+        credentials = access_token.parse(token)
+        if credentials is None:
+            return None
+        reply = self._scripts.run_script(
+            "use_access_token", credentials.id, address
+        )
+        fields = read.texts(reply)
+        if not fields:
+            return None
+        expected, name, role, project = fields
+        if not compare_digest(expected, _hash(credentials.secret)):
+            return None
+        return Access(
+            token=credentials.id, name=name, role=Role(role), project=project
+        )
+
+
+def _new_secret() -> str:
+    return secrets.token_hex(SECRET_BYTES)
+
+
+def _hash(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
+
+
+def _need_id(id_: str) -> str:
+    if not access_token.is_id(id_):
+        raise errors.NoAccessToken(token=limits.shortened(id_))
+    return id_
+
+
+def _listed(row: list[str], now: int) -> AccessToken:
+    id_, name, role, project, created, by, expires, used, place = row
+    expires_at = read.whole(expires) if expires else 0
+    return AccessToken(
+        id=id_,
+        name=name,
+        role=Role(role),
+        project=project,
+        created_at=read.whole(created),
+        created_by=by,
+        expires_at=expires_at,
+        used_at=read.whole(used) if used else 0,
+        used_from=place,
+        expired=bool(expires_at) and expires_at <= now,
+    )

@@ -1,0 +1,29 @@
+"""Which role may run which script: the one table for tokens and users of Redis."""
+
+from collections.abc import Mapping
+
+from taskorch.domain.role import Role
+
+#: What a viewer reads: everything but notes, tokens and exports.
+_READS = frozenset((
+    "agents", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished", "inbox", "indexed",
+    "list", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline",
+))  # fmt: skip
+#: Script -> the roles that may run it. An administrator may run the others, too.
+SCRIPTS: Mapping[Role, frozenset[str]] = {
+    Role.WORKER: frozenset((
+        "blocker", "check", "claim", "complete", "count_new_discoveries", "discover", "discoveries", "fail", "find",
+        "get", "new_discoveries", "note", "notes", "prime", "progress", "release", "renew", "resume", "wait",
+        "withdraw",
+    )),
+    Role.ORCHESTRATOR: _READS | {
+        "answer", "assign", "cancel", "close_project", "comment", "create", "depend", "edit", "new_discoveries",
+        "project", "reap", "records", "reopen_project", "requeue", "resume",
+    },
+    Role.VIEWER: _READS,
+}  # fmt: skip
+
+
+def may_run(role: Role, script: str) -> bool:
+    """Return whether a role may run a script."""
+    return role is Role.ADMIN or script in SCRIPTS[role]

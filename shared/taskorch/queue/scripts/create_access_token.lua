@@ -1,0 +1,17 @@
+-- create_access_token: lets a client of the gateway act under a name and a role.
+-- KEYS     meta
+-- ARGV     7 id, 8 SHA-256 of the secret, 9 name of the caller, 10 role, 11 project it is
+--          confined to or '', 12 ms until it expires or ''
+-- RETURNS  {id, '1' if the id exists already, else ''}
+-- ERRORS   NO_PROJECT
+local id, secret, name, role, project, lifetime = unpack(ARGV, 7)
+return once(function()
+  if project ~= '' then need_project(project) end
+  local token = key('access_token', id)
+  if call('EXISTS', token) == 1 then return {id, '1'} end
+  local expires_at = lifetime == '' and '' or now + lifetime
+  call('HSET', token, 'sha256', secret, 'name', name, 'role', role, 'project', project,
+    'created_at', now, 'created_by', caller.agent, 'expires_at', expires_at)
+  call('ZADD', prefix .. 'access_tokens', now, id)
+  return {id, ''}
+end)

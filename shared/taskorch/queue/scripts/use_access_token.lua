@@ -1,0 +1,21 @@
+-- use_access_token: what an access token allows. It keeps the time and the place of its
+--                   use, about once a minute.
+-- KEYS     meta
+-- ARGV     7 id, 8 address of the client
+-- RETURNS  {SHA-256 of the secret, name, role, project or ''}, or {} if it does not exist
+--          or has expired
+-- ERRORS   none of its own
+local NOTED_MS = 60000
+local token, address = key('access_token', ARGV[7]), ARGV[8]
+return once(function()
+  local used_at = tonumber(call('HGET', token, 'used_at') or 0)
+  if now - used_at >= NOTED_MS and call('EXISTS', token) == 1 then
+    call('HSET', token, 'used_at', now, 'used_from', address)
+  end
+  return nil
+end, function()
+  local fields = call('HMGET', token, 'sha256', 'name', 'role', 'project', 'expires_at')
+  local expires_at = tonumber(fields[5])
+  if not fields[1] or expires_at and expires_at <= now then return {} end
+  return {fields[1], fields[2], fields[3], fields[4]}
+end)

@@ -1,0 +1,128 @@
+"""Access tokens of the gateway: who they are for, and until when."""
+
+import re
+
+import pytest
+from support.builders import Bench
+from taskorch.domain import errors
+from taskorch.domain.access_token import Access
+from taskorch.domain.role import Role
+
+ADDRESS = "192.0.2.7"
+NO_TOKENS = (
+    "",
+    "tok_",
+    "tok_1a2b3c4d",
+    "tok_1a2b3c4d_",
+    "tok_1A2B3C4D_" + "0" * 64,
+    "tok_1a2b3c4d_" + "0" * 63,
+    "tok_*_" + "0" * 64,
+    "tok_1a2b3c4d_" + "0" * 64 + "\n",
+)
+
+
+def test_created_token_gives_its_access(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    project = bench.queue.project("One")
+
+    created = tokens.create("ada", Role.WORKER, project=project)
+
+    assert re.fullmatch(r"tok_[0-9a-f]{8}_[0-9a-f]{64}", created.token)
+    assert tokens.use(created.token, ADDRESS) == Access(
+        token=created.id, name="ada", role=Role.WORKER, project=project
+    )
+
+
+def test_redis_has_no_secret(bench: Bench) -> None:
+    created = bench.queue.access_tokens().create("ada", Role.WORKER)
+    secret = created.token.rpartition("_")[2]
+
+    stored = bench.everything()[f"access_token:{created.id}"]
+
+    assert "sha256" in str(stored)
+    assert secret not in str(stored)
+
+
+@pytest.mark.parametrize("token", NO_TOKENS)
+def test_malformed_token_gives_nothing(bench: Bench, token: str) -> None:
+    assert bench.queue.access_tokens().use(token, ADDRESS) is None
+
+
+def test_wrong_secret_gives_nothing(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.ADMIN)
+
+    assert tokens.use(f"{created.id}_{'0' * 64}", ADDRESS) is None
+
+
+def test_revoked_token_gives_nothing(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.WORKER)
+
+    tokens.revoke(created.id)
+
+    assert tokens.use(created.token, ADDRESS) is None
+    assert tokens.list() == ()
+    with pytest.raises(errors.NoAccessToken):
+        tokens.revoke(created.id)
+    with pytest.raises(errors.NoAccessToken):
+        tokens.rotate(created.id)
+
+
+def test_expired_token_gives_nothing(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.WORKER, lifetime_ms=60_000)
+
+    bench.expire_access_token(created.id)
+
+    assert tokens.use(created.token, ADDRESS) is None
+    assert [token.expired for token in tokens.list()] == [True]
+
+
+def test_rotated_token_has_another_secret(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.VIEWER)
+
+    rotated = tokens.rotate(created.id)
+
+    assert rotated.id == created.id
+    assert tokens.use(created.token, ADDRESS) is None
+    access = tokens.use(rotated.token, ADDRESS)
+    assert access
+    assert access.role is Role.VIEWER
+
+
+def test_list_shows_the_last_use(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    unused = tokens.create("bob", Role.ORCHESTRATOR)
+    used = tokens.create("ada", Role.WORKER)
+    tokens.use(used.token, ADDRESS)
+
+    listed = {token.id: token for token in tokens.list()}
+
+    assert listed[used.id].used_from == ADDRESS
+    assert listed[used.id].used_at > 0
+    assert (listed[unused.id].used_at, listed[unused.id].used_from) == (0, "")
+    assert listed[unused.id].created_by == "planner"
+
+
+def test_list_has_all_pages(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = {tokens.create("ada", Role.WORKER).id for _ in range(101)}
+
+    assert {token.id for token in tokens.list()} == created
+
+
+def test_token_of_unknown_project_is_refused(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+
+    with pytest.raises(errors.NoProject):
+        tokens.create("ada", Role.WORKER, project="proj_00000000")
+
+    assert tokens.list() == ()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "item_1a2b3c4d", "x" * 65])
+def test_token_needs_a_valid_name(bench: Bench, name: str) -> None:
+    with pytest.raises(errors.Invalid):
+        bench.queue.access_tokens().create(name, Role.WORKER)
