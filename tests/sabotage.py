@@ -659,8 +659,8 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="The password file of a root stays inside it",
-        file="shared/taskorch/config/password.py",
-        line="    if not password_file.stays_inside:\n",
+        file="shared/taskorch/config/secret_file.py",
+        line="    if not secret_file.stays_inside:\n",
         instead="    if True:\n",
         tests=("tests/unit/config/test_password.py",),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from taskorch.config import files, password, root_folder, settings, trust
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
-from taskorch.transport import address
+from taskorch.transport import address, gateway
 
 
 class Initialised(Frozen):
@@ -79,8 +79,12 @@ def init(
 
 
 def _config_content(chosen: Mapping[str, str]) -> bytes:
-    url = chosen.get("redis_url", "")
-    if url:
+    if "url" in chosen and "redis_url" in chosen:
+        raise errors.Usage(reason="--url and --redis-url exclude each other.")
+    url = chosen.get("url") or chosen.get("redis_url", "")
+    if settings.is_gateway(url):
+        gateway.parse(url, "")
+    elif url:
         address.parse(url)
         if not url.isprintable():
             raise address.invalid(url)
@@ -123,8 +127,9 @@ def read_config(file: str) -> ConfigText:
             reason=f"There is no {file}, so there is nothing to trust."
         )
     values = dict(settings.parse_config(content, file))
-    if "redis_url" in values:
-        values["redis_url"] = address.redacted(values["redis_url"])
+    for key in ("url", "redis_url"):
+        if key in values:
+            values[key] = address.redacted(values[key])
     return ConfigText(file=file, content=content, settings=values)
 
 

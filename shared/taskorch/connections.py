@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from taskorch.bundled.on_demand import OnDemandConnection
-from taskorch.config.settings import Settings
+from taskorch.config.settings import Settings, is_gateway
 from taskorch.config.unanswered import UnansweredRequests
 from taskorch.domain import errors
 from taskorch.domain.access import Access
@@ -80,6 +80,8 @@ def connect_to(settings: Settings) -> Connection:
 
     The bundled server is not started. Raises errors.Usage for an invalid address.
     """
+    if is_gateway(settings.redis_url):
+        return _connect_to_gateway(settings)
     return _with_retries(_connect_once(settings), RETRIES)
 
 
@@ -135,6 +137,27 @@ def _connect_once(settings: Settings) -> Connection:
         settings.redis_password,
         settings.wait_replicas,
         settings.wait_timeout_ms,
+    )
+
+
+def _connect_to_gateway(settings: Settings) -> Connection:
+    if settings.wait_replicas:
+        raise errors.Usage(
+            reason="wait_replicas is set, but the gateway decides whether steps wait "
+            "for replicas. Set it for the gateway."
+        )
+    url = settings.redis_url
+    if not settings.access_token:
+        raise errors.Usage(
+            reason=f"The gateway at {address.redacted(url)} needs an access token. Set "
+            "TASKORCH_TOKEN, or name a file that holds it in TASKORCH_TOKEN_FILE."
+        )
+    from taskorch.transport import gateway
+
+    place = gateway.parse(url, settings.access_token)
+    patience = Patience(may_pass=is_passing, attempts=RETRIES + 1)
+    return RetryingConnection(
+        gateway.GatewayConnection(place), patience, resumes_waits=False
     )
 
 

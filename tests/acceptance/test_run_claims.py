@@ -11,8 +11,8 @@ from support.tool_client import run_async
 from taskorch.domain.item import State
 
 IN_PATH = f"export PATH={BIN}:$PATH"
-#: Programs remove variables whose names look like secrets.
-WITHOUT_TOKEN = "unset TASKORCH_TOKEN"
+#: Programs may remove variables that they do not know.
+WITHOUT_TOKEN = "unset TASKORCH_LEASE"
 
 
 @pytest.mark.parametrize("before", ["true", WITHOUT_TOKEN])
@@ -65,7 +65,7 @@ def test_settling_for_the_next_item_is_refused(
 
 def test_pop_tool_in_a_run_is_refused(shell: Shell, bench: Bench) -> None:
     item, other = bench.item(), bench.item()
-    within = shell.having(TASKORCH_ITEM_ID=item, TASKORCH_TOKEN="1:abc")
+    within = shell.having(TASKORCH_ITEM_ID=item, TASKORCH_LEASE="1:abc")
 
     async def test() -> None:
         async with tool_client.worker(within) as ada:

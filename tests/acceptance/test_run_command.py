@@ -52,7 +52,7 @@ def test_command_gets_its_item_and_agent(shell: Shell, bench: Bench) -> None:
         f"=== Work Item: {item} ===\nTitle: Zeichne es: 設計\n"
         in variables["TASKORCH_PROMPT"]
     )
-    assert (variables["TASKORCH_ITEM_ID"], variables["TASKORCH_TOKEN"]) == (
+    assert (variables["TASKORCH_ITEM_ID"], variables["TASKORCH_LEASE"]) == (
         item,
         f"1:{package['lease']['claim']}",
     )

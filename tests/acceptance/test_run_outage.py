@@ -315,7 +315,7 @@ def test_pools_complete_each_item_once_across_restarts(
         for number in range(50)
     ]
     script = (
-        "echo $TASKORCH_TOKEN >> $TASKORCH_ROOT/ran; sleep 0.05; echo done"
+        "echo $TASKORCH_LEASE >> $TASKORCH_ROOT/ran; sleep 0.05; echo done"
     )
 
     with ExitStack() as runs:

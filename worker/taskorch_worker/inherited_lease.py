@@ -14,7 +14,7 @@ from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
 if TYPE_CHECKING:
     from taskorch_worker.git import Work
 
-ITEM, TOKEN = "TASKORCH_ITEM_ID", "TASKORCH_TOKEN"
+ITEM, LEASE = "TASKORCH_ITEM_ID", "TASKORCH_LEASE"
 #: What the command reads from its standard input: "item", "prompt" or "none".
 STDIN = "TASKORCH_STDIN"
 #: The path of the item's git worktree, and the branch that was made for it.
@@ -53,10 +53,10 @@ def work_on(
 def _lease(item: str, workspace: Workspace) -> Lease:
     """Return the lease of the run.
 
-    Some programs remove variables with names like TASKORCH_TOKEN. The run keeps the
-    token in the workspace, too.
+    A program may remove variables that it does not know. The run keeps the token in the
+    workspace, too.
     """
-    token, _, claim = os.environ.get(TOKEN, "").partition(":")
+    token, _, claim = os.environ.get(LEASE, "").partition(":")
     if token.isdecimal():
         return Lease(item=item, token=int(token), claim=claim)
     return workspace.lease(item)

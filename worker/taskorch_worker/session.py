@@ -342,6 +342,7 @@ class AgentSession:
             "pid": self.caller.pid,
             "redis_url": address.redacted(address.url_of(settings)),
             "redis_password": "***" if settings.redis_password else "",
+            "access_token": "***" if settings.access_token else "",
             "wait_replicas": settings.wait_replicas,
             "wait_timeout": f"{settings.wait_timeout_ms}ms",
             "namespace": settings.namespace,

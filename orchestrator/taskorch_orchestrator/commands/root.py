@@ -17,7 +17,7 @@ FOLDER = click.Path(exists=True, file_okay=False)
 def init(folder: str | None) -> None:
     """Make FOLDER a root: everything below it shares its queue.
 
-    FOLDER defaults to TASKORCH_ROOT, else to the current folder. --redis-url and
+    FOLDER defaults to TASKORCH_ROOT, else to the current folder. --url, --redis-url and
     --namespace are written to its config.toml, which is then trusted.
     """
     from taskorch_orchestrator import root_setup
@@ -26,7 +26,7 @@ def init(folder: str | None) -> None:
     flags = click.get_current_context().find_root().ensure_object(dict)
     chosen = {
         name: flags[name]
-        for name in ("redis_url", "namespace")
+        for name in ("url", "redis_url", "namespace")
         if flags.get(name)
     }
     root = folder or os.environ.get("TASKORCH_ROOT") or "."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskorch.bundled import server as bundled_server
 from taskorch.bundled import service_process
-from taskorch.config.settings import Settings, resolve
+from taskorch.config.settings import Settings, is_gateway, resolve
 from taskorch.connections import connect_to
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
@@ -31,7 +31,7 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
 
     It logs to stderr. With the bundled server it is the only service of the root, and
     it kills the server if their folder is deleted or replaced.
-    RQ does not run on a Redis Cluster. There the duties run in the service's own loop,
+    RQ runs neither on a Redis Cluster nor over a gateway. There the duties run in the service's own loop,
     unless TASKORCH_RQ_URL names another Redis.
     Raises errors.Usage for missing roots and roots of different namespaces, and
     errors.ServiceRuns.
@@ -53,8 +53,7 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     queue = Queue(connect_to(settings), settings.namespace, caller)
     roots = list(roots) or [settings.root]
     source = source_of(settings)
-    is_cluster = address.is_cluster(settings.redis_url)
-    if is_cluster and not os.environ.get(RQ_URL):
+    if _lacks_rq(settings.redis_url) and not os.environ.get(RQ_URL):
         with_rq = False
     if with_rq:
         service = Service(
@@ -68,6 +67,11 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
         service.serve(None)
     if server and server.is_lost():
         server.kill()
+
+
+def _lacks_rq(url: str) -> bool:
+    """Return whether RQ does not run there."""
+    return address.is_cluster(url) or is_gateway(url)
 
 
 def _check_roots(settings: Settings, roots: Sequence[Path]) -> None:

@@ -45,6 +45,14 @@ class RoleGroup(click.Group):
             "metavar": "URL",
             "help": "Redis URL, such as redis://host:6379/0; see orchestrate docs operations. Also: TASKORCH_REDIS_URL",
         },
+        "--url": {
+            "metavar": "URL",
+            "help": "URL of a gateway, such as https://queue.example. Also: TASKORCH_URL",
+        },
+        "--token-file": {
+            "metavar": "FILE",
+            "help": "File with the access token for the gateway. Also: TASKORCH_TOKEN_FILE, TASKORCH_TOKEN",
+        },
         "--namespace": {
             "metavar": "NAME",
             "help": "Namespace of the team's keys in Redis. Also: TASKORCH_NAMESPACE",

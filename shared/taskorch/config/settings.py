@@ -4,11 +4,18 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from taskorch.config import password, program_session, root_folder, user_folder
+from taskorch.config import (
+    password,
+    program_session,
+    root_folder,
+    secret_file,
+    token,
+    user_folder,
+)
 from taskorch.config.files import PathLike
-from taskorch.config.password import PasswordFile
 from taskorch.config.root_folder import CONFIG_NAME
 from taskorch.config.root_folder import NAME as FOLDER
+from taskorch.config.secret_file import SecretFile
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
@@ -21,12 +28,16 @@ NAME_CHARACTERS = 40
 #: The keys that a config file may have.
 CONFIG_KEYS = (
     "redis_url",
+    "url",
     "namespace",
     "service",
     "redis_password_file",
+    "token_file",
     "wait_replicas",
     "wait_timeout",
 )
+#: The variable with the address of a gateway.
+URL = "TASKORCH_URL"
 #: Sources of a setting.
 ROOT_CONFIG, USER_CONFIG = "config.toml", "your config.toml"
 #: The source of a session without AGENT_SESSION.
@@ -48,12 +59,16 @@ class Settings(Frozen):
     _secret = (
         "redis_url",
         "redis_password",
+        "access_token",
     )
 
-    #: The address of Redis; "" for the bundled server of the root.
+    #: The address of Redis, or of a gateway in front of it (https://…); "" for the
+    #: bundled server of the root.
     redis_url: str
     #: The password, if the address has none; "" for none.
     redis_password: str = ""
+    #: The access token for the gateway; "" for none.
+    access_token: str = ""
     #: The number of replicas that must confirm a change that may not be lost.
     wait_replicas: int = 0
     #: How long to wait for those replicas.
@@ -111,7 +126,8 @@ def resolve(
     """Return the settings for the current `folder`.
 
     Flags take precedence over the environment, the root's config file, and the user's
-    config file. `flags` may hold `redis_url`, `namespace` and `agent_id`.
+    config file. `flags` may hold `url`, `redis_url`, `token_file`, `namespace` and
+    `agent_id`.
 
     Raises errors.Usage for a config file that is unreadable or has unknown keys, an
     invalid value, or a password file that others can read; errors.Invalid for a bad
@@ -124,9 +140,12 @@ def resolve(
     values = _Values(flags, environment, root)
     redis_url = values.redis_url()
     redis_password, password_source = "", "default"
-    if redis_url:
+    access_token, token_source = "", "default"
+    if is_gateway(redis_url):
+        access_token, token_source = values.token(current)
+    elif redis_url:
         redis_password, password_source = password.find(
-            redis_url, environment, values.password_files(current)
+            redis_url, environment, values.secret_files(PASSWORD, current)
         )
     replicas = values.number(
         "wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas
@@ -146,6 +165,7 @@ def resolve(
     return Settings(
         redis_url=redis_url,
         redis_password=redis_password,
+        access_token=access_token,
         wait_replicas=replicas,
         wait_timeout_ms=timeout_ms,
         namespace=limits.name(namespace, "a namespace"),
@@ -158,8 +178,32 @@ def resolve(
             **values.sources,
             "root": root_source,
             "redis_password": password_source,
+            "access_token": token_source,
         },
     )
+
+
+class _Secret(Frozen):
+    """A secret that files may hold."""
+
+    #: What it is, for messages.
+    name: str
+    #: The variable and the key of a config file that name its file.
+    variable: str
+    key: str
+
+
+PASSWORD = _Secret(
+    name="password",
+    variable=password.FILE_VARIABLE,
+    key="redis_password_file",
+)
+TOKEN = _Secret(name="token", variable=token.FILE_VARIABLE, key="token_file")
+
+
+def is_gateway(url: str) -> bool:
+    """Return whether an address is that of a gateway, not of Redis."""
+    return url.startswith(("https://", "http://"))
 
 
 class _Values:
@@ -182,51 +226,89 @@ class _Values:
         self.sources: dict[str, str] = {}
 
     def redis_url(self) -> str:
-        """Return the address of Redis, "" for the bundled server.
+        """Return the address of Redis or of a gateway, "" for the bundled server.
 
         Must be called first: trust in the other settings depends on it.
         """
-        url = self.text("redis_url", "TASKORCH_REDIS_URL", "REDIS_URL")
+        variables = (URL, "TASKORCH_REDIS_URL", "REDIS_URL")
+        candidates = self._candidates(
+            ("url", "redis_url"), variables, ("url", "redis_url")
+        )
+        url, source = next(candidates, ("", "default"))
+        self.sources["redis_url"] = source
         self._redis_is_named = bool(url)
         return url
 
-    def password_files(self, folder: str) -> Iterator[PasswordFile]:
-        """Yield the configured password files; a later one only if it is needed."""
-        name = password.variable(self._environment, password.FILE_VARIABLE)
+    def token(self, folder: str) -> tuple[str, str]:
+        """Return the access token for the gateway and its source."""
+        name = self._flags.get(token.FLAG)
         if name:
-            yield PasswordFile(
-                name=name, folder=folder, setting=password.FILE_VARIABLE
+            file = SecretFile(
+                name=name,
+                folder=folder,
+                setting="--token-file",
+                holds=TOKEN.name,
+                variable=TOKEN.variable,
             )
-        key = "redis_password_file"
-        name = self._root_config.value(key, redis_is_named=True)
+            return secret_file.read(file), file.setting
+        return secret_file.find(
+            self._environment,
+            token.VARIABLE,
+            self.secret_files(TOKEN, folder),
+        )
+
+    def secret_files(
+        self, secret: _Secret, folder: str
+    ) -> Iterator[SecretFile]:
+        """Yield the configured files of a secret; a later one only if it is needed."""
+        name = secret_file.variable(self._environment, secret.variable)
         if name:
-            yield PasswordFile(
+            yield SecretFile(
+                name=name,
+                folder=folder,
+                setting=secret.variable,
+                holds=secret.name,
+                variable=secret.variable,
+            )
+        name = self._root_config.value(secret.key, redis_is_named=True)
+        if name:
+            yield SecretFile(
                 name=name,
                 folder=self._root,
                 setting=ROOT_CONFIG,
+                holds=secret.name,
+                variable=secret.variable,
                 stays_inside=True,
             )
-        name = self._user_config.value(key, redis_is_named=True)
+        name = self._user_config.value(secret.key, redis_is_named=True)
         if name:
             user_folder = os.path.dirname(self._user_config.file)
-            yield PasswordFile(
-                name=name, folder=user_folder, setting=USER_CONFIG
+            yield SecretFile(
+                name=name,
+                folder=user_folder,
+                setting=USER_CONFIG,
+                holds=secret.name,
+                variable=secret.variable,
             )
 
     def text(
         self, name: str, *variables: str, default: str = "", flag: str = ""
     ) -> str:
-        candidates = self._candidates(name, variables, flag or name)
+        candidates = self._candidates((name,), variables, (flag or name,))
         value, self.sources[name] = next(candidates, (default, "default"))
         return value
 
     def _candidates(
-        self, name: str, variables: Sequence[str], flag: str
+        self,
+        keys: Sequence[str],
+        variables: Sequence[str],
+        flags: Sequence[str],
     ) -> Iterator[tuple[str, str]]:
         """Yield each value of a setting and its source, in order of precedence."""
-        value = self._flags.get(flag)
-        if value:
-            yield value, f"--{flag.replace('_', '-')}"
+        for flag in flags:
+            value = self._flags.get(flag)
+            if value:
+                yield value, f"--{flag.replace('_', '-')}"
         for variable in variables:
             value = self._environment.get(variable)
             if value:
@@ -235,9 +317,10 @@ class _Values:
             (self._root_config, ROOT_CONFIG),
             (self._user_config, USER_CONFIG),
         ):
-            value = config.value(name, redis_is_named=self._redis_is_named)
-            if value:
-                yield value, source
+            for key in keys:
+                value = config.value(key, redis_is_named=self._redis_is_named)
+                if value:
+                    yield value, source
 
     def switch(self, name: str, variable: str, default: str) -> bool:
         value = self.text(name, variable, default=default)

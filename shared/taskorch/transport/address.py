@@ -59,7 +59,9 @@ _PATHS = {
     "cluster": r"(?P<service>)/?(?P<db>0?)",
 }
 _USER = r"^([a-z+]+://)([^/?#]*)@"
-_SCHEME = r"(rediss?(\+(sentinel|cluster))?|unix)://"
+_SCHEME = r"(rediss?(\+(sentinel|cluster))?|unix|https?)://"
+#: The address of a gateway, which has no secrets.
+_GATEWAY = r"https?://[^/?#@\s]+(/[^?#@\s]*)?"
 #: Python's message about a call into redis-py.
 _UNKNOWN_ARGUMENT = r"[\w.]+\(\) got an unexpected keyword argument ('[^']*')"
 _EXAMPLES = {
@@ -220,6 +222,8 @@ def redacted(url: str) -> str:
     The user is removed because a password without its colon takes the same place. Of a
     malformed address, only the scheme remains.
     """
+    if re.fullmatch(_GATEWAY, url):
+        return url
     if not _is_well_formed(url):
         scheme = re.match(_SCHEME, url)
         return f"{scheme[0]}…" if scheme else "…"

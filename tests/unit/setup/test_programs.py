@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taskorch.config import parent_environment, password, program_session
+from taskorch.config import (
+    parent_environment,
+    password,
+    program_session,
+    token,
+)
 from taskorch.config.settings import resolve
 from taskorch.domain import limits
 from taskorch_orchestrator import mcp_tools as tools
@@ -45,8 +50,10 @@ def test_parent_environment_has_every_variable_of_settings(
     tmp_path: Path,
 ) -> None:
     environment = Asked(REDIS_URL="redis://127.0.0.1")
+    over_gateway = Asked(REDIS_URL="http://127.0.0.1")
 
     resolve({}, environment, tmp_path)
+    resolve({}, over_gateway, tmp_path)
 
     systems = {"HOME", "TMPDIR"}  # Codex hands these on by itself
     # In the parent, these name the session that has started it.
@@ -55,9 +62,10 @@ def test_parent_environment_has_every_variable_of_settings(
         set(parent_environment.VARIABLES)
         == {
             *environment.names,
+            *over_gateway.names,
             RQ_URL,
             inherited_lease.ITEM,
-            inherited_lease.TOKEN,
+            inherited_lease.LEASE,
             *inherited_lease.OF_WORKTREE,
         }
         - systems
@@ -106,6 +114,8 @@ def test_gemini_names_the_secret_variables() -> None:
     assert set(parent_environment.SECRETS) == {
         password.VARIABLE,
         password.FILE_VARIABLE,
+        token.VARIABLE,
+        token.FILE_VARIABLE,
     }
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from taskorch.cli import json_output
-from taskorch.config import password
+from taskorch.config import password, token
 from taskorch.config.files import make_private_folder
-from taskorch.config.settings import Settings
+from taskorch.config.settings import URL, Settings, is_gateway
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Claim, Lease
 from taskorch.transport import address
@@ -82,7 +82,7 @@ def prepare(
         "TASKORCH_ROOT": settings.root_path,
         **_redis_variables(settings, folder),
         inherited_lease.ITEM: lease.item,
-        inherited_lease.TOKEN: lease.shown(),
+        inherited_lease.LEASE: lease.shown(),
         "TASKORCH_ITEM_FILE": str(item),
         "TASKORCH_PROMPT_FILE": str(prompt),
         "TASKORCH_RESULT_FILE": str(result),
@@ -91,7 +91,7 @@ def prepare(
     not_inherited = {
         "ORCHESTRATOR_ID",  # it would make an orchestrator of the agent
         *texts,
-        *_password_variables(settings),
+        *_secret_variables(settings),
         *inherited_lease.OF_WORKTREE,
     }
     if worktree:
@@ -138,9 +138,16 @@ def _worktree_variables(worktree: Worktree | None) -> dict[str, str]:
 
 
 def _redis_variables(settings: Settings, folder: Path) -> dict[str, str]:
-    """Return the variables for the same Redis, with the password in a private file."""
+    """Return the variables for the same Redis, with its secret in a private file."""
     if not settings.redis_url:
         return {}
+    if is_gateway(settings.redis_url):
+        file = folder / "access-token"
+        _write_private(file, settings.access_token)
+        return {
+            URL: settings.redis_url,
+            token.FILE_VARIABLE: str(file),
+        }
     url, own_password = address.without_password(settings.redis_url)
     variables = {"TASKORCH_REDIS_URL": url}
     secret = own_password or settings.redis_password
@@ -151,11 +158,16 @@ def _redis_variables(settings: Settings, folder: Path) -> dict[str, str]:
     return variables
 
 
-def _password_variables(settings: Settings) -> set[str]:
-    """Return the variables with a Redis password: the command does not inherit them."""
+def _secret_variables(settings: Settings) -> set[str]:
+    """Return the variables that the command does not inherit.
+
+    They are those with a secret of Redis or of a gateway, and the address of a gateway,
+    which would precede that of Redis.
+    """
+    names = {password.VARIABLE, token.VARIABLE, token.FILE_VARIABLE, URL}
     if not settings.redis_url:
-        return {password.VARIABLE}
-    names = {password.VARIABLE, password.FILE_VARIABLE, "TASKORCH_RQ_URL"}
+        return names
+    names |= {password.FILE_VARIABLE, "TASKORCH_RQ_URL"}
     if settings.sources["redis_url"] == "REDIS_URL":
         names.add("REDIS_URL")
     return names

@@ -1,0 +1,326 @@
+"""A connection to Redis through a gateway: script names and arguments over HTTP.
+
+The gateway decides what the access token allows, and runs the scripts.
+"""
+
+import json
+import os
+import re
+import select
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from threading import get_ident
+from typing import cast
+
+from taskorch.domain import errors
+from taskorch.domain.frozen import Frozen
+from taskorch.queue.port import (
+    Argument,
+    Reply,
+    Script,
+    ScriptError,
+    WaitBrokenOff,
+)
+from taskorch.transport import http, redis_errors
+from taskorch.transport.process_lock import ProcessLock
+
+CONNECT_TIMEOUT_S = 5
+#: Longer than the gateway follows a failover of Redis.
+CALL_TIMEOUT_S = 20
+#: The longest wait of one call: proxies end longer ones.
+WAIT_S = 55.0
+#: A host without TLS must be this machine, where no one listens in.
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+#: A host, perhaps a port and a path: no user, no query, no fragment.
+_URL = (
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[A-Za-z0-9_.~-]+)*)/?"
+)
+_PORTS = {"https": 443, "http": 80}
+#: The errors of a gateway, beside those of scripts.
+_ERRORS: Mapping[str, type[errors.TaskOrchestratorError]] = {
+    error.word: error
+    for error in (
+        errors.Usage, errors.Invalid, errors.Unreachable, errors.Stalled, errors.NotReplicated, errors.NotSaved,
+        errors.TokenRefused, errors.NotAllowed, errors.OtherVersion, errors.OtherNamespace, errors.RateLimited,
+    )
+}  # fmt: skip
+
+
+class GatewayAddress(Frozen):
+    """The address of a gateway, and what it is shown."""
+
+    _secret = ("token",)
+
+    url: str
+    is_tls: bool
+    host: str
+    port: int
+    #: The path in front of ours, such as /queue; "" for none.
+    path: str
+    token: str
+
+
+def parse(url: str, token: str) -> GatewayAddress:
+    """Parse the address of a gateway.
+
+    Raises errors.Usage for an invalid one, and for one without TLS that is not on this
+    machine; errors.TokenRefused for a token that no header can hold.
+    """
+    match = re.fullmatch(_URL, url)
+    if not match:
+        raise errors.Usage(
+            reason="The address of the gateway is not valid. Use "
+            "https://HOST, https://HOST:PORT or https://HOST/PATH, without a user, a "
+            "query or a fragment."
+        )
+    scheme, host = match["scheme"], match["host"]
+    if scheme == "http" and host not in LOOPBACK:
+        raise errors.Usage(
+            reason=f"{url} would send the access token unencrypted. Use https://."
+        )
+    if not token.isascii() or not token.isprintable():
+        raise errors.TokenRefused(url=url)
+    return GatewayAddress(
+        url=url,
+        is_tls=scheme == "https",
+        host=host.strip("[]"),
+        port=int(match["port"] or _PORTS[scheme]),
+        path=match["path"],
+        token=token,
+    )
+
+
+class GatewayConnection:
+    """Runs scripts over one kept-alive connection, which the first call opens.
+
+    Threads take turns; each wait has a connection of its own. A call is one attempt.
+    """
+
+    def __init__(self, address: GatewayAddress) -> None:
+        """Connect to `address` later on."""
+        self._address = address
+        self._channel: _Channel | None = None
+        self._turn = ProcessLock()
+        #: Identifier of a thread -> the channel on which it waits.
+        self._waiting: dict[int, _Channel] = {}
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        """Have the gateway run a script by its name."""
+        call = {
+            "script": script.name,
+            "key": key,
+            "arguments": [str(each) for each in arguments],
+        }
+        with self._turn.own:
+            try:
+                reply = self._opened().ask("/call", call)
+            except OSError as error:
+                self._close_channel()
+                raise self._silence(error) from error
+        return self._answer(reply)
+
+    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+        """Block until the list `key` has a wake token, or the gateway heard of one."""
+        return self._wait("/wait", {"key": key}, timeout_s)
+
+    def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
+        """Block until the stream `key` has an entry after `cursor`."""
+        return self._wait("/follow", {"key": key, "cursor": cursor}, timeout_s)
+
+    def break_off(self, thread: int) -> None:
+        """Make the wait of a thread raise WaitBrokenOff."""
+        waiting = self._waiting.get(thread)
+        if waiting:
+            waiting.is_broken_off = True
+            waiting.break_off()
+
+    def close(self) -> None:
+        """Close the sockets, without waiting for other threads."""
+        for waiting in tuple(self._waiting.values()):
+            waiting.break_off()
+        # If a script is under way, it gets its reply: what it took would be lost.
+        turn = self._turn.own
+        if turn.acquire(blocking=False):
+            self._close_channel()
+            turn.release()
+
+    def _opened(self) -> "_Channel":
+        """Return the channel, opened again if it cannot be used any more."""
+        if self._channel is None or not self._channel.is_usable():
+            self._close_channel()
+            self._channel = _Channel(self._address, CALL_TIMEOUT_S)
+        return self._channel
+
+    def _wait(
+        self, target: str, call: dict[str, object], timeout_s: float
+    ) -> bool:
+        """Have the gateway wait, on a channel of its own.
+
+        A longer wait ends early, and the caller looks again.
+        """
+        limit_s = min(max(timeout_s, 0), WAIT_S)
+        waiting: _Channel | None = None
+        thread = get_ident()
+        try:
+            with closing(
+                _Channel(self._address, limit_s + CALL_TIMEOUT_S)
+            ) as waiting:
+                self._waiting[thread] = waiting
+                try:
+                    reply = waiting.ask(target, {**call, "seconds": limit_s})
+                finally:
+                    del self._waiting[thread]
+        except OSError as error:
+            if waiting and waiting.is_broken_off:
+                raise WaitBrokenOff from None
+            raise self._silence(error) from error
+        return bool(self._answer(reply))
+
+    def _answer(self, reply: http.HttpReply) -> Reply:
+        """Return the reply of a script, or raise the error that came instead."""
+        content = _content(reply)
+        if reply.status == 200 and "reply" in content:  # noqa: PLR2004  OK
+            return cast("Reply", content["reply"])
+        if "refusal" in content:
+            raise ScriptError(str(content["refusal"]))
+        if error := self._error(content):
+            raise error
+        reason = f"it answered with HTTP status {reply.status}"
+        if reply.status >= 500:  # noqa: PLR2004  a proxy without its gateway
+            raise errors.Unreachable(url=self._address.url, reason=reason)
+        raise errors.NoGateway(url=self._address.url, reason=reason)
+
+    def _error(
+        self, content: Mapping[str, object]
+    ) -> errors.TaskOrchestratorError | None:
+        """Return the error of a gateway, None for a reply of something else."""
+        given = content.get("error")
+        if not isinstance(given, dict):
+            return None
+        kind = _ERRORS.get(str(given.get("code")))
+        details = given.get("details")
+        if kind is None or not isinstance(details, dict):
+            return None
+        shown = {
+            str(name): value if isinstance(value, int) else str(value)
+            for name, value in details.items()
+        }
+        try:
+            return kind(**{**shown, "url": self._address.url})
+        except (KeyError, TypeError):
+            return None
+
+    def _silence(self, error: OSError) -> errors.Unavailable:
+        return redis_errors.of_silence(error, self._address.url)
+
+    def _close_channel(self) -> None:
+        if self._channel:
+            self._channel.close()
+            self._channel = None
+
+
+class _Channel:
+    """An open connection to the gateway."""
+
+    def __init__(self, address: GatewayAddress, timeout_s: float) -> None:
+        """Open it; each reply may take `timeout_s` seconds. Raises OSError."""
+        self._address = address
+        self._process = os.getpid()
+        self._is_in_step = True
+        #: Whether a single wait on it was broken off, rather than the connection closed.
+        self.is_broken_off = False
+        self._socket = _open(address)
+        self._socket.settimeout(timeout_s)
+
+    def is_usable(self) -> bool:
+        """Return whether the next reply will belong to the next request.
+
+        A connection with something to read was closed by the gateway, or is out of
+        step.
+        """
+        if not self._is_in_step or self._process != os.getpid():
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
+    def ask(self, target: str, call: Mapping[str, object]) -> http.HttpReply:
+        """Send a request and return its reply. Raises OSError."""
+        self._is_in_step = False
+        body = json.dumps(call).encode()
+        address = self._address
+        head = http.request(
+            "POST",
+            address.path + target,
+            {
+                "Host": _host(address),
+                "Authorization": f"Bearer {address.token}",
+                "Content-Type": "application/json",
+                "Content-Length": str(len(body)),
+                "User-Agent": "task-orchestrator",
+            },
+        )
+        self._socket.sendall(head + body)
+        reply = http.read_reply(self._socket)
+        self._is_in_step = not reply.is_last
+        return reply
+
+    def break_off(self) -> None:
+        """Make a thread that waits for a reply get OSError; that thread closes it."""
+        if self._process != os.getpid():
+            return
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close it."""
+        with suppress(OSError):
+            self._socket.close()
+
+
+def _content(reply: http.HttpReply) -> dict[str, object]:
+    """Return the JSON object of a reply, {} for a reply of something else."""
+    try:
+        content = json.loads(reply.body)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _host(address: GatewayAddress) -> str:
+    """Return the header that names the gateway."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    if address.port == _PORTS["https" if address.is_tls else "http"]:
+        return host
+    return f"{host}:{address.port}"
+
+
+def _open(address: GatewayAddress) -> socket.socket:
+    """Open a socket to a gateway, through a proxy if the environment names one."""
+    place = address.host, address.port
+    proxy = None
+    if address.is_tls:
+        from taskorch.transport import proxies
+
+        proxy = proxies.find(address.host, os.environ)
+    opened = socket.create_connection(
+        (proxy.host, proxy.port) if proxy else place, CONNECT_TIMEOUT_S
+    )
+    try:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if not address.is_tls:
+            return opened
+        if proxy:
+            proxies.connect(opened, proxy, *place)
+        import ssl
+
+        context = ssl.create_default_context()
+        return context.wrap_socket(opened, server_hostname=address.host)
+    except BaseException:
+        opened.close()
+        raise
