@@ -15,6 +15,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY shared shared
 COPY worker worker
 COPY orchestrator orchestrator
+COPY gateway gateway
 COPY docs docs
 RUN /opt/build/bin/python -m hatchling build --target wheel --directory dist \
     && pip --python /opt/taskorch/bin/python install --no-index --no-deps dist/*.whl \

@@ -23,6 +23,7 @@ FOLDERS = {
     "taskorch": ROOT / "shared",
     "taskorch_worker": ROOT / "worker",
     "taskorch_orchestrator": ROOT / "orchestrator",
+    "taskorch_gateway": ROOT / "gateway",
 }
 #: What read as translated in the first version. Each is a word for a person to look at,
 #: not an error by itself.

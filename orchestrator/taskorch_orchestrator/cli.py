@@ -77,6 +77,12 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.server": {
             "server": "Show, start, list or stop bundled servers.",
         },
+        "taskorch_orchestrator.commands.gateway": {
+            "gateway": "Serve the queue over HTTP, to clients that show an access token.",
+        },
+        "taskorch_orchestrator.commands.token": {
+            "token": "Create, list, rotate and revoke access tokens of the gateway.",
+        },
         "taskorch_orchestrator.commands.docs": {
             "docs": "Print the documentation of TOPIC as Markdown.",
         },
@@ -129,6 +135,8 @@ orchestrate.sections = {
         "trust",
         "server",
         "service",
+        "gateway",
+        "token",
         "sync",
         "doctor",
         "export",

@@ -22,7 +22,14 @@ P = ParamSpec("P")
 #: Access -> its commands: what a command may do if there is no queue, or if its server
 #: does not run. docs/operations.md has the same list.
 COMMANDS = {
-    Access.CREATE: ("project", "apply", "import", "service", "server start"),
+    Access.CREATE: (
+        "project",
+        "apply",
+        "import",
+        "service",
+        "server start",
+        "gateway",
+    ),
     Access.USE: (
         "create",
         "depend",
@@ -37,6 +44,9 @@ COMMANDS = {
         "reap",
         "purge",
         "sync",
+        "token create",
+        "token rotate",
+        "token revoke",
         "mcp",
     ),
     Access.READ: (
@@ -56,6 +66,7 @@ COMMANDS = {
         "doctor",
         "export",
         "sync status",
+        "token list",
     ),
     Access.NONE: (
         "prime",

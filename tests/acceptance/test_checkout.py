@@ -33,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
     folder.mkdir()
     for name, _ in SCRIPTS:
         shutil.copy(REPOSITORY / name, folder)
-    for name in ("shared", "worker", "orchestrator"):
+    for name in ("shared", "worker", "orchestrator", "gateway"):
         (folder / name).symlink_to(REPOSITORY / name)
     return folder
 

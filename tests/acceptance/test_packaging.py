@@ -38,14 +38,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def user_repository() -> Iterator[Path]:
     """Return a repository whose modules fail when they are imported."""
     with TemporaryDirectory(prefix="user-") as folder:
-        for name in ("shared", "worker", "orchestrator"):
+        for name in ("shared", "worker", "orchestrator", "gateway"):
             (Path(folder) / name).mkdir()
             (Path(folder) / name / "__init__.py").write_text(TRAP)
         (Path(folder) / "worker.py").write_text(TRAP)
         yield Path(folder)
 
 
-def test_wheel_has_three_packages_with_their_data(
+def test_wheel_has_four_packages_with_their_data(
     wheel: Path,
 ) -> None:
     with ZipFile(wheel) as archive:
@@ -57,6 +57,7 @@ def test_wheel_has_three_packages_with_their_data(
         "taskorch",
         "taskorch_worker",
         "taskorch_orchestrator",
+        "taskorch_gateway",
     }
     assert lua == {
         file.name

@@ -16,7 +16,7 @@ def test_path_that_the_page_names_exists(page: str) -> None:
     text = (REPOSITORY / page).read_text(encoding="utf-8")
 
     paths = re.findall(
-        r"`((?:shared|worker|orchestrator|tests|docs)/[^`]*)`", text
+        r"`((?:shared|worker|orchestrator|gateway|tests|docs)/[^`]*)`", text
     )
 
     assert len(paths) > 2
@@ -30,7 +30,9 @@ def found(path: str) -> bool:
 def test_page_lists_every_package() -> None:
     folders = {
         folder.name
-        for package in ("shared/taskorch", "worker/*", "orchestrator/*")
+        for package in (
+            *("shared/taskorch", "worker/*", "orchestrator/*", "gateway/*"),
+        )
         for folder in REPOSITORY.glob(f"{package}/*")
         if (folder / "__init__.py").exists()
     }

@@ -14,7 +14,10 @@ from taskorch_worker.cli import worker
 
 REPOSITORY = Path(__file__).parents[3]
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
-PACKAGES = [REPOSITORY / root for root in ("shared", "worker", "orchestrator")]
+PACKAGES = [
+    REPOSITORY / root
+    for root in ("shared", "worker", "orchestrator", "gateway")
+]
 #: What a checkout has at its top, and a wheel has not.
 CHECKOUT_FILE = re.compile(
     r"docs/\w+\.md|README|CHANGELOG|pyproject\.toml|\.env\.example|docker-compose\.yml"

@@ -15,6 +15,7 @@ PACKAGES = {
     "taskorch": "shared",
     "taskorch_worker": "worker",
     "taskorch_orchestrator": "orchestrator",
+    "taskorch_gateway": "gateway",
 }
 
 #: Part of `taskorch` -> our modules that it may import. A name covers its submodules.
@@ -112,6 +113,8 @@ LIBRARIES = {
         "taskorch.transport.failover",
         "taskorch_orchestrator.service.rq_jobs",
     ),
+    "starlette": ("taskorch_gateway",),
+    "uvicorn": ("taskorch_gateway.server",),
     "mcp": (),
 }
 
@@ -226,6 +229,13 @@ def mixes_the_roles(one: Import) -> bool:
     return role in other and below(one.imported, other[role])
 
 
+def imports_the_gateway(one: Import) -> bool:
+    """Return whether a package imports the one that stands on top of all others."""
+    return below(one.imported, "taskorch_gateway") and not below(
+        one.importer, "taskorch_gateway"
+    )
+
+
 def lets_a_worker_orchestrate(one: Import) -> bool:
     return below(one.importer, "taskorch_worker") and below(
         one.imported, "taskorch.queue.queue", "taskorch.queue.views"
@@ -281,6 +291,7 @@ RULES = (
     breaks_a_layer_of_shared,
     imports_the_public_names,
     mixes_the_roles,
+    imports_the_gateway,
     lets_a_worker_orchestrate,
     starts_above_the_lowest_root,
     joins_two_features,
@@ -296,7 +307,7 @@ def test_no_import_breaks_a_rule(rule: Callable[[Import], bool]) -> None:
 
 
 def test_shared_names_no_module_of_a_role() -> None:
-    roles = ("taskorch_worker", "taskorch_orchestrator")
+    roles = ("taskorch_worker", "taskorch_orchestrator", "taskorch_gateway")
 
     naming = [
         name

@@ -16,7 +16,7 @@ PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS = {
     "runtime": (),
-    "dev": ("dev",),
+    "dev": ("dev", "gateway"),
     "bench": tuple(PROJECT["optional-dependencies"]),
 }
 LOCKS = [*EXTRAS, "build"]

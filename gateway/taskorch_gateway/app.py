@@ -1,0 +1,83 @@
+"""The HTTP application of the gateway: its parts, its routes and its life."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from taskorch.config.settings import Settings
+from taskorch.domain import errors
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import Caller
+from taskorch.queue.port import Connection
+from taskorch.queue.queue import Queue
+
+from taskorch_gateway.audit_log import AuditLog
+from taskorch_gateway.authentication import Authentication
+from taskorch_gateway.exchange import Exchange, error_response
+from taskorch_gateway.hosts import HostCheck
+from taskorch_gateway.pool import NAME, Pool
+from taskorch_gateway.rates import Rates
+from taskorch_gateway.waits import Waits
+from taskorch_gateway.wire import Wire
+
+
+class Options(Frozen):
+    """How the gateway serves its clients."""
+
+    #: Names in the header `Host` that it answers to; () for any.
+    hosts: Sequence[str]
+    #: Calls a second of one access token; 0 for any number.
+    calls_per_second: int
+
+
+def create(settings: Settings, options: Options) -> Starlette:
+    """Return the application for the queue of the settings.
+
+    Raises errors.Usage for an invalid address of Redis.
+    """
+    pool = Pool(settings)
+    waits = Waits(settings, pool)
+    exchange = Exchange(
+        Authentication(settings, pool), Rates(options.calls_per_second)
+    )
+    wire = Wire(settings.namespace, pool, waits, AuditLog())
+
+    @asynccontextmanager
+    async def life(_: Starlette) -> AsyncIterator[None]:
+        waits.start()
+        yield
+        pool.close()
+
+    async def ready(_: Request) -> Response:
+        """Tell whether Redis answers."""
+        try:
+            await pool.run(lambda connection: _look(connection, settings))
+        except errors.TaskOrchestratorError as error:
+            return error_response(error)
+        return JSONResponse({"ready": True})
+
+    return Starlette(
+        routes=[
+            Route("/call", exchange.endpoint(wire.call), methods=["POST"]),
+            Route("/wait", exchange.endpoint(wire.wait), methods=["POST"]),
+            Route("/follow", exchange.endpoint(wire.follow), methods=["POST"]),
+            Route("/healthz", healthy),
+            Route("/readyz", ready),
+        ],
+        middleware=[Middleware(HostCheck, hosts=options.hosts)],
+        lifespan=life,
+    )
+
+
+async def healthy(_: Request) -> Response:
+    """Tell that the process answers."""
+    return JSONResponse({"healthy": True})
+
+
+def _look(connection: Connection, settings: Settings) -> None:
+    queue = Queue(connection, settings.namespace, Caller(agent=NAME))
+    queue.views.projects(limit=1)

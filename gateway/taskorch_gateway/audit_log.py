@@ -1,0 +1,41 @@
+"""The audit log: a line for each change that a client has asked for."""
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+
+from taskorch.domain.access_token import Access
+from taskorch.queue.port import Script
+
+_log = logging.getLogger(__name__)
+_ID = r"(item|proj|tok)_[0-9a-z]{1,32}"
+#: Ids that a line names.
+MOST_IDS = 10
+
+
+class AuditLog:
+    """Writes who changed what, and how it ended; never a text of an agent."""
+
+    def record(
+        self,
+        access: Access,
+        script: Script,
+        words: Sequence[str],
+        refusal: str,
+    ) -> None:
+        """Write a line about a call, unless it only reads.
+
+        `refusal` begins with the word of the error that refused it; "" for a success.
+        """
+        if not script.acts:
+            return
+        ids = [word for word in words[6:] if re.fullmatch(_ID, word)]
+        line = {
+            "token": access.token,
+            "name": access.name,
+            "verb": script.name,
+            "ids": ids[:MOST_IDS],
+            "outcome": refusal.partition(" ")[0] or "done",
+        }
+        _log.info("audit %s", json.dumps(line))

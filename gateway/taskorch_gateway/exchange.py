@@ -1,0 +1,177 @@
+"""One request and its reply: the token, the limits, and errors as HTTP.
+
+Every route that needs a token goes through `answer`.
+"""
+
+import json
+import logging
+from asyncio import FIRST_COMPLETED, create_task, timeout, wait
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from taskorch.cli.json_output import error_document
+from taskorch.domain import errors
+from taskorch.domain.access_token import Access
+from taskorch.domain.errors import TaskOrchestratorError
+
+from taskorch_gateway.authentication import Authentication
+from taskorch_gateway.rates import Rates
+
+#: The longest body of a request: a plan of thousands of items fits.
+BODY_BYTES = 8 * 1024 * 1024
+#: How long a client may take to send a body.
+BODY_S = 30.0
+#: The longest reply.
+REPLY_BYTES = 64 * 1024 * 1024
+#: Exit code of an error -> status of the reply.
+STATUS = {2: 400, 3: 404, 4: 503, 5: 422, 6: 409, 7: 403, 8: 200}
+UNEXPECTED = 500
+RETRY_AFTER_S = "1"
+
+Body = Mapping[str, object]
+Result = TypeVar("Result")
+Answer = Callable[[Access, Body, Request], Awaitable[Mapping[str, object]]]
+_log = logging.getLogger(__name__)
+
+
+class TooLarge(errors.Invalid):
+    """A body or a reply that is longer than the gateway accepts."""
+
+    message = "The {what} is longer than {limit} bytes."
+
+
+class Exchange:
+    """Answers requests that show a token, with JSON."""
+
+    def __init__(self, authentication: Authentication, rates: Rates) -> None:
+        self._authentication = authentication
+        self._rates = rates
+
+    def endpoint(
+        self, answer: Answer
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a route: `answer`, for clients that may call it."""
+
+        async def respond(request: Request) -> Response:
+            try:
+                access = await self._admit(request)
+                body = await _body(request)
+                content = await answer(access, body, request)
+            except TaskOrchestratorError as error:
+                return error_response(error)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            return _response(content)
+
+        return respond
+
+    async def _admit(self, request: Request) -> Access:
+        """Return what the client may do.
+
+        Raises errors.TokenRefused, errors.RateLimited and errors.Unavailable.
+        """
+        access = await self._authentication.access(
+            request.headers.get("authorization", ""), address_of(request)
+        )
+        if access is None:
+            raise errors.TokenRefused(url="")
+        self._rates.count(access.token)
+        return access
+
+
+async def while_connected(
+    request: Request, work: Coroutine[None, None, Result]
+) -> Result:
+    """Return the result of some work; end it when the client goes away.
+
+    Raises ClientDisconnect then.
+    """
+    working = create_task(work)
+    leaving = create_task(_left(request))
+    try:
+        await wait((working, leaving), return_when=FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    """Return when the client has closed its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def address_of(request: Request) -> str:
+    """Return the address of the client, or of the last proxy in front of us."""
+    return request.client.host if request.client else ""
+
+
+def error_response(error: TaskOrchestratorError) -> Response:
+    """Return the reply for an error.
+
+    Why Redis is unavailable concerns those who run the gateway, and is logged.
+    """
+    if isinstance(error, errors.Unavailable):
+        error = _outward(error)
+    status = STATUS.get(error.exit_code, UNEXPECTED)
+    headers = {}
+    if isinstance(error, errors.TokenRefused):
+        status, headers = 401, {"WWW-Authenticate": "Bearer"}
+    elif isinstance(error, errors.RateLimited):
+        status, headers = 429, {"Retry-After": RETRY_AFTER_S}
+    elif isinstance(error, TooLarge):
+        status = 413
+    elif isinstance(error, errors.Unavailable):
+        headers = {"Retry-After": RETRY_AFTER_S}
+    return JSONResponse(error_document(error), status, headers)
+
+
+def _outward(error: errors.Unavailable) -> errors.Unavailable:
+    """Return an error of Redis as a client may see it: without addresses."""
+    if isinstance(error, errors.RateLimited):
+        return error
+    _log.warning("%s", error)
+    details = {
+        name: value for name, value in error.details.items() if name != "url"
+    }
+    if isinstance(
+        error, (errors.Stalled, errors.NotReplicated, errors.NotSaved)
+    ):
+        return type(error)(**details, url="")
+    return errors.Unreachable(url="", reason="the gateway cannot use Redis")
+
+
+async def _body(request: Request) -> Body:
+    """Return the JSON object that a request holds.
+
+    Raises errors.Usage for anything else, and TooLarge.
+    """
+    content = bytearray()
+    try:
+        async with timeout(BODY_S):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > BODY_BYTES:
+                    raise TooLarge(what="request", limit=BODY_BYTES)
+    except TimeoutError:
+        raise errors.Usage(reason="The request took too long.") from None
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        raise errors.Usage(reason="The request is not JSON.") from None
+    if not isinstance(body, dict):
+        raise errors.Usage(reason="The request is not a JSON object.")
+    return body
+
+
+def _response(content: Mapping[str, object]) -> Response:
+    text = json.dumps(content, separators=(",", ":"))
+    if len(text) > REPLY_BYTES:
+        error = TooLarge(what="reply", limit=REPLY_BYTES)
+        return error_response(error)
+    return Response(text, media_type="application/json")

@@ -1,0 +1,114 @@
+"""The processes of the gateway."""
+
+import logging
+import socket
+from collections.abc import Sequence
+from functools import partial
+from ipaddress import ip_address
+
+import uvicorn
+from starlette.applications import Starlette
+from taskorch.config.settings import Settings, is_gateway
+from taskorch.domain import errors
+from taskorch.domain.frozen import Frozen
+from uvicorn.supervisors import Multiprocess
+
+from taskorch_gateway import hosts
+from taskorch_gateway.app import Options, create
+
+#: How long an idle connection stays open: longer than proxies keep theirs.
+KEEP_ALIVE_S = 75
+#: How long calls under way may take when the gateway stops; waits are cut off.
+STOP_S = 3
+#: Connections of one process.
+CONNECTIONS = 4096
+BACKLOG = 512
+UNENCRYPTED = (
+    "Access tokens reach this gateway unencrypted, unless a proxy in front of it ends "
+    "TLS."
+)
+
+
+class Listener(Frozen):
+    """Where the gateway listens, and for whom."""
+
+    host: str
+    port: int
+    #: The number of processes.
+    workers: int
+    #: PEM files of a certificate and its key; "" for HTTP.
+    certificate: str
+    key: str
+    #: The names by which clients reach this host.
+    host_names: Sequence[str]
+    #: Calls a second of one access token; 0 for any number.
+    calls_per_second: int
+
+
+def serve(settings: Settings, listener: Listener) -> None:
+    """Serve the queue of the settings over HTTP until SIGTERM or Ctrl-C.
+
+    Raises errors.Usage for an address that cannot be listened on, for a certificate
+    that cannot be used, and for a queue behind another gateway.
+    """
+    if is_gateway(settings.redis_url):
+        raise errors.Usage(
+            reason="A gateway needs Redis itself: unset TASKORCH_URL."
+        )
+    _log_to_stderr()
+    names = tuple(listener.host_names)
+    if _is_loopback(listener.host):
+        names += hosts.LOOPBACK
+    elif not listener.certificate:
+        logging.getLogger(__name__).warning(UNENCRYPTED)
+    options = Options(hosts=names, calls_per_second=listener.calls_per_second)
+    config = uvicorn.Config(
+        partial(_application, settings, options),
+        factory=True,
+        host=listener.host,
+        port=listener.port,
+        workers=listener.workers,
+        ssl_certfile=listener.certificate or None,
+        ssl_keyfile=listener.key or None,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S,
+    )
+    sockets = [_bind(listener)]
+    if listener.workers > 1:
+        Multiprocess(config, sockets=sockets).run()
+    else:
+        uvicorn.Server(config).run(sockets)
+
+
+def _application(settings: Settings, options: Options) -> Starlette:
+    """Return the application, in the process that serves it."""
+    _log_to_stderr()
+    return create(settings, options)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+
+def _bind(listener: Listener) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (listener.host, listener.port), family=family, backlog=BACKLOG
+        )
+    except OSError as error:
+        raise errors.Usage(
+            reason=f"Cannot listen on {listener.host}:{listener.port}: "
+            f"{error.strerror}"
+        ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

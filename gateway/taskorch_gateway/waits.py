@@ -1,0 +1,176 @@
+"""Waits of clients: one thread follows the events for all waits of a process.
+
+An event ends the waits that it may concern, whose clients then look again. So an idle
+wait costs Redis nothing.
+"""
+
+import logging
+from asyncio import Event, Future, get_running_loop, timeout
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from threading import Thread
+from time import sleep
+
+from taskorch.config.settings import Settings
+from taskorch.connections import open_connection
+from taskorch.domain import errors
+from taskorch.domain.access import Access
+from taskorch.domain.events import Events
+from taskorch.domain.item import Caller, State
+from taskorch.queue import keys
+from taskorch.queue.port import Connection
+from taskorch.queue.queue import Queue
+
+from taskorch_gateway.pool import NAME, Pool
+
+_log = logging.getLogger(__name__)
+#: Long enough for Redis to look whether there is something already, in seconds.
+LOOK_S = 0.001
+#: An item in one of these states may be claimed, now or after its delay.
+CLAIMABLE = (State.QUEUED, State.DELAYED)
+PAUSE_S = 1.0
+
+Wait = Future[None]
+
+
+class Waits:
+    """The waits of the clients of one process, in one namespace."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._is_following = Event()
+        #: Agent -> the waits for its next item, the oldest first.
+        self._agents: dict[str, deque[Wait]] = defaultdict(deque)
+        #: Item -> the waits for a report on it.
+        self._items: dict[str, set[Wait]] = defaultdict(set)
+        #: The waits for any event.
+        self._any: set[Wait] = set()
+
+    def start(self) -> None:
+        """Start the thread that follows the events. It ends with the process."""
+        loop = get_running_loop()
+
+        def deliver(batch: Events) -> None:
+            loop.call_soon_threadsafe(self._deliver, batch)
+
+        def is_following() -> None:
+            loop.call_soon_threadsafe(self._is_following.set)
+
+        Thread(
+            target=_follow,
+            args=(self._settings, is_following, deliver),
+            daemon=True,
+        ).start()
+
+    async def for_item_of(self, agent: str, seconds: float) -> bool:
+        """Wait until an item of an agent may be ready; return False after `seconds`."""
+        key = keys.wake(self._settings.namespace, agent)
+        waits = self._agents[agent]
+        wait: Wait = get_running_loop().create_future()
+        waits.append(wait)
+        try:
+            return await self._until(
+                wait,
+                seconds,
+                lambda connection: connection.wait_for_wake(key, LOOK_S),
+            )
+        finally:
+            with suppress(ValueError):
+                waits.remove(wait)
+            if not waits:
+                self._agents.pop(agent, None)
+
+    async def for_report(self, item: str, cursor: str, seconds: float) -> bool:
+        """Wait for a report on an item after a cursor; False after `seconds`."""
+        key = keys.reports(self._settings.namespace, item)
+        waits = self._items[item]
+        try:
+            return await self._until_in(waits, key, cursor, seconds)
+        finally:
+            if not waits:
+                self._items.pop(item, None)
+
+    async def for_event(self, cursor: str, seconds: float) -> bool:
+        """Wait for an event after a cursor; return False after `seconds`."""
+        key = keys.events(self._settings.namespace)
+        return await self._until_in(self._any, key, cursor, seconds)
+
+    def wake(self, agent: str) -> None:
+        """End the oldest wait for an item of an agent, if there is one."""
+        for wait in self._agents.get(agent, ()):
+            if not wait.done():
+                wait.set_result(None)
+                return
+
+    async def _until_in(
+        self, waits: set[Wait], key: str, cursor: str, seconds: float
+    ) -> bool:
+        wait: Wait = get_running_loop().create_future()
+        waits.add(wait)
+        try:
+            return await self._until(
+                wait,
+                seconds,
+                lambda connection: connection.wait_for_entry(
+                    key, cursor, LOOK_S
+                ),
+            )
+        finally:
+            waits.discard(wait)
+
+    async def _until(
+        self,
+        wait: Wait,
+        seconds: float,
+        look: Callable[[Connection], bool],
+    ) -> bool:
+        """Return True as soon as a wait is over, or a look finds something."""
+        with suppress(TimeoutError):
+            async with timeout(seconds):
+                await self._is_following.wait()
+                if not await self._pool.run(look):
+                    await wait
+                return True
+        return False
+
+    def _deliver(self, batch: Events) -> None:
+        """End the waits that a batch of events may concern."""
+        for event in batch.entries:
+            if event.state in CLAIMABLE:
+                self.wake(event.agent)
+            _end(self._items.get(event.item, ()))
+        _end(self._any)
+        if not batch.known:  # some events are lost
+            for agent in tuple(self._agents):
+                _end(self._agents[agent])
+            for item in tuple(self._items):
+                _end(self._items[item])
+
+
+def _end(waits: Iterable[Wait]) -> None:
+    for wait in waits:
+        if not wait.done():
+            wait.set_result(None)
+
+
+def _follow(
+    settings: Settings,
+    is_following: Callable[[], None],
+    deliver: Callable[[Events], None],
+) -> None:
+    """Deliver the events of a namespace as they happen, through every outage."""
+    connection = open_connection(settings, _log.info, Access.CREATE)
+    waits = Queue(connection, settings.namespace, Caller(agent=NAME)).waits()
+    cursor = ""
+    while True:
+        try:
+            cursor = cursor or waits.through_outages(waits.newest_cursor)
+            is_following()
+            for batch in waits.events(cursor):
+                deliver(batch)
+                cursor = batch.cursor
+        except errors.TaskOrchestratorError as error:
+            _log.warning("Cannot follow the events: %s", error)
+            sleep(PAUSE_S)

@@ -1,0 +1,116 @@
+"""The `gateway` command, which starts what stands on top of this package."""
+
+from contextlib import suppress
+from importlib.metadata import entry_points
+from typing import Any
+
+import click
+from taskorch.cli import app
+from taskorch.domain import errors
+
+from taskorch_orchestrator.group import orchestrate
+
+#: The entry points by which the gateway is found.
+GROUP = "taskorch.gateway"
+
+
+class Listen(click.ParamType[tuple[str, int]]):
+    """A host and a port, such as 127.0.0.1:8650 or [::1]:8650."""
+
+    name = "address"
+
+    def convert(
+        self,
+        value: str | tuple[str, int],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, int]:
+        """Return the host, without brackets, and the port."""
+        if isinstance(value, tuple):
+            return value
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or not int(port) < 2**16:
+            self.fail(f"{value!r} is not HOST:PORT.", param, ctx)
+        return host.strip("[]"), int(port)
+
+
+@orchestrate.command(
+    epilog="Example: orchestrate gateway --listen 127.0.0.1:8650"
+)
+@click.option(
+    "--listen",
+    type=Listen(),
+    metavar="HOST:PORT",
+    default="127.0.0.1:8650",
+    show_default=True,
+    help="Address to listen on.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Number of processes.",
+)
+@click.option(
+    "--tls-cert",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Certificate of this host, as a PEM file, with those that signed it.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Private key of the certificate, as a PEM file.",
+)
+@click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    metavar="NAME",
+    help="Name by which clients reach the gateway; may be repeated. Others are refused.",
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    metavar="CALLS",
+    help="Maximum number of calls a second of one access token; 0 for any number.",
+)
+def gateway(
+    listen: tuple[str, int],
+    workers: int,
+    tls_cert: str | None,
+    tls_key: str | None,
+    host_names: tuple[str, ...],
+    rate: int,
+) -> None:
+    """Serve the queue over HTTP, to clients that show an access token.
+
+    Runs until SIGTERM or Ctrl-C. Needs the extra: pip install task-orchestrator[gateway]
+    """
+    if bool(tls_cert) != bool(tls_key):
+        raise click.UsageError("--tls-cert and --tls-key need each other.")
+    server = _server()
+    host, port = listen
+    listener = server.Listener(
+        host=host,
+        port=port,
+        workers=workers,
+        certificate=tls_cert or "",
+        key=tls_key or "",
+        host_names=host_names,
+        calls_per_second=rate,
+    )
+    server.serve(app.settings(), listener)
+
+
+def _server() -> Any:  # noqa: ANN401  a module that this package does not know
+    """Return the module of the gateway. Raises errors.Usage if it is not installed."""
+    for found in entry_points(group=GROUP):
+        with suppress(ModuleNotFoundError):
+            return found.load()
+    raise errors.Usage(
+        reason="The gateway is not installed. Run: "
+        "pip install 'task-orchestrator[gateway]'"
+    )

@@ -1,0 +1,54 @@
+"""The output of the `token` commands for people."""
+
+from collections.abc import Mapping, Sequence
+
+from taskorch.cli.text import cell, timestamp
+from taskorch.domain.access_token import AccessToken, NewAccessToken
+
+from taskorch_orchestrator.render import console as screen
+from taskorch_orchestrator.render.console import Column
+
+ONCE = "Store it now: it is not shown again."
+ALL = "all"
+
+
+def new(token: NewAccessToken) -> str:
+    """Return a new token."""
+    return token.token
+
+
+def revoked(token: Mapping[str, str]) -> str:
+    """Return the id of a revoked token."""
+    return f"Revoked {token['id']}."
+
+
+def table(listed: Sequence[AccessToken]) -> str:
+    """Return the tokens as a table; "" for none."""
+    if not listed:
+        return ""
+    rows = screen.Table(
+        Column(header="TOKEN"),
+        Column(header="ROLE"),
+        Column(header="NAME", least=12),
+        Column(header="PROJECT", leaves=3),
+        Column(header="EXPIRES", leaves=2),
+        Column(header="LAST USED"),
+        Column(header="FROM", leaves=1),
+    )
+    for token in listed:
+        rows.add_row(
+            token.id,
+            token.role,
+            cell(token.name),
+            token.project or ALL,
+            _expiry(token),
+            screen.since(token.used_at) if token.used_at else "never",
+            cell(token.used_from),
+        )
+    return screen.printed(rows)
+
+
+def _expiry(token: AccessToken) -> str:
+    if token.expired:
+        return "expired"
+    return timestamp(token.expires_at) if token.expires_at else "never"
