@@ -36,7 +36,7 @@ Answer = Callable[[Access, Body, Request], Awaitable[Mapping[str, object]]]
 _log = logging.getLogger(__name__)
 
 
-class TooLarge(errors.Invalid):
+class TooLong(errors.Invalid):
     """A body or a reply that is longer than the gateway accepts."""
 
     message = "The {what} is longer than {limit} bytes."
@@ -124,7 +124,7 @@ def error_response(error: TaskOrchestratorError) -> Response:
         status, headers = 401, {"WWW-Authenticate": "Bearer"}
     elif isinstance(error, errors.RateLimited):
         status, headers = 429, {"Retry-After": RETRY_AFTER_S}
-    elif isinstance(error, TooLarge):
+    elif isinstance(error, TooLong):
         status = 413
     elif isinstance(error, errors.Unavailable):
         headers = {"Retry-After": RETRY_AFTER_S}
@@ -149,7 +149,7 @@ def _outward(error: errors.Unavailable) -> errors.Unavailable:
 async def _body(request: Request) -> Body:
     """Return the JSON object that a request holds.
 
-    Raises errors.Usage for anything else, and TooLarge.
+    Raises errors.Usage for anything else, and TooLong.
     """
     content = bytearray()
     try:
@@ -157,7 +157,7 @@ async def _body(request: Request) -> Body:
             async for chunk in request.stream():
                 content += chunk
                 if len(content) > BODY_BYTES:
-                    raise TooLarge(what="request", limit=BODY_BYTES)
+                    raise TooLong(what="request", limit=BODY_BYTES)
     except TimeoutError:
         raise errors.Usage(reason="The request took too long.") from None
     try:
@@ -172,6 +172,6 @@ async def _body(request: Request) -> Body:
 def _response(content: Mapping[str, object]) -> Response:
     text = json.dumps(content, separators=(",", ":"))
     if len(text) > REPLY_BYTES:
-        error = TooLarge(what="reply", limit=REPLY_BYTES)
+        error = TooLong(what="reply", limit=REPLY_BYTES)
         return error_response(error)
     return Response(text, media_type="application/json")

@@ -26,6 +26,7 @@ from taskorch_gateway.waits import Waits
 
 #: The words in front of a script's own: request, agent, host, pid, session, version.
 CALLER_WORDS = 6
+SCRIPTS = frozenset(scripts.names())
 REQUEST, AGENT, HOST, PID, SESSION, VERSION = range(CALLER_WORDS)
 _TAG = r"taskorch:\{([A-Za-z0-9_.-]{1,64})\}:"
 _REQUEST = r"[0-9a-f]{16}\+?"
@@ -148,7 +149,7 @@ def checked(access: Access, name: str, given: object) -> Call:
     Raises errors.Usage for words of the wrong form, errors.NotAllowed for a script or a
     caller that the token is not for, and errors.OtherVersion.
     """
-    if name not in scripts.names():
+    if name not in SCRIPTS:
         raise errors.Usage(reason="There is no such script.")
     _need_role(access, name)
     words = _words(given)

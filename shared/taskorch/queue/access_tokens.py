@@ -91,14 +91,15 @@ class AccessTokens:
         credentials = access_token.parse(token)
         if credentials is None:
             return None
+        shown = _hash(credentials.secret)
         reply = self._scripts.run_script(
-            "use_access_token", credentials.id, address
+            "use_access_token", credentials.id, shown, address
         )
         fields = read.texts(reply)
         if not fields:
             return None
         expected, name, role, project = fields
-        if not compare_digest(expected, _hash(credentials.secret)):
+        if not compare_digest(expected, shown):
             return None
         return Access(
             token=credentials.id, name=name, role=Role(role), project=project

@@ -53,6 +53,7 @@ def test_wrong_secret_gives_nothing(bench: Bench) -> None:
     created = tokens.create("ada", Role.ADMIN)
 
     assert tokens.use(f"{created.id}_{'0' * 64}", ADDRESS) is None
+    assert [token.used_at for token in tokens.list()] == [0]
 
 
 def test_revoked_token_gives_nothing(bench: Bench) -> None:

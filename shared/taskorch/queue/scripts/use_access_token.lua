@@ -1,15 +1,15 @@
 -- use_access_token: what an access token allows. It keeps the time and the place of its
 --                   use, about once a minute.
 -- KEYS     meta
--- ARGV     7 id, 8 address of the client
+-- ARGV     7 id, 8 SHA-256 of the secret that the client has shown, 9 its address
 -- RETURNS  {SHA-256 of the secret, name, role, project or ''}, or {} if it does not exist
 --          or has expired
 -- ERRORS   none of its own
 local NOTED_MS = 60000
-local token, address = key('access_token', ARGV[7]), ARGV[8]
+local token, shown, address = key('access_token', ARGV[7]), ARGV[8], ARGV[9]
 return once(function()
   local used_at = tonumber(call('HGET', token, 'used_at') or 0)
-  if now - used_at >= NOTED_MS and call('EXISTS', token) == 1 then
+  if now - used_at >= NOTED_MS and call('HGET', token, 'sha256') == shown then
     call('HSET', token, 'used_at', now, 'used_from', address)
   end
   return nil
