@@ -36,7 +36,7 @@ from taskorch_orchestrator.backup.schema import (
 #: Far above the size of an item within the limits.
 LINE_BYTES = 64 * 1024 * 1024
 #: Redis writes a batch of this size within a few milliseconds.
-BATCH_LINES, BATCH_BYTES = 100, 64 * 1024
+BATCH_LINES, BATCH_BYTES = 40, 64 * 1024
 SHOWN_CHARACTERS = 200
 #: States that depend on whether a dependency is open.
 PLACED = (State.WAITING, State.QUEUED, State.DELAYED)

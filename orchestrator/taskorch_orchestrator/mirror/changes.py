@@ -18,6 +18,8 @@ from taskorch_orchestrator.mirror.item_sync import COPIES, UNKNOWN_COPY
 from taskorch_orchestrator.mirror.pass_context import PassContext
 
 PAGE = 1000
+#: Events that one call returns.
+EVENTS = 400
 PROJECTS = 5000
 #: The fact that the memory has the project of each item.
 KEEPS_ITEMS = "keeps_items"
@@ -68,7 +70,7 @@ class Changes:
         """
         cursor = self._state.fact("cursor") or FROM_THE_START
         while True:
-            events = self._queue.views.events(since=cursor, limit=PAGE)
+            events = self._queue.views.events(since=cursor, limit=EVENTS)
             if not events.known and cursor != events.newest:
                 return False
             if events.cursor == cursor:

@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from taskorch.queue.waits import Waits
 
 #: Items that one call of a script visits, so that it blocks Redis for some ms at most.
-REAP_BATCH = 50
-AGENTS_BATCH = 500
-AUDIT_BATCH = 250
+REAP_BATCH = 20
+AGENTS_BATCH = 200
+AUDIT_BATCH = 100
 PURGE_BATCH = 100
 #: Items that one call of `check_purge` looks at.
 CHECK_BATCH = 1000

@@ -373,8 +373,13 @@ class Views:
 
     def mirrors(self, *, limit: int = LIMIT) -> tuple[MirrorStatus, ...]:
         """Return the roots with mirrored files, and the result of each last pass."""
-        view = self._run_script("mirrors", _checked(limit))
-        return self._readable(mirror_replies.status, view)
+        rows, *_ = self._pages("mirrors", limit=limit)
+        # a root whose pass ends between two pages may be on both
+        found = {
+            each.root: each
+            for each in self._readable(mirror_replies.status, rows)
+        }
+        return tuple(found.values())
 
     def environment(self) -> Environment:
         """Return the clock of the server, and its INFO if the user may read it."""

@@ -23,7 +23,7 @@ from taskorch.queue.wait_results import Answered, Goal, Standing, Waited
 
 #: Maximum duration of one block. A broken connection without an error is noticed then.
 PERIOD_S = 60.0
-MOST_EVENTS = 1000
+MOST_EVENTS = 400
 #: The states of items whose progress depends on other items.
 MAY_WAIT = (State.PENDING, State.WAITING)
 

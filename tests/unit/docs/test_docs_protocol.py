@@ -598,8 +598,17 @@ def test_numbers_are_those_of_the_source() -> None:
         "ids that find looks at in a call, about": number(
             "MAX_VISITED", SCRIPTS["find"]
         ),
-        "items that standing looks at for a dead one": number(
+        "items of a project that standing looks at for a dead one": number(
             "MAX_VISITED", SCRIPTS["standing"]
+        ),
+        "items and dependencies that standing looks at in a call, about": number(
+            "MAX_STEPS", SCRIPTS["standing"]
+        ),
+        "events that events returns in a call": number(
+            "MAX_EVENTS", SCRIPTS["events"]
+        ),
+        "items that wait for one that cancel looks at": number(
+            "MAX_LOOKED_AT", SCRIPTS["cancel"]
         ),
         "items that agents lists of each": number(
             "MAX_HELD_SHOWN", SCRIPTS["agents"]
@@ -614,7 +623,7 @@ def test_numbers_are_those_of_the_source() -> None:
         "events that mirrors counts for a root": number(
             "MAX_COUNTED", SCRIPTS["mirrors"]
         ),
-        "dependencies that depend and create follow": number(
+        "dependencies that depend and create follow; an item counts as 10": number(
             "MAX_FOLLOWED", PRELUDE
         ),
         "dependencies of an item": number("MAX_DEPENDENCIES", PRELUDE),

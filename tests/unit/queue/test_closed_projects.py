@@ -22,7 +22,7 @@ OPEN = [
 
 
 #: Items that one call of a script cancels.
-PART = 50
+PART = 30
 
 
 def fill(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from support.builders import Bench, need_lease
+from support.named_calls import Noted
 from taskorch.domain import errors
 from taskorch.domain.item import Claim, HeldDependent, Lease, NewItem, State
 from taskorch.queue.port import (
@@ -16,20 +17,6 @@ from taskorch.queue.port import (
 from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.render import tables
 from taskorch_worker.render import items as worker_render
-
-
-class Noted(ConnectionWrapper):
-    """A connection that records the names of scripts."""
-
-    def __init__(self, connection: Connection, seen: list[str]) -> None:
-        super().__init__(connection)
-        self._seen = seen
-
-    def run_script(
-        self, script: Script, key: str, arguments: Sequence[Argument]
-    ) -> Reply:
-        self._seen.append(script.name)
-        return super().run_script(script, key, arguments)
 
 
 class CutOff(ConnectionWrapper):
@@ -345,7 +332,7 @@ def test_requeue_handles_many_dependents_in_several_calls(
         lambda connection: Noted(connection, seen)
     ).queue.requeue(first)
 
-    assert seen == ["requeue"] * 3
+    assert seen == ["requeue"] * 4
     assert (done.waiting, bench.agent("bob").claim()) == (120, None)
     assert bench.queue.views.progress(project).project.counts[
         State.WAITING
@@ -367,7 +354,7 @@ def test_interrupted_requeue_is_finished_by_the_next(bench: Bench) -> None:
 
     done = bench.queue.requeue(first)
 
-    assert (before, done.state, done.waiting) == (50, State.QUEUED, 50)
+    assert (before, done.state, done.waiting) == (70, State.QUEUED, 70)
     assert audit(bench.queue, fix=False).findings == ()
 
 

@@ -18,7 +18,7 @@ from taskorch_orchestrator.backup import restore
 from taskorch_orchestrator.doctor.audit import audit
 
 #: Items that one call of a script releases.
-PART = 50
+PART = 30
 
 
 class CutOff(ConnectionWrapper):

@@ -6,11 +6,13 @@
 -- ERRORS   NO_ITEM WRONG_STATE
 local NO_LONGER_WAITS = {completed = true, cancelled = true}
 
--- Above CHUNK dependents all are counted: looking at each of them takes too long.
+-- Above MAX_LOOKED_AT dependents all are counted: Redis does nothing else meanwhile.
+local MAX_LOOKED_AT = 200
+
 local function count_waiting(id)
   local dependents = key('dependents', id)
   local number = call('SCARD', dependents)
-  if number > CHUNK then return number end
+  if number > MAX_LOOKED_AT then return number end
   for _, dependent in ipairs(call('SMEMBERS', dependents)) do
     if NO_LONGER_WAITS[state_of(dependent)] then number = number - 1 end
   end

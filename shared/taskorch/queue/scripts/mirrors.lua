@@ -1,10 +1,13 @@
 -- mirrors: the roots that have a file mirror, the one written last first, and their
---          status.
+--          status; a page of them.
 -- KEYS     meta
--- ARGV     7 maximum number
--- RETURNS  {{root, ms of its last pass, status as JSON or '', events behind (up to
---          1000), service as JSON or '', ms when the service reported or ''} …}
+-- ARGV     7 number of roots to skip, 8 maximum number
+-- RETURNS  {number to skip next time, or '' at the end, {{root, ms of its last pass,
+--          status as JSON or '', events behind (up to 1000), service as JSON or '', ms
+--          when the service reported or ''} …}}
 -- ERRORS   none of its own
+-- Events that are counted for a root. A page ends with the root at which that many were
+-- counted in all.
 local MAX_COUNTED = 1000
 
 -- Returns the number of events after the cursor of a status.
@@ -16,14 +19,18 @@ local function events_behind(status)
 end
 
 return guarded(function()
-  local mirrors, limit = {}, tonumber(ARGV[7])
-  local roots = call('ZREVRANGE', prefix .. 'mirrors', 0, limit - 1, 'WITHSCORES')
+  local mirrors, counted, from, limit = {}, 0, tonumber(ARGV[7]), tonumber(ARGV[8])
+  local roots = call('ZREVRANGE', prefix .. 'mirrors', from, from + limit - 1, 'WITHSCORES')
   for i = 1, #roots, 2 do
     local root, last_pass = roots[i], roots[i + 1]
     local values = call('HMGET', key('mirror', root), 'status', 'service', 'service_at')
     local status, service, service_at = unpack(values)
-    table.insert(mirrors, {root, last_pass, status or '', events_behind(status or '{}'),
-      service or '', service_at or ''})
+    local behind = events_behind(status or '{}')
+    counted = counted + behind
+    table.insert(mirrors, {root, last_pass, status or '', behind, service or '', service_at or ''})
+    if #mirrors == limit or counted >= MAX_COUNTED then
+      return {tostring(from + #mirrors), mirrors}
+    end
   end
-  return mirrors
+  return {'', mirrors}
 end)

@@ -10,6 +10,8 @@ local ORDER = {
   'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'delayed', 'completed', 'failed',
   'cancelled',
 }
+local FIELDS = {}
+for place, state in ipairs(ORDER) do FIELDS[place] = 'n_' .. state end
 local event, repair = ARGV[7], ARGV[8] == '1'
 
 local function compared()
@@ -17,8 +19,9 @@ local function compared()
   local differences = {}
   for i = 9, #ARGV, 2 do
     local owner, counted = ARGV[i], cjson.decode(ARGV[i + 1])
-    for _, state in ipairs(ORDER) do
-      local kept, right = call('HGET', prefix .. owner, 'n_' .. state), counted[state] or 0
+    local all_kept = call('HMGET', prefix .. owner, unpack(FIELDS))
+    for place, state in ipairs(ORDER) do
+      local kept, right = all_kept[place], counted[state] or 0
       local kept_number = tonumber(kept or 0) or -1
       if kept_number ~= right then
         table.insert(differences, {owner, state, kept or '0', right})

@@ -8,7 +8,8 @@
 --          the project has an open question, else '', '1' if a requeue of the dead item
 --          has to reopen its project, else ''}
 -- ERRORS   NO_ITEM NO_PROJECT
-local MAX_VISITED = 1000
+-- Items of a project that a call looks at, and items and dependencies in all, about.
+local MAX_VISITED, MAX_STEPS = 500, 1000
 local id, blocks = ARGV[7], ARGV[8] ~= ''
 local ENDED = {completed = true, failed = true, cancelled = true}
 
@@ -18,10 +19,11 @@ local ENDED = {completed = true, failed = true, cancelled = true}
 -- them up.
 local function dead_end(ids)
   local waiting, states, dead, moves = {}, {}, '', ''
+  local visited = 0
   local function visit(item)
     if states[item] ~= nil then return states[item] end
     local state = call('HGET', key('item', item), 'state')
-    states[item] = state
+    states[item], visited = state, visited + 1
     local is_pending = state == 'pending' and call('EXISTS', key('deps', item)) == 1
     if state == 'waiting' or is_pending then
       table.insert(waiting, item)
@@ -33,9 +35,9 @@ local function dead_end(ids)
   for _, item in ipairs(ids) do visit(item) end
   if moves == '1' then return dead, moves end
   -- `visit` adds to the list while this loop goes through it.
-  for at, item in ipairs(waiting) do
-    if at > MAX_VISITED then return dead, '1' end
+  for _, item in ipairs(waiting) do
     for _, dependency in ipairs(call('SMEMBERS', key('deps', item))) do
+      if visited > MAX_STEPS then return dead, '1' end
       local state = visit(dependency)
       local is_dead = state == 'failed' or state == 'cancelled'
       if is_dead and dead == '' then dead = dependency end

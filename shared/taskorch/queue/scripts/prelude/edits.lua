@@ -14,7 +14,7 @@
 -- A Lua function has at most 200 local variables, so that a block hides those of this
 -- file, and `editing` has its functions.
 
-local MAX_FOLLOWED, MAX_LABELS, MAX_VALUES, MAX_BYTES = 50000, 20, 200, 262144
+local MAX_FOLLOWED, FOLLOWED_BY_ITEM, MAX_LABELS, MAX_VALUES, MAX_BYTES = 10000, 10, 20, 200, 262144
 local editing
 
 do
@@ -58,7 +58,14 @@ do
     local is_done, place, path, followed = {}, {}, {}, 0
     local target
 
+    local function follow(number)
+      followed = followed + number
+      if followed > MAX_FOLLOWED then refuse('TOO_DEEP', {item = target, most = MAX_FOLLOWED}) end
+    end
+
+    -- To read an item takes as long as to follow some of its dependencies.
     local function enter(node)
+      follow(FOLLOWED_BY_ITEM)
       table.insert(path, {node = node, left = after[node] or dependencies_of(node), at = 0})
       place[node] = #path
     end
@@ -86,10 +93,7 @@ do
           is_done[step.node], place[step.node] = true, nil
           table.remove(path)
         else
-          followed = followed + 1
-          if followed > MAX_FOLLOWED then
-            refuse('TOO_DEEP', {item = target, most = MAX_FOLLOWED})
-          end
+          follow(1)
           if place[next] then
             refuse_if_changed(place[next])
           elseif not is_done[next] then

@@ -8,7 +8,7 @@ local note_unfinished, release_dependents, count_open, open_before, complete_pro
 
 do
   -- Items that one call releases or cancels in all: Redis does nothing else meanwhile.
-  local MAX_HANDLED = 50
+  local MAX_HANDLED = 30
   -- Items that one call looks at to find open ones.
   local MAX_LOOKED_AT = 200
   local NOT_OPEN = {completed = true, cancelled = true}

@@ -1,0 +1,82 @@
+"""No call does more than a bounded part of the work; the calls together do all of it."""
+
+import pytest
+from support.builders import Bench
+from support.named_calls import Noted
+from taskorch.domain import errors
+from taskorch.domain.item import NewItem
+
+#: What one call handles.
+EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 400, 1000, 10_000, 200
+DEPENDENCIES = 1000
+
+
+def some_items(
+    bench: Bench, number: int, *, depends_on: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Create items of one project, and return their ids."""
+    items = [NewItem(title="T", depends_on=depends_on)] * number
+    created = bench.queue.create_many(bench.project(), items)
+    return tuple(item.id for item in created)
+
+
+def test_events_are_read_once_in_parts(bench: Bench) -> None:
+    some_items(bench, EVENTS + 1)
+
+    first = bench.queue.views.events()
+    rest = bench.queue.views.events(since=first.cursor)
+
+    cursors = [event.cursor for event in (*first.entries, *rest.entries)]
+    assert len(first.entries) == EVENTS
+    assert len(cursors) == len(set(cursors)) == EVENTS + 2
+
+
+def test_mirrors_far_behind_are_read_one_by_one(bench: Bench) -> None:
+    some_items(bench, COUNTED)
+    for root in ("a", "b", "c"):
+        bench.queue.mirror_take(root, "here:1", 1000)
+        bench.queue.mirror_give(root, "here:1", {"cursor": "0-1"}, {})
+    seen: list[str] = []
+    noted = bench.with_connection(lambda connection: Noted(connection, seen))
+
+    found = noted.queue.views.mirrors()
+
+    assert sorted(mirror.root for mirror in found) == ["a", "b", "c"]
+    assert [mirror.behind for mirror in found] == [COUNTED] * 3
+    assert seen == ["mirrors"] * 4
+
+
+def test_too_many_dependencies_are_not_followed(bench: Bench) -> None:
+    first = some_items(bench, DEPENDENCIES)
+    number = FOLLOWED // DEPENDENCIES
+    second = some_items(bench, number, depends_on=first)
+    item = bench.item()
+    before = bench.everything()
+
+    with pytest.raises(errors.TooDeep):
+        bench.queue.depend(item, second)
+
+    assert bench.everything() == before
+
+
+def test_cancel_looks_at_few_dependents(bench: Bench) -> None:
+    needed = bench.item()
+    waiting = some_items(bench, LOOKED_AT + 1, depends_on=(needed,))
+    bench.queue.cancel(waiting[0])
+
+    cancelled = bench.queue.cancel(needed)
+
+    # those that no longer wait are counted, too
+    assert cancelled.waiting == LOOKED_AT + 1
+
+
+def test_standing_of_many_dependencies_stays_open(bench: Bench) -> None:
+    dead = bench.item()
+    first = some_items(bench, DEPENDENCIES, depends_on=(dead,))
+    last = bench.item(depends_on=first)
+    bench.queue.cancel(dead)
+
+    standing = bench.queue.waits().standing(last)
+
+    # not all was looked at: something may still be worked on
+    assert standing.moves
