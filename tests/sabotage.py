@@ -77,6 +77,13 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_sizes.py",),
     ),
     Sabotage(
+        guard="A session has at most 255 characters",
+        file="shared/taskorch/queue/agent_queue.py",
+        line="        limits.session(caller.session)\n",
+        instead="",
+        tests=("tests/unit/queue/test_sizes.py",),
+    ),
+    Sabotage(
         guard="A package has a bound on its bytes",
         file=f"{SCRIPTS}/prelude/items.lua",
         line="if #found == most or read >= bytes then",

@@ -13,6 +13,8 @@ from taskorch.domain import errors
 
 TITLE_CHARACTERS = 500
 TEXT_BYTES = 64 * 1024
+#: Maximum number of characters of the host and the session of a caller.
+CALLER_CHARACTERS = 255
 LIST_VALUES = 200
 #: Maximum number of labels of an item, and of characters of a label;
 #: scripts/prelude/ has the same number of labels.
@@ -96,6 +98,17 @@ def agent_name(value: str, setting: str = "") -> str:
     if re.fullmatch(_LIKE_ID, value):
         raise errors.NotAName(name=shortened(value), setting=setting)
     return name(value, "an agent")
+
+
+def session(value: str) -> str:
+    """Return the session of a caller: at most 255 characters."""
+    kept = text(value, "session")
+    if len(kept) > CALLER_CHARACTERS:
+        raise errors.Invalid(
+            reason=f"The session {shortened(value)!r} has {len(kept)} characters; at "
+            f"most {CALLER_CHARACTERS} are allowed."
+        )
+    return kept
 
 
 def is_name(value: str) -> bool:

@@ -81,6 +81,7 @@ class AgentQueue:
         """
         limits.name(namespace, "a namespace")
         limits.name(caller.agent, "an agent")
+        limits.session(caller.session)
         self._origin: tuple[Argument, ...] = ()
         if origin:
             requests = Requests(same=origin.request)

@@ -95,6 +95,7 @@ class Queue:
         """
         limits.name(namespace, "a namespace")
         limits.name(caller.agent, "an agent")
+        limits.session(caller.session)
         self._scripts = Scripts(
             connection, namespace, caller, requests=requests, damage=damage
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache, cached_property
 from types import TracebackType
 
-from taskorch.domain import errors
+from taskorch.domain import errors, limits
 from taskorch.domain.backoff import Notify, Patience, retry
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller
@@ -95,7 +95,7 @@ class Scripts:
         self._requests = requests or Requests()
         self._caller = (
             caller.agent,
-            caller.host,
+            caller.host[: limits.CALLER_CHARACTERS],
             caller.pid,
             caller.session,
             __version__,

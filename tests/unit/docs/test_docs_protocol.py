@@ -713,6 +713,7 @@ def test_bounds_are_those_of_the_source() -> None:
         "name of an agent or a namespace": f"{limits._NAME}, and no ..",
         "what no new agent is named": limits._LIKE_ID,
         "id of a project or an item": limits._ID,
+        "host and session of the caller": f"{limits.CALLER_CHARACTERS} characters",
         "title": f"{limits.TITLE_CHARACTERS} characters, not blank",
         "any other text": f"{limits.TEXT_BYTES:,} bytes of UTF-8, no NUL",
         "values of a list": str(limits.LIST_VALUES),

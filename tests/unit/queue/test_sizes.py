@@ -5,8 +5,9 @@ import json
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors, limits
-from taskorch.domain.item import ItemEdit, Lease, NewItem, State
+from taskorch.domain.item import Caller, ItemEdit, Lease, NewItem, State
 from taskorch.queue import keys
+from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.plan import Plan
 
 MOST = 1024 * 1024
@@ -201,6 +202,32 @@ def test_plan_update_cannot_make_item_too_large(bench: Bench) -> None:
         bench.queue.apply(Plan(project=project, items=(longer,)), updates=True)
 
     assert bench.everything() == before
+
+
+def test_session_has_at_most_255_characters(bench: Bench) -> None:
+    item = bench.item()
+    longest, too_long = "ü" * 255, "ü" * 256
+    before = bench.everything()
+
+    with pytest.raises(errors.Invalid, match="has 256 characters"):
+        bench.agent(session=too_long)
+    assert bench.everything() == before
+    lease = bench.claimed(item, session=longest)
+
+    held = bench.queue.views.show(lease.item).item
+    assert held.holder
+    assert held.holder.session == longest
+
+
+def test_long_host_name_is_cut(bench: Bench) -> None:
+    caller = Caller(agent="ada", host="h" * 256)
+    item = bench.item()
+
+    AgentQueue(bench.queue.connection, bench.namespace, caller).claim()
+
+    holder = bench.queue.views.show(item).item.holder
+    assert holder
+    assert holder.host == "h" * 255
 
 
 def test_new_items_of_call_have_2_mib(bench: Bench) -> None:
