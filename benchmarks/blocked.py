@@ -524,7 +524,18 @@ def _large_steps(planner: Queue, crowd: Crowd) -> Iterator[Step]:
         "100,000 open items",
     )
     yield _step("awaited", lambda: planner.check_purge(crowd.waiting))
+    run, _ = planner.archive_take(crowd.waiting, "root", 1)
+    yield _step(
+        "archive_done",
+        lambda: planner.archive_done(crowd.waiting, run, "here:/file"),
+    )
+    yield _step(
+        "archive_take",
+        lambda: planner.archive_take(crowd.waiting, "root", 1),
+    )
     yield _step("purge", lambda: planner.purge(crowd.waiting))
+    yield _step("purged", lambda: planner.views.purged([crowd.waiting] * 500))
+    yield _step("forget_agents", lambda: planner.forget_agents(unseen_ms=1))
 
 
 def _short(digits: str) -> ShortId:

@@ -243,6 +243,12 @@ class Bench:
         """Delete a key."""
         self.raw.delete(keys.tag(self.namespace) + name)
 
+    def age_project(self, project: str, *, days: int = 100) -> None:
+        """Move the completion of a project into the past."""
+        key = f"{keys.tag(self.namespace)}project:{project}"
+        at = self.now_ms() - days * 86_400_000
+        self.raw.hset(key, "completed_at", at)
+
     def delete_project(self, project: str) -> None:
         """Delete the hash of a project."""
         self.delete_key(f"project:{project}")

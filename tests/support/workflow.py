@@ -274,8 +274,14 @@ def purge_project(bench: Bench) -> Iterator[str]:
     yield "finished"
     queue.check_purge(project)
     yield "awaited"
+    run, _ = queue.archive_take(project, "root", 1)
+    yield "archive_take"
+    queue.archive_done(project, run, "here:/file")
+    yield "archive_done"
     queue.purge(project)
     yield "purge"
+    queue.forget_agents(unseen_ms=3_600_000)
+    yield "forget_agents"
     queue.views.purged([project])
     yield "purged"
 

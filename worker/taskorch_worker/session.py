@@ -345,6 +345,9 @@ class AgentSession:
             "access_token": "***" if settings.access_token else "",
             "wait_replicas": settings.wait_replicas,
             "wait_timeout": f"{settings.wait_timeout_ms}ms",
+            "retention": f"{settings.retention_ms}ms"
+            if settings.retention_ms
+            else "off",
             "namespace": settings.namespace,
             "root": settings.root_path,
             "service": "on" if settings.service else "off",

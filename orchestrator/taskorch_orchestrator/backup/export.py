@@ -42,7 +42,7 @@ def to_stdout(lines: Iterable[Line], *, to_terminal: bool) -> None:
             "it with: orchestrate export -"
         )
     try:
-        _write(lines, sys.stdout.buffer)
+        write(lines, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise
@@ -62,15 +62,16 @@ def to_file(lines: Iterable[Line], file: Path) -> Mapping[str, int]:
         place = file.resolve()
         if place.exists() and not place.is_file():  # a pipe, a device
             with place.open("wb") as opened:
-                return _write(lines, opened)
+                return write(lines, opened)
         with files.replacement(place) as opened:
-            return _write(lines, opened)
+            return write(lines, opened)
     except OSError as error:
         reason = f"{file} cannot be written: {error.strerror or error}"
         raise errors.Invalid(reason=reason) from None
 
 
-def _write(lines: Iterable[Line], opened: BinaryIO) -> Mapping[str, int]:
+def write(lines: Iterable[Line], opened: BinaryIO) -> Mapping[str, int]:
+    """Write the lines to an open file; return the number of lines of each kind."""
     line: Line = {}
     for line in lines:
         opened.write(json_output.dump(line).encode() + b"\n")

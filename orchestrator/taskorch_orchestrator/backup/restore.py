@@ -1,8 +1,10 @@
 """`orchestrate import` of an export: check the whole file, then write it in batches."""
 
+import gzip
 import json
 import shutil
 import sys
+import zlib
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -38,6 +40,8 @@ LINE_BYTES = 64 * 1024 * 1024
 #: Redis writes a batch of this size within a few milliseconds.
 BATCH_LINES, BATCH_BYTES = 40, 64 * 1024
 SHOWN_CHARACTERS = 200
+#: The first bytes of a file that is compressed by gzip.
+GZIP = b"\x1f\x8b"
 #: States that depend on whether a dependency is open.
 PLACED = (State.WAITING, State.QUEUED, State.DELAYED)
 
@@ -45,7 +49,7 @@ PLACED = (State.WAITING, State.QUEUED, State.DELAYED)
 def restore(file: Path, backup: Backup) -> Mapping[str, int]:
     """Write an export into an empty namespace; return the number of lines of each kind.
 
-    `file` may be "-" for standard input. Raises errors.Invalid with the number of the
+    `file` may be "-" for standard input, and may be compressed by gzip. Raises errors.Invalid with the number of the
     wrong line if the file is not a complete export; then nothing is written.
     """
     with _open_twice_readable(file) as opened:
@@ -64,15 +68,33 @@ def _open_twice_readable(file: Path) -> Iterator[BinaryIO]:
     is_stdin = str(file) == "-"
     is_pipe = is_stdin or not file.is_file()
     try:
-        with _copy_of_pipe(file) if is_pipe else file.open("rb") as opened:
-            yield opened
-    except OSError as error:
+        with (
+            _copy_of_pipe(file) if is_pipe else file.open("rb") as opened,
+            expanded(opened) as lines,
+        ):
+            yield lines
+    except (OSError, EOFError, zlib.error) as error:
         name = "Standard input" if is_stdin else file
         failure = "cannot be read"
         if is_pipe:
             failure += ", or copied to a temporary file (TMPDIR)"
-        reason = f"{name} {failure}: {error.strerror or error}"
+        reason = f"{name} {failure}: {getattr(error, 'strerror', '') or error}"
         raise errors.Invalid(reason=reason) from None
+
+
+@contextmanager
+def expanded(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Yield the lines of an open file, expanded if it is compressed by gzip.
+
+    Reading them raises OSError, EOFError or zlib.error for a damaged file.
+    """
+    is_compressed = file.read(len(GZIP)) == GZIP
+    file.seek(0)
+    if is_compressed:
+        with gzip.open(file) as lines:
+            yield cast(BinaryIO, lines)
+    else:
+        yield file
 
 
 def _copy_of_pipe(file: Path) -> BinaryIO:

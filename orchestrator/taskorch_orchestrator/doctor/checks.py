@@ -9,7 +9,7 @@ from taskorch.domain import hints
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorStatus
-from taskorch.queue.agents import AgentStatus
+from taskorch.queue.agents import AgentStatus, is_forgotten
 from taskorch.queue.audit import (
     Environment,
     Finding,
@@ -279,6 +279,38 @@ def _agents(agents: Sequence[AgentStatus]) -> str:
             text += f", seen {timestamp(agent.last_seen_at)}"
         texts.append(f"{agent.name} ({text})")
     return _first(texts)
+
+
+def of_archive(
+    retention_ms: int, due: int, archived: Sequence[int]
+) -> CheckResult:
+    """Check that old projects are archived.
+
+    `due` is the number of completed projects older than the retention, `archived` has
+    the sizes in bytes of the files in the archive of this root.
+    """
+    files = counted(len(archived), "project", "projects")
+    found = f"{files} in the archive of this root ({_mb(sum(archived))})"
+    if not retention_ms:
+        return _ok("archive", f"off; {found}")
+    if due:
+        projects = counted(
+            due, "completed project is", "completed projects are"
+        )
+        found = f"{projects} older than the retention; {found}"
+        mend = "orchestrate service, or orchestrate sync status for the reason"
+        return _note("archive", found, mend)
+    return _ok("archive", found)
+
+
+def of_idle_agents(agents: Sequence[AgentStatus]) -> CheckResult:
+    """Report the agents that the service is going to forget."""
+    idle = [agent.name for agent in agents if is_forgotten(agent)]
+    if not idle:
+        return _ok("idle agents", "no agent is about to be forgotten")
+    count = counted(len(idle), "agent has", "agents have")
+    found = f"{count} no items, and did not call for 30 days: the service forgets them"
+    return _ok("idle agents", found, tuple(idle))
 
 
 def of_cycles(dependencies: Sequence[OpenDependency]) -> CheckResult:

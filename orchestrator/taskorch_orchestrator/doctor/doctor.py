@@ -1,17 +1,22 @@
 """`orchestrate doctor`: check the server, the namespace and this machine."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from time import time
 
 from taskorch.bundled import service_process
 from taskorch.config.settings import Settings
-from taskorch.domain import errors
+from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.doctor import checks
 from taskorch_orchestrator.doctor.audit import MOST_AGENTS, audit
 from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
+
+#: The service may take this long to archive an old project.
+SLACK_MS = 24 * 3_600_000
 
 
 class Diagnosis(Frozen):
@@ -52,17 +57,22 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
         required_replicas=settings.wait_replicas,
     )
     audited = audit(queue, fix=fix)
+    agents = queue.views.agents(limit=MOST_AGENTS)
     diagnosis = Diagnosis(
         checks=(
             *server,
             *checks.of_audit(audited),
-            checks.of_agents(
-                queue.views.agents(limit=MOST_AGENTS), environment.at
-            ),
+            checks.of_agents(agents, environment.at),
+            checks.of_idle_agents(agents),
             checks.of_cycles(audited.open_dependencies),
             checks.of_dead_dependencies(audited.open_dependencies),
             checks.of_quarantine(queue.quarantined()),
             checks.of_mirrors(queue.views.mirrors()),
+            checks.of_archive(
+                settings.retention_ms,
+                _number_due(queue, settings.retention_ms),
+                _archived(settings.folder / "archive"),
+            ),
             root,
             service,
         ),
@@ -70,3 +80,16 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     )
     queue.damage.clear()  # the checks have reported it
     return diagnosis
+
+
+def _number_due(queue: Queue, retention_ms: int) -> int:
+    """Return the number of projects that should have been archived a day ago."""
+    if not retention_ms:
+        return 0
+    age_ms = min(retention_ms + SLACK_MS, limits.LONGEST_MS)
+    return len(queue.views.finished(older_than_ms=age_ms))
+
+
+def _archived(folder: Path) -> Sequence[int]:
+    """Return the sizes in bytes of the archived projects in a root."""
+    return [file.stat().st_size for file in folder.glob("*.jsonl.gz")]

@@ -29,6 +29,8 @@ from taskorch_orchestrator.mirror.sync_state import SyncState
 
 LEASE_MS = 30_000
 TROUBLES_SHOWN = 100
+#: The owner of the troubles with the archive.
+ARCHIVE = "archive"
 
 
 class PassResult(Frozen):
@@ -137,6 +139,23 @@ class Mirror:
     def session(self) -> str:
         """Return the session under which file-based workers hold their leases."""
         return _session(self.root_id())
+
+    def report_archive(self, troubles: Mapping[str, str]) -> bool:
+        """Report why projects cannot be archived, in place of an earlier report.
+
+        `troubles` has a message for each project. The next pass publishes them. Return
+        whether they could be saved.
+        """
+        with (
+            suppress(sqlite3.Error),
+            sync_state.opened(self._home) as state,
+            state.transaction(),
+        ):
+            state.clear_troubles(ARCHIVE)
+            for project, message in troubles.items():
+                state.add_trouble(ARCHIVE, project, message)
+            return True
+        return False
 
     def mark_changed(self, names: Iterable[str]) -> bool:
         """Mark the owners of changed files for the next pass.

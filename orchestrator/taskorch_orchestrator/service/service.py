@@ -4,7 +4,8 @@ events in Redis --.
 changed files ----+--> scheduler --> loop --> an RQ job, once per interval --.
 intervals --------'                    '----> without RQ -------------------+--> duty
 
-The duties are the sync of each root, and the maintenance of the queue.
+The duties are the sync of each root, and the maintenance of the queue. Beside them, a
+thread archives old projects and forgets agents.
 """
 
 import logging
@@ -24,7 +25,8 @@ from taskorch.queue.queue import Queue
 from taskorch.transport.retry import OutageNotice
 
 from taskorch_orchestrator.mirror.mirror import Mirror
-from taskorch_orchestrator.service import root_sync
+from taskorch_orchestrator.service import retention, root_sync
+from taskorch_orchestrator.service.retention import Retention
 from taskorch_orchestrator.service.root_sync import RootSync
 from taskorch_orchestrator.service.scheduler import DueJob, Scheduler
 
@@ -96,10 +98,13 @@ class Service:
         """Return the names of the duties."""
         return frozenset(self._duties)
 
-    def serve(self, job_queue: "JobQueue | None") -> None:
+    def serve(
+        self, job_queue: "JobQueue | None", keeper: Retention | None = None
+    ) -> None:
         """Do the duties until a signal stops the service.
 
         They run as jobs of `job_queue`, or without one in a loop of this process.
+        `keeper` takes too long for a job, so it has a loop of its own.
         """
         self._stop_on_signals()
         log.info("Service started, pid %d", os.getpid())
@@ -110,6 +115,8 @@ class Service:
             self._start(each.watch)
         if self._server:
             self._start(partial(self._sync_disk, self._server))
+        if keeper:
+            self._start(partial(self._keep, keeper))
         if job_queue:
             self._start(partial(self._handle_due_jobs, job_queue))
             self._work(job_queue)
@@ -218,6 +225,13 @@ class Service:
         while not self._scheduler.stopped:
             server.sync()
             self._scheduler.pause(DISK_SYNC_S)
+
+    def _keep(self, keeper: Retention) -> None:
+        """Archive old projects and forget agents, every few minutes."""
+        make_pass = partial(keeper.make_pass, lambda: self._scheduler.stopped)
+        while not self._scheduler.stopped:
+            self._try("retention", make_pass)
+            self._scheduler.pause(retention.INTERVAL_S)
 
     def _end(self) -> None:
         """End the service. Only a signal interrupts RQ's wait for a job."""

@@ -17,6 +17,7 @@ from taskorch.queue.queue import Queue
 from taskorch.transport import address
 
 from taskorch_orchestrator.mirror.handoff_writer import source_of
+from taskorch_orchestrator.service.retention import Retention
 from taskorch_orchestrator.service.service import Service
 
 if TYPE_CHECKING:
@@ -53,18 +54,19 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     queue = Queue(connect_to(settings), settings.namespace, caller)
     roots = list(roots) or [settings.root]
     source = source_of(settings)
+    keeper = Retention(queue, roots[0], settings.retention_ms)
     if _lacks_rq(settings.redis_url) and not os.environ.get(RQ_URL):
         with_rq = False
     if with_rq:
         service = Service(
             queue, roots, source=source, runs_on="RQ", server=server
         )
-        service.serve(_job_queue(service, settings))
+        service.serve(_job_queue(service, settings), keeper)
     else:
         service = Service(
             queue, roots, source=source, runs_on="its own loop", server=server
         )
-        service.serve(None)
+        service.serve(None, keeper)
     if server and server.is_lost():
         server.kill()
 
@@ -81,11 +83,12 @@ def _check_roots(settings: Settings, roots: Sequence[Path]) -> None:
             reason = f"The root {root} is not a folder. Create it, or name another one."
             raise errors.Usage(reason=reason)
         own = resolve({}, {**os.environ, "TASKORCH_ROOT": str(root)}, root)
-        for name in ("redis_url", "namespace"):
-            is_configured = own.sources[name] == "config.toml"
+        for name in ("redis_url", "namespace", "retention_ms"):
+            setting = name.removesuffix("_ms")
+            is_configured = own.sources[setting] == "config.toml"
             if is_configured and getattr(own, name) != getattr(settings, name):
                 raise errors.Usage(
-                    reason=f"The config.toml of {root} has a different {name}. "
+                    reason=f"The config.toml of {root} has a different {setting}. "
                     "Start a separate service for it."
                 )
 

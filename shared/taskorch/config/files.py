@@ -180,6 +180,15 @@ def _group_rights(status: os.stat_result) -> int:
     return status.st_mode & 0o070 if status.st_mode & stat.S_ISGID else 0
 
 
+def sync_folder(folder: PathLike) -> None:
+    """Sync a folder to disk, so that a file that was renamed in it survives a crash."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove_rights(folder: PathLike | int, rights: int) -> None:
     """Remove mode bits from a folder if they are set and the user may change it."""
     status = os.stat(folder)

@@ -35,6 +35,7 @@ CONFIG_KEYS = (
     "token_file",
     "wait_replicas",
     "wait_timeout",
+    "retention",
 )
 #: The variable with the address of a gateway.
 URL = "TASKORCH_URL"
@@ -47,7 +48,7 @@ ALWAYS_SAFE = ("service",)
 #: With the bundled server, these concern only the data of the root. With a Redis that
 #: the user named, they could lead commands to the keys of another team, or remove the
 #: durability that the user asked for.
-SAFE_FOR_BUNDLED = ("namespace", "wait_replicas", "wait_timeout")
+SAFE_FOR_BUNDLED = ("namespace", "wait_replicas", "wait_timeout", "retention")
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 
@@ -73,6 +74,8 @@ class Settings(Frozen):
     wait_replicas: int = 0
     #: How long to wait for those replicas.
     wait_timeout_ms: int = 2000
+    #: How long the service keeps completed projects before it archives them; 0: for ever.
+    retention_ms: int = 0
     #: The prefix of a team's keys in a shared Redis.
     namespace: str
     #: The folder that a queue belongs to; its `.task-orchestrator` holds our files.
@@ -153,6 +156,9 @@ def resolve(
     timeout_ms = values.number(
         "wait_timeout", "TASKORCH_WAIT_TIMEOUT", "2s", limits.duration_ms
     )
+    retention_ms = values.number(
+        "retention", "TASKORCH_RETENTION", "90d", _retention_ms
+    )
     namespace = values.text(
         "namespace", "TASKORCH_NAMESPACE", default="default"
     )
@@ -168,6 +174,7 @@ def resolve(
         access_token=access_token,
         wait_replicas=replicas,
         wait_timeout_ms=timeout_ms,
+        retention_ms=retention_ms,
         namespace=limits.name(namespace, "a namespace"),
         root_path=root,
         agent=agent,
@@ -357,6 +364,10 @@ def _replicas(value: str) -> int:
     if not value.isdecimal():
         raise errors.Invalid(reason=f"{value!r} is not a number of replicas.")
     return limits.number(int(value), "number of replicas", 0, MOST_REPLICAS)
+
+
+def _retention_ms(value: str) -> int:
+    return 0 if value.lower() in FALSE else limits.duration_ms(value)
 
 
 def _session(

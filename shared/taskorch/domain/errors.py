@@ -14,7 +14,8 @@ TaskOrchestratorError           1   Unprintable
 |                                   NoQuestion, SeveralQuestions,
 |                                   NoAttempts, ProjectClosed (NeedsReopen), OpenItems, Awaited,
 |                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
-|                                   RootNotWritable (SharedRoot), CommandFails,
+|                                   RootNotWritable (SharedRoot), ArchiveNotWritable,
+|                                   NotArchived, CommandFails,
 |                                   RunHolds, NoWorktree, TooFewFiles,
 |                                   UserFolderUnusable, ForeignServer, UnknownData,
 |                                   LeavesProject, Unhealthy, UntrustedConfig,
@@ -443,6 +444,20 @@ class RootNotWritable(Invalid):
         "Make the folder writable, or set TASKORCH_ROOT to one that is. "
         "Nothing was changed."
     )
+
+
+class ArchiveNotWritable(Invalid):
+    word = "ARCHIVE_NOT_WRITABLE"
+    message = "Old projects cannot be archived in {folder}: {reason}. None of them is purged."
+    next_step = (
+        "Make the folder writable, or free space on its disk. The service tries again "
+        "every 10 minutes."
+    )
+
+
+class NotArchived(Invalid):
+    word = "NOT_ARCHIVED"
+    message = "{project} is not archived, so it is not purged: {reason}"
 
 
 class UnknownData(Invalid):

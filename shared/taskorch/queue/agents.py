@@ -10,6 +10,9 @@ from taskorch.queue import fields as read
 from taskorch.queue.fields import DamagedField, Reading
 from taskorch.queue.port import Reply
 
+#: An agent without items is forgotten if it has not called for this long.
+FORGOTTEN_MS = 30 * 24 * 3_600_000
+
 
 class HeldItemStatus(Frozen):
     """An item that a session of an agent holds."""
@@ -41,6 +44,12 @@ class AgentStatus(Frozen):
     holds: tuple[HeldItemStatus, ...]
     #: The number of items that it holds besides.
     more: int
+
+
+def is_forgotten(agent: AgentStatus) -> bool:
+    """Return whether the service forgets an agent: it has no items and is silent."""
+    is_silent = not agent.last_seen_at or agent.silent_ms >= FORGOTTEN_MS
+    return is_silent and not any(agent.counts.values())
 
 
 def agent_status(view: Reply) -> AgentStatus:

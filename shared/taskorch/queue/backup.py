@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from taskorch.domain import errors, limits
@@ -47,15 +47,7 @@ class Backup:
         """
         newest, now, created, purges, projects, _, _ = self._overview()
         counts: Counter[str] = Counter()
-        yield {
-            "kind": "header",
-            "format": FORMAT,
-            "version": VERSION,
-            "schema": SCHEMA,
-            "namespace": self._scripts.namespace,
-            "exported_at": rfc3339(int(now)),
-            "created_at": _number(created),
-        }
+        yield self._header(now, created)
         for line in self._content(projects, newest, int(now)):
             counts[str(line["kind"])] += 1
             yield line
@@ -64,11 +56,24 @@ class Backup:
             raise errors.Invalid(
                 reason="A project was purged during the export. Export again."
             )
-        yield {
-            "kind": "trailer",
-            "sequence": _number(sequence),
-            "counts": dict(sorted(counts.items())),
-        }
+        yield _trailer(sequence, counts)
+
+    def project_lines(self, project: str) -> Iterator[Line]:
+        """Yield a completed project line by line, from the header to the trailer.
+
+        The lines can be imported alone: dependencies on items of other projects are left
+        out. Damage is handled as by `lines`.
+        """
+        newest, now, created, _ = cast(
+            "tuple[str, str, str, str]",
+            self._run_script("export", "counters"),
+        )
+        counts: Counter[str] = Counter()
+        yield self._header(now, created)
+        for line in self._one_project(project, newest, int(now), alone=True):
+            counts[str(line["kind"])] += 1
+            yield line
+        yield _trailer(newest, counts)
 
     def begin(self, export: str) -> str:
         """Reserve the empty namespace for the import of an export.
@@ -134,15 +139,38 @@ class Backup:
                 self._damage["project", project] = "its id cannot be right"
                 continue
             known.add(project)
-            yield from self._project(project, newest)
-            yield from self._items(project, newest, now)
-            yield from self._discoveries(project)
-            yield from self._readers(project)
+            yield from self._one_project(project, newest, now)
         *_, agents, plans = self._overview()
         yield from self._agents(agents)
         for key, project in _fields(plans).items():
             if project in known:
                 yield {"kind": "plan", "key": key, "project": project}
+
+    def _header(self, now: str, created: str) -> Line:
+        return {
+            "kind": "header",
+            "format": FORMAT,
+            "version": VERSION,
+            "schema": SCHEMA,
+            "namespace": self._scripts.namespace,
+            "exported_at": rfc3339(int(now)),
+            "created_at": _number(created),
+        }
+
+    def _one_project(
+        self, project: str, newest: str, now: int, *, alone: bool = False
+    ) -> Iterator[Line]:
+        """Yield the lines of a project; `alone` leaves out what needs other projects."""
+        plan = ""
+        for line in self._project(project, newest):
+            if line["kind"] == "project":
+                plan = cast("Fields", line["fields"]).get("plan", "")
+            yield line
+        yield from self._items(project, newest, now, alone=alone)
+        yield from self._discoveries(project)
+        yield from self._readers(project)
+        if alone and plan:
+            yield {"kind": "plan", "key": plan, "project": project}
 
     def _project(self, project: str, newest: str) -> Iterator[Line]:
         cursor = ""
@@ -169,7 +197,9 @@ class Backup:
                 }
             cursor = next_cursor
 
-    def _items(self, project: str, newest: str, now: int) -> Iterator[Line]:
+    def _items(
+        self, project: str, newest: str, now: int, *, alone: bool
+    ) -> Iterator[Line]:
         after = "0"
         while after:
             reply = self._run_script(
@@ -178,6 +208,7 @@ class Backup:
                 project,
                 after,
                 newest,
+                "1" if alone else "",
             )
             after, items, damaged = cast(
                 "tuple[str, list[list[Reply]], list[str]]", reply
@@ -236,6 +267,14 @@ class Backup:
                     "seen": _number(seen),
                     "fields": _without_counts(fields),
                 }
+
+
+def _trailer(sequence: str, counts: Mapping[str, int]) -> Line:
+    return {
+        "kind": "trailer",
+        "sequence": _number(sequence),
+        "counts": dict(sorted(counts.items())),
+    }
 
 
 def item_lines(view: list[Reply], now: int) -> Iterator[Line]:

@@ -41,6 +41,11 @@ KEYS = (
         type="hash",
         holds="idempotency key -> item id",
     ),
+    Key(
+        name="archive:<project>",
+        type="hash",
+        holds="the root that archives a project, its run, ms until when, and the file once it is complete",
+    ),
     Key(name="plans", type="hash", holds="plan key -> project id"),
     Key(
         name="item:<id>",

@@ -54,6 +54,8 @@ REAP_BATCH = 20
 AGENTS_BATCH = 200
 AUDIT_BATCH = 100
 PURGE_BATCH = 100
+#: Agents that one call of `forget_agents` looks at.
+FORGET_BATCH = 200
 #: Items that one call of `check_purge` looks at.
 CHECK_BATCH = 1000
 #: The reason of items that a completed project cancels.
@@ -446,6 +448,50 @@ class Queue:
         reply = self._run_script("purge", project, PURGE_BATCH)
         left, items, keys = read.texts(reply)
         return int(left), int(items), int(keys)
+
+    def archive_take(
+        self, project: str, root: str, older_than_ms: int
+    ) -> tuple[str, str]:
+        """Take the right to archive a project that was completed this long ago.
+
+        Return the id of this run, the only one that may end the archive from now on, and
+        the file of an archive that is already complete, or "". The run is "" if the
+        project is younger, or another root has the right, for a day at most. Raises
+        errors.WrongState for a project that is not completed.
+        """
+        reply = self._run_script(
+            "archive_take",
+            limits.project_id(project),
+            root,
+            limits.number(older_than_ms, "age in ms", 1, limits.LONGEST_MS),
+        )
+        run, file = read.texts(reply)
+        return run, file
+
+    def archive_done(self, project: str, run: str, file: str) -> bool:
+        """Record that `file` has the whole project, which may be purged now.
+
+        Return False if another run has begun, or the project was reopened.
+        """
+        reply = self._run_script(
+            "archive_done", limits.project_id(project), run, file
+        )
+        return bool(reply)
+
+    def forget_agents(self, *, unseen_ms: int) -> int:
+        """Forget the agents without items that have not called for this long.
+
+        Return their number. Agents that never called are among them.
+        """
+        age = limits.number(unseen_ms, "age in ms", 1, limits.LONGEST_MS)
+        forgotten, skip = 0, "0"
+        while skip:
+            reply = self._run_script(
+                "forget_agents", age, int(skip), FORGET_BATCH
+            )
+            skip, number = cast("tuple[str, int]", reply)
+            forgotten += number
+        return forgotten
 
     def reap(self) -> tuple[int, int]:
         """Expire overdue leases and queue delayed items that are due.

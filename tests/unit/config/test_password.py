@@ -319,6 +319,8 @@ def test_replica_settings_come_from_config_and_environment(
         ("WAIT_TIMEOUT", "2"),
         ("WAIT_TIMEOUT", "0s"),
         ("WAIT_TIMEOUT", "soon"),
+        ("RETENTION", "90"),
+        ("RETENTION", "on"),
     ],
 )
 def test_invalid_number_is_refused_with_its_setting(

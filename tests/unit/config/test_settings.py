@@ -9,6 +9,8 @@ from taskorch.domain import errors, limits
 from taskorch.transport import address
 from taskorch.transport.address import socket_path
 
+DAY_MS = 24 * 3_600_000
+
 
 def resolved(
     folder: Path, agent_flag: str = "", url_flag: str = "", **environment: str
@@ -358,3 +360,17 @@ def test_invalid_namespace_is_refused(tmp_path: Path, name: str) -> None:
 )
 def test_address_is_shown_without_its_password(url: str, shown: str) -> None:
     assert address.redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "retention_ms"),
+    [("", 90 * DAY_MS), ("30d", 30 * DAY_MS), ("off", 0), ("OFF", 0)],
+)
+def test_retention_is_a_duration_or_off(
+    tmp_path: Path, value: str, retention_ms: int
+) -> None:
+    settings = resolve(
+        {}, {"TASKORCH_RETENTION": value, "HOME": str(tmp_path)}, tmp_path
+    )
+
+    assert settings.retention_ms == retention_ms

@@ -124,7 +124,12 @@ def test_damaged_trust_record_is_not_listed(
 
 @pytest.mark.parametrize(
     "text",
-    ['namespace = "theirs"', "wait_replicas = 0", 'wait_timeout = "1h"'],
+    [
+        'namespace = "theirs"',
+        "wait_replicas = 0",
+        'wait_timeout = "1h"',
+        'retention = "1s"',
+    ],
 )
 def test_untrusted_config_sets_nothing_for_named_redis(
     checkout: Path, environment: Mapping[str, str], text: str

@@ -16,6 +16,7 @@ from support.builders import Bench
 from taskorch.domain import errors, item, limits
 from taskorch.queue import (
     agent_queue,
+    agents,
     fields,
     keys,
     mirror_replies,
@@ -641,6 +642,11 @@ def test_numbers_are_those_of_the_source() -> None:
         "dependencies and dependents that purge visits in a call, about": number(
             "MAX_LINKS", SCRIPTS["purge"]
         ),
+        "agents that a call of forget_agents looks at": queue.FORGET_BATCH,
+        "time without a call after which an agent without items is forgotten": agents.FORGOTTEN_MS,
+        "the right to archive a project": number(
+            "ROOT_MS", SCRIPTS["archive_take"]
+        ),
         "purged projects that are remembered": number(
             "PURGED_KEPT", SCRIPTS["purge"]
         ),
@@ -648,6 +654,7 @@ def test_numbers_are_those_of_the_source() -> None:
         "the longest right to write a root's files": limits.LONGEST_MIRROR_MS,
     }
     units = {"s": 1_000, "min": 60_000, "h": 3_600_000}
+    units |= {"day": 86_400_000, "days": 86_400_000}
     for ms, count, unit in re.findall(
         r"([\d,]+) ms \((\d+) (\w+)\)", " ".join(stated.values())
     ):

@@ -8,6 +8,7 @@ from support.builders import Bench
 from taskorch.config.settings import resolve
 from taskorch.domain.item import State
 from taskorch.queue.audit import OpenDependency
+from taskorch.queue.keys import tag
 from taskorch_orchestrator.doctor import checks
 from taskorch_orchestrator.doctor.audit import audit
 from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
@@ -245,3 +246,31 @@ def test_dead_dependency_in_closed_project_names_reopen(
     assert found.mend == (
         f"orchestrate requeue {dead} --reopen or orchestrate cancel {waiting}"
     )
+
+
+def test_agents_that_are_forgotten_soon_are_counted(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.item(agent="busy")
+    for name in ("idle", "recent"):
+        bench.agent(name).check()
+    month_ago = bench.now_ms() - 31 * DAY_MS
+    bench.raw.zadd(f"{tag(bench.namespace)}agents", {"idle": month_ago})
+
+    found = check(examined(bench, tmp_path), "idle agents")
+
+    assert found.items == ("idle",)
+    assert found.found.startswith("1 agent has no items")
+
+
+def test_projects_that_are_due_are_noted(bench: Bench, tmp_path: Path) -> None:
+    project = bench.project()
+    bench.queue.complete_project(project)
+    young = check(examined(bench, tmp_path), "archive")
+    bench.age_project(project, days=92)
+
+    old = check(examined(bench, tmp_path), "archive")
+
+    assert (young.status, old.status) == (CheckStatus.OK, CheckStatus.NOTE)
+    assert young.found == "0 projects in the archive of this root (0.0 MB)"
+    assert old.found.startswith("1 completed project is older")

@@ -80,7 +80,7 @@ FEATURES = (
     "setup",
     "service",
 )
-FEATURES_BELOW = {"migrate": ("mirror",), "service": ("mirror",)}
+FEATURES_BELOW = {"migrate": ("mirror",), "service": ("mirror", "backup")}
 #: What rendering does not import: it prints results of other modules.
 MACHINERY = (
     "taskorch.transport",

@@ -37,6 +37,7 @@ NOT_ASYNC = {
     *("connection", "caller", "namespace"),
     *("audit", "audit_index", "recount", "quarantine", "quarantined"),
     *("mirror_take", "mirror_give"),
+    *("archive_take", "archive_done", "forget_agents"),
 }
 #: The same of `Views`.
 VIEWS_NOT_ASYNC = {

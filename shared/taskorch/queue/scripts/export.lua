@@ -2,8 +2,8 @@
 --         is newer than the export is left out.
 -- KEYS     meta
 -- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of
---          'items' their project, sequence to continue after, newest sequence; of
---          'discoveries' their project, cursor, maximum number; of 'readers' their
+--          'items' their project, sequence to continue after, newest sequence, '1' to leave
+--          out dependencies on other projects; of 'counters' none; of 'discoveries' their project, cursor, maximum number; of 'readers' their
 --          project, cursor; of 'agents' their names; of 'all' none
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
@@ -22,12 +22,14 @@ local function is_in_export(id, project, newest)
   return item and item.project == project
 end
 
--- Returns the dependencies that are newer than the export, or do not exist.
-local function left_out(id, newest)
+-- Returns the dependencies that are newer than the export, do not exist, or are of
+-- another project than the `only` one.
+local function left_out(id, newest, only)
   local missing = {}
   for _, dependency in ipairs(parse_ids(call('HGET', key('item', id), 'depends_on'))) do
     local item = find_item(dependency)
-    if not item or not is_in_export(dependency, item.project, newest) then
+    local is_other = only and item and item.project ~= only
+    if not item or is_other or not is_in_export(dependency, item.project, newest) then
       table.insert(missing, dependency)
     end
   end
@@ -45,22 +47,28 @@ end
 
 -- {item, sequence, score, held since, {field, value …}, {open dependency …}, {left out
 -- …}, {report …}, {agent, {note …} …}}
-local function whole_item(item, sequence, newest)
+local function whole_item(item, sequence, newest, only)
   local index = index_of(item)
   local score = index and call('ZSCORE', index, item.id) or ''
   local held = call('ZSCORE', key('held', item.agent), item.id) or ''
   return {item.id, sequence, score, held, call('HGETALL', key('item', item.id)),
-    call('SMEMBERS', key('deps', item.id)), left_out(item.id, newest),
+    call('SMEMBERS', key('deps', item.id)), left_out(item.id, newest, only),
     call('XRANGE', key('progress', item.id), '-', '+'), notes(item.id)}
 end
 
 local parts = {}
 
--- {sequence, now, created, purges, {project …}, {agent …}, {plan key, project …}}
-function parts.all()
+-- {sequence, now, created, purges}
+function parts.counters()
   local values = call('HMGET', meta, 'sequence', 'created_at', 'purges')
   local sequence, created_at, purges = unpack(values)
-  return {sequence or '0', now, created_at or '0', purges or '0',
+  return {sequence or '0', now, created_at or '0', purges or '0'}
+end
+
+-- The counters, then {project …}, {agent …}, {plan key, project …}
+function parts.all()
+  local sequence, _, created_at, purges = unpack(parts.counters())
+  return {sequence, now, created_at, purges,
     call('ZRANGE', prefix .. 'projects', 0, -1), call('ZRANGE', prefix .. 'agents', 0, -1),
     call('HGETALL', prefix .. 'plans')}
 end
@@ -81,7 +89,7 @@ function parts.project(id, cursor, newest)
 end
 
 -- {sequence to continue after or '', {item …}, {damaged item, its field …}}
-function parts.items(project, after, newest)
+function parts.items(project, after, newest, alone)
   local found, damaged_items, bytes = {}, {}, 0
   local page = call('ZRANGE', key('project', project) .. ':items', '(' .. after, newest, 'BYSCORE',
     'LIMIT', 0, MAX_ITEMS, 'WITHSCORES')
@@ -92,7 +100,7 @@ function parts.items(project, after, newest)
       table.insert(damaged_items, id)
       table.insert(damaged_items, damaged)
     elseif item and item.project == project then
-      local row = whole_item(item, sequence, tonumber(newest))
+      local row = whole_item(item, sequence, tonumber(newest), alone == '1' and project)
       table.insert(found, row)
       bytes = bytes + size(row)
     end

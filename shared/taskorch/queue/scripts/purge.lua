@@ -57,7 +57,8 @@ local function remove_project()
   if plan and call('HGET', prefix .. 'plans', plan) == id then
     call('HDEL', prefix .. 'plans', plan)
   end
-  remove(project, items, key('discoveries', id), key('readers', id), key('questions', id))
+  remove(project, items, key('discoveries', id), key('readers', id), key('questions', id),
+    key('archive', id))
   call('ZREM', prefix .. 'projects', id)
   remember_purge()
 end

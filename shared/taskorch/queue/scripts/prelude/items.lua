@@ -382,6 +382,7 @@ local function reopen_project(id)
   call('HSET', key('project', id), 'status', 'active')
   call('HDEL', key('project', id), 'completed_at', 'closing_before', 'closing_by',
     'closing_reason')
+  call('DEL', key('archive', id))
   emit('reopen_project', {project = id, state = 'active'})
 end
 
