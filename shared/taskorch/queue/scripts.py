@@ -67,7 +67,7 @@ READS = frozenset((
 
 #: The scripts that may run when Redis is out of memory, because they free some: as
 #: scripts they begin with a DEL, as functions they have a flag.
-FREES_MEMORY = frozenset(("purge",))
+FREES_MEMORY = frozenset(("archive_done", "archive_take", "purge"))
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
 
