@@ -806,6 +806,41 @@ SABOTAGES = (
         instead="",
         tests=("tests/unit/mirror/test_item_append.py",),
     ),
+    Sabotage(
+        guard="A call begins with nothing of the call before",
+        file=CALL,
+        line="  refusal, batch, caller_was_seen = nil, nil, false\n",
+        instead="  refusal, caller_was_seen = nil, false\n",
+        tests=("tests/integration/test_functions.py",),
+    ),
+    Sabotage(
+        guard="The hash of the library follows an edited script",
+        file="shared/taskorch/queue/library.py",
+        line="        if cached == seen:\n",
+        instead="        if cached:\n",
+        tests=("tests/unit/queue/test_library.py",),
+    ),
+    Sabotage(
+        guard="A repeat is answered although memory is full",
+        file="shared/taskorch/transport/script_calls.py",
+        line='_WRITES_REFUSED = ("OOM", ',
+        instead="_WRITES_REFUSED = (",
+        tests=("tests/integration/test_functions.py",),
+    ),
+    Sabotage(
+        guard="A missing function runs as a script",
+        file="shared/taskorch/transport/script_calls.py",
+        line="        is_impossible = FUNCTION_MISSING in error or",
+        instead="        is_impossible =",
+        tests=("tests/integration/test_functions.py",),
+    ),
+    Sabotage(
+        guard="A library that is called is not removed",
+        file="shared/taskorch/queue/libraries.py",
+        line="0 < each.called_at < before_ms",
+        instead="each.called_at",
+        tests=("tests/integration/test_functions.py",),
+    ),
 )
 
 

@@ -12,10 +12,13 @@ from support import servers
 from support.builders import Bench
 from support.connections import connect
 from support.workflow import workflow
+from taskorch.config.settings import resolve
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
-from taskorch.queue import keys, library, scripts
+from taskorch.queue import keys, libraries, library, scripts
 from taskorch.queue.queue import Queue
+from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
+from taskorch_orchestrator.doctor.doctor import examine
 
 NAMESPACE = "team"
 OWN = library.library_name(scripts.library_hash())
@@ -68,7 +71,7 @@ def calls(raw: redis.Redis) -> Counter[str]:
     return +sent
 
 
-def libraries(raw: redis.Redis) -> dict[str, list[str]]:
+def installed(raw: redis.Redis) -> dict[str, list[str]]:
     """Return the functions of each library."""
     found = {}
     for row in cast(Any, raw).function_list():
@@ -90,11 +93,11 @@ def foreign(name: str, function: str) -> str:
 
 def test_first_call_installs_the_library(raw: redis.Redis) -> None:
     bench(raw).project()
-    installed = calls(raw)
+    first = calls(raw)
     bench(raw).project()
 
-    assert list(libraries(raw)) == [OWN]
-    assert installed == {"fcall": 2, "function|load": 1}
+    assert list(installed(raw)) == [OWN]
+    assert first == {"fcall": 2, "function|load": 1}
     assert calls(raw) == {"fcall": 3, "function|load": 1}
 
 
@@ -106,7 +109,7 @@ def test_flushed_library_is_installed_again(raw: redis.Redis) -> None:
 
     there.project()
 
-    assert list(libraries(raw)) == [OWN]
+    assert list(installed(raw)) == [OWN]
     assert calls(raw)["evalsha"] == 0
 
 
@@ -158,7 +161,7 @@ def test_user_who_cannot_install_runs_scripts(raw: redis.Redis) -> None:
 
     assert first == {"fcall": 1, "evalsha": 1, "eval": 1}
     assert calls(raw) - first == {"evalsha": 1}
-    assert libraries(raw) == {}
+    assert installed(raw) == {}
 
 
 def test_user_without_fcall_runs_scripts(raw: redis.Redis) -> None:
@@ -185,7 +188,7 @@ def test_foreign_library_is_left_alone(
     project = bench(raw).project()
 
     assert project.startswith("proj_")
-    assert libraries(raw) == {name: [function]}
+    assert installed(raw) == {name: [function]}
     assert calls(raw)["eval"] == 1
 
 
@@ -196,7 +199,7 @@ def test_libraries_of_two_versions_are_side_by_side(raw: redis.Redis) -> None:
 
     bench(raw).project()
 
-    assert set(libraries(raw)) == {OWN, library.library_name("0" * len(own))}
+    assert set(installed(raw)) == {OWN, library.library_name("0" * len(own))}
 
 
 def fill_memory(raw: redis.Redis) -> None:
@@ -284,3 +287,97 @@ def test_library_knows_when_it_was_called(raw: redis.Redis) -> None:
     (*_, now) = fcall(check, 1, *words, 1)
 
     assert [fcall(called_at, 0) for _ in range(2)] == [now, now]
+
+
+DAY_MS = 24 * 3_600_000
+
+
+def load_other(raw: redis.Redis, digits: str, called_ms_ago: int) -> str:
+    """Load a library of another version, and return its name."""
+    seconds, _ = cast(Any, raw).time()
+    name = library.library_name(digits)
+    raw.function_load(
+        f"#!lua name={name}\n"
+        "redis.register_function{"
+        f"function_name = 'called_at_{digits}', flags = {{'no-writes'}}, "
+        f"callback = function() return {seconds * 1000 - called_ms_ago} end}}"
+    )
+    return name
+
+
+def test_library_without_calls_is_removed(raw: redis.Redis) -> None:
+    there = bench(raw)
+    there.project()
+    old = load_other(raw, "0" * 16, DAY_MS + 60_000)
+    used = load_other(raw, "1" * 16, DAY_MS - 60_000)
+    raw.function_load(foreign("taskorch_board", "theirs"))
+
+    removed = libraries.remove_unused(there.queue.connection, NAMESPACE)
+
+    assert removed == (old,)
+    assert set(installed(raw)) == {OWN, used, "taskorch_board"}
+
+
+def test_own_library_is_never_removed(
+    raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = bench(raw)
+    there.project()
+    monkeypatch.setattr(libraries, "UNUSED_MS", -DAY_MS)
+
+    assert libraries.remove_unused(there.queue.connection, NAMESPACE) == ()
+    assert list(installed(raw)) == [OWN]
+
+
+def functions_check(there: Bench) -> CheckResult:
+    settings = resolve({}, {}, Path.cwd())
+    diagnosis = examine(there.queue, settings, fix=False)
+    return next(
+        check for check in diagnosis.checks if check.name == "functions"
+    )
+
+
+def test_doctor_names_the_installed_libraries(raw: redis.Redis) -> None:
+    other = load_other(raw, "1" * 16, 2 * 3_600_000)
+
+    check = functions_check(bench(raw))
+
+    assert check.status is CheckStatus.OK
+    assert check.found == (
+        f"{OWN} is installed; of other versions: {other}, last called 2 h ago"
+    )
+
+
+@pytest.mark.parametrize("name", [OWN, "taskorch_board"])
+def test_doctor_reports_foreign_libraries(raw: redis.Redis, name: str) -> None:
+    raw.function_load(foreign(name, "theirs"))
+
+    check = functions_check(bench(raw))
+
+    assert check.status is CheckStatus.PROBLEM
+    assert check.mend == f"redis-cli function delete {name}"
+
+
+def test_doctor_reports_altered_functions(raw: redis.Redis) -> None:
+    text = scripts.library_text()
+    raw.function_load(text.replace("local MAX_DUE = 10", "local MAX_DUE = 1"))
+
+    check = functions_check(bench(raw))
+
+    assert check.status is CheckStatus.PROBLEM
+    assert OWN in check.found
+
+
+def test_doctor_reports_missing_rights_to_functions(raw: redis.Redis) -> None:
+    unread = functions_check(bench(raw, *RIGHTS, "+eval", "+evalsha"))
+    scripted = bench(
+        raw, *RIGHTS, "+eval", "+evalsha", "+fcall", "+function|list"
+    )
+    missing = functions_check(scripted)
+
+    assert (unread.status, missing.status) == (
+        CheckStatus.NOTE,
+        CheckStatus.NOTE,
+    )
+    assert "not checked" in unread.found
+    assert "not installed" in missing.found

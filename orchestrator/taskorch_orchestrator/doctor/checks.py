@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
-from taskorch.cli.text import counted, timestamp
+from taskorch.cli.text import ago, counted, timestamp
 from taskorch.domain import hints
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
@@ -16,6 +16,7 @@ from taskorch.queue.audit import (
     OpenDependency,
     Quarantined,
 )
+from taskorch.queue.libraries import InstalledLibrary
 from taskorch.transport.redis_errors import OLDEST
 
 from taskorch_orchestrator.doctor.audit import Audit
@@ -201,6 +202,46 @@ def _replicas(info: Mapping[str, str], required: int) -> CheckResult:
             "replicas", f"{connected} connected, {good} of them up to date"
         )
     return _ok("replicas", f"{connected} connected")
+
+
+def of_functions(
+    libraries: Sequence[InstalledLibrary], text: str, now_ms: int
+) -> CheckResult:
+    """Check the libraries of functions on the server; `text` is that of our own."""
+    foreign = [
+        each.name
+        for each in libraries
+        if not each.called_at or (each.is_own and each.text != text)
+    ]
+    if foreign:
+        found = (
+            f"another program's, under the name of ours: {', '.join(foreign)}"
+        )
+        mend = f"redis-cli function delete {foreign[0]}"
+        return _problem("functions", found, mend)
+    own = [each.name for each in libraries if each.is_own]
+    if not own:
+        return _note(
+            "functions",
+            "not installed: commands run slower scripts",
+            "redis-cli acl setuser NAME +fcall +function|load",
+        )
+    found = f"{own[0]} is installed"
+    others = [
+        f"{each.name}, last called {ago(now_ms - each.called_at)}"
+        for each in libraries
+        if not each.is_own
+    ]
+    if others:
+        found += f"; of other versions: {'; '.join(others)}"
+    return _ok("functions", found)
+
+
+def of_unread_functions(reason: str) -> CheckResult:
+    """Report that this user, or this server, does not list functions."""
+    lacks_right = reason.startswith("NOPERM")
+    mend = "redis-cli acl setuser NAME +function|list" if lacks_right else ""
+    return _note("functions", f"not checked: {reason}", mend)
 
 
 def of_schema(reason: str, advice: str) -> CheckResult:

@@ -9,6 +9,7 @@ from taskorch.bundled import service_process
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
+from taskorch.queue import libraries, scripts
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.doctor import checks
@@ -61,6 +62,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     diagnosis = Diagnosis(
         checks=(
             *server,
+            _functions(queue, environment.at),
             *checks.of_audit(audited),
             checks.of_agents(agents, environment.at),
             checks.of_idle_agents(agents),
@@ -93,3 +95,15 @@ def _number_due(queue: Queue, retention_ms: int) -> int:
 def _archived(folder: Path) -> Sequence[int]:
     """Return the sizes in bytes of the archived projects in a root."""
     return [file.stat().st_size for file in folder.glob("*.jsonl.gz")]
+
+
+def _functions(queue: Queue, now_ms: int) -> CheckResult:
+    try:
+        installed = libraries.installed(queue.connection, queue.namespace)
+    except errors.Refused as error:
+        return checks.of_unread_functions(str(error.details["reason"]))
+    except errors.Unavailable:
+        raise
+    except errors.TaskOrchestratorError as error:  # a server without functions
+        return checks.of_unread_functions(str(error))
+    return checks.of_functions(installed, scripts.library_text(), now_ms)

@@ -34,7 +34,8 @@ from taskorch.transport.failover import our_error, raw_client
 
 from taskorch_orchestrator.service.scheduler import Scheduler
 
-#: A job must outlive its interval: while its key exists, its duty is not enqueued.
+#: While the key of a job exists, its duty is not enqueued again in its interval. A longer
+#: interval is that of a duty which several services may do.
 KEPT_S = 60
 TIMEOUT_S = 60
 #: RQ waits 15 s less than this for a job, and for a reply from Redis 5 s less.

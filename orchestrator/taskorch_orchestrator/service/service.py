@@ -4,8 +4,9 @@ events in Redis --.
 changed files ----+--> scheduler --> loop --> an RQ job, once per interval --.
 intervals --------'                    '----> without RQ -------------------+--> duty
 
-The duties are the sync of each root, and the maintenance of the queue. Beside them, a
-thread archives old projects and forgets agents.
+The duties are the sync of each root, the maintenance of the queue, and the removal of
+unused libraries of functions. Beside them, a thread archives old projects and forgets
+agents.
 """
 
 import logging
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from taskorch.bundled.server import ServerHandle
 from taskorch.domain import errors
+from taskorch.queue import libraries
 from taskorch.queue.queue import Queue
 from taskorch.transport.retry import OutageNotice
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 MAINTAIN = "maintain"
 MAINTAIN_INTERVAL_S = 10.0
+#: Removes the libraries of functions that only old versions have called.
+REMOVE_LIBRARIES = "remove-libraries"
+REMOVE_LIBRARIES_INTERVAL_S = 3600.0
 FOLLOW_S = 60.0
 #: The longest pause before another call to an unreachable Redis.
 LONGEST_PAUSE_S = 2.0
@@ -76,7 +81,12 @@ class Service:
         self._queue = queue
         self._scheduler = Scheduler()
         self._server = server
-        self._duties = {MAINTAIN: Duty(queue.reap, MAINTAIN_INTERVAL_S)}
+        self._duties = {
+            MAINTAIN: Duty(queue.reap, MAINTAIN_INTERVAL_S),
+            REMOVE_LIBRARIES: Duty(
+                self._remove_libraries, REMOVE_LIBRARIES_INTERVAL_S
+            ),
+        }
         self._root_syncs: list[RootSync] = []
         for root in roots:
             mirror = Mirror(queue, root, source=source, service=runs_on)
@@ -232,6 +242,13 @@ class Service:
         while not self._scheduler.stopped:
             self._try("retention", make_pass)
             self._scheduler.pause(retention.INTERVAL_S)
+
+    def _remove_libraries(self) -> None:
+        removed = libraries.remove_unused(
+            self._queue.connection, self._queue.namespace
+        )
+        for name in removed:
+            log.info("Removed the unused library of functions %s", name)
 
     def _end(self) -> None:
         """End the service. Only a signal interrupts RQ's wait for a job."""

@@ -46,6 +46,10 @@ class OnDemandConnection:
             words = repeated(script, arguments)
             return self._connection.run_script(script, key, words)
 
+    def run_command(self, key: str, *command: Argument) -> Reply:
+        """Send a command to the server, which is not started for it."""
+        return self._connection.run_command(key, *command)
+
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, and take it.
 

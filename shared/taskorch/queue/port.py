@@ -89,6 +89,12 @@ class Connection(Protocol):
         whose reply was lost is safe: a mutating script recognizes its request id.
         """
 
+    def run_command(self, key: str, *command: Argument) -> Reply:
+        """Send a command about the server that has the key, such as FUNCTION LIST.
+
+        Repeating it must be harmless.
+        """
+
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, and take it.
 
@@ -139,6 +145,10 @@ class ConnectionWrapper:
     ) -> Reply:
         """Run a script with one key."""
         return self.connection.run_script(script, key, arguments)
+
+    def run_command(self, key: str, *command: Argument) -> Reply:
+        """Send a command about the server that has the key."""
+        return self.connection.run_command(key, *command)
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, and take it."""

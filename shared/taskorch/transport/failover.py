@@ -133,6 +133,11 @@ class FailoverConnection:
                 raise reply
             return reply
 
+    def run_command(self, key: str, *command: Argument) -> Reply:
+        """Send a command about the server that has the key."""
+        with self._turn.own, self._translated_errors():
+            return _run(self._clients.for_scripts(key), *command)
+
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, and take it."""
         with self._waiting_client(key, timeout_s) as client:

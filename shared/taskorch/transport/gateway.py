@@ -123,6 +123,11 @@ class GatewayConnection:
                 raise self._silence(error) from error
         return self._answer(reply)
 
+    def run_command(self, key: str, *command: Argument) -> Reply:  # noqa: ARG002
+        """Refuse a command about the server: it is the gateway's."""
+        reason = "a gateway passes on calls of scripts only"
+        raise errors.Refused(url=self._address.url, reason=reason)
+
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, or the gateway heard of one."""
         return self._wait("/wait", {"key": key}, timeout_s)

@@ -100,6 +100,16 @@ class RetryingConnection:
             self._raise_if_closed()
             raise
 
+    def run_command(self, key: str, *command: Argument) -> Reply:
+        """Send a command; see taskorch.queue.port.Connection."""
+        self._raise_if_closed()
+        return retry(
+            lambda _: self._connection.run_command(key, *command),
+            self._patience,
+            notify=self._notify,
+            pause=self._closed.wait,
+        )
+
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         """Block until the list `key` has a wake token, and take it."""
         self._raise_if_closed()

@@ -106,10 +106,18 @@ class SocketConnection:
                     if _is_error(ping, "MISCONF"):
                         raise errors.NotSaved(reason=str(ping))
             except OSError as error:
-                self._close_socket()
-                raise redis_errors.of_silence(
-                    error, self._address.redacted
-                ) from error
+                raise self._silence(error) from error
+        return reply
+
+    def run_command(self, key: str, *command: Argument) -> Reply:  # noqa: ARG002
+        """Send a command; there is one server."""
+        with self._turn.own:
+            try:
+                (reply,) = self._opened().ask(command)
+            except OSError as error:
+                raise self._silence(error) from error
+        if isinstance(reply, hiredis.ReplyError):
+            raise self._refusal(reply)
         return reply
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
@@ -154,6 +162,11 @@ class SocketConnection:
             # The role of the server has changed: the address may lead elsewhere now.
             self._close_socket()
         return redis_errors.of_reply(str(reply), self._address.redacted)
+
+    def _silence(self, error: OSError) -> errors.Unavailable:
+        """Close the socket, and return our error for a reply that did not arrive."""
+        self._close_socket()
+        return redis_errors.of_silence(error, self._address.redacted)
 
     def _ask_blocking(self, timeout_s: float, command: Command) -> bool:
         """Send a command that blocks on a socket of its own."""

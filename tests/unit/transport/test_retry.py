@@ -34,6 +34,10 @@ class FailingConnection:
         self._attempt()
         return [script.name, key, *arguments]
 
+    def run_command(self, key: str, *command: Argument) -> Reply:
+        self._attempt()
+        return [key, *command]
+
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
         self._attempt()
         return bool(key and timeout_s)
