@@ -110,6 +110,7 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
             name,
             "",
             "",
+            "",
             "1",
             item,
             token,

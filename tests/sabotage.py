@@ -175,6 +175,34 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_item_requests.py",),
     ),
     Sabotage(
+        guard="A worker leaves a question that others have asked",
+        file=f"{SCRIPTS}/complete.lua",
+        line="    if leaves_blocked and item.state == 'blocked' then refuse_state(item, 'complete') end\n",
+        instead="",
+        tests=("tests/unit/library/test_prefetch.py",),
+    ),
+    Sabotage(
+        guard="A stopped worker releases prefetched items",
+        file="shared/taskorch/library/worker.py",
+        line="            self._start(self._pool.release_ready)\n",
+        instead="            pass\n",
+        tests=("tests/unit/library/test_prefetch.py",),
+    ),
+    Sabotage(
+        guard="A stopped worker claims nothing with its completion",
+        file="shared/taskorch/library/pool.py",
+        line="must_wait = self.is_stopped or self._pauses.left_s > 0",
+        instead="must_wait = self._pauses.left_s > 0",
+        tests=("tests/unit/library/test_prefetch.py",),
+    ),
+    Sabotage(
+        guard="A lost prefetched item is not begun",
+        file="shared/taskorch/library/pool.py",
+        line="return is_ready and not task.lost",
+        instead="return is_ready",
+        tests=("tests/unit/library/test_prefetch.py",),
+    ),
+    Sabotage(
         guard="A repeated completion finds its reports",
         file=f"{SCRIPTS}/complete.lua",
         line="  if before then return before end\n",
@@ -275,8 +303,8 @@ SABOTAGES = (
     Sabotage(
         guard="A repeated step returns the same next item",
         file=f"{SCRIPTS}/complete.lua",
-        line="local claimed = claims_next and table.remove(receipts)",
-        instead="local claimed = claims_next and {table.remove(receipts)} and claim_next(lease)",
+        line="local claimed = next_limit and table.remove(receipts)",
+        instead="local claimed = next_limit and {table.remove(receipts)} and claim_next(1, lease)",
         tests=("tests/unit/queue/test_next.py",),
     ),
     Sabotage(

@@ -30,10 +30,18 @@ def real(bench: Bench) -> Bench:
     return bench
 
 
-def start(bench: Bench, log: Path, seed: int) -> "subprocess.Popen[str]":
+def start(
+    bench: Bench,
+    log: Path,
+    seed: int,
+    *,
+    threads: int = THREADS,
+    prefetch: int = 1,
+) -> "subprocess.Popen[str]":
+    log.touch()
     words = (bench.url, bench.namespace, AGENT, str(log), str(seed))
     return subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(THREADS), *words],
+        [sys.executable, str(PROGRAM), str(threads), str(prefetch), *words],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -52,7 +60,8 @@ def test_every_item_is_completed_once_or_dead(
     random = Random(7)
     logs = [tmp_path / f"{n}.jsonl" for n in range(PROCESSES + 1)]
     programs = [
-        start(bench, log, seed) for seed, log in enumerate(logs[:PROCESSES])
+        start(bench, log, seed, prefetch=1 + seed)
+        for seed, log in enumerate(logs[:PROCESSES])
     ]
     eventually(lambda: sum(map(number_of_lines, logs)) > ITEMS // 4)
     kill(programs[0])
@@ -126,6 +135,30 @@ def test_item_of_killed_worker_comes_back(
 
     assert bench.agent(AGENT).get(bench.lease_of(id_)).lease is not None
     assert bench.queue.views.show(id_).item.attempts == 2
+
+
+def test_prefetched_items_of_killed_worker_come_back(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench = real(bench)
+    items = [bench.item(agent=AGENT) for _ in range(5)]
+    log = tmp_path / "log"
+    program = start(bench, log, seed=-1, threads=1, prefetch=5)
+    eventually(
+        lambda: all(bench.state(id_) is State.IN_PROGRESS for id_ in items)
+    )
+
+    kill(program)
+    for id_ in items:
+        bench.expire_lease(id_)
+    bench.queue.reap()
+    for id_ in items:
+        bench.end_delay(id_)
+
+    claims = bench.agent(AGENT).claim_many(10)
+    assert {claim.package.item.id for claim in claims} == set(items)
+    assert [claim.package.item.attempts for claim in claims] == [2] * 5
+    assert bench.inconsistencies() == []
 
 
 @pytest.mark.parametrize("seed", range(3))

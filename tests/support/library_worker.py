@@ -1,8 +1,8 @@
 """A `Worker` among several processes, whose handler meets every kind of trouble.
 
-Run as `python library_worker.py THREADS URL NAMESPACE AGENT LOG SEED`. It logs one line
-of JSON for each end of a handler, and stops when standard input has a line. With the
-seed -1, its handler never ends.
+Run as `python library_worker.py THREADS PREFETCH URL NAMESPACE AGENT LOG SEED`. It logs
+one line of JSON for each end of a handler, except for results that the worker delivers,
+and stops when standard input has a line. With the seed -1, its handler never ends.
 """
 
 import json
@@ -19,14 +19,14 @@ LEASE_MS = 500
 
 def main(*words: str) -> None:
     """Work until standard input has a line."""
-    threads, url, namespace, agent, log, seed = words
+    threads, prefetch, url, namespace, agent, log, seed = words
     random, lock = Random(seed), Lock()
 
     def note(task: Task, end: str) -> None:
         with lock, Path(log).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"item": task.id, "end": end}) + "\n")
 
-    def handler(task: Task) -> None:
+    def handler(task: Task) -> str | None:
         if seed == "-1":
             Event().wait()
         with lock:
@@ -40,7 +40,9 @@ def main(*words: str) -> None:
             if chance < 0.23:
                 note(task, "released")
                 task.release(reason="Not now")
-                return
+                return None
+            if chance > 0.7:
+                return "Done by the worker"
             if chance < 0.4:
                 Path(log).touch()
                 sleep(0.3)  # the lease may be lost
@@ -49,6 +51,7 @@ def main(*words: str) -> None:
             note(task, "lost")
             raise
         note(task, "completed")
+        return None
 
     with Queue.open(url, namespace, "planner") as queue:
         worker = Worker(
@@ -57,6 +60,7 @@ def main(*words: str) -> None:
             concurrency=int(threads),
             queue=queue,
             lease_ms=LEASE_MS,
+            prefetch=int(prefetch),
         )
         Thread(target=stop_at_line, args=[worker], daemon=True).start()
         worker.run()

@@ -88,18 +88,20 @@ class Agent:
         *,
         wait_s: float | None,
         lease_ms: int,
+        count: int = 1,
         over: Connection | None = None,
-    ) -> StoppableCall[Claim | None]:
-        """Return the claim of the next item, for a thread; its result may be None.
+    ) -> StoppableCall[tuple[Claim, ...]]:
+        """Return the claim of the next items, at most `count`, for a thread.
 
-        It is claimed over the connection of the queue, or another one. A claim that is
-        abandoned is given back over that of the queue.
+        They are claimed over the connection of the queue, or another one. A claim that
+        is abandoned is given back over that of the queue.
         """
 
-        def claim(connection: StoppableConnection) -> Claim | None:
+        def claim(connection: StoppableConnection) -> tuple[Claim, ...]:
             waiting = self.queue.over(connection)
             try:
-                return waiting.claim(
+                return waiting.claim_many(
+                    count,
                     wait_s=inf if wait_s is None else wait_s,
                     lease_ms=lease_ms,
                 )
@@ -121,7 +123,11 @@ class Agent:
                 Lease(item=item), takeover=takeover, lease_ms=lease_ms
             )
 
-        return StoppableCall(self.queue.connection, get, undo=self.give_back)
+        return StoppableCall(
+            self.queue.connection,
+            get,
+            undo=lambda claim: self.give_back((claim,)),
+        )
 
     def task(self, claim: Claim) -> Task:
         """Return a claimed item as a task, and begin to renew its lease.
@@ -136,18 +142,21 @@ class Agent:
     def _claim(
         self, wait_s: float | None, lease_ms: int
     ) -> Iterator[Task | None]:
-        claim = self.claim_call(wait_s=wait_s, lease_ms=lease_ms).result()
-        if claim is None:
+        claims = self.claim_call(wait_s=wait_s, lease_ms=lease_ms).result()
+        if not claims:
             yield None
             return
-        with working(self.task(claim)) as task:
+        with working(self.task(claims[0])) as task:
             yield task
 
-    def give_back(self, claim: Claim | None) -> None:
-        """Release a claim whose caller no longer waits."""
-        if claim and claim.lease:
-            with suppress(errors.TaskOrchestratorError):
-                self.queue.release(claim.lease, reason=NOT_WANTED, asks=True)
+    def give_back(self, claims: tuple[Claim, ...]) -> None:
+        """Release claims whose caller no longer waits."""
+        for claim in claims:
+            if claim.lease:
+                with suppress(errors.TaskOrchestratorError):
+                    self.queue.release(
+                        claim.lease, reason=NOT_WANTED, asks=True
+                    )
 
 
 def not_claimed(package: Package) -> errors.WrongState:

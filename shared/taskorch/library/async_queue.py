@@ -19,7 +19,7 @@ from typing import (
 )
 
 from taskorch.domain import errors
-from taskorch.domain.item import Claim, Item, Package
+from taskorch.domain.item import Item, Package
 from taskorch.library.agent import LEASE_MS, Agent
 from taskorch.library.async_call import finished
 from taskorch.library.queue import Queue
@@ -203,26 +203,26 @@ class AsyncAgent(_InThreads[Agent]):
         claim = await finished(
             self._of.get_call(item, takeover=takeover, lease_ms=lease_ms)
         )
-        async with self.working(claim) as task:
+        async with self.working(self._of.task(claim)) as task:
             yield task
 
     @asynccontextmanager
     async def _claim(
         self, wait_s: float | None, lease_ms: int
     ) -> "AsyncIterator[AsyncTask | None]":
-        claim = await finished(
+        claims = await finished(
             self._of.claim_call(wait_s=wait_s, lease_ms=lease_ms)
         )
-        if claim is None:
+        if not claims:
             yield None
             return
-        async with self.working(claim) as task:
+        async with self.working(self._of.task(claims[0])) as task:
             yield task
 
     @asynccontextmanager
-    async def working(self, claim: Claim) -> "AsyncIterator[AsyncTask]":
-        """Yield the task of a claim, and end it with the block, by `Task.end`."""
-        task = AsyncTask(self._of.task(claim))
+    async def working(self, of: Task) -> "AsyncIterator[AsyncTask]":
+        """Yield a task for coroutines, and end it with the block, by `Task.end`."""
+        task = AsyncTask(of)
         try:
             yield task
         except BaseException as error:

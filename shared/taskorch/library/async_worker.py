@@ -3,27 +3,21 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from threading import current_thread, main_thread
+from threading import Thread, current_thread, main_thread
 
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.item import Claim
 from taskorch.library.agent import LEASE_MS, Agent
 from taskorch.library.async_call import finished
 from taskorch.library.async_queue import AsyncAgent, AsyncQueue, AsyncTask
-from taskorch.library.result import Result
-from taskorch.library.stoppable import StoppableConnection
-from taskorch.library.worker import (
-    GRACE_S,
-    SIGNALS,
-    STOPPING,
-    need_worker,
-)
-from taskorch.library.worker_connections import ClaimConnection, lasting
-from taskorch.queue.claim_pauses import ClaimPauses
+from taskorch.library.pool import Pool, PoolOptions
+from taskorch.library.result import Result, Settled
+from taskorch.library.stoppable import StoppableCall
+from taskorch.library.task import Task
+from taskorch.library.worker import GRACE_S, SIGNALS
 from taskorch.queue.port import WaitBrokenOff
-from taskorch.transport.retry import OutageNotice
 
 AsyncHandler = Callable[[AsyncTask], Awaitable[Result]]
 
@@ -41,7 +35,7 @@ class AsyncWorker:
     It is a `Worker` whose handler is a coroutine function that gets an `AsyncTask`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  those of `Worker`
         self,
         agent: str,
         handler: AsyncHandler,
@@ -49,28 +43,28 @@ class AsyncWorker:
         concurrency: int = 1,
         queue: AsyncQueue | None = None,
         lease_ms: int = LEASE_MS,
+        prefetch: int = 1,
     ) -> None:
         """Work on the items of `agent` in `queue`; None for `AsyncQueue.open()`.
 
-        Raises errors.Invalid for a bad name or number, and the errors of `Queue.open`.
+        `prefetch` is that of `Worker`. Raises errors.Invalid for a bad name or number,
+        and the errors of `Queue.open`.
         """
-        need_worker(agent, handler, concurrency, lease_ms)
+        options = PoolOptions(
+            concurrency=concurrency, lease_ms=lease_ms, prefetch=prefetch
+        )
+        options.check(agent, handler)
         self._handler = handler
-        self._concurrency = concurrency
-        self._lease_ms = lease_ms
         opened = queue or AsyncQueue.open()
         #: The queue, if the worker has opened it itself.
         self._opened = None if queue else opened
-        connection = opened.queue.connection
-        self._pauses = ClaimPauses()
-        self._claiming = ClaimConnection(connection, self._pauses)
-        self._working = StoppableConnection(connection)
-        self._notice = OutageNotice(_log.warning)
-        self._claims = opened.queue.agent(agent)
-        steps = lasting(self._working, self._notice)
-        self._agent = AsyncAgent(Agent(self._claims.queue.over(steps)))
+        self._pool = Pool(opened.queue, agent, options)
+        self._claims = Agent(self._pool.own)
+        self._agent = AsyncAgent(self._pool.agent)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots: set[asyncio.Task[None]] = set()
+        #: Releases the items that no slot has begun.
+        self._release = Thread(target=self._pool.release_ready, daemon=True)
         self._stops = 0
         self._failure: BaseException | None = None
 
@@ -84,7 +78,7 @@ class AsyncWorker:
         self._loop = asyncio.get_running_loop()
         self._slots = {
             asyncio.create_task(self._run_slot())
-            for _ in range(self._concurrency)
+            for _ in range(self._pool.options.concurrency)
         }
         try:
             with self._signals(self._loop):
@@ -102,9 +96,7 @@ class AsyncWorker:
         Any thread may call it.
         """
         self._stops += 1
-        if not self._claiming.is_stopped:
-            _log.info(STOPPING)
-        self._claiming.stop()
+        self._stop_claims()
         if self._stops > 1 and self._loop:
             with suppress(RuntimeError):  # the loop is closed: all have ended
                 self._loop.call_soon_threadsafe(self._cancel_slots)
@@ -133,43 +125,66 @@ class AsyncWorker:
             for slot in ended:
                 if not slot.cancelled() and (error := slot.exception()):
                     self._failure = self._failure or error
-                    self._claiming.stop()
-            if self._claiming.is_stopped:
-                self._claiming.stop()
+                    self._stop_claims()
+            if self._pool.is_stopped:
+                self._pool.stop_claims()
 
     async def _end_slots(self) -> None:
-        self._claiming.stop()
+        self._stop_claims()
         self._cancel_slots()
         await asyncio.gather(*self._slots, return_exceptions=True)
+        await asyncio.to_thread(self._release.join)
+
+    def _stop_claims(self) -> None:
+        if self._pool.stop_claims():
+            self._release.start()
 
     def _cancel_slots(self) -> None:
         """Cancel the handlers; after some time, their releases as well, in an outage."""
         for slot in self._slots:
             slot.cancel()
         loop = asyncio.get_running_loop()
-        loop.call_later(GRACE_S, self._working.stop)
+        loop.call_later(GRACE_S, self._pool.stop_steps)
 
     async def _run_slot(self) -> None:
+        pool = self._pool
+        ready: list[Task] = []
         while True:
-            call = self._claims.claim_call(
-                wait_s=None,
-                lease_ms=self._lease_ms,
-                over=lasting(self._claiming, self._notice),
-            )
-            try:
-                claim = await finished(call)
-            except WaitBrokenOff:
-                return
-            if claim and claim.lease:
-                await self._work_on(claim)
+            if not ready:
+                try:
+                    claims = await finished(self._claim_call())
+                except WaitBrokenOff:
+                    return
+                ready = pool.prepare(claims)
+            if pool.is_stopped:
+                await asyncio.to_thread(pool.release_ready)
+            task, *ready = ready
+            if pool.begin(task):
+                ready += pool.prepare(await self._work_on(task, ready))
 
-    async def _work_on(self, claim: Claim) -> None:
-        end = AttemptEnd.FAILED
-        task: AsyncTask | None = None
+    def _claim_call(self) -> StoppableCall[tuple[Claim, ...]]:
+        options = self._pool.options
+        return self._claims.claim_call(
+            count=options.prefetch,
+            wait_s=None,
+            lease_ms=options.lease_ms,
+            over=self._pool.claiming,
+        )
+
+    async def _work_on(
+        self, of: Task, ready: Sequence[Task]
+    ) -> tuple[Claim, ...]:
+        """Await the handler and settle the item; return the claims of that step."""
+        settled = Settled(end=AttemptEnd.FAILED)
         try:
-            async with self._agent.working(claim) as task:
-                end = await task.settle(await self._handler(task))
+            async with self._agent.working(of) as task:
+                result = await self._handler(task)
+                settled = await task.settle(
+                    result,
+                    count=self._pool.count_of_next(ready),
+                    lease_ms=self._pool.options.lease_ms,
+                )
         except Exception:  # noqa: BLE001  the item has failed with it
-            _log.exception("%s: the handler failed.", claim.package.item.id)
-        lost = task is not None and task.lost
-        self._pauses.pause_after(AttemptEnd.LOST if lost else end)
+            _log.exception("%s: the handler failed.", of.id)
+        self._pool.note_end(settled.end, is_lost=of.lost is not None)
+        return settled.claims

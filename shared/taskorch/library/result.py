@@ -6,8 +6,8 @@ from typing import TypeAlias
 from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import Claim
 from taskorch.library.task import Task
-from taskorch.queue.claim_reports import last_question
 
 #: What a handler may return: nothing, a summary, deliverables, or both.
 Result: TypeAlias = (
@@ -40,18 +40,38 @@ def delivery(result: object) -> Delivery:
     )
 
 
-def settle(task: Task, result: object) -> AttemptEnd:
+class Settled(Frozen):
+    """How an item was settled, and what was claimed in the same step."""
+
+    end: AttemptEnd
+    claims: tuple[Claim, ...] = ()
+
+
+def settle(
+    task: Task, result: object, *, count: int, lease_ms: int
+) -> Settled:
     """Complete an item with the result of its handler, unless that has settled it.
 
-    An item with a question is left to its answer.
+    Claim up to `count` of the next items in the same step. An item with a question is
+    left to its answer.
     """
     if task.end_of_attempt:
-        return task.end_of_attempt
+        return Settled(end=task.end_of_attempt)
     delivered = delivery(result)
-    with task.held():
-        package = task.queue.get(task.lease, peek=True).package
-    if question := last_question(package, task.lease):
-        task.release(reason=question)
-        return AttemptEnd.BLOCKED
-    task.complete(delivered.summary, deliverables=delivered.deliverables)
-    return AttemptEnd.COMPLETED
+    question = task.question() if task.has_asked else ""
+    if not question:
+        try:
+            claims = task.complete_and_claim(
+                delivered.summary,
+                delivered.deliverables,
+                count=count,
+                lease_ms=lease_ms,
+            )
+            return Settled(end=AttemptEnd.COMPLETED, claims=claims)
+        except errors.WrongState:
+            # another process has asked under the same lease
+            question = task.question()
+            if not question:
+                raise
+    task.release(reason=question)
+    return Settled(end=AttemptEnd.BLOCKED)

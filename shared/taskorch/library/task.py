@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.item import (
+    Claim,
     Item,
     Lease,
     Note,
@@ -18,7 +19,7 @@ from taskorch.domain.item import (
     SettledReceipt,
 )
 from taskorch.queue.agent_queue import AgentQueue
-from taskorch.queue.claim_reports import last_question
+from taskorch.queue.claim_reports import REPORTS, last_question
 from taskorch.queue.port import WaitBrokenOff
 from taskorch.queue.renewal import LOST, Renewal
 
@@ -43,7 +44,10 @@ def _verb(
     @wraps(step)
     def verb(task: "Task", /, *arguments: P.args, **options: P.kwargs) -> R:
         with task.held():
-            return step(task.queue, task.lease, *arguments, **options)
+            result = step(task.queue, task.lease, *arguments, **options)
+        if step.__name__ in REPORTS:
+            task.has_asked = step is AgentQueue.blocker
+        return result
 
     return verb
 
@@ -75,6 +79,8 @@ class Task:
         self.package = package
         self.lease = lease
         self._lost: errors.TaskOrchestratorError | None = None
+        #: Whether the last report of the task is a question.
+        self.has_asked = False
         #: How the task has settled its item, else None.
         self.end_of_attempt: AttemptEnd | None = None
         #: Held by each renewal and by each step that settles the item: a renewal right
@@ -120,6 +126,28 @@ class Task:
                 self.lease, summary, deliverables=deliverables
             )
 
+    def complete_and_claim(
+        self,
+        summary: str,
+        deliverables: Mapping[str, object],
+        *,
+        count: int,
+        lease_ms: int | None = None,
+    ) -> tuple[Claim, ...]:
+        """Complete the item, and claim up to `count` of the next ones in the same step.
+
+        Raises errors.WrongState for a blocked item.
+        """
+        with self._settling(AttemptEnd.COMPLETED):
+            _, claims = self.queue.complete_and_claim(
+                self.lease,
+                summary,
+                deliverables,
+                count=count,
+                lease_ms=lease_ms,
+            )
+        return claims
+
     def fail(self, reason: str, *, retry: bool = True) -> SettledReceipt:
         """Give up the attempt; without `retry`, the item becomes a dead letter."""
         with self._settling(AttemptEnd.FAILED):
@@ -132,6 +160,12 @@ class Task:
         """
         with self._settling(AttemptEnd.RELEASED):
             return self.queue.release(self.lease, reason=reason, asks=True)
+
+    def question(self) -> str:
+        """Return the question that the item is left to when its holder ends, or ""."""
+        with self.held():
+            package = self.queue.get(self.lease, peek=True).package
+        return last_question(package, self.lease)
 
     def note(self, text: str) -> None:
         """Add a private note of the agent to the item."""
@@ -202,9 +236,7 @@ class Task:
             _log.warning("%s could not be settled: %s", self.id, failure)
 
     def _leave(self) -> None:
-        with self.held():
-            package = self.queue.get(self.lease, peek=True).package
-        if question := last_question(package, self.lease):
+        if question := self.question():
             self.release(reason=question)
         else:
             _log.warning("%s fails: %s", self.id, NOT_SETTLED)

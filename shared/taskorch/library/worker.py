@@ -1,6 +1,7 @@
 """A pool of threads that call a handler for each item of an agent.
 
-thread of a slot     claim -> handler -> settle -> claim ... until the worker stops
+thread of a slot     claim -> handler -> complete and claim -> handler -> complete and
+                     claim ... until the worker stops
 thread that runs it  wait for an event -> handle it -> ... until all slots have ended
 
 The first `stop` or signal ends the claims. The second one releases the items, too.
@@ -8,7 +9,7 @@ The first `stop` or signal ends the claims. The second one releases the items, t
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import partial
@@ -18,18 +19,15 @@ from threading import Lock, Thread, current_thread, main_thread
 from time import monotonic
 from types import FrameType
 
-from taskorch.domain import errors, limits
+from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.item import Claim
-from taskorch.library.agent import LEASE_MS, Agent
+from taskorch.library.agent import LEASE_MS
+from taskorch.library.pool import STOPPED, Pool, PoolOptions
 from taskorch.library.queue import Queue
-from taskorch.library.result import Result, settle
-from taskorch.library.stoppable import StoppableConnection
+from taskorch.library.result import Result, Settled, settle
 from taskorch.library.task import Task, working
-from taskorch.library.worker_connections import ClaimConnection, lasting
-from taskorch.queue.claim_pauses import ClaimPauses
 from taskorch.queue.port import WaitBrokenOff
-from taskorch.transport.retry import OutageNotice
 
 Handler = Callable[[Task], Result]
 
@@ -39,16 +37,13 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOK_AGAIN_S = 0.5
 #: Time for handlers to end after their items were released.
 GRACE_S = 5.0
-MOST_SLOTS = 1000
-STOPPING = "Stopping: no more items are claimed."
-STOPPED = "The worker was stopped."
 
 _log = logging.getLogger(__name__)
 
 
 class _Event(Enum):
     STOP = "a call or a signal asks the worker to stop"
-    SLOT_ENDED = "a slot has ended"
+    THREAD_ENDED = "a slot has ended, or the release of claimed items"
 
 
 class Worker:
@@ -63,7 +58,7 @@ class Worker:
     outage of Redis.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  six, which the house style allows
         self,
         agent: str,
         handler: Handler,
@@ -71,29 +66,26 @@ class Worker:
         concurrency: int = 1,
         queue: Queue | None = None,
         lease_ms: int = LEASE_MS,
+        prefetch: int = 1,
     ) -> None:
         """Work on the items of `agent` in `queue`; None for `Queue.open()`.
 
-        Raises errors.Invalid for a bad name or number, and the errors of `Queue.open`.
+        With `prefetch`, a thread claims up to that many items in one call, at most 10,
+        and holds those that it has not begun. Raises errors.Invalid for a bad name or
+        number, and the errors of `Queue.open`.
         """
-        need_worker(agent, handler, concurrency, lease_ms)
+        options = PoolOptions(
+            concurrency=concurrency, lease_ms=lease_ms, prefetch=prefetch
+        )
+        options.check(agent, handler)
         self._handler = handler
-        self._concurrency = concurrency
-        self._lease_ms = lease_ms
         opened = queue or Queue.open()
         #: The queue, if the worker has opened it itself.
         self._opened = None if queue else opened
-        notice = OutageNotice(_log.warning)
-        connection = opened.connection
-        self._pauses = ClaimPauses()
-        self._claiming = ClaimConnection(connection, self._pauses)
-        self._working = StoppableConnection(connection)
-        own = opened.agent(agent).queue
-        self._own = own
-        self._claims = own.over(lasting(self._claiming, notice))
-        self._agent = Agent(own.over(lasting(self._working, notice)))
+        self._pool = Pool(opened, agent, options)
         self._events: SimpleQueue[_Event | BaseException] = SimpleQueue()
-        self._slots = 0
+        #: The number of threads that have not ended: of slots, and of a release.
+        self._threads = 0
         self._stops = 0
         self._failure: BaseException | None = None
         self._give_up_at = inf
@@ -110,12 +102,11 @@ class Worker:
         retry can help, such as errors.Refused.
         """
         with self._signals():
-            self._slots = self._concurrency
-            for _ in range(self._concurrency):
-                Thread(target=self._run_slot, daemon=True).start()
-            while self._slots and monotonic() < self._give_up_at:
+            for _ in range(self._pool.options.concurrency):
+                self._start(self._run_slot)
+            while self._threads and monotonic() < self._give_up_at:
                 self._handle_next_event()
-        self._working.stop()
+        self._pool.stop_steps()
         if self._opened:
             self._opened.close()
         if self._failure:
@@ -150,75 +141,91 @@ class Worker:
             # With a time limit: a signal that arrives just before does not wake it.
             event = self._events.get(timeout=LOOK_AGAIN_S)
         except Empty:
-            if self._claiming.is_stopped:
-                self._claiming.stop()
+            if self._pool.is_stopped:
+                self._pool.stop_claims()
             return
         match event:
             case _Event.STOP:
                 self._stops += 1
                 self._stop()
-            case _Event.SLOT_ENDED:
-                self._slots -= 1
+            case _Event.THREAD_ENDED:
+                self._threads -= 1
             case error:
-                self._slots -= 1
+                self._threads -= 1
                 self._failure = self._failure or error
                 self._stop()
 
     def _stop(self) -> None:
-        if not self._claiming.is_stopped:
-            _log.info(STOPPING)
-        self._claiming.stop()
+        if self._pool.stop_claims():
+            self._start(self._pool.release_ready)
         if self._stops > 1 and self._give_up_at == inf:
             self._give_up_at = monotonic() + GRACE_S
             with self._lock:
                 for task in self._tasks:
                     self._take_away(task)
 
+    def _start(self, work: Callable[[], object]) -> None:
+        """Start a thread that `run` waits for."""
+
+        def run() -> None:
+            event: _Event | BaseException = _Event.THREAD_ENDED
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001  run() raises it
+                event = error
+            self._events.put(event)
+
+        self._threads += 1
+        Thread(target=run, daemon=True).start()
+
     def _run_slot(self) -> None:
-        event: _Event | BaseException = _Event.SLOT_ENDED
+        pool = self._pool
+        claims = pool.own.over(pool.claiming)
+        ready: list[Task] = []
         try:
             while True:
-                claim = self._claims.claim(wait_s=inf, lease_ms=self._lease_ms)
-                if claim and claim.lease:
-                    self._work_on(claim)
+                if not ready:
+                    ready = pool.prepare(
+                        claims.claim_many(
+                            pool.options.prefetch,
+                            wait_s=inf,
+                            lease_ms=pool.options.lease_ms,
+                        )
+                    )
+                if pool.is_stopped:
+                    pool.release_ready()
+                task, *ready = ready
+                if pool.begin(task):
+                    ready += pool.prepare(self._work_on(task, ready))
         except WaitBrokenOff:
             with suppress(errors.TaskOrchestratorError, WaitBrokenOff):
-                self._own.pass_wake_on()
-        except BaseException as error:  # noqa: BLE001  run() raises it
-            event = error
-        self._events.put(event)
+                pool.own.pass_wake_on()
 
-    def _work_on(self, claim: Claim) -> None:
-        task = self._agent.task(claim)
+    def _work_on(self, task: Task, ready: Sequence[Task]) -> tuple[Claim, ...]:
+        """Call the handler and settle the item; return the claims of that step."""
         with self._lock:
             self._tasks.add(task)
             if self._give_up_at < inf:
                 self._take_away(task)
-        end = AttemptEnd.FAILED
+        settled = Settled(end=AttemptEnd.FAILED)
         try:
             with working(task):
-                end = settle(task, self._handler(task))
+                result = self._handler(task)
+                settled = settle(
+                    task,
+                    result,
+                    count=self._pool.count_of_next(ready),
+                    lease_ms=self._pool.options.lease_ms,
+                )
         except Exception:  # noqa: BLE001  the item has failed with it
             _log.exception("%s: the handler failed.", task.id)
         finally:
             with self._lock:
                 self._tasks.discard(task)
-        self._pauses.pause_after(AttemptEnd.LOST if task.lost else end)
+        self._pool.note_end(settled.end, is_lost=task.lost is not None)
+        return settled.claims
 
     def _take_away(self, task: Task) -> None:
         """Release the item of a handler, without waiting for Redis."""
         take = partial(task.take_away, reason=STOPPED)
         Thread(target=take, daemon=True).start()
-
-
-def need_worker(
-    agent: str, handler: object, concurrency: int, lease_ms: int
-) -> None:
-    """Check the arguments of a worker. Raises errors.Invalid."""
-    limits.agent_name(agent)
-    limits.number(concurrency, "concurrency", 1, MOST_SLOTS)
-    limits.number(lease_ms, "lease in ms", 1, limits.LONGEST_MS)
-    if not callable(handler):
-        raise errors.Invalid(
-            reason=f"handler must be a function, not {handler!r}."
-        )

@@ -232,8 +232,7 @@ class AgentQueue:
                     *words, seconds=left_s, notify=notice.outage
                 )
             views, due_ms = cast("tuple[list[Reply], str]", reply)
-            found = readable(self._claim, views, self._damage)
-            claims = tuple(claim for claim in found if claim.lease)
+            claims = self._held(views)
             if claims:
                 return claims
             if views:
@@ -405,31 +404,32 @@ class AgentQueue:
         limits.number(
             len(deliveries), "number of items", 1, limits.BATCH_STEPS
         )
-        words: list[Argument] = []
-        for lease, summary, deliverables in deliveries:
-            words += (limits.item_id(lease.item), lease.shown())
-            words.append(limits.text(summary, "summary"))
-            words.append(
-                limits.pairs(deliverables, "deliverables", "deliverables")
-            )
-        limits.batch_size(words)
-        view = self._run_script(
-            "complete",
-            *_next(next=next, lease_ms=lease_ms),
-            len(deliveries),
-            *words,
-            *self._origin,
+        receipts, claims = self._complete(
+            deliveries, (*_next(next=next, lease_ms=lease_ms), "")
         )
-        completed = partial(replies.completed, damage=self._damage)
-        settled, claims, is_left = cast(
-            "tuple[list[Reply], list[Reply], str]", view
+        *others, last = receipts
+        return *others, _with_next(last, claims)
+
+    def complete_and_claim(
+        self,
+        lease: Lease,
+        summary: str,
+        deliverables: Mapping[str, object],
+        *,
+        count: int,
+        lease_ms: int | None = None,
+    ) -> tuple[SettledReceipt, tuple[Claim, ...]]:
+        """Complete an item, and claim up to `count` of the next ones in the same step.
+
+        This is a step of a worker's loop. `count` is 0 to 100, and `lease_ms` is that
+        of `claim`. A blocked item keeps its question, and errors.WrongState is raised.
+        """
+        limits.number(count, "number of items", 0, limits.BATCH_STEPS)
+        (receipt,), claims = self._complete(
+            [(lease, summary, deliverables)],
+            (count or "", _lease(lease_ms), "1"),
         )
-        if is_left and not self._origin:
-            self._resume()
-        *others, last = map(completed, settled)
-        if not next:
-            return *others, last
-        return *others, self._with_next(last, claims)
+        return receipt, claims
 
     def fail(
         self,
@@ -456,7 +456,9 @@ class AgentQueue:
         if not next:
             return replies.settled(view, self._damage)
         settled, claims = cast("tuple[Reply, list[Reply]]", view)
-        return self._with_next(replies.settled(settled, self._damage), claims)
+        return _with_next(
+            replies.settled(settled, self._damage), self._held(claims)
+        )
 
     def release(
         self, lease: Lease, *, reason: str = "", asks: bool = False
@@ -536,15 +538,38 @@ class AgentQueue:
             while self._run_script("resume") != [0]:
                 pass
 
-    def _with_next(
-        self, receipt: SettledReceipt, claims: list[Reply]
-    ) -> SettledReceipt:
-        """Return a receipt with the claim that its step has made, if it made one."""
-        for claim in readable(self._claim, claims, self._damage):
-            # a repeated request may return a claim that the caller no longer holds
-            if claim.lease:
-                return replace(receipt, next=claim)
-        return receipt
+    def _complete(
+        self,
+        deliveries: Sequence[tuple[Lease, str, Mapping[str, object]]],
+        options: tuple[Argument, Argument, Argument],
+    ) -> tuple[tuple[SettledReceipt, ...], tuple[Claim, ...]]:
+        """Run `complete` with its first three arguments; return what it claimed, too."""
+        words: list[Argument] = []
+        for lease, summary, deliverables in deliveries:
+            words += (limits.item_id(lease.item), lease.shown())
+            words.append(limits.text(summary, "summary"))
+            words.append(
+                limits.pairs(deliverables, "deliverables", "deliverables")
+            )
+        limits.batch_size(words)
+        view = self._run_script(
+            "complete", *options, len(deliveries), *words, *self._origin
+        )
+        settled, claims, is_left = cast(
+            "tuple[list[Reply], list[Reply], str]", view
+        )
+        if is_left and not self._origin:
+            self._resume()
+        completed = partial(replies.completed, damage=self._damage)
+        return tuple(map(completed, settled)), self._held(claims)
+
+    def _held(self, claims: list[Reply]) -> tuple[Claim, ...]:
+        """Return the claims of a reply.
+
+        A repeated request may return some that the caller no longer holds.
+        """
+        found = readable(self._claim, claims, self._damage)
+        return tuple(claim for claim in found if claim.lease)
 
     def _claim(self, view: Reply) -> Claim:
         return replies.claim(view, self._damage)
@@ -563,6 +588,12 @@ class AgentQueue:
             lease.shown(),
             *arguments,
         )
+
+
+def _with_next(
+    receipt: SettledReceipt, claims: Sequence[Claim]
+) -> SettledReceipt:
+    return replace(receipt, next=claims[0]) if claims else receipt
 
 
 def _next(

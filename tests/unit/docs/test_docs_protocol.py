@@ -467,8 +467,7 @@ def test_page_script_and_library_agree_on_origins() -> None:
     sending = {
         name
         for name in SCRIPTS
-        if "*self._origin"
-        in methods.get(f"{name}_many", methods.get(name, ""))
+        if "*self._origin" in methods.get(f"_{name}", methods.get(name, ""))
     }
 
     documented = {

@@ -1,21 +1,22 @@
 -- complete: delivers one item or several, all or none. Items without another open
 --           dependency are queued, as many as one call may. It may claim the caller's
---           next item, too.
+--           next items, too.
 -- KEYS     meta
--- ARGV     7 '1' to claim the next item, else '', 8 lease ms of that claim or '' for the
---          item's own, 9 number of items, then for each its id, token or '', summary and
---          deliverables as JSON, then field, value … of its origin
--- RETURNS  {{receipt with a list of the missing deliverables …}, {claim as that of
---          `claim`, if there is one}, '1' if items that waited are left for `resume`,
---          else ''}; the remark is 'repeat' for an item that was completed before
+-- ARGV     7 maximum number of items to claim, or '', 8 lease ms of these claims or ''
+--          for the items' own, 9 '1' to refuse a blocked item, else '', 10 number of
+--          items, then for each its id, token or '', summary and deliverables as JSON,
+--          then field, value … of its origin
+-- RETURNS  {{receipt with a list of the missing deliverables …}, {claim as those of
+--          `claim` …}, '1' if items that waited are left for `resume`, else ''}; the
+--          remark is 'repeat' for an item that was completed before
 -- ERRORS   NO_ITEM TOO_MANY TOO_LARGE NOT_YOURS CANCELLED LEASE_LOST HELD
 --          WRONG_STATE ALREADY_COMPLETED
-local FIRST, WORDS = 10, 4
+local FIRST, WORDS = 11, 4
 -- Bytes of deliverables that are never refused: an agent can always deliver the name of a
 -- file or a branch.
 local ALWAYS_FIT = 4096
-local claims_next, lease = ARGV[7] ~= '', ARGV[8]
-local origin = FIRST + WORDS * ARGV[9]
+local next_limit, lease, leaves_blocked = tonumber(ARGV[7]), ARGV[8], ARGV[9] ~= ''
+local origin = FIRST + WORDS * ARGV[10]
 local has_origin = origin <= #ARGV
 -- Reports among which the completion by a repeated request is looked for.
 local REPORTS_LOOKED_AT = 200
@@ -56,6 +57,7 @@ local function check(item, token, summary, deliverables)
     check_repeat(item, summary, deliverables)
   else
     check_holder(item, token, 'complete', true)
+    if leaves_blocked and item.state == 'blocked' then refuse_state(item, 'complete') end
     if #deliverables > ALWAYS_FIT then
       refuse_growth(item.id, {'deliverables', deliverables})
     end
@@ -130,7 +132,7 @@ local function receipts_of_first_copy(items)
     receipts[i] = receipt_of_first_copy(item, ARGV[FIRST + WORDS * (i - 1) + 1])
     if not receipts[i] then return nil end
   end
-  if claims_next then table.insert(receipts, claims_of_first_copy() or {}) end
+  if next_limit then table.insert(receipts, claims_of_first_copy() or {}) end
   return receipts
 end
 
@@ -144,7 +146,7 @@ return once(function()
   end
 
   begin_batch(items)
-  local receipts, is_on_items = {}, not claims_next or finds_claims_again()
+  local receipts, is_on_items = {}, not next_limit or finds_claims_again()
   for i, item in ipairs(items) do
     local at = FIRST + WORDS * (i - 1)
     if item.is_delivered then
@@ -154,12 +156,12 @@ return once(function()
     end
     is_on_items = is_on_items and is_made_again(receipts[i])
   end
-  if claims_next then table.insert(receipts, claim_next(lease)) end
+  if next_limit then table.insert(receipts, claim_next(next_limit, lease)) end
   if leaves_some then table.insert(receipts, '1') end
   return receipts, is_on_items and not leaves_some
 end, function(receipts)
   local is_left = type(receipts[#receipts]) == 'string' and table.remove(receipts)
-  local claimed = claims_next and table.remove(receipts)
+  local claimed = next_limit and table.remove(receipts)
   for _, settled in ipairs(receipts) do
     table.insert(with_comments(settled), missing(settled[1]))
   end

@@ -1,5 +1,5 @@
 -- Claims: how the first items of the caller's queue are claimed, by `claim` and by a verb
---         that settles an item and claims the next one.
+--         that settles an item and claims the next ones.
 
 local claim_first, finds_claims_again, claims_of_first_copy, claims_view, claim_next
 
@@ -115,10 +115,10 @@ do
     return claims, ''
   end
 
-  -- Claims the caller's next item after a step that has settled one. Returns a list of its
-  -- receipt, empty if the queue is empty.
-  function claim_next(lease)
+  -- Claims the caller's next items after a step that has settled one. Returns a list of
+  -- their receipts, empty if the queue is empty.
+  function claim_next(limit, lease)
     if batch then write_batch() end
-    return claim_first(1, lease) or {}
+    return claim_first(limit, lease) or {}
   end
 end
