@@ -394,8 +394,8 @@ SABOTAGES = (
     Sabotage(
         guard="A project with awaited items is not purged",
         file=f"{SCRIPTS}/purge.lua",
-        line="  refuse_any_awaited(id, part)\n",
-        instead="",
+        line="    if waiting then\n",
+        instead="    if false then\n",
         tests=("tests/unit/queue/test_purge.py",),
     ),
     Sabotage(

@@ -349,8 +349,10 @@ def of_idle_agents(agents: Sequence[AgentStatus]) -> CheckResult:
     idle = [agent.name for agent in agents if is_forgotten(agent)]
     if not idle:
         return _ok("idle agents", "no agent is about to be forgotten")
-    count = counted(len(idle), "agent has", "agents have")
-    found = f"{count} no items, and did not call for 30 days: the service forgets them"
+    count = counted(len(idle), "agent without items", "agents without items")
+    found = (
+        f"{count} never called, or not for 30 days: the service forgets them"
+    )
     return _ok("idle agents", found, tuple(idle))
 
 

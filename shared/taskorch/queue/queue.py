@@ -429,12 +429,10 @@ class Queue:
         an item of another project waits for one of its items.
         """
         limits.project_id(project)
-        skip = "0"
-        while skip:
-            reply = self._run_script(
-                "awaited", project, int(skip), CHECK_BATCH
-            )
-            skip = cast(str, reply)
+        cursor = "0"
+        while cursor:
+            reply = self._run_script("awaited", project, cursor, CHECK_BATCH)
+            cursor = cast(str, reply)
 
     def purge(self, project: str) -> tuple[int, int, int]:
         """Remove part of a completed project; the last call removes the project too.

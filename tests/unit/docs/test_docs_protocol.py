@@ -620,6 +620,9 @@ def test_numbers_are_those_of_the_source() -> None:
         "items and dependencies, or entries, that an audit looks at in a call": queue.AUDIT_BATCH,
         "items that purge removes in a call": queue.PURGE_BATCH,
         "items that awaited looks at in a call": queue.CHECK_BATCH,
+        "dependents that awaited looks at in a call, about": number(
+            "MAX_LOOKED_AT", SCRIPTS["awaited"]
+        ),
         "events that mirrors counts for a root": number(
             "MAX_COUNTED", SCRIPTS["mirrors"]
         ),

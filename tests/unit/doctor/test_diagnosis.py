@@ -260,7 +260,7 @@ def test_agents_that_are_forgotten_soon_are_counted(
     found = check(examined(bench, tmp_path), "idle agents")
 
     assert found.items == ("idle",)
-    assert found.found.startswith("1 agent has no items")
+    assert found.found.startswith("1 agent without items")
 
 
 def test_projects_that_are_due_are_noted(bench: Bench, tmp_path: Path) -> None:

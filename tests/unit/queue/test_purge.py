@@ -1,5 +1,6 @@
 """`purge` deletes a completed project with everything in it, and nothing else."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -264,6 +265,53 @@ def test_purged_item_leaves_no_dependent_entry(
 
     assert exported_work(bench) == before
     assert bench.bring_to(other, State.COMPLETED).item == other
+
+
+def many_dependents(bench: Bench, number: int) -> tuple[str, str, list[str]]:
+    """Return a completed project, its cancelled item, and cancelled dependents."""
+    project, other = bench.project(), bench.project()
+    item = bench.item(project)
+    new = [NewItem(title="Waits", depends_on=(item,)) for _ in range(number)]
+    made = bench.queue.create_many(other, new)
+    bench.queue.complete_project(project, force=True)
+    bench.queue.complete_project(other, force=True)
+    return project, item, [each.id for each in made]
+
+
+def test_purge_takes_many_dependents_in_parts(bench: Bench) -> None:
+    project, item, dependents = many_dependents(bench, 2500)
+
+    bench.queue.check_purge(project)
+    first = bench.queue.purge(project)
+    between = {each.word for each in audit(bench.queue, fix=False).findings}
+    items, _ = purged(bench, project)
+
+    assert first[:2] == (1, 0)
+    assert between == {"dependency"}
+    assert items == 1
+    assert [key for key in bench.everything() if item in key] == []
+    assert bench.members(f"deps:{dependents[0]}") == []
+    assert audit(bench.queue, fix=False).findings == ()
+
+
+def test_one_of_many_dependents_blocks_the_purge(bench: Bench) -> None:
+    project, item, dependents = many_dependents(bench, 1500)
+    bench.queue.requeue(dependents[-1], reopen=True)
+    before = bench.members(f"dependents:{item}")
+
+    with pytest.raises(errors.Awaited):
+        bench.queue.check_purge(project)
+    refusals = 0
+    for _ in range(3):
+        with suppress(errors.Awaited):
+            bench.queue.purge(project)
+            continue
+        refusals += 1
+
+    assert refusals > 0
+    assert dependents[-1] in bench.members(f"dependents:{item}")
+    assert set(bench.members(f"dependents:{item}")) <= set(before)
+    assert bench.state(item) is State.CANCELLED
 
 
 def test_missing_item_does_not_block_purge(bench: Bench) -> None:

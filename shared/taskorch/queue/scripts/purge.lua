@@ -16,31 +16,69 @@ local function remove(...) removed_keys = removed_keys + call('DEL', ...) end
 
 -- Removes the item from a set of another item, which may be of another project.
 local function remove_from_set(set, item)
-  visited_links = visited_links + 1
   if call('SREM', set, item) == 1 then
     local is_empty = call('EXISTS', set) == 0
     if is_empty then removed_keys = removed_keys + 1 end
   end
 end
 
-local function remove_links(item)
-  local depends_on = cjson.decode(call('HGET', key('item', item), 'depends_on') or '[]')
-  for _, other in ipairs(depends_on) do
-    remove_from_set(key('dependents', other), item)
-    remove_from_set(key('satisfied', other), item)
+-- Takes some dependents out of their set, so that the next call finds others. Returns
+-- them, and whether they were the last.
+local function take_dependents(item)
+  local set = key('dependents', item)
+  local dependents = call('SPOP', set, math.max(1, MAX_LINKS - visited_links))
+  visited_links = visited_links + #dependents
+  local is_last = call('EXISTS', set) == 0
+  if is_last and #dependents > 0 then removed_keys = removed_keys + 1 end
+  return dependents, is_last
+end
+
+-- Takes the links of an item, unless it is of another project and in the list by mistake.
+local function take_links(name)
+  local item = find_item(name)
+  if item and item.project ~= id then return {name = name, is_whole = true} end
+  local depends_on = parse_ids(call('HGET', key('item', name), 'depends_on'))
+  visited_links = visited_links + #depends_on
+  local dependents, is_whole = take_dependents(name)
+  return {name = name, item = item, is_ours = true, depends_on = depends_on,
+    dependents = dependents, is_whole = is_whole}
+end
+
+-- Takes the links of some items, and gives all back before it refuses.
+local function take_part(names)
+  local part = {}
+  for _, name in ipairs(names) do
+    local links = take_links(name)
+    table.insert(part, links)
+    local waiting = find_waiting(links.dependents or {})
+    if waiting then
+      for _, taken in ipairs(part) do
+        call_in_chunks('SADD', key('dependents', taken.name), taken.dependents or {})
+      end
+      refuse_awaited(id, name, waiting)
+    end
+    if visited_links >= MAX_LINKS then break end
   end
-  for _, other in ipairs(call('SMEMBERS', key('dependents', item))) do
-    remove_from_set(key('deps', other), item)
+  return part
+end
+
+local function remove_links(links)
+  for _, other in ipairs(links.dependents) do
+    remove_from_set(key('deps', other), links.name)
+  end
+  if not links.is_whole then return end
+  for _, other in ipairs(links.depends_on) do
+    remove_from_set(key('dependents', other), links.name)
+    remove_from_set(key('satisfied', other), links.name)
   end
 end
 
 local function remove_item(item)
-  remove_links(item)
   for _, agent in ipairs(call('SMEMBERS', key('noted', item))) do
     remove(key('notes', agent .. ':' .. item))
   end
-  remove(key('item', item), key('deps', item), key('dependents', item), key('satisfied', item),
-    key('progress', item), key('found', item), key('noted', item))
+  remove(key('item', item), key('deps', item), key('satisfied', item), key('progress', item),
+    key('found', item), key('noted', item))
   removed_items = removed_items + 1
 end
 
@@ -66,24 +104,24 @@ end
 return once(function()
   local status = need_project(id)
   if status ~= 'completed' then refuse_state({id = id, state = status}, 'purge') end
-  local part = call('ZRANGE', items, 0, limit - 1)
-  refuse_any_awaited(id, part)
+  local part = take_part(call('ZRANGE', items, 0, limit - 1))
 
   -- The idempotency keys first: none of them may lead to an item that is removed.
   remove(project .. ':keys')
-  local visited = 0
-  while visited < #part and visited_links < MAX_LINKS do
-    visited = visited + 1
-    local item = find_item(part[visited])
-    local is_ours = item and item.project == id
-    if is_ours then remove_from_index(item) end
-    if is_ours or not item then remove_item(part[visited]) end
+  local done = {}
+  for _, links in ipairs(part) do
+    if links.is_ours then remove_links(links) end
+    if links.is_whole then
+      if links.item then remove_from_index(links.item) end
+      if links.is_ours then remove_item(links.name) end
+      table.insert(done, links.name)
+    end
   end
-  local left = call('ZCARD', items) - visited
+  local left = call('ZCARD', items) - #done
   if left == 0 then
     remove_project()
   else
-    call_in_chunks('ZREM', items, {unpack(part, 1, visited)})
+    call_in_chunks('ZREM', items, done)
   end
   call('HINCRBY', meta, 'purges', 1)
   emit('purge', {project = id, state = left > 0 and status or ''})

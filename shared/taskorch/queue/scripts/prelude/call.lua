@@ -168,7 +168,7 @@ local function check_rights()
   local COMMANDS = {
     'DEL', 'EXISTS', 'HDEL', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET',
     'LLEN', 'LRANGE', 'LTRIM', 'MGET', 'PEXPIRE', 'RPUSH', 'RPUSHX', 'SADD', 'SCARD', 'SET',
-    'SISMEMBER', 'SMEMBERS', 'SPOP', 'SREM', 'TIME', 'XADD', 'XRANGE', 'XREVRANGE', 'ZADD',
+    'SISMEMBER', 'SMEMBERS', 'SPOP', 'SREM', 'SSCAN', 'TIME', 'XADD', 'XRANGE', 'XREVRANGE', 'ZADD',
     'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN', 'ZSCORE',
   }
   for _, name in ipairs(COMMANDS) do
