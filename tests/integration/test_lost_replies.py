@@ -19,6 +19,7 @@ from support.workflow import workflow
 from taskorch.connections import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue import keys
 from taskorch.queue.plan import Plan
 from taskorch.queue.port import (
     Argument,
@@ -168,6 +169,27 @@ def purge(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.purge(home)
 
 
+def archive_take(bench: Bench) -> Call:
+    home = bench.project()
+    bench.queue.complete_project(home)
+    bench.age_project(home)
+    return lambda lossy: lossy.queue.archive_take(home, "root", 1)
+
+
+def archive_done(bench: Bench) -> Call:
+    home = bench.project()
+    bench.queue.complete_project(home)
+    bench.age_project(home)
+    run, _ = bench.queue.archive_take(home, "root", 1)
+    return lambda lossy: lossy.queue.archive_done(home, run, "here:/file")
+
+
+def forget_agents(bench: Bench) -> Call:
+    bench.agent("idle").check()
+    bench.raw.zadd(f"{keys.tag(bench.namespace)}agents", {"idle": 1})
+    return lambda lossy: lossy.queue.forget_agents(unseen_ms=3_600_000)
+
+
 def mirror_take(_: Bench) -> Call:
     return lambda lossy: lossy.queue.mirror_take("root", "here", 60_000)
 
@@ -237,6 +259,9 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "cancel_project": cancel_project,
     "reopen_project": reopen_project,
     "purge": purge,
+    "archive_take": archive_take,
+    "archive_done": archive_done,
+    "forget_agents": forget_agents,
     "mirror_take": mirror_take,
     "mirror_give": mirror_give,
     "audit": audit,
