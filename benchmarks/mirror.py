@@ -1,4 +1,4 @@
-"""Cost of the sync job: a sync after one change, a first full sync, and the time from a report to the file."""
+"""Cost of the sync job: after one change, at first, for a heavy item, and the time from a report to the file."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ from taskorch.domain.item import Lease, NewItem
 from taskorch.queue.queue import Queue
 from taskorch_orchestrator.mirror.mirror import Mirror
 
+from benchmarks import heavy_item
 from benchmarks.figures import Comparison, Figure
 from benchmarks.queues import cpu_s, filled, server
 from benchmarks.report import report
@@ -36,6 +37,7 @@ def measure() -> Iterator[Comparison]:
         found = {
             **_changes(url, Path(folder)),
             **_first(url, Path(folder)),
+            **_heavy(url, Path(folder)),
             **_service(url, Path(folder)),
         }
     number = max(map(len, found.values()))
@@ -167,6 +169,12 @@ def _service(url: str, folder: Path) -> dict[str, list[float]]:
             "the idle service, % of a core": [share * 100],
             "the idle service, MB": [_rss_mb(process.pid)],
         }
+
+
+def _heavy(url: str, folder: Path) -> dict[str, list[float]]:
+    root = folder / "heavy"
+    root.mkdir()
+    return heavy_item.measure(url, root)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Report
-from taskorch.domain.mirror_record import MirrorRecord
+from taskorch.domain.mirror_record import MirrorRecord, RecordCursor
 
 from taskorch_orchestrator.mirror import (
     file_names,
@@ -44,9 +44,16 @@ class ItemAppend:
     """One pass over the files of one item that only the mirror has written."""
 
     def __init__(
-        self, context: PassContext, record: MirrorRecord, synced: SyncedItem
+        self,
+        context: PassContext,
+        record: MirrorRecord,
+        synced: SyncedItem | None,
     ) -> None:
-        """Append to the files that `synced` describes; `record` has what is new."""
+        """Append to the files that `synced` describes; None is an item without files.
+
+        `record` has what is new since then.
+        """
+        synced = synced or _without_files(record)
         self._context = context
         self._folder, self._state = context.folder, context.state
         self._id = record.item.id
@@ -180,6 +187,17 @@ class ItemAppend:
                 report for report in page.reports if report.kind in MESSAGES
             ]
         return replace(self.record, reports=tuple(messages))
+
+
+def _without_files(record: MirrorRecord) -> SyncedItem:
+    return SyncedItem(
+        cursor=RecordCursor(),
+        agent=record.item.agent,
+        completed_at=0,
+        package="",
+        files={},
+        has_messages=False,
+    )
 
 
 def file_end(

@@ -198,7 +198,7 @@ class SyncPass:
         `record` has what is new since the pass that left `synced`.
         """
         self._state.clear_troubles(record.item.id)
-        if synced and record.item.id not in self._replaced:
+        if record.item.id not in self._replaced:
             item_append = ItemAppend(self._context, record, synced)
             try:
                 item_append.append()
