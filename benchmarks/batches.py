@@ -9,7 +9,7 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 
 from benchmarks.figures import Comparison, Figure
-from benchmarks.queues import AGENT, filled, new, server, settle
+from benchmarks.queues import AGENT, BATCH, filled, new, server, settle
 from benchmarks.report import report
 
 ITEMS = int(os.environ.get("BENCH_BATCHED", "2000"))
@@ -51,7 +51,11 @@ def _name(size: int) -> str:
 
 def _figures(queue: Queue, project: str, size: int) -> dict[str, float]:
     create_s = _timed(size, lambda: _created(queue, project, size))
-    items = [item.id for item in queue.create_many(project, [new("")] * ITEMS)]
+    items = [
+        item.id
+        for _ in range(0, ITEMS, BATCH)
+        for item in queue.create_many(project, [new("")] * BATCH)
+    ]
     parts = iter([items[at : at + size] for at in range(0, ITEMS, size)])
     assign_s = _timed(size, lambda: _assigned(queue, next(parts)))
     agent = queue.agent_queue(AGENT)
@@ -76,7 +80,8 @@ def _created(queue: Queue, project: str, size: int) -> None:
     if size == 1:
         queue.create(project, new(AGENT))
     else:
-        queue.create_many(project, [new(AGENT)] * size)
+        for done in range(0, size, BATCH):
+            queue.create_many(project, [new(AGENT)] * min(BATCH, size - done))
 
 
 def _assigned(queue: Queue, items: Sequence[str]) -> None:

@@ -12,12 +12,13 @@ from time import monotonic, sleep
 import redis
 from taskorch.config.settings import resolve
 from taskorch.connections import connect
+from taskorch.domain import limits
 from taskorch.domain.item import Caller, NewItem
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue
 from taskorch.transport import address
 
-BATCH = 1000
+BATCH = limits.BATCH_ITEMS
 AGENT = "specialist"
 TEXT_BYTES = 300
 REWRITTEN_WITHIN_S = 60

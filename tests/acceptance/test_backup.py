@@ -249,7 +249,7 @@ def test_empty_page_of_stuck_names_the_rest(
 ) -> None:
     later = NewItem(title="Later", agent="ada", delay_ms=HOUR_MS)
     for _ in range(6):
-        bench.queue.create_many(bench.project(), [later] * 4500)
+        bench.create_many(bench.project(), [later] * 4500)
 
     ran = shell.orchestrate("stuck")
 

@@ -181,7 +181,7 @@ def test_interrupted_purge_is_finished_by_rerun(
     shell: Shell, bench: Bench
 ) -> None:
     project = bench.queue.project("Large")
-    bench.queue.create_many(project, [NewItem(title="One of many")] * 600)
+    bench.create_many(project, [NewItem(title="One of many")] * 600)
     bench.queue.complete_project(project, force=True)
 
     with proxied(shell.variables["TASKORCH_REDIS_URL"]) as proxy:

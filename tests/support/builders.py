@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import redis
+from taskorch.domain import limits
 from taskorch.domain.item import Claim, ItemFilter, Lease, NewItem, State
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.plan import CreatedItem
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 
@@ -50,6 +52,21 @@ class Bench:
         fields = {"title": "An item", **fields}
         new = NewItem(agent=agent, **fields)  # type: ignore[arg-type]
         return self.queue.create(project or self.project(), new)
+
+    def create_many(
+        self, project: str, items: Sequence[NewItem]
+    ) -> list[CreatedItem]:
+        """Create any number of items in as many calls as they need."""
+        each = max((len(new.depends_on) for new in items), default=0)
+        most = limits.BATCH_DEPENDENCIES // max(each, 1)
+        step = max(1, min(limits.BATCH_ITEMS, most))
+        return [
+            created
+            for first in range(0, len(items), step)
+            for created in self.queue.create_many(
+                project, items[first : first + step]
+            )
+        ]
 
     def claimed(
         self, item: str = "", *, agent: str = "ada", session: str = ""

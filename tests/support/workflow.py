@@ -81,7 +81,7 @@ def release_many(bench: Bench) -> Iterator[str]:
     queue, ada = bench.queue, bench.agent("ada")
     project = queue.project("Wait")
     yield "project"
-    many = [NewItem(title="Last", agent="bob", depends_on=(0,))] * 51
+    many = [NewItem(title="Last", agent="bob", depends_on=(0,))] * 40
     awaited, *_ = queue.create_many(
         project, [NewItem(title="First", agent="ada"), *many]
     )

@@ -103,6 +103,15 @@ Dependencies = Annotated[
 ]
 
 
+def _fits_one_step(value: object) -> object:
+    """Refuse more items than one step creates."""
+    if isinstance(value, list) and (
+        too_many := limits.batch_items(len(value))
+    ):
+        raise ValueError(f"The list has {too_many}")
+    return value
+
+
 Labels = Annotated[
     tuple[Annotated[str, _checked_by(limits.label)], ...] | None,
     _sized(0, limits.LABELS),
@@ -176,7 +185,11 @@ class PlanFile(BaseModel):
     project: Annotated[str, _checked_by(limits.title)]
     description: Annotated[str, _text("description")] = ""
     key: Annotated[str, _text("key")] = ""
-    items: Annotated[tuple[PlannedItem, ...], _sized(1, limits.BATCH_ITEMS)]
+    items: Annotated[
+        tuple[PlannedItem, ...],
+        _sized(1, limits.LARGEST),
+        BeforeValidator(_fits_one_step),
+    ]
 
     def is_addition(self) -> bool:
         """Return whether the plan adds items to an existing project."""

@@ -8,9 +8,6 @@ from taskorch.queue.plan import AppliedPlan, CreatedItem
 from taskorch_orchestrator.render import console
 from taskorch_orchestrator.render.console import Column
 
-#: Items that are shown: more rows push what matters off the screen.
-ITEMS_SHOWN = 100
-
 
 def applied(plan: AppliedPlan) -> str:
     """Return the project's id, and on a terminal a row for each item.
@@ -28,7 +25,7 @@ def applied(plan: AppliedPlan) -> str:
         Column(header="STATE", leaves=2),
         Column(header="", leaves=1),
     )
-    for item in plan.items[:ITEMS_SHOWN]:
+    for item in plan.items:
         table.add_row(
             cell(item.name),
             item.id or "-",
@@ -36,12 +33,7 @@ def applied(plan: AppliedPlan) -> str:
             console.state(item.state) if item.state else "-",
             _remark(item),
         )
-    parts: list[console.Part] = [Text(head), table]
-    more = len(plan.items) - ITEMS_SHOWN
-    if more > 0:
-        command = f": orchestrate list {plan.project}" if plan.project else ""
-        parts.append(Text(f"… and {more} more{command}"))
-    return console.printed(*parts)
+    return console.printed(Text(head), table)
 
 
 def _remark(item: CreatedItem) -> str:

@@ -34,9 +34,9 @@ ITEM_FIELDS = (
     "deliverables_expected", "criteria", "labels", "deliverables",
 )  # fmt: skip
 #: Maximum number of items that are created in one step, with the maximum total number
-#: of their dependencies. The step blocks Redis.
-BATCH_ITEMS = 5000
-BATCH_DEPENDENCIES = 100_000
+#: of their dependencies. The step blocks Redis for some milliseconds.
+BATCH_ITEMS = 50
+BATCH_DEPENDENCIES = 1000
 #: Maximum total size of what one step writes of its items.
 BATCH_BYTES = 2 * 1024 * 1024
 #: Maximum number of items that are assigned, claimed or completed in one step.
@@ -319,6 +319,16 @@ def item_size(fields: Mapping[str, object], item: str) -> int:
             item=shortened(item), bytes=size, most=ITEM_BYTES
         )
     return size
+
+
+def batch_items(count: int) -> str:
+    """Return what is wrong with the number of items of a plan; "" if nothing is."""
+    if count <= BATCH_ITEMS:
+        return ""
+    return (
+        f"{count} items; at most {BATCH_ITEMS} are created in one step, all or none. "
+        "Split the plan: the next one names the project and the ids of earlier items."
+    )
 
 
 def batch_size(words: Iterable[object], times: int = 1) -> None:

@@ -103,7 +103,10 @@ def arguments(
     plan: Plan, *, dry_run: bool, updates: bool = False
 ) -> list[Argument]:
     """Return a plan as arguments of the script. Raises errors.Invalid."""
-    limits.number(len(plan.items), "number of items", 1, limits.BATCH_ITEMS)
+    if not plan.items:
+        raise errors.Invalid(reason="The plan has no items.")
+    if too_many := limits.batch_items(len(plan.items)):
+        raise errors.Invalid(reason=f"The plan has {too_many}")
     for new in plan.items:
         if not isinstance(new, NewItem):
             raise errors.Invalid(

@@ -198,7 +198,7 @@ class Queue:
     def create_many(
         self, project: str, items: Sequence[NewItem]
     ) -> tuple[CreatedItem, ...]:
-        """Add 1 to 5,000 items to a project in one step: all, or none.
+        """Add 1 to 50 items to a project in one step: all, or none.
 
         An item follows the items that it depends on. Each is created as by `create`,
         with the same errors.

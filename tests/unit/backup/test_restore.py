@@ -515,9 +515,7 @@ def test_item_with_many_dependencies_is_imported(
     project = bench.project()
     others = tuple(
         made.id
-        for made in bench.queue.create_many(
-            project, [NewItem(title="x")] * 1000
-        )
+        for made in bench.create_many(project, [NewItem(title="x")] * 1000)
     )
     item = bench.item(project, depends_on=others)
     export_lines(bench, file)

@@ -16,7 +16,7 @@ def some_items(
 ) -> tuple[str, ...]:
     """Create items of one project, and return their ids."""
     items = [NewItem(title="T", depends_on=depends_on)] * number
-    created = bench.queue.create_many(bench.project(), items)
+    created = bench.create_many(bench.project(), items)
     return tuple(item.id for item in created)
 
 

@@ -30,7 +30,7 @@ def fill(
 ) -> Sequence[str]:
     """Add items to a project, and return their ids."""
     items = [NewItem(title="T", agent=agent) for _ in range(number)]
-    return [each.id for each in bench.queue.create_many(project, items)]
+    return [each.id for each in bench.create_many(project, items)]
 
 
 def closing(bench: Bench, items: int, *, reason: str = "") -> str:

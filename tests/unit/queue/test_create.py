@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from support.builders import Bench
-from taskorch.domain import errors, limits
+from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Item, NewItem, State
 from taskorch.queue.plan import Plan
@@ -156,47 +156,54 @@ def test_repeat_in_completed_project_is_allowed(bench: Bench) -> None:
     }
 
 
-@pytest.mark.parametrize("count", [0, limits.BATCH_ITEMS + 1])
-def test_batch_takes_1_to_5000_items(bench: Bench, count: int) -> None:
-    with pytest.raises(errors.Invalid, match="number of items"):
-        bench.queue.create_many(bench.project(), [NewItem(title="x")] * count)
-
-    assert shown(bench) == []
+def test_plan_without_items_is_refused(bench: Bench) -> None:
+    with pytest.raises(errors.Invalid, match="has no items"):
+        bench.queue.create_many(bench.project(), [])
 
 
-def test_batch_of_5000_items_is_created(bench: Bench) -> None:
-    count = (
-        limits.BATCH_ITEMS if bench.url else limits.BATCH_ITEMS // 10
-    )  # fakeredis takes its time
+def test_plan_of_51_items_is_refused(bench: Bench) -> None:
+    before = bench.everything()
 
-    created = bench.queue.apply(Plan(title="Much", items=chain(count))).items
+    with pytest.raises(errors.Invalid) as refusal:
+        bench.queue.apply(Plan(title="Much", items=chain(51)))
 
-    assert len({item.id for item in created}) == count
+    assert str(refusal.value) == (
+        "The plan has 51 items; at most 50 are created in one step, all or none. "
+        "Split the plan: the next one names the project and the ids of earlier items."
+    )
+    assert bench.everything() == before
+
+
+def test_plan_of_50_items_is_created(bench: Bench) -> None:
+    created = bench.queue.apply(Plan(title="Much", items=chain(50))).items
+
+    assert len({item.id for item in created}) == 50
     assert [item.id for item in shown(bench)] == [item.id for item in created]
-    assert bench.agent().check().later == count - 1
+    assert bench.agent().check().later == 49
     assert bench.inconsistencies() == []
 
 
-def test_batch_takes_at_most_100000_dependencies(bench: Bench) -> None:
-    most, each = limits.BATCH_DEPENDENCIES, limits.LIST_VALUES
-    needed = [NewItem(title="x")] * each
-    waiting = [NewItem(title="x", depends_on=tuple(range(each)))] * (
-        most // each
+def test_batch_takes_at_most_1000_dependencies(bench: Bench) -> None:
+    needed = [NewItem(title="x")] * 25
+    waiting = [NewItem(title="x", depends_on=tuple(range(25)))] * 24
+    other = bench.create_many(bench.project(), [NewItem(title="x")] * 401)
+    ids = [item.id for item in other]
+    last, too_many = (
+        NewItem(title="x", depends_on=tuple(ids[:count]))
+        for count in (400, 401)
     )
+    before = bench.everything()
 
-    created = bench.queue.create_many(bench.project(), [*needed, *waiting])
     with pytest.raises(
-        errors.Invalid, match="number of all dependencies is 100001"
+        errors.Invalid, match="number of all dependencies is 1001"
     ):
-        bench.queue.create_many(
-            bench.project(),
-            [*needed, *waiting, NewItem(title="x", depends_on=(0,))],
-        )
-
-    assert bench.queue.views.show(created[-1].id).item.depends_on == tuple(
-        item.id for item in created[:each]
+        bench.queue.create_many(bench.project(), [*needed, *waiting, too_many])
+    created = bench.queue.create_many(
+        bench.project(), [*needed, *waiting, last]
     )
-    assert len(shown(bench)) == len(created)
+
+    assert len(before) < len(bench.everything())
+    assert len(bench.queue.views.show(created[-1].id).item.depends_on) == 400
 
 
 @pytest.mark.parametrize(

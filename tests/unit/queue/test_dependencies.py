@@ -324,7 +324,7 @@ def test_requeue_handles_many_dependents_in_several_calls(
     first = bench.item()
     new = NewItem(title="x", agent="bob", depends_on=(first,))
     project = bench.project()
-    items = bench.queue.create_many(project, [new] * 120)
+    items = bench.create_many(project, [new] * 120)
     finish(bench, first)
     seen: list[str] = []
 
@@ -342,7 +342,7 @@ def test_requeue_handles_many_dependents_in_several_calls(
 def test_interrupted_requeue_is_finished_by_the_next(bench: Bench) -> None:
     first = bench.item()
     project = bench.project()
-    bench.queue.create_many(
+    bench.create_many(
         project, [NewItem(title="x", agent="bob", depends_on=(first,))] * 100
     )
     finish(bench, first)
@@ -362,7 +362,7 @@ def test_requeue_leaves_dependents_completed_during_it(
     bench: Bench,
 ) -> None:
     first = bench.item()
-    bench.queue.create_many(
+    bench.create_many(
         bench.project(),
         [NewItem(title="x", agent="bob", depends_on=(first,))] * 100,
     )
@@ -559,9 +559,7 @@ def test_item_has_at_most_1000_dependencies(bench: Bench) -> None:
     project = bench.project()
     others = [
         made.id
-        for made in bench.queue.create_many(
-            project, [NewItem(title="x")] * 1001
-        )
+        for made in bench.create_many(project, [NewItem(title="x")] * 1001)
     ]
     item = bench.item(project, agent="bob", depends_on=tuple(others[:400]))
     bench.queue.depend(item, others[400:1000])
@@ -577,7 +575,7 @@ def test_item_has_at_most_1000_dependencies(bench: Bench) -> None:
 def test_package_has_first_100_of_many_dependencies(bench: Bench) -> None:
     others = [
         made.id
-        for made in bench.queue.create_many(
+        for made in bench.create_many(
             bench.project(), [NewItem(title="x")] * 150
         )
     ]

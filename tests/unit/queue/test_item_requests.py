@@ -127,7 +127,7 @@ def test_repeated_claim_shows_comments_again(bench: Bench) -> None:
 def test_claim_beside_many_held_items_keeps_its_reply(bench: Bench) -> None:
     project = bench.project()
     new = [NewItem(title="T", agent="ada") for _ in range(MAX_HELD + 1)]
-    bench.queue.create_many(project, new)
+    bench.create_many(project, new)
     for _ in range(MAX_HELD // 100):
         bench.agent().claim_many(100)
     before = len(bench.kept_replies())

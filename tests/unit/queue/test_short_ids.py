@@ -141,13 +141,13 @@ def test_lookup_continues_after_its_bound(bench: Bench) -> None:
         NewItem(title="x", id=f"item_0{random_digits()}{number:04x}")
         for number in range(MANY)
     ]
-    bench.queue.create_many(project, new)
+    bench.create_many(project, new)
     last = item_with_id(bench, "item_7fed0001")
     first_project = bench.queue.create(
         project, NewItem(title="x", id="item_7fee0001")
     )
     for _ in range(3):
-        bench.queue.create_many(
+        bench.create_many(
             bench.project(), [NewItem(title="x") for _ in range(2_000)]
         )
 
@@ -157,10 +157,10 @@ def test_lookup_continues_after_its_bound(bench: Bench) -> None:
 
 @pytest.mark.one_lane
 def test_call_of_find_looks_at_bounded_number(bench: Bench) -> None:
-    bench.queue.create_many(
+    bench.create_many(
         bench.project(), [NewItem(title="x") for _ in range(MANY)]
     )
-    bench.queue.create_many(
+    bench.create_many(
         bench.project(), [NewItem(title="x") for _ in range(MANY)]
     )
 

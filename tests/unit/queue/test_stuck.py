@@ -269,7 +269,7 @@ def test_many_items_of_one_kind_hide_no_others(
 ) -> None:
     item = bench.lease_in(State.BLOCKED).item
     delayed = NewItem(title="x", agent="eve", delay_ms=HOUR_MS)
-    bench.queue.create_many(bench.project(), [delayed] * 3000)
+    bench.create_many(bench.project(), [delayed] * 3000)
     queued = bench.item(agent="bob")
     bench.wait_for_next_ms()
 
@@ -289,7 +289,7 @@ def test_many_items_of_one_kind_hide_no_others(
 
 def test_stuck_reads_on_after_page(bench: Bench) -> None:
     project = bench.project()
-    queued = bench.queue.create_many(
+    queued = bench.create_many(
         project,
         [
             NewItem(title="x", agent=f"agent-{number % 150}")
@@ -319,7 +319,7 @@ def part_of_stuck(
 
 def test_empty_queues_end_call_of_stuck(bench: Bench) -> None:
     project = bench.project()
-    bench.queue.create_many(
+    bench.create_many(
         project,
         [
             NewItem(title="x", agent=f"agent-{number}")

@@ -36,7 +36,7 @@ def awaited(bench: Bench, number: int) -> tuple[str, str]:
     """Return an item for which other items wait, and their project."""
     first, project = bench.item(), bench.project()
     new = NewItem(title="x", agent="bob", depends_on=(first,))
-    bench.queue.create_many(project, [new] * number)
+    bench.create_many(project, [new] * number)
     return first, project
 
 
@@ -170,7 +170,7 @@ def test_doctor_finds_items_that_were_forgotten(bench: Bench) -> None:
 
 def test_doctor_finds_project_that_nobody_closes(bench: Bench) -> None:
     project = bench.project()
-    bench.queue.create_many(project, [NewItem(title="x")] * (PART + 1))
+    bench.create_many(project, [NewItem(title="x")] * (PART + 1))
     bench.queue._run_script("close_project", project, "1", "no budget")
     bench.delete_key("unfinished")
 
@@ -199,7 +199,7 @@ def test_import_continues_to_close_a_project(
     bench: Bench, tmp_path: Path
 ) -> None:
     project = bench.project()
-    bench.queue.create_many(project, [NewItem(title="x")] * (2 * PART))
+    bench.create_many(project, [NewItem(title="x")] * (2 * PART))
     bench.queue._run_script("close_project", project, "1", "no budget")
     file = tmp_path / "export.jsonl"
     file.write_bytes(to_jsonl(export_lines(bench, file)))
