@@ -25,6 +25,7 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.domain.short_id import ShortId
+from taskorch.queue.backup import SCHEMA
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 
@@ -490,7 +491,7 @@ def _copies(planner: Queue, unwatched: Connection) -> Iterator[Step]:
         run = prepared.begin("digest")
         for start in range(0, AGENTS, LINES):
             prepared.write("digest", run, agents[start : start + LINES])
-        copy.end("digest", run, 10**6, 1)
+        copy.end("digest", run, sequence=10**6, created_at=1, schema=SCHEMA)
 
     yield _step("export", read)
     yield _step("restore", write, "lines of items")

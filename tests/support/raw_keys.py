@@ -11,7 +11,7 @@ from support.builders import INDEXES, STATE_INDEXES, Bench
 from support.model_moves import HELD, UNBEGUN
 from taskorch.domain.item import State
 from taskorch.queue import keys
-from taskorch.queue.replies import LEFT_OUT
+from taskorch.queue.replies import with_defaults
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RawKeys:
             if name.startswith("item:")
         )
         return {
-            name.removeprefix("item:"): LEFT_OUT | value
+            name.removeprefix("item:"): with_defaults(value)
             for name, value in there
         }
 

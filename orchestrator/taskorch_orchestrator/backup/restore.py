@@ -58,7 +58,13 @@ def restore(file: Path, backup: Backup) -> Mapping[str, int]:
         run = backup.begin(content.digest)
         for lines in _batches(_lines_to_write(opened, content.completed)):
             backup.write(content.digest, run, lines)
-        backup.end(content.digest, run, content.sequence, content.created_at)
+        backup.end(
+            content.digest,
+            run,
+            sequence=content.sequence,
+            created_at=content.created_at,
+            schema=content.schema,
+        )
     return content.counts
 
 
@@ -118,7 +124,7 @@ class ExportContent:
         #: The ids of completed items.
         self.completed: set[str] = set()
         self.sequence = self.created_at = 0
-        self.digest = ""
+        self.digest = self.schema = ""
         self._header: Header | None = None
         self._trailer: Trailer | None = None
         self._projects: set[str] = set()
@@ -160,6 +166,7 @@ class ExportContent:
         match line:
             case Header():
                 self._header, self.created_at = line, line.created_at
+                self.schema = line.schema_
             case ProjectLine():
                 self._add_project(line)
             case ItemLine():

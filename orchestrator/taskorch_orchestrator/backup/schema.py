@@ -96,7 +96,7 @@ class Header(_Strict):
     kind: Literal["header"]
     format: Literal["task-orchestrator-export"]
     version: Literal[1]
-    schema_: Literal["1"] = Field(alias="schema")
+    schema_: Literal["1", "2"] = Field(alias="schema")
     namespace: Text
     exported_at: Text
     created_at: Time
@@ -180,7 +180,7 @@ class ItemFields(_Strict):
     attempts: Number = LEFT_OUT["attempts"]
     max_attempts: Number = LEFT_OUT["max_attempts"]
     lease_ms: Number = LEFT_OUT["lease_ms"]
-    claim_lease_ms: NumberOrNone = ""
+    claim_lease_ms: NumberOrNone = LEFT_OUT["claim_lease_ms"]
     not_before: Number = LEFT_OUT["not_before"]
     holder_host: Text = ""
     holder_pid: Text = ""

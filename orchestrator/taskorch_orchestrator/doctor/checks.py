@@ -5,7 +5,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
 from taskorch.cli.text import ago, counted, timestamp
-from taskorch.domain import hints
+from taskorch.domain import errors, hints
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorStatus
@@ -88,10 +88,7 @@ def of_server(
 
     `before_ms` and `after_ms` are the times of this machine around the request.
     """
-    schema = "the namespace is empty"
-    if environment.schema:
-        schema = f"version {environment.schema}"
-    yield _ok("schema", schema)
+    yield _schema(environment.schema)
     yield _clock(environment.at, before_ms, after_ms)
     if environment.refused:
         found = f"not checked, because this user may not run INFO: {environment.refused}"
@@ -104,6 +101,16 @@ def of_server(
     yield _eviction(info)
     yield _memory(info)
     yield _replicas(info, required_replicas)
+
+
+def _schema(version: str) -> CheckResult:
+    if version in errors.BadSchema.UPGRADABLE:
+        return _note(
+            "schema", f"was version {version}; doctor has upgraded it"
+        )
+    if version:
+        return _ok("schema", f"version {version}")
+    return _ok("schema", "the namespace is empty")
 
 
 def _clock(at: int, before_ms: float, after_ms: float) -> CheckResult:

@@ -392,6 +392,9 @@ class BadSchema(Invalid):
 
     #: The schema version while an import is under way.
     IMPORTING = "importing"
+    #: The schema versions of namespaces that this program upgrades: the one before, and
+    #: a half upgraded one.
+    UPGRADABLE = ("1", "2 (upgrading)")
 
     def __str__(self) -> str:
         if self.details["found"] == self.IMPORTING:

@@ -11,7 +11,7 @@ from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.item import State
 from taskorch.queue.fields import Fields
 from taskorch.queue.port import Reply
-from taskorch.queue.replies import LEFT_OUT
+from taskorch.queue.replies import with_defaults
 from taskorch.queue.scripts import Scripts
 
 #: An object that becomes a line of JSON.
@@ -21,7 +21,7 @@ Entry = tuple[str, list[str]]
 
 FORMAT, VERSION = "task-orchestrator-export", 1
 #: The schema version of the keys in Redis; `scripts/prelude/` has the same.
-SCHEMA = "1"
+SCHEMA = "2"
 PAGE = 200
 #: The prefix of the counts of a project or an agent. They are not exported, because
 #: they follow from the items.
@@ -101,11 +101,18 @@ class Backup:
         )
 
     def end(
-        self, export: str, run: str, sequence: int, created_at: int
+        self,
+        export: str,
+        run: str,
+        *,
+        sequence: int,
+        created_at: int,
+        schema: str,
     ) -> None:
         """Open the namespace, and wake the agents that wait for work.
 
-        `sequence` is the highest sequence number of the items.
+        `sequence` is the highest sequence number of the items. If `schema`, that of the
+        export, is an earlier one, the next call upgrades the namespace.
         """
         self._run_script(
             "restore",
@@ -114,6 +121,7 @@ class Backup:
             run,
             sequence,
             created_at,
+            schema,
         )
 
     def _overview(
@@ -301,7 +309,8 @@ def item_lines(view: list[Reply], now: int) -> Iterator[Line]:
     if state not in (State.COMPLETED, State.CANCELLED):
         line["score"] = _number(score) if score else usual_score(fields, now)
     if state in (State.IN_PROGRESS, State.BLOCKED) and "live_token" in fields:
-        line["held"] = _number(held_since or fields["holder_since"])
+        since = with_defaults(fields).get("holder_since", "0")
+        line["held"] = _number(held_since or since)
     line["fields"] = fields
     yield line
     for entry, report in cast("list[Entry]", reports):
@@ -327,7 +336,7 @@ def item_lines(view: list[Reply], now: int) -> Iterator[Line]:
 
 def usual_score(fields: Fields, now: int) -> int:
     """Return the score of an item that enters the index of its state now."""
-    fields = LEFT_OUT | fields
+    fields = with_defaults(fields)
     match State(fields["state"]):
         case State.PENDING:
             return int(fields["seq"])

@@ -52,13 +52,14 @@ from taskorch.queue.fields import (
 )
 from taskorch.queue.port import Reply
 
-#: The values of the fields that a new item's hash leaves out.
+#: The usual values of the fields that an item's hash leaves out.
 LEFT_OUT = {
     "priority": str(DEFAULT_PRIORITY),
     "token": "0",
     "attempts": "0",
     "max_attempts": str(DEFAULT_MAX_ATTEMPTS),
     "lease_ms": str(DEFAULT_LEASE_MS),
+    "claim_lease_ms": str(DEFAULT_LEASE_MS),
     "not_before": "0",
 }
 
@@ -77,7 +78,22 @@ def item(view: Reply) -> Item:
     """Read an item view: `{id, fields, lease expiry or ''}`."""
     id_, flat, expires = cast("tuple[str, Reply, str]", view)
     with Reading("item", id_):
-        return _item(id_, LEFT_OUT | read.fields_of(flat), expires)
+        return _item(id_, with_defaults(read.fields_of(flat)), expires)
+
+
+def with_defaults(fields: Fields) -> Fields:
+    """Return the fields of an item together with those that its hash leaves out."""
+    found = LEFT_OUT | fields
+    if "started_at" in found:
+        found.setdefault("holder_since", found["started_at"])
+    if found.get("agent"):
+        for of_assignment, of_creation in (
+            ("assigned_at", "created_at"),
+            ("assigned_by", "created_by"),
+        ):
+            if of_creation in found:
+                found.setdefault(of_assignment, found[of_creation])
+    return found
 
 
 def items(views: Reply, damage: Damage) -> tuple[Item, ...]:
@@ -571,8 +587,8 @@ def _questions(fields: Fields) -> tuple[Question, ...]:
 def _holder(fields: Fields) -> Holder:
     return Holder(
         agent=fields["agent"],
-        host=fields["holder_host"],
+        host=fields.get("holder_host", ""),
         pid=read.number(fields, "holder_pid", "0"),
-        session=fields["holder_session"],
+        session=fields.get("holder_session", ""),
         since=read.number(fields, "holder_since", "0"),
     )

@@ -67,7 +67,10 @@ READS = frozenset((
 
 #: The scripts that may run when Redis is out of memory, because they free some: as
 #: scripts they begin with a DEL, as functions they have a flag.
-FREES_MEMORY = frozenset(("archive_done", "archive_take", "purge"))
+FREES_MEMORY = frozenset(("archive_done", "archive_take", "purge", "upgrade"))
+
+#: Items that one part of an upgrade handles, within a few milliseconds.
+UPGRADED_AT_ONCE = 50
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
 
@@ -108,9 +111,7 @@ class Scripts:
         """
         call = self._call(name, arguments)
         with _Answered(self._requests, call):
-            return self.connection.run_script(
-                call.script, call.key, call.words
-            )
+            return self._ask(call)
 
     def run_through_outages(
         self, name: str, *arguments: Argument, seconds: float, notify: Notify
@@ -125,12 +126,30 @@ class Scripts:
         )
         with _Answered(self._requests, call):
             return retry(
-                lambda failures: self.connection.run_script(
-                    call.script, call.key, call.sent(again=failures > 0)
-                ),
+                lambda failures: self._ask(call, again=failures > 0),
                 patience,
                 notify=notify,
             )
+
+    def _ask(self, call: "_Call", *, again: bool = False) -> Reply:
+        """Send a call and return its reply; upgrade an older namespace first."""
+        words = call.sent(again=again)
+        try:
+            return self.connection.run_script(call.script, call.key, words)
+        except ScriptError as refusal:
+            if not _needs_upgrade(str(refusal)):
+                raise
+        self._upgrade()
+        return self.connection.run_script(call.script, call.key, words)
+
+    def _upgrade(self) -> None:
+        """Bring the namespace to this schema; other callers may help.
+
+        Each part has a request id of its own, whatever those of the queue are.
+        """
+        own = Scripts(self.connection, self.namespace, self.caller)
+        while own.run_script("upgrade", UPGRADED_AT_ONCE) == ["1"]:
+            pass
 
     def _call(self, name: str, arguments: Sequence[Argument]) -> "_Call":
         script, key = load(name), keys.meta(self.namespace)
@@ -304,6 +323,14 @@ def error_of(reply: str) -> errors.TaskOrchestratorError:
         reason = f"its {damaged} cannot be right"
         return errors.Damaged(kind="item", id=details["item"], reason=reason)
     return kind(**details)
+
+
+def _needs_upgrade(reply: str) -> bool:
+    """Tell whether an error reply is about a schema that `upgrade` brings to ours."""
+    error = error_of(reply)
+    if not isinstance(error, errors.BadSchema):
+        return False
+    return error.details["found"] in errors.BadSchema.UPGRADABLE
 
 
 def random_digits() -> str:

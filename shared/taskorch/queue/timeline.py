@@ -66,7 +66,8 @@ def read_timeline(scripts: Scripts, item: str) -> ItemTimeline:
     damage = scripts.damage
     package = replies.package(entries.package, damage)
     item_view = cast("list[Reply]", entries.package)[0]
-    fields = read.fields_of(cast("list[Reply]", item_view)[1])
+    stored = read.fields_of(cast("list[Reply]", item_view)[1])
+    fields = replies.with_defaults(stored)
     recorded = readable(_recorded, entries.reports, damage)
     discoveries = readable(_discovery, entries.discoveries, damage)
     claims = list(_claims(package.item, fields, recorded))

@@ -5,6 +5,7 @@ that cursor, so a change between the two ends it immediately and nothing is miss
 """
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from math import inf
 from random import uniform
 from time import monotonic
@@ -133,7 +134,7 @@ class Waits:
 
     def standing(self, id_: str) -> Standing:
         """Return the current state of a project or an item, and the cursor of it."""
-        return _standing(self._scripts, id_, blocks=False)
+        return _standing(self._scripts, id_)
 
     def through_outages(self, read_once: Callable[[], Done]) -> Done:
         """Return the result of a read; repeat it while Redis is unreachable."""
@@ -238,12 +239,12 @@ class _GoalWait:
         self._goals = goals
         #: The cursor of the last event that was checked, if events count.
         self._cursor = limits.cursor(since) if since else ""
+        self._expects = False
 
     def look(self) -> _Look[Waited]:
         """Check the current state and, if they count, the new events."""
-        counts_events = Goal.ANY in self._goals
-        standing = _standing(self._scripts, self._id, blocks=not counts_events)
-        if counts_events and self._cursor:
+        standing = _standing(self._scripts, self._id)
+        if Goal.ANY in self._goals and self._cursor:
             waited = self._with_events(standing)
         else:
             self._cursor = standing.cursor
@@ -255,11 +256,27 @@ class _GoalWait:
         if not is_over:
             self._refuse_dead_end(standing)
         item = standing.item
-        if item and item.state not in MAY_WAIT and not counts_events:
+        if item and item.state not in MAY_WAIT and Goal.ANY not in self._goals:
+            if not is_over and self._expect(standing):
+                return self.look()
             stream = keys.reports(self._scripts.namespace, item.id)
             return _Look(waited, is_over, stream, standing.report)
         stream = keys.events(self._scripts.namespace)
         return _Look(waited, is_over, stream, waited.cursor)
+
+    def _expect(self, standing: Standing) -> bool:
+        """Make a stream for the reports of an item without one, once.
+
+        A completion writes its report there only if there is a stream. Return whether
+        this may have changed something. If Redis cannot write now, the wait learns of
+        the completion at its next look.
+        """
+        if self._expects or standing.report != FROM_THE_START:
+            return False
+        self._expects = True
+        with suppress(errors.Unavailable):
+            self._scripts.run_script("expect", self._id)
+        return True
 
     def _with_events(self, standing: Standing) -> Waited:
         """Return the result with the events after the cursor; each reaches Goal.ANY."""
@@ -311,11 +328,8 @@ def _dead_state(standing: Standing) -> str:
     return f"held up by dead letters ({standing.project.counts[State.FAILED]})"
 
 
-def _standing(scripts: Scripts, id_: str, *, blocks: bool) -> Standing:
-    """Read `{event, report, {item view} or {}, project, dead, moves, asks, reopens}`.
-
-    `blocks` tells whether the caller is going to block on the reports of an item.
-    """
+def _standing(scripts: Scripts, id_: str) -> Standing:
+    """Read `{event, report, {item view} or {}, project, dead, moves, asks, reopens}`."""
     known = (
         limits.item_id(id_)
         if id_.startswith("item_")
@@ -323,7 +337,7 @@ def _standing(scripts: Scripts, id_: str, *, blocks: bool) -> Standing:
     )
     cursor, report, items, project, dead, moves, asks, reopens = cast(
         "tuple[str, str, list[Reply], Reply, str, str, str, str]",
-        scripts.run_script("standing", known, "1" if blocks else ""),
+        scripts.run_script("standing", known),
     )
     return Standing(
         cursor=cursor,

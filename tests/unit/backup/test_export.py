@@ -54,7 +54,7 @@ def test_export_has_header_and_counts(bench: Bench, file: Path) -> None:
     assert (first["format"], first["version"], first["schema"]) == (
         "task-orchestrator-export",
         1,
-        "1",
+        "2",
     )
     assert first["namespace"] == bench.namespace
     assert last["kind"] == "trailer"

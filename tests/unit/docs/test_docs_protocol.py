@@ -243,7 +243,7 @@ def test_field_table_has_every_field_of_an_item() -> None:
     reads = (
         between(FUNCTIONS["find_item"], hmget, ")")
         + between(FUNCTIONS["changed_at"], hmget, ")")
-        + between(FUNCTIONS["refuse_held"], "item.id), ", ")")
+        + between(FUNCTIONS["holder_of"], "id), ", ")")
         + between(FUNCTIONS["completion_report"], "'HMGET', ", ")")
     )
     stored = set(re.findall(r"'(\w+)'", reads))

@@ -166,7 +166,7 @@ def test_other_schema_version_ends_the_checks(
     bench.set_schema("99")
 
     found = examined(bench, tmp_path, fix=True)
-    bench.set_schema("1")
+    bench.set_schema("2")
 
     assert [one.name for one in found.checks] == ["schema", "root", "service"]
     assert (check(found, "schema").status, found.exit_code) == (

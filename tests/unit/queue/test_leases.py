@@ -366,3 +366,14 @@ def test_blocked_item_has_no_lease_to_expire(bench: Bench) -> None:
 
     assert lease.expires_at == 0
     assert bench.state(lease.item) is State.BLOCKED
+
+
+def test_late_holder_gives_back_without_a_delay(bench: Bench) -> None:
+    """The same call expires the lease, which delays the item, and gives it back."""
+    lease = bench.claimed()
+    bench.expire_lease(lease.item)
+
+    bench.agent().release(lease)
+
+    item = bench.queue.views.show(lease.item).item
+    assert (item.state, item.not_before_at) == (State.QUEUED, 0)

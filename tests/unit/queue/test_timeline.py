@@ -254,6 +254,7 @@ def test_item_of_earlier_version_has_a_timeline(bench: Bench) -> None:
     tag = f"taskorch:{{{bench.namespace}}}:"
     raw = cast("Any", bench.raw)
     raw.hdel(f"{tag}item:{item}", "created_by")
+    raw.hset(f"{tag}item:{item}", "assigned_by", "planner")
     ((_, fields),) = raw.xrange(f"{tag}progress:{item}")
     raw.delete(f"{tag}progress:{item}")
     for name in ("holder", "host", "pid", "session", "since"):

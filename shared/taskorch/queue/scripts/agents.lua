@@ -20,9 +20,7 @@ local function last_step(item, since)
 end
 
 local function held_item(item)
-  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid',
-    'holder_session', 'holder_since')
-  local host, pid, session, since = holder[1] or '', holder[2] or '', holder[3] or '', holder[4] or ''
+  local host, pid, session, since = holder_of(item.id)
   local at = last_step(item, since)
   return {item.id, item.state, host, pid, session, since, ms(at), ms(math.max(0, now - at))}
 end

@@ -52,9 +52,10 @@ end
 -- its history.
 local function report_assignment(item, previous)
   if previous == '' then return end
-  local before = call('HMGET', key('item', item.id), 'assigned_by', 'assigned_at')
-  report(item, 'assign', 'to', agent, 'from', previous, 'from_by', before[1] or '',
-    'from_at', before[2] or '')
+  local by, at, created_by, created_at = unpack(call('HMGET', key('item', item.id),
+    'assigned_by', 'assigned_at', 'created_by', 'created_at'))
+  report(item, 'assign', 'to', agent, 'from', previous, 'from_by', by or created_by or '',
+    'from_at', at or created_at or '')
 end
 
 local function reassign(item)

@@ -150,7 +150,8 @@ local function check_held(item)
   if call('ZSCORE', held, item.id) then return end
   found(item.id, 'index', item.state .. ', not in held:' .. item.agent)
   if repair then
-    call('ZADD', held, call('HGET', key('item', item.id), 'holder_since') or now, item.id)
+    local _, _, _, since = holder_of(item.id)
+    call('ZADD', held, is_number(since) and since or now, item.id)
   end
 end
 

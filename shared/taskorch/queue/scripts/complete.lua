@@ -78,8 +78,10 @@ local function complete(item, summary, deliverables)
   Question.close_all(item)
   report_completion(item, summary)
   move(item, 'completed')
-  emit('complete', item, 'percent', 100, 'summary', summary, 'deliverables', deliverables,
-    'completed_at', completed_at(), 'completion', request)
+  local fields = {'percent', 100, 'completed_at', completed_at(), 'completion', request}
+  if summary ~= '' then fields = {'summary', summary, unpack(fields)} end
+  if deliverables ~= '{}' then fields = {'deliverables', deliverables, unpack(fields)} end
+  emit('complete', item, unpack(fields))
   if release_dependents(item.id) then note_unfinished('release:' .. item.id) end
   return receipt(item)
 end

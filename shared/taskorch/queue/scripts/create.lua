@@ -172,6 +172,14 @@ local function depend(id, dependencies)
   return #open
 end
 
+-- Returns whether an item has the time of its creation elsewhere; its assignment is new.
+local function was_created_elsewhere(new)
+  for i = new.first_word, new.last_word, 2 do
+    if ARGV[i] == 'created_at' then return true end
+  end
+  return false
+end
+
 local function create(project, new, seq)
   local item = {
     id = new_id('item', new.digits), project = project, agent = new.agent,
@@ -181,13 +189,13 @@ local function create(project, new, seq)
   local open = new.depends_on and depend(item.id, new.depends_on) or 0
   add_to_index(item, state_without_holder(item, open))
   put(key('project', project) .. ':items', item.id, seq)
-  local is_assigned = new.agent ~= ''
   if wakes_agent(item.state) then wake(item.agent) end
   if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
   emit('create', item, 'project', project, 'agent', new.agent, 'seq', seq, 'created_at', now,
-    'created_by', caller.agent,
-    'assigned_at', is_assigned and now or '', 'assigned_by', is_assigned and caller.agent or '',
-    unpack(ARGV, new.first_word, new.last_word))
+    'created_by', caller.agent, unpack(ARGV, new.first_word, new.last_word))
+  if new.agent ~= '' and was_created_elsewhere(new) then
+    call('HSET', key('item', item.id), 'assigned_at', now)
+  end
   if item.priority ~= PRIORITY then
     call('HSET', key('item', item.id), 'priority', item.priority)
   end

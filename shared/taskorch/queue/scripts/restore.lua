@@ -3,7 +3,7 @@
 -- KEYS     meta
 -- ARGV     7 step: 'begin', 'lines' or 'end', 8 checksum that identifies the export, 9
 --          run that `begin` returned, or '', then: lines of the export for 'lines';
---          sequence and created ms for 'end'
+--          sequence, created ms and schema of the export for 'end'
 -- RETURNS  {run}
 -- ERRORS   NOT_EMPTY
 local FOUND_KEPT = 1000
@@ -134,7 +134,7 @@ function steps.lines()
 end
 
 steps['end'] = function()
-  call('HSET', meta, 'schema', SCHEMA, 'sequence', ARGV[10], 'created_at', ARGV[11])
+  call('HSET', meta, 'schema', ARGV[12], 'sequence', ARGV[10], 'created_at', ARGV[11])
   call('HDEL', meta, 'import', 'import_run')
   wake_all()
   emit('restore', {project = '', state = ''})
@@ -146,4 +146,4 @@ return once(function()
   -- The import has ended, or a later run has replaced this one.
   if step ~= 'begin' and newest_run ~= run then refuse_import(schema) end
   return steps[step](schema, import)
-end, nil, IMPORTING)
+end, nil, {[IMPORTING] = true})

@@ -1,7 +1,6 @@
 -- standing: the state of an item or a project, and the cursors to wait from.
 -- KEYS     meta
--- ARGV     7 item or project, 8 '1' if the caller is going to block on the reports of the
---          item, else ''
+-- ARGV     7 item or project
 -- RETURNS  {newest event's id or '0-0', newest report's id or '0-0', {item view, if it
 --          is an item}, project view, the dead item that holds it up or '', '1' if
 --          something that it waits for is still worked on, else '', '1' if an item of
@@ -10,7 +9,7 @@
 -- ERRORS   NO_ITEM NO_PROJECT
 -- Items of a project that a call looks at, and items and dependencies in all, about.
 local MAX_VISITED, MAX_STEPS = 500, 1000
-local id, blocks = ARGV[7], ARGV[8] ~= ''
+local id = ARGV[7]
 local ENDED = {completed = true, failed = true, cancelled = true}
 
 -- Returns a failed or cancelled item that one of these waits for, directly or through
@@ -62,20 +61,11 @@ local function items_that_wait(project)
   return call('ZRANGE', items, 0, MAX_VISITED - 1)
 end
 
--- A completion is reported in a stream only if there is one. Without the stream, such as
--- on a full server, the caller learns of it when it looks again.
-local function create_stream()
-  local stream = key('progress', id)
-  if call('EXISTS', stream) == 1 then return end
-  redis.pcall('XADD', stream, 'MAXLEN', 0, '*', 'kind', 'none')
-end
-
 return guarded(function()
   local project, views, newest_report, ids
   if string.sub(id, 1, 5) == 'item_' then
     project, views, ids = need_item(id).project, {item_view(id)}, {id}
     newest_report = read_reports(id, 'XREVRANGE', '+', '-', 'COUNT', 1)[1]
-    if blocks and not newest_report then create_stream() end
   else
     need_project(id)
     project, views, ids = id, {}, items_that_wait(id)

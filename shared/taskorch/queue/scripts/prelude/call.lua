@@ -7,7 +7,9 @@
 -- RETURNS  what the script returns; times are ms since the epoch by this server's clock
 -- ERRORS   SCHEMA {found, supported}
 
-local SCHEMA = '1'
+local SCHEMA = '2'
+-- The schemas that `upgrade` brings to this one: the one before, and a half upgraded one.
+local OLDER = {['1'] = true, ['2 (upgrading)'] = true}
 -- As long as a client may repeat: a command can be run again for 540 s after it gave up,
 -- which it did within 60 s.
 local REPLY_KEPT_MS = 600000
@@ -142,7 +144,7 @@ end
 -- How a script runs ------------------------------------------------------------------
 
 -- Runs a view, or a verb for `once`: checks the schema version and turns a refusal into
--- an error reply. A script may `accept` one other word in place of the schema version.
+-- an error reply. A script may `accept` other words in place of the schema version.
 -- The fence is two keys that never exist. While a Cluster moves the slot key by key,
 -- the node that has only some of the keys refuses to read them: nothing was written by
 -- then. The reply kept for this request is read together with them.
@@ -150,7 +152,7 @@ local function guarded(run, accept)
   local ok, result = pcall(function()
     local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
     local found = call('HGET', meta, 'schema')
-    if found and found ~= SCHEMA and found ~= accept then
+    if found and found ~= SCHEMA and not (accept and accept[found]) then
       refuse('SCHEMA', {found = found, supported = SCHEMA})
     end
     return run(found, kept)

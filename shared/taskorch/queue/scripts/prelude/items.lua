@@ -84,7 +84,7 @@ local function damaged_field(v)
   end
   if state == 'pending' then return 'agent' end
   if state == 'in_progress' or state == 'blocked' then
-    return damaged_claim_field(state, v[4] or '0', v[6] or '', v[10] or '')
+    return damaged_claim_field(state, v[4] or '0', v[6] or '', v[10] or LEASE_MS)
   end
 end
 
@@ -106,8 +106,9 @@ local function find_item(id)
     id = id, project = v[1], state = v[2], agent = v[3] or '',
     token = v[4] or '0', claim = v[5] or '', live_token = v[6] or '',
     attempts = tonumber(v[7] or 0), max_attempts = tonumber(v[8] or MAX_ATTEMPTS),
-    lease_ms = v[9] or LEASE_MS, claim_lease_ms = v[10] or '',
+    lease_ms = v[9] or LEASE_MS, claim_lease_ms = v[10] or LEASE_MS,
     priority = v[11] or PRIORITY, seq = v[12], not_before = v[13] or '0',
+    stored_attempts = v[7] or '0', stored_not_before = v[13] or '0',
     blocker = blocker, started_at = v[15] or now, asked = asked,
     open = Question.numbers(v[16] or '', asked, blocker),
     commented = entry_id(v[18]), comments_read = entry_id(v[19]), edited = v[20] or '',
@@ -302,44 +303,78 @@ end
 
 local function report(item, kind, ...) return report_of(caller.agent, item, kind, ...) end
 
+-- Returns the host, the pid and the session of the newest claim, and since when it is.
+local function holder_of(id)
+  local v = call('HMGET', key('item', id), 'holder_host', 'holder_pid', 'holder_session',
+    'holder_since', 'started_at')
+  return v[1] or '', v[2] or '', v[3] or '', v[4] or v[5] or ''
+end
+
 -- The same for a report that ends a claim. It keeps who held the item, where and since
 -- when: the next claim overwrites these fields of the item.
 local function report_end_of(agent, item, kind, ...)
-  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid',
-    'holder_session', 'holder_since')
-  return report_of(agent, item, kind, 'holder', item.agent, 'host', holder[1] or '',
-    'pid', holder[2] or '', 'session', holder[3] or '', 'since', holder[4] or '', ...)
+  local host, pid, session, since = holder_of(item.id)
+  return report_of(agent, item, kind, 'holder', item.agent, 'host', host, 'pid', pid,
+    'session', session, 'since', since, ...)
 end
 
 local function report_end(item, kind, ...) return report_end_of(caller.agent, item, kind, ...) end
 
-local function write_item(item, ...)
-  call('HSET', key('item', item.id), 'state', item.state, 'attempts', item.attempts,
-    'not_before', item.not_before, ...)
-end
+local emit
 
--- Ends a transition: writes its event, and with one command what changed of the item.
--- `...` are the verb's own fields. A project's event has no item.
-local function emit(verb, item, ...)
-  local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
-    'verb', verb, 'item', item.id or '', 'project', item.project,
-    'agent', item.agent or '', 'state', item.state)
-  if not item.id then return end
-  if not item.is_new then Question.adopt(item) end
-  if item.is_new_claim then
-    write_item(item, 'event', event, 'token', item.token, 'claim', item.claim,
-      'live_token', item.token, 'claim_lease_ms', item.claim_lease_ms,
-      'holder_host', caller.host, 'holder_pid', caller.pid, 'holder_session', caller.session,
-      'holder_since', now, 'started_at', item.started_at, ...)
-  elseif item.is_new then
-    call('HSET', key('item', item.id), 'state', item.state, 'event', event, ...)
-  else
-    write_item(item, 'event', event, ...)
+do
+  -- Writes what changed of an item. A field that is 0 is left out until it changes.
+  local function write_item(item, ...)
+    local name = key('item', item.id)
+    call('HSET', name, 'state', item.state, ...)
+    if tonumber(item.attempts) ~= tonumber(item.stored_attempts) then
+      call('HSET', name, 'attempts', item.attempts)
+      item.stored_attempts = item.attempts
+    end
+    if tonumber(item.not_before) ~= tonumber(item.stored_not_before) then
+      call('HSET', name, 'not_before', item.not_before)
+      item.stored_not_before = item.not_before
+    end
   end
-  if item.token_revoked then
-    call('HDEL', key('item', item.id), 'live_token')
+
+  -- Returns the fields of a new claim, and `...`. The first one leaves out what has its
+  -- usual value; a later one replaces what the claim before it has written.
+  local function fields_of_claim(item, ...)
+    item.stored_attempts = item.attempts
+    local fields = {'token', item.token, 'claim', item.claim, 'live_token', item.token,
+      'attempts', item.attempts, 'holder_host', caller.host, 'holder_pid', caller.pid,
+      'started_at', item.started_at, ...}
+    local function add(field, value, usual)
+      if item.token == '1' and value == usual then return end
+      table.insert(fields, field)
+      table.insert(fields, value)
+    end
+    add('holder_session', caller.session, '')
+    add('holder_since', now, item.started_at)
+    add('claim_lease_ms', item.claim_lease_ms, LEASE_MS)
+    return unpack(fields)
   end
-  return event
+
+  -- Ends a transition: writes its event, and with one command what changed of the item.
+  -- `...` are the verb's own fields. A project's event has no item.
+  function emit(verb, item, ...)
+    local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
+      'verb', verb, 'item', item.id or '', 'project', item.project,
+      'agent', item.agent or '', 'state', item.state)
+    if not item.id then return end
+    if not item.is_new then Question.adopt(item) end
+    if item.is_new_claim then
+      write_item(item, 'event', event, fields_of_claim(item, ...))
+    elseif item.is_new then
+      call('HSET', key('item', item.id), 'state', item.state, 'event', event, ...)
+    else
+      write_item(item, 'event', event, ...)
+    end
+    if item.token_revoked then
+      call('HDEL', key('item', item.id), 'live_token')
+    end
+    return event
+  end
 end
 
 -- Returns since when (ms) an item is queued or pending: the time of its newest event, or

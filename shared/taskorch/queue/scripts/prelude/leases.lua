@@ -157,11 +157,10 @@ local function token_if_live(id, token)
 end
 
 local function refuse_held(item)
-  local holder = call('HMGET', key('item', item.id), 'holder_host', 'holder_pid',
-    'holder_session', 'holder_since')
-  refuse('HELD', {item = item.id, caller = caller.agent, agent = item.agent,
-    host = holder[1] or '', pid = holder[2] or '', session = holder[3] or '',
-    since = holder[4] or '', expires = call('ZSCORE', prefix .. 'leases', item.id) or ''})
+  local host, pid, session, since = holder_of(item.id)
+  refuse('HELD', {item = item.id, caller = caller.agent, agent = item.agent, host = host,
+    pid = pid, session = session, since = since,
+    expires = call('ZSCORE', prefix .. 'leases', item.id) or ''})
 end
 
 -- Promotes or reaps an item that is due, unless the caller `keeps_lease`.
