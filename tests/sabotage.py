@@ -175,6 +175,15 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_item_requests.py",),
     ),
     Sabotage(
+        guard="A stopped run wakes another session",
+        file="worker/taskorch_worker/run/pool.py",
+        line="        self._pass_wake_on()\n",
+        instead="",
+        tests=(
+            "tests/acceptance/test_run_stopped.py::test_stopped_wait_wakes_another_session",
+        ),
+    ),
+    Sabotage(
         guard="A worker leaves a question that others have asked",
         file=f"{SCRIPTS}/complete.lua",
         line="    if leaves_blocked and item.state == 'blocked' then refuse_state(item, 'complete') end\n",

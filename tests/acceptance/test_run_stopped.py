@@ -13,6 +13,7 @@ import pytest
 from support.builders import Bench, need_lease
 from support.commands import BIN, SOON_S, Shell, alive, eventually
 from support.runs import Run, log_line, running, sh
+from support.waiters import Waiters
 from taskorch.domain.item import State
 
 #: A command that ends on SIGTERM, and one that ignores it. Both have a child process,
@@ -610,3 +611,34 @@ def test_run_survives_the_loss_of_its_folder(
 
     assert (ran.code, ran.stdout.count("completed")) == (0, 2)
     assert {bench.state(item) for item in items} == {State.COMPLETED}
+
+
+def test_next_item_is_claimed_with_the_completion(
+    shell: Shell, bench: Bench
+) -> None:
+    first, second = bench.item(), bench.item()
+
+    with running(shell, *sh("echo done")) as run:
+        run.wait_for("completed", times=2)
+        run.send(signal.SIGTERM)
+        assert run.exit_code() == 0
+
+    assert bench.state(second) is State.COMPLETED
+    assert bench.was_claimed_with(second, completed=first)
+
+
+def test_stopped_wait_wakes_another_session(
+    shell: Shell, waiters: Waiters
+) -> None:
+    bench = waiters.bench
+    item = bench.item(agent="bob")
+    with running(shell, *sh("echo done")) as run:
+        eventually(lambda: bench.blocked_clients() == 1)
+        other = waiters.start(lambda bench: bench.agent().claim(wait_s=60))
+        eventually(lambda: bench.blocked_clients() == 2)
+        bench.add_without_wake_token(item)
+
+        run.send(signal.SIGTERM)
+
+        assert run.exit_code() == 0
+        assert need_lease(other.result(SOON_S)).item == item

@@ -275,6 +275,19 @@ class Bench:
         key = keys.tag(self.namespace) + f"access_token:{token}"
         self.raw.hset(key, "expires_at", 1)
 
+    def was_claimed_with(self, item: str, completed: str) -> bool:
+        """Tell whether one call completed an item and claimed another one."""
+        tag = keys.tag(self.namespace)
+        claim = self.raw.hget(f"{tag}item:{item}", "claim")
+        return claim == self.raw.hget(f"{tag}item:{completed}", "completion")
+
+    def add_without_wake_token(self, item: str) -> None:
+        """Queue an item of bob for ada, as if its wake token had been lost."""
+        tag = keys.tag(self.namespace)
+        self.raw.hset(f"{tag}item:{item}", "agent", "ada")
+        self.raw.zrem(f"{tag}queue:bob", item)
+        self.raw.zadd(f"{tag}queue:ada", {item: 1})
+
     def set_schema(self, version: str) -> None:
         """Set the schema version of the namespace."""
         self.raw.hset(keys.tag(self.namespace) + "meta", "schema", version)

@@ -290,6 +290,8 @@ class Stalled(Unavailable):
 
 
 class NotReplicated(Unavailable):
+    #: The reply of the step, which was done.
+    reply: object = None
     word = "NOT_REPLICATED"
     message = "The step was done, but only {reached} of {wanted} replicas have it: {reason}"
     next_step = (

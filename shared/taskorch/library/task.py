@@ -145,6 +145,7 @@ class Task:
                 deliverables,
                 count=count,
                 lease_ms=lease_ms,
+                asks=True,
             )
         return claims
 

@@ -39,6 +39,7 @@ CHECK_LIMIT = 20
 #: The number of held items, and of queued items, that `prime` returns.
 PRIME_LIMIT = 3
 DISCOVERIES_LIMIT = 50
+NOT_STARTED = "The worker did not start on it."
 
 
 class ClaimNotice(NamedTuple):
@@ -410,7 +411,7 @@ class AgentQueue:
         *others, last = receipts
         return *others, _with_next(last, claims)
 
-    def complete_and_claim(
+    def complete_and_claim(  # noqa: PLR0913  six, which the house style allows
         self,
         lease: Lease,
         summary: str,
@@ -418,17 +419,23 @@ class AgentQueue:
         *,
         count: int,
         lease_ms: int | None = None,
+        asks: bool = False,
     ) -> tuple[SettledReceipt, tuple[Claim, ...]]:
         """Complete an item, and claim up to `count` of the next ones in the same step.
 
         This is a step of a worker's loop. `count` is 0 to 100, and `lease_ms` is that
-        of `claim`. A blocked item keeps its question, and errors.WrongState is raised.
+        of `claim`. With `asks`, a blocked item keeps its question: errors.WrongState is
+        raised. After errors.NotReplicated the caller holds none of the next items.
         """
         limits.number(count, "number of items", 0, limits.BATCH_STEPS)
-        (receipt,), claims = self._complete(
-            [(lease, summary, deliverables)],
-            (count or "", _lease(lease_ms), "1"),
-        )
+        options = (count or "", _lease(lease_ms), "1" if asks else "")
+        try:
+            (receipt,), claims = self._complete(
+                [(lease, summary, deliverables)], options
+            )
+        except errors.NotReplicated as shortfall:
+            self._give_back_claims(shortfall.reply)
+            raise
         return receipt, claims
 
     def fail(
@@ -562,6 +569,14 @@ class AgentQueue:
             self._resume()
         completed = partial(replies.completed, damage=self._damage)
         return tuple(map(completed, settled)), self._held(claims)
+
+    def _give_back_claims(self, view: object) -> None:
+        """Release what a completion has claimed, whose caller gets an error."""
+        _, claims, _ = cast("tuple[list[Reply], list[Reply], str]", view)
+        for claim in self._held(claims):
+            with suppress(errors.TaskOrchestratorError):
+                if claim.lease:
+                    self.release(claim.lease, reason=NOT_STARTED)
 
     def _held(self, claims: list[Reply]) -> tuple[Claim, ...]:
         """Return the claims of a reply.

@@ -180,7 +180,7 @@ class FailoverConnection:
             if redis_errors.is_passing(ours):
                 # It is not the primary any more: the next one answers the repeat.
                 raise reached
-        redis_errors.need_replicas(reached, self._wait)
+        redis_errors.need_replicas(reply, reached, self._wait)
         return cast("Reply", reply)
 
     @contextmanager

@@ -143,14 +143,22 @@ def need_version(version: str, url: str) -> None:
         raise errors.TooOld(url=url, version=version)
 
 
-def need_replicas(reached: object, wanted: Sequence[str | int]) -> None:
-    """Raise errors.NotReplicated if the reply to the command WAIT falls short of it."""
+def need_replicas(
+    reply: object, reached: object, wanted: Sequence[str | int]
+) -> None:
+    """Raise errors.NotReplicated if the reply to the command WAIT falls short of it.
+
+    `reply` is that of the step before.
+    """
     _, number, timeout_ms = wanted
     if not isinstance(reached, int):
-        reason = str(reached)
-        raise errors.NotReplicated(reached=0, wanted=number, reason=reason)
-    if reached < int(number):
-        reason = f"after {timeout_ms} ms"
-        raise errors.NotReplicated(
-            reached=reached, wanted=number, reason=reason
-        )
+        number_reached, reason = 0, str(reached)
+    elif reached < int(number):
+        number_reached, reason = reached, f"after {timeout_ms} ms"
+    else:
+        return
+    error = errors.NotReplicated(
+        reached=number_reached, wanted=number, reason=reason
+    )
+    error.reply = reply
+    raise error

@@ -98,7 +98,7 @@ class SocketConnection:
                 if isinstance(reply, hiredis.ReplyError):
                     raise self._refusal(reply)
                 if reached:
-                    redis_errors.need_replicas(reached[0], wait[0])
+                    redis_errors.need_replicas(reply, reached[0], wait[0])
                 if script.acts and self._address.is_bundled:
                     # The bundled server replies even if it could not append the change
                     # to its file. Until it can, a PING fails.

@@ -13,12 +13,13 @@ from time import monotonic
 
 from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
-from taskorch.domain.item import Claim, Lease
+from taskorch.domain.item import Claim, Lease, Receipt
 from taskorch.queue.renewal import Renewal
 
 from taskorch_worker.git import GitFailed, Work
 from taskorch_worker.run import job_files, outcome
 from taskorch_worker.run.attempt_output import AttemptOutput
+from taskorch_worker.run.claims import Claims
 from taskorch_worker.run.context import PoolContext
 from taskorch_worker.run.job_files import JobFiles
 from taskorch_worker.run.outcome import Outcome
@@ -47,11 +48,14 @@ class Attempt:
     """One attempt at a claimed item."""
 
     def __init__(
-        self, context: PoolContext, claim: Claim, lease: Lease
+        self, context: PoolContext, claims: Claims, claim: Claim, lease: Lease
     ) -> None:
         self._context = context
+        self._claims = claims
         self._claim = claim
         self._lease = lease
+        #: What was claimed for the slot in the step that completed the item.
+        self.next_claim: Claim | None = None
         self._events: SimpleQueue[
             AttemptEvent | errors.TaskOrchestratorError
         ] = SimpleQueue()
@@ -209,7 +213,15 @@ class Attempt:
         if result.end is AttemptEnd.RELEASED:
             # Before the release: it wakes an idle slot before its own reply arrives.
             context.pauses.pause_after_release()
-        return settle(context.queue, self._lease, result)
+        return settle(context.queue, self._lease, result, self._complete)
+
+    def _complete(
+        self, lease: Lease, summary: str, deliverables: Mapping[str, object]
+    ) -> Receipt:
+        receipt, self.next_claim = self._claims.complete_and_claim(
+            lease, summary, deliverables
+        )
+        return receipt
 
     def _log_failed_renewal(self, error: errors.TaskOrchestratorError) -> None:
         self._context.log.notify(

@@ -5,17 +5,18 @@ rests: it waits without a limit, because the commands of other slots may create 
 When all slots rest, the run is over.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from math import inf
 from threading import Lock
 
 from taskorch.config import files
 from taskorch.domain import errors
-from taskorch.domain.item import Claim
-from taskorch.queue.agent_queue import AgentQueue
+from taskorch.domain.item import Claim, Lease, Receipt
+from taskorch.queue.agent_queue import NOT_STARTED, AgentQueue
 from taskorch.queue.port import Connection
 
+from taskorch_worker.lease_store import LeaseSlot
 from taskorch_worker.run.context import PoolContext
 
 
@@ -68,10 +69,50 @@ class Claims:
         with self._rest(outage):
             return self._claim(self._resting_queue, inf)
 
+    def complete_and_claim(
+        self, lease: Lease, summary: str, deliverables: Mapping[str, object]
+    ) -> tuple[Receipt, Claim | None]:
+        """Complete an item and claim the next one of its slot in the same step.
+
+        Claim nothing if the slot is not going on, or its token could not be kept.
+        """
+        context = self._context
+        count = 0 if self._must_not_claim() else 1
+        with ExitStack() as reserved:
+            try:
+                slots = reserved.enter_context(
+                    context.workspace.reserve(count)
+                )
+            except errors.RootNotWritable:
+                count, slots = 0, ()  # the claim of the next item reports it
+            receipt, claims = context.queue.complete_and_claim(
+                lease,
+                summary,
+                deliverables,
+                count=count,
+                lease_ms=self._options.lease_ms,
+            )
+            for slot, claim in zip(slots, claims, strict=False):
+                if not self._keep(slot, claim):
+                    return receipt, claim
+        return receipt, None
+
+    def give_back(self, claim: Claim) -> None:
+        """Release a claimed item that its slot does not begin."""
+        if claim.lease:
+            with suppress(errors.TaskOrchestratorError):
+                self._context.queue.release(claim.lease, reason=NOT_STARTED)
+            self._context.workspace.forget(claim.lease.item)
+
     @property
     def stopped(self) -> bool:
         """Return whether nothing more is claimed."""
         return self._looking in self._closed
+
+    @property
+    def has_broken_off(self) -> bool:
+        """Return whether waits of slots were broken off."""
+        return bool(self._closed)
 
     def stop(self) -> None:
         """Claim nothing more, in any slot."""
@@ -115,12 +156,25 @@ class Claims:
         context = self._context
         with context.workspace.reserve() as (slot,):
             claim = queue.claim(wait_s=wait_s, lease_ms=self._options.lease_ms)
-            if claim and claim.lease:
-                try:
-                    slot.keep(claim.lease)
-                except OSError as error:
-                    reason = "the lease file could not be written"
-                    context.queue.release(claim.lease, reason=reason)
-                    root = context.settings.root
-                    raise files.root_not_writable(root, error) from None
+            if claim and (failure := self._keep(slot, claim)):
+                root = context.settings.root
+                raise files.root_not_writable(root, failure) from None
         return claim
+
+    def _keep(self, slot: LeaseSlot, claim: Claim) -> OSError | None:
+        """Keep the token of a claim; release the item if that fails."""
+        assert claim.lease  # noqa: S101  every claim of this agent has one
+        try:
+            slot.keep(claim.lease)
+        except OSError as failure:
+            reason = "the lease file could not be written"
+            self._context.queue.release(claim.lease, reason=reason)
+            return failure
+        return None
+
+    def _must_not_claim(self) -> bool:
+        return (
+            self._options.once
+            or self.stopped
+            or self._context.pauses.left_s > 0
+        )

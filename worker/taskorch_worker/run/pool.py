@@ -9,6 +9,7 @@ the time that the slots have to end: a Redis that hangs must not hold up the end
 
 import os
 import signal
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 from math import inf
@@ -128,6 +129,10 @@ class WorkerPool:
             worktrees=worktrees,
             folder=folder,
         )
+        #: The queue of the agent for one short call at the end.
+        self._own = AgentQueue(
+            connect(patience_s=0), settings.namespace, caller
+        )
         self._events: SimpleQueue[PoolEvent | Exception] = SimpleQueue()
         self._claims = Claims(
             self._context,
@@ -163,6 +168,7 @@ class WorkerPool:
         while self._slots and monotonic() < self._give_up_at:
             self._handle_next_event()
         self._abandon_slots()
+        self._pass_wake_on()
         if self._context.tee:
             self._context.tee.close()
         if self._failure:
@@ -182,20 +188,28 @@ class WorkerPool:
         """Work on one item after the other, in the thread of a slot."""
         event: PoolEvent | Exception = PoolEvent.SLOT_ENDED
         try:
-            while claim := self._claims.next():
-                self._work_on(claim)
+            claim = self._claims.next()
+            while claim:
+                following = self._work_on(claim)
                 if self._options.once:
                     break
+                if following and self._claims.stopped:
+                    self._claims.give_back(following)
+                    following = None
+                claim = following or self._claims.next()
         except ConnectionClosed:
             pass
         except Exception as error:  # noqa: BLE001  the main thread reports it
             event = error
         self._events.put(event)
 
-    def _work_on(self, claim: Claim) -> None:
-        """Make an attempt at an item, and pause the claims if it did not succeed."""
+    def _work_on(self, claim: Claim) -> Claim | None:
+        """Make an attempt at an item, and pause the claims if it did not succeed.
+
+        Return what was claimed in the step that completed the item.
+        """
         assert claim.lease  # noqa: S101  every claim of this agent has one
-        attempt = Attempt(self._context, claim, claim.lease)
+        attempt = Attempt(self._context, self._claims, claim, claim.lease)
         with self._lock:
             self._attempts.add(attempt)
             if self._signals > 1:
@@ -207,6 +221,7 @@ class WorkerPool:
                 self._attempts.discard(attempt)
         self._ends.add(settled.end)
         self._pause_claims(settled)
+        return attempt.next_claim
 
     def _pause_claims(self, settled: Settled) -> None:
         """Pause the claims after a release, and after several failures in a row.
@@ -272,6 +287,23 @@ class WorkerPool:
             self._give_up_at = min(self._give_up_at, give_up_at)
             for attempt in self._attempts:
                 attempt.stop()
+
+    def _pass_wake_on(self) -> None:
+        """Wake another session of the agent, if there is an item.
+
+        A wait that was broken off may have taken the wake token. A Redis that hangs
+        does not hold up the end.
+        """
+        if not self._claims.has_broken_off:
+            return
+
+        def wake() -> None:
+            with suppress(errors.TaskOrchestratorError):
+                self._own.pass_wake_on()
+
+        thread = Thread(target=wake, daemon=True)
+        thread.start()
+        thread.join(RELEASE_S)
 
     def _abandon_slots(self) -> None:
         """Log the items of the slots that have not ended.

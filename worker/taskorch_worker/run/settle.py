@@ -1,5 +1,7 @@
 """Settles an item: reports an outcome to the queue, unless the command has done it."""
 
+from collections.abc import Callable, Mapping
+
 from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
@@ -29,14 +31,23 @@ class Settled(Frozen):
     text: str
 
 
-def settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
+#: Completes an item with a summary and deliverables.
+Complete = Callable[[Lease, str, Mapping[str, object]], Receipt]
+
+
+def settle(
+    queue: AgentQueue,
+    lease: Lease,
+    outcome: Outcome,
+    complete: Complete | None = None,
+) -> Settled:
     """Report an outcome, unless the command has ended its claim itself.
 
     If the item is blocked, or the command's last report is a question, it is left to
-    the answer instead.
+    the answer instead. `complete` completes it, if not the queue.
     """
     try:
-        return _settle(queue, lease, outcome)
+        return _settle(queue, lease, outcome, complete)
     except REFUSALS as refusal:
         return settled_by_refusal(refusal)
     except errors.Unavailable as error:
@@ -72,7 +83,12 @@ def settled_by_refusal(refusal: errors.TaskOrchestratorError) -> Settled:
     return Settled(end=AttemptEnd.LOST, state=state, text=str(refusal))
 
 
-def _settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
+def _settle(
+    queue: AgentQueue,
+    lease: Lease,
+    outcome: Outcome,
+    complete: Complete | None,
+) -> Settled:
     package = _look(queue, lease)
     settled = _settled_by_command(package, lease)
     if settled:
@@ -83,7 +99,7 @@ def _settle(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Settled:
     if question:
         outcome = replace(outcome, end=AttemptEnd.RELEASED, text=question)
     try:
-        receipt = _report(queue, lease, outcome)
+        receipt = _report(queue, lease, outcome, complete)
     except (
         errors.NotReplicated,
         errors.LeaseLost,
@@ -105,9 +121,16 @@ def _look(queue: AgentQueue, lease: Lease) -> Package:
     return queue.get(lease, peek=True).package
 
 
-def _report(queue: AgentQueue, lease: Lease, outcome: Outcome) -> Receipt:
+def _report(
+    queue: AgentQueue,
+    lease: Lease,
+    outcome: Outcome,
+    complete: Complete | None,
+) -> Receipt:
     text = outcome.text
     match outcome.end:
+        case AttemptEnd.COMPLETED if complete:
+            return complete(lease, text, outcome.deliverables)
         case AttemptEnd.COMPLETED:
             return queue.complete(
                 lease, text, deliverables=outcome.deliverables
