@@ -2,36 +2,20 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 import redis
 from support.builders import Bench
 from support.commands import BIN, CommandResult, Shell
+from support.disks import FULL, may_mount
 from support.mirrors import Root, root_at
 from taskorch.connections import connect
 from taskorch.domain.item import Caller, Lease
 from taskorch.queue.queue import Queue
 
 READ_ONLY = 'mount --bind "$PWD" "$PWD" && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec "$@"'
-#: The folder on a disk that is full; what is left of it is copied back.
-FULL = (
-    "cp -a .task-orchestrator kept && mount -t tmpfs -o size={size} none .task-orchestrator"
-    " && cp -a kept/. .task-orchestrator && {{ cat /dev/zero >.task-orchestrator/filled 2>/dev/null;"
-    ' "$@"; code=$?; rm .task-orchestrator/filled; rm -r kept; cp -a .task-orchestrator kept; exit $code; }}'
-)
-
-
-@cache
-def may_mount() -> bool:
-    """Return whether this machine allows private mounts."""
-    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return (
-        subprocess.run(words, capture_output=True, check=False).returncode == 0
-    )
 
 
 def mounted(root: Root, mounts: str) -> CommandResult:

@@ -1,0 +1,23 @@
+"""Disks of tests: a folder on a full one, in a namespace of mounts.
+
+Used by the tests of the file mirror and of the archive.
+"""
+
+import subprocess
+from functools import cache
+
+#: The folder on a disk that is full; what is left of it is copied back.
+FULL = (
+    "cp -a .task-orchestrator kept && mount -t tmpfs -o size={size} none .task-orchestrator"
+    " && cp -a kept/. .task-orchestrator && {{ cat /dev/zero >.task-orchestrator/filled 2>/dev/null;"
+    ' "$@"; code=$?; rm .task-orchestrator/filled; rm -r kept; cp -a .task-orchestrator kept; exit $code; }}'
+)
+
+
+@cache
+def may_mount() -> bool:
+    """Return whether this machine allows private mounts."""
+    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return (
+        subprocess.run(words, capture_output=True, check=False).returncode == 0
+    )
