@@ -102,10 +102,10 @@ class Load:
 
 
 @contextmanager
-def served() -> Iterator[Root]:
+def served(retention: str) -> Iterator[Root]:
     """Run the bundled server and its service, as a first command starts them."""
     with TemporaryDirectory(prefix="soak-") as folder:
-        variables = {"TASKORCH_ROOT": folder}
+        variables = {"TASKORCH_ROOT": folder, "TASKORCH_RETENTION": retention}
         command = [str(Path(sys.executable).parent / "orchestrate"), "server"]
         subprocess.run(
             [*command, "start"], env=variables, capture_output=True, check=True
@@ -213,11 +213,19 @@ def _size_mb(path: Path) -> float:
     show_default=True,
     help="Minutes until a project is purged; 0 keeps all.",
 )
+@click.option(
+    "--retention",
+    default="off",
+    show_default=True,
+    help="Age of projects that the service archives, such as 1m; use it with --keep 0.",
+)
 @click.option("--docs", is_flag=True, help="Write the table into docs/.")
-def main(rate: float, minutes: int, keep: int, *, docs: bool) -> None:
+def main(
+    rate: float, minutes: int, keep: int, retention: str, *, docs: bool
+) -> None:
     """Print what is there after each minute of work."""
     console, rows = Console(width=200), []
-    with served() as root:
+    with served(retention) as root:
         queue = Queue(connect(root.url), NAMESPACE, Caller(agent="planner"))
         load = Load(queue=queue, rate=rate, keep=keep)
         for minute in range(1, minutes + 1):
@@ -242,7 +250,7 @@ def main(rate: float, minutes: int, keep: int, *, docs: bool) -> None:
             },
             rounds=[_by_figure(rows)],
             remarks=(
-                f"{rate:g} items a second, purged after {counted(keep, 'minute', 'minutes')}.",
+                f"{rate:g} items a second, purged after {counted(keep, 'minute', 'minutes')}; retention {retention}.",
                 f"Keys at the end: {', '.join(f'{kind} {number:,}' for kind, number in kinds)}.",
                 f"On {machine()}; load {os.getloadavg()[0]:.1f} at the end.",
             ),

@@ -3,7 +3,7 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -123,8 +123,18 @@ class RootSync:
                 if self._scheduler.stopped or not is_same:
                     return
                 names = {Path(path).name for _, path in changes}
-                if names and self._mirror.mark_changed(names):
+                if names and self._mark_changed(names):
                     self.request()
+
+    def _mark_changed(self, names: Iterable[str]) -> bool:
+        """Mark changed files for the next pass; return whether one is needed."""
+        try:
+            return self._mirror.mark_changed(names)
+        except sqlite3.OperationalError:
+            # A pass that writes many files keeps the memory for itself. The next one
+            # looks for the changes.
+            self._scan_at = 0.0
+            return True
 
     def _log_failure(self, error: Exception) -> None:
         """Log why the folder cannot be watched, once per reason.

@@ -1,6 +1,7 @@
 """The sync of one root in the service: when it scans, and when it schedules a pass."""
 
 import logging
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,9 @@ class FakeMirror:
 
     def root_id(self) -> str:
         return "root"
+
+    def mark_changed(self, _: object) -> bool:
+        raise sqlite3.OperationalError("database is locked")
 
     def sync(self, *, scan: bool, **_: object) -> PassResult | None:
         self.scans.append(scan)
@@ -219,3 +223,25 @@ def test_successful_watch_starts_with_a_scan(
     mirror = watched(scheduler, root)
 
     assert mirror.scans == [True, False, True, False]
+
+
+def test_busy_memory_leaves_change_to_a_scan(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler = PassingScheduler(9)
+
+    def change(*_: object, **__: object) -> Iterator[set[object]]:
+        scheduler.root_syncs[0].sync()
+        yield {("added", "item_1_progress.json")}
+        scheduler.root_syncs[0].sync()
+        scheduler.stop()
+        yield set()
+
+    monkeypatch.setattr(root_sync, "watch", change)
+
+    mirror = watched(scheduler, root)
+
+    assert mirror.scans[:2] == [True, True]
+    assert caplog.records == []
