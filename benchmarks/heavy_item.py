@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 
 import click
@@ -26,27 +26,36 @@ from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 from taskorch_orchestrator.mirror.mirror import Mirror
 
+from benchmarks.figures import Comparison, Figure
+from benchmarks.queues import server
+
 NAMESPACE = "heavy"
 REPORTS, REPORT_BYTES = 1000, 65_000
 DISCOVERIES, OTHERS_DISCOVERIES = 100, 3000
 REQUIREMENTS = tuple(f"{number} {'r' * 4000}" for number in range(200))
 MORE_REPORTS = 10
-FIGURES = ("ms", "processor time, ms", "MB")
+FIGURES = {
+    "ms": Figure(title="ms"),
+    "cpu_ms": Figure(title="processor time, ms"),
+    "mb": Figure(title="peak memory above idle, MB"),
+}
 
 
-def measure(url: str, folder: Path) -> dict[str, list[float]]:
-    """Return what the first pass and one more report cost, by name."""
-    agent, lease = _filled(url)
-    with _sync_job(url, folder) as job:
-        first = _next_pass(job)
-        more = [_report(job, agent, lease) for _ in range(MORE_REPORTS)]
-    found = {}
-    for number, figure in enumerate(FIGURES):
-        found[f"a heavy item, its first pass, {figure}"] = [first[number]]
-        found[f"a heavy item, one more report, {figure}"] = [
-            median(each[number] for each in more)
-        ]
-    return found
+def measure() -> Iterator[Comparison]:
+    """Measure the first pass, and the one after each of some more reports."""
+    with (
+        server() as url,
+        TemporaryDirectory(prefix="heavy-") as folder,
+    ):
+        agent, lease = _filled(url)
+        with _sync_job(url, folder) as job:
+            rounds = [{"the first pass": _next_pass(job)}]
+            for _ in range(MORE_REPORTS):
+                cost = _report(job, agent, lease)
+                rounds.append({"the pass after one more report": cost})
+    yield Comparison(
+        name="heavy_item", rows="what", figures=FIGURES, rounds=rounds
+    )
 
 
 def _filled(url: str) -> tuple[AgentQueue, Lease]:
@@ -78,10 +87,10 @@ def _claimed(planner: Queue, name: str) -> tuple[AgentQueue, Lease]:
 
 
 @contextmanager
-def _sync_job(url: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def _sync_job(url: str, folder: str) -> Iterator[subprocess.Popen[str]]:
     words = [sys.executable, "-m", "benchmarks.heavy_item"]
     with subprocess.Popen(
-        [*words, url, NAMESPACE, str(folder)],
+        [*words, url, NAMESPACE, folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -93,29 +102,33 @@ def _sync_job(url: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def _report(
     job: subprocess.Popen[str], agent: AgentQueue, lease: Lease
-) -> list[float]:
+) -> dict[str, float]:
     """Report once more; return what the pass after it costs."""
     agent.progress(lease, "y" * REPORT_BYTES)
     click.echo("pass", file=job.stdin)
     return _next_pass(job)
 
 
-def _next_pass(job: subprocess.Popen[str]) -> list[float]:
-    costs: list[float] = json.loads(
+def _next_pass(job: subprocess.Popen[str]) -> dict[str, float]:
+    cost: dict[str, float] = json.loads(
         job.stdout.readline() if job.stdout else ""
     )
-    return costs
+    return cost
 
 
-def _cost(mirror: Mirror, idle_mb: float) -> tuple[float, float, float]:
-    """Make a pass; return its cost in the order of FIGURES."""
+def _cost(mirror: Mirror, idle_mb: float) -> dict[str, float]:
+    """Make a pass; return its cost by the names of FIGURES."""
     gc.collect()
     # From here on, the kernel keeps the peak anew.
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     began, busy_s = perf_counter(), process_time()
     mirror.sync(scan=False)
     taken_s, busy_s = perf_counter() - began, process_time() - busy_s
-    return taken_s * 1000, busy_s * 1000, _memory_mb("VmHWM") - idle_mb
+    return {
+        "ms": taken_s * 1000,
+        "cpu_ms": busy_s * 1000,
+        "mb": _memory_mb("VmHWM") - idle_mb,
+    }
 
 
 def _memory_mb(name: str) -> float:

@@ -37,7 +37,6 @@ def measure() -> Iterator[Comparison]:
         found = {
             **_changes(url, Path(folder)),
             **_first(url, Path(folder)),
-            **_heavy(url, Path(folder)),
             **_service(url, Path(folder)),
         }
     number = max(map(len, found.values()))
@@ -48,6 +47,7 @@ def measure() -> Iterator[Comparison]:
     yield Comparison(
         name="mirror", rows="what", figures=FIGURES, rounds=rounds
     )
+    yield from heavy_item.measure()
 
 
 def _changes(url: str, folder: Path) -> dict[str, list[float]]:
@@ -169,12 +169,6 @@ def _service(url: str, folder: Path) -> dict[str, list[float]]:
             "the idle service, % of a core": [share * 100],
             "the idle service, MB": [_rss_mb(process.pid)],
         }
-
-
-def _heavy(url: str, folder: Path) -> dict[str, list[float]]:
-    root = folder / "heavy"
-    root.mkdir()
-    return heavy_item.measure(url, root)
 
 
 @contextmanager

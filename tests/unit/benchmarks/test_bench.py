@@ -43,6 +43,8 @@ NAMES = [
     "guards",
     "batches",
     "mirror",
+    "heavy_item",
+    "soak",
     "waits",
 ]
 COMPARISON = Comparison(
