@@ -28,7 +28,7 @@ from benchmarks.queues import agent
 READ_BYTES = 65536
 PATIENCE_S = 30.0
 #: The arguments before the items of a step, for steps with several items.
-BEFORE_ITEMS = {"complete": ("", "", "1")}
+BEFORE_ITEMS = {"complete": ("", "", "", "1")}
 #: The arguments of a step after the item and its token.
 WORDS: dict[str, tuple[str, ...]] = {
     "progress": ("Half of it is done", "50"),

@@ -48,6 +48,10 @@ asyncio.run(AsyncWorker("ada", handler).run())
 print("ended")
 """,
 }
+for kind in ("Worker", "AsyncWorker"):
+    WORKERS[f"{kind} that prefetches"] = WORKERS[kind].replace(
+        "handler)", "handler, prefetch=3)"
+    )
 CLAIM = """
 import time
 from taskorch import Queue

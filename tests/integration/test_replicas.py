@@ -321,3 +321,23 @@ def _fails(url: str, namespace: str) -> bool:
     except errors.NotReplicated:
         return True
     return False
+
+
+def test_completion_without_replicas_gives_back_next_item(
+    servers: tuple[Node, Node],
+) -> None:
+    primary, replica = servers
+    mine = queue(primary, 1)
+    ada = mine.agent_queue("ada")
+    project = mine.project("A project")
+    for title in ("First", "Second"):
+        mine.create(project, NewItem(title=title, agent="ada"))
+    lease = need_lease(ada.claim())
+    lagging(replica)
+
+    with pytest.raises(errors.NotReplicated):
+        ada.complete_and_claim(lease, "Done", {}, count=1)
+
+    first, second = queue(primary, 0).views.list(project=project).items
+    assert (first.state, second.state) == (State.COMPLETED, State.QUEUED)
+    assert second.attempts == 0
