@@ -18,7 +18,7 @@ from chaos.producer import LEASE_MS
 #: replicas, on a cluster.
 EVERY_S: Mapping[str, float] = {
     "SIGSTOP longer than the lease": 0.8,
-    "SCRIPT FLUSH": 3.0,
+    "FUNCTION FLUSH": 3.0,
     "CLIENT KILL TYPE normal": 3.0,
     "CLIENT PAUSE": 5.0,
 }
@@ -93,7 +93,7 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self._inject: Mapping[str, Callable[[Fault], bool]] = {
             "SIGSTOP longer than the lease": self._stop,
-            "SCRIPT FLUSH": self._flush,
+            "FUNCTION FLUSH": self._flush,
             "CLIENT KILL TYPE normal": self._disconnect,
             "CLIENT PAUSE": self._pause,
             "kill -9 of the server": self._kill,
@@ -133,7 +133,7 @@ class Faults:
         return True
 
     def _flush(self, _: Fault) -> bool:
-        return self._to_each(lambda node: node.script_flush())
+        return self._to_each(lambda node: node.function_flush())
 
     def _disconnect(self, _: Fault) -> bool:
         return self._to_each(

@@ -197,7 +197,7 @@ def test_importing_node_fences_scripts_too(cluster: Cluster) -> None:
         "00112233445566aa",
         "ada",
         *("", "", "", ""),
-        *("", "", 1),
+        *("", "", "", 1),
         lease.item,
     )
     refused: list[str] = []
@@ -288,12 +288,13 @@ def test_wait_follows_a_moved_slot(cluster: Cluster) -> None:
     assert [claim and claim.package.item.id for claim in claims] == [item]
 
 
-def test_scripts_are_sent_to_a_new_node(
+def test_functions_are_installed_on_a_new_node(
     cluster: Cluster,
 ) -> None:
     lasting = queue(cluster, "forgetful")
     lasting.project("Before")
     for node in cluster.primaries:
+        node.raw.function_flush()
         node.raw.script_flush()
 
     assert lasting.project("After").startswith("proj_")

@@ -144,11 +144,11 @@ def test_sentinel_is_distinguished_from_a_server(tmp_path: Path) -> None:
     assert "for sentinels, use redis+sentinel://" in str(refusal.value)
 
 
-def test_forgotten_scripts_are_sent_again(valkey_url: str) -> None:
-
+def test_forgotten_functions_are_installed_again(valkey_url: str) -> None:
     forgetful = queue(valkey_url)
     project = forgetful.project("Before")
     with redis.Redis.from_url(valkey_url) as client:
+        client.function_flush()
         client.script_flush()
 
     again = forgetful.project("After")

@@ -13,6 +13,7 @@ from taskorch.queue.queue import Queue
 from benchmarks import (
     busy,
     fleet,
+    functions,
     growth,
     limit,
     loop,
@@ -40,6 +41,7 @@ NAMES = [
     "growth",
     "agents",
     "projects",
+    "functions",
     "guards",
     "batches",
     "mirror",
@@ -264,6 +266,25 @@ def test_limit_is_measured_with_current_scripts(
 
     assert rates[limit.BASELINE].keys() == {"1", "50"}
     assert rates[f"{limit.PAIR}, {limit.BY_LIBRARY}"].keys() == {"1"}
+
+
+def test_calls_are_compared_with_those_by_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(functions, "TURNS", 2)
+    monkeypatch.setattr(functions, "ROUNDS", 1)
+
+    (comparison,) = functions.measure()
+
+    assert set(comparison.rounds[0]) == {
+        functions.BY_SCRIPT,
+        functions.BY_FUNCTION,
+    }
+    assert all(
+        figure > 0
+        for figures in comparison.rounds[0].values()
+        for figure in figures.values()
+    )
 
 
 def test_timed_step_keeps_the_queue_length() -> None:
