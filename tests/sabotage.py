@@ -27,6 +27,7 @@ NEEDED = (
     "shared",
     "worker",
     "orchestrator",
+    "gateway",
     "tests",
     "docs",
     "pyproject.toml",
@@ -61,6 +62,48 @@ SABOTAGES = (
         line="    if edit.is_of_work and item.live_token ~= '' then revoke_token(item) end\n",
         instead="",
         tests=("tests/unit/queue/test_edit.py",),
+    ),
+    Sabotage(
+        guard="A confined caller reaches no item of another project",
+        file=f"{SCRIPTS}/prelude/items.lua",
+        line="  if item and scope.is_foreign(item.project) then refuse_no_item(id) end\n",
+        instead="",
+        tests=("tests/unit/queue/test_confined.py",),
+    ),
+    Sabotage(
+        guard="A confined claim skips items of other projects",
+        file=f"{SCRIPTS}/prelude/claims.lua",
+        line="        if item and scope.is_foreign(item.project) then\n",
+        instead="        if false then\n",
+        tests=("tests/unit/queue/test_confined.py",),
+    ),
+    Sabotage(
+        guard="A role runs the scripts of its table only",
+        file="gateway/taskorch_gateway/wire.py",
+        line="    _need_role(access, name)\n    _need_scope",
+        instead="    _need_scope",
+        tests=("tests/integration/test_gateway_roles.py",),
+    ),
+    Sabotage(
+        guard="The caller of a gateway has the name of its token",
+        file="gateway/taskorch_gateway/wire.py",
+        line="    _need_name(access, words[AGENT])\n",
+        instead="",
+        tests=("tests/integration/test_gateway_roles.py",),
+    ),
+    Sabotage(
+        guard="No client reads the reply kept for another token",
+        file="gateway/taskorch_gateway/wire.py",
+        line='sha256(f"{access.token} {request}".encode())',
+        instead="sha256(request.encode())",
+        tests=("tests/integration/test_gateway_roles.py",),
+    ),
+    Sabotage(
+        guard="A checked access token is checked again",
+        file="gateway/taskorch_gateway/authentication.py",
+        line="        if known and monotonic() < known[1]:\n",
+        instead="        if known:\n",
+        tests=("tests/acceptance/test_gateway.py",),
     ),
     Sabotage(
         guard="No item grows over 1 MiB",
@@ -921,7 +964,7 @@ def caught_by(sabotage: Sabotage) -> str:
             ),
             encoding="utf-8",
         )
-        source = os.pathsep.join(str(copy / name) for name in NEEDED[:3])
+        source = os.pathsep.join(str(copy / name) for name in NEEDED[:4])
         ran = subprocess.run(
             [
                 sys.executable,

@@ -4,6 +4,7 @@ A client names a script and its arguments, never its text. What its token allows
 checked here, and everything else by the script.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,12 +17,19 @@ from taskorch.domain.access_token import Access
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.role import Role
 from taskorch.queue import keys, roles, scripts
-from taskorch.queue.port import REPEAT, Argument, Reply, Script, ScriptError
+from taskorch.queue.port import (
+    CONFINED,
+    REPEAT,
+    Argument,
+    Reply,
+    Script,
+    ScriptError,
+)
 from taskorch.version import __version__
 
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.exchange import Body, while_connected
-from taskorch_gateway.pool import Pool
+from taskorch_gateway.pool import NAME, Pool
 from taskorch_gateway.waits import Waits
 
 #: The words in front of a script's own: request, agent, host, pid, session, version.
@@ -121,9 +129,24 @@ class Wire:
             wait = self._waits.for_event(cursor, seconds)
         else:
             item = self._name_in(key, keys.reports(self._namespace, ""))
-            limits.item_id(item)
+            await self._need_visible(access, limits.item_id(item))
             wait = self._waits.for_report(item, cursor, seconds)
         return {"reply": await while_connected(request, wait)}
+
+    async def _need_visible(self, access: Access, item: str) -> None:
+        """Raise errors.NoItem for an item that a confined token does not see."""
+        if not access.project:
+            return
+        request = f"{os.urandom(8).hex()}{CONFINED}{access.project}"
+        words = (request, NAME, "", "", "", __version__, item)
+        key = keys.meta(self._namespace)
+        script = scripts.load("standing")
+        try:
+            await self._pool.run(
+                lambda connection: connection.run_script(script, key, words)
+            )
+        except ScriptError as refusal:
+            raise scripts.error_of(str(refusal)) from None
 
     def _need_namespace(self, key: str) -> None:
         """Raise errors.OtherNamespace for a key of another namespace."""
@@ -152,6 +175,7 @@ def checked(access: Access, name: str, given: object) -> Call:
     if name not in SCRIPTS:
         raise errors.Usage(reason="There is no such script.")
     _need_role(access, name)
+    _need_scope(access, name)
     words = _words(given)
     _need_version(words[VERSION])
     _need_name(access, words[AGENT])
@@ -186,6 +210,14 @@ def _need_role(access: Access, script: str) -> None:
     if not roles.may_run(access.role, script):
         raise errors.NotAllowed(
             reason=f"its role is {access.role}, which may not run {script}."
+        )
+
+
+def _need_scope(access: Access, script: str) -> None:
+    """Raise errors.NotAllowed for a confined token and a script of all projects."""
+    if access.project and not roles.may_run_in_a_project(script):
+        raise errors.NotAllowed(
+            reason=f"it is for {access.project}, and {script} shows all projects."
         )
 
 
@@ -240,11 +272,14 @@ def _own_request(
 ) -> tuple[Argument, ...]:
     """Return the words with a request id that no other token can name.
 
-    A kept reply is found by it, so that nobody reads a reply kept for another.
+    A kept reply is found by it, so that nobody reads a reply kept for another. Behind it
+    stands the project that the token is confined to.
     """
     request = words[REQUEST].removesuffix(REPEAT)
     mark = words[REQUEST].removeprefix(request)
     own = sha256(f"{access.token} {request}".encode()).hexdigest()[:16]
+    if access.project:
+        own += CONFINED + access.project
     return own + mark, *words[1:]
 
 

@@ -45,6 +45,11 @@ class AccessTokens:
         given. Raises errors.NoProject and errors.Invalid.
         """
         limits.agent_name(name)
+        if project and role is Role.ADMIN:
+            raise errors.Invalid(
+                reason="An administrator is not confined to a project. Choose another "
+                "role, or leave out the project."
+            )
         lifetime = "" if lifetime_ms is None else lifetime_ms
         if lifetime_ms is not None:
             limits.number(lifetime_ms, "lifetime in ms", 1, limits.LONGEST_MS)

@@ -26,6 +26,8 @@ WAIT_TIMEOUT_MS = 2000
 
 #: Marks the request id of a repeat.
 REPEAT = "+"
+#: Precedes the project that a caller is confined to, behind the request id.
+CONFINED = "@"
 
 
 class ScriptError(Exception):

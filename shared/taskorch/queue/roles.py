@@ -4,17 +4,18 @@ from collections.abc import Mapping
 
 from taskorch.domain.role import Role
 
-#: What a viewer reads: everything but notes, tokens and exports.
+#: What a viewer reads: everything but notes, tokens and exports. Any call may find a
+#: namespace of an older version, and upgrade it.
 _READS = frozenset((
     "agents", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished", "inbox", "indexed",
-    "list", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline",
+    "list", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline", "upgrade",
 ))  # fmt: skip
 #: Script -> the roles that may run it. An administrator may run the others, too.
 SCRIPTS: Mapping[Role, frozenset[str]] = {
     Role.WORKER: frozenset((
         "blocker", "check", "claim", "complete", "count_new_discoveries", "discover", "discoveries", "fail", "find",
-        "get", "new_discoveries", "note", "notes", "prime", "progress", "release", "renew", "resume", "wait",
-        "withdraw",
+        "get", "new_discoveries", "note", "notes", "prime", "progress", "release", "renew", "resume", "upgrade",
+        "wait", "withdraw",
     )),
     Role.ORCHESTRATOR: _READS | {
         "answer", "assign", "cancel", "close_project", "comment", "create", "depend", "edit", "new_discoveries",
@@ -24,6 +25,18 @@ SCRIPTS: Mapping[Role, frozenset[str]] = {
 }  # fmt: skip
 
 
+#: What concerns more than one project: a caller that is confined to one may not run it.
+#: The others show it nothing of other projects.
+BEYOND_A_PROJECT = frozenset((
+    "agents", "environment", "events", "find", "finished", "mirrors", "project",
+))  # fmt: skip
+
+
 def may_run(role: Role, script: str) -> bool:
     """Return whether a role may run a script."""
     return role is Role.ADMIN or script in SCRIPTS[role]
+
+
+def may_run_in_a_project(script: str) -> bool:
+    """Return whether a caller that is confined to one project may run a script."""
+    return script not in BEYOND_A_PROJECT

@@ -43,7 +43,8 @@ _ERRORS: Mapping[str, type[errors.TaskOrchestratorError]] = {
     error.word: error
     for error in (
         errors.Usage, errors.Invalid, errors.Unreachable, errors.Stalled, errors.NotReplicated, errors.NotSaved,
-        errors.TokenRefused, errors.NotAllowed, errors.OtherVersion, errors.OtherNamespace, errors.RateLimited,
+        errors.NoItem, errors.TokenRefused, errors.NotAllowed, errors.OtherVersion, errors.OtherNamespace,
+        errors.RateLimited,
     )
 }  # fmt: skip
 

@@ -568,6 +568,9 @@ def test_numbers_are_those_of_the_source() -> None:
             "MAX_PROJECTS", PRELUDE
         ),
         "new discoveries that are counted": number("MAX_NEW_COUNTED", PRELUDE),
+        "items of other projects that a claim of a confined caller skips": number(
+            "MAX_SKIPPED", PRELUDE
+        ),
         "notes kept of an agent on an item": number(
             "NOTES_KEPT", SCRIPTS["note"]
         ),

@@ -13,8 +13,10 @@ end, function()
   local held, queue = key('held', caller.agent), key('queue', caller.agent)
   local ids = call('ZRANGE', held, 0, limit - 1)
   if #ids < limit then
-    for _, id in ipairs(call('ZRANGE', queue, 0, limit - #ids - 1)) do table.insert(ids, id) end
+    for _, id in ipairs(scope.queued_ids(limit - #ids)) do table.insert(ids, id) end
   end
+  local views = item_views(ids)
   local count = call('ZCARD', held) + call('ZCARD', queue)
-  return {count, count_not_ready(caller.agent), (item_views(ids)), now}
+  if confined ~= '' then return {#views, 0, views, now} end
+  return {count, count_not_ready(caller.agent), views, now}
 end)

@@ -30,6 +30,7 @@ local function is_whole_id(digits) return string.find(digits, '_', 1, true) end
 -- Returns the project's id and status, or nil if it does not exist.
 local function find_project()
   if is_whole_id(wanted) then return wanted, need_project(wanted) end
+  if confined ~= '' then refuse('NO_PROJECT', {project = wanted}) end
   local id = plan ~= '' and call('HGET', prefix .. 'plans', plan)
   local status = id and call('HGET', key('project', id), 'status')
   if status then return id, status end
@@ -43,6 +44,7 @@ local function find_existing(project, new)
   if not is_whole_id(new.digits) then return nil end
   local item, damaged = find_item(new.digits)
   if damaged then refuse_no_item(new.digits, damaged) end
+  scope.refuse_foreign_item(new.digits)
   return item
 end
 
@@ -54,6 +56,7 @@ local function dependency_id(dependency)
 end
 
 local function need_state(id)
+  scope.refuse_foreign_item(id)
   states[id] = states[id] or state_of(id) or refuse_no_item(id)
   return states[id]
 end

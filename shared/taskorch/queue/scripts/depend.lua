@@ -10,6 +10,7 @@ local function new_dependencies(depends_on)
   local known, new, states = editing.set_of(depends_on), {}, {}
   for i = FIRST, #ARGV do
     local id = ARGV[i]
+    scope.refuse_foreign_item(id)
     states[id] = states[id] or state_of(id) or refuse_no_item(id)
     if not known[id] then table.insert(new, id) end
     known[id] = true

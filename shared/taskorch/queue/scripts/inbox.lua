@@ -4,7 +4,7 @@
 -- ARGV     7 project or '' for all, 8 number of items to skip, 9 maximum number
 -- RETURNS  {number to skip next time, or '' at the end, {item view …}}
 -- ERRORS   NO_PROJECT
-local project, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local project, from, limit = scope.project_or_own(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local rows = {}
 
 local function add(id, since) table.insert(rows, {id, tonumber(since)}) end

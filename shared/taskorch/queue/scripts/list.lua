@@ -10,7 +10,8 @@
 --          order, the first of the part that the call has visited
 -- ERRORS   NO_PROJECT
 local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 500, 100, 1048576, 100
-local project, text, since, order = ARGV[7], string.lower(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
+local project, text = scope.project_or_own(ARGV[7]), string.lower(ARGV[12])
+local since, order = tonumber(ARGV[13]), ARGV[14]
 local cursor, limit = ARGV[15], tonumber(ARGV[16])
 local labels = cjson.decode(ARGV[11])
 if since < 0 then since = now + since end

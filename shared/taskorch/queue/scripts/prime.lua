@@ -24,7 +24,8 @@ local function held_ids()
     local id, token = lease[1], lease[2]
     local item = find_item(id)
     tokens[id] = token
-    local may_act = item and item.agent == caller.agent and item.live_token ~= ''
+    local is_own = item and item.agent == caller.agent and not scope.is_foreign(item.project)
+    local may_act = is_own and item.live_token ~= ''
     if may_act and item.state == 'blocked' then
       table.insert(blocked, id)
     elseif may_act then
@@ -33,7 +34,8 @@ local function held_ids()
   end
   for _, id in ipairs(blocked) do add(id) end
   for _, id in ipairs(call('ZRANGE', key('held', caller.agent), 0, MAX_HELD - 1)) do
-    if find_item(id) then add(id) end
+    local item = find_item(id)
+    if item and not scope.is_foreign(item.project) then add(id) end
   end
   return ids
 end
@@ -50,6 +52,7 @@ return guarded(function()
     table.insert(held, {package_view(id), notes, token, comments})
   end
   local queue = key('queue', caller.agent)
-  return {held, #ids, call('ZCARD', queue), count_not_ready(caller.agent),
-    (item_views(call('ZRANGE', queue, 0, limit - 1)))}
+  local queued = item_views(scope.queued_ids(limit))
+  if confined ~= '' then return {held, #ids, #queued, 0, queued} end
+  return {held, #ids, call('ZCARD', queue), count_not_ready(caller.agent), queued}
 end)

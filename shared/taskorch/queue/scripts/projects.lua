@@ -11,7 +11,8 @@ return guarded(function()
   local most = status == '' and limit or MAX_VISITED
   local page, projects = call('ZREVRANGE', prefix .. 'projects', from, from + most - 1), {}
   for i, id in ipairs(page) do
-    if status == '' or call('HGET', key('project', id), 'status') == status then
+    local fits = status == '' or call('HGET', key('project', id), 'status') == status
+    if fits and not scope.is_foreign(id) then
       table.insert(projects, project_view(id))
       if #projects == limit or not has_room() then return {tostring(from + i), projects} end
     end

@@ -93,7 +93,8 @@ return guarded(function()
     if looked_at > 0 and bytes >= MAX_BYTES then break end
     looked_at = looked_at + 1
     local view = item_view(ARGV[i])
-    if #view[2] > 0 then table.insert(records, record(view, ARGV[i + 1], ARGV[i + 2])) end
+    local is_shown = #view[2] > 0 and not scope.is_foreign(value_of(view[2], 'project'))
+    if is_shown then table.insert(records, record(view, ARGV[i + 1], ARGV[i + 2])) end
   end
   return {records, looked_at}
 end)

@@ -10,7 +10,7 @@
 -- ERRORS   NO_PROJECT
 local MAX_STEPS, MAX_BYTES, STEP = 250, 1048576, 100
 local unstarted_ms, silent_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
-local project, cursor, limit = ARGV[9], ARGV[10], tonumber(ARGV[11])
+local project, cursor, limit = scope.project_or_own(ARGV[9]), ARGV[10], tonumber(ARGV[11])
 local found, visited, steps, bytes = {}, 0, 0, 0
 
 local function add(why, item, since, dependency, reason, is_reopening)

@@ -30,6 +30,7 @@ local function discoveries()
 end
 
 return guarded(function()
+  scope.refuse_foreign_item(id)
   local package, reports, has_older = {}, {}, false
   if before == '' then
     package = {package_view(id)}

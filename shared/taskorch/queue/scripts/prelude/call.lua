@@ -2,7 +2,8 @@
 --       errors, batched writes, and how a verb or a view runs.
 -- KEYS     1 the namespace's meta key; every other key shares its prefix, and so its
 --          slot
--- ARGV     1 request id (16 hex digits), with a '+' in a repeat; the caller's 2 agent, 3 host, 4 pid, 5
+-- ARGV     1 request id (16 hex digits), with '@' and a project if the caller is confined
+--          to it, and with a '+' in a repeat; the caller's 2 agent, 3 host, 4 pid, 5
 --          session, 6 version; the script's own from 7
 -- RETURNS  what the script returns; times are ms since the epoch by this server's clock
 -- ERRORS   SCHEMA {found, supported}
@@ -32,7 +33,7 @@ local INDEX = {
 -- Redis may load the prelude once for many calls. So a variable that a call changes is
 -- one of these, and each call begins with all of them as `begin_call` sets them.
 
-local call, arguments, meta, prefix, now, request, is_repeat, caller
+local call, arguments, meta, prefix, now, request, confined, is_repeat, caller
 -- What the call has done so far: its refusal, its batched writes, whether it recorded
 -- the caller, the items that it handled of unfinished steps and whether some are left;
 -- and what it has read: the views of projects, their newest discoveries, and packages
@@ -47,7 +48,7 @@ local function begin_call(keys, values)
   local clock = call('TIME')
   now = clock[1] * 1000 + math.floor(clock[2] / 1000)
   local repeats
-  request, repeats = string.match(values[1], '^(.-)(%+?)$')
+  request, confined, repeats = string.match(values[1], '^([^@+]*)@?([^+]*)(%+?)$')
   is_repeat = repeats ~= ''
   caller = {agent = values[2], host = values[3], pid = values[4], session = values[5],
     version = values[6]}

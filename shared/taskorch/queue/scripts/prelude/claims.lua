@@ -13,13 +13,16 @@ do
   -- whose item is not queued for the caller is dropped, and the queue is read again.
   local function first_of_queue(limit)
     local queue = key('queue', caller.agent)
-    local items, has_dropped = {}, true
-    while has_dropped do
+    local items, skipped, has_dropped = {}, 0, true
+    while has_dropped and skipped < MAX_SKIPPED do
       has_dropped = false
-      for _, id in ipairs(call('ZRANGE', queue, #items, limit)) do
+      for _, id in ipairs(call('ZRANGE', queue, #items + skipped, limit + skipped)) do
         if #items == limit then return items, true end
         local item = find_item(id)
-        if item and item.state == 'queued' and item.agent == caller.agent then
+        if item and scope.is_foreign(item.project) then
+          skipped = skipped + 1
+          has_dropped = true
+        elseif item and item.state == 'queued' and item.agent == caller.agent then
           table.insert(items, item)
         else
           call('ZREM', queue, id)

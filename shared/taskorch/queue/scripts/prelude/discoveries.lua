@@ -31,6 +31,7 @@ end
 -- project, of the project of an item, of all projects ('all', the newest first), or of
 -- the caller's items ('own').
 local function projects_to_read(target)
+  if confined ~= '' and (target == 'all' or target == 'own') then target = confined end
   if target == 'all' then
     local listed = call('ZREVRANGE', prefix .. 'projects', 0, MAX_PROJECTS - 1)
     return listed, call('ZCARD', prefix .. 'projects')

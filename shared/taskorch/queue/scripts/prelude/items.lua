@@ -116,6 +116,17 @@ local function find_item(id)
 end
 
 -- Returns the state of an item, 'damaged' if it is not one, or nil if there is no item.
+-- What a caller that is confined to a project sees. In its queue, it skips items of other
+-- projects.
+local scope = {}
+local MAX_SKIPPED = 200
+
+-- Returns whether a project does not exist for a caller that is confined to another.
+function scope.is_foreign(project) return confined ~= '' and project ~= confined end
+
+-- Returns a project, or for '' (all of them) the only one that a confined caller sees.
+function scope.project_or_own(project) return project == '' and confined or project end
+
 local function state_of(id)
   local state = is_id('item', id) and read_hash('item', id, 'HGET', 'state')
   if not state then return state end
@@ -126,8 +137,14 @@ local function refuse_no_item(id, damaged)
   refuse('NO_ITEM', {item = id, damaged = damaged or ''})
 end
 
+function scope.refuse_foreign_item(id)
+  if confined == '' then return end
+  if scope.is_foreign(read_hash('item', id, 'HGET', 'project')) then refuse_no_item(id) end
+end
+
 local function need_item(id)
   local item, damaged = find_item(id)
+  if item and scope.is_foreign(item.project) then refuse_no_item(id) end
   return item or refuse_no_item(id, damaged)
 end
 
@@ -148,7 +165,7 @@ end
 
 local function need_project(id)
   local status = call('HGET', key('project', id), 'status')
-  if not status then refuse('NO_PROJECT', {project = id}) end
+  if not status or scope.is_foreign(id) then refuse('NO_PROJECT', {project = id}) end
   return status
 end
 

@@ -134,7 +134,7 @@ do
   function package_view(id)
     local view = item_view(id)
     local project = value_of(view[2], 'project')
-    if not project then refuse_no_item(id) end
+    if not project or scope.is_foreign(project) then refuse_no_item(id) end
     local rest = rests_read[id] or rest_of_package(id, project, view[2])
     return {view, project_view(project), unpack(rest)}
   end

@@ -33,9 +33,22 @@ local function item_views(ids, room)
   for i, id in ipairs(ids) do
     if bytes_read >= most then return views, i - 1 end
     local view = item_view(id)
-    if #view[2] > 0 then table.insert(views, view) end
+    local is_shown = #view[2] > 0 and not scope.is_foreign(value_of(view[2], 'project'))
+    if is_shown then table.insert(views, view) end
   end
   return views, #ids
+end
+
+-- Returns the first ids of the caller's queue, as far as it sees their project.
+function scope.queued_ids(limit)
+  local queue = key('queue', caller.agent)
+  if confined == '' then return call('ZRANGE', queue, 0, limit - 1) end
+  local ids = {}
+  for _, id in ipairs(call('ZRANGE', queue, 0, MAX_SKIPPED - 1)) do
+    local is_seen = not scope.is_foreign(read_hash('item', id, 'HGET', 'project'))
+    if is_seen and #ids < limit then table.insert(ids, id) end
+  end
+  return ids
 end
 
 -- Returns the number of an agent's items that are neither held nor ready: waiting,

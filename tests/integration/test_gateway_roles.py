@@ -1,0 +1,340 @@
+"""Each role's token against every script, and what else a gateway refuses, over HTTP."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import gateways
+from support.commands import Shell
+from support.gateways import Gateway, HttpClient
+from taskorch.domain.role import Role
+from taskorch.queue import roles, scripts
+from taskorch.version import __version__
+
+NAMESPACE = "team"
+META = f"taskorch:{{{NAMESPACE}}}:meta"
+DEEP = b'{"arguments": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+BAD_BODIES = (
+    b"",
+    b"null",
+    b"[]",
+    b"{",
+    b"\xff\xfe",
+    DEEP,
+    b'{"script": 5}',
+    b'{"key": "k", "script": "check", "arguments": []}',
+)
+BAD_WORDS: dict[str, tuple[int, object]] = {
+    "request": (0, "x"),
+    "confined": (0, "0" * 16 + "@proj_00000000"),
+    "number": (1, 5),
+    "null": (2, None),
+    "list": (2, []),
+    "surrogate": (2, "\ud800"),
+    "long": (2, "h" * 256),
+}
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    variables = {
+        "TASKORCH_REDIS_URL": valkey_url,
+        "TASKORCH_NAMESPACE": NAMESPACE,
+    }
+    shell = Shell(tmp_path_factory.mktemp("gateway"), variables)
+    with gateways.running(shell) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tokens(gateway: Gateway) -> dict[Role, str]:
+    return {role: gateway.token("ada", role) for role in Role}
+
+
+def call(script: str, *words: object, name: str = "ada") -> dict[str, object]:
+    """Return the body of a call."""
+    request = os.urandom(8).hex()
+    caller = [request, name, "here", "1", "", __version__]
+    return {"script": script, "key": META, "arguments": [*caller, *words]}
+
+
+def code_of(reply: Any) -> str:
+    return str(reply.get("error", {}).get("code", ""))
+
+
+@pytest.mark.parametrize("script", scripts.names())
+@pytest.mark.parametrize("role", list(Role))
+def test_role_runs_the_scripts_of_its_table(
+    gateway: Gateway, tokens: dict[Role, str], role: Role, script: str
+) -> None:
+    client = HttpClient(gateway, tokens[role])
+
+    status, reply = client.post("/call", call(script))
+
+    client.close()
+    is_refused = (status, code_of(reply)) == (403, "NOT_ALLOWED")
+    assert is_refused != roles.may_run(role, script)
+
+
+def test_roles_name_scripts_that_exist() -> None:
+    named = {name for of_role in roles.SCRIPTS.values() for name in of_role}
+
+    assert named | roles.BEYOND_A_PROJECT <= set(scripts.names())
+
+
+def test_page_has_the_table_of_roles() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(
+        encoding="utf-8"
+    )
+    rows = {
+        line.split("|")[1].strip().strip("`"): line.split("|")[2]
+        for line in page.splitlines()
+        if line.startswith("| `")
+    }
+
+    def named(role: Role) -> set[str]:
+        return set(rows[role].replace("`", "").replace(",", "").split())
+
+    viewer = roles.SCRIPTS[Role.VIEWER]
+    assert named(Role.WORKER) == roles.SCRIPTS[Role.WORKER]
+    assert named(Role.VIEWER) == viewer
+    assert (
+        named(Role.ORCHESTRATOR) >= roles.SCRIPTS[Role.ORCHESTRATOR] - viewer
+    )
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role != Role.ADMIN])
+def test_role_acts_under_its_own_name(
+    gateway: Gateway, tokens: dict[Role, str], role: Role
+) -> None:
+    client = HttpClient(gateway, tokens[role])
+    script = min(roles.SCRIPTS[role])
+
+    status, reply = client.post("/call", call(script, name="bob"))
+
+    client.close()
+    assert (status, code_of(reply)) == (403, "NOT_ALLOWED")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("progress", ("item_00000000", "", "x", "", "written_at", "1")),
+        ("note", ("item_00000000", "x", "written_at", "1")),
+        (
+            "complete",
+            ("", "", "1", "item_00000000", "", "x", "{}", "made_at", "1"),
+        ),
+    ],
+)
+def test_worker_states_no_origin(
+    gateway: Gateway,
+    tokens: dict[Role, str],
+    script: str,
+    words: tuple[str, ...],
+) -> None:
+    client = HttpClient(gateway, tokens[Role.WORKER])
+
+    status, reply = client.post("/call", call(script, *words))
+
+    client.close()
+    assert (status, code_of(reply)) == (403, "NOT_ALLOWED")
+
+
+def test_orchestrator_reads_no_leases_of_others(
+    gateway: Gateway, tokens: dict[Role, str]
+) -> None:
+    client = HttpClient(gateway, tokens[Role.ORCHESTRATOR])
+
+    without, _ = client.post("/call", call("records", ""))
+    status, reply = client.post("/call", call("records", ":"))
+
+    client.close()
+    assert without == 200
+    assert (status, code_of(reply)) == (403, "NOT_ALLOWED")
+
+
+@pytest.mark.parametrize("body", BAD_BODIES, ids=range(len(BAD_BODIES)))
+@pytest.mark.parametrize("target", ["/call", "/wait", "/follow"])
+def test_malformed_body_is_a_usage_error(
+    gateway: Gateway, tokens: dict[Role, str], target: str, body: bytes
+) -> None:
+    client = HttpClient(gateway, tokens[Role.ADMIN])
+
+    status, reply = client.post(target, body)
+
+    client.close()
+    assert status in (400, 404)
+    assert set(reply["error"]) == {
+        *("code", "message", "hint", "retryable", "details"),
+    }
+
+
+@pytest.mark.parametrize("word", BAD_WORDS)
+def test_malformed_word_is_a_usage_error(
+    gateway: Gateway, tokens: dict[Role, str], word: str
+) -> None:
+    client = HttpClient(gateway, tokens[Role.WORKER])
+    body = call("check", "10")
+    place, value = BAD_WORDS[word]
+    arguments = body["arguments"]
+    assert isinstance(arguments, list)
+    arguments[place] = value
+
+    status, reply = client.post("/call", body)
+
+    client.close()
+    assert (status, code_of(reply)) == (400, "USAGE")
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["../keys", "prelude/call", "", "check.lua", "no_such", "__init__"],
+)
+def test_unknown_script_is_a_usage_error(
+    gateway: Gateway, tokens: dict[Role, str], script: str
+) -> None:
+    client = HttpClient(gateway, tokens[Role.ADMIN])
+
+    status, reply = client.post("/call", call(script))
+
+    client.close()
+    assert (status, code_of(reply)) == (400, "USAGE")
+
+
+def test_body_of_many_megabytes_is_refused(
+    gateway: Gateway, tokens: dict[Role, str]
+) -> None:
+    client = HttpClient(gateway, tokens[Role.WORKER])
+
+    status, _ = client.post("/call", call("check", "x" * 10_000_000))
+
+    client.close()
+    assert status == 413
+
+
+@pytest.mark.parametrize("version", ["0.0.1", "9.1.0", "", "x"])
+def test_client_of_another_version_is_refused(
+    gateway: Gateway, tokens: dict[Role, str], version: str
+) -> None:
+    client = HttpClient(gateway, tokens[Role.WORKER])
+    body = call("check", "10")
+    arguments = body["arguments"]
+    assert isinstance(arguments, list)
+    arguments[5] = version
+
+    status, reply = client.post("/call", body)
+
+    client.close()
+    assert (status, code_of(reply)) == (422, "OTHER_VERSION")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "taskorch:{other}:meta",
+        "taskorch:{team}:item:item_00000000",
+        "taskorch:{team}:meta:x",
+        "*",
+        "",
+    ],
+)
+def test_foreign_key_is_refused(
+    gateway: Gateway, tokens: dict[Role, str], key: str
+) -> None:
+    client = HttpClient(gateway, tokens[Role.ADMIN])
+    follow = {"key": key, "cursor": "0-0", "seconds": 0}
+
+    replies = [
+        client.post("/call", {**call("check", "10"), "key": key}),
+        client.post("/wait", {"key": key, "seconds": 0}),
+        client.post("/follow", follow),
+    ]
+
+    client.close()
+    assert {status for status, _ in replies} <= {400, 404}
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Host", "evil.example"),
+        ("Host", "[::1"),
+        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
+    ],
+)
+def test_foreign_site_is_refused(
+    gateway: Gateway, tokens: dict[Role, str], header: str, value: str
+) -> None:
+    client = HttpClient(gateway, tokens[Role.WORKER])
+
+    status, _ = client.post("/call", call("check", "10"), **{header: value})
+
+    client.close()
+    assert status == 403
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "Basic YTpi", "Bearer", "Bearer tok_1", "bearer  x"]
+)
+def test_request_without_token_asks_for_one(
+    gateway: Gateway, authorization: str
+) -> None:
+    client = HttpClient(gateway)
+
+    status, reply = client.post(
+        "/call", call("check", "10"), Authorization=authorization
+    )
+
+    client.close()
+    assert (status, code_of(reply)) == (401, "TOKEN_REFUSED")
+
+
+def test_repeated_request_of_one_token_acts_once(
+    gateway: Gateway, tokens: dict[Role, str]
+) -> None:
+    client = HttpClient(gateway, tokens[Role.ORCHESTRATOR])
+    other = HttpClient(gateway, gateway.token("ada", Role.ORCHESTRATOR))
+    body = call("project", "Once", "", "1a2b3c4d", "")
+
+    first = client.post("/call", body)
+    again = client.post("/call", body)
+    foreign = other.post("/call", body)
+
+    for each in (client, other):
+        each.close()
+    assert first == again
+    assert json.dumps(foreign[1]) != json.dumps(first[1])
+
+
+def test_confined_token_sees_one_project(gateway: Gateway) -> None:
+    planner = gateway.orchestrator()
+    own, other = (
+        planner.orchestrate("project", title).stdout.strip()
+        for title in ("Own", "Other")
+    )
+    mine, theirs = (
+        planner.orchestrate(
+            "create", project, "It", "--assign", "eve"
+        ).stdout.strip()
+        for project in (own, other)
+    )
+    token = gateway.token("eve", Role.WORKER, "--project", own)
+    eve = gateway.client(token, AGENT_ID="eve")
+
+    seen = eve.worker("check").stdout
+    refused = eve.worker("--json", "get", theirs)
+    popped = eve.worker("--json", "pop").data()["id"]
+    then = eve.worker("pop")
+
+    assert mine in seen
+    assert theirs not in seen
+    assert (refused.code, refused.error()["code"]) == (3, "NO_ITEM")
+    assert popped == mine
+    assert then.code == 8
