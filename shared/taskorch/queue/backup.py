@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import cast
 
 from taskorch.domain import errors, limits
@@ -10,7 +11,7 @@ from taskorch.domain.clock import rfc3339
 from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.item import State
 from taskorch.queue.fields import Fields
-from taskorch.queue.port import Reply
+from taskorch.queue.port import Argument, Reply
 from taskorch.queue.replies import with_defaults
 from taskorch.queue.scripts import Scripts
 
@@ -45,13 +46,13 @@ class Backup:
         plans. Raises errors.Invalid if a project is purged during the export, because
         the lines would not fit together.
         """
-        newest, now, created, purges, projects, _, _ = self._overview()
+        newest, now, created, purges = self._counters()
         counts: Counter[str] = Counter()
         yield self._header(now, created)
-        for line in self._content(projects, newest, int(now)):
+        for line in self._content(newest, int(now)):
             counts[str(line["kind"])] += 1
             yield line
-        sequence, _, _, purges_since, *_ = self._overview()
+        sequence, _, _, purges_since = self._counters()
         if purges_since != purges:
             raise errors.Invalid(
                 reason="A project was purged during the export. Export again."
@@ -64,10 +65,7 @@ class Backup:
         The lines can be imported alone: dependencies on items of other projects are left
         out. Damage is handled as by `lines`.
         """
-        newest, now, created, _ = cast(
-            "tuple[str, str, str, str]",
-            self._run_script("export", "counters"),
-        )
+        newest, now, created, _ = self._counters()
         counts: Counter[str] = Counter()
         yield self._header(now, created)
         for line in self._one_project(project, newest, int(now), alone=True):
@@ -112,44 +110,58 @@ class Backup:
         """Open the namespace, and wake the agents that wait for work.
 
         `sequence` is the highest sequence number of the items. If `schema`, that of the
-        export, is an earlier one, the next call upgrades the namespace.
+        export, is an earlier one, the next call upgrades the namespace. If this is
+        interrupted after the first call, agents that were not woken look again within a
+        minute.
         """
-        self._run_script(
-            "restore",
-            "end",
-            export,
-            run,
-            sequence,
-            created_at,
-            schema,
-        )
+        words: tuple[Argument, ...] = ("end", export, run)
+        words += (sequence, created_at, schema)
+        cursor = ""
+        while cursor != "0":
+            reply = self._run_script("restore", *words)
+            _, cursor = cast("list[str]", reply)
+            words = ("wake", export, run, cursor)
 
-    def _overview(
-        self,
-    ) -> tuple[str, str, str, str, list[str], list[str], list[str]]:
-        """Return the highest sequence number, the time, and what is in the namespace.
+    def _counters(self) -> tuple[str, str, str, str]:
+        """Return the highest sequence number, the time, and facts of the namespace.
 
-        That is its creation time, the number of purges, the ids of its projects, the
-        names of its agents, and the keys of its plans with their projects.
+        They are its creation time and the number of purges.
         """
         return cast(
-            "tuple[str, str, str, str, list[str], list[str], list[str]]",
-            self._run_script("export", "all"),
+            "tuple[str, str, str, str]", self._run_script("export", "counters")
         )
 
-    def _content(
-        self, projects: Sequence[str], newest: str, now: int
-    ) -> Iterator[Line]:
+    def _projects(self) -> list[str]:
+        """Return the ids of the projects in the order of their creation."""
+        found: dict[str, None] = {}
+        skip = "0"
+        while skip:
+            reply = self._run_script("export", "projects", skip)
+            skip, page = cast("tuple[str, list[str]]", reply)
+            found |= dict.fromkeys(page)
+        return list(found)
+
+    def _scanned(self, part: str) -> list[list[str]]:
+        """Return the pages of a part that is read by a cursor."""
+        pages: list[list[str]] = []
+        cursor = ""
+        while cursor != "0":
+            reply = self._run_script("export", part, cursor or "0")
+            cursor, page = cast("tuple[str, list[str]]", reply)
+            pages.append(page)
+        return pages
+
+    def _content(self, newest: str, now: int) -> Iterator[Line]:
         """Yield the lines between the header and the trailer."""
         known: set[str] = set()
-        for project in projects:
+        for project in self._projects():
             if not limits.is_project_id(project):
                 self._damage["project", project] = "its id cannot be right"
                 continue
             known.add(project)
             yield from self._one_project(project, newest, now)
-        *_, agents, plans = self._overview()
-        yield from self._agents(agents)
+        yield from self._agents(sorted(set(chain(*self._scanned("names")))))
+        plans = list(chain(*self._scanned("plans")))
         for key, project in _fields(plans).items():
             if project in known:
                 yield {"kind": "plan", "key": key, "project": project}
@@ -264,7 +276,7 @@ class Backup:
 
     def _agents(self, names: Sequence[str]) -> Iterator[Line]:
         for start in range(0, len(names), PAGE):
-            page = sorted(names)[start : start + PAGE]
+            page = names[start : start + PAGE]
             reply = self._run_script("export", "agents", *page)
             for name, seen, fields in cast(
                 "list[tuple[str, str, list[str]]]", reply

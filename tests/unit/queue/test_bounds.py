@@ -1,13 +1,18 @@
 """No call does more than a bounded part of the work; the calls together do all of it."""
 
+import json
+
 import pytest
 from support.builders import Bench
 from support.named_calls import Noted
+from support.waiters import SOON_S
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem
+from taskorch.queue.backup import SCHEMA
 
 #: What one call handles.
 EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 400, 1000, 10_000, 200
+AGENTS, NAMES = 200, 500
 DEPENDENCIES = 1000
 
 
@@ -80,3 +85,55 @@ def test_standing_of_many_dependencies_stays_open(bench: Bench) -> None:
 
     # not all was looked at: something may still be worked on
     assert standing.moves
+
+
+def test_import_wakes_every_agent_in_parts(bench: Bench) -> None:
+    names = [f"agent-{number}" for number in range(2 * AGENTS + 1)]
+    items = [NewItem(title="T", agent=name) for name in names]
+    bench.create_many(bench.project(), items)
+    lines = [json.dumps(line) for line in bench.queue.backup.lines()]
+    bench.delete_everything()
+    seen: list[str] = []
+    backup = bench.with_connection(
+        lambda connection: Noted(connection, seen)
+    ).queue.backup
+
+    run = backup.begin("digest")
+    backup.write("digest", run, lines[1:-1])
+    backup.end("digest", run, sequence=len(names), created_at=1, schema=SCHEMA)
+
+    assert len(seen) > 3
+    assert [name for name in names if not _is_woken(bench, name)] == []
+
+
+def test_lines_are_refused_while_agents_are_woken(bench: Bench) -> None:
+    names = [f"agent-{number}" for number in range(2 * AGENTS + 1)]
+    backup = bench.queue.backup
+    run = backup.begin("digest")
+    lines = [
+        json.dumps({"kind": "agent", "name": name, "seen": 0, "fields": {}})
+        for name in names
+    ]
+    backup.write("digest", run, lines)
+    bench.queue._run_script("restore", "end", "digest", run, 1, 1, SCHEMA)
+
+    with pytest.raises(errors.NotEmpty):
+        backup.write("digest", run, lines)
+
+
+def test_export_lists_many_agents_and_projects_once(bench: Bench) -> None:
+    projects = [bench.queue.project(f"P {n}") for n in range(NAMES + 1)]
+    names = [f"agent-{number}" for number in range(NAMES + 1)]
+    items = [NewItem(title="T", agent=name) for name in names]
+    bench.create_many(projects[0], items)
+
+    lines = list(bench.queue.backup.lines())
+
+    exported = [line["id"] for line in lines if line["kind"] == "project"]
+    agents = [line["name"] for line in lines if line["kind"] == "agent"]
+    assert sorted(map(str, exported)) == sorted(projects)
+    assert agents == sorted(names)
+
+
+def _is_woken(bench: Bench, name: str) -> bool:
+    return bench.agent(name)._scripts.wait_for_wake(SOON_S)

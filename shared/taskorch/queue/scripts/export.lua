@@ -3,11 +3,13 @@
 -- KEYS     meta
 -- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of
 --          'items' their project, sequence to continue after, newest sequence, '1' to leave
---          out dependencies on other projects; of 'counters' none; of 'discoveries' their project, cursor, maximum number; of 'readers' their
---          project, cursor; of 'agents' their names; of 'all' none
+--          out dependencies on other projects; of 'discoveries' their project, cursor,
+--          maximum number; of 'readers' their project, cursor; of 'projects' a number to
+--          skip; of 'names' and 'plans' a cursor; of 'agents' their names; of 'counters'
+--          none
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
-local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED = 50, 131072, 100
+local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED, NAMES_READ = 50, 131072, 100, 500
 
 local function size(value)
   if type(value) ~= 'table' then return #tostring(value) end
@@ -65,12 +67,24 @@ function parts.counters()
   return {sequence or '0', now, created_at or '0', purges or '0'}
 end
 
--- The counters, then {project …}, {agent …}, {plan key, project …}
-function parts.all()
-  local sequence, _, created_at, purges = unpack(parts.counters())
-  return {sequence, now, created_at, purges,
-    call('ZRANGE', prefix .. 'projects', 0, -1), call('ZRANGE', prefix .. 'agents', 0, -1),
-    call('HGETALL', prefix .. 'plans')}
+-- {number to skip next time or '', {project …}}
+function parts.projects(skip)
+  local from = tonumber(skip)
+  local page = call('ZRANGE', prefix .. 'projects', from, from + NAMES_READ - 1)
+  return {#page == NAMES_READ and tostring(from + NAMES_READ) or '', page}
+end
+
+-- {next cursor, {agent …}}
+function parts.names(cursor)
+  local next_cursor, entries = unpack(call('ZSCAN', prefix .. 'agents', cursor, 'COUNT', NAMES_READ))
+  local names = {}
+  for i = 1, #entries, 2 do table.insert(names, entries[i]) end
+  return {next_cursor, names}
+end
+
+-- {next cursor, {plan key, project …}}
+function parts.plans(cursor)
+  return call('HSCAN', prefix .. 'plans', cursor, 'COUNT', NAMES_READ)
 end
 
 -- {next cursor, {field, value …}, {key, item …}}

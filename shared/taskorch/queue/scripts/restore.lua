@@ -1,12 +1,13 @@
 -- restore: writes the lines of an export into an empty namespace. No other script runs
 --          there until the last step.
 -- KEYS     meta
--- ARGV     7 step: 'begin', 'lines' or 'end', 8 checksum that identifies the export, 9
---          run that `begin` returned, or '', then: lines of the export for 'lines';
---          sequence, created ms and schema of the export for 'end'
--- RETURNS  {run}
+-- ARGV     7 step: 'begin', 'lines', 'end' or 'wake', 8 checksum that identifies the
+--          export, 9 run that `begin` returned, or '', then: lines of the export for
+--          'lines'; sequence, created ms and schema of the export for 'end'; cursor of
+--          `end` for 'wake'
+-- RETURNS  {run}; of 'end' and 'wake' {run, cursor for the next 'wake', or '0'}
 -- ERRORS   NOT_EMPTY
-local FOUND_KEPT = 1000
+local FOUND_KEPT, AGENTS_SCANNED = 1000, 200
 local IMPORTING = 'importing'
 local step, export, run = ARGV[7], ARGV[8], ARGV[9]
 
@@ -100,12 +101,16 @@ function write.counts(line) write_hash(key(line.of, line.id), line.fields) end
 
 function write.plan(line) call('HSET', prefix .. 'plans', line.key, line.project) end
 
--- Every agent that waits for work looks immediately.
-local function wake_all()
-  for _, agent in ipairs(call('ZRANGE', prefix .. 'agents', 0, -1)) do
+-- Wakes some of the agents that wait for work; with the last of them, this run is over.
+local function wake_agents(from)
+  local cursor, agents = unpack(call('ZSCAN', prefix .. 'agents', from, 'COUNT', AGENTS_SCANNED))
+  for i = 1, #agents, 2 do
+    local agent = agents[i]
     local delayed = tonumber(call('HGET', key('agent', agent), 'n_delayed') or 0)
     if delayed > 0 or call('ZCARD', key('queue', agent)) > 0 then wake(agent) end
   end
+  if cursor == '0' then call('HDEL', meta, 'import', 'import_run') end
+  return {run, cursor}
 end
 
 local function refuse_import(schema)
@@ -135,15 +140,17 @@ end
 
 steps['end'] = function()
   call('HSET', meta, 'schema', ARGV[12], 'sequence', ARGV[10], 'created_at', ARGV[11])
-  call('HDEL', meta, 'import', 'import_run')
-  wake_all()
   emit('restore', {project = '', state = ''})
-  return {run}
+  return wake_agents('0')
 end
+
+function steps.wake() return wake_agents(ARGV[10]) end
 
 return once(function()
   local schema, import, newest_run = unpack(call('HMGET', meta, 'schema', 'import', 'import_run'))
   -- The import has ended, or a later run has replaced this one.
-  if step ~= 'begin' and newest_run ~= run then refuse_import(schema) end
+  local is_open = schema ~= IMPORTING
+  local is_over = newest_run ~= run or is_open ~= (step == 'wake')
+  if step ~= 'begin' and is_over then refuse_import(schema) end
   return steps[step](schema, import)
 end, nil, {[IMPORTING] = true})
