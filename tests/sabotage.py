@@ -120,6 +120,13 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_sizes.py",),
     ),
     Sabotage(
+        guard="Discoveries of a project have a bound on their bytes",
+        file=f"{SCRIPTS}/discover.lua",
+        line="  if not oldest or total - bytes_before(oldest) <= MAX_DISCOVERY_BYTES then\n",
+        instead="  if true then\n",
+        tests=("tests/unit/queue/test_discoveries.py",),
+    ),
+    Sabotage(
         guard="A session has at most 255 characters",
         file="shared/taskorch/queue/agent_queue.py",
         line="        limits.session(caller.session)\n",

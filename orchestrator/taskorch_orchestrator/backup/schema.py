@@ -118,6 +118,9 @@ class ProjectFields(_Strict):
     ] = ""
     closing_by: NameOrNone = ""
     closing_reason: Text = ""
+    #: The bytes of all its discoveries so far, and the number of those that were dropped.
+    discovered: NumberOrNone = ""
+    dropped: NumberOrNone = ""
 
 
 class ProjectLine(_Strict):
@@ -335,6 +338,7 @@ class DiscoveryFields(_Strict):
     text: Text
     impact: Text
     request: Text = ""
+    total: NumberOrNone = ""
     written_at: Text = ""
     made_at: NumberOrNone = ""
 

@@ -93,6 +93,11 @@ def project_progress(progress: ProjectProgress) -> str:
     parts += map(Text, labelled("Open questions", questions))
     if new := new_discoveries(progress.new_discoveries, project.id):
         parts.append(Text(new))
+    if progress.dropped_discoveries:
+        number = counted(
+            progress.dropped_discoveries, "discovery", "discoveries"
+        )
+        parts.append(Text(f"dropped, the oldest: {number}; 32 MiB are kept"))
     if progress.last_reports:
         parts.append(Text(NOTICE))
     return screen.printed(*parts)

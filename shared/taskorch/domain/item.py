@@ -406,6 +406,8 @@ class ProjectProgress(Frozen):
     last_reports: Mapping[str, Report]
     #: Those that the caller has not read.
     new_discoveries: NewDiscoveries = NewDiscoveries(count=0, more=False)
+    #: The number of its oldest discoveries that made room for newer ones.
+    dropped_discoveries: int = 0
 
 
 class ClosedQuestions(Frozen):

@@ -199,7 +199,14 @@ def project_progress(
         items=listed,
         last_reports=newest,
         new_discoveries=new_discoveries(new),
+        dropped_discoveries=_dropped(project_view),
     )
+
+
+def _dropped(project_view: Reply) -> int:
+    """Return the number of discoveries that a project has dropped."""
+    _, flat = cast("tuple[str, Reply]", project_view)
+    return read.number(read.fields_of(flat), "dropped", "0")
 
 
 def claim(view: Reply, damage: Damage) -> Claim:

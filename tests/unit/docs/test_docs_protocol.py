@@ -564,6 +564,9 @@ def test_numbers_are_those_of_the_source() -> None:
             "FINDINGS_SHOWN", PRELUDE
         ),
         "bytes of a text of a finding": number("FINDING_BYTES", PRELUDE),
+        "bytes of the texts of a project's discoveries, about": number(
+            "MAX_DISCOVERY_BYTES", SCRIPTS["discover"]
+        ),
         "projects whose discoveries are read together": number(
             "MAX_PROJECTS", PRELUDE
         ),

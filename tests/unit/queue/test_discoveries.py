@@ -1,15 +1,18 @@
 """Discoveries reach the other agents: in packages, in order, and each reader once."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import pytest
 from support.builders import Bench
-from taskorch.domain import errors
+from taskorch.domain import errors, limits
 from taskorch.domain.item import Discovery, DiscoveryPage, Lease, State
+from taskorch.queue import keys
 from taskorch.queue.port import Argument, ConnectionWrapper, Reply, Script
 from taskorch.queue.queue import Queue
 from taskorch.queue.requests import KeptRequest, Requests
 from taskorch_orchestrator import actions
+from taskorch_orchestrator.render import tables
 
 
 def found_by(bench: Bench, item: str, *texts: str, agent: str = "bob") -> None:
@@ -557,3 +560,70 @@ def test_purge_removes_cursors_of_readers(bench: Bench) -> None:
         pass
 
     assert not [name for name in bench.everything() if project in name]
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_discoveries_of_project_have_32_mib(bench: Bench, extra: int) -> None:
+    lease, me = bench.claimed(), bench.agent()
+    project = bench.queue.views.show(lease.item).item.project
+    for text in ("first", "second"):
+        me.discover(lease, text)
+    key = f"{keys.tag(bench.namespace)}project:{project}"
+    bench.raw.hset(key, "discovered", 32 * 1024 * 1024 - len("third"))
+
+    me.discover(lease, "third" + "x" * extra)
+
+    texts = [
+        found.text
+        for found in bench.queue.views.discoveries(project).discoveries
+    ]
+    progress = bench.queue.views.progress(project)
+    if extra:
+        assert texts == ["second", "thirdx"]
+        assert progress.dropped_discoveries == 1
+        assert "dropped, the oldest: 1 discovery" in tables.project_progress(
+            progress
+        )
+    else:
+        assert texts == ["first", "second", "third"]
+        assert progress.dropped_discoveries == 0
+
+
+def test_large_discoveries_are_dropped_by_their_bytes(bench: Bench) -> None:
+    lease, me = bench.claimed(), bench.agent()
+    project = bench.queue.views.show(lease.item).item.project
+    text = "x" * (limits.TEXT_BYTES - 3)
+    for number in range(257):
+        me.discover(lease, f"{number:03}{text}", impact=f"{number:03}{text}")
+
+    stream = f"{keys.tag(bench.namespace)}discoveries:{project}"
+    entries = cast("Any", bench.raw).xrange(stream)
+    assert [int(fields["text"][:3]) for _, fields in entries] == list(
+        range(1, 257)
+    )
+
+
+def test_discoveries_of_older_version_are_dropped_first(bench: Bench) -> None:
+    lease, me = bench.claimed(), bench.agent()
+    project = bench.queue.views.show(lease.item).item.project
+    for number in range(3):
+        bench.add_discovery(lease.item, f"{number + 1}-0", f"old {number}")
+    key = f"{keys.tag(bench.namespace)}project:{project}"
+    bench.raw.hset(key, "discovered", 32 * 1024 * 1024)
+
+    for text in ("new", "newer"):
+        me.discover(lease, text)
+
+    found = bench.queue.views.discoveries(project).discoveries
+    assert [each.text for each in found] == ["new", "newer"]
+
+
+def test_damaged_number_does_not_stop_discoveries(bench: Bench) -> None:
+    lease, me = bench.claimed(), bench.agent()
+    project = bench.queue.views.show(lease.item).item.project
+    key = f"{keys.tag(bench.namespace)}project:{project}"
+    bench.raw.hset(key, "discovered", "many")
+
+    me.discover(lease, "new")
+
+    assert bench.raw.hget(key, "discovered") == "3"
