@@ -119,6 +119,65 @@ def test_wait_for_answer_ends_with_the_answer(gateway: Gateway) -> None:
     assert "That one" in waited.stdout
 
 
+@pytest.mark.parametrize("role", ["orchestrator", "viewer"])
+def test_wait_for_item_ends_with_its_completion(
+    gateway: Gateway, role: str
+) -> None:
+    planner, ada = gateway.orchestrator(), gateway.worker("ada")
+    project = planner.orchestrate("project", "Wait").stdout.strip()
+    item = planner.orchestrate(
+        *("create", project, "It", "--assign", "ada")
+    ).stdout.strip()
+    watcher = gateway.client(gateway.token("eve", role), ORCHESTRATOR_ID="eve")
+    waiting = watcher.start(
+        *(BIN / "orchestrate", "wait", item, "--timeout", "60")
+    )
+
+    ada.worker("pop")
+    ada.worker("ack", item)
+    waited = result_of(waiting)
+
+    assert waited.code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("status", "projects", "agents", "inbox", "stuck", "list", "prime"),
+        *("discoveries", "unassigned"),
+    ],
+)
+def test_viewer_reads_everything_and_changes_nothing(
+    gateway: Gateway, words: str
+) -> None:
+    viewer = gateway.client(
+        gateway.token("eve", "viewer"), ORCHESTRATOR_ID="eve"
+    )
+
+    read = viewer.orchestrate(*words.split())
+    written = viewer.orchestrate("--json", "project", "Not mine")
+
+    assert read.code in (0, 8), read.stderr
+    assert written.code == 7
+    assert written.error()["code"] == "NOT_ALLOWED"
+
+
+def test_administrator_backs_up_and_syncs(
+    gateway: Gateway, bench: Bench
+) -> None:
+    item = bench.item()
+    admin = gateway.client(gateway.token("root", "admin"))
+
+    exported = admin.orchestrate("export")
+    synced = admin.orchestrate("sync")
+    checked = admin.orchestrate("doctor")
+
+    assert item in exported.stdout
+    assert synced.code == 0, synced.stderr
+    assert list((admin.folder / ".task-orchestrator").rglob(f"{item}*"))
+    assert checked.code in (0, 5), checked.stderr
+
+
 def test_watch_follows_events_over_the_gateway(gateway: Gateway) -> None:
     planner = gateway.orchestrator()
     watching = planner.start(BIN / "orchestrate", "watch", "--json")

@@ -7,8 +7,8 @@ from taskorch.domain.role import Role
 #: What a viewer reads: everything but notes, tokens and exports. Any call may find a
 #: namespace of an older version, and upgrade it.
 _READS = frozenset((
-    "agents", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished", "inbox", "indexed",
-    "list", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline", "upgrade",
+    "agents", "count_new_discoveries", "discoveries", "environment", "events", "expect", "find", "finished", "inbox",
+    "indexed", "list", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline", "upgrade",
 ))  # fmt: skip
 #: Script -> the roles that may run it. An administrator may run the others, too.
 SCRIPTS: Mapping[Role, frozenset[str]] = {
