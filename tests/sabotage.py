@@ -50,6 +50,48 @@ class Sabotage:
 
 SABOTAGES = (
     Sabotage(
+        guard="A completion is moved to the stream before another report",
+        file=f"{SCRIPTS}/prelude/items.lua",
+        line="  if item.state == 'completed' then move_completion(item) end\n",
+        instead="",
+        tests=("tests/unit/queue/test_completion_report.py",),
+    ),
+    Sabotage(
+        guard="A wait makes the stream on which it blocks",
+        file="shared/taskorch/queue/waits.py",
+        line="if self._expects or standing.report != FROM_THE_START:",
+        instead="if True:",
+        tests=("tests/unit/queue/test_completion_report.py",),
+    ),
+    Sabotage(
+        guard="Waiters of an item make one stream",
+        file=f"{SCRIPTS}/expect.lua",
+        line=" and call('EXISTS', stream) == 0 then",
+        instead=" then",
+        tests=("tests/unit/queue/test_completion_report.py",),
+    ),
+    Sabotage(
+        guard="A half upgraded namespace has a schema of its own",
+        file=f"{SCRIPTS}/upgrade.lua",
+        line="call('HSET', meta, 'schema', UPGRADING, 'upgrade', rest)",
+        instead="call('HSET', meta, 'upgrade', rest)",
+        tests=("tests/unit/queue/test_upgrade.py",),
+    ),
+    Sabotage(
+        guard="An upgrade keeps reports that differ from the item",
+        file=f"{SCRIPTS}/upgrade.lua",
+        line="  if not is_same then return bytes end\n",
+        instead="",
+        tests=("tests/unit/queue/test_upgrade.py",),
+    ),
+    Sabotage(
+        guard="An upgrade has request ids of its own",
+        file="shared/taskorch/queue/scripts.py",
+        line="own = Scripts(self.connection, self.namespace, self.caller)",
+        instead="own = self",
+        tests=("tests/unit/queue/test_upgrade.py",),
+    ),
+    Sabotage(
         guard="An edit leaves what an agent has begun",
         file=EDITS,
         line="item.state == 'in_progress' or item.state == 'blocked'",

@@ -63,7 +63,11 @@ def server() -> Iterator[str]:
             "save": "",
             "appendonly": "yes",
         }
-        options |= {"appendfsync": "no", "hash-max-listpack-value": "1024"}
+        options |= {
+            "appendfsync": "no",
+            "hash-max-listpack-value": "1024",
+            "stream-node-max-bytes": "1024",
+        }
         words = [
             word
             for name, value in options.items()

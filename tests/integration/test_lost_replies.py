@@ -190,6 +190,17 @@ def forget_agents(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.forget_agents(unseen_ms=3_600_000)
 
 
+def expect(bench: Bench) -> Call:
+    item = bench.item()
+    return lambda lossy: lossy.queue._scripts.run_script("expect", item)
+
+
+def upgrade(bench: Bench) -> Call:
+    bench.project()
+    bench.set_schema("1")
+    return lambda lossy: lossy.queue._scripts.run_script("upgrade", 50)
+
+
 def mirror_take(_: Bench) -> Call:
     return lambda lossy: lossy.queue.mirror_take("root", "here", 60_000)
 
@@ -262,6 +273,8 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "archive_take": archive_take,
     "archive_done": archive_done,
     "forget_agents": forget_agents,
+    "expect": expect,
+    "upgrade": upgrade,
     "mirror_take": mirror_take,
     "mirror_give": mirror_give,
     "audit": audit,

@@ -256,6 +256,11 @@ def wait_for_answer(bench: Bench) -> Iterator[str]:
     yield "withdraw"
     queue.waits().standing(project)
     yield "standing"
+    queue._scripts.run_script("expect", lease.item)
+    yield "expect"
+    bench.set_schema("1")
+    queue._scripts.run_script("upgrade", 50)
+    yield "upgrade"
     queue.complete_project(project, force=True)
     yield "close_project"
     yield from purge_project(bench)

@@ -542,6 +542,8 @@ def _options(socket: str, place: Path) -> list[str]:
         "maxmemory-policy": "noeviction",
         # An item with texts up to this size takes little more memory than they do.
         "hash-max-listpack-value": "1024",
+        # A stream takes at least this much, so an item with few reports takes less.
+        "stream-node-max-bytes": "1024",
         "databases": "1",
         "daemonize": "no",
     }

@@ -219,6 +219,17 @@ def test_empty_namespace_of_schema_1_is_upgraded(bench: Bench) -> None:
     assert bench.schema() == backup.SCHEMA
 
 
+def test_report_unlike_its_item_is_kept(old: Bench) -> None:
+    done = titled("Design the tables")
+    old.raw.hset(
+        f"{keys.tag(old.namespace)}item:{done}", "summary", "Another text"
+    )
+
+    (report,) = old.queue.views.show(done).history
+
+    assert report.text == "Two tables"
+
+
 @pytest.mark.one_lane  # fakeredis replies a wrong type otherwise
 def test_damaged_rows_do_not_stop_the_upgrade(old: Bench) -> None:
     lost, typed, reported, listed = (line["id"] for line in ITEMS[:4])
