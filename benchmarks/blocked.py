@@ -34,6 +34,7 @@ from benchmarks.crowd import (
     AGENTS,
     BUSY,
     HUNDREDS,
+    ITEMS,
     Crowd,
     claimed,
     crowded,
@@ -110,6 +111,8 @@ def measure() -> Iterator[Comparison]:
         figures=FIGURES,
         rounds=[rows],
         remarks=(
+            f"{ITEMS:,} items, as many that wait for one, {AGENTS:,} agents.",
+            f"{CALLS:,} calls each or more, fewer of those that take long.",
             "The time of a call in the server includes waiting for a core on a busy machine.",
             "The processor time also includes reading the call, and writing the reply and the append-only file.",
         ),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from taskorch.cli import app, quoting
 from taskorch.cli.hooks import Payload, in_session
+from taskorch.domain import limits
 from taskorch.domain.access import Access
 from taskorch.domain.item import State
 from taskorch.queue.briefing import HeldItem
@@ -46,7 +47,9 @@ def reminder(payload: Payload) -> str:
     leases = [each for each in session.store.leases() if each != inherited]
     if not leases:
         return ""
-    briefing = session.queue.prime(leases, limit=len(leases))
+    briefing = session.queue.prime(
+        leases, limit=min(len(leases), limits.SHOWN_ITEMS)
+    )
     mine = [held for held in briefing.held if held.claim.lease]
     unfinished = [
         held

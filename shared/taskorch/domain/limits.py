@@ -41,6 +41,8 @@ BATCH_DEPENDENCIES = 1000
 BATCH_BYTES = 2 * 1024 * 1024
 #: Maximum number of items that are assigned, claimed or completed in one step.
 BATCH_STEPS = 100
+#: Maximum number of items that one call shows to an agent.
+SHOWN_ITEMS = 100
 #: Maximum size of a plan file.
 PLAN_BYTES = 16 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024

@@ -127,14 +127,14 @@ class AgentQueue:
         return short_ids.candidates(
             self._run_script,
             short,
-            limit=limits.number(limit, "limit", 1, 1000),
+            limit=limits.number(limit, "limit", 1, limits.SHOWN_ITEMS),
             agent=self._scripts.caller.agent,
         )
 
     def check(self, *, limit: int = CHECK_LIMIT) -> Assignments:
         """Return up to `limit` assigned items that are ready, held items first."""
         view = self._run_script(
-            "check", limits.number(limit, "limit", 1, 1000)
+            "check", limits.number(limit, "limit", 1, limits.SHOWN_ITEMS)
         )
         return replies.assignments(
             self._scripts.caller.agent, view, self._damage
@@ -146,7 +146,7 @@ class AgentQueue:
         """Return what the agent needs to continue; change nothing.
 
         These are the items that it holds, with reports and notes, and its queue, at
-        most `limit` of each. `leases` are those of the caller, at most 200.
+        most `limit` of each, and at most 20 that it holds. `leases` are those of the caller, at most 200.
         """
         from taskorch.queue.briefing import briefing
 
@@ -154,7 +154,7 @@ class AgentQueue:
         tokens = [
             (limits.item_id(lease.item), lease.shown()) for lease in leases
         ]
-        limit = limits.number(limit, "limit", 1, 1000)
+        limit = limits.number(limit, "limit", 1, limits.SHOWN_ITEMS)
         view = self._run_script("prime", limit, json.dumps(tokens))
         return briefing(
             self._scripts.caller, self._scripts.namespace, view, self._damage

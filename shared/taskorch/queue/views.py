@@ -51,6 +51,8 @@ Row = TypeVar("Row")
 LIMIT = 1000
 #: Rows that one call of a script returns, so that it blocks Redis for some ms at most.
 PAGE = 100
+#: The same of rows that take longer: with the newest report, or what an agent holds.
+SHORT_PAGE = 50
 #: Items whose records one call returns: a record has many reports on its item.
 RECORDS = 20
 #: Projects that one call of `purged` looks for.
@@ -106,7 +108,10 @@ class Views:
         """Return a project and its first items, with the newest report on each."""
         limits.project_id(project)
         rows, view, new = self._pages(
-            "progress_of_project", project, limit=limit
+            "progress_of_project",
+            project,
+            limit=limit,
+            page_size=SHORT_PAGE,
         )
         return replies.project_progress(
             rows, cast(Reply, view), cast(Reply, new), self._damage
@@ -121,7 +126,7 @@ class Views:
     ) -> DiscoveryPage:
         """Return the discoveries after a cursor, of one project or of all.
 
-        Of all projects, it reads the newest 500.
+        Of all projects, it reads the newest 200.
         """
         target = limits.project_id(project) if project else discoveries.ALL
         return discoveries.in_order(self._scripts, target, since, limit)
@@ -280,7 +285,7 @@ class Views:
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, the one that called last first."""
-        rows, *_ = self._pages("agents", limit=limit)
+        rows, *_ = self._pages("agents", limit=limit, page_size=SHORT_PAGE)
         # one that called between two pages is on both
         found = {
             each.name: each
@@ -396,7 +401,11 @@ class Views:
         return self._readable(replies.project, rows)
 
     def _pages(
-        self, script: str, *arguments: Argument, limit: int
+        self,
+        script: str,
+        *arguments: Argument,
+        limit: int,
+        page_size: int = PAGE,
     ) -> Sequence[Sequence[Reply]]:
         """Return the rows of a script, page by page, and the rest of its last reply.
 
@@ -407,7 +416,7 @@ class Views:
         rest: Sequence[Sequence[Reply]] = []
         while skip and left > 0:
             reply = self._run_script(
-                script, *arguments, int(skip), min(left, PAGE)
+                script, *arguments, int(skip), min(left, page_size)
             )
             skip, page, *rest = cast("tuple[str, list[Reply]]", reply)
             rows += page

@@ -117,8 +117,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     read = scripts.source
 
     def shortened(name: str) -> str:
-        numbers = "= 5000, 2000, 1048576, 200"
-        return read(name).replace(numbers, "= 2, 2, 1048576, 200")
+        numbers = "= 300, 100, 1048576, 100"
+        assert name != "list" or numbers in read(name)
+        return read(name).replace(numbers, "= 2, 2, 1048576, 100")
 
     monkeypatch.setattr(scripts, "source", shortened)
     monkeypatch.setattr(scripts.LuaScript, "function", "")  # by its text

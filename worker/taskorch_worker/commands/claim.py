@@ -17,7 +17,7 @@ MOST_CLAIMS = 100
 @worker.command(epilog="Example: worker check")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 1000),
+    type=click.IntRange(1, 100),
     default=20,
     show_default=True,
     help="Maximum number of items.",

@@ -9,7 +9,7 @@
 -- RETURNS  {next cursor or '', {item view …}, number of items that match}; with an
 --          order, the first of the part that the call has visited
 -- ERRORS   NO_PROJECT
-local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 500, 100, 1048576, 100
+local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 300, 100, 1048576, 100
 local project, text = scope.project_or_own(ARGV[7]), string.lower(ARGV[12])
 local since, order = tonumber(ARGV[13]), ARGV[14]
 local cursor, limit = ARGV[15], tonumber(ARGV[16])

@@ -7,7 +7,7 @@
 --          of items it holds, number in its queue, assigned but not ready, {queued item
 --          view …}}
 -- ERRORS   NO_ITEM (of the package; items that vanished are skipped)
-local NOTES, MAX_HELD = 5, 1000
+local NOTES, MAX_HELD, MAX_PACKAGES = 5, 500, 20
 local limit, leases = tonumber(ARGV[7]), cjson.decode(ARGV[8])
 local tokens = {}
 
@@ -42,7 +42,7 @@ end
 
 return guarded(function()
   local ids, held = held_ids(), {}
-  for i = 1, math.min(limit, #ids) do
+  for i = 1, math.min(limit, MAX_PACKAGES, #ids) do
     if not has_room() and i > 1 then break end
     local id = ids[i]
     local notes = read_entries('XREVRANGE', key('notes', caller.agent .. ':' .. id), '+', '-', NOTES,

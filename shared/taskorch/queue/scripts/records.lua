@@ -8,7 +8,8 @@
 --          session or '', findings, last report, last discovery, '1' if there are more,
 --          else ''} …}, number of items that were looked at}, entries the oldest first
 -- ERRORS   none of its own
-local MAX_BYTES, FETCHED = 1048576, 16
+-- Bytes of a call, of which an entry counts some more: to read it takes as long.
+local MAX_BYTES, ENTRY_BYTES, FETCHED = 1048576, 4096, 16
 local wanted_session, bytes = ARGV[7], 0
 
 -- Returns the reports after an id, at least one if there are any; then the id of the
@@ -24,7 +25,7 @@ local function next_reports(id, last)
     end
     for _, entry in ipairs(page) do
       table.insert(reports, entry)
-      bytes, last = bytes + bytes_of(entry), entry[1]
+      bytes, last = bytes + ENTRY_BYTES + bytes_of(entry), entry[1]
       if bytes >= MAX_BYTES then return reports, last, true end
     end
     if #page < FETCHED then return reports, last, false end
@@ -35,9 +36,9 @@ local function cursor_of(id) return placed({'', {id}}) end
 
 -- Returns the cursors of an item's discoveries after one of them.
 local function cursors_after(id, last)
-  local after = {}
+  local after, newest = {}, last ~= '' and cursor_of(last)
   for _, cursor in ipairs(call('LRANGE', key('found', id), 0, -1)) do
-    if last == '' or is_before(cursor_of(last), cursor_of(cursor)) then
+    if not newest or is_before(newest, cursor_of(cursor)) then
       table.insert(after, cursor)
     end
   end
@@ -53,7 +54,7 @@ local function next_discoveries(project, id, last, has_reports)
     local entry = call('XRANGE', key('discoveries', project), cursor, cursor)[1]
     last = cursor
     if entry then
-      bytes = bytes + bytes_of(entry)
+      bytes = bytes + ENTRY_BYTES + bytes_of(entry)
       table.insert(found, {project, entry})
     end
   end
