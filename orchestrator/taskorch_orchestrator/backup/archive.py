@@ -24,6 +24,8 @@ from taskorch_orchestrator.backup.restore import ExportContent, expanded
 
 NAME = "archive"
 SUFFIX = ".jsonl.gz"
+#: Projects that a pass looks at, and has in memory.
+MOST = 1000
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,9 @@ class Archive:
         projects. Raises errors.ArchiveNotWritable, after which nothing more was purged.
         """
         kept: dict[str, str] = {}
-        found = self._queue.views.finished(older_than_ms=older_than_ms)
+        found = self._queue.views.finished(
+            older_than_ms=older_than_ms, limit=MOST
+        )
         if not found:
             return kept
         try:

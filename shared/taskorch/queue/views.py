@@ -258,12 +258,17 @@ class Views:
         """Return the newest projects that are active."""
         return self._projects("active", limit)
 
-    def finished(self, *, older_than_ms: int) -> tuple[Project, ...]:
-        """Return the projects completed at least this long ago, in creation order."""
+    def finished(
+        self, *, older_than_ms: int, limit: int | None = None
+    ) -> tuple[Project, ...]:
+        """Return the projects completed at least this long ago, in creation order.
+
+        Without a `limit`, all of them are returned.
+        """
         age = limits.number(older_than_ms, "age in ms", 1, limits.LONGEST_MS)
         found: dict[str, Project] = {}
         passed = "0"
-        while passed:
+        while passed and (limit is None or len(found) < limit):
             reply = self._run_script(
                 "finished",
                 age,
@@ -273,7 +278,7 @@ class Views:
             passed, views = cast("tuple[str, Reply]", reply)
             for project in self._readable(replies.project, views):
                 found[project.id] = project
-        return tuple(found.values())
+        return tuple(found.values())[:limit]
 
     def purged(self, projects: Sequence[str]) -> tuple[str, ...]:
         """Return those of the projects that were purged; old purges are forgotten."""

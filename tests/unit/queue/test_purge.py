@@ -383,8 +383,10 @@ def test_finished_projects_are_found_beyond_one_page(
     bench.wait_for_next_ms()
 
     found = bench.queue.views.finished(older_than_ms=1)
+    first = bench.queue.views.finished(older_than_ms=1, limit=2)
 
     assert {project.id for project in found} == set(projects[::2])
+    assert first == found[:2]
 
 
 def test_purge_of_all_skips_refused_projects(bench: Bench) -> None:
