@@ -9,7 +9,7 @@ from support import services
 from support.builders import Bench
 from support.commands import Shell, eventually
 from support.services import sync_status
-from taskorch.domain.item import Lease, NewItem
+from taskorch.domain.item import Lease
 
 WAYS = pytest.mark.parametrize("way", [(), ("--no-rq",)], ids=["rq", "no-rq"])
 
@@ -17,9 +17,10 @@ WAYS = pytest.mark.parametrize("way", [(), ("--no-rq",)], ids=["rq", "no-rq"])
 def old_project(bench: Bench, items: int = 2) -> str:
     """Return a project that was completed 100 days ago, with one item delivered."""
     project = bench.project()
-    new = [NewItem(title="An item", agent="ada") for _ in range(items)]
-    first, *_ = bench.queue.create_many(project, new)
-    bench.agent().complete(Lease(item=first.id), "done")
+    first = bench.item(project)
+    bench.agent().complete(Lease(item=first), "done")
+    for _ in range(items - 1):
+        bench.item(project)
     bench.queue.complete_project(project, force=True)
     bench.age_project(project)
     return project

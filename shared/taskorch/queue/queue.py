@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 REAP_BATCH = 20
 AGENTS_BATCH = 200
 AUDIT_BATCH = 100
-PURGE_BATCH = 100
+PURGE_BATCH = 50
 #: Agents that one call of `forget_agents` looks at.
 FORGET_BATCH = 200
 #: Items that one call of `check_purge` looks at.

@@ -9,7 +9,7 @@
 --          none
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
-local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED, NAMES_READ = 50, 131072, 100, 500
+local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED, NAMES_READ = 25, 131072, 100, 500
 
 local function size(value)
   if type(value) ~= 'table' then return #tostring(value) end
