@@ -43,6 +43,15 @@ class File(Frozen):
     #: Changes whenever the file is written.
     signature: str
 
+    def has(self, parts: Iterable[bytes]) -> bool:
+        """Return whether these parts are the whole content."""
+        end = 0
+        for part in parts:
+            if not self.data.startswith(part, end):
+                return False
+            end += len(part)
+        return end == len(self.data)
+
 
 class ReplacedFile(Frozen):
     """A file that was replaced, and that a worker may still write into."""
@@ -123,17 +132,19 @@ class HandoffFolder:
 
     def write(self, name: str, data: bytes) -> str:
         """Write a file that only the mirror writes; return its signature."""
-        temporary, signature = self._write_temporary(name, data)
+        temporary, signature = self._write_temporary(name, [data])
         self._rename(temporary, name)
         return signature
 
-    def replace(self, name: str, data: bytes, seen: File | None) -> str | None:
-        """Write a file that workers write too; return its signature.
+    def replace(
+        self, name: str, parts: Iterable[bytes], seen: File | None
+    ) -> str | None:
+        """Write a file that workers write too, part by part; return its signature.
 
         Write nothing and return None if the file is no longer the one that was `seen`.
         The old file is kept for workers that still write into it.
         """
-        temporary, signature = self._write_temporary(name, data)
+        temporary, signature = self._write_temporary(name, parts)
         if self.signature(name) != (seen.signature if seen else None):
             self.remove(temporary)
             return None
@@ -215,7 +226,7 @@ class HandoffFolder:
         Workers do not look for files with such a name.
         """
         copy = f".{name}.{file.signature}.kept"
-        temporary, _ = self._write_temporary(name, file.data)
+        temporary, _ = self._write_temporary(name, [file.data])
         self._rename(temporary, copy)
         return copy
 
@@ -247,7 +258,7 @@ class HandoffFolder:
         rest = [each for each in lines if each != line]
         if not rest:
             return self.remove(name)
-        temporary, _ = self._write_temporary(name, _joined(rest))
+        temporary, _ = self._write_temporary(name, [_joined(rest)])
         if self.signature(name):
             self._rename(temporary, name)
         else:
@@ -278,7 +289,9 @@ class HandoffFolder:
         with suppress(FileNotFoundError):
             os.unlink(replaced.kept_name, dir_fd=self._replaced)
 
-    def _write_temporary(self, name: str, data: bytes) -> tuple[str, str]:
+    def _write_temporary(
+        self, name: str, parts: Iterable[bytes]
+    ) -> tuple[str, str]:
         """Write a file under a temporary name; return that and its signature.
 
         Workers do not look for files with such a name.
@@ -290,7 +303,7 @@ class HandoffFolder:
             with files.synced_file(
                 temporary, mode=self._mode, dir_fd=self._folder
             ) as file:
-                file.write(data)
+                file.writelines(parts)
             return temporary, signatures.of(
                 os.stat(temporary, dir_fd=self._folder)
             )

@@ -151,8 +151,8 @@ class ItemAppend:
             addition = report_files.addition(kind, entries)
             signature = self._folder.append(name, end.signature, addition)
         else:
-            data = report_files.content(kind, self.record, {}, entries)
-            signature = self._folder.replace(name, data, None)
+            parts = report_files.parts(kind, self.record, {}, entries)
+            signature = self._folder.replace(name, parts, None)
         if signature is None:
             raise NotAppended
         self.written += 1

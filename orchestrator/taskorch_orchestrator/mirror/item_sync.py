@@ -1,6 +1,6 @@
 """The sync of one item: reports go from the files to Redis, then from Redis to the files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import time
 
 from taskorch.domain.frozen import Frozen
@@ -318,11 +318,14 @@ class ItemSync:
         if not entries and not is_needed:
             return
         name = file_names.report(self._id, kind)
-        data = report_files.content(kind, self.record, header, entries)
-        if file and file.data == data:
+
+        def parts() -> Iterator[bytes]:
+            return report_files.parts(kind, self.record, header, entries)
+
+        if file and file.has(parts()):
             signature: str | None = file.signature
         else:
-            signature = self._folder.replace(name, data, file)
+            signature = self._folder.replace(name, parts(), file)
             self.written += 1
         if signature is None:
             raise RetrySoon

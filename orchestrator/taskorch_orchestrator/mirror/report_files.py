@@ -5,7 +5,7 @@ This module reads the form that file-based workers write, and writes the same fo
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from taskorch.cli.text import counted
@@ -112,31 +112,52 @@ def describe_import(part: ReportFile) -> str:
     return f"Only the valid part was imported: {counted(reports, 'report', 'reports')}."
 
 
-def content(
+def parts(
     kind: str,
     record: MirrorRecord,
     header: Mapping[str, Json],
     entries: Sequence[FileEntry],
-) -> bytes:
-    """Return the bytes of a report file; `header` is that of a progress file."""
-    documents: list[Json] = [entry.document for entry in entries]
-    if kind == DISCOVERIES:
-        return _as_json(documents)
+) -> Iterator[bytes]:
+    """Yield the content of a report file; `header` is that of a progress file.
+
+    That is a part for each entry: an item can have megabytes of reports.
+    """
     if kind == COMPLETION:
-        return _as_json(documents[0])
-    head = {"item_id": record.item.id, "agent_id": record.item.agent, **header}
-    return _as_json({**head, "updates": documents})
+        yield _as_json(entries[0].document)
+        return
+    empty: Json = []
+    if kind == PROGRESS:
+        head = {"item_id": record.item.id, "agent_id": record.item.agent}
+        empty = {**head, **header, "updates": []}
+    without_entries = _as_json(empty)
+    if not entries:
+        yield without_entries
+        return
+    closing = _closing(kind)
+    # An empty list is closed on its own line.
+    yield without_entries[: -len(closing.lstrip())]
+    for number, entry in enumerate(entries):
+        yield (b"," if number else b"") + _indented(kind, entry)
+    yield closing
 
 
 def addition(kind: str, entries: Sequence[FileEntry]) -> Addition:
     """Return what appends entries to a progress or discoveries file that has some."""
-    closing, indent = _ENDS[kind]
-    parts = []
-    for entry in entries:
-        text = json.dumps(entry.document, indent=2)
-        parts.append(f",\n{text}".replace("\n", f"\n{indent}"))
-    data = "".join(parts) + closing
-    return Addition(closing=closing.encode(), data=data.encode())
+    closing = _closing(kind)
+    added = b"".join(b"," + _indented(kind, entry) for entry in entries)
+    return Addition(closing=closing, data=added + closing)
+
+
+def _closing(kind: str) -> bytes:
+    """Return how a progress or discoveries file with entries ends."""
+    return _ENDS[kind][0].encode()
+
+
+def _indented(kind: str, entry: FileEntry) -> bytes:
+    """Return an entry as it is in a file, with the line break before it."""
+    _, indent = _ENDS[kind]
+    text = "\n" + json.dumps(entry.document, indent=2)
+    return text.replace("\n", f"\n{indent}").encode()
 
 
 def update_entry(item: str, agent: str, document: Json) -> FileEntry:
