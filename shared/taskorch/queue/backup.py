@@ -236,19 +236,64 @@ class Backup:
             for id_, field in _fields(damaged).items():
                 self._damage["item", id_] = f"its {field} cannot be right"
             for item in items:
-                yield from item_lines(item, now)
+                yield from self._item_lines(item, now)
+
+    def _item_lines(self, view: list[Reply], now: int) -> Iterator[Line]:
+        """Yield the lines of an item, its reports and its notes.
+
+        The view ends with `{report …}, last report or '', {{agent, {note …}, last note or
+        ''} …}`.
+        """
+        *of_item, reports, last_report, notes = view
+        yield item_line(of_item, now)
+        item = str(view[0])
+        for entry, fields in self._whole(
+            "progress", item, reports, last_report
+        ):
+            yield {
+                "kind": "report",
+                "item": item,
+                "entry": entry,
+                "fields": _fields(fields),
+            }
+        for agent, entries, last in sorted(
+            cast("list[tuple[str, Reply, str]]", notes)
+        ):
+            owner = f"{agent}:{item}"
+            for entry, fields in self._whole("notes", owner, entries, last):
+                yield {
+                    "kind": "note",
+                    "item": item,
+                    "agent": agent,
+                    "entry": entry,
+                    "fields": _fields(fields),
+                }
+
+    def _whole(
+        self, kind: str, owner: str, entries: Reply, last: Reply
+    ) -> Iterator[Entry]:
+        """Yield entries of a stream, and the rest of them up to the `last` one."""
+        page = cast("list[Entry]", entries)
+        yield from page
+        after, more = page[-1][0] if page else FROM_THE_START, last
+        while more:
+            reply = self._run_script(
+                "export", "entries", kind, owner, after, str(last)
+            )
+            page, more = cast("tuple[list[Entry], str]", reply)
+            yield from page
+            after = page[-1][0] if page else after
 
     def _discoveries(self, project: str) -> Iterator[Line]:
-        cursor = FROM_THE_START
-        while cursor:
+        cursor, more = FROM_THE_START, "1"
+        while more:
             reply = self._run_script(
                 "export",
                 "discoveries",
                 project,
                 cursor,
-                PAGE,
             )
-            entries = cast("list[Entry]", reply)
+            entries, more = cast("tuple[list[Entry], str]", reply)
             for entry, fields in entries:
                 yield {
                     "kind": "discovery",
@@ -256,7 +301,7 @@ class Backup:
                     "entry": entry,
                     "fields": _fields(fields),
                 }
-            cursor = entries[-1][0] if len(entries) == PAGE else ""
+            cursor = entries[-1][0] if entries else cursor
 
     def _readers(self, project: str) -> Iterator[Line]:
         """Yield who has read the discoveries of a project, and up to which one."""
@@ -297,15 +342,15 @@ def _trailer(sequence: str, counts: Mapping[str, int]) -> Line:
     }
 
 
-def item_lines(view: list[Reply], now: int) -> Iterator[Line]:
-    """Yield the lines of an item, its reports and its notes.
+def item_line(view: list[Reply], now: int) -> Line:
+    """Return the line of an item.
 
     If its entry in an index is lost, the line has the usual score instead. Its view is
     `{id, sequence, score, ms held since, fields, open dependencies, dependencies to
-    leave out, {report …}, {agent, {note …} …}}`.
+    leave out}`.
     """
     item, sequence, score, held_since = cast("list[str]", view[:4])
-    flat, open_, left_out, reports, notes = cast("list[list[str]]", view[4:])
+    flat, open_, left_out = cast("list[list[str]]", view[4:])
     fields = _fields(flat)
     depends_on = _ids(fields.get("depends_on", "[]"))
     if left_out:
@@ -324,26 +369,7 @@ def item_lines(view: list[Reply], now: int) -> Iterator[Line]:
         since = with_defaults(fields).get("holder_since", "0")
         line["held"] = _number(held_since or since)
     line["fields"] = fields
-    yield line
-    for entry, report in cast("list[Entry]", reports):
-        yield {
-            "kind": "report",
-            "item": item,
-            "entry": entry,
-            "fields": _fields(report),
-        }
-    notes_of = dict(
-        zip(notes[::2], cast("list[list[Entry]]", notes[1::2]), strict=True)
-    )
-    for agent, entries in sorted(notes_of.items()):
-        for entry, note in entries:
-            yield {
-                "kind": "note",
-                "item": item,
-                "agent": agent,
-                "entry": entry,
-                "fields": _fields(note),
-            }
+    return line
 
 
 def usual_score(fields: Fields, now: int) -> int:

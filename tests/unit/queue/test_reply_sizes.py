@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 from support.builders import Bench
@@ -243,4 +244,24 @@ def test_notes_are_read_in_pages(bench: Bench) -> None:
     notes = bench.queue.over(connection).agent_queue("ada").notes(item)
 
     assert [int(note.text.split()[0]) for note in notes] == list(range(30))
+    assert max(connection.sizes) < 1.5 * MIB
+
+
+def test_export_reads_heavy_item_in_parts(bench: Bench) -> None:
+    lease, me = bench.claimed(), bench.agent()
+    for number in range(30):
+        me.progress(lease, f"{number} {TEXT}")
+        me.note(lease.item, f"{number} {TEXT}")
+        me.discover(lease, f"{number} {TEXT}")
+    connection = MeasuringConnection(bench.queue.connection)
+
+    lines = list(bench.queue.over(connection).backup.lines())
+
+    for kind in ("report", "note", "discovery"):
+        texts = [
+            str(cast("Any", line)["fields"]["text"])
+            for line in lines
+            if line["kind"] == kind
+        ]
+        assert [int(text.split()[0]) for text in texts] == list(range(30))
     assert max(connection.sizes) < 1.5 * MIB

@@ -3,8 +3,9 @@
 -- KEYS     meta
 -- ARGV     7 part, then its arguments: of 'project' its id, cursor, newest sequence; of
 --          'items' their project, sequence to continue after, newest sequence, '1' to leave
---          out dependencies on other projects; of 'discoveries' their project, cursor,
---          maximum number; of 'readers' their project, cursor; of 'projects' a number to
+--          out dependencies on other projects; of 'entries' a kind of stream,
+--          its owner, id to continue after, last id; of 'discoveries' their project,
+--          cursor; of 'readers' their project, cursor; of 'projects' a number to
 --          skip; of 'names' and 'plans' a cursor; of 'agents' their names; of 'counters'
 --          none
 -- RETURNS  what the function of the part returns, below
@@ -38,24 +39,35 @@ local function left_out(id, newest, only)
   return missing
 end
 
+-- Returns the entries of a stream, as far as the reply has room for them; and the id of the
+-- last one of all, or '' if these are all. Part `entries` has the rest, up to that one: what
+-- is written later is not of the same time as its item.
+local function entries_of(stream)
+  local entries, has_more = read_entries('XRANGE', stream, '-', '+', math.huge,
+    MAX_REPLY_BYTES - bytes_read)
+  local last = has_more and call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  return entries, last and last[1] or ''
+end
+
 local function notes(id)
   local found = {}
   for _, agent in ipairs(call('SMEMBERS', key('noted', id))) do
-    table.insert(found, agent)
-    table.insert(found, call('XRANGE', key('notes', agent .. ':' .. id), '-', '+'))
+    local entries, last = entries_of(key('notes', agent .. ':' .. id))
+    table.insert(found, {agent, entries, last})
   end
   return found
 end
 
 -- {item, sequence, score, held since, {field, value …}, {open dependency …}, {left out
--- …}, {report …}, {agent, {note …} …}}
+-- …}, {report …}, last report or '', {{agent, {note …}, last note or ''} …}}
 local function whole_item(item, sequence, newest, only)
   local index = index_of(item)
   local score = index and call('ZSCORE', index, item.id) or ''
   local held = call('ZSCORE', key('held', item.agent), item.id) or ''
+  local reports, last_report = entries_of(key('progress', item.id))
   return {item.id, sequence, score, held, call('HGETALL', key('item', item.id)),
     call('SMEMBERS', key('deps', item.id)), left_out(item.id, newest, only),
-    call('XRANGE', key('progress', item.id), '-', '+'), notes(item.id)}
+    reports, last_report, notes(item.id)}
 end
 
 local parts = {}
@@ -124,10 +136,17 @@ function parts.items(project, after, newest, alone)
   return {is_full_page and page[#page] or '', found, damaged_items}
 end
 
--- {stream entry …}, with the ids of the requests that wrote them: after an import, a
+-- {{stream entry …}, '1' if there are more, else ''} after an id, up to another one.
+function parts.entries(kind, owner, after, last)
+  local entries, has_more = read_entries('XRANGE', key(kind, owner), '(' .. after, last, math.huge,
+    MAX_REPLY_BYTES)
+  return {entries, has_more and '1' or ''}
+end
+
+-- The same of discoveries, with the ids of the requests that wrote them: after an import, a
 -- repeat of such a request is known by its id.
-function parts.discoveries(project, cursor, limit)
-  return call('XRANGE', key('discoveries', project), '(' .. cursor, '+', 'COUNT', limit)
+function parts.discoveries(project, cursor)
+  return parts.entries('discoveries', project, cursor, '+')
 end
 
 -- {next cursor, {reader, cursor of its last discovery …}}
