@@ -50,9 +50,10 @@ WITHOUT_ORIGIN = {
     "blocker": 10,
     "note": 8,
 }
-#: What `complete` has in front of its items, and for each item.
-COMPLETE_WORDS, ITEM_WORDS = 9, 4
-COMPLETE_COUNT = 8
+#: The number of words that `complete` has in front of its items, the last of which is
+#: the number of items, and for each item.
+COMPLETE_WORDS, ITEM_WORDS = 10, 4
+COMPLETE_COUNT = COMPLETE_WORDS - 1
 #: Where `claim` says that its caller stops waiting.
 LAST_LOOK = 7
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from support.gateways import Gateway, HttpClient
 from taskorch.domain.role import Role
 from taskorch.queue import roles, scripts
 from taskorch.version import __version__
+from taskorch_gateway import wire
 
 NAMESPACE = "team"
 META = f"taskorch:{{{NAMESPACE}}}:meta"
@@ -87,6 +89,31 @@ def test_roles_name_scripts_that_exist() -> None:
     assert named | roles.BEYOND_A_PROJECT <= set(scripts.names())
 
 
+def test_gateway_knows_where_an_origin_begins() -> None:
+    stated = {
+        name: header(name).partition("then field")[0]
+        for name in scripts.names()
+        if "of its origin" in header(name)
+    }
+    complete = stated.pop("complete")
+    del stated["stray"]  # which no agent calls
+
+    assert {
+        name: int(re.findall(r"\b\d+\b", words)[-1])
+        for name, words in stated.items()
+    } == wire.WITHOUT_ORIGIN
+    assert f"{wire.COMPLETE_WORDS} number of items" in complete
+    source = scripts.source("complete")
+    assert f"WORDS = {wire.COMPLETE_WORDS + 1}, {wire.ITEM_WORDS}\n" in source
+
+
+def header(script: str) -> str:
+    """Return the arguments of a script as its header has them."""
+    text = scripts.source(script).partition("-- ARGV ")[2]
+    words = text.partition("-- RETURNS")[0].replace("--", "")
+    return " ".join(words.split())
+
+
 def test_page_has_the_table_of_roles() -> None:
     page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(
         encoding="utf-8"
@@ -128,7 +155,7 @@ def test_role_acts_under_its_own_name(
         ("note", ("item_00000000", "x", "written_at", "1")),
         (
             "complete",
-            ("", "", "1", "item_00000000", "", "x", "{}", "made_at", "1"),
+            ("", "", "", "1", "item_00000000", "", "x", "{}", "made_at", "1"),
         ),
     ],
 )
