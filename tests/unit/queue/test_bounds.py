@@ -9,10 +9,11 @@ from support.waiters import SOON_S
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem
 from taskorch.queue.backup import SCHEMA
+from taskorch.queue.views import SHORT_PAGE
 
 #: What one call handles.
 EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 400, 1000, 10_000, 200
-AGENTS, NAMES = 200, 500
+AGENTS, NAMES, ENTRIES = 200, 500, 256
 DEPENDENCIES = 1000
 
 
@@ -133,6 +134,34 @@ def test_export_lists_many_agents_and_projects_once(bench: Bench) -> None:
     agents = [line["name"] for line in lines if line["kind"] == "agent"]
     assert sorted(map(str, exported)) == sorted(projects)
     assert agents == sorted(names)
+
+
+def test_many_small_reports_are_read_in_parts(bench: Bench) -> None:
+    lease = bench.claimed(bench.item())
+    for number in range(ENTRIES + 1):
+        bench.agent().progress(lease, f"report {number}")
+    seen: list[str] = []
+    noted = bench.with_connection(lambda connection: Noted(connection, seen))
+
+    (record,) = noted.queue.views.records([lease.item])
+
+    assert [report.text for report in record.reports] == [
+        f"report {number}" for number in range(ENTRIES + 1)
+    ]
+    assert seen == ["records"] * 2
+
+
+def test_agents_are_read_once_in_short_pages(bench: Bench) -> None:
+    names = [f"agent-{number}" for number in range(SHORT_PAGE + 1)]
+    for name in names:
+        bench.item(agent=name)
+    seen: list[str] = []
+    noted = bench.with_connection(lambda connection: Noted(connection, seen))
+
+    found = noted.queue.views.agents()
+
+    assert sorted(agent.name for agent in found) == sorted(names)
+    assert seen == ["agents"] * 2
 
 
 def _is_woken(bench: Bench, name: str) -> bool:
