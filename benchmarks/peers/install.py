@@ -12,11 +12,16 @@ from benchmarks.page import REPOSITORY
 
 PROGRAMS = Path(__file__).parent / "queues"
 OURS = "taskorch"
+#: Our queue again, with 100 items a call.
+BATCHED = "taskorch_100"
 #: Ours first; each is measured by `queues/<name>.py`.
 QUEUES = (
     OURS,
+    BATCHED,
     *sorted(
-        file.stem for file in PROGRAMS.glob("[a-z]*.py") if file.stem != OURS
+        file.stem
+        for file in PROGRAMS.glob("[a-z]*.py")
+        if not file.stem.startswith(OURS)
     ),
 )
 _HEAD = re.compile(r"^# /// script\n((?:# .*\n)+)# ///$", re.MULTILINE)
@@ -41,7 +46,7 @@ def python(queue: str) -> Path:
     """Return the interpreter of a queue's program; it exists once the queue is installed."""
     return (
         Path(sys.executable)
-        if queue == OURS
+        if queue in (OURS, BATCHED)
         else _folder(queue) / "bin" / "python"
     )
 
@@ -49,7 +54,7 @@ def python(queue: str) -> Path:
 def install(queue: str) -> None:
     """Create the environment of a peer, unless it is up to date."""
     mark, asked = _folder(queue) / "installed", "\n".join(needs(queue))
-    if queue == OURS or (
+    if queue in (OURS, BATCHED) or (
         mark.exists() and mark.read_text(encoding="utf-8") == asked
     ):
         return
@@ -77,7 +82,7 @@ def versions(queues: tuple[str, ...]) -> Mapping[str, str]:
 def _version(queue: str) -> str:
     package = (
         re.split(r"[\[<>=]", needs(queue)[0])[0]
-        if queue != OURS
+        if queue not in (OURS, BATCHED)
         else "task-orchestrator"
     )
     ask = (

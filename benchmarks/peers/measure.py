@@ -30,14 +30,14 @@ def measure(queue: str) -> dict[str, float]:
     """Return the figures of a queue by the names of `figures.FIGURES`, without those that failed."""
     with server() as url:
         before = _memory(url)
-        enqueued = _run(queue, url, "enqueue", ITEMS, TEXT_BYTES)
+        enqueued = run(queue, url, "enqueue", ITEMS, TEXT_BYTES)
         memory = (
             {"memory": (_memory(url) - before) / ITEMS} if enqueued else {}
         )
-        one = _run(queue, url, "process", 1, PROCESSED, PROCESSED_S)
-        ten = _run(queue, url, "process", 10, PROCESSED, PROCESSED_S)
+        one = run(queue, url, "process", 1, PROCESSED, PROCESSED_S)
+        ten = run(queue, url, "process", 10, PROCESSED, PROCESSED_S)
     with server() as url:
-        wake = _run(queue, url, "wake", SAMPLES, SAMPLES_S)
+        wake = run(queue, url, "wake", SAMPLES, SAMPLES_S)
     stages = {
         "enqueue": enqueued,
         "process_1": one,
@@ -115,7 +115,7 @@ def _memory(url: str) -> int:
         return int(client.info("memory")["used_memory"])
 
 
-def _run(queue: str, url: str, *words: str | int) -> dict[str, float]:
+def run(queue: str, url: str, *words: str | int) -> dict[str, float]:
     """Run a queue's program and return its figures; print the error and return none if it fails."""
     command = [
         str(python(queue)),

@@ -3,6 +3,7 @@
     enqueue ITEMS BYTES                  items one after the other, on one connection
     process CONCURRENCY ITEMS SECONDS    work on ITEMS items, or on as many as SECONDS allow
     wake SAMPLES SECONDS                 from just before an item is enqueued to the first line of its function
+    killed ITEMS SECONDS                 kill a worker (-9) at its third item, and start another one
 
 Each prints a JSON object of what it measured; an empty one where the queue has no such
 concurrency in one process. Beside the rate it tells how much processor time an item
@@ -13,12 +14,14 @@ import asyncio
 import json
 import os
 import random
+import selectors
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from statistics import quantiles
-from threading import Lock
+from threading import Event, Lock
 
 # perf_counter is CLOCK_MONOTONIC, which the processes of a machine share
 from time import perf_counter, process_time
@@ -30,6 +33,8 @@ URL = os.environ.get("PEERS_URL", "")
 #: Items before the measurement, while the worker is still starting.
 WARM_UP = 5
 PAUSE_S = (0.010, 0.030)
+#: The item at which a worker hangs, until it is killed.
+HANGS_AT = 3
 
 Send = Callable[[str], Awaitable[object]]
 Sender = Callable[[], AbstractAsyncContextManager[Send]]
@@ -54,6 +59,10 @@ def run(
         _tell(_wake(sender, *map(int, numbers)))
     elif verb == "answer":
         work(waits)
+    elif verb == "killed":
+        _tell(_killed(sender, *map(int, numbers)))
+    elif verb in ("hang", "finish"):
+        work(1)
     elif int(numbers[0]) > most:
         _tell({})
     else:
@@ -62,8 +71,13 @@ def run(
 
 def handle(text: str) -> None:
     """Read the clock, as the function of an item without work."""
-    if sys.argv[1] == "process":
+    verb = sys.argv[1]
+    if verb == "process":
         _TALLY.add()
+    elif verb in ("hang", "finish"):
+        os.write(1, b".")
+        if verb == "hang" and _TALLY.count() == HANGS_AT:
+            Event().wait()
     else:
         os.write(1, f"{perf_counter() - float(text)}\n".encode())
 
@@ -93,6 +107,12 @@ class Tally:
         self._lock = Lock()
         self._watch: Stopwatch | None = None
         self._done = -1
+
+    def count(self) -> int:
+        """Count an item; return the number of items so far."""
+        with self._lock:
+            self._done += 1
+            return self._done + 1
 
     def add(self) -> None:
         """Count an item that starts; those before it are done, except those that run beside it."""
@@ -129,12 +149,7 @@ def _server_cpu() -> float:
 
 def _wake(sender: Sender, samples: int, seconds: int) -> dict[str, float]:
     """Time the wake-up of a worker that waits in another process."""
-    command = [
-        sys.executable,
-        *sys.orig_argv[1 : -len(sys.argv) + 1],
-        "answer",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+    with _worker("answer") as worker:
         try:
             taken = asyncio.run(
                 _woken(sender, worker.stdout, samples, seconds)
@@ -147,6 +162,45 @@ def _wake(sender: Sender, samples: int, seconds: int) -> dict[str, float]:
         "p99": points[98] * 1000,
         "samples": len(taken),
     }
+
+
+def _killed(sender: Sender, items: int, seconds: int) -> dict[str, float]:
+    """Count the items that no worker completes: neither a killed one nor the next."""
+    asyncio.run(_enqueue(sender, items, 1))
+    with _worker("hang") as worker:
+        _read(worker, HANGS_AT, seconds)
+        os.killpg(worker.pid, signal.SIGKILL)
+    left = items - (HANGS_AT - 1)
+    with _worker("finish") as worker:
+        done = _read(worker, left, seconds)
+        os.killpg(worker.pid, signal.SIGKILL)
+    return {"missing": left - done}
+
+
+def _worker(verb: str) -> "subprocess.Popen[bytes]":
+    """Start this program with another verb, in a process group of its own."""
+    command = [
+        sys.executable,
+        *sys.orig_argv[1 : -len(sys.argv) + 1],
+        verb,
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, start_new_session=True
+    )
+
+
+def _read(worker: "subprocess.Popen[bytes]", items: int, seconds: int) -> int:
+    """Return the number of items that a worker begins in some time, at most `items`."""
+    assert worker.stdout  # noqa: S101  it has a pipe
+    deadline, begun = perf_counter() + seconds, 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(worker.stdout, selectors.EVENT_READ)
+        while begun < items and selector.select(deadline - perf_counter()):
+            read = os.read(worker.stdout.fileno(), items)
+            if not read:
+                break
+            begun += read.count(b".")
+    return min(begun, items)
 
 
 async def _woken(

@@ -1,4 +1,4 @@
-"""Ours: `create` with its assignment, one at a time; `claim` and `complete`; a waiting `claim`.
+"""Ours: `create` with its assignment, one at a time; `complete`, which claims the next item; a waiting `claim`.
 
 At a concurrency of 10 it is ten threads with a connection each.
 """
@@ -8,18 +8,20 @@ from contextlib import asynccontextmanager
 from threading import Thread
 
 from taskorch.connections import connect
-from taskorch.domain.item import Caller, NewItem
+from taskorch.domain.item import Caller, Claim, NewItem
 from taskorch.queue.queue import Queue
 
 from benchmarks.peers.stopwatch import URL, Send, handle, run
 
 AGENT = "specialist"
+#: The lease, after which the item of a killed worker comes back.
+LEASE_MS = 5000
 
 
 @asynccontextmanager
 async def sender() -> AsyncIterator[Send]:
     """Open a project, and create an item for each text."""
-    queue = _queue()
+    queue = open_queue()
     project = queue.project("Many items")
 
     async def send(text: str) -> None:
@@ -40,15 +42,20 @@ def work(concurrency: int) -> None:
 
 
 def _work() -> None:
-    queue = _queue().agent_queue(AGENT)
+    queue = open_queue().agent_queue(AGENT)
+    claims: tuple[Claim, ...] = ()
     while True:
-        claim = queue.claim(wait_s=60)
-        if claim and claim.lease:
+        claims = claims or queue.claim_many(1, wait_s=60, lease_ms=LEASE_MS)
+        for claim in claims:
+            assert claim.lease  # noqa: S101  every claim of this agent has one
             handle(claim.package.item.description)
-            queue.complete(claim.lease, "done")
+            _, claims = queue.complete_and_claim(
+                claim.lease, "done", {}, count=1, lease_ms=LEASE_MS
+            )
 
 
-def _queue() -> Queue:
+def open_queue() -> Queue:
+    """Return the queue of the measurement."""
     return Queue(connect(URL), "peers", Caller(agent="planner"))
 
 

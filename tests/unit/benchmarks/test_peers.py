@@ -91,6 +91,7 @@ def test_each_peer_lists_its_packages() -> None:
     needs = {queue: install.needs(queue) for queue in install.QUEUES}
 
     assert needs.pop("taskorch") == []
+    assert needs.pop("taskorch_100") == []
     assert {
         queue for queue, packages in needs.items() if queue not in packages[0]
     } == set()
@@ -105,10 +106,19 @@ def test_page_has_every_queue_and_figure() -> None:
         line for line in written.splitlines() if line.startswith("| ")
     ]
 
-    assert re.findall(r"\| ([a-z]+) [0-9]", head) == list(install.QUEUES)
+    assert re.findall(r"\| ([a-z_0-9]+) [0-9]", head) == list(install.QUEUES)
     assert [line.split(" | ")[0][2:] for line in lines] == [
         figure.title for figure in figures.FIGURES.values()
     ]
+
+
+def test_page_has_killed_worker_of_every_queue() -> None:
+    written = PAGE.partition("<!-- killed")[2].partition("<!-- /killed")[0]
+
+    queues = re.findall(
+        r"^\| ([a-z_0-9]+) [0-9.]+ \| \d+ \|$", written, re.MULTILINE
+    )
+    assert queues == list(install.QUEUES)
 
 
 def test_page_shows_existing_plots() -> None:

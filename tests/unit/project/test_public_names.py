@@ -120,7 +120,9 @@ def test_async_classes_have_the_same_verbs() -> None:
     assert methods(taskorch.Agent) - methods(AsyncAgent) == {
         *("claim_call", "get_call", "task", "give_back"),
     }
-    assert methods(Task) - methods(AsyncTask) == {"held", "take_away"}
+    assert methods(Task) - methods(AsyncTask) == {
+        *("held", "take_away", "question", "complete_and_claim"),
+    }
     assert methods(Worker) == methods(AsyncWorker) == {"run", "stop"}
 
 
