@@ -10,6 +10,7 @@ from benchmarks import (
     guards,
     limit,
     mcp,
+    memory,
     mirror,
     network,
     waits,
@@ -28,6 +29,7 @@ ALL = (
     functions.measure,
     guards.measure,
     batches.measure,
+    memory.measure,
     mirror.measure,
     waits.measure,
 )

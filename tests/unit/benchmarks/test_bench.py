@@ -44,6 +44,7 @@ NAMES = [
     "functions",
     "guards",
     "batches",
+    "memory",
     "mirror",
     "heavy_item",
     "soak",
