@@ -52,8 +52,10 @@ def measure() -> Iterator[Comparison]:
         figures=FIGURES,
         rounds=[rows],
         remarks=(
-            f"{ITEMS:,} items each, without the replies that are kept for repeats. A text has {TEXT_BYTES} bytes, "
-            f"the summary of a completed item {len(SUMMARY)}.",
+            (
+                f"{ITEMS:,} items each, without the replies that are kept for repeats. A text has {TEXT_BYTES} bytes, "
+                f"the summary of a completed item {len(SUMMARY)}."
+            ),
         ),
     )
 
