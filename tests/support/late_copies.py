@@ -49,7 +49,7 @@ class LateCopies(ConnectionWrapper):
 
 
 def check_late_copies(bench: Bench) -> None:
-    """Fail if a late copy acts, of a claim of nothing or of a refused call."""
+    """Fail if a late copy acts, of a claim, a completion or a refused call."""
     copies = LateCopies(bench.queue._scripts.connection)
     patience = Patience(may_pass=is_not_final, attempts=2)
     late = bench.with_connection(
@@ -64,6 +64,9 @@ def check_late_copies(bench: Bench) -> None:
         late.queue.requeue(held.item)
     project = late.queue.project("Once")
     created = late.queue.create(project, NewItem(title="T", agent="bob"))
+    late.agent("bob").complete(need_lease(late.agent("bob").claim()), "done")
+    bench.item(agent="bob")
+    bench.queue.requeue(created)
     bench.queue.cancel(held.item)
     before = bench.everything()
 
