@@ -258,11 +258,11 @@ def _agent_views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     )
     sharing = planner.agent_queue("sharing")
     item = crowd.long.item
-    yield _step("check", lambda: busy.check(limit=1000))
+    yield _step("check", lambda: busy.check(limit=100))
     yield _step("prime", busy.prime)
     yield _step(
         "prime",
-        lambda: historian.prime([crowd.long], limit=1000),
+        lambda: historian.prime([crowd.long], limit=100),
         "a long history",
     )
     yield _step("get", lambda: historian.get(crowd.long), "a long history")
