@@ -16,6 +16,7 @@ from taskorch.domain.item import Item, Lease, Report, State
 from taskorch.domain.mirror_record import Origin
 from taskorch.queue import backup, keys, replies, scripts
 from taskorch.queue.port import (
+    REPEAT,
     Argument,
     Connection,
     ConnectionWrapper,
@@ -251,6 +252,22 @@ def test_damaged_rows_do_not_stop_the_upgrade(old: Bench) -> None:
     old.delete_everything()
 
 
+class RepeatedParts(ConnectionWrapper):
+    """A connection that has lost the first reply to each part of an upgrade."""
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        if script.name == "upgrade":
+            request, *rest = arguments
+            arguments = (f"{request}{REPEAT}", *rest)
+        return super().run_script(script, key, arguments)
+
+
+def repeated_parts(connection: Connection) -> Connection:
+    return RepeatedParts(connection)
+
+
 def test_report_from_a_file_upgrades_and_acts(old: Bench) -> None:
     """Its request id is that of its file; the upgrade needs ids of its own."""
     item = titled("Load the catalogue")
@@ -258,7 +275,8 @@ def test_report_from_a_file_upgrades_and_acts(old: Bench) -> None:
     lease = old.lease_of(item)
     old.set_schema("1")
 
-    me = old.queue.agent_queue("ada", origin=origin)
+    queue = old.with_connection(repeated_parts).queue
+    me = queue.agent_queue("ada", origin=origin)
     me.progress(Lease(item=item, token=lease.token, claim=lease.claim), "It")
 
     history = old.queue.views.show(item).history
