@@ -95,16 +95,21 @@ def _log_to_stderr() -> None:
 
 
 def _bind(listener: Listener) -> socket.socket:
+    """Return a socket that listens. Raises errors.Usage."""
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    # asyncio turns the delay of small packets off only for sockets that name TCP
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server(
-            (listener.host, listener.port), family=family, backlog=BACKLOG
-        )
+        bound.bind((listener.host, listener.port))
+        bound.listen(BACKLOG)
     except OSError as error:
+        bound.close()
         raise errors.Usage(
             reason=f"Cannot listen on {listener.host}:{listener.port}: "
             f"{error.strerror}"
         ) from None
+    return bound
 
 
 def _is_loopback(host: str) -> bool:
