@@ -63,6 +63,12 @@ class Exchange:
                 return error_response(error)
             except ClientDisconnect:
                 return Response(status_code=400)
+            except Exception:  # noqa: BLE001
+                # the last resort of a server: an error document, and a log entry
+                _log.exception("A request failed.")
+                return error_response(
+                    TaskOrchestratorError(reason="a request failed")
+                )
             return _response(content)
 
         return respond
@@ -118,6 +124,9 @@ def error_response(error: TaskOrchestratorError) -> Response:
     """
     if isinstance(error, errors.Unavailable):
         error = _outward(error)
+    elif error.exit_code == TaskOrchestratorError.exit_code:
+        _log.error("%s", error)
+        error = TaskOrchestratorError(reason="the log of the gateway has it")
     status = STATUS.get(error.exit_code, UNEXPECTED)
     headers = {}
     if isinstance(error, errors.TokenRefused):

@@ -44,7 +44,7 @@ _ERRORS: Mapping[str, type[errors.TaskOrchestratorError]] = {
     for error in (
         errors.Usage, errors.Invalid, errors.Unreachable, errors.Stalled, errors.NotReplicated, errors.NotSaved,
         errors.NoItem, errors.TokenRefused, errors.NotAllowed, errors.OtherVersion, errors.OtherNamespace,
-        errors.RateLimited,
+        errors.RateLimited, errors.TaskOrchestratorError,
     )
 }  # fmt: skip
 
