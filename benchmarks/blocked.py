@@ -50,7 +50,7 @@ LONGEST_S = 30
 MANY, FEW = 10**6, 20
 HUNDRED, THIRTY = 100, 30
 LONG_MS = 60_000
-LINES = 100
+LINES = 40
 #: What a call took before its work was bounded, in ms.
 BEFORE = {
     "close_project: very many open items": 8_879,
