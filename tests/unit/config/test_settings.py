@@ -374,3 +374,47 @@ def test_retention_is_a_duration_or_off(
     )
 
     assert settings.retention_ms == retention_ms
+
+
+def test_gateway_takes_the_place_of_redis(tmp_path: Path) -> None:
+    gateway = "https://queue.example"
+
+    found = [
+        resolved(tmp_path, TASKORCH_URL=gateway, REDIS_URL="redis://any"),
+        resolved(
+            tmp_path, TASKORCH_URL=gateway, TASKORCH_REDIS_URL="redis://ours"
+        ),
+        resolved(tmp_path, url_flag="redis://flag", TASKORCH_URL=gateway),
+        resolve(
+            {"url": gateway, "redis_url": ""},
+            {"HOME": "/nowhere", "TASKORCH_REDIS_URL": "redis://ours"},
+            tmp_path,
+        ),
+    ]
+
+    assert [(each.redis_url, each.sources["redis_url"]) for each in found] == [
+        (gateway, "TASKORCH_URL"),
+        (gateway, "TASKORCH_URL"),
+        ("redis://flag", "--redis-url"),
+        (gateway, "--url"),
+    ]
+
+
+def test_access_token_is_read_for_a_gateway_only(tmp_path: Path) -> None:
+    token = {"TASKORCH_TOKEN": "tok_secret"}
+
+    over_gateway = resolved(tmp_path, TASKORCH_URL="https://host", **token)
+    over_redis = resolved(tmp_path, TASKORCH_REDIS_URL="redis://host", **token)
+
+    assert over_gateway.access_token == "tok_secret"
+    assert over_redis.access_token == ""
+    assert "tok_secret" not in repr(over_gateway)
+
+
+@pytest.mark.parametrize("key", ["url", "token_file"])
+def test_gateway_of_a_checkout_needs_trust(tmp_path: Path, key: str) -> None:
+    config(tmp_path, f'{key} = "https://queue.example"')
+    environment = {"TASKORCH_URL": "https://host"} if key != "url" else {}
+
+    with pytest.raises(errors.UntrustedConfig, match=f"sets {key}"):
+        resolved(tmp_path, **environment)
