@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 
 from taskorch_gateway import hosts
 from taskorch_gateway.app import Options, create
+from taskorch_gateway.bounded_http import BoundedHttp
 
 #: How long an idle connection stays open: longer than proxies keep theirs.
 KEEP_ALIVE_S = 75
@@ -70,6 +71,8 @@ def serve(settings: Settings, listener: Listener) -> None:
         workers=listener.workers,
         ssl_certfile=listener.certificate or None,
         ssl_keyfile=listener.key or None,
+        http=BoundedHttp,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

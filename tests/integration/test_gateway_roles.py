@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,31 @@ def test_body_of_many_megabytes_is_refused(
 
     client.close()
     assert status == 413
+
+
+def test_endless_head_is_cut(gateway: Gateway) -> None:
+    header = b"X: " + b"y" * 60_000 + b"\r\n"
+
+    with socket.create_connection(("127.0.0.1", gateway.port), 60) as flood:
+        flood.sendall(b"POST /call HTTP/1.1\r\nHost: localhost\r\n")
+
+        with pytest.raises(OSError, match=r"\w+"):
+            flood.sendall(header * 1_000)
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET", b"\x16\x03\x01\x02", b"POST /call HTTP/9\r\n\r\n"]
+)
+def test_other_protocols_leave_the_gateway_running(
+    gateway: Gateway, tokens: dict[Role, str], request_line: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), 60) as odd:
+        odd.sendall(request_line)
+
+    client = HttpClient(gateway, tokens[Role.WORKER])
+    status, _ = client.post("/call", call("check", "10"))
+    client.close()
+    assert status == 200
 
 
 @pytest.mark.parametrize("version", ["0.0.1", "9.1.0", "", "x"])

@@ -114,7 +114,10 @@ LIBRARIES = {
         "taskorch_orchestrator.service.rq_jobs",
     ),
     "starlette": ("taskorch_gateway",),
-    "uvicorn": ("taskorch_gateway.server",),
+    "uvicorn": (
+        "taskorch_gateway.server",
+        "taskorch_gateway.bounded_http",
+    ),
     "mcp": (),
 }
 
