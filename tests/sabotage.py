@@ -959,7 +959,7 @@ SABOTAGES = (
     Sabotage(
         guard="A missing function runs as a script",
         file="shared/taskorch/transport/script_calls.py",
-        line="        is_impossible = FUNCTION_MISSING in error or",
+        line="        is_impossible = lacks_function(error) or",
         instead="        is_impossible =",
         tests=("tests/integration/test_functions.py",),
     ),

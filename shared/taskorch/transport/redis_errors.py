@@ -37,7 +37,7 @@ _PHRASES = {
     "max number of clients": "MAXCLIENTS",
 }
 #: The reply to FCALL if no library has the function.
-FUNCTION_MISSING = "Function not found"
+_FUNCTION_MISSING = "Function not found"
 _NOT_INSTALLED = (
     "the functions of this version are not installed, and this user can neither install "
     "them nor run scripts"
@@ -64,8 +64,20 @@ _NO_FILES = rf"Error ({EMFILE}|{ENFILE}) connecting to "
 _CERTIFICATE = ("certificate", "unknown ca")
 
 
+#: The start of a script's own error. Its details have texts of users, which may contain
+#: the words of any other reply.
+_OF_SCRIPT = r"[A-Z_]+ \{"
+
+
+def lacks_function(line: str) -> bool:
+    """Return whether an error reply says that no library has the function of an FCALL."""
+    return _FUNCTION_MISSING in line and not _is_of_script(line)
+
+
 def stall_word(line: str) -> str:
     """Return the key in hints.STALLS of an error reply that says "not now", or ""."""
+    if _is_of_script(line):
+        return ""
     first = line.partition(" ")[0]
     first = _ALIASES.get(first, first)
     if first in PASSING or first in LASTING:
@@ -78,6 +90,8 @@ def stall_word(line: str) -> str:
 
 def of_reply(line: str, url: str) -> Exception:
     """Return our error for an error reply; an error of a script is a ScriptError."""
+    if _is_of_script(line):
+        return ScriptError(line)
     why = stall_word(line)
     if why == "MOVED" and "+cluster://" not in url:
         return errors.Usage(
@@ -89,13 +103,11 @@ def of_reply(line: str, url: str) -> Exception:
             return errors.Usage(reason=reason)
     if why:
         return errors.Stalled(url=url, reason=line, why=why)
-    if FUNCTION_MISSING in line:
+    if lacks_function(line):
         line = f"NOPERM {_NOT_INSTALLED} ({line})"
     is_refused = line.startswith(REFUSING)
     if is_refused or any(words in line for words in _NOT_ALLOWED):
         return errors.Refused(url=url, reason=line)
-    if re.match(r"[A-Z_]+ \{", line):
-        return ScriptError(line)
     return errors.TaskOrchestratorError(
         reason=f"Redis at {url} replied: {line}"
     )
@@ -162,3 +174,7 @@ def need_replicas(
     )
     error.reply = reply
     raise error
+
+
+def _is_of_script(line: str) -> bool:
+    return bool(re.match(_OF_SCRIPT, line))

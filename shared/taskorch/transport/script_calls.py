@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TypeVar
 
 from taskorch.queue.port import Argument, Script
-from taskorch.transport.redis_errors import FUNCTION_MISSING
+from taskorch.transport.redis_errors import lacks_function
 
 #: How long a connection runs scripts by their texts after functions were not possible.
 REST_S = 60
@@ -42,7 +42,7 @@ class ScriptCalls:
             return _run_text(script, numbered, send)[0]
         reply, error = _call_function(script, numbered, send)
         may_not_write = error.startswith(_WRITES_REFUSED)
-        is_impossible = FUNCTION_MISSING in error or error.startswith(
+        is_impossible = lacks_function(error) or error.startswith(
             _NOT_POSSIBLE
         )
         if not may_not_write and not is_impossible:
@@ -61,7 +61,7 @@ def _call_function(
     """Run a script as a function, and install the library if the server has none."""
     fcall = ("FCALL", script.function, *numbered)
     reply, error = send(*fcall)
-    if FUNCTION_MISSING not in error:
+    if not lacks_function(error):
         return reply, error
     _, refusal = send("FUNCTION", "LOAD", script.library)
     if refusal and _LOADED_BY_ANOTHER not in refusal:

@@ -6,6 +6,7 @@ import pytest
 from redis import exceptions
 from redis._parsers.base import BaseParser
 from taskorch.domain import errors, hints
+from taskorch.queue.port import ScriptError
 from taskorch.transport import redis_errors
 from taskorch.transport.failover import our_error
 from taskorch.transport.redis_errors import is_passing
@@ -78,6 +79,26 @@ def test_protected_mode_is_our_error() -> None:
 
     assert isinstance(told, errors.Refused)
     assert "requirepass" in told.hint()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Function not found",
+        "the cluster is down",
+        "max number of clients",
+        "DB index",
+        "unknown command 'EVALSHA'",
+    ],
+)
+def test_text_of_user_is_no_error_of_redis(words: str) -> None:
+    line = f'CANCELLED {{"item":"item_00000001","reason":"{words}"}}'
+
+    told = redis_errors.of_reply(line, "redis://there")
+
+    assert isinstance(told, ScriptError)
+    assert not redis_errors.lacks_function(line)
+    assert not redis_errors.stall_word(line)
 
 
 def test_moved_from_a_single_address_names_the_cluster() -> None:
