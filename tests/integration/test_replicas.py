@@ -12,6 +12,7 @@ from support.connections import connect
 from support.topologies import Node, command
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, ItemEdit, NewItem, State
+from taskorch.domain.role import Role
 from taskorch.queue import scripts
 from taskorch.queue.port import REPLICATED
 from taskorch.queue.queue import Queue
@@ -113,6 +114,7 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         need_lease(ada.claim()) for _ in range(5)
     )
     ada.blocker(asked, "Really?")
+    token = mine.access_tokens().create("ada", Role.WORKER)
     lagging(replica)
     told = {}
 
@@ -137,6 +139,7 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         "requeue": lambda: mine.requeue(dependency),
         "close_project": lambda: mine.complete_project(project, force=True),
         "reopen_project": lambda: mine.reopen_project(project),
+        "revoke_access_token": lambda: mine.access_tokens().revoke(token.id),
     }
     for verb, step in steps.items():
         with pytest.raises(errors.NotReplicated) as refusal:

@@ -103,5 +103,5 @@ def revoke(context: "OrchestratorContext", token_id: str) -> None:
     """Revoke TOKEN, an id of `token list`. It is refused within a second."""
     from taskorch_orchestrator.render import tokens
 
-    context.queue_of().access_tokens().revoke(token_id)
+    context.queue.access_tokens().revoke(token_id)
     context.output.show({"id": token_id}, tokens.revoked)
