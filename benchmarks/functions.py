@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import redis
@@ -21,7 +20,14 @@ from taskorch.queue.scripts import LuaScript
 
 from benchmarks.busy import CALLS
 from benchmarks.figures import Comparison, Figure, Round
-from benchmarks.queues import AGENT, filled, new, pid, server
+from benchmarks.queues import (
+    AGENT,
+    filled,
+    main_thread_s,
+    new,
+    pid,
+    server,
+)
 from benchmarks.report import report
 
 #: The calls of a round are few, and the rounds many: the load of the machine changes.
@@ -61,17 +67,18 @@ class Clock:
         self._client = redis.Redis(
             unix_socket_path=unquote(urlsplit(url).path)
         )
-        self._schedstat = Path(f"/proc/{pid(url)}/schedstat")
+        self._process = pid(url)
 
     def time(
         self, call: Callable[[], object], times: int
     ) -> tuple[float, float]:
         """Return what a call costs, in µs: of the main thread's processor, and in scripts."""
-        cpu_ns, lua_us = self._cpu_ns(), self._lua_us()
+        cpu_s, lua_us = main_thread_s(self._process), self._lua_us()
         for _ in range(times):
             call()
-        lua_us, cpu_ns = self._lua_us() - lua_us, self._cpu_ns() - cpu_ns
-        return cpu_ns / 1000 / times, lua_us / times
+        lua_us = self._lua_us() - lua_us
+        cpu_s = main_thread_s(self._process) - cpu_s
+        return cpu_s * 1e6 / times, lua_us / times
 
     def close(self) -> None:
         """Close the socket."""
@@ -83,13 +90,6 @@ class Clock:
             int(commands.get(f"cmdstat_{name}", {"usec": 0})["usec"])
             for name in CALLS
         )
-
-    def _cpu_ns(self) -> int:
-        """Return the main thread's time; a kernel without it counts as 0."""
-        try:
-            return int(self._schedstat.read_text(encoding="utf-8").split()[0])
-        except OSError:
-            return 0
 
 
 def measure() -> Iterator[Comparison]:

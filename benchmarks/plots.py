@@ -27,7 +27,7 @@ DRAWN = {
     "projects": ("line", ("progress", "discoveries")),
     "fleet": ("bars", ("p50", "p99")),
     "network": ("bars", ("trips",)),
-    "guards": ("bars", ("time",)),
+    "guards": ("bars", ("cpu", "time")),
     "batches": ("bars", ("create", "assign", "pair")),
 }
 

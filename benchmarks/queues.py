@@ -123,16 +123,21 @@ def cpu_s(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def main_thread_s(process: int) -> float:
+    """Return the processor time of the main thread of a process in seconds."""
+    return _scheduled_s(process)[0]
+
+
 def queued_s(process: int) -> float:
     """Return the seconds that the main thread of a process waited for a core."""
+    return _scheduled_s(process)[1]
+
+
+def _scheduled_s(process: int) -> tuple[float, float]:
+    """Return what the kernel counts of a main thread; zeros if it counts nothing."""
     try:
-        return (
-            int(
-                Path(f"/proc/{process}/schedstat")
-                .read_text(encoding="utf-8")
-                .split()[1]
-            )
-            / 1e9
-        )
-    except OSError:  # a kernel without these statistics
-        return 0.0
+        counts = Path(f"/proc/{process}/schedstat").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0, 0.0
+    ran, waited, _ = counts.split()
+    return int(ran) / 1e9, int(waited) / 1e9

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, State
+from taskorch.queue import scripts
 from taskorch.queue.queue import Queue
 
 from benchmarks import (
@@ -15,6 +16,7 @@ from benchmarks import (
     fleet,
     functions,
     growth,
+    guards,
     limit,
     loop,
     network,
@@ -281,6 +283,37 @@ def test_calls_are_compared_with_those_by_text(
         functions.BY_SCRIPT,
         functions.BY_FUNCTION,
     }
+    assert all(
+        figure > 0
+        for figures in comparison.rounds[0].values()
+        for figure in figures.values()
+    )
+
+
+def test_each_guard_is_found_in_scripts() -> None:
+    texts = {left_out: guards.without(left_out) for left_out in guards.WITHOUT}
+
+    assert texts[guards.AS_IT_IS] == scripts.library_text()
+    assert len(set(texts.values())) == len(texts)
+
+
+def test_guard_that_is_not_found_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = (("maintain(", ""), ("a line of an earlier version", ""))
+    monkeypatch.setattr(guards, "WITHOUT", {"without it": lines})
+
+    with pytest.raises(ValueError, match="'a line of an earlier version'"):
+        guards.without("without it")
+
+
+def test_pairs_run_without_each_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "PAIRS", 2)
+    monkeypatch.setattr(guards, "ROUNDS", 1)
+
+    (comparison,) = guards.measure()
+
+    assert list(comparison.rounds[0]) == list(guards.WITHOUT)
     assert all(
         figure > 0
         for figures in comparison.rounds[0].values()
