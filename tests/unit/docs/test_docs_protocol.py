@@ -708,6 +708,52 @@ def test_numbers_in_the_text_are_right() -> None:
     assert "`priority * 1e13 + sequence`" in page
 
 
+@pytest.mark.parametrize(
+    ("verb", "stated"),
+    [
+        ("agents", f"A client sends at most {views.PAGE}"),
+        ("audit", f"A client sends {queue.AUDIT_BATCH}"),
+        ("audit_index", f"A client sends {queue.AUDIT_BATCH}"),
+        (
+            "cancel",
+            f"more than {number('MAX_LOOKED_AT', SCRIPTS['cancel'])} dependents",
+        ),
+        (
+            "close_project",
+            f"at most {number('MAX_HANDLED', PRELUDE)} in a call",
+        ),
+        ("complete", f"at most {number('MAX_HANDLED', PRELUDE)} in a call"),
+        (
+            "discoveries",
+            f"reads the newest {number('MAX_PROJECTS', PRELUDE)} projects",
+        ),
+        (
+            "discoveries",
+            f"the first {number('MAX_OWN_ITEMS', PRELUDE)} in its queue",
+        ),
+        ("events", f"at most {number('MAX_EVENTS', SCRIPTS['events'])}"),
+        ("forget_agents", f"A client sends {queue.FORGET_BATCH}"),
+        ("notes", f"pages of {number('MAX_NOTES', SCRIPTS['notes'])} notes"),
+        ("purge", f"A client sends {queue.PURGE_BATCH}"),
+        ("purged", f"A client sends at most {views.PURGED_PAGE}"),
+        ("reap", f"A client sends {queue.REAP_BATCH}"),
+        ("reap", f"a client sends {queue.AGENTS_BATCH}"),
+        (
+            "requeue",
+            f"takes {number('MAX_DEPENDENTS', SCRIPTS['requeue'])} dependents",
+        ),
+        ("resume", f"at most {number('MAX_HANDLED', PRELUDE)} items"),
+        ("timeline", f"{number('PAGE', SCRIPTS['timeline'])} discoveries"),
+        ("timeline", f"at most {number('REPORTS_SHOWN', PRELUDE)} reports"),
+        ("upgrade", f"A client sends {scripts.UPGRADED_AT_ONCE}"),
+    ],
+)
+def test_section_states_the_number_of_the_source(
+    verb: str, stated: str
+) -> None:
+    assert stated in " ".join(SECTIONS[verb].split())
+
+
 def test_bounds_are_those_of_the_source() -> None:
     stated = {row[0]: row[1] for row in table(chapter("Bounds"))}
     new = (
