@@ -145,7 +145,10 @@ SABOTAGES = (
         file="gateway/taskorch_gateway/authentication.py",
         line="        if known and monotonic() < known[1]:\n",
         instead="        if known:\n",
-        tests=("tests/acceptance/test_gateway.py",),
+        tests=(
+            "tests/acceptance/test_gateway.py"
+            "::test_revoked_token_is_refused_within_a_second",
+        ),
     ),
     Sabotage(
         guard="No item grows over 1 MiB",
