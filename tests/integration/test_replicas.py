@@ -314,6 +314,22 @@ def test_cluster_waits_on_the_node_of_the_script(tmp_path: Path) -> None:
     assert 0 < len(failing) < 4
 
 
+def test_step_is_done_although_replicas_lack_functions(
+    tmp_path: Path,
+) -> None:
+    with topologies.cluster(tmp_path) as cluster:
+        for replica in cluster.nodes[3:]:
+            replica.kill()
+
+        is_refused = _fails(cluster.url, "one")
+
+        caller = Caller(agent="planner")
+        projects = Queue(connect(cluster.url), "one", caller).views.projects()
+
+    assert is_refused
+    assert [project.title for project in projects] == ["x"]
+
+
 def _fails(url: str, namespace: str) -> bool:
     try:
         Queue(

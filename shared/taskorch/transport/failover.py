@@ -114,23 +114,28 @@ class FailoverConnection:
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
         """Run a script as a function, or else by its SHA1 or its text."""
-        run = _run
-        if self._wait and script.name in REPLICATED:
-            run = self._run_and_wait
+        waits = self._wait and script.name in REPLICATED
 
         def send(
             *command: Argument,
-        ) -> tuple[Reply | exceptions.ResponseError, str]:
+        ) -> tuple[list[Reply] | exceptions.ResponseError, str]:
             try:
-                return run(client, *command), ""
+                if waits:
+                    return self._run_and_wait(client, *command), ""
+                return [_run(client, *command)], ""
             except exceptions.ResponseError as error:
                 return error, _line(error)
 
         with self._turn.own, self._translated_errors():
             client = self._clients.for_scripts(key)
-            reply = self._script_calls.run(script, (1, key, *arguments), send)
-            if isinstance(reply, exceptions.ResponseError):
-                raise reply
+            replies = self._script_calls.run(
+                script, (1, key, *arguments), send
+            )
+            if isinstance(replies, exceptions.ResponseError):
+                raise replies
+            reply, *reached = replies
+            if reached:
+                self._need_replicas(reply, reached[0])
             return reply
 
     def run_command(self, key: str, *command: Argument) -> Reply:
@@ -167,21 +172,29 @@ class FailoverConnection:
             self._clients.close()
             turn.release()
 
-    def _run_and_wait(self, client: redis.Redis, *command: Argument) -> Reply:
-        """Send a command and WAIT on one connection: WAIT is about its own writes."""
+    def _run_and_wait(
+        self, client: redis.Redis, *command: Argument
+    ) -> list[Reply]:
+        """Send a command and WAIT on one connection: WAIT is about its own writes.
+
+        Return both replies; that of WAIT may be an error.
+        """
         with cast(Any, client).pipeline(transaction=False) as pipeline:
             pipeline.execute_command(*command)
             pipeline.execute_command(*self._wait)
             reply, reached = pipeline.execute(raise_on_error=False)
         if isinstance(reply, Exception):
             raise reply
+        return [reply, reached]
+
+    def _need_replicas(self, reply: Reply, reached: object) -> None:
+        """Raise errors.NotReplicated if the reply to WAIT falls short."""
         if isinstance(reached, exceptions.RedisError):
             ours = our_error(reached, self._clients.url)
             if redis_errors.is_passing(ours):
                 # It is not the primary any more: the next one answers the repeat.
                 raise reached
         redis_errors.need_replicas(reply, reached, self._wait)
-        return cast("Reply", reply)
 
     @contextmanager
     def _waiting_client(
