@@ -146,8 +146,7 @@ SABOTAGES = (
         line="        if known and monotonic() < known[1]:\n",
         instead="        if known:\n",
         tests=(
-            "tests/acceptance/test_gateway.py"
-            "::test_revoked_token_is_refused_within_a_second",
+            "tests/acceptance/test_gateway.py::test_revoked_token_is_refused_within_a_second",
         ),
     ),
     Sabotage(
