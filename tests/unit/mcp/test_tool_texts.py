@@ -18,7 +18,7 @@ ITEM = "item_1a2b3c4d"
 #: Commands of hints that only a person uses, in a shell.
 OF_PEOPLE = {
     *("run", "hook", "mcp"),
-    *("import", "init", "doctor", "docs", "purge", "reap", "server", "service", "sync", "trust", "apply"),
+    *("import", "init", "doctor", "docs", "purge", "reap", "server", "service", "sync", "token", "trust", "apply"),
 }  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def test_completion_ends_a_wait_without_reports(
     assert waiting.result().reached is Goal.COMPLETED
 
 
-def test_waiters_of_an_item_do_not_wake_each_other(bench: Bench) -> None:
+def test_waiters_of_item_do_not_wake_each_other(bench: Bench) -> None:
     lease = bench.claimed()
     bench.queue.waits().until(lease.item, [Goal.COMPLETED], timeout_s=0)
     stream = keys.reports(bench.namespace, lease.item)
