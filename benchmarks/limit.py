@@ -9,8 +9,10 @@ from time import perf_counter
 from urllib.parse import unquote, urlsplit
 
 import redis
+from taskorch import Task, Worker
 from taskorch.connections import connect
 from taskorch.domain.item import Caller
+from taskorch.library import queue as library
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
@@ -35,7 +37,10 @@ EACH = 4
 NAMESPACE = "limit"
 TOOL = shutil.which("redis-benchmark")
 BY_TOOL, BY_LOOP, BY_LIBRARY = "redis-benchmark", "a bare loop", "the library"
-PAIR = "claim + complete"
+PAIR, NEXT = "claim + complete", "complete, which claims the next"
+PREFETCH = 10
+BY_WORKER = "a Worker"
+BY_PREFETCH = f"{BY_WORKER}, prefetch={PREFETCH}"
 BASELINE = f"{PAIR}, {BY_TOOL if TOOL else BY_LOOP}"
 FIGURES = {
     str(n): Figure(
@@ -83,7 +88,12 @@ def _round(url: str, number: int) -> Round:
             **_by_loop(url, clients),
         }
         if clients == 1:
-            measured[f"{PAIR}, {BY_LIBRARY}"] = _by_library(url)
+            measured |= {
+                f"{PAIR}, {BY_LIBRARY}": _by_library(url),
+                f"{NEXT}, {BY_LIBRARY}": _next_by_library(url),
+                f"{NEXT}, {BY_WORKER}": _by_worker(url, prefetch=1),
+                f"{NEXT}, {BY_PREFETCH}": _by_worker(url, prefetch=PREFETCH),
+            }
         for row, rate in measured.items():
             rates.setdefault(row, {})[str(clients)] = rate
     return rates
@@ -226,12 +236,13 @@ def _new(digits: str, name: str) -> tuple[str | int, ...]:
 
 def _by_loop(url: str, clients: int) -> dict[str, float]:
     """Return the rates of a bare loop, which works on what it claimed."""
-    _more(url)
     rates = {}
     for row, verbs, calls in (
         ("PING", ("ping",), PINGS),
         (PAIR, ("claim", "complete"), CALLS * 2),
+        (NEXT, (loop.NEXT,), CALLS),
     ):
+        _more(url)
         callers = [
             loop.Caller(unquote(urlsplit(url).path), NAMESPACE, AGENT, verbs)
             for _ in range(clients)
@@ -258,6 +269,41 @@ def _by_library(url: str) -> float:
             raise RuntimeError("the queue ran empty")
         queue.complete(claim.lease, "All of it is done")
     return CALLS / (perf_counter() - start)
+
+
+def _next_by_library(url: str) -> float:
+    """Return the same where each completion claims the next item."""
+    _more(url)
+    queue = AgentQueue(connect(url), NAMESPACE, Caller(agent=AGENT))
+    start = perf_counter()
+    claims = queue.claim_many(1)
+    for _ in range(CALLS):
+        (claim,) = claims
+        if claim.lease is None:
+            raise RuntimeError("the item has no lease")
+        _, claims = queue.complete_and_claim(
+            claim.lease, "All of it is done", {}, count=1
+        )
+    return CALLS / (perf_counter() - start)
+
+
+def _by_worker(url: str, *, prefetch: int) -> float:
+    """Return the items per second of a `Worker`, from its first item to the one after the last."""
+    _more(url)
+    left, times = iter(range(CALLS, -1, -1)), []
+
+    def handle(_: Task) -> str:
+        number = next(left, 0)
+        if number in {CALLS, 0}:
+            times.append(perf_counter())
+        if number == 0:
+            worker.stop()
+        return "All of it is done"
+
+    with library.Queue.open(url, NAMESPACE) as queue:
+        worker = Worker(AGENT, handle, queue=queue, prefetch=prefetch)
+        worker.run()
+    return CALLS / (times[1] - times[0])
 
 
 def _more(url: str) -> None:

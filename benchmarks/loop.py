@@ -6,7 +6,7 @@ A call is packed and its reply parsed by hiredis (C), a selector waits for all s
 
 It prints a line when it is connected, begins when it reads one, and prints a JSON
 object of what it saw. Each connection does the verbs in turn: `ping`, or `claim` and
-then steps on the item that it claimed.
+then steps on the item that it claimed, or `next`: a `complete` that claims the next item.
 """
 
 import json
@@ -27,12 +27,15 @@ from benchmarks.queues import agent
 
 READ_BYTES = 65536
 PATIENCE_S = 30.0
+#: A `complete` that claims the next item. If its connection holds none, it is a `claim`.
+NEXT = "next"
 #: The arguments before the items of a step, for steps with several items.
-BEFORE_ITEMS = {"complete": ("", "", "", "1")}
+BEFORE_ITEMS = {"complete": ("", "", "", "1"), NEXT: ("1", "", "", "1")}
 #: The arguments of a step after the item and its token.
 WORDS: dict[str, tuple[str, ...]] = {
     "progress": ("Half of it is done", "50"),
     "complete": ("All of it is done", "{}"),
+    NEXT: ("All of it is done", "{}"),
 }
 
 
@@ -64,6 +67,8 @@ class Caller:
         """Make the next call."""
         self._place = (self._place + 1) % len(self._verbs)
         self.verb = self._verbs[self._place]
+        if self.verb == NEXT and not self._item:
+            self.verb = "claim"
         call = hiredis.pack_command(self._words())
         self._began = perf_counter()
         self.socket.sendall(call)
@@ -75,8 +80,8 @@ class Caller:
         if reply is False:
             return None
         taken = perf_counter() - self._began
-        if self.verb == "claim" and isinstance(reply, list) and reply[0]:
-            self._item = tuple(reply[0][0][:2])
+        if (claims := _claims(self.verb, reply)) is not None:
+            self._item = tuple(claims[0][:2]) if claims else ()
         return reply, taken
 
     def close(self) -> None:
@@ -101,7 +106,7 @@ class Caller:
         )
         return (
             "FCALL",
-            load(self.verb).function,
+            load("complete" if self.verb == NEXT else self.verb).function,
             "1",
             self._meta,
             os.urandom(8).hex(),
@@ -158,9 +163,15 @@ def _wrong(verb: str, reply: object) -> str:
     """Return the error of a reply, or ""."""
     if isinstance(reply, hiredis.ReplyError):
         return str(reply)
-    if verb == "claim" and isinstance(reply, list) and not reply[0]:
-        return "the queue ran empty"
-    return ""
+    return "the queue ran empty" if _claims(verb, reply) == [] else ""
+
+
+def _claims(verb: str, reply: object) -> list[Any] | None:
+    """Return the claims in a reply; None if the verb claims nothing, or failed."""
+    if verb not in {"claim", NEXT} or not isinstance(reply, list):
+        return None
+    claims: list[Any] = reply[1] if verb == NEXT else reply[0]
+    return claims
 
 
 def main() -> None:

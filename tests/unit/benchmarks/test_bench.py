@@ -258,6 +258,25 @@ def test_bare_loop_works_and_reports_empty_queue() -> None:
     assert project.completed == 5
 
 
+def test_bare_loop_claims_with_each_completion() -> None:
+    with queues.server() as url:
+        queue = queues.filled(url, "looped", 3)
+        path = unquote(urlsplit(url).path)
+        with closing(
+            loop.Caller(path, "looped", queues.AGENT, (loop.NEXT,))
+        ) as caller:
+            seen = loop.run([caller], turns=4)
+
+        (project,) = queue.views.projects()
+
+    assert {verb: len(micros) for verb, micros in seen["micros"].items()} == {
+        "claim": 1,
+        loop.NEXT: 3,
+    }
+    assert (seen["errors"], seen["first"]) == (1, ["the queue ran empty"])
+    assert project.completed == 3
+
+
 def test_limit_is_measured_with_current_scripts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -268,7 +287,8 @@ def test_limit_is_measured_with_current_scripts(
         rates = limit._round(url, 0)
 
     assert rates[limit.BASELINE].keys() == {"1", "50"}
-    assert rates[f"{limit.PAIR}, {limit.BY_LIBRARY}"].keys() == {"1"}
+    for way in (limit.BY_LIBRARY, limit.BY_WORKER, limit.BY_PREFETCH):
+        assert rates[f"{limit.NEXT}, {way}"].keys() == {"1"}
 
 
 def test_calls_are_compared_with_those_by_text(
