@@ -19,6 +19,7 @@ from support.workflow import workflow
 from taskorch.connections import connect
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
+from taskorch.domain.role import Role
 from taskorch.queue import keys
 from taskorch.queue.plan import Plan
 from taskorch.queue.port import (
@@ -201,6 +202,25 @@ def upgrade(bench: Bench) -> Call:
     return lambda lossy: lossy.queue._scripts.run_script("upgrade", 50)
 
 
+def create_access_token(_: Bench) -> Call:
+    return lambda lossy: lossy.queue.access_tokens().create("ada", Role.WORKER)
+
+
+def use_access_token(bench: Bench) -> Call:
+    token = bench.queue.access_tokens().create("ada", Role.WORKER).token
+    return lambda lossy: lossy.queue.access_tokens().use(token, "10.0.0.1")
+
+
+def rotate_access_token(bench: Bench) -> Call:
+    id_ = bench.queue.access_tokens().create("ada", Role.WORKER).id
+    return lambda lossy: lossy.queue.access_tokens().rotate(id_)
+
+
+def revoke_access_token(bench: Bench) -> Call:
+    id_ = bench.queue.access_tokens().create("ada", Role.WORKER).id
+    return lambda lossy: lossy.queue.access_tokens().revoke(id_)
+
+
 def mirror_take(_: Bench) -> Call:
     return lambda lossy: lossy.queue.mirror_take("root", "here", 60_000)
 
@@ -275,6 +295,10 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "forget_agents": forget_agents,
     "expect": expect,
     "upgrade": upgrade,
+    "create_access_token": create_access_token,
+    "use_access_token": use_access_token,
+    "rotate_access_token": rotate_access_token,
+    "revoke_access_token": revoke_access_token,
     "mirror_take": mirror_take,
     "mirror_give": mirror_give,
     "audit": audit,
