@@ -8,6 +8,7 @@ import pytest
 from support.builders import Bench
 from support.commands import Shell
 from taskorch.domain.item import State
+from taskorch.domain.role import Role
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 
@@ -63,6 +64,10 @@ orchestrate purge --yes
 orchestrate docs worker
 orchestrate init
 orchestrate trust --list
+orchestrate token create ada --role worker
+orchestrate token list
+orchestrate token rotate {token}
+orchestrate token revoke {token}
 """.strip().splitlines()
 
 #: Commands that print a line of JSON per event, run until they are stopped, or have
@@ -81,7 +86,7 @@ ELSEWHERE = {
     "import",
     "apply",
 }
-ELSEWHERE |= {"mcp", "doctor"}
+ELSEWHERE |= {"mcp", "doctor", "gateway"}
 
 ITEM = [
     "id",
@@ -116,7 +121,10 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 @pytest.fixture
 def scene(bench: Bench) -> dict[str, str]:
-    """A project with items in most states, one for this session, a discovery and a note."""
+    """A project with items in most states, one for this session, a discovery and a note.
+
+    And an access token.
+    """
     project = bench.project()
     held, found = bench.item(project), bench.claimed(bench.item(project))
     bench.agent().note(held, "a note")
@@ -130,9 +138,11 @@ def scene(bench: Bench) -> dict[str, str]:
     for state, item in items.items():
         bench.bring_to(item, state)
     bench.agent().discover(found, "It rains", impact="wet")
+    token = bench.queue.access_tokens().create("ada", Role.WORKER)
     return {
         "project": project,
         "held": held,
+        "token": token.id,
         **{str(state): item for state, item in items.items()},
     }
 
