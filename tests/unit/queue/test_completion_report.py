@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support import backups
 from support.builders import Bench, need_lease
-from support.waiters import Waiters
+from support.waiters import SOON_S, Waiters
 from taskorch.domain.item import Lease, Report
 from taskorch.queue import keys
 from taskorch.queue.wait_results import Goal
@@ -108,7 +108,7 @@ def test_completion_ends_a_wait_without_reports(
 
     bench.agent().complete(lease, "Done")
 
-    assert waiting.result().reached is Goal.COMPLETED
+    assert waiting.result(SOON_S).reached is Goal.COMPLETED
 
 
 def test_waiters_of_item_do_not_wake_each_other(bench: Bench) -> None:
