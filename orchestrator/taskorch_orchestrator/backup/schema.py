@@ -215,16 +215,6 @@ class ItemFields(_Strict):
     commented: Entry = "0-0"
     comments_read: Entry = "0-0"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _is_not_too_large(cls, fields: dict[str, object]) -> dict[str, object]:
-        """Refuse an item over 1 MiB."""
-        try:
-            limits.item_size(fields, "The item")
-        except errors.TooLarge as error:
-            raise ValueError(str(error)) from None
-        return fields
-
 
 class ItemLine(_Strict):
     """An item; its reports and notes follow it."""

@@ -309,8 +309,8 @@ def pairs(mapped: Mapping[str, object], what: str, argument: str) -> str:
     return document
 
 
-def item_size(fields: Mapping[str, object], item: str) -> int:
-    """Return the bytes of an item: of its stored fields that count.
+def item_size(fields: Mapping[str, object], item: str) -> None:
+    """Check the bytes of an item: of its stored fields that count.
 
     `item` names it in the error. Raises errors.TooLarge.
     """
@@ -320,7 +320,6 @@ def item_size(fields: Mapping[str, object], item: str) -> int:
         raise errors.TooLarge(
             item=shortened(item), bytes=size, most=ITEM_BYTES
         )
-    return size
 
 
 def batch_items(count: int) -> str:

@@ -103,6 +103,27 @@ def test_imported_archive_is_the_project(
     assert audit(copy.queue, fix=False).findings == ()
 
 
+@pytest.mark.parametrize("size", [1_000_000, 3_000_000])
+def test_item_over_1_mib_is_archived(
+    bench: Bench, copy: Bench, tmp_path: Path, size: int
+) -> None:
+    # delivered to a full item, or left by an older version
+    project = old_project(bench)
+    item = bench.queue.views.list(project=project).items[0].id
+    stored = json.dumps(["x" * 50_000] * (size // 50_000))
+    tag = keys.tag(bench.namespace)
+    bench.raw.hset(f"{tag}item:{item}", "requirements", stored)
+    bench.raw.hset(f"{tag}item:{item}", "description", "y" * 60_000)
+
+    kept = archive(bench, tmp_path)
+    (file,) = archived(tmp_path)
+    restore(file, copy.queue.backup)
+
+    assert kept == {}
+    restored = copy.queue.views.show(item).item.requirements
+    assert len(restored) == size // 50_000
+
+
 def test_archive_leaves_nothing_in_redis(bench: Bench, tmp_path: Path) -> None:
     project = old_project(bench)
 
