@@ -21,6 +21,8 @@ PAGE = 1000
 #: Events that one call returns.
 EVENTS = 400
 PROJECTS = 5000
+#: The event of an import, which names no project or item.
+IMPORT = "restore"
 #: The fact that the memory has the project of each item.
 KEEPS_ITEMS = "keeps_items"
 #: The owner of the troubles about files that are not ours.
@@ -66,12 +68,14 @@ class Changes:
     def mark_events(self) -> bool:
         """Mark what has events after the saved cursor.
 
-        Return False if events may be lost.
+        Return False if events may be lost, or do not name all that has changed.
         """
         cursor = self._state.fact("cursor") or FROM_THE_START
         while True:
             events = self._queue.views.events(since=cursor, limit=EVENTS)
             if not events.known and cursor != events.newest:
+                return False
+            if any(event.verb == IMPORT for event in events.entries):
                 return False
             if events.cursor == cursor:
                 return True

@@ -8,6 +8,8 @@ import pytest
 from support.mirrors import Root, progress, reported_item, root_at, update
 from taskorch.domain import errors
 from taskorch.domain.item import Lease
+from taskorch_orchestrator.backup.archive import Archive
+from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.mirror import sqlite_copy
 from taskorch_orchestrator.purge import delete, find_completed
 
@@ -95,6 +97,25 @@ def test_root_that_missed_the_purge_removes_files(
 
     assert files(root) == {f"{other}_context.yaml"}
     assert rows(root) == {other}
+
+
+def test_restored_archive_gets_files_again(root: Root) -> None:
+    project, item = completed(root)
+    root.bench.age_project(project)
+    Archive(root.bench.queue, root.home, "root").add_old_projects(
+        90 * 24 * 3_600_000, lambda: False
+    )
+    root.sync()
+    assert not root.file(item, "progress").exists()
+
+    (archived,) = root.home.joinpath("archive").iterdir()
+    restore(archived, root.bench.queue.backup)
+    done = root.sync()
+
+    assert {project, item} < rows(root)
+    assert root.file(item, "progress").exists()
+    assert (done.troubles, done.left) == ({}, 0)
+    assert root.sync().written == 0
 
 
 def test_files_of_lost_project_stay(root: Root) -> None:
