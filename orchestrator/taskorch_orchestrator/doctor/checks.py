@@ -178,12 +178,12 @@ def _eviction(info: Mapping[str, str]) -> CheckResult:
 def _memory(info: Mapping[str, str]) -> CheckResult:
     used, most = int(info.get("used_memory", "0")), _max_memory(info)
     if not most:
-        return _ok("memory", f"{_mb(used)} used, no maxmemory")
+        return _ok("memory", f"{_size(used)} used, no maxmemory")
     if used > FULL * most:
-        found = f"{_mb(used)} used of {_mb(most)}: a full server refuses all changes"
+        found = f"{_size(used)} used of {_size(most)}: a full server refuses all changes"
         mend = SET.format(f"maxmemory {2 * max(used, most)}")
         return _problem("memory", found, mend)
-    return _ok("memory", f"{_mb(used)} used of {_mb(most)}")
+    return _ok("memory", f"{_size(used)} used of {_size(most)}")
 
 
 def _max_memory(info: Mapping[str, str]) -> int:
@@ -338,7 +338,9 @@ def of_archive(
     the sizes in bytes of the files in the archive of this root.
     """
     files = counted(len(archived), "project", "projects")
-    found = f"{files} in the archive of this root ({_mb(sum(archived))})"
+    found = f"{files} in the archive of this root"
+    if archived:
+        found += f" ({_size(sum(archived))})"
     if not retention_ms:
         return _ok("archive", f"off; {found}")
     if due:
@@ -476,8 +478,9 @@ def _first(texts: Sequence[str]) -> str:
     return ", ".join(texts[:SHOWN]) + more
 
 
-def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+def _size(size: int) -> str:
+    megabytes = size / 1_000_000
+    return f"{megabytes:.1f} MB" if megabytes >= 1 else f"{size / 1000:.1f} kB"
 
 
 def _ok(name: str, found: str, items: tuple[str, ...] = ()) -> CheckResult:

@@ -272,5 +272,19 @@ def test_projects_that_are_due_are_noted(bench: Bench, tmp_path: Path) -> None:
     old = check(examined(bench, tmp_path), "archive")
 
     assert (young.status, old.status) == (CheckStatus.OK, CheckStatus.NOTE)
-    assert young.found == "0 projects in the archive of this root (0.0 MB)"
+    assert young.found == "0 projects in the archive of this root"
     assert old.found.startswith("1 completed project is older")
+
+
+def test_archive_is_reported_with_its_size(
+    bench: Bench, tmp_path: Path
+) -> None:
+    folder = tmp_path / ".task-orchestrator" / "archive"
+    folder.mkdir(parents=True)
+    (folder / "proj_1a2b3c4d-20261201T093000Z.jsonl.gz").write_bytes(
+        b"x" * 700
+    )
+
+    found = check(examined(bench, tmp_path), "archive").found
+
+    assert found == "1 project in the archive of this root (0.7 kB)"
