@@ -44,7 +44,7 @@ class OutageNotice:
         with self._turn:
             if failure and not self._is_reported:
                 self._is_reported = True
-                self._say(f"{failure} Retrying.")
+                self._say(f"{str(failure).rstrip('.')}. Retrying.")
             elif self._is_reported and not failure:
                 self._is_reported = False
                 self._say("Redis answers again.")

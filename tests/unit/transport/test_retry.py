@@ -178,5 +178,5 @@ def test_outage_and_its_end_are_reported_once() -> None:
         notice(failure)
 
     assert len(said) == 2
-    assert said[0].startswith(str(AWAY))
+    assert said[0] == f"{str(AWAY).rstrip('.')}. Retrying."
     assert said[1] == "Redis answers again."
