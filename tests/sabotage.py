@@ -343,9 +343,23 @@ SABOTAGES = (
     Sabotage(
         guard="Rights are checked before the first write",
         file=CALL,
-        line="      check_rights()\n",
+        line="      Rights.check()\n",
         instead="",
         tests=("tests/integration/test_rights.py",),
+    ),
+    Sabotage(
+        guard="Rights to every kind of key are checked before the first write",
+        file=CALL,
+        line="  for _, kind in ipairs(KINDS) do Rights.need('HINCRBY', prefix .. kind) end\n",
+        instead="",
+        tests=("tests/integration/test_redis_roles.py",),
+    ),
+    Sabotage(
+        guard="A user of Redis acts in its role and under its name",
+        file=CALL,
+        line="    Rights.check_user()\n",
+        instead="",
+        tests=("tests/integration/test_redis_roles.py",),
     ),
     Sabotage(
         guard="Sentinels are asked again",

@@ -23,7 +23,7 @@ TaskOrchestratorError           1   Unprintable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- TokenRefused                7   raised over a gateway
-|-- NotAllowed                  7   raised over a gateway
+|-- NotAllowed                  7
 |-- NothingToDo                 8   raised by commands; the library returns None
 |-- NoOwnItems                  8   raised by commands
 |-- WaitOver                    8   raised by commands
@@ -958,7 +958,7 @@ class TokenRefused(TaskOrchestratorError):
 
 class NotAllowed(TaskOrchestratorError):
     word, exit_code = "NOT_ALLOWED", 7
-    message = "The access token does not allow this: {reason}"
+    message = "This access token or Redis user does not allow it: {reason}"
 
 
 class NothingToDo(TaskOrchestratorError):
@@ -1019,6 +1019,6 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, NoQuestion, SeveralQuestions, Cycle, TooDeep,
         TooMany, TooLarge, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
-        AlreadyCompleted, NeedsReopen, NoAccessToken,
+        AlreadyCompleted, NeedsReopen, NoAccessToken, NotAllowed,
     )
 }  # fmt: skip

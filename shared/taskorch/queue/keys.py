@@ -181,6 +181,9 @@ KEYS = (
     ),
 )
 
+#: Keys that never exist: every call reads them, for the sake of a moving Cluster.
+FENCE = "fence:<number>"
+
 
 def tag(namespace: str) -> str:
     """Return the prefix of every key; its braces select one slot of a cluster."""

@@ -37,6 +37,11 @@ def may_run(role: Role, script: str) -> bool:
     return role is Role.ADMIN or script in SCRIPTS[role]
 
 
+def of_script(script: str) -> list[Role]:
+    """Return the roles that may run a script; an administrator always may."""
+    return [role for role in Role if may_run(role, script)]
+
+
 def may_run_in_a_project(script: str) -> bool:
     """Return whether a caller that is confined to one project may run a script."""
     return script not in BEYOND_A_PROJECT

@@ -10,7 +10,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.backoff import Notify, Patience, retry
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller
-from taskorch.queue import keys, library
+from taskorch.queue import keys, library, roles
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import (
     REPEAT,
@@ -52,11 +52,11 @@ PARTS = {
     "timeline": ("sizes", "packages"),
 }
 
-#: The line in front of a verb: each call begins with it.
-BEGIN = "begin_call(KEYS, ARGV)\n"
+#: The line in front of a verb, with the roles that may run it: each call begins with it.
+BEGIN = "begin_call(KEYS, ARGV, '{}')\n"
 #: A verb in a script. It is a function, so that its local variables do not count among the
 #: 200 that Lua allows the prelude.
-_VERB = f"return (function(KEYS, ARGV) {BEGIN}{{}}end)(KEYS, ARGV)\n"
+_VERB = "return (function(KEYS, ARGV) {}end)(KEYS, ARGV)\n"
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
@@ -240,7 +240,7 @@ class LuaScript:
     def text(self) -> str:
         """The text with the prelude in front, for EVAL."""
         parts = PRELUDE + PARTS.get(self.name, ())
-        return _parts(parts) + _VERB.format(source(self.name))
+        return _parts(parts) + _VERB.format(_begun(self.name))
 
     @cached_property
     def sha(self) -> str:
@@ -263,6 +263,7 @@ def library_hash() -> str:
     """Return the hash in the names of the library and of its functions."""
     composition = (
         PRELUDE, sorted(PARTS.items()), BEGIN, sorted(READS), sorted(FREES_MEMORY),
+        [sorted(names) for names in roles.SCRIPTS.values()],
     )  # fmt: skip
     return library.hash_of(_FOLDER, repr(composition))
 
@@ -277,9 +278,7 @@ def library_text() -> str:
     groups = [library.Group("", [called_at])]
     for parts in sorted({PARTS.get(name, ()) for name in names()}):
         functions = [
-            library.Function(
-                name, flags=_flags(name), lua=BEGIN + source(name)
-            )
+            library.Function(name, flags=_flags(name), lua=_begun(name))
             for name in names()
             if PARTS.get(name, ()) == parts
         ]
@@ -294,6 +293,11 @@ def names() -> list[str]:
         for name in os.listdir(_FOLDER)
         if name.endswith(".lua")
     )
+
+
+def _begun(name: str) -> str:
+    """Return a script behind the line that begins its call."""
+    return BEGIN.format(" ".join(roles.of_script(name))) + source(name)
 
 
 def _flags(name: str) -> Sequence[str]:

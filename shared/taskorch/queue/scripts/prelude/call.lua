@@ -6,7 +6,7 @@
 --          to it, and with a '+' in a repeat; the caller's 2 agent, 3 host, 4 pid, 5
 --          session, 6 version; the script's own from 7
 -- RETURNS  what the script returns; times are ms since the epoch by this server's clock
--- ERRORS   SCHEMA {found, supported}
+-- ERRORS   SCHEMA {found, supported}, NOT_ALLOWED {reason}
 
 local SCHEMA = '2'
 -- The schemas that `upgrade` brings to this one: the one before, and a half upgraded one.
@@ -21,7 +21,6 @@ local MAX_DUE = 10
 -- Values in one Redis command; Lua cannot unpack very many.
 local CHUNK = 1000
 local MAX_DEPENDENCIES = 1000
-local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
 local MAX_AGENTS_SHOWN = 200
 local REPORTS_KEPT, EVENTS_KEPT = 1000, 100000
 local INDEX = {
@@ -34,6 +33,8 @@ local INDEX = {
 -- one of these, and each call begins with all of them as `begin_call` sets them.
 
 local call, arguments, meta, prefix, now, request, confined, is_repeat, caller
+-- The user of Redis: whether it may do everything, and the roles that may run the script.
+local user
 -- What the call has done so far: its refusal, its batched writes, whether it recorded
 -- the caller, the items that it handled of unfinished steps and whether some are left;
 -- and what it has read: the views of projects, their newest discoveries, and packages
@@ -41,8 +42,9 @@ local call, arguments, meta, prefix, now, request, confined, is_repeat, caller
 local refusal, batch, caller_was_seen, handled, leaves_some, project_views, newest_read,
   rests_read, bytes_read
 
--- Begins a call with the KEYS and the ARGV of its script.
-local function begin_call(keys, values)
+-- Begins a call with the KEYS and the ARGV of its script, and the roles that may run it. A
+-- user who may run CONFIG GET may do everything: one question is enough.
+local function begin_call(keys, values, roles)
   call, arguments, meta = redis.call, values, keys[1]
   prefix = string.sub(meta, 1, -#'meta' - 1)
   local clock = call('TIME')
@@ -52,6 +54,8 @@ local function begin_call(keys, values)
   is_repeat = repeats ~= ''
   caller = {agent = values[2], host = values[3], pid = values[4], session = values[5],
     version = values[6]}
+  local may_do_all = not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x')
+  user = {may_do_all = may_do_all, needs_role_of = roles}
   refusal, batch, caller_was_seen = nil, nil, false
   handled, leaves_some = 0, false
   project_views, newest_read, rests_read, bytes_read = {}, {}, {}, 0
@@ -144,13 +148,44 @@ end
 
 -- How a script runs ------------------------------------------------------------------
 
--- Runs a view, or a verb for `once`: checks the schema version and turns a refusal into
--- an error reply. A script may `accept` other words in place of the schema version.
+-- What the user of Redis may do, in a table: Lua allows a script 200 local variables.
+local Rights = {}
+
+function Rights.need(command, name)
+  if not redis.acl_check_cmd(command, name) then
+    error({err = 'NOPERM this user may not run ' .. command .. ' on ' .. name}, 0)
+  end
+end
+
+-- Refuses a call that the user may not make, unless it may read no keys at all.
+function Rights.refuse(reason)
+  Rights.need('HGET', meta)
+  refuse('NOT_ALLOWED', {reason = reason})
+end
+
+-- Checks that the user may call under the caller's name, and in a role that may
+-- run this script. Two kinds of keys that never exist say who a user is: it has the right
+-- to read as:<name> and role:<role>. The users of a whole namespace have all of them.
+function Rights.check_user()
+  if user.may_do_all then return end
+  if not redis.acl_check_cmd('HGET', key('as', caller.agent)) then
+    Rights.refuse('it is for another name than ' .. caller.agent .. '.')
+  end
+  for role in string.gmatch(user.needs_role_of, '%a+') do
+    if redis.acl_check_cmd('HGET', key('role', role)) then return end
+  end
+  Rights.refuse('only these roles may do it: ' .. user.needs_role_of .. '.')
+end
+
+-- Runs a view, or a verb for `once`: checks the user and the schema version, and turns a
+-- refusal into an error reply. A script may `accept` other words in place of the schema
+-- version.
 -- The fence is two keys that never exist. While a Cluster moves the slot key by key,
 -- the node that has only some of the keys refuses to read them: nothing was written by
 -- then. The reply kept for this request is read together with them.
 local function guarded(run, accept)
   local ok, result = pcall(function()
+    Rights.check_user()
     local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
     local found = call('HGET', meta, 'schema')
     if found and found ~= SCHEMA and not (accept and accept[found]) then
@@ -163,10 +198,10 @@ local function guarded(run, accept)
 end
 
 -- Redis checks a user's rights at each command, so a missing right could stop a script
--- half way. This asks for all of them before the first write. A user who may run CONFIG
--- GET may do everything, so that one question is enough.
-local function check_rights()
-  if not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x') then return end
+-- half way. This asks for all of them before the first write: for every command, and for
+-- a made-up key of every kind.
+function Rights.check()
+  if user.may_do_all then return end
   -- Every command that a script runs: the rights that a user of Redis needs.
   local COMMANDS = {
     'DEL', 'EXISTS', 'HDEL', 'HGET', 'HGETALL', 'HINCRBY', 'HMGET', 'HSCAN', 'HSET',
@@ -174,11 +209,22 @@ local function check_rights()
     'SISMEMBER', 'SMEMBERS', 'SPOP', 'SREM', 'SSCAN', 'TIME', 'XADD', 'XRANGE', 'XREVRANGE', 'ZADD',
     'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN', 'ZSCORE',
   }
-  for _, name in ipairs(COMMANDS) do
-    if not redis.acl_check_cmd(name, meta) then
-      error({err = 'NOPERM this user may not run ' .. name}, 0)
-    end
-  end
+  local KINDS = {
+    'agent:x', 'agents', 'archive:x', 'blocked', 'dead', 'delayed', 'dependents:x', 'deps:x',
+    'discoveries:x', 'events', 'fence:1', 'found:x', 'held:x', 'item:x', 'leases', 'meta',
+    'noted:x', 'plans', 'progress:x', 'project:x', 'project:x:items', 'project:x:keys',
+    'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
+    'satisfied:x', 'unassigned', 'unfinished', 'waiting', 'wake:x',
+  }
+  -- The kinds that only scripts of an administrator write.
+  local KINDS_OF_ADMINISTRATORS = {
+    'access_token:x', 'access_tokens', 'damaged:x', 'mirror:x', 'mirrors', 'notes:x:x',
+  }
+  for _, command in ipairs(COMMANDS) do Rights.need(command, meta) end
+  -- HINCRBY needs the right to read a key and the right to write it.
+  for _, kind in ipairs(KINDS) do Rights.need('HINCRBY', prefix .. kind) end
+  if user.needs_role_of ~= 'admin' then return end
+  for _, kind in ipairs(KINDS_OF_ADMINISTRATORS) do Rights.need('HINCRBY', prefix .. kind) end
 end
 
 local function keep_reply(reply)
@@ -211,7 +257,7 @@ local function once(verb, read, accept, frees_memory)
       call('PEXPIRE', key('req', request), REPLY_KEPT_MS)
       if type(reply) == 'table' and reply.refusal then error({err = reply.refusal}, 0) end
     else
-      check_rights()
+      Rights.check()
       if frees_memory then
         call('DEL', prefix .. 'fence:1')
       else

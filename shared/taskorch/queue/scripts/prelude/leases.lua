@@ -17,6 +17,7 @@ end
 -- item: the script stays a function of its input, and items that fail together return
 -- at other times.
 local function retry_at(item)
+  local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
   local chance = (tonumber(string.sub(request, 1, 4), 16) / 65536 + item.seq * 0.6180339887) % 1
   local jitter = 0.75 + 0.5 * chance
   local delay_ms = RETRY_FIRST_MS * 2 ^ (item.attempts - 1) * jitter

@@ -23,7 +23,7 @@ function Question.numbers(listed, asked, blocker)
 end
 
 -- The characters of UTF-8 that have more than one byte, as patterns.
-local CHARACTERS = {
+Question.CHARACTERS = {
   '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]',
   '[\225-\236\238\239][\128-\191][\128-\191]', '\237[\128-\159][\128-\191]',
   '\240[\144-\191][\128-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191][\128-\191]',
@@ -33,7 +33,7 @@ local CHARACTERS = {
 -- Returns a text for JSON: one that is not UTF-8 has ? in place of its odd bytes.
 function Question.as_utf8(text)
   local rest = text
-  for _, character in ipairs(CHARACTERS) do rest = string.gsub(rest, character, ' ') end
+  for _, character in ipairs(Question.CHARACTERS) do rest = string.gsub(rest, character, ' ') end
   if not string.find(rest, '[\128-\255]') then return text end
   return (string.gsub(text, '[\128-\255]', '?'))
 end
