@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 
+from taskorch.domain import limits
 from taskorch.domain.item import Lease
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
@@ -14,7 +15,7 @@ from benchmarks.report import report
 
 ITEMS = int(os.environ.get("BENCH_BATCHED", "2000"))
 ROUNDS = 5
-SIZES = (1, 10, 100)
+SIZES = (1, 10, limits.BATCH_STEPS)
 FIGURES = {
     "create": Figure(title="create, µs an item"),
     "assign": Figure(title="assign, µs an item"),

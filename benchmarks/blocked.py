@@ -14,7 +14,7 @@ from itertools import cycle, islice
 from statistics import quantiles
 from time import monotonic
 
-from taskorch.domain import errors
+from taskorch.domain import errors, limits
 from taskorch.domain.item import (
     Caller,
     ItemEdit,
@@ -49,6 +49,7 @@ CALLS = int(os.environ.get("BENCH_CALLS", "1000"))
 LONGEST_S = 30
 MANY, FEW = 10**6, 20
 HUNDRED, THIRTY = 100, 30
+STEPS = limits.BATCH_STEPS
 LONG_MS = 60_000
 LINES = 40
 #: What a call took before its work was bounded, in ms.
@@ -309,7 +310,7 @@ def _reports(planner: Queue, crowd: Crowd) -> Iterator[Step]:
 
 
 def _claims(planner: Queue) -> Iterator[Step]:
-    """Yield the steps that claim and settle, one item and a hundred."""
+    """Yield the steps that claim and settle, one item and several."""
     queue = planner.agent_queue(BUSY)
 
     def claim_and(settle: Callable[[Lease], object]) -> Callable[[], object]:
@@ -337,27 +338,27 @@ def _hundreds(planner: Queue) -> Iterator[Step]:
     def swap() -> None:
         """Claim items of one agent, and give them to the other; then back."""
         for one, other in ((HUNDREDS, "others"), ("others", HUNDREDS)):
-            claims = planner.agent_queue(one).claim_many(HUNDRED)
+            claims = planner.agent_queue(one).claim_many(STEPS)
             items = [claim.package.item.id for claim in claims]
             planner.assign_many(items, other, force=True)
 
     def complete() -> None:
-        leases = [claim.lease for claim in queue.claim_many(HUNDRED)]
+        leases = [claim.lease for claim in queue.claim_many(STEPS)]
         queue.complete_many([(lease, "Done", {}) for lease in leases if lease])
 
-    yield _step("claim", swap, "100 items")
-    yield _step("assign", swap, "100 held items")
-    yield _step("complete", complete, "100 items")
+    yield _step("claim", swap, "20 items")
+    yield _step("assign", swap, "20 held items")
+    yield _step("complete", complete, "20 items")
 
 
 def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
-    """Yield the steps of the orchestrator on one item and on a hundred."""
+    """Yield the steps of the orchestrator on one item and on several."""
     views = planner.views
-    some = [item.id for item in views.unassigned(limit=HUNDRED)]
+    some = [item.id for item in views.unassigned(limit=STEPS)]
     other = planner.create(crowd.large, new(""))
     texts = cycle(("One", "Two"))
     heavy_project = planner.project("Heavy")
-    heavies = [planner.create(heavy_project, heavy()) for _ in range(HUNDRED)]
+    heavies = [planner.create(heavy_project, heavy()) for _ in range(STEPS)]
     numbers = cycle(range(2))
 
     def edit(items: Sequence[str], text: str) -> None:
@@ -403,7 +404,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
         FEW,
     )
     yield _step("edit", lambda: edit(some[:1], next(texts)))
-    yield _step("edit", lambda: edit(some, next(texts)), "100 items")
+    yield _step("edit", lambda: edit(some, next(texts)), "20 items")
     yield _step(
         "assign", lambda: planner.assign(some[0], agent(3), context={"a": "b"})
     )
@@ -412,7 +413,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
         lambda: planner.assign_many(
             heavies, agent(next(numbers)), context={"a": "x" * 10_000}
         ),
-        "100 heavy items",
+        "20 heavy items",
     )
     yield _step("cancel", cancel, "1,000 items wait")
     yield _step("depend", lambda: planner.depend(other, [crowd.thousand[0]]))

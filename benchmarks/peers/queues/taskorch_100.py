@@ -1,4 +1,4 @@
-"""Ours, 100 items a call: `claim_many` and `complete_many`; `create_many` with 50; a waiting `claim_many`.
+"""Ours, 100 items at a time: `claim_many`, `complete_many` with 20; `create_many` with 50; a waiting `claim_many`.
 
 Each item has a lease and a token of its own. At a concurrency of 10 it is ten threads with a connection each.
 """
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from threading import Thread
 
+from taskorch.domain import limits
 from taskorch.domain.item import NewItem
 
 from benchmarks.peers.queues.taskorch import AGENT, LEASE_MS, open_queue
@@ -16,6 +17,7 @@ from benchmarks.peers.stopwatch import Send, handle, run
 #: Items of a call; a wake-up is that of a single item.
 CREATED = 50 if sys.argv[1] == "enqueue" else 1
 CLAIMED = 100
+COMPLETED = limits.BATCH_STEPS
 
 
 @asynccontextmanager
@@ -51,9 +53,13 @@ def _work() -> None:
         claims = queue.claim_many(CLAIMED, wait_s=60, lease_ms=LEASE_MS)
         for claim in claims:
             handle(claim.package.item.description)
-        if claims:
+        leases = [claim.lease for claim in claims if claim.lease]
+        for done in range(0, len(leases), COMPLETED):
             queue.complete_many(
-                [(claim.lease, "done", {}) for claim in claims if claim.lease]
+                [
+                    (lease, "done", {})
+                    for lease in leases[done : done + COMPLETED]
+                ]
             )
 
 

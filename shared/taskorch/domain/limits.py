@@ -39,8 +39,10 @@ BATCH_ITEMS = 50
 BATCH_DEPENDENCIES = 1000
 #: Maximum total size of what one step writes of its items.
 BATCH_BYTES = 2 * 1024 * 1024
-#: Maximum number of items that are assigned, claimed or completed in one step.
-BATCH_STEPS = 100
+#: Maximum number of items that are assigned, edited, claimed or completed in one step.
+BATCH_STEPS = 20
+#: Maximum number of items that one command claims, in several steps.
+CLAIMS = 100
 #: Maximum number of items that one call shows to an agent.
 SHOWN_ITEMS = 100
 #: Maximum size of a plan file.
@@ -330,6 +332,15 @@ def batch_items(count: int) -> str:
         f"{count} items; at most {BATCH_ITEMS} are created in one step, all or none. "
         "Split the plan: the next one names the project and the ids of earlier items."
     )
+
+
+def batch_steps(count: int) -> None:
+    """Check the number of items that one call changes, all or none."""
+    if not 1 <= count <= BATCH_STEPS:
+        raise errors.Invalid(
+            reason=f"The number of items is {count}. It must be 1 to {BATCH_STEPS} in a "
+            "call, all or none. Use several calls for more."
+        )
 
 
 def batch_size(words: Iterable[object], times: int = 1) -> None:

@@ -211,15 +211,33 @@ class AgentQueue:
         lease_ms: int | None = None,
         notice: ClaimNotice = NO_NOTICE,
     ) -> tuple[Claim, ...]:
-        """Claim the first items of the agent's queue in one step, at most `count`.
+        """Claim the first items of the agent's queue, at most `count`.
 
-        `count` is 1 to 100. Each is claimed as by `claim`. Wait up to `wait_s` seconds
-        for the first item only, then return (). The wait survives an outage of Redis
-        that ends before its time; only the first look raises errors.Unavailable
-        immediately.
+        `count` is 1 to 100; one step claims at most 20. Each is claimed as by `claim`.
+        Wait up to `wait_s` seconds for the first item only, then return (). The wait
+        survives an outage of Redis that ends before its time; only the first look raises
+        errors.Unavailable immediately. If Redis is unreachable between two steps, return
+        what was claimed by then.
         """
-        limits.number(count, "number of items", 1, limits.BATCH_STEPS)
+        limits.number(count, "number of items", 1, limits.CLAIMS)
+        asked = min(count, limits.BATCH_STEPS)
         duration = _lease(lease_ms)
+        claims = part = self._claim_some(asked, duration, wait_s, notice)
+        with suppress(errors.Unavailable):
+            while len(part) == asked and len(claims) < count:
+                asked = min(count - len(claims), limits.BATCH_STEPS)
+                part = self._claim_some(asked, duration, 0, notice)
+                claims += part
+        return claims
+
+    def _claim_some(
+        self,
+        count: int,
+        duration: Argument,
+        wait_s: float,
+        notice: ClaimNotice,
+    ) -> tuple[Claim, ...]:
+        """Claim the first items in one step, after a wait for the first of them."""
         deadline = monotonic() + limits.seconds(wait_s, "wait_s")
         is_first_look = True
         while True:
@@ -395,16 +413,14 @@ class AgentQueue:
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
     ) -> tuple[SettledReceipt, ...]:
-        """Complete 1 to 100 items in one step: all, or none.
+        """Complete 1 to 20 items in one step: all, or none.
 
         Each delivery is a lease, a summary and deliverables. An error names the item;
         leave that one out and complete the others. With `next`, the last receipt has
         the next item, as in `complete`. Raises errors.TooMany for an item that is given
         twice.
         """
-        limits.number(
-            len(deliveries), "number of items", 1, limits.BATCH_STEPS
-        )
+        limits.batch_steps(len(deliveries))
         receipts, claims = self._complete(
             deliveries, (*_next(next=next, lease_ms=lease_ms), "")
         )
@@ -423,7 +439,7 @@ class AgentQueue:
     ) -> tuple[SettledReceipt, tuple[Claim, ...]]:
         """Complete an item, and claim up to `count` of the next ones in the same step.
 
-        This is a step of a worker's loop. `count` is 0 to 100, and `lease_ms` is that
+        This is a step of a worker's loop. `count` is 0 to 20, and `lease_ms` is that
         of `claim`. With `asks`, a blocked item keeps its question: errors.WrongState is
         raised. After errors.NotReplicated the caller holds none of the next items.
         """

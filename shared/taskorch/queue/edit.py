@@ -8,9 +8,9 @@ from taskorch.queue.port import Argument
 
 
 def arguments(items: Sequence[str], edit: ItemEdit) -> list[Argument]:
-    """Return the same edit of 1 to 100 items as arguments. Raises errors.Invalid."""
+    """Return the same edit of 1 to 20 items as arguments. Raises errors.Invalid."""
     limits.sequence(items, "items")
-    limits.number(len(items), "number of items", 1, limits.BATCH_STEPS)
+    limits.batch_steps(len(items))
     fields = {**_texts(edit), **_numbers(edit), **_parts(edit)}
     changed: list[Argument] = []
     for name, value in fields.items():

@@ -233,7 +233,7 @@ class Queue:
     def edit(
         self, items: Sequence[str], edit: ItemEdit
     ) -> tuple[EditedItem, ...]:
-        """Change 1 to 100 items in the same way, in one step: all, or none.
+        """Change 1 to 20 items in the same way, in one step: all, or none.
 
         The holder of an item learns what has changed with its next report. Raises
         errors.Begun for a field that cannot change because an agent has begun the item,
@@ -269,13 +269,13 @@ class Queue:
         resources: Sequence[str] = (),
         force: bool = False,
     ) -> tuple[Assignment, ...]:
-        """Assign 1 to 100 items to an agent in one step, in this order: all, or none.
+        """Assign 1 to 20 items to an agent in one step, in this order: all, or none.
 
         Each is assigned as by `assign`, with the same context and resources. An error
         names the item. Raises errors.TooMany for an item that is given twice.
         """
         count = len(limits.sequence(items, "items"))
-        limits.number(count, "number of items", 1, limits.BATCH_STEPS)
+        limits.batch_steps(count)
         added = (
             limits.pairs(context, "context values", "context")
             if context

@@ -1,12 +1,36 @@
 """Steps with many items: assign and complete all or none, claim what is queued."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 from support.builders import Bench
 from support.repeats import RecordingConnection
 from taskorch.domain import errors
-from taskorch.domain.item import Lease, State
+from taskorch.domain.item import ItemEdit, Lease, State
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+)
+
+
+class OneCall(ConnectionWrapper):
+    """A connection to a server that is unreachable after one call."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._is_over = False
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        if self._is_over:
+            raise errors.Unavailable(url="redis://gone", reason="no answer")
+        self._is_over = True
+        return super().run_script(script, key, arguments)
 
 
 def claimed_many(bench: Bench, count: int) -> list[Lease]:
@@ -214,16 +238,70 @@ def test_item_given_twice_is_refused(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-@pytest.mark.parametrize("count", [0, 101])
-def test_batch_step_takes_1_to_100_items(bench: Bench, count: int) -> None:
+@pytest.mark.parametrize("count", [0, 21])
+def test_batch_step_takes_1_to_20_items(bench: Bench, count: int) -> None:
     lease = Lease(item="item_0")
 
+    with pytest.raises(errors.Invalid, match="1 to 20 in a call"):
+        bench.agent().complete_many([(lease, "", {})] * count)
+    with pytest.raises(errors.Invalid, match="1 to 20 in a call"):
+        bench.queue.assign_many(["item_0"] * count, "ada")
+    with pytest.raises(errors.Invalid, match="1 to 20 in a call"):
+        bench.queue.edit(["item_0"] * count, ItemEdit(priority=0))
+
+
+def test_batch_steps_accept_20_items(bench: Bench) -> None:
+    items = [bench.item() for _ in range(20)]
+
+    assigned = bench.queue.assign_many(items, "ada", context={"a": "b"})
+    edited = bench.queue.edit(items, ItemEdit(priority=0))
+    leases = claimed_many(bench, 20)
+    receipts = bench.agent().complete_many([(one, "", {}) for one in leases])
+
+    assert [row.id for row in assigned] == items
+    assert [row.id for row in edited] == items
+    assert [receipt.id for receipt in receipts] == items
+    assert bench.inconsistencies() == []
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_claim_many_takes_1_to_100_items(bench: Bench, count: int) -> None:
     with pytest.raises(errors.Invalid, match="1 to 100"):
         bench.agent().claim_many(count)
-    with pytest.raises(errors.Invalid, match="1 to 100"):
-        bench.agent().complete_many([(lease, "", {})] * count)
-    with pytest.raises(errors.Invalid, match="1 to 100"):
-        bench.queue.assign_many(["item_0"] * count, "ada")
+
+
+def test_claim_many_takes_several_steps_of_20(bench: Bench) -> None:
+    items = [bench.item() for _ in range(51)]
+    recorder = RecordingConnection(bench.queue._scripts.connection)
+    agent = bench.with_connection(lambda _: recorder).agent()
+
+    claims = agent.claim_many(50)
+
+    asked = [call.words[-1] for call in recorder.calls]
+    assert asked == [20, 20, 10]
+    assert [claim.package.item.id for claim in claims] == items[:50]
+    assert bench.state(items[50]) is State.QUEUED
+
+
+def test_short_queue_ends_claim_of_many(bench: Bench) -> None:
+    items = [bench.item() for _ in range(21)]
+    recorder = RecordingConnection(bench.queue._scripts.connection)
+    agent = bench.with_connection(lambda _: recorder).agent()
+
+    claims = agent.claim_many(100)
+
+    asked = [call.words[-1] for call in recorder.calls]
+    assert asked == [20, 20]
+    assert [claim.package.item.id for claim in claims] == items
+
+
+def test_outage_between_steps_keeps_claimed_items(bench: Bench) -> None:
+    items = [bench.item() for _ in range(30)]
+
+    claims = bench.with_connection(OneCall).agent().claim_many(30)
+
+    assert [claim.package.item.id for claim in claims] == items[:20]
+    assert all(claim.lease for claim in claims)
 
 
 def test_repeated_claim_many_returns_items_still_held(

@@ -243,12 +243,13 @@ def test_new_items_of_call_have_2_mib(bench: Bench) -> None:
 
 
 def test_edits_of_call_have_2_mib(bench: Bench) -> None:
-    items = [bench.item() for _ in range(33)]
+    items = [bench.item() for _ in range(17)]
+    two_texts = ("x" * 65_536, "y" * 65_536)
     before = bench.everything()
 
     with pytest.raises(errors.Invalid, match="2 MiB"):
-        bench.queue.edit(items, ItemEdit(description="x" * 65_536))
+        bench.queue.edit(items, ItemEdit(requirements=two_texts))
     with pytest.raises(errors.Invalid, match="2 MiB"):
-        bench.queue.assign_many(items, "bob", resources=["x" * 65_536])
+        bench.queue.assign_many(items, "bob", resources=two_texts)
 
     assert bench.everything() == before

@@ -11,8 +11,6 @@ from taskorch_worker.group import pass_context, worker
 if TYPE_CHECKING:
     from taskorch_worker.context import WorkerContext
 
-MOST_CLAIMS = 100
-
 
 @worker.command(epilog="Example: worker check")
 @click.option(
@@ -48,7 +46,7 @@ def check(context: "WorkerContext", limit: int) -> None:
 )
 @click.option(
     "--count",
-    type=click.IntRange(1, MOST_CLAIMS),
+    type=click.IntRange(1, limits.CLAIMS),
     help="Maximum number of items to claim.",
 )
 @pass_context

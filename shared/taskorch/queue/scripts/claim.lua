@@ -7,6 +7,7 @@
 --          {{}, ms until the next lease or delay ends or ''} if the queue is empty
 -- ERRORS   NO_ITEM (a repeat whose item does not exist any more)
 local lease, is_last_look, limit = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
+local new_receipts
 
 -- The caller may have taken the wake token of an item that is still delayed, or, if it
 -- takes none, of any item: another waiter must look at it.
@@ -17,12 +18,16 @@ local function pass_wake_token_on()
 end
 
 return once(function()
-  local receipts = is_repeat and claims_of_first_copy() or claim_first(limit, lease)
+  local receipts = is_repeat and claims_of_first_copy()
+  if not receipts then
+    new_receipts = claim_first(limit, lease)
+    receipts = new_receipts
+  end
   if not receipts then
     pass_wake_token_on()
     return nil
   end
   return receipts, finds_claims_again()
 end, function(receipts)
-  return {claims_view(receipts)}
+  return {claims_view(receipts, receipts == new_receipts)}
 end)

@@ -20,6 +20,7 @@ local origin = FIRST + WORDS * ARGV[10]
 local has_origin = origin <= #ARGV
 -- Reports among which the completion by a repeated request is looked for.
 local REPORTS_LOOKED_AT = 200
+local new_claims
 
 -- A report with an origin was delivered at the time that it states.
 local function completed_at()
@@ -158,7 +159,10 @@ return once(function()
     end
     is_on_items = is_on_items and is_made_again(receipts[i])
   end
-  if next_limit then table.insert(receipts, claim_next(next_limit, lease)) end
+  if next_limit then
+    new_claims = claim_next(next_limit, lease)
+    table.insert(receipts, new_claims)
+  end
   if leaves_some then table.insert(receipts, '1') end
   return receipts, is_on_items and not leaves_some
 end, function(receipts)
@@ -167,5 +171,5 @@ end, function(receipts)
   for _, settled in ipairs(receipts) do
     table.insert(with_comments(settled), missing(settled[1]))
   end
-  return {receipts, (claims_view(claimed)), is_left or ''}
+  return {receipts, (claims_view(claimed, claimed == new_claims)), is_left or ''}
 end)

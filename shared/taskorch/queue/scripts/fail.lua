@@ -6,6 +6,7 @@
 -- RETURNS  receipt; with claims {receipt, {claim as those of `claim` …}}
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 local next_limit, lease = tonumber(ARGV[11]), ARGV[12]
+local new_claims
 
 return once(function()
   local id, token, reason, retry = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
@@ -17,9 +18,10 @@ return once(function()
   retry_or_fail(item, retry == '1')
   emit('fail', item)
   if not next_limit then return receipt(item) end
-  return {receipt(item), claim_next(next_limit, lease)}
+  new_claims = claim_next(next_limit, lease)
+  return {receipt(item), new_claims}
 end, function(reply)
   if not next_limit then return with_comments(reply) end
   local settled, claimed = unpack(reply)
-  return {with_comments(settled), (claims_view(claimed))}
+  return {with_comments(settled), (claims_view(claimed, claimed == new_claims))}
 end)

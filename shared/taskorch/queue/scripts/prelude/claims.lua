@@ -107,13 +107,15 @@ do
   end
 
   -- Returns what the caller gets for the receipts of claims: the tokens that may still
-  -- act, with the packages, and '' or the ms until the queue may have an item.
-  function claims_view(receipts)
+  -- act, with the packages, and '' or the ms until the queue may have an item. All tokens
+  -- of `are_new`, claims of this call, may act.
+  function claims_view(receipts, are_new)
     if not receipts or #receipts == 0 then return {}, ms_until_due() end
     local claims = {}
     for i, claimed in ipairs(receipts) do
       local id, token, expires = claimed[1], claimed[2], claimed[3]
-      claims[i] = {id, token_if_live(id, token), expires, package_view(id), claimed[9] or {}}
+      local live = are_new and token or token_if_live(id, token)
+      claims[i] = {id, live, expires, package_view(id), claimed[9] or {}}
     end
     return claims, ''
   end

@@ -71,11 +71,12 @@ do
   local function nth_newest(project, n)
     local entries = newest_read[project] or {}
     newest_read[project] = entries
-    if n > #entries and #entries % FINDINGS_FETCHED == 0 then
+    if n > #entries and not entries.are_all then
       local last = entries[#entries]
       local from = last and '(' .. last[1] or '+'
       local page = read_discoveries(project, 'XREVRANGE', from, '-', FINDINGS_FETCHED)
       for _, entry in ipairs(page) do table.insert(entries, entry) end
+      entries.are_all = #page < FINDINGS_FETCHED
     end
     return entries[n]
   end
@@ -116,7 +117,6 @@ do
     local from = before == '' and '+' or '(' .. before
     local reports, has_more = read_entries('XREVRANGE', key('progress', id), from, '-',
       REPORTS_SHOWN, REPORT_BYTES)
-    if before == '' and #reports == 0 then reports = {completion_report(id)} end
     return without_request(reports), has_more
   end
 
@@ -127,6 +127,9 @@ do
     local shown, left_out = shown_dependencies(fields)
     local views, looked_at = item_views(shown)
     local reports, has_more = reports_before(id, '')
+    if #reports == 0 and value_of(fields, 'state') == 'completed' then
+      reports = without_request({completion_report(id)})
+    end
     return {views, reports, findings_view(id, project, shown),
       {left_out + #shown - looked_at, has_more and '1' or ''}}
   end
@@ -142,9 +145,9 @@ do
   -- Returns the bytes of the package of an item, about; its other parts are read.
   function package_bytes(item)
     local before = bytes_read
-    local depends_on = call('HGET', key('item', item.id), 'depends_on')
-    local fields = {'depends_on', depends_on or nil}
+    local bytes, depends_on = item_bytes(item.id)
+    local fields = {'state', item.state, 'depends_on', depends_on}
     rests_read[item.id] = rest_of_package(item.id, item.project, fields)
-    return bytes_read - before + item_bytes(item.id)
+    return bytes_read - before + bytes
   end
 end

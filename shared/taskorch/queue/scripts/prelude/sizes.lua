@@ -10,16 +10,15 @@ do
   -- The other fields of an item that may be large: each has a bound of its own.
   local REPORTED = {'summary', 'questions', 'requeue_reason'}
 
-  local function bytes_in(id, fields)
-    local bytes = 0
-    for _, value in ipairs(call('HMGET', key('item', id), unpack(fields))) do
-      bytes = bytes + #(value or '')
-    end
-    return bytes
-  end
+  local SHOWN = {'depends_on', unpack(SIZED)}
+  for _, field in ipairs(REPORTED) do table.insert(SHOWN, field) end
 
-  -- Returns the bytes of an item in a reply, about.
-  function item_bytes(id) return bytes_in(id, SIZED) + bytes_in(id, REPORTED) end
+  -- Returns the bytes of an item in a reply, about; and its dependencies as JSON or nil.
+  function item_bytes(id)
+    local bytes, values = 0, call('HMGET', key('item', id), unpack(SHOWN))
+    for _, value in ipairs(values) do bytes = bytes + #(value or '') end
+    return bytes, values[1] or nil
+  end
 
   function refuse_over(id, bytes)
     if bytes > MAX_ITEM_BYTES then
