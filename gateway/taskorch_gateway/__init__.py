@@ -1,1 +1,1 @@
-"""The gateway: the queue over HTTP, for agents that cannot reach Redis or may not."""
+"""The gateway: the queue over HTTP, for agents that cannot or may not reach Redis."""

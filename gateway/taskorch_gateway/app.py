@@ -1,4 +1,4 @@
-"""The HTTP application of the gateway: its parts, its routes and its life."""
+"""The HTTP application of the gateway: its parts, its routes, its start and its end."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -10,12 +10,12 @@ from taskorch.queue.port import Script
 
 _log = logging.getLogger(__name__)
 _ID = r"(item|proj|tok)_[0-9a-z]{1,32}"
-#: Ids that a line names.
+#: Maximum number of ids in a line.
 MOST_IDS = 10
 
 
 class AuditLog:
-    """Writes who changed what, and how it ended; never a text of an agent."""
+    """Logs who changed what, with the outcome; never a text of an agent."""
 
     def record(
         self,

@@ -12,9 +12,9 @@ from taskorch.queue.scripts import Scripts
 
 from taskorch_gateway.pool import NAME, Pool
 
-#: How long a check counts: a revoked token is refused within this time.
+#: How long a check is valid: a revoked token is refused within this time.
 FRESH_S = 0.9
-#: Tokens whose checks are kept.
+#: Maximum number of tokens whose checks are kept.
 KEPT = 10_000
 SCHEME = "bearer"
 
@@ -25,7 +25,7 @@ class Authentication:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._namespace = settings.namespace
         self._pool = pool
-        #: SHA-256 of a token -> what it allows, and until when that counts.
+        #: SHA-256 of a token -> what it allows, and until when that is valid.
         self._checked: dict[bytes, tuple[Access, float]] = {}
 
     async def access(self, authorization: str, address: str) -> Access | None:

@@ -19,11 +19,11 @@ from taskorch.domain.errors import TaskOrchestratorError
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.rates import Rates
 
-#: The longest body of a request: a plan of thousands of items fits.
+#: Maximum size of the body of a request. The items of a call have at most 2 MiB.
 BODY_BYTES = 8 * 1024 * 1024
-#: How long a client may take to send a body.
+#: Timeout of a body, in seconds.
 BODY_S = 30.0
-#: The longest reply.
+#: Maximum size of a reply.
 REPLY_BYTES = 64 * 1024 * 1024
 #: Exit code of an error -> status of the reply.
 STATUS = {2: 400, 3: 404, 4: 503, 5: 422, 6: 409, 7: 403, 8: 200}
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class TooLong(errors.Invalid):
-    """A body or a reply that is longer than the gateway accepts."""
+    """A body or a reply is longer than the gateway accepts."""
 
     message = "The {what} is longer than {limit} bytes."
 
@@ -90,7 +90,7 @@ class Exchange:
 async def while_connected(
     request: Request, work: Coroutine[None, None, Result]
 ) -> Result:
-    """Return the result of some work; end it when the client goes away.
+    """Return the result of some work; cancel it when the client disconnects.
 
     Raises ClientDisconnect then.
     """
@@ -107,7 +107,7 @@ async def while_connected(
 
 
 async def _left(request: Request) -> None:
-    """Return when the client has closed its connection."""
+    """Wait until the client has closed its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

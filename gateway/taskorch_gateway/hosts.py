@@ -1,4 +1,4 @@
-"""Which requests the gateway answers: not those of foreign web pages."""
+"""The hosts and origins that the gateway answers: not web pages of other sites."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class HostCheck:
     """Refuses a foreign `Host` or `Origin`.
 
-    A web page may have its own name resolve to the gateway, and has its own origin.
+    The name of a foreign web page may resolve to the gateway (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:

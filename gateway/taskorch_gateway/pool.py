@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Pool:
-    """Runs functions that call Redis in threads, so that the event loop goes on."""
+    """Runs functions that call Redis in threads, so that the event loop does not block."""
 
     def __init__(self, settings: Settings) -> None:
         """Connect to nothing yet. Raises errors.Usage for an invalid address."""

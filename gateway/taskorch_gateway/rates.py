@@ -4,20 +4,20 @@ from time import monotonic
 
 from taskorch.domain import errors
 
-#: Tokens that are counted; above this, all begin anew.
+#: Maximum number of tokens that are counted; above it, all counts start again.
 KEPT = 10_000
 
 
 class Rates:
     """Counts the calls of each token, in one process.
 
-    A token that was silent for a while may call twice as often for a moment.
+    A token that was not used for a while may call twice as often for a moment.
     """
 
     def __init__(self, calls_per_second: int) -> None:
         """Allow this number of calls a second; 0 for any number."""
         self._rate = calls_per_second
-        #: Token -> the calls that are left, and when that was so.
+        #: Token -> the number of calls that it had left, and when that was.
         self._left: dict[str, tuple[float, float]] = {}
 
     def count(self, token: str) -> None:

@@ -19,14 +19,14 @@ from taskorch_gateway.bounded_http import BoundedHttp
 
 #: How long an idle connection stays open: longer than proxies keep theirs.
 KEEP_ALIVE_S = 75
-#: How long calls under way may take when the gateway stops; waits are cut off.
+#: Timeout of running calls when the gateway stops, in seconds; waits are cut off.
 STOP_S = 3
-#: Connections of one process.
+#: Maximum number of connections of one process.
 CONNECTIONS = 4096
 BACKLOG = 512
 UNENCRYPTED = (
-    "Access tokens reach this gateway unencrypted, unless a proxy in front of it ends "
-    "TLS."
+    "Access tokens reach this gateway unencrypted, unless a proxy in front of it "
+    "terminates TLS."
 )
 
 

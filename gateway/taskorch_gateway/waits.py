@@ -25,7 +25,7 @@ from taskorch.queue.queue import Queue
 from taskorch_gateway.pool import NAME, Pool
 
 _log = logging.getLogger(__name__)
-#: Long enough for Redis to look whether there is something already, in seconds.
+#: The shortest wait, in seconds: Redis returns what is there already.
 LOOK_S = 0.001
 #: An item in one of these states may be claimed, now or after its delay.
 CLAIMABLE = (State.QUEUED, State.DELAYED)

@@ -38,7 +38,7 @@ SCRIPTS = frozenset(scripts.names())
 REQUEST, AGENT, HOST, PID, SESSION, VERSION = range(CALLER_WORDS)
 _TAG = r"taskorch:\{([A-Za-z0-9_.-]{1,64})\}:"
 _REQUEST = r"[0-9a-f]{16}\+?"
-#: The longest of host, pid, session and version.
+#: Maximum number of characters of host, pid, session and version.
 WORD_CHARACTERS = 255
 #: Proxies end longer waits.
 LONGEST_WAIT_S = 55.0
@@ -50,8 +50,8 @@ WITHOUT_ORIGIN = {
     "blocker": 10,
     "note": 8,
 }
-#: The number of words that `complete` has in front of its items, the last of which is
-#: the number of items, and for each item.
+#: The number of words that `complete` has in front of its items, and for each item. The
+#: last word in front of them is the number of items.
 COMPLETE_WORDS, ITEM_WORDS = 10, 4
 COMPLETE_COUNT = COMPLETE_WORDS - 1
 #: Where `claim` says that its caller stops waiting.
@@ -244,7 +244,7 @@ def _need_version(version: str) -> None:
 
 
 def _need_no_mirror(name: str, words: Sequence[str]) -> None:
-    """Raise errors.NotAllowed for what only the mirror of files asks for.
+    """Raise errors.NotAllowed for what only the file mirror may do.
 
     It imports the reports of other agents, and reads their fencing tokens.
     """
@@ -273,8 +273,8 @@ def _own_request(
 ) -> tuple[Argument, ...]:
     """Return the words with a request id that no other token can name.
 
-    A kept reply is found by it, so that nobody reads a reply kept for another. Behind it
-    stands the project that the token is confined to.
+    Kept replies are found by this id, so no client reads a reply kept for another. The
+    project that the token is confined to follows it.
     """
     request = words[REQUEST].removesuffix(REPEAT)
     mark = words[REQUEST].removeprefix(request)

@@ -62,7 +62,7 @@ def append(
 
 
 def finish(folder: int, journal_folder: int) -> None:
-    """Finish the append of a process that was killed in it.
+    """Finish the append during which a process was killed.
 
     A file that a worker has written since is left as it is.
     """
@@ -94,7 +94,7 @@ def _finish(
 
 
 def _is_part(tail: bytes, added: Addition) -> bool:
-    """Return whether a file ends as a process left it that was killed in an append."""
+    """Return whether a file ends as an interrupted append leaves it."""
     data, closing = added.data, added.closing
     is_long_enough = len(tail) >= len(closing)
     return (is_long_enough and data.startswith(tail)) or any(
@@ -127,7 +127,7 @@ def _take_lease(file: int) -> bool:
     if not stat.S_ISREG(os.fstat(file).st_mode):
         return False
     try:
-        # The kernel signals that somebody waits; SIGIO, its default, ends a process.
+        # The kernel signals that another process waits; SIGIO, its default, ends a process.
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except OSError:

@@ -171,7 +171,7 @@ class HandoffFolder:
             raise FolderNotWritable(error) from error
 
     def finish_append(self) -> None:
-        """Finish the append of a pass that was killed in it."""
+        """Finish the append during which a pass was killed."""
         file_append.finish(self._folder, self._sync)
 
     def retire(self, name: str, seen: File) -> None:

@@ -16,12 +16,12 @@ from taskorch_orchestrator.mirror.file_names import KINDS
 from taskorch_orchestrator.mirror.pass_context import PassContext
 from taskorch_orchestrator.mirror.sqlite_copy import SqliteCopy
 
-#: The owner of the troubles with a removal.
+#: The owner of the troubles with a removal, in `sync/state.db`.
 PURGED = "purged"
 
 
 class PurgedFiles:
-    """The removal of what is left of purged projects in a root."""
+    """The removal of the files and rows of purged projects from a root."""
 
     def __init__(self, context: PassContext, copy: SqliteCopy) -> None:
         self._folder, self._state = context.folder, context.state
@@ -100,7 +100,5 @@ class PurgedFiles:
 
     def _report(self, name: str, error: OSError | sqlite3.Error) -> None:
         reason = getattr(error, "strerror", None) or str(error)
-        message = (
-            f"What is left of a purged project cannot be removed: {reason}"
-        )
+        message = f"The files of a purged project cannot be removed: {reason}"
         self._state.add_trouble(PURGED, name, message)

@@ -96,7 +96,7 @@ class Pool:
     def prepare(self, claims: Iterable[Claim]) -> list[Task]:
         """Return the tasks of claims, which are ready from now on.
 
-        The worker may have been stopped meanwhile: a slot then calls `release_ready`.
+        If the worker was stopped in the meantime, a slot calls `release_ready`.
         """
         tasks = [self.agent.task(claim) for claim in claims]
         with self._lock:

@@ -28,7 +28,7 @@ from taskorch.transport.process_lock import ProcessLock
 CONNECT_TIMEOUT_S = 5
 #: Longer than the gateway follows a failover of Redis.
 CALL_TIMEOUT_S = 20
-#: The longest wait of one call: proxies end longer ones.
+#: Maximum duration of one wait: proxies end longer ones.
 WAIT_S = 55.0
 #: A host without TLS must be this machine, where no one listens in.
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -130,7 +130,7 @@ class GatewayConnection:
         raise errors.Refused(url=self._address.url, reason=reason)
 
     def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, or the gateway heard of one."""
+        """Block until the list `key` has a wake token, or the gateway knows of one."""
         return self._wait("/wait", {"key": key}, timeout_s)
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:

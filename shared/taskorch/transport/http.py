@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from taskorch.domain.frozen import Frozen
 
 CHUNK_BYTES = 65536
-#: The longest head of a reply, and the longest reply.
+#: Maximum size of the head of a reply, and of a reply.
 HEAD_BYTES = 65536
 REPLY_BYTES = 256 * 1024 * 1024
 #: Statuses without a body.

@@ -1,4 +1,4 @@
--- cancel: nobody works on the item any more; its holder is refused at its next step.
+-- cancel: gives an item up; its holder is refused at its next step.
 -- KEYS     meta
 -- ARGV     7 item, 8 reason
 -- RETURNS  {item id, state, agent, number of items that wait for it, numbers of the
@@ -6,7 +6,7 @@
 -- ERRORS   NO_ITEM WRONG_STATE
 local NO_LONGER_WAITS = {completed = true, cancelled = true}
 
--- Above MAX_LOOKED_AT dependents all are counted: Redis does nothing else meanwhile.
+-- Above MAX_LOOKED_AT dependents, all are counted: a call must not take long.
 local MAX_LOOKED_AT = 200
 
 local function count_waiting(id)

@@ -7,7 +7,7 @@ local note_unfinished, release_dependents, count_open, open_before, complete_pro
   begin_closing, continue_closing, continue_unfinished
 
 do
-  -- Items that one call releases or cancels in all: Redis does nothing else meanwhile.
+  -- Items that one call releases or cancels in all: Redis does nothing else during it.
   local MAX_HANDLED = 30
   -- Items that one call looks at to find open ones.
   local MAX_LOOKED_AT = 200
