@@ -297,7 +297,7 @@ def test_values_at_the_bounds_are_allowed(bench: Bench) -> None:
         lease, deliverables={f"k{n}": "x" * (63 * 1024) for n in range(4)}
     )
 
-    assert bench.agent().check(limit=1000).count == 0
+    assert bench.agent().check(limit=100).count == 0
     assert len(bench.queue.views.list(limit=5000).items) == 1
 
 
