@@ -19,9 +19,9 @@ from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.exchange import Exchange, error_response
 from taskorch_gateway.hosts import HostCheck
-from taskorch_gateway.pool import NAME, Pool
+from taskorch_gateway.pool import NAME, ConnectionPool
 from taskorch_gateway.rates import Rates
-from taskorch_gateway.waits import Waits
+from taskorch_gateway.waits import ClientWaits
 from taskorch_gateway.wire import Wire
 
 
@@ -39,8 +39,8 @@ def create(settings: Settings, options: Options) -> Starlette:
 
     Raises errors.Usage for an invalid address of Redis.
     """
-    pool = Pool(settings)
-    waits = Waits(settings, pool)
+    pool = ConnectionPool(settings)
+    waits = ClientWaits(settings, pool)
     exchange = Exchange(
         Authentication(settings, pool), Rates(options.calls_per_second)
     )

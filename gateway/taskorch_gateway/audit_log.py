@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Sequence
 
-from taskorch.domain.access_token import Access
+from taskorch.domain.access_token import ClientAccess
 from taskorch.queue.port import Script
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ class AuditLog:
 
     def record(
         self,
-        access: Access,
+        access: ClientAccess,
         script: Script,
         words: Sequence[str],
         refusal: str,

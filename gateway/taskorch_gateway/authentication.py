@@ -4,13 +4,13 @@ from hashlib import sha256
 from time import monotonic
 
 from taskorch.config.settings import Settings
-from taskorch.domain.access_token import Access
+from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.item import Caller
 from taskorch.queue.access_tokens import AccessTokens
 from taskorch.queue.port import Connection
 from taskorch.queue.scripts import Scripts
 
-from taskorch_gateway.pool import NAME, Pool
+from taskorch_gateway.pool import NAME, ConnectionPool
 
 #: How long a check is valid: a revoked token is refused within this time.
 FRESH_S = 0.9
@@ -22,13 +22,15 @@ SCHEME = "bearer"
 class Authentication:
     """Checks the access tokens of one namespace."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: ConnectionPool) -> None:
         self._namespace = settings.namespace
         self._pool = pool
         #: SHA-256 of a token -> what it allows, and until when that is valid.
-        self._checked: dict[bytes, tuple[Access, float]] = {}
+        self._checked: dict[bytes, tuple[ClientAccess, float]] = {}
 
-    async def access(self, authorization: str, address: str) -> Access | None:
+    async def access(
+        self, authorization: str, address: str
+    ) -> ClientAccess | None:
         """Return what the header `Authorization` allows a client, None for nothing.
 
         Raises errors.Unavailable if Redis is.

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from taskorch.cli.json_output import error_document
 from taskorch.domain import errors
-from taskorch.domain.access_token import Access
+from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.errors import TaskOrchestratorError
 
 from taskorch_gateway.authentication import Authentication
@@ -32,7 +32,9 @@ RETRY_AFTER_S = "1"
 
 Body = Mapping[str, object]
 Result = TypeVar("Result")
-Answer = Callable[[Access, Body, Request], Awaitable[Mapping[str, object]]]
+Answer = Callable[
+    [ClientAccess, Body, Request], Awaitable[Mapping[str, object]]
+]
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +75,7 @@ class Exchange:
 
         return respond
 
-    async def _admit(self, request: Request) -> Access:
+    async def _admit(self, request: Request) -> ClientAccess:
         """Return what the client may do.
 
         Raises errors.TokenRefused, errors.RateLimited and errors.Unavailable.

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
-class Pool:
+class ConnectionPool:
     """Runs functions that call Redis in threads, so that the event loop does not block."""
 
     def __init__(self, settings: Settings) -> None:

@@ -22,7 +22,7 @@ from taskorch.queue import keys
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 
-from taskorch_gateway.pool import NAME, Pool
+from taskorch_gateway.pool import NAME, ConnectionPool
 
 _log = logging.getLogger(__name__)
 #: The shortest wait, in seconds: Redis returns what is there already.
@@ -34,10 +34,10 @@ PAUSE_S = 1.0
 Wait = Future[None]
 
 
-class Waits:
+class ClientWaits:
     """The waits of the clients of one process, in one namespace."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: ConnectionPool) -> None:
         self._settings = settings
         self._pool = pool
         self._is_following = Event()

@@ -13,7 +13,7 @@ from typing import cast
 
 from starlette.requests import Request
 from taskorch.domain import errors, limits
-from taskorch.domain.access_token import Access
+from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.role import Role
 from taskorch.queue import keys, roles, scripts
@@ -29,8 +29,8 @@ from taskorch.version import __version__
 
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.exchange import Body, while_connected
-from taskorch_gateway.pool import NAME, Pool
-from taskorch_gateway.waits import Waits
+from taskorch_gateway.pool import NAME, ConnectionPool
+from taskorch_gateway.waits import ClientWaits
 
 #: The words in front of a script's own: request, agent, host, pid, session, version.
 CALLER_WORDS = 6
@@ -69,7 +69,11 @@ class Wire:
     """The three routes of our commands."""
 
     def __init__(
-        self, namespace: str, pool: Pool, waits: Waits, audit: AuditLog
+        self,
+        namespace: str,
+        pool: ConnectionPool,
+        waits: ClientWaits,
+        audit: AuditLog,
     ) -> None:
         self._namespace = namespace
         self._pool = pool
@@ -78,7 +82,7 @@ class Wire:
 
     async def call(
         self,
-        access: Access,
+        access: ClientAccess,
         body: Body,
         request: Request,  # noqa: ARG002
     ) -> Mapping[str, object]:
@@ -107,7 +111,7 @@ class Wire:
         return {"reply": reply}
 
     async def wait(
-        self, access: Access, body: Body, request: Request
+        self, access: ClientAccess, body: Body, request: Request
     ) -> Mapping[str, object]:
         """Wait for an item of the caller's queue."""
         prefix = keys.wake(self._namespace, "")
@@ -118,7 +122,7 @@ class Wire:
         return {"reply": await while_connected(request, wait)}
 
     async def follow(
-        self, access: Access, body: Body, request: Request
+        self, access: ClientAccess, body: Body, request: Request
     ) -> Mapping[str, object]:
         """Wait for an event, or for a report on an item."""
         key, cursor = _text(body, "key"), _text(body, "cursor")
@@ -134,7 +138,7 @@ class Wire:
             wait = self._waits.for_report(item, cursor, seconds)
         return {"reply": await while_connected(request, wait)}
 
-    async def _need_visible(self, access: Access, item: str) -> None:
+    async def _need_visible(self, access: ClientAccess, item: str) -> None:
         """Raise errors.NoItem for an item that a confined token does not see."""
         if not access.project:
             return
@@ -167,7 +171,7 @@ class Wire:
         return key.removeprefix(prefix)
 
 
-def checked(access: Access, name: str, given: object) -> Call:
+def checked(access: ClientAccess, name: str, given: object) -> Call:
     """Return a call that a token allows.
 
     Raises errors.Usage for words of the wrong form, errors.NotAllowed for a script or a
@@ -207,14 +211,14 @@ def _words(given: object) -> tuple[str, ...]:
     return words
 
 
-def _need_role(access: Access, script: str) -> None:
+def _need_role(access: ClientAccess, script: str) -> None:
     if not roles.may_run(access.role, script):
         raise errors.NotAllowed(
             reason=f"its role is {access.role}, which may not run {script}."
         )
 
 
-def _need_scope(access: Access, script: str) -> None:
+def _need_scope(access: ClientAccess, script: str) -> None:
     """Raise errors.NotAllowed for a confined token and a script of all projects."""
     if access.project and not roles.may_run_in_a_project(script):
         raise errors.NotAllowed(
@@ -222,7 +226,7 @@ def _need_scope(access: Access, script: str) -> None:
         )
 
 
-def _need_name(access: Access, name: str) -> None:
+def _need_name(access: ClientAccess, name: str) -> None:
     """Raise errors.NotAllowed for a caller with another name than the token's.
 
     An administrator may act as anyone: its service imports the reports of all agents.
@@ -269,7 +273,7 @@ def _has_origin(name: str, words: Sequence[str]) -> bool:
 
 
 def _own_request(
-    access: Access, words: tuple[str, ...]
+    access: ClientAccess, words: tuple[str, ...]
 ) -> tuple[Argument, ...]:
     """Return the words with a request id that no other token can name.
 

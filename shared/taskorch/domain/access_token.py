@@ -10,7 +10,7 @@ _TOKEN = r"tok_([0-9a-f]{8})_([0-9a-f]{64})"  # noqa: S105  the pattern of one
 _ID = r"tok_[0-9a-f]{8}"
 
 
-class Access(Frozen):
+class ClientAccess(Frozen):
     """What a client may do."""
 
     #: The id of its token.

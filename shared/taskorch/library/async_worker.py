@@ -13,7 +13,7 @@ from taskorch.library.agent import LEASE_MS, Agent
 from taskorch.library.async_call import finished
 from taskorch.library.async_queue import AsyncAgent, AsyncQueue, AsyncTask
 from taskorch.library.pool import Pool, PoolOptions
-from taskorch.library.result import Result, Settled
+from taskorch.library.result import Result, SettledTask
 from taskorch.library.stoppable import StoppableCall
 from taskorch.library.task import Task
 from taskorch.library.worker import GRACE_S, SIGNALS
@@ -175,7 +175,7 @@ class AsyncWorker:
         self, of: Task, ready: Sequence[Task]
     ) -> tuple[Claim, ...]:
         """Await the handler and settle the item; return the claims of that step."""
-        settled = Settled(end=AttemptEnd.FAILED)
+        settled = SettledTask(end=AttemptEnd.FAILED)
         try:
             async with self._agent.working(of) as task:
                 result = await self._handler(task)

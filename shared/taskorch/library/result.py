@@ -40,7 +40,7 @@ def delivery(result: object) -> Delivery:
     )
 
 
-class Settled(Frozen):
+class SettledTask(Frozen):
     """How an item was settled, and what was claimed in the same step."""
 
     end: AttemptEnd
@@ -49,14 +49,14 @@ class Settled(Frozen):
 
 def settle(
     task: Task, result: object, *, count: int, lease_ms: int
-) -> Settled:
+) -> SettledTask:
     """Complete an item with the result of its handler, unless that has settled it.
 
     Claim up to `count` of the next items in the same step. An item with a question is
     left to its answer.
     """
     if task.end_of_attempt:
-        return Settled(end=task.end_of_attempt)
+        return SettledTask(end=task.end_of_attempt)
     delivered = delivery(result)
     question = task.question() if task.has_asked else ""
     if not question:
@@ -67,11 +67,11 @@ def settle(
                 count=count,
                 lease_ms=lease_ms,
             )
-            return Settled(end=AttemptEnd.COMPLETED, claims=claims)
+            return SettledTask(end=AttemptEnd.COMPLETED, claims=claims)
         except errors.WrongState:
             # another process has asked under the same lease
             question = task.question()
             if not question:
                 raise
     task.release(reason=question)
-    return Settled(end=AttemptEnd.BLOCKED)
+    return SettledTask(end=AttemptEnd.BLOCKED)

@@ -25,7 +25,7 @@ from taskorch.domain.item import Claim
 from taskorch.library.agent import LEASE_MS
 from taskorch.library.pool import STOPPED, Pool, PoolOptions
 from taskorch.library.queue import Queue
-from taskorch.library.result import Result, Settled, settle
+from taskorch.library.result import Result, SettledTask, settle
 from taskorch.library.task import Task, working
 from taskorch.queue.port import WaitBrokenOff
 
@@ -207,7 +207,7 @@ class Worker:
             self._tasks.add(task)
             if self._give_up_at < inf:
                 self._take_away(task)
-        settled = Settled(end=AttemptEnd.FAILED)
+        settled = SettledTask(end=AttemptEnd.FAILED)
         try:
             with working(task):
                 result = self._handler(task)

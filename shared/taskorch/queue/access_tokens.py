@@ -11,8 +11,8 @@ from typing import cast
 
 from taskorch.domain import access_token, errors, limits
 from taskorch.domain.access_token import (
-    Access,
     AccessToken,
+    ClientAccess,
     NewAccessToken,
 )
 from taskorch.domain.role import Role
@@ -88,7 +88,7 @@ class AccessTokens:
         """Remove a token. Raises errors.NoAccessToken."""
         self._scripts.run_script("revoke_access_token", _need_id(id_))
 
-    def use(self, token: str, address: str) -> Access | None:
+    def use(self, token: str, address: str) -> ClientAccess | None:
         """Return what a token allows, None if it is unknown, wrong or expired.
 
         Redis keeps the `address` of the client as that of the token's last use.
@@ -106,7 +106,7 @@ class AccessTokens:
         expected, name, role, project = fields
         if not compare_digest(expected, shown):
             return None
-        return Access(
+        return ClientAccess(
             token=credentials.id, name=name, role=Role(role), project=project
         )
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.domain.access_token import Access
+from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.role import Role
 
 ADDRESS = "192.0.2.7"
@@ -28,7 +28,7 @@ def test_created_token_gives_its_access(bench: Bench) -> None:
     created = tokens.create("ada", Role.WORKER, project=project)
 
     assert re.fullmatch(r"tok_[0-9a-f]{8}_[0-9a-f]{64}", created.token)
-    assert tokens.use(created.token, ADDRESS) == Access(
+    assert tokens.use(created.token, ADDRESS) == ClientAccess(
         token=created.id, name="ada", role=Role.WORKER, project=project
     )
 
