@@ -7,17 +7,14 @@ local item_bytes, refuse_over, refuse_growth
 
 do
   local MAX_ITEM_BYTES = 1048576
-  -- The other fields of an item that may be large: each has a bound of its own.
-  local REPORTED = {'summary', 'questions', 'requeue_reason'}
-
-  local SHOWN = {'depends_on', unpack(SIZED)}
-  for _, field in ipairs(REPORTED) do table.insert(SHOWN, field) end
 
   -- Returns the bytes of an item in a reply, about; and its dependencies as JSON or nil.
   function item_bytes(id)
-    local bytes, values = 0, call('HMGET', key('item', id), unpack(SHOWN))
-    for _, value in ipairs(values) do bytes = bytes + #(value or '') end
-    return bytes, values[1] or nil
+    local shown = call('HMGET', key('item', id), 'depends_on', 'summary', 'questions',
+      'requeue_reason', unpack(SIZED))
+    local bytes = 0
+    for _, value in ipairs(shown) do bytes = bytes + #(value or '') end
+    return bytes, shown[1] or nil
   end
 
   function refuse_over(id, bytes)
