@@ -22,6 +22,8 @@ from benchmarks import (
     network,
     page,
     queues,
+    revision,
+    steps,
     workflow,
 )
 from benchmarks.figures import (
@@ -39,6 +41,8 @@ NAMES = [
     "commands",
     "network",
     "limit",
+    "revision",
+    "revision_commands",
     "fleet",
     "growth",
     "agents",
@@ -339,6 +343,22 @@ def test_pairs_run_without_each_guard(monkeypatch: pytest.MonkeyPatch) -> None:
         for figures in comparison.rounds[0].values()
         for figure in figures.values()
     )
+
+
+def test_version_is_compared_with_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(revision, "TIMES", 2)
+    monkeypatch.setattr(revision, "ROUNDS", 1)
+    monkeypatch.setattr(revision, "COMMAND_ROUNDS", 1)
+
+    measured, commands = revision.compare(workflow.BIN, workflow.BIN)
+
+    (by_step,), (by_command,) = measured.rounds, commands.rounds
+    assert steps.PREFETCHING in by_step
+    assert "worker check" in by_command
+    for each in (*by_step.values(), *by_command.values()):
+        assert all(figure > 0 for figure in each.values())
 
 
 def test_timed_step_keeps_the_queue_length() -> None:

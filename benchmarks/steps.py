@@ -1,0 +1,161 @@
+"""Steps of the library, for `benchmarks.revision`: any version of the library can run them.
+
+As a program, in a folder with a bundled server that is running (TASKORCH_ROOT):
+
+    python benchmarks/steps.py
+
+It prints the version of the server and the names of the steps that this version of the
+library has, as JSON. For each line that it reads, `TIMES STEP`, it prints the seconds that
+a step takes on average: by the clock, of the processor for the server's main thread, and
+of the processor for this process.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from inspect import signature
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import NamedTuple
+
+import redis
+from taskorch import NewItem, Queue, Task, Worker
+from taskorch.config.settings import resolve
+from taskorch.queue.agent_queue import AgentQueue
+from taskorch.transport import address
+
+AGENT, OTHER = "specialist", "another"
+TEXT_BYTES = 300
+PREFETCH = 10
+CREATE, PAIR, NEXT, WORKER = (
+    "create",
+    "claim, then complete",
+    "complete, which claims the next",
+    "Worker",
+)
+PREFETCHING = f"{WORKER}, prefetch={PREFETCH}"
+
+
+class Reading(NamedTuple):
+    """Seconds of the clocks at a moment."""
+
+    wall: float
+    server: float
+    client: float
+
+
+class Steps:
+    """The steps, on a queue of their own."""
+
+    def __init__(self, server: int) -> None:
+        """Read the processor time of the main thread of the process `server`."""
+        self._schedstat = Path(f"/proc/{server}/schedstat")
+        self._queue = Queue.open()
+        self._project = self._queue.project("Many items")
+        self._agent: AgentQueue = self._queue.agent(AGENT).queue
+        self.all: dict[str, Callable[[int], Reading]] = {
+            CREATE: self._create,
+            PAIR: self._pair,
+            WORKER: self._work,
+        }
+        if hasattr(AgentQueue, "complete_and_claim"):
+            self.all[NEXT] = self._next
+        if "prefetch" in signature(Worker).parameters:
+            self.all[PREFETCHING] = self._prefetch
+
+    def average(self, step: str, times: int) -> Mapping[str, float]:
+        """Return the seconds of a step, on average."""
+        taken = self.all[step](times)._asdict()
+        return {clock: seconds / times for clock, seconds in taken.items()}
+
+    def _create(self, times: int) -> Reading:
+        began = self._read()
+        self._fill(times, OTHER)
+        return self._since(began)
+
+    def _pair(self, times: int) -> Reading:
+        self._fill(times, AGENT)
+        began = self._read()
+        for _ in range(times):
+            claim = self._agent.claim()
+            assert claim  # noqa: S101
+            assert claim.lease  # noqa: S101
+            self._agent.complete(claim.lease, "Done")
+        return self._since(began)
+
+    def _next(self, times: int) -> Reading:
+        self._fill(times, AGENT)
+        began = self._read()
+        claims = self._agent.claim_many(1)
+        for _ in range(times):
+            (claim,) = claims
+            assert claim.lease  # noqa: S101
+            _, claims = self._agent.complete_and_claim(
+                claim.lease, "Done", {}, count=1
+            )
+        return self._since(began)
+
+    def _work(self, times: int, **options: int) -> Reading:
+        """Measure from the start of the first handler to that of the one after the last."""
+        self._fill(times + 1, AGENT)
+        readings: list[Reading] = []
+        left = iter(range(times, -1, -1))
+
+        def handle(_: Task) -> str:
+            number = next(left)
+            if number == times:
+                readings.append(self._read())
+            if number == 0:
+                readings.append(self._since(readings[0]))
+                worker.stop()
+            return "Done"
+
+        worker = Worker(AGENT, handle, queue=self._queue, **options)
+        worker.run()
+        return readings[1]
+
+    def _prefetch(self, times: int) -> Reading:
+        return self._work(times, prefetch=PREFETCH)
+
+    def _fill(self, times: int, agent: str) -> None:
+        new = NewItem(
+            title="An item", description="x" * TEXT_BYTES, agent=agent
+        )
+        for _ in range(times):
+            self._queue.create(self._project, new)
+
+    def _read(self) -> Reading:
+        ran_ns = self._schedstat.read_text(encoding="utf-8").split()[0]
+        return Reading(perf_counter(), int(ran_ns) / 1e9, process_time())
+
+    def _since(self, began: Reading) -> Reading:
+        now = self._read()
+        return Reading(
+            now.wall - began.wall,
+            now.server - began.server,
+            now.client - began.client,
+        )
+
+
+def main() -> None:
+    """Run the program."""
+    root = Path(os.environ["TASKORCH_ROOT"])
+    url = address.url_of(resolve({}, os.environ, root))
+    with redis.Redis.from_url(url) as client:
+        server = client.info("server")
+    steps = Steps(int(server["process_id"]))
+    version = server.get("valkey_version", server["redis_version"])
+    _print({"server": version, "steps": list(steps.all)})
+    for line in sys.stdin:
+        times, _, step = line.strip().partition(" ")
+        _print(steps.average(step, int(times)))
+
+
+def _print(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
