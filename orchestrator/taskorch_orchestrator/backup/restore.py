@@ -49,8 +49,9 @@ PLACED = (State.WAITING, State.QUEUED, State.DELAYED)
 def restore(file: Path, backup: Backup) -> Mapping[str, int]:
     """Write an export into an empty namespace; return the number of lines of each kind.
 
-    `file` may be "-" for standard input, and may be compressed by gzip. Raises errors.Invalid with the number of the
-    wrong line if the file is not a complete export; then nothing is written.
+    `file` may be "-" for standard input, and may be compressed by gzip. Raises
+    errors.Invalid with the number of the wrong line if the file is not a complete
+    export; then nothing is written.
     """
     with _open_twice_readable(file) as opened:
         content = ExportContent.of(opened)

@@ -32,8 +32,8 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
 
     It logs to stderr. With the bundled server it is the only service of the root, and
     it kills the server if their folder is deleted or replaced.
-    RQ runs neither on a Redis Cluster nor over a gateway. There the duties run in the service's own loop,
-    unless TASKORCH_RQ_URL names another Redis.
+    RQ runs neither on a Redis Cluster nor over a gateway. There the duties run in the
+    service's own loop, unless TASKORCH_RQ_URL names another Redis.
     Raises errors.Usage for missing roots and roots of different namespaces, and
     errors.ServiceRuns.
     """

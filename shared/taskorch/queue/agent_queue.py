@@ -146,7 +146,8 @@ class AgentQueue:
         """Return what the agent needs to continue; change nothing.
 
         These are the items that it holds, with reports and notes, and its queue, at
-        most `limit` of each, and at most 20 that it holds. `leases` are those of the caller, at most 200.
+        most `limit` of each, and at most 20 that it holds. `leases` are those of the
+        caller, at most 200.
         """
         from taskorch.queue.briefing import briefing
 

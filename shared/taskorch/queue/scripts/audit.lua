@@ -69,8 +69,8 @@ local function is_unreleased(item, id)
 end
 
 -- An open dependency is in a set of either item, a completed one in a set of its own,
--- as soon as it has released the item. One that does not exist, or that the item does not name, is in none. Returns the
--- state of an open one.
+-- as soon as it has released the item. One that does not exist, or that the item does not
+-- name, is in none. Returns the state of an open one.
 local function check_dependency(item, id, is_named)
   visited = visited + 1
   local state = state_of(id)

@@ -50,14 +50,14 @@ local function has_text(id)
   return false
 end
 
-local function changed_at(event) return tonumber(string.match(event or '', '^%d+')) or 0 end
+local function ms_of(event) return tonumber(string.match(event or '', '^%d+')) or 0 end
 
 -- Adds an item to those that were found if it matches.
 local function add_if_wanted(id)
   local v = read_hash('item', id, 'HMGET', 'state', 'agent', 'priority', 'labels', 'event',
     'created_at')
   if not v or not v[1] then return end
-  local priority, changed = v[3] or PRIORITY, changed_at(v[5])
+  local priority, changed = v[3] or PRIORITY, ms_of(v[5])
   if states and not states[v[1]] then return end
   if agents and not agents[v[2] or ''] then return end
   if priorities and not priorities[tonumber(priority)] then return end

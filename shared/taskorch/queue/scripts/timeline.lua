@@ -35,7 +35,7 @@ return guarded(function()
   if before == '' then
     package = {package_view(id)}
     has_older = package[1][6][2] ~= ''
-  elseif before ~= '0-1' then
+  else
     reports, has_older = reports_before(id, before)
   end
   local found, read, has_more = discoveries()

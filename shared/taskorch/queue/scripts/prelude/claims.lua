@@ -73,7 +73,7 @@ do
   end
 
   -- Returns the receipts of what the first copy of this repeat has claimed, as far as its
-  -- caller still holds it, or nil. Nobody has got the tokens, so all comments are new.
+  -- caller still holds it, or nil. No client has the tokens yet, so all comments are new.
   function claims_of_first_copy()
     local items = {}
     local held = call('ZRANGE', key('held', caller.agent), 0, MAX_SEARCHED - 1)

@@ -282,7 +282,7 @@ do
   end
 
   -- `keys` has the key of each item that is not created yet, by its number.
-  local function shown_dependencies(list, keys)
+  local function named_dependencies(list, keys)
     local names = {}
     for i, id in ipairs(list) do names[i] = type(id) == 'number' and keys[id] or id end
     return table.concat(names, '; ')
@@ -308,7 +308,7 @@ do
     end
     edit.added, edit.dropped, edit.depends_on = added, removed, after
     note_change(item, edit, 'depends_on', nil, table.concat(before, '; '),
-      shown_dependencies(after, keys))
+      named_dependencies(after, keys))
   end
 
   -- Returns the edit that `wanted` makes of an item. `dependencies` are all that it

@@ -115,7 +115,6 @@ local function find_item(id)
   }
 end
 
--- Returns the state of an item, 'damaged' if it is not one, or nil if there is no item.
 -- What a caller that is confined to a project sees. In its queue, it skips items of other
 -- projects.
 local scope = {}
@@ -127,6 +126,7 @@ function scope.is_foreign(project) return confined ~= '' and project ~= confined
 -- Returns a project, or for '' (all of them) the only one that a confined caller sees.
 function scope.project_or_own(project) return project == '' and confined or project end
 
+-- Returns the state of an item, 'damaged' if it is not one, or nil if there is no item.
 local function state_of(id)
   local state = is_id('item', id) and read_hash('item', id, 'HGET', 'state')
   if not state then return state end

@@ -1,6 +1,5 @@
 -- Leases: how they are claimed, renewed, reaped and given back, and the guard of every
---         verb
--- of a holder.
+--         verb of a holder.
 
 -- Comments that a receipt shows, and reports among which they are looked for.
 local COMMENTS_SHOWN, COMMENTS_LOOKED_AT = 10, 200

@@ -1,8 +1,8 @@
 -- Purging: the items of a project for which items of another project wait.
 
--- Returns a dependent that still waits for an item of a completed project, or nil. One
--- that waits for a cancelled item would wait for ever. A cancelled or completed item does
--- not wait, and a completed item has no dependents that wait.
+-- Returns a dependent that still waits for an item of a completed project, or nil: after
+-- the purge it would wait for ever. It waits for a cancelled item, or for a completed one
+-- whose dependents are not all released yet.
 local function find_waiting(dependents)
   for _, dependent in ipairs(dependents) do
     local state = state_of(dependent)
