@@ -83,6 +83,9 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.token": {
             "token": "Create, list, rotate and revoke access tokens of the gateway.",
         },
+        "taskorch_orchestrator.commands.acl": {
+            "acl": "Print the rule of the Redis user for ROLE, or set that user.",
+        },
         "taskorch_orchestrator.commands.docs": {
             "docs": "Print the documentation of TOPIC as Markdown.",
         },
@@ -137,6 +140,7 @@ orchestrate.sections = {
         "service",
         "gateway",
         "token",
+        "acl",
         "sync",
         "doctor",
         "export",

@@ -47,6 +47,7 @@ COMMANDS = {
         "token create",
         "token rotate",
         "token revoke",
+        "acl",
         "mcp",
     ),
     Access.READ: (

@@ -38,6 +38,9 @@ ARGUMENTS = {
         "edit": (ITEM, "--title", "x"),
         "comment": (ITEM, "x"),
         "purge": ("--yes",),
+        "acl": ("viewer",),
+        "token create": ("ada", "--role", "worker"),
+        **dict.fromkeys(("token rotate", "token revoke"), ("tok_1a2b3c4d",)),
     },
     "worker": {
         **dict.fromkeys(
