@@ -95,6 +95,7 @@ class InStep(RuleBasedStateMachine):
             "agent",
             "wake",
             "events",
+            "purged",
         }
         assert left.wrong() == []
 
@@ -562,6 +563,8 @@ def _shown(found: RawKeys) -> dict[str, object]:
         reports = [
             report for _, report in found.values.get(f"progress:{id_}", [])
         ]
+        if not reports and item["state"] == State.COMPLETED:
+            reports = [_completion(item)]
         fields = {
             "state": item["state"],
             "agent": item["agent"],
@@ -575,7 +578,9 @@ def _shown(found: RawKeys) -> dict[str, object]:
                 int(question["number"]): question["text"]
                 for question in json.loads(item.get("questions", "[]"))
             },
-            "session": item["holder_session"] if item["state"] in HELD else "",
+            "session": item.get("holder_session", "")
+            if item["state"] in HELD
+            else "",
             "summary": item.get("summary", ""),
             "title": item["title"],
             "priority": int(item["priority"]),
@@ -594,6 +599,16 @@ def _shown(found: RawKeys) -> dict[str, object]:
         }
         shown |= {f"{id_} {name}": value for name, value in fields.items()}
     return shown
+
+
+def _completion(item: dict[str, str]) -> dict[str, str]:
+    """Return the only report of a completed item, which its own fields have."""
+    return {
+        "kind": "complete",
+        "agent": item["agent"],
+        "attempt": item["attempts"],
+        "token": item["token"],
+    }
 
 
 def _lease(found: RawKeys, id_: str) -> object:
