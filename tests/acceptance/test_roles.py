@@ -165,6 +165,7 @@ def test_planning_command_loads_neither_pydantic_nor_rq(
         "worker complete {item} x",
         "orchestrate project x",
         "orchestrate create {project} x",
+        "orchestrate create {project} x --assign bob",
         "orchestrate assign {other} bob",
     ],
 )

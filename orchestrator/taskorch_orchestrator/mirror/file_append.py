@@ -15,7 +15,6 @@ import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 
 from taskorch.config import files
 from taskorch.domain.frozen import Frozen
@@ -76,7 +75,7 @@ def finish(folder: int, journal_folder: int) -> None:
         head, data = opened.readline(), opened.read()
     with suppress(ValueError, KeyError, TypeError, OSError):
         begun = json.loads(head)
-        if begun["digest"] == sha256(data).hexdigest():
+        if begun["digest"] == _digest(data):
             added = Addition(closing=begun["closing"].encode(), data=data)
             _finish(folder, begun["name"], begun["inode"], begun["end"], added)
     os.unlink(JOURNAL, dir_fd=journal_folder)
@@ -143,7 +142,7 @@ def _write_journal(
         "inode": os.fstat(file).st_ino,
         "end": end,
         "closing": added.closing.decode(),
-        "digest": sha256(added.data).hexdigest(),
+        "digest": _digest(added.data),
     }
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     journal = files.open_private(JOURNAL, flags, dir_fd=folder)
@@ -158,3 +157,9 @@ def _write(file: int, data: bytes, at: int) -> None:
     while left:
         written = os.pwrite(file, left, at)
         left, at = left[written:], at + written
+
+
+def _digest(data: bytes) -> str:
+    from hashlib import sha256  # slow to load: `create` does without it
+
+    return sha256(data).hexdigest()
