@@ -255,8 +255,8 @@ class Views:
         return self._projects("", limit)
 
     def open_projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
-        """Return the newest projects that are active."""
-        return self._projects("active", limit)
+        """Return the newest projects that are active or closing."""
+        return self._projects("open", limit)
 
     def finished(
         self, *, older_than_ms: int, limit: int | None = None
@@ -401,8 +401,8 @@ class Views:
         rows, *_ = self._pages(script, *arguments, limit=limit)
         return self._readable(replies.item, rows)
 
-    def _projects(self, status: str, limit: int) -> tuple[Project, ...]:
-        rows, *_ = self._pages("projects", status, limit=limit)
+    def _projects(self, which: str, limit: int) -> tuple[Project, ...]:
+        rows, *_ = self._pages("projects", which, limit=limit)
         return self._readable(replies.project, rows)
 
     def _pages(

@@ -163,6 +163,16 @@ def test_closing_project_takes_no_items(bench: Bench) -> None:
     assert "being cancelled" in refusal.value.hint()
 
 
+def test_closing_project_is_among_the_open_ones(bench: Bench) -> None:
+    active, completed = bench.project(), bench.project()
+    bench.queue.complete_project(completed)
+    project = closing(bench, PART + 1)
+
+    found = {each.id for each in bench.queue.views.open_projects()}
+
+    assert found == {active, project}
+
+
 def test_reopening_ends_an_interrupted_cancellation(bench: Bench) -> None:
     project = closing(bench, PART + 1)
 

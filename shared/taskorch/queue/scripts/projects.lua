@@ -1,17 +1,17 @@
--- projects: the newest projects, all or those of one status; a page of them. It looks at
---           a bounded number.
+-- projects: the newest projects, all or those that are not completed; a page of them. It
+--           looks at a bounded number.
 -- KEYS     meta
--- ARGV     7 status or '' for all, 8 number of projects to skip, 9 maximum number
+-- ARGV     7 'open', or '' for all, 8 number of projects to skip, 9 maximum number
 -- RETURNS  {number to skip next time, or '' at the end, {project view …}}
 -- ERRORS   none of its own
 local MAX_VISITED = 2000
-local status, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local which, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 
 return guarded(function()
-  local most = status == '' and limit or MAX_VISITED
+  local most = which == '' and limit or MAX_VISITED
   local page, projects = call('ZREVRANGE', prefix .. 'projects', from, from + most - 1), {}
   for i, id in ipairs(page) do
-    local fits = status == '' or call('HGET', key('project', id), 'status') == status
+    local fits = which == '' or call('HGET', key('project', id), 'status') ~= 'completed'
     if fits and not scope.is_foreign(id) then
       table.insert(projects, project_view(id))
       if #projects == limit or not has_room() then return {tostring(from + i), projects} end
