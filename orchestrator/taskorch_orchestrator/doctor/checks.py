@@ -9,6 +9,7 @@ from taskorch.domain import errors, hints
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
 from taskorch.domain.mirror_record import MirrorStatus
+from taskorch.queue import redis_users
 from taskorch.queue.agents import AgentStatus, is_forgotten
 from taskorch.queue.audit import (
     Environment,
@@ -55,6 +56,15 @@ WRITES = {
     "aof_last_bgrewrite_status": "rewrite of the append-only file",
     "rdb_last_bgsave_status": "snapshot",
 }
+
+
+#: The roles whose users of Redis may not do everything in a namespace.
+CONFINED_ROLES = ("worker", "orchestrator", "viewer")
+#: Words of a rule that no user of these roles needs.
+TOO_MUCH = frozenset((
+    "~*", "allkeys", "+@all", "allcommands", "+@dangerous", "+@admin", "+@scripting", "+eval", "+evalsha", "+script",
+    "+function", "+function|load", "+config", "+acl",
+))  # fmt: skip
 
 
 class CheckStatus(StrEnum):
@@ -249,6 +259,39 @@ def of_unread_functions(reason: str) -> CheckResult:
     lacks_right = reason.startswith("NOPERM")
     mend = "redis-cli acl setuser NAME +function|list" if lacks_right else ""
     return _note("functions", f"not checked: {reason}", mend)
+
+
+def of_users(rows: Sequence[str], namespace: str) -> CheckResult:
+    """Check the users of roles among the rows of ACL LIST: which may do too much."""
+    users = {name: rule for _, name, *rule in (row.split() for row in rows)}
+    prefix = redis_users.name_of("", namespace) + redis_users.BETWEEN
+    of_roles = {
+        name: rule
+        for name, rule in users.items()
+        if name.startswith(prefix)
+        and name.removeprefix(prefix).partition(redis_users.BETWEEN)[0]
+        in CONFINED_ROLES
+    }
+    if not of_roles:
+        return _ok("users", "no users for roles")
+    loose = [
+        f"{name} ({' '.join(excess)})"
+        for name, rule in of_roles.items()
+        if (excess := [word for word in rule if word in TOO_MUCH])
+    ]
+    if loose:
+        found = f"may do more than their role: {_first(loose)}"
+        mend = "set each again: orchestrate acl ROLE NAME --apply"
+        return _problem("users", found, mend)
+    if {"on", "nopass"} <= set(users.get("default", ())):
+        found = "the user default needs no password, so the users of roles confine nobody"
+        return _problem("users", found, "redis-cli acl setuser default off")
+    return _ok("users", f"{counted(len(of_roles), 'user', 'users')} for roles")
+
+
+def of_unread_users(reason: str) -> CheckResult:
+    """Report that this user does not list users."""
+    return _note("users", f"not checked: {reason}")
 
 
 def of_schema(reason: str, advice: str) -> CheckResult:

@@ -4,12 +4,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from time import time
+from typing import cast
 
 from taskorch.bundled import service_process
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
-from taskorch.queue import libraries, scripts
+from taskorch.queue import keys, libraries, scripts
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.doctor import checks
@@ -63,6 +64,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
         checks=(
             *server,
             _functions(queue, environment.at),
+            _users(queue),
             *checks.of_audit(audited),
             checks.of_agents(agents, environment.at),
             checks.of_idle_agents(agents),
@@ -107,3 +109,14 @@ def _functions(queue: Queue, now_ms: int) -> CheckResult:
     except errors.TaskOrchestratorError as error:  # a server without functions
         return checks.of_unread_functions(str(error))
     return checks.of_functions(installed, scripts.library_text(), now_ms)
+
+
+def _users(queue: Queue) -> CheckResult:
+    key = keys.meta(queue.namespace)
+    try:
+        rows = queue.connection.run_command(key, "ACL", "LIST")
+    except errors.Unavailable as error:
+        if error.retryable:
+            raise
+        return checks.of_unread_users(str(error.details["reason"]))
+    return checks.of_users(cast("list[str]", rows), queue.namespace)

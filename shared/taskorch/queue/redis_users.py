@@ -42,7 +42,7 @@ _OF_ADMINISTRATORS = frozenset((
 #: Of these, the ones that an orchestrator and a viewer read.
 _READ_BY_ALL = frozenset(("mirrors", "mirror:<root>"))
 #: Separates the parts of a user's name; it can be in no name of ours.
-_BETWEEN = "+"
+BETWEEN = "+"
 #: What RQ needs beside its keys: no more than a program that holds no configuration.
 _RQ_COMMANDS = ("+@all", "-@admin", "-@dangerous", "+info", "+function|delete")  # fmt: skip
 
@@ -50,7 +50,7 @@ _RQ_COMMANDS = ("+@all", "-@admin", "-@dangerous", "+info", "+function|delete") 
 def name_of(role: str, namespace: str, agent: str = "") -> str:
     """Return the name of the Redis user of a role, and of an agent if it is for one."""
     parts = ("taskorch", namespace, role, agent)
-    return _BETWEEN.join(part for part in parts if part)
+    return BETWEEN.join(part for part in parts if part)
 
 
 def rule(role: Role, namespace: str, agent: str = "") -> tuple[str, ...]:
