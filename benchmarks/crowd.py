@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from taskorch.connections import connect
+from taskorch.domain import limits
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
@@ -154,8 +155,12 @@ def _deep(planner: Queue) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     bottom = planner.create(project, new(AGENT))
     first = NewItem(title="First", depends_on=(bottom,))
     thousand = _create(planner, project, [first] * DEPENDENCIES)
-    second = NewItem(title="Second", depends_on=thousand)
+    second = NewItem(title="Second")
     wide = [planner.create(project, second) for _ in range(WIDE)]
+    for item in wide:
+        for done in range(0, DEPENDENCIES, limits.BATCH_DEPENDENCIES):
+            part = thousand[done : done + limits.BATCH_DEPENDENCIES]
+            planner.depend(item, part)
     return bottom, tuple(thousand), tuple(wide)
 
 

@@ -34,9 +34,10 @@ ITEM_FIELDS = (
     "deliverables_expected", "criteria", "labels", "deliverables",
 )  # fmt: skip
 #: Maximum number of items that are created in one step, with the maximum total number
-#: of their dependencies. The step blocks Redis for some milliseconds.
+#: of their dependencies; `depend` adds as many. The step blocks Redis for some
+#: milliseconds.
 BATCH_ITEMS = 50
-BATCH_DEPENDENCIES = 1000
+BATCH_DEPENDENCIES = 300
 #: Maximum total size of what one step writes of its items.
 BATCH_BYTES = 2 * 1024 * 1024
 #: Maximum number of items that are assigned, edited, claimed or completed in one step.

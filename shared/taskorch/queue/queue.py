@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 #: Items that one call of a script visits, so that it blocks Redis for some ms at most.
 REAP_BATCH = 20
 AGENTS_BATCH = 200
-AUDIT_BATCH = 100
+AUDIT_BATCH = 60
 PURGE_BATCH = 50
 #: Agents that one call of `forget_agents` looks at.
 FORGET_BATCH = 200
@@ -225,7 +225,9 @@ class Queue:
         Raises errors.Cycle, errors.TooDeep and errors.TooMany.
         """
         count = len(limits.sequence(dependencies, "dependencies"))
-        limits.number(count, "number of dependencies", 1, limits.DEPENDENCIES)
+        limits.number(
+            count, "number of dependencies", 1, limits.BATCH_DEPENDENCIES
+        )
         ids = [limits.item_id(dependency) for dependency in dependencies]
         reply = self._run_script("depend", limits.item_id(item), *ids)
         return State(read.texts(reply)[1])

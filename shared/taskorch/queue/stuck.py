@@ -29,8 +29,8 @@ KINDS = (
 )
 #: Rows that one call returns, so that it blocks Redis for some ms at most.
 PAGE = 80
-#: Maximum number of calls: of 250 items each, that is 100,000 items.
-MOST_CALLS = 400
+#: Maximum number of calls: of 150 items each, that is 100,000 items.
+MOST_CALLS = 667
 
 #: The command that helps, by the reason why an item is stuck.
 COMMANDS = {

@@ -623,6 +623,12 @@ def test_numbers_are_those_of_the_source() -> None:
             "MAX_VISITED", SCRIPTS["projects"]
         ),
         "items in a slice of export": number("MAX_ITEMS", SCRIPTS["export"]),
+        "reports and notes, or entries of a stream, in a slice of export": number(
+            "MAX_ENTRIES", SCRIPTS["export"]
+        ),
+        "dependencies in a slice of export, about": number(
+            "MAX_LINKS", SCRIPTS["export"]
+        ),
         "items and dependencies, or entries, that an audit looks at in a call": queue.AUDIT_BATCH,
         "items that purge removes in a call": queue.PURGE_BATCH,
         "items that awaited looks at in a call": queue.CHECK_BATCH,
@@ -634,6 +640,9 @@ def test_numbers_are_those_of_the_source() -> None:
         ),
         "dependencies that depend and create follow; an item counts as 10": number(
             "MAX_FOLLOWED", PRELUDE
+        ),
+        "bytes of several items that a call changes; a context counts three times": number(
+            "MAX_CHANGED_BYTES", PRELUDE
         ),
         "dependencies of an item": number("MAX_DEPENDENCIES", PRELUDE),
         "dependencies in a package": number("MAX_DEPENDENCIES_SHOWN", PRELUDE),
@@ -788,7 +797,7 @@ def test_bounds_are_those_of_the_source() -> None:
         "a JSON object in all": f"{limits.DELIVERABLES_BYTES:,} bytes",
         "items of a call of create": f"1 to {limits.BATCH_ITEMS:,}",
         "items of a call of assign, edit, claim or complete": f"1 to {limits.BATCH_STEPS}",
-        "dependencies of all items of a call": f"{limits.BATCH_DEPENDENCIES:,}",
+        "dependencies of all items of a call of create, or of a call of depend": f"{limits.BATCH_DEPENDENCIES:,}",
         "the arguments of all items of a call": f"{limits.BATCH_BYTES:,} bytes",
         **{
             name: bound(inspect.getsource(module), name.partition(" of ")[0])

@@ -1,6 +1,7 @@
 """No call does more than a bounded part of the work; the calls together do all of it."""
 
 import json
+from typing import cast
 
 import pytest
 from support.builders import Bench
@@ -13,8 +14,8 @@ from taskorch.queue.views import SHORT_PAGE
 
 #: What one call handles.
 EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 400, 1000, 10_000, 200
-AGENTS, NAMES, ENTRIES = 200, 500, 128
-DEPENDENCIES = 1000
+AGENTS, NAMES, ENTRIES = 200, 500, 64
+DEPENDENCIES, EXPORTED, VISITED = 300, 200, 400
 
 
 def some_items(
@@ -78,8 +79,9 @@ def test_cancel_looks_at_few_dependents(bench: Bench) -> None:
 
 def test_standing_of_many_dependencies_stays_open(bench: Bench) -> None:
     dead = bench.item()
-    first = some_items(bench, DEPENDENCIES, depends_on=(dead,))
-    last = bench.item(depends_on=first)
+    first = some_items(bench, VISITED + 1, depends_on=(dead,))
+    last = bench.item(depends_on=first[:DEPENDENCIES])
+    bench.queue.depend(last, first[DEPENDENCIES:])
     bench.queue.cancel(dead)
 
     standing = bench.queue.waits().standing(last)
@@ -149,6 +151,54 @@ def test_many_small_reports_are_read_in_parts(bench: Bench) -> None:
         f"report {number}" for number in range(ENTRIES + 1)
     ]
     assert seen == ["records"] * 2
+
+
+def test_export_reads_many_small_reports_in_parts(bench: Bench) -> None:
+    lease = bench.claimed(bench.item())
+    for number in range(EXPORTED + 1):
+        bench.agent().progress(lease, f"report {number}")
+    other = bench.item()
+
+    lines = list(bench.queue.backup.lines())
+
+    texts = [
+        cast("dict[str, str]", line["fields"])["text"]
+        for line in lines
+        if line["kind"] == "report"
+    ]
+    items = [line["id"] for line in lines if line["kind"] == "item"]
+    assert texts == [f"report {number}" for number in range(EXPORTED + 1)]
+    assert items == [lease.item, other]
+
+
+def test_export_of_many_dependencies_continues(bench: Bench) -> None:
+    needed = some_items(bench, DEPENDENCIES)
+    waiting = some_items(bench, 3, depends_on=needed)
+    seen: list[str] = []
+    noted = bench.with_connection(lambda connection: Noted(connection, seen))
+
+    lines = list(
+        noted.queue.backup.project_lines(
+            bench.queue.views.show(waiting[0]).item.project
+        )
+    )
+
+    items = [line["id"] for line in lines if line["kind"] == "item"]
+    assert items == list(waiting)
+    # the counters, the project, and the items one by one
+    assert seen.count("export") >= 5
+
+
+def test_depend_takes_at_most_300_dependencies(bench: Bench) -> None:
+    needed = some_items(bench, DEPENDENCIES + 1)
+    item = bench.item()
+
+    with pytest.raises(errors.Invalid, match="must be 1 to 300"):
+        bench.queue.depend(item, needed)
+    bench.queue.depend(item, needed[:-1])
+    bench.queue.depend(item, needed[-1:])
+
+    assert len(bench.queue.views.show(item).item.depends_on) == 301
 
 
 def test_agents_are_read_once_in_short_pages(bench: Bench) -> None:

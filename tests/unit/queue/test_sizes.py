@@ -242,6 +242,38 @@ def test_new_items_of_call_have_2_mib(bench: Bench) -> None:
     assert bench.everything() == before
 
 
+def test_call_changes_few_large_contexts(bench: Bench) -> None:
+    context = {str(name): "x" * 65_000 for name in range(3)}
+    home = bench.project()
+    items = [bench.item(home, context=context) for _ in range(3)]
+    before = bench.everything()
+
+    with pytest.raises(errors.TooMany, match=items[2]):
+        bench.queue.assign_many(items, "bob", context={"a": "b"})
+    with pytest.raises(errors.TooMany, match=items[2]):
+        bench.queue.edit(items, ItemEdit(context={"a": "b"}))
+    unchanged = bench.everything()
+    bench.queue.assign_many(items[:2], "bob", context={"a": "b"})
+    bench.queue.edit(items[:2], ItemEdit(context={"c": "d"}))
+    bench.queue.edit(items, ItemEdit(priority=0))
+
+    assert unchanged == before
+
+
+def test_call_changes_few_large_items(bench: Bench) -> None:
+    home = bench.project()
+    items = [bench.queue.create(home, heavy(800_000)) for _ in range(2)]
+    before = bench.everything()
+
+    with pytest.raises(errors.TooMany, match=items[1]):
+        bench.queue.edit(items, ItemEdit(add_labels=("large",)))
+    unchanged = bench.everything()
+    bench.queue.edit(items[:1], ItemEdit(add_labels=("large",)))
+    bench.queue.assign_many(items, "bob")
+
+    assert unchanged == before
+
+
 def test_edits_of_call_have_2_mib(bench: Bench) -> None:
     items = [bench.item() for _ in range(17)]
     two_texts = ("x" * 65_536, "y" * 65_536)

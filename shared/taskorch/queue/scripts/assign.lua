@@ -76,7 +76,10 @@ end
 
 return once(function()
   local items = need_items(FIRST, 1, #ARGV)
-  for _, item in ipairs(items) do check(item) end
+  for _, item in ipairs(items) do
+    check(item)
+    editing.refuse_many_bytes(item.id, #items)
+  end
 
   begin_batch(items)
   local is_new = call('ZADD', prefix .. 'agents', 'NX', 0, agent) == 1

@@ -71,13 +71,16 @@ end
 -- An open dependency is in a set of either item, a completed one in a set of its own,
 -- as soon as it has released the item. One that does not exist, or that the item does not
 -- name, is in none. Returns the state of an open one.
-local function check_dependency(item, id, is_named)
+local function check_dependency(item, id, is_named, is_in_deps)
   visited = visited + 1
   local state = state_of(id)
   local is_over = state == 'completed' and not is_unreleased(item, id)
   local is_open = is_named and state and not is_over
   local is_completed = is_named and is_over
-  local deps_right = is_right(key('deps', item.id), id, is_open)
+  local deps_right = is_in_deps == (is_open and true or false)
+  if repair and not deps_right then
+    call(is_open and 'SADD' or 'SREM', key('deps', item.id), id)
+  end
   local dependents_right = is_right(key('dependents', id), item.id, is_open)
   local satisfied_right = is_right(key('satisfied', id), item.id, is_completed)
   if not (deps_right and dependents_right and satisfied_right) then
@@ -88,15 +91,16 @@ end
 
 -- Returns {item, dependency, state, '1' or ''} of each open dependency.
 local function open_dependencies(item)
-  local named, open = {}, {}
+  local named, in_deps, open = {}, {}, {}
   for _, id in ipairs(parse_ids(call('HGET', key('item', item.id), 'depends_on'))) do
     named[id] = true
   end
   for _, id in ipairs(call('SMEMBERS', key('deps', item.id))) do
     named[id] = named[id] or false
+    in_deps[id] = true
   end
   for id, is_named in pairs(named) do
-    local state = check_dependency(item, id, is_named)
+    local state = check_dependency(item, id, is_named, in_deps[id] or false)
     local is_dead = state == 'failed' or state == 'cancelled'
     if state then table.insert(open, {item.id, id, state, is_dead and reopens(id) or ''}) end
   end

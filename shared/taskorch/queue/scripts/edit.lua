@@ -39,6 +39,7 @@ local function edit_all()
     wanted, at = wanted_of(at)
     table.insert(items, item)
     table.insert(edits, check(item, wanted))
+    editing.refuse_many_bytes(item.id, #items)
   end
 
   if not is_dry then

@@ -11,6 +11,9 @@
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED, NAMES_READ = 25, 131072, 100, 500
+-- Reports and notes, and dependencies, that a call reads.
+local MAX_ENTRIES, MAX_LINKS = 200, 300
+local entries_left, links_left = MAX_ENTRIES, MAX_LINKS
 
 local function size(value)
   if type(value) ~= 'table' then return #tostring(value) end
@@ -19,10 +22,21 @@ local function size(value)
   return bytes
 end
 
-local function is_in_export(id, project, newest)
-  local sequence = call('ZSCORE', key('project', project) .. ':items', id)
-  local item = sequence and tonumber(sequence) <= newest and find_item(id)
-  return item and item.project == project
+-- Returns whether an item is in its project's list, and not newer than the export.
+local function is_in_export(item, newest)
+  local sequence = call('ZSCORE', key('project', item.project) .. ':items', item.id)
+  return sequence and tonumber(sequence) <= newest
+end
+
+-- The project of each dependency that is in the export, or ''.
+local exported_in = {}
+
+local function exported_project(id, newest)
+  if not exported_in[id] then
+    local item = find_item(id)
+    exported_in[id] = item and is_in_export(item, newest) and item.project or ''
+  end
+  return exported_in[id]
 end
 
 -- Returns the dependencies that are newer than the export, do not exist, or are of
@@ -30,11 +44,9 @@ end
 local function left_out(id, newest, only)
   local missing = {}
   for _, dependency in ipairs(parse_ids(call('HGET', key('item', id), 'depends_on'))) do
-    local item = find_item(dependency)
-    local is_other = only and item and item.project ~= only
-    if not item or is_other or not is_in_export(dependency, item.project, newest) then
-      table.insert(missing, dependency)
-    end
+    links_left = links_left - 1
+    local project = exported_project(dependency, newest)
+    if project == '' or (only and project ~= only) then table.insert(missing, dependency) end
   end
   return missing
 end
@@ -43,8 +55,9 @@ end
 -- last one of all, or '' if these are all. Part `entries` has the rest, up to that one: what
 -- is written later is not of the same time as its item.
 local function entries_of(stream)
-  local entries, has_more = read_entries('XRANGE', stream, '-', '+', math.huge,
+  local entries, has_more = read_entries('XRANGE', stream, '-', '+', entries_left,
     MAX_REPLY_BYTES - bytes_read)
+  entries_left = entries_left - #entries
   local last = has_more and call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   return entries, last and last[1] or ''
 end
@@ -106,7 +119,7 @@ function parts.project(id, cursor, newest)
   local kept = {}
   for i = 1, #entries, 2 do
     local name, item = entries[i], entries[i + 1]
-    if is_in_export(item, id, tonumber(newest)) then
+    if exported_project(item, tonumber(newest)) == id then
       table.insert(kept, name)
       table.insert(kept, item)
     end
@@ -130,7 +143,9 @@ function parts.items(project, after, newest, alone)
       table.insert(found, row)
       bytes = bytes + size(row)
     end
-    if bytes > MAX_BYTES then return {sequence, found, damaged_items} end
+    if bytes > MAX_BYTES or entries_left == 0 or links_left <= 0 then
+      return {sequence, found, damaged_items}
+    end
   end
   local is_full_page = #page == 2 * MAX_ITEMS
   return {is_full_page and page[#page] or '', found, damaged_items}
@@ -138,7 +153,7 @@ end
 
 -- {{stream entry …}, '1' if there are more, else ''} after an id, up to another one.
 function parts.entries(kind, owner, after, last)
-  local entries, has_more = read_entries('XRANGE', key(kind, owner), '(' .. after, last, math.huge,
+  local entries, has_more = read_entries('XRANGE', key(kind, owner), '(' .. after, last, MAX_ENTRIES,
     MAX_REPLY_BYTES)
   return {entries, has_more and '1' or ''}
 end

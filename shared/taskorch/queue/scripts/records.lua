@@ -9,7 +9,7 @@
 --          else ''} …}, number of items that were looked at}, entries the oldest first
 -- ERRORS   none of its own
 -- Bytes of a call, of which an entry counts some more: to read it takes as long.
-local MAX_BYTES, ENTRY_BYTES, FETCHED = 1048576, 8192, 16
+local MAX_BYTES, ENTRY_BYTES, FETCHED = 524288, 8192, 16
 local wanted_session, bytes = ARGV[7], 0
 
 -- Returns the reports after an id, at least one if there are any; then the id of the
@@ -34,15 +34,17 @@ end
 
 local function cursor_of(id) return placed({'', {id}}) end
 
--- Returns the cursors of an item's discoveries after one of them.
+-- Returns the cursors of an item's discoveries after one of them. The list has them in
+-- their order, so that a few comparisons find the first.
 local function cursors_after(id, last)
-  local after, newest = {}, last ~= '' and cursor_of(last)
-  for _, cursor in ipairs(call('LRANGE', key('found', id), 0, -1)) do
-    if not newest or is_before(newest, cursor_of(cursor)) then
-      table.insert(after, cursor)
-    end
+  local all = call('LRANGE', key('found', id), 0, -1)
+  local read, newest = 0, last ~= '' and cursor_of(last)
+  local first_unread = newest and #all + 1 or 1
+  while first_unread - read > 1 do
+    local middle = math.floor((read + first_unread) / 2)
+    if is_before(newest, cursor_of(all[middle])) then first_unread = middle else read = middle end
   end
-  return after
+  return {unpack(all, first_unread)}
 end
 
 -- Returns the same of an item's own discoveries, without those that are gone. If the

@@ -8,7 +8,7 @@
 --          has to reopen its project, else ''}
 -- ERRORS   NO_ITEM NO_PROJECT
 -- Items of a project that a call looks at, and items and dependencies in all, about.
-local MAX_VISITED, MAX_STEPS = 500, 600
+local MAX_VISITED, MAX_STEPS = 300, 400
 local id = ARGV[7]
 local ENDED = {completed = true, failed = true, cancelled = true}
 

@@ -21,6 +21,9 @@ do
   -- Bytes of a value that the history shows, and of those before the first difference. All
   -- changes of an edit are one field of a report, which has at most 64 KiB as JSON.
   local MAX_SHOWN, SHOWN_BEFORE = 400, 40
+  -- Bytes of several items that a call changes. A context that it changes counts three
+  -- times: to parse it takes as long.
+  local MAX_CHANGED_BYTES = 1572864
   local NOT_BEGUN = {pending = true, waiting = true, queued = true, delayed = true}
   local OF_HELD = {priority = true, labels = true, context = true}
   local OF_COMPLETED = {labels = true}
@@ -243,8 +246,17 @@ do
     note_change(item, edit, field, replaces, table.concat(before, '; '), table.concat(after, '; '))
   end
 
+  -- Refuses more than one item of a call if too much of them was read by now.
+  local function refuse_many_bytes(id, items)
+    if items > 1 and bytes_read > MAX_CHANGED_BYTES then
+      refuse('TOO_MANY', {item = id, what = 'bytes, with the items before it',
+        most = MAX_CHANGED_BYTES})
+    end
+  end
+
   -- Returns a context with more values, without those to remove.
   local function merged_context(id, before, wanted)
+    bytes_read = bytes_read + 2 * #before
     local all = wanted['context'] == '' and {} or parsed(before ~= '' and before or '{}')
     for _, name in ipairs(parsed(wanted['context-'] or '[]')) do all[name] = nil end
     for name, value in pairs(parsed(wanted['context+'] or '{}')) do all[name] = value end
@@ -414,6 +426,7 @@ do
     set_of = set_of,
     parsed = parsed,
     dependencies_of = dependencies_of,
+    refuse_many_bytes = refuse_many_bytes,
     refuse_cycles = refuse_cycles,
     add_dependencies = add_dependencies,
     target_list = target_list,

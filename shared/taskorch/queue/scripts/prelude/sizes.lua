@@ -36,6 +36,7 @@ do
       before = before + #value
       after = after + #(written[field] or value)
     end
+    bytes_read = bytes_read + before
     if after > before then refuse_over(id, after) end
   end
 end
