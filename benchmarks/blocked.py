@@ -24,10 +24,12 @@ from taskorch.domain.item import (
     Order,
     State,
 )
+from taskorch.domain.role import Role
 from taskorch.domain.short_id import ShortId
 from taskorch.queue.backup import SCHEMA
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
+from taskorch.queue.scripts import Scripts
 
 from benchmarks.busy import BusyCall, WatchedConnection
 from benchmarks.crowd import (
@@ -41,7 +43,7 @@ from benchmarks.crowd import (
     heavy,
 )
 from benchmarks.figures import Comparison, Figure
-from benchmarks.queues import BATCH, agent, new, server
+from benchmarks.queues import AGENT, BATCH, agent, new, server
 from benchmarks.report import report
 
 CALLS = int(os.environ.get("BENCH_CALLS", "1000"))
@@ -51,6 +53,8 @@ MANY, FEW = 10**6, 20
 HUNDRED, THIRTY = 100, 30
 STEPS = limits.BATCH_STEPS
 LONG_MS = 60_000
+#: Scripts without a row: `upgrade` needs a namespace of the schema before.
+NOT_MEASURED = ("upgrade",)
 LINES = 40
 #: What a call took before its work was bounded, in ms.
 BEFORE = {
@@ -174,6 +178,7 @@ def _steps(
     yield from _claims(planner)
     yield from _changes(planner, crowd)
     yield from _maintenance(planner)
+    yield from _tokens(planner)
     yield from _copies(planner, unwatched)
     yield from _large_steps(planner, crowd)
 
@@ -293,6 +298,8 @@ def _reports(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     yield _step("discover", lambda: queue.discover(lease, "A finding"))
     yield _step("stray", lambda: queue.stray(item, "A report"))
     yield _step("comment", lambda: planner.comment(item, "A comment"))
+    scripts = Scripts(planner.connection, "crowd", planner.caller)
+    yield _step("expect", lambda: scripts.run_script("expect", item))
 
     def ask(then: Callable[[], object]) -> Callable[[], object]:
         def asked() -> None:
@@ -457,6 +464,24 @@ def _maintenance(planner: Queue) -> Iterator[Step]:
             "/root/1", "writer", {"cursor": "0-1"}, {}
         ),
     )
+
+
+def _tokens(planner: Queue) -> Iterator[Step]:
+    """Yield the steps of the gateway's access tokens."""
+    tokens = planner.access_tokens()
+    for number in range(THIRTY):
+        tokens.create(agent(number), Role.WORKER)
+    token = tokens.create(AGENT, Role.WORKER)
+
+    def create() -> None:
+        created = tokens.create(AGENT, Role.WORKER)
+        tokens.revoke(created.id)
+
+    yield _step("access_tokens", tokens.list)
+    yield _step("create_access_token", create)
+    yield _step("revoke_access_token", create)
+    yield _step("use_access_token", lambda: tokens.use(token.token, "::1"))
+    yield _step("rotate_access_token", lambda: tokens.rotate(token.id))
 
 
 def _audit_pages(planner: Queue) -> Iterator[object]:

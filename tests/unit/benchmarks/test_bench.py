@@ -1,5 +1,6 @@
 """What `make bench` makes of what it measured, and that it still times what the documents tell users to type."""
 
+import inspect
 import re
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from taskorch.queue import scripts
 from taskorch.queue.queue import Queue
 
 from benchmarks import (
+    blocked,
     busy,
     fleet,
     functions,
@@ -184,6 +186,14 @@ def test_page_names_the_timed_commands(name: str) -> None:
     )
 
     assert named == {workflow.label(words) for words in workflow.typed()}
+
+
+def test_blocked_has_a_row_of_every_script() -> None:
+    source = inspect.getsource(blocked)
+
+    measured = re.findall(r'_step\(\s*"(\w+)"', source)
+
+    assert {*measured, *blocked.NOT_MEASURED} == set(scripts.names())
 
 
 def test_the_document_shows_every_plot() -> None:
