@@ -68,6 +68,7 @@ orchestrate token create ada --role worker
 orchestrate token list
 orchestrate token rotate {token}
 orchestrate token revoke {token}
+orchestrate acl worker ada
 """.strip().splitlines()
 
 #: Commands that print a line of JSON per event, run until they are stopped, or have
