@@ -19,6 +19,7 @@ PAGES = [
     "docs/worker.md",
     "docs/agents.md",
     "docs/operations.md",
+    "docs/gateway.md",
     "docs/troubleshooting.md",
 ]
 
@@ -28,7 +29,7 @@ COMMITTER = {
     for role in ("AUTHOR", "COMMITTER")
     for what in ("NAME", "EMAIL")
 }
-ID = re.compile(r"(?:proj|item)_[0-9a-f]{8}")
+ID = re.compile(r"(?:proj|item|tok)_[0-9a-f]{8}")
 #: Text that differs between runs.
 VARYING = {
     r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}Z?": "TIME",
