@@ -13,7 +13,7 @@ from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.role import Role
-from taskorch.queue import keys, redis_users
+from taskorch.queue import keys, libraries, redis_users
 from taskorch.queue.queue import Queue
 from taskorch.transport import address
 
@@ -96,7 +96,7 @@ def apply(
             reason="The bundled server has no other users: all its clients run as you. "
             "Set TASKORCH_REDIS_URL to a Redis of your own."
         )
-    queue.views.projects(limit=1)
+    _need_library(queue, settings)
     default = settings.folder / "passwords" / user.user
     file = Path(password_file).absolute() if password_file else default
     password = _password(file, is_default=not password_file)
@@ -113,6 +113,17 @@ def apply(
         kept_in=_save(queue),
         variables=_variables(settings, user, str(file)),
     )
+
+
+def _need_library(queue: Queue, settings: Settings) -> None:
+    """Have the first call install the functions. Raises errors.Refused without them."""
+    queue.views.projects(limit=1)
+    installed = libraries.installed(queue.connection, queue.namespace)
+    if not any(each.is_own for each in installed):
+        raise errors.Refused(
+            url=address.redacted(settings.redis_url),
+            reason="the functions of this version could not be installed",
+        )
 
 
 def _password(file: Path, *, is_default: bool) -> str:

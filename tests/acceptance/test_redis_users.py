@@ -196,6 +196,16 @@ def test_agent_cannot_set_users(team: Team) -> None:
     assert not any("eve" in name for name in team.raw.acl_users())
 
 
+def test_user_is_not_set_without_functions(team: Team) -> None:
+    team.raw.acl_setuser("default", enabled=True, commands=["-function|load"])
+
+    result = team.shell.orchestrate("acl", "worker", "ada", "--apply")
+
+    assert result.code == 4
+    assert "functions of this version" in result.stderr
+    assert team.raw.acl_users() == ["default"]
+
+
 def test_service_runs_as_its_own_user(team: Team) -> None:
     planner = team.user("orchestrator")
     service = team.user("service")

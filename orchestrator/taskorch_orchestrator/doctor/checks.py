@@ -289,6 +289,25 @@ def of_users(rows: Sequence[str], namespace: str) -> CheckResult:
     return _ok("users", f"{counted(len(of_roles), 'user', 'users')} for roles")
 
 
+def of_address(url: str) -> CheckResult:
+    """Check whether the way to Redis is encrypted; `url` has no password."""
+    scheme, _, rest = url.partition("://")
+    is_plain = scheme.partition("+")[0] == "redis"
+    hosts = rest.rpartition("@")[2].partition("/")[0].partition("?")[0]
+    others = [
+        host
+        for host in hosts.split(",")
+        if not host.startswith(("127.", "localhost", "[::1]"))
+    ]
+    if is_plain and others:
+        found = (
+            f"{others[0]} is reached without TLS: anyone on the way can read "
+            "the password and the items"
+        )
+        return _note("address", found, "use rediss:// or a private network")
+    return _ok("address", "encrypted, or on this machine")
+
+
 def of_unread_users(reason: str) -> CheckResult:
     """Report that this user does not list users."""
     return _note("users", f"not checked: {reason}")

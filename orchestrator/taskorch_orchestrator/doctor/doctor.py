@@ -12,6 +12,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.queue import keys, libraries, scripts
 from taskorch.queue.queue import Queue
+from taskorch.transport import address
 
 from taskorch_orchestrator.doctor import checks
 from taskorch_orchestrator.doctor.audit import MOST_AGENTS, audit
@@ -65,6 +66,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
             *server,
             _functions(queue, environment.at),
             _users(queue),
+            checks.of_address(address.redacted(settings.redis_url)),
             *checks.of_audit(audited),
             checks.of_agents(agents, environment.at),
             checks.of_idle_agents(agents),
