@@ -157,6 +157,13 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_sizes.py",),
     ),
     Sabotage(
+        guard="A call changes items of 1.5 MiB at most",
+        file=f"{SCRIPTS}/edit.lua",
+        line="    editing.refuse_many_bytes(item.id, #items)\n",
+        instead="",
+        tests=("tests/unit/queue/test_sizes.py",),
+    ),
+    Sabotage(
         guard="No item over 1 MiB is created",
         file=f"{SCRIPTS}/create.lua",
         line="  refuse_over(new.key, bytes_of_new(new))\n",

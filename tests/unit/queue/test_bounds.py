@@ -157,9 +157,12 @@ def test_export_reads_many_small_reports_in_parts(bench: Bench) -> None:
     lease = bench.claimed(bench.item())
     for number in range(EXPORTED + 1):
         bench.agent().progress(lease, f"report {number}")
-    other = bench.item()
+    project = bench.queue.views.show(lease.item).item.project
+    other = bench.item(project)
+    seen: list[str] = []
+    noted = bench.with_connection(lambda connection: Noted(connection, seen))
 
-    lines = list(bench.queue.backup.lines())
+    lines = list(noted.queue.backup.project_lines(project))
 
     texts = [
         cast("dict[str, str]", line["fields"])["text"]
@@ -169,6 +172,8 @@ def test_export_reads_many_small_reports_in_parts(bench: Bench) -> None:
     items = [line["id"] for line in lines if line["kind"] == "item"]
     assert texts == [f"report {number}" for number in range(EXPORTED + 1)]
     assert items == [lease.item, other]
+    # the counters, the project, each item, the last report, discoveries and readers
+    assert len(seen) == 7
 
 
 def test_export_of_many_dependencies_continues(bench: Bench) -> None:
@@ -185,8 +190,8 @@ def test_export_of_many_dependencies_continues(bench: Bench) -> None:
 
     items = [line["id"] for line in lines if line["kind"] == "item"]
     assert items == list(waiting)
-    # the counters, the project, and the items one by one
-    assert seen.count("export") >= 5
+    # the counters, the project, its items one by one, discoveries and readers
+    assert len(seen) == 8
 
 
 def test_depend_takes_at_most_300_dependencies(bench: Bench) -> None:
