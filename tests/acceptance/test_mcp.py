@@ -80,7 +80,7 @@ OF_A_WORKER: Sequence[Mistake] = [
     ("pop", {"wait": -1}, "INVALID", "It must be 0 to 540."),
     ("pop", {"wait": "soon"}, "USAGE", "wait must be a number."),
     ("pop", {"lease": "4 hours"}, "INVALID", "'4 hours' is not a duration. Write one such as 90s, 30m, 4h or 1d."),
-    ("check", {"limit": 0}, "INVALID", "The limit is 0. It must be 1 to 1000."),
+    ("check", {"limit": 0}, "INVALID", "The limit is 0. It must be 1 to 100."),
     ("report", {"item": "{item}", "kind": "gossip", "text": "x"}, "USAGE", "kind must be one of 'progress',"),
     ("report", {"item": "{item}", "kind": "progress", "text": " "}, "INVALID", "The report is empty."),
     ("report", {"item": "{item}", "kind": "progress", "text": "x" * 70_000}, "INVALID", "longer than 65536 bytes"),
