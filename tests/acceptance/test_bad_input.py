@@ -399,7 +399,10 @@ def test_missing_agent_name_is_reported(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"redis = 'x'\n", "unknown key 'redis'. Use: redis_url, namespace"),
+        (
+            b"redis = 'x'\n",
+            "unknown key 'redis'. Use: redis_url, url, namespace",
+        ),
         (b"namespace = \n", "is not TOML"),
         (b"namespace = 3\n", "namespace must be text"),
         (b"namespace = '\xff'\n", "config.toml"),

@@ -85,7 +85,7 @@ def test_unreachable_redis_is_a_retryable_error(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://x", "'…' is not a valid Redis address"),
+        ("ftp://x", "'…' is not a valid Redis address"),
         ("nonsense", "'…' is not a valid Redis address"),
         ("redis://h:port", "'redis://…' is not a valid Redis address"),
         ("redis://h:99999", "'redis://h:99999' is not a valid Redis address"),
@@ -208,7 +208,7 @@ def test_namespace_of_another_schema_stays_unchanged(
 
     assert [ran.code for ran in refused] == [5] * len(refused)
     assert all(
-        "schema version 99; this program supports 1" in ran.stderr
+        "schema version 99; this program supports 2" in ran.stderr
         for ran in refused
     )
     assert bench.everything() == before
