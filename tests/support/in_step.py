@@ -106,8 +106,7 @@ class InStep(RuleBasedStateMachine):
         first = self.recorder.calls[number]
         if first.script.name != "claim":
             return False
-        rows = cast("list[list[Reply]]", first.kept())
-        return not any(self._with_live_token(row)[1] for row in rows)
+        return not self._live(cast("list[list[Reply]]", first.kept()))
 
     def still_held(self, call: Call) -> Reply:
         """Return the reply to a call, without claims that are over."""
@@ -124,8 +123,13 @@ class InStep(RuleBasedStateMachine):
         )
 
     def _live(self, claims: list[list[Reply]]) -> list[Reply]:
+        # The token of an expired lease lives on, but its item is no longer held.
         found = [self._with_live_token(row) for row in claims]
-        return [row for row in found if row[1]]
+        return [row for row in found if row[1] and self._is_held(str(row[0]))]
+
+    def _is_held(self, item: str) -> bool:
+        state = self.bench.queue.views.show(item).item.state
+        return state in (State.IN_PROGRESS, State.BLOCKED)
 
     def _with_live_token(self, row: list[Reply]) -> list[Reply]:
         item, token, *rest = row
