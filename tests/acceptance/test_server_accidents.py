@@ -243,7 +243,7 @@ def test_server_that_hangs_is_named_soon(
 def test_full_disk_loses_nothing_acknowledged(local: Shell) -> None:
     if not may_unshare("--user", "--map-root-user", "--mount"):
         pytest.skip("unshare may not mount here")
-    mount = 'mkdir .task-orchestrator && mount -t tmpfs -o size=256k none .task-orchestrator && exec "$@"'
+    mount = 'mkdir .task-orchestrator && mount -t tmpfs -o size=768k none .task-orchestrator && exec "$@"'
     words = (
         "unshare",
         "--user",

@@ -123,8 +123,9 @@ class InStep(RuleBasedStateMachine):
         )
 
     def _live(self, claims: list[list[Reply]]) -> list[Reply]:
-        # The token of an expired lease lives on, but its item is no longer held.
-        found = [self._with_live_token(row) for row in claims]
+        # The token of an expired lease lives on, but its item is no longer held. What a
+        # repeat shows of the lease and the comments is of its own time.
+        found = [self._with_live_token(row)[:2] for row in claims]
         return [row for row in found if row[1] and self._is_held(str(row[0]))]
 
     def _is_held(self, item: str) -> bool:
