@@ -1,11 +1,9 @@
 """A read-only root and a full disk are found before anything is claimed."""
 
-import subprocess
-from functools import cache
-
 import pytest
 from support.builders import Bench
 from support.commands import BIN, CommandResult, Shell
+from support.disks import may_mount
 from support.runs import sh
 from taskorch.domain.item import State
 
@@ -24,15 +22,6 @@ SMALL = (
     "mkdir -p .task-orchestrator && mount -t tmpfs -o size=64k none .task-orchestrator"
     ' && exec "$@"'
 )
-
-
-@cache
-def may_mount() -> bool:
-    """Return whether this machine allows private mounts."""
-    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return (
-        subprocess.run(words, capture_output=True, check=False).returncode == 0
-    )
 
 
 def mounted(shell: Shell, mounts: str, *words: str) -> CommandResult:

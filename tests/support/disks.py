@@ -1,7 +1,4 @@
-"""Disks of tests: a folder on a full one, in a namespace of mounts.
-
-Used by the tests of the file mirror and of the archive.
-"""
+"""A full disk for tests, mounted where only one command sees it."""
 
 import subprocess
 from functools import cache
