@@ -440,8 +440,10 @@ def _maintenance(planner: Queue) -> Iterator[Step]:
     for number in range(HUNDRED):
         planner.quarantine("agent", agent(AGENTS - 1 - number), "A test")
     for number in range(20):
-        planner.mirror_take(f"/root/{number}", "writer", LONG_MS)
-        planner.mirror_give(f"/root/{number}", "writer", {"cursor": "0-1"}, {})
+        planner.mirror_take(f"/roots/{number}", "writer", LONG_MS)
+        planner.mirror_give(
+            f"/roots/{number}", "writer", {"cursor": "0-1"}, {}
+        )
     yield _step("reap", planner.reap, "nothing due")
     yield _step("audit", lambda: next(pages))
     yield _step("audit_index", lambda: planner.audit_index("waiting"))
@@ -456,12 +458,12 @@ def _maintenance(planner: Queue) -> Iterator[Step]:
     yield _step("mirrors", planner.views.mirrors, "20 roots")
     yield _step(
         "mirror_take",
-        lambda: planner.mirror_take("/root/1", "writer", LONG_MS),
+        lambda: planner.mirror_take("/roots/1", "writer", LONG_MS),
     )
     yield _step(
         "mirror_give",
         lambda: planner.mirror_give(
-            "/root/1", "writer", {"cursor": "0-1"}, {}
+            "/roots/1", "writer", {"cursor": "0-1"}, {}
         ),
     )
 

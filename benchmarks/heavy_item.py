@@ -119,7 +119,7 @@ def _next_pass(job: subprocess.Popen[str]) -> dict[str, float]:
 def _cost(mirror: Mirror, idle_mb: float) -> dict[str, float]:
     """Make a pass; return its cost by the names of FIGURES."""
     gc.collect()
-    # From here on, the kernel keeps the peak anew.
+    # From here on, the kernel measures the peak again.
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     began, busy_s = perf_counter(), process_time()
     mirror.sync(scan=False)

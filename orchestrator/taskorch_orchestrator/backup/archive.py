@@ -145,7 +145,7 @@ class Archive:
     def _locked(self) -> Iterator[bool]:
         """Lock out the other processes of this machine; yield whether that is done.
 
-        What a killed process left is removed.
+        This removes the temporary files of a process that was killed.
         """
         lock = files.open_private(
             self._home / "sync" / "archive.lock", os.O_WRONLY | os.O_CREAT

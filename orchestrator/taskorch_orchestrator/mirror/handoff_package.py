@@ -76,9 +76,9 @@ def content(record: MirrorRecord) -> bytes:
 def is_current(written: bytes, record: MirrorRecord) -> bool:
     """Tell whether a file has the package of an item.
 
-    What is of the moment may be older: the findings, because a discovery on another item
-    does not rewrite the handoffs of a whole project, and the cursor, because a report on
-    this one does not rewrite a package that stays the same.
+    Two parts may be older: the findings, because a discovery on another item does not
+    rewrite the handoffs of a whole project, and the cursor, because a report on this item
+    does not rewrite a package that stays the same.
     """
     package = of(record)
     try:
