@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import redis
 from taskorch.connections import connect
+from taskorch.domain import limits
 from taskorch.domain.item import Caller, NewItem
 from taskorch.queue import keys
 from taskorch.queue.queue import Queue
@@ -21,7 +22,7 @@ from benchmarks.queues import (
 from benchmarks.report import report
 
 ITEMS = 10_000
-AT_ONCE = 100
+AT_ONCE = limits.BATCH_STEPS
 SUMMARY = "All four tables are there, with their tests"
 FIGURES = {
     name: Figure(title=f"{title}, bytes", compared=False)
