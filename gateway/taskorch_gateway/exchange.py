@@ -35,6 +35,8 @@ Result = TypeVar("Result")
 Answer = Callable[
     [ClientAccess, Body, Request], Awaitable[Mapping[str, object]]
 ]
+Respond = Callable[[ClientAccess, Request], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 _log = logging.getLogger(__name__)
 
 
@@ -51,16 +53,22 @@ class Exchange:
         self._authentication = authentication
         self._rates = rates
 
-    def endpoint(
-        self, answer: Answer
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """Return the endpoint of a route: `answer`, for clients that may call it."""
+    def endpoint(self, answer: Answer) -> Endpoint:
+        """Return the endpoint of a route whose requests and replies are JSON objects."""
 
-        async def respond(request: Request) -> Response:
+        async def respond(access: ClientAccess, request: Request) -> Response:
+            body = _parsed(await body_of(request))
+            return response_of(await answer(access, body, request))
+
+        return self.guarded(respond)
+
+    def guarded(self, respond: Respond) -> Endpoint:
+        """Return the endpoint of a route, for clients whose token is valid."""
+
+        async def guard(request: Request) -> Response:
             try:
                 access = await self._admit(request)
-                body = await _body(request)
-                content = await answer(access, body, request)
+                return await respond(access, request)
             except TaskOrchestratorError as error:
                 return error_response(error)
             except ClientDisconnect:
@@ -71,9 +79,15 @@ class Exchange:
                 return error_response(
                     TaskOrchestratorError(reason="a request failed")
                 )
-            return _response(content)
 
-        return respond
+        return guard
+
+    async def admits(self, request: Request) -> bool:
+        """Return whether the token of a request is valid. Raises errors.Unavailable."""
+        access = await self._authentication.access(
+            request.headers.get("authorization", ""), address_of(request)
+        )
+        return access is not None
 
     async def _admit(self, request: Request) -> ClientAccess:
         """Return what the client may do.
@@ -157,11 +171,8 @@ def _outward(error: errors.Unavailable) -> errors.Unavailable:
     return errors.Unreachable(url="", reason="the gateway cannot use Redis")
 
 
-async def _body(request: Request) -> Body:
-    """Return the JSON object that a request holds.
-
-    Raises errors.Usage for anything else, and TooLong.
-    """
+async def body_of(request: Request) -> bytes:
+    """Return the body of a request. Raises errors.Usage and TooLong."""
     content = bytearray()
     try:
         async with timeout(BODY_S):
@@ -171,6 +182,11 @@ async def _body(request: Request) -> Body:
                     raise TooLong(what="request", limit=BODY_BYTES)
     except TimeoutError:
         raise errors.Usage(reason="The request took too long.") from None
+    return bytes(content)
+
+
+def _parsed(content: bytes) -> Body:
+    """Return the JSON object that a body holds. Raises errors.Usage."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -180,7 +196,8 @@ async def _body(request: Request) -> Body:
     return body
 
 
-def _response(content: Mapping[str, object]) -> Response:
+def response_of(content: Mapping[str, object]) -> Response:
+    """Return a reply with a JSON object."""
     text = json.dumps(content, separators=(",", ":"))
     if len(text) > REPLY_BYTES:
         error = TooLong(what="reply", limit=REPLY_BYTES)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Thread
 from time import sleep
+from weakref import WeakSet
 
 from taskorch.config.settings import Settings
 from taskorch.connections import open_connection
@@ -30,8 +31,44 @@ LOOK_S = 0.001
 #: An item in one of these states may be claimed, now or after its delay.
 CLAIMABLE = (State.QUEUED, State.DELAYED)
 PAUSE_S = 1.0
+#: How long a subscription waits for the first connection to Redis.
+START_S = 5.0
+#: Maximum number of batches that a subscription keeps.
+MOST_BATCHES = 100
+#: Stands for events that a subscription has lost.
+LOST = Events(known=False, newest="", entries=())
+#: Proxies end longer waits.
+LONGEST_WAIT_S = 55.0
 
 Wait = Future[None]
+
+
+class Subscription:
+    """The newest events, for one reader: it loses some if it is too slow."""
+
+    def __init__(self) -> None:
+        self._batches: deque[Events] = deque()
+        self._arrived = Event()
+
+    def put(self, batch: Events) -> None:
+        """Add a batch of events."""
+        if len(self._batches) == MOST_BATCHES:
+            self._batches.clear()
+            batch = LOST
+        self._batches.append(batch)
+        self._arrived.set()
+
+    async def next(self, seconds: float) -> Events | None:
+        """Return the next batch, or None after some seconds.
+
+        If events before it are lost, it is not `known`.
+        """
+        if not self._batches:
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                async with timeout(seconds):
+                    await self._arrived.wait()
+        return self._batches.popleft() if self._batches else None
 
 
 class ClientWaits:
@@ -47,6 +84,8 @@ class ClientWaits:
         self._items: dict[str, set[Wait]] = defaultdict(set)
         #: The waits for any event.
         self._any: set[Wait] = set()
+        #: Those that still have a reader.
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
 
     def start(self) -> None:
         """Start the thread that follows the events. It ends with the process."""
@@ -97,6 +136,18 @@ class ClientWaits:
         key = keys.events(self._settings.namespace)
         return await self._until_in(self._any, key, cursor, seconds)
 
+    async def subscribe(self) -> Subscription:
+        """Return the events from now on. Raises errors.Unreachable."""
+        subscription = Subscription()
+        self._subscriptions.add(subscription)
+        try:
+            async with timeout(START_S):
+                await self._is_following.wait()
+        except TimeoutError:
+            reason = "the gateway does not follow the events yet"
+            raise errors.Unreachable(url="", reason=reason) from None
+        return subscription
+
     def wake(self, agent: str) -> None:
         """End the oldest wait for an item of an agent, if there is one."""
         for wait in self._agents.get(agent, ()):
@@ -137,6 +188,8 @@ class ClientWaits:
 
     def _deliver(self, batch: Events) -> None:
         """End the waits that a batch of events may concern."""
+        for subscription in self._subscriptions:
+            subscription.put(batch)
         for event in batch.entries:
             if event.state in CLAIMABLE:
                 self.wake(event.agent)

@@ -5,10 +5,11 @@ It is loaded before the first answer to a client: what a call needs is imported 
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
+from taskorch.domain.frozen import replace
 from taskorch.mcp.tool import SECONDS, ToolArguments, ToolResult, seconds
 from taskorch.mcp.tool_texts import Tool, Tools
 
@@ -79,7 +80,7 @@ class PlanArguments(ToolArguments):
     def perform(self, call: "ToolCall") -> ToolResult:
         """Apply the plan, with the checks and the messages of a plan file."""
         from taskorch_orchestrator import actions
-        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+        from taskorch_orchestrator.mirror import handoff_writer
         from taskorch_orchestrator.plan import plan_file
 
         given: dict[str, object] = {
@@ -92,7 +93,7 @@ class PlanArguments(ToolArguments):
         plan = plan_file.read("This", json.dumps(given).encode())
         applied = actions.apply(
             _queue(call),
-            HandoffWriter(call.settings),
+            handoff_writer.writer(call.files),
             plan,
             dry_run=self.dry_run,
             updates=self.update,
@@ -121,7 +122,7 @@ class EditArguments(ToolArguments):
         from taskorch.domain.item import ItemEdit
 
         from taskorch_orchestrator import actions
-        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+        from taskorch_orchestrator.mirror import handoff_writer
 
         change = ItemEdit(
             title=self.title,
@@ -136,7 +137,7 @@ class EditArguments(ToolArguments):
         )
         if change == ItemEdit():
             raise errors.Usage(reason="Say what to change, such as title.")
-        handoffs = HandoffWriter(call.settings)
+        handoffs = handoff_writer.writer(call.files)
         edited = actions.edit(_queue(call), handoffs, self.items, change)
         return _result(edited)
 
@@ -157,11 +158,11 @@ class AssignArguments(ToolArguments):
     def perform(self, call: "ToolCall") -> ToolResult:
         """Assign the items."""
         from taskorch_orchestrator import actions
-        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+        from taskorch_orchestrator.mirror import handoff_writer
 
         assigned = actions.assign(
             _queue(call),
-            HandoffWriter(call.settings),
+            handoff_writer.writer(call.files),
             self.items,
             self.agent,
             context=self.context,
@@ -251,12 +252,15 @@ class StatusArguments(ToolArguments):
         """Read the end of the newest log of an item."""
         from taskorch.config import wanted_log
         from taskorch.config.wanted_log import LogRequest
-        from taskorch.domain.frozen import replace
 
         from taskorch_orchestrator import actions
 
         if self.log < 0:
             raise errors.Usage(reason="log must be 0 or more.")
+        if call.files is None:
+            raise errors.Usage(
+                reason="log: logs are on the machine of the worker."
+            )
         request = LogRequest(item=limits.item_id(self.of), tail=self.log)
         log, remark = wanted_log.find(
             call.settings,
@@ -369,7 +373,7 @@ class MendArguments(ToolArguments):
             return _close(call, self.item, force=True)
         if limits.is_project_id(self.item):
             return _result(self._mend_project(_queue(call)))
-        return _result(self._mend_item(_queue(call), call.settings))
+        return _result(self._mend_item(_queue(call), call.files))
 
     def _mend_project(self, queue: "Queue") -> "Published[object]":
         from taskorch_orchestrator import actions
@@ -385,10 +389,10 @@ class MendArguments(ToolArguments):
                 raise errors.Usage(reason=f"{self.verb} is for items.")
 
     def _mend_item(
-        self, queue: "Queue", settings: "Settings"
+        self, queue: "Queue", files: "Settings | None"
     ) -> "Published[object]":
         from taskorch_orchestrator import actions
-        from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
+        from taskorch_orchestrator.mirror import handoff_writer
 
         match self.verb:
             case "cancel":
@@ -402,7 +406,7 @@ class MendArguments(ToolArguments):
             case "assign":
                 return actions.assign(
                     queue,
-                    HandoffWriter(settings),
+                    handoff_writer.writer(files),
                     [self.item],
                     self.agent,
                     context={},
@@ -432,11 +436,17 @@ class WaitUntilArguments(ToolArguments):
     name = "wait"
     read_only = True
     quotes_others = True
+    waits_for = "timeout"
     access = Access.READ
     id: Annotated[str, "proj_… or item_…"]
     until: Goals = ("completed",)
     since: Annotated[str, "Of any: after this cursor"] = ""
     timeout: Annotated[float, SECONDS] = limits.SHORT_WAIT_S
+
+    def after_wait(self, left_s: float, cursor: str) -> Self:
+        """Go on from the last event that the wait has seen, if events count."""
+        since = cursor if "any" in self.until else ""
+        return replace(self, timeout=left_s, since=since)
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Wait for the first of the goals."""

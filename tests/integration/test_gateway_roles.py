@@ -15,7 +15,7 @@ from support.gateways import Gateway, HttpClient
 from taskorch.domain.role import Role
 from taskorch.queue import roles, scripts
 from taskorch.version import __version__
-from taskorch_gateway import wire
+from taskorch_gateway import checks
 
 NAMESPACE = "team"
 META = f"taskorch:{{{NAMESPACE}}}:meta"
@@ -102,10 +102,12 @@ def test_gateway_knows_where_an_origin_begins() -> None:
     assert {
         name: int(re.findall(r"\b\d+\b", words)[-1])
         for name, words in stated.items()
-    } == wire.WITHOUT_ORIGIN
-    assert f"{wire.COMPLETE_WORDS} number of items" in complete
+    } == checks.WITHOUT_ORIGIN
+    assert f"{checks.COMPLETE_WORDS} number of items" in complete
     source = scripts.source("complete")
-    assert f"WORDS = {wire.COMPLETE_WORDS + 1}, {wire.ITEM_WORDS}\n" in source
+    assert (
+        f"WORDS = {checks.COMPLETE_WORDS + 1}, {checks.ITEM_WORDS}\n" in source
+    )
 
 
 def header(script: str) -> str:

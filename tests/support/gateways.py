@@ -130,22 +130,32 @@ class HttpClient:
         )
         self._token = token
 
+    def get(self, target: str, **headers: str) -> tuple[int, Any]:
+        """Return the status and the JSON of a reply to GET."""
+        return self.request("GET", target, b"", **headers)
+
     def post(
         self,
         target: str,
         body: bytes | Mapping[str, object],
         **headers: str,
     ) -> tuple[int, Any]:
-        """Return the status and the JSON of a reply."""
+        """Return the status and the JSON of a reply to POST."""
         content = (
             body if isinstance(body, bytes) else json.dumps(body).encode()
         )
+        return self.request("POST", target, content, **headers)
+
+    def request(
+        self, method: str, target: str, content: bytes, **headers: str
+    ) -> tuple[int, Any]:
+        """Return the status and the JSON of a reply."""
         sent = {"Content-Type": "application/json"}
         if self._token:
             sent["Authorization"] = f"Bearer {self._token}"
         try:
             self._connection.request(
-                "POST", target, content, {**sent, **headers}
+                method, target, content or None, {**sent, **headers}
             )
             reply = self._connection.getresponse()
             text = reply.read()

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from taskorch.domain import errors
 from taskorch.domain.item import Lease
 
-from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
+from taskorch_worker.lease_store import Workspace
 
 if TYPE_CHECKING:
+    from taskorch.domain.leases import LeaseSlot, LeaseStore
+
     from taskorch_worker.git import Work
 
 ITEM, LEASE = "TASKORCH_ITEM_ID", "TASKORCH_LEASE"
@@ -21,7 +23,7 @@ STDIN = "TASKORCH_STDIN"
 OF_WORKTREE = WORKTREE, BRANCH = "TASKORCH_WORKTREE", "TASKORCH_BRANCH"
 
 
-def store(workspace: Workspace) -> LeaseStore:
+def store(workspace: Workspace) -> "LeaseStore":
     """Return where this process keeps its leases: the workspace, outside of a run."""
     item = os.environ.get(ITEM, "")
     if not item:
@@ -90,7 +92,7 @@ class InheritedLease:
 
     def reserve(
         self, count: int = 1
-    ) -> AbstractContextManager[Sequence[LeaseSlot]]:
+    ) -> "AbstractContextManager[Sequence[LeaseSlot]]":
         """Reserve disk space for `count` leases in the workspace."""
         return self._workspace.reserve(count, run=self._lease)
 

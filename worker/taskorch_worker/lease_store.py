@@ -9,11 +9,11 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from threading import get_ident
 from time import gmtime, strftime, time
-from typing import Any, Protocol
+from typing import Any
 
 from taskorch.config import files, root_folder
 from taskorch.domain import limits
@@ -28,34 +28,7 @@ TURN_FILES = 256
 SLOT_KEPT_S = 86_400
 
 
-class LeaseStore(Protocol):
-    """The leases that a session holds, kept from one command to the next."""
-
-    #: The lease that `worker run` gave to this process; None in any other process.
-    inherited: Lease | None
-
-    def lease(self, item: str) -> Lease:
-        """Return the lease on an item; one without a token for an item not held."""
-
-    def leases(self) -> Sequence[Lease]:
-        """Return the newest leases of the session, at most 200."""
-
-    def reserve(
-        self, count: int = 1
-    ) -> AbstractContextManager[Sequence["LeaseSlot"]]:
-        """Reserve disk space for `count` leases, all or none, before they are claimed.
-
-        Raises errors.RootNotWritable if the disk is full or the folder is read-only.
-        """
-
-    def forget(self, item: str) -> None:
-        """Remove the lease on an item, if there is one."""
-
-    def refuse_next_item(self) -> None:
-        """Raise errors.RunHolds in a command of `worker run`."""
-
-
-class LeaseSlot:
+class LeaseFile:
     """Disk space reserved for one lease."""
 
     def __init__(
@@ -145,7 +118,7 @@ class Workspace:
     @contextmanager
     def reserve(
         self, count: int = 1, *, run: Lease | None = None
-    ) -> Iterator[Sequence[LeaseSlot]]:
+    ) -> Iterator[Sequence[LeaseFile]]:
         """Reserve disk space for `count` leases, all or none, before they are claimed.
 
         In a command of `worker run`, `run` is the lease on its item. Raises
@@ -169,7 +142,7 @@ class Workspace:
             root = os.path.dirname(self._home)
             raise files.root_not_writable(root, error) from None
         try:
-            yield [LeaseSlot(self, path, run) for path in paths]
+            yield [LeaseFile(self, path, run) for path in paths]
         finally:
             _remove(paths)
 

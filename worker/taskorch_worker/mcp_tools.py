@@ -79,6 +79,7 @@ class PopArguments(ToolArguments):
 
     name = "pop"
     quotes_others = True
+    waits_for = "wait"
     wait: Annotated[
         float,
         f"Seconds to wait, at most {limits.LONGEST_WAIT_S}. {SHORT_WAITS}",
@@ -220,6 +221,7 @@ class WaitArguments(ToolArguments):
 
     name = "wait"
     quotes_others = True
+    waits_for = "timeout"
     access = Access.READ
     item: Item
     question: int = 0
@@ -334,13 +336,15 @@ def _session(call: "ToolCall") -> "AgentSession":
     from taskorch_worker.session import AgentSession
 
     settings = call.settings
-    if "AGENT_SESSION" not in os.environ:
+    if call.leases is None and "AGENT_SESSION" not in os.environ:
         sessions = ProgramSessions(settings.folder_path)
         session = sessions.named(call.program_session) or sessions.current(
             os.environ
         )
         settings = replace(settings, session=session or settings.session)
-    return AgentSession(settings, call.connection, call.requests, call.damage)
+    return AgentSession(
+        settings, call.connection, call.requests, call.damage, call.leases
+    )
 
 
 def _receipt(receipt: "Receipt") -> ToolResult:

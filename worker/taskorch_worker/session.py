@@ -26,10 +26,11 @@ from taskorch.queue.requests import Requests
 
 from taskorch_worker import inherited_lease
 from taskorch_worker.agent_name import agent_of
-from taskorch_worker.lease_store import LeaseSlot, LeaseStore, Workspace
+from taskorch_worker.lease_store import Workspace
 
 if TYPE_CHECKING:
     from taskorch.domain.item import DiscoveryPage
+    from taskorch.domain.leases import LeaseSlot, LeaseStore
     from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
 
@@ -61,10 +62,12 @@ class AgentSession:
         connection: Connection,
         requests: Requests,
         damage: Damage,
+        leases: "LeaseStore | None" = None,
     ) -> None:
         """Act as the configured agent. Raises errors.Usage without an agent name.
 
-        Damaged rows are left out of lists and added to `damage`.
+        Damaged rows are left out of lists and added to `damage`. With `leases`, an agent
+        on another machine keeps its leases itself, and nothing is kept here.
         """
         self._settings = settings
         self.caller = Caller(
@@ -83,15 +86,23 @@ class AgentSession:
         self.workspace = Workspace(
             settings.folder_path, self.caller.agent, settings.session
         )
+        self._is_elsewhere = leases is not None
         #: Where the session keeps its leases.
-        self.store: LeaseStore = inherited_lease.store(self.workspace)
+        self.store: LeaseStore = leases or inherited_lease.store(
+            self.workspace
+        )
 
     def lease(self, item: str) -> Lease:
         """Return the lease on an item; one without a token for an item not held."""
         return self.store.lease(limits.item_id(item))
 
     def held_elsewhere(self, assigned: Assignments) -> set[str]:
-        """Return the ids of assigned items that another session of the agent holds."""
+        """Return the ids of assigned items that another session of the agent holds.
+
+        Of an agent on another machine, that is not known.
+        """
+        if self._is_elsewhere:
+            return set()
         return {
             item.id
             for item in assigned.items
@@ -240,6 +251,8 @@ class AgentSession:
         Return a message if the workspace cannot be written, else "".
         """
         self.queue.note(item, text)
+        if self._is_elsewhere:
+            return ""
         try:
             with self.workspace.reserve():
                 self.workspace.add_note(item, text)
@@ -440,7 +453,7 @@ class AgentSession:
         return None
 
 
-def _keep(slot: LeaseSlot, claim: Claim) -> None:
+def _keep(slot: "LeaseSlot", claim: Claim) -> None:
     if claim.lease:
         slot.keep(claim.lease)
 

@@ -101,6 +101,26 @@ class HandoffWriter:
         return _read_source(home) in ("", source_of(self._settings))
 
 
+class NoHandoffs(HandoffWriter):
+    """Writes nothing: the caller is on another machine, and the mirror writes the files."""
+
+    def __init__(self) -> None:
+        """Need no root."""
+
+    def write(
+        self,
+        queue: Queue,  # noqa: ARG002
+        items: Sequence[str],  # noqa: ARG002
+    ) -> WrittenHandoffs:
+        """Write nothing."""
+        return WrittenHandoffs()
+
+
+def writer(root: Settings | None) -> HandoffWriter:
+    """Return the writer of a root, or for None one that writes nothing."""
+    return HandoffWriter(root) if root else NoHandoffs()
+
+
 def _records(queue: Queue, items: Sequence[str]) -> Iterator[MirrorRecord]:
     for start in range(0, len(items), BATCH):
         yield from queue.views.records(items[start : start + BATCH])

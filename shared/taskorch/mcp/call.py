@@ -5,12 +5,14 @@ the list of tools.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from taskorch.config.settings import Settings
 from taskorch.connections import open_connection, unanswered_requests
 from taskorch.domain import errors
 from taskorch.domain.access import Access
+from taskorch.domain.leases import LeaseStore
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import (
     Argument,
@@ -24,8 +26,46 @@ from taskorch.queue.requests import Requests
 logger = logging.getLogger(__name__)
 
 
-class ToolCall:
-    """One call of a tool, with its connection."""
+class ToolCall(ABC):
+    """One call of a tool: what the tool acts with."""
+
+    #: The client's id of its session, "" if it has none.
+    program_session = ""
+    connection: Connection
+
+    def __init__(
+        self,
+        settings: Settings,
+        requests: Requests,
+        leases: LeaseStore | None = None,
+    ) -> None:
+        """`leases` are those of an agent on another machine, None for one here."""
+        self.settings = settings
+        self.requests = requests
+        self.leases = leases
+        #: Kind and id of a damaged row that the result lacks -> the reason.
+        self.damage: Damage = {}
+        #: Gives back what the call claimed, if the client cancels the call.
+        self.undo: Callable[[], None] | None = None
+
+    @property
+    def files(self) -> Settings | None:
+        """The settings of the root whose files the call may use; None for none."""
+        return None if self.leases else self.settings
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    @abstractmethod
+    def new_call(self) -> "ToolCall":
+        """Return another call, to give back what this one claimed."""
+
+
+class LocalCall(ToolCall):
+    """One call of a tool on the machine of its agent, with its connection."""
+
+    connection: "CancellableConnection"
 
     def __init__(
         self,
@@ -39,17 +79,13 @@ class ToolCall:
         A call with the same words repeats a request that Redis left unanswered. With
         "", it repeats none. `program_session` is the client's id of its session.
         """
-        self.settings = settings
-        self.program_session = program_session
         self._opened = open_connection(settings, logger.warning, access)
+        requests = Requests(store=unanswered_requests(settings, words))
+        super().__init__(settings, requests)
         self.connection = CancellableConnection(self._opened)
-        self.requests = Requests(store=unanswered_requests(settings, words))
-        #: Kind and id of a damaged row that the result lacks -> the reason.
-        self.damage: Damage = {}
+        self.program_session = program_session
         #: Whether the thread of the call has ended.
         self.is_over = False
-        #: Gives back what the call claimed, if the client cancels the call.
-        self.undo: Callable[[], None] | None = None
 
     def cancel(self) -> None:
         """End a wait, and make no further step: each raises CallCancelled."""
@@ -70,9 +106,9 @@ class ToolCall:
         """Close the connection."""
         self._opened.close()
 
-    def new_call(self) -> "ToolCall":
+    def new_call(self) -> "LocalCall":
         """Return another call, to give back what this one claimed."""
-        return ToolCall(self.settings, Access.USE, "", self.program_session)
+        return LocalCall(self.settings, Access.USE, "", self.program_session)
 
 
 class CallCancelled(Exception):

@@ -21,7 +21,7 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch.mcp.tool_texts import Tools, for_tools
 
 if TYPE_CHECKING:
-    from taskorch.mcp.call import ToolCall
+    from taskorch.mcp.call import LocalCall
 
 #: When the client is first notified that a call continues, and how often after that.
 FIRST_PROGRESS_S, PROGRESS_S = 1.0, 10.0
@@ -85,7 +85,7 @@ class RunningCall:
         self._lock = Lock()
         #: Set when the thread of the call has ended.
         self._ended = Event()
-        self._call: ToolCall | None = None
+        self._call: LocalCall | None = None
 
     def has_id(self, id_: object) -> bool:
         """Return whether this is the call of a request: 1 and "1" are two ids."""
@@ -179,11 +179,11 @@ class RunningCall:
 
     def _perform(self) -> dict[str, Any]:
         """Perform the call, and return its result or its error."""
-        from taskorch.mcp.call import CallCancelled, ToolCall
+        from taskorch.mcp.call import CallCancelled, LocalCall
 
         try:
             arguments = self._tool.parse(self._arguments)
-            self._call = ToolCall(
+            self._call = LocalCall(
                 self._context.settings,
                 self._tool.access,
                 self._words(),
@@ -206,7 +206,9 @@ class RunningCall:
         id_ = self._request.meta.get(SESSION_ID)
         return id_ if isinstance(id_, str) else ""
 
-    def _content(self, result: ToolResult, call: "ToolCall") -> dict[str, Any]:
+    def _content(
+        self, result: ToolResult, call: "LocalCall"
+    ) -> dict[str, Any]:
         meta = dict(result.meta)
         if self._tool.quotes_others or result.quotes_others:
             meta = {"text": QUOTED, **meta}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
-from taskorch.domain.frozen import Frozen
+from taskorch.domain.frozen import Frozen, replace
 from taskorch.mcp.arguments import Kind, kind_of
 
 if TYPE_CHECKING:
@@ -55,10 +55,19 @@ class ToolArguments(Frozen):
     access = Access.USE
     #: Whether every result contains text that other agents wrote.
     quotes_others = False
+    #: The argument with the seconds of its wait, "" if it never waits.
+    waits_for = ""
 
     @abstractmethod
     def perform(self, call: "ToolCall") -> ToolResult:
         """Perform the call. Raises errors.TaskOrchestratorError."""
+
+    def after_wait(self, left_s: float, cursor: str) -> Self:  # noqa: ARG002
+        """Return the arguments to go on with when a part of the wait is over.
+
+        `cursor` is that of the stream in which nothing had happened by then.
+        """
+        return replace(self, **{self.waits_for: left_s})
 
     @classmethod
     def kinds(cls) -> Mapping[str, Kind]:

@@ -144,6 +144,10 @@ class Waits:
         """Return the cursor of the newest event."""
         return _events(self._scripts, FROM_THE_START, limit=1).newest
 
+    def page(self, since: str) -> Events:
+        """Return the events after a cursor, at most 400."""
+        return _events(self._scripts, limits.cursor(since), limit=MOST_EVENTS)
+
     def events(self, since: str) -> Iterator[Events]:
         """Yield the events after a cursor as they happen, through every outage.
 

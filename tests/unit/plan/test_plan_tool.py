@@ -30,6 +30,10 @@ class OnBench:
         return self.bench.queue._scripts.connection
 
     @property
+    def files(self) -> Settings:
+        return self.settings
+
+    @property
     def damage(self) -> Damage:
         return self.bench.queue.damage
 

@@ -13,10 +13,10 @@ from threading import Lock
 from taskorch.config import files
 from taskorch.domain import errors
 from taskorch.domain.item import Claim, Lease, Receipt
+from taskorch.domain.leases import LeaseSlot
 from taskorch.queue.agent_queue import NOT_STARTED, AgentQueue
 from taskorch.queue.port import Connection
 
-from taskorch_worker.lease_store import LeaseSlot
 from taskorch_worker.run.context import PoolContext
 
 

@@ -1,0 +1,165 @@
+"""What a client may call: the one check of a call of a script, for every route.
+
+What the token of a client allows is checked here, and everything else by the script.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import cast
+
+from taskorch.domain import errors, limits
+from taskorch.domain.access_token import ClientAccess
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.role import Role
+from taskorch.queue import roles, scripts
+from taskorch.queue.port import CONFINED, REPEAT, Argument, Script
+from taskorch.version import __version__
+
+#: The words in front of a script's own: request, agent, host, pid, session, version.
+CALLER_WORDS = 6
+SCRIPTS = frozenset(scripts.names())
+REQUEST, AGENT, HOST, PID, SESSION, VERSION = range(CALLER_WORDS)
+_REQUEST = r"[0-9a-f]{16}\+?"
+#: Maximum number of characters of host, pid, session and version.
+WORD_CHARACTERS = 255
+#: The number of words of a report without an origin. An origin, which only the mirror
+#: of files states, may be that of another agent's report.
+WITHOUT_ORIGIN = {
+    "progress": 10,
+    "discover": 10,
+    "blocker": 10,
+    "note": 8,
+}
+#: The number of words that `complete` has in front of its items, and for each item. The
+#: last word in front of them is the number of items.
+COMPLETE_WORDS, ITEM_WORDS = 10, 4
+COMPLETE_COUNT = COMPLETE_WORDS - 1
+#: Where `claim` says that its caller stops waiting.
+LAST_LOOK = 7
+
+
+class Call(Frozen):
+    """A call of a script, checked as far as the gateway does."""
+
+    script: Script
+    words: tuple[str, ...]
+
+
+def checked(access: ClientAccess, name: str, given: object) -> Call:
+    """Return a call that a token allows.
+
+    Raises errors.Usage for words of the wrong form, errors.NotAllowed for a script or a
+    caller that the token is not for, and errors.OtherVersion.
+    """
+    if name not in SCRIPTS:
+        raise errors.Usage(reason="There is no such script.")
+    need_role(access, name)
+    _need_scope(access, name)
+    words = _words(given)
+    _need_version(words[VERSION])
+    need_name(access, words[AGENT])
+    if access.role is not Role.ADMIN:
+        _need_no_mirror(name, words)
+    return Call(script=scripts.load(name), words=words)
+
+
+def _words(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or len(given) < CALLER_WORDS:
+        raise errors.Usage(reason="arguments is not a list of a call's words.")
+    for word in given:
+        if not isinstance(word, str):
+            raise errors.Usage(reason="Each argument is text.")
+        with suppress(UnicodeEncodeError):
+            word.encode()
+            continue
+        raise errors.Usage(reason="An argument is not valid text.")
+    words = tuple(cast("list[str]", given))
+    if not re.fullmatch(_REQUEST, words[REQUEST]):
+        raise errors.Usage(reason="The first argument is not a request id.")
+    for word in words[HOST:CALLER_WORDS]:
+        if len(word) > WORD_CHARACTERS:
+            raise errors.Usage(
+                reason=f"Host, pid, session and version have at most "
+                f"{WORD_CHARACTERS} characters."
+            )
+    return words
+
+
+def need_role(access: ClientAccess, script: str) -> None:
+    """Raise errors.NotAllowed for a script that the role of a token may not run."""
+    if not roles.may_run(access.role, script):
+        raise errors.NotAllowed(
+            reason=f"its role is {access.role}, which may not run {script}."
+        )
+
+
+def _need_scope(access: ClientAccess, script: str) -> None:
+    """Raise errors.NotAllowed for a confined token and a script of all projects."""
+    if access.project and not roles.may_run_in_a_project(script):
+        raise errors.NotAllowed(
+            reason=f"it is for {access.project}, and {script} shows all projects."
+        )
+
+
+def need_name(access: ClientAccess, name: str) -> None:
+    """Raise errors.NotAllowed for a caller with another name than the token's.
+
+    An administrator may act as anyone: its service imports the reports of all agents.
+    """
+    if access.role is Role.ADMIN or name == access.name:
+        return
+    setting = "AGENT_ID" if access.role is Role.WORKER else "ORCHESTRATOR_ID"
+    raise errors.NotAllowed(
+        reason=f"it is for {access.name}. Set {setting}={access.name}"
+    )
+
+
+def _need_version(version: str) -> None:
+    """Raise errors.OtherVersion for a client whose scripts may take other words."""
+    if version.split(".")[:2] != __version__.split(".")[:2]:
+        raise errors.OtherVersion(
+            client=limits.shortened(version), gateway=__version__, url=""
+        )
+
+
+def _need_no_mirror(name: str, words: Sequence[str]) -> None:
+    """Raise errors.NotAllowed for what only the file mirror may do.
+
+    It imports the reports of other agents, and reads their fencing tokens.
+    """
+    if _has_origin(name, words):
+        raise errors.NotAllowed(
+            reason="only an administrator imports reports of files."
+        )
+    if name == "records" and any(words[CALLER_WORDS : CALLER_WORDS + 1]):
+        raise errors.NotAllowed(
+            reason="only an administrator reads the leases of others."
+        )
+
+
+def _has_origin(name: str, words: Sequence[str]) -> bool:
+    """Return whether a report states an origin behind its other words."""
+    if name == "complete":
+        count = words[COMPLETE_COUNT] if len(words) > COMPLETE_COUNT else ""
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", count):
+            raise errors.Usage(reason="The number of items is not a number.")
+        return len(words) > COMPLETE_WORDS + ITEM_WORDS * int(count)
+    return len(words) > WITHOUT_ORIGIN.get(name, len(words))
+
+
+def own_request(
+    access: ClientAccess, words: tuple[str, ...]
+) -> tuple[Argument, ...]:
+    """Return the words with a request id that no other token can name.
+
+    Kept replies are found by this id, so no client reads a reply kept for another. The
+    project that the token is confined to follows it.
+    """
+    request = words[REQUEST].removesuffix(REPEAT)
+    mark = words[REQUEST].removeprefix(request)
+    own = sha256(f"{access.token} {request}".encode()).hexdigest()[:16]
+    if access.project:
+        own += CONFINED + access.project
+    return own + mark, *words[1:]

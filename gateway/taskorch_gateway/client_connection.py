@@ -1,0 +1,113 @@
+"""A connection in the name of a client: the one way in which its calls reach Redis.
+
+`/call` and the verbs of the HTTP API and of MCP use it. Every call is checked against
+the client's token, gets a request id of that token, and is recorded in the audit log.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from taskorch.domain import errors
+from taskorch.domain.access_token import ClientAccess
+from taskorch.domain.frozen import Frozen
+from taskorch.queue.port import (
+    Argument,
+    Connection,
+    ConnectionWrapper,
+    Reply,
+    Script,
+    ScriptError,
+)
+
+from taskorch_gateway.audit_log import AuditLog
+from taskorch_gateway.checks import (
+    HOST,
+    LAST_LOOK,
+    PID,
+    Call,
+    checked,
+    own_request,
+)
+
+#: The gateway does not know the process of a client that calls a verb.
+UNKNOWN_PID = "0"
+
+
+class Client(Frozen):
+    """A client of the gateway: what its token allows, and where it calls from."""
+
+    access: ClientAccess
+    address: str
+
+
+class WaitNeeded(Exception):
+    """A verb has to wait here: no thread waits, the verb is performed again later."""
+
+    def __init__(self, key: str, cursor: str, seconds: float) -> None:
+        """Wait for an entry of a stream after a cursor, or with "" for a wake token."""
+        super().__init__(key)
+        self.key = key
+        self.cursor = cursor
+        self.seconds = seconds
+
+
+class ClientConnection(ConnectionWrapper):
+    """A shared connection, for the calls of one client."""
+
+    def __init__(
+        self, client: Client, connection: Connection, audit: AuditLog
+    ) -> None:
+        super().__init__(connection)
+        self._client = client
+        self._audit = audit
+        #: Whether a claim has stopped waiting: it may have passed its wake token on, of
+        #: which no event tells.
+        self.has_stopped_waiting = False
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        """Run a script of a verb that the gateway performs for the client.
+
+        Raises errors.NotAllowed, and what a connection raises.
+        """
+        words = [str(word) for word in arguments]
+        words[HOST], words[PID] = self._client.address, UNKNOWN_PID
+        return self.run_call(
+            checked(self._client.access, script.name, words), key
+        )
+
+    def run_call(self, call: Call, key: str) -> Reply:
+        """Run a checked call. Raises what a connection raises."""
+        access = self._client.access
+        try:
+            reply = self.connection.run_script(
+                call.script, key, own_request(access, call.words)
+            )
+        except ScriptError as refusal:
+            self._audit.record(access, call.script, call.words, str(refusal))
+            raise
+        except errors.TaskOrchestratorError as error:
+            self._audit.record(access, call.script, call.words, error.word)
+            raise
+        self._audit.record(access, call.script, call.words, "")
+        if call.script.name == "claim" and call.words[LAST_LOOK] == "1":
+            self.has_stopped_waiting = True
+        return reply
+
+    def run_command(self, key: str, *command: Argument) -> NoReturn:  # noqa: ARG002
+        """Refuse a command about the server: it concerns all clients."""
+        raise errors.NotAllowed(reason="it is about the server of the queue.")
+
+    def wait_for_wake(self, key: str, timeout_s: float) -> NoReturn:
+        """Raise WaitNeeded."""
+        raise WaitNeeded(key, "", timeout_s)
+
+    def wait_for_entry(
+        self, key: str, cursor: str, timeout_s: float
+    ) -> NoReturn:
+        """Raise WaitNeeded."""
+        raise WaitNeeded(key, cursor, timeout_s)
+
+    def close(self) -> None:
+        """Leave the shared connection open."""

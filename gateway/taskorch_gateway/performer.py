@@ -1,0 +1,218 @@
+"""Performs verbs for clients: each step in a thread of the pool, and waits in none."""
+
+from asyncio import CancelledError, Future, Task, create_task, shield
+from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
+from time import monotonic
+
+from taskorch.config.settings import Settings
+from taskorch.domain import errors
+from taskorch.domain.frozen import Frozen, replace
+from taskorch.domain.item import Lease
+from taskorch.mcp.call import ToolCall
+from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch.queue import keys
+from taskorch.queue.fields import Damage
+from taskorch.queue.port import Connection
+from taskorch.queue.requests import Requests
+
+from taskorch_gateway.audit_log import AuditLog
+from taskorch_gateway.client_connection import (
+    Client,
+    ClientConnection,
+    WaitNeeded,
+)
+from taskorch_gateway.client_leases import ClientLeases
+from taskorch_gateway.pool import ConnectionPool
+from taskorch_gateway.waits import LONGEST_WAIT_S, ClientWaits
+
+
+class Performed(Frozen):
+    """What a verb has done for a client."""
+
+    result: ToolResult
+    #: The damaged rows that the result lacks.
+    damage: Damage
+    #: Item -> the token of the lease that the call has claimed, for later calls.
+    tokens: Mapping[str, str]
+
+
+class Performer:
+    """Performs the verbs of clients of one namespace.
+
+    A verb that has to wait raises WaitNeeded, and is performed again when something has
+    happened: so it must not act before it waits.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: ConnectionPool,
+        waits: ClientWaits,
+        audit: AuditLog,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._waits = waits
+        self._audit = audit
+        #: The calls of clients that are gone, which are being undone.
+        self._undoing: set[Task[None]] = set()
+
+    async def perform(
+        self,
+        client: Client,
+        verb: ToolArguments,
+        *,
+        lease: Lease | None = None,
+        key: str = "",
+    ) -> Performed:
+        """Perform a verb under the lease that the client has shown.
+
+        Calls of a verb with the same `key` act once; "" is no key. A wait takes at most
+        55 s. Raises errors.TaskOrchestratorError.
+        """
+        seconds = getattr(verb, verb.waits_for) if verb.waits_for else 0.0
+        deadline = monotonic() + min(seconds, LONGEST_WAIT_S)
+        if seconds > LONGEST_WAIT_S:
+            verb = verb.after_wait(LONGEST_WAIT_S, getattr(verb, "since", ""))
+        while True:
+            call = ClientCall(
+                self._settings,
+                client,
+                _requests(verb, key),
+                ClientLeases(lease),
+            )
+            try:
+                return await self._step(call, verb, is_kept=bool(key))
+            except WaitNeeded as wait:
+                left_s = max(0.0, deadline - monotonic())
+                await self._wait(client, wait, min(wait.seconds, left_s))
+                left_s = max(0.0, deadline - monotonic())
+                verb = verb.after_wait(left_s, wait.cursor)
+            except errors.WaitOver as over:
+                shown = f"{min(seconds, LONGEST_WAIT_S):g}"
+                raise errors.WaitOver(
+                    **{**over.details, "seconds": shown}
+                ) from None
+
+    async def _step(
+        self, call: "ClientCall", verb: ToolArguments, *, is_kept: bool
+    ) -> Performed:
+        """Perform a verb once, up to its wait.
+
+        If the client goes meanwhile, what it has claimed is given back, unless its
+        reply is kept for a repeat.
+        """
+        step: Future[Performed] = create_task(
+            self._pool.run(
+                lambda connection: call.perform(verb, connection, self._audit)
+            )
+        )
+        try:
+            return await shield(step)
+        except CancelledError:
+            if not is_kept:
+                undoing = create_task(self._undo(call, step))
+                self._undoing.add(undoing)
+                undoing.add_done_callback(self._undoing.discard)
+            raise
+        finally:
+            if call.has_stopped_waiting:
+                self._waits.wake(call.client.access.name)
+
+    async def _undo(
+        self, call: "ClientCall", step: "Future[Performed]"
+    ) -> None:
+        with suppress(errors.TaskOrchestratorError, WaitNeeded):
+            await step
+        await self._pool.run(
+            lambda connection: call.give_back(connection, self._audit)
+        )
+
+    async def _wait(
+        self, client: Client, wait: WaitNeeded, seconds: float
+    ) -> None:
+        """Wait until something may have happened, at most some seconds."""
+        reports = keys.reports(self._settings.namespace, "")
+        if not wait.cursor:
+            await self._waits.for_item_of(client.access.name, seconds)
+        elif wait.key.startswith(reports):
+            item = wait.key.removeprefix(reports)
+            await self._waits.for_report(item, wait.cursor, seconds)
+        else:
+            await self._waits.for_event(wait.cursor, seconds)
+
+
+class ClientCall(ToolCall):
+    """One call of a verb for a client, over a shared connection."""
+
+    leases: ClientLeases
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        requests: Requests,
+        leases: ClientLeases,
+    ) -> None:
+        """Act under the name of the client's token. It is connected by `perform`."""
+        name = client.access.name
+        own = replace(settings, agent=name, orchestrator=name, session="")
+        super().__init__(own, requests, leases)
+        self.client = client
+        self._gateway = settings
+        #: Whether a claim of the call has stopped waiting.
+        self.has_stopped_waiting = False
+
+    def perform(
+        self, verb: ToolArguments, connection: Connection, audit: AuditLog
+    ) -> Performed:
+        """Perform a verb over a connection. Raises WaitNeeded."""
+        own = ClientConnection(self.client, connection, audit)
+        self.connection = own
+        try:
+            result = verb.perform(self)
+        finally:
+            self.has_stopped_waiting = own.has_stopped_waiting
+        tokens = {lease.item: lease.shown() for lease in self.leases.claimed}
+        return Performed(result=result, damage=self.damage, tokens=tokens)
+
+    def give_back(self, connection: Connection, audit: AuditLog) -> None:
+        """Give back what the call has claimed."""
+        self.connection = ClientConnection(self.client, connection, audit)
+        if self.undo:
+            self.undo()
+
+    def close(self) -> None:
+        """Leave the shared connection open."""
+
+    def new_call(self) -> "ClientCall":
+        """Return another call over the same connection."""
+        call = ClientCall(
+            self._gateway, self.client, Requests(), ClientLeases()
+        )
+        call.connection = self.connection
+        return call
+
+
+class KeptKey:
+    """Makes the first step of a verb a repeat, whose reply is kept whatever it is."""
+
+    def __init__(self, request: str) -> None:
+        self._request = request
+
+    def take(self, step: tuple[str, ...]) -> str:  # noqa: ARG002
+        """Return the id of the request."""
+        return self._request
+
+    def keep(self, step: tuple[str, ...], request: str) -> None:
+        """Keep nothing: the client has its key."""
+
+
+def _requests(verb: ToolArguments, key: str) -> Requests:
+    if not key:
+        return Requests()
+    words = f"{type(verb).__module__} {verb.name} {key}"
+    request = sha256(words.encode()).hexdigest()[:16]
+    return Requests(store=KeptKey(request))
