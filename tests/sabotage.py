@@ -52,7 +52,7 @@ SABOTAGES = (
     Sabotage(
         guard="A completion is moved to the stream before another report",
         file=f"{SCRIPTS}/prelude/items.lua",
-        line="  if item.state == 'completed' then move_completion(item) end\n",
+        line="  if item.state == 'completed' then Reports.move_completion(item) end\n",
         instead="",
         tests=("tests/unit/queue/test_completion_report.py",),
     ),
@@ -101,7 +101,7 @@ SABOTAGES = (
     Sabotage(
         guard="An edit of the work revokes an old token",
         file=EDITS,
-        line="    if edit.is_of_work and item.live_token ~= '' then revoke_token(item) end\n",
+        line="    if edit.is_of_work and item.live_token ~= '' then Lease.revoke_token(item) end\n",
         instead="",
         tests=("tests/unit/queue/test_edit.py",),
     ),
@@ -222,7 +222,7 @@ SABOTAGES = (
     Sabotage(
         guard="A stale token is refused",
         file=LEASES,
-        line="item.live_token ~= '' and token == shown_token(item)",
+        line="item.live_token ~= '' and token == Lease.shown_token(item)",
         instead="item.live_token ~= '' and token ~= ''",
         tests=("tests/unit/queue/test_holders.py",),
     ),
@@ -378,14 +378,14 @@ SABOTAGES = (
     Sabotage(
         guard="An expired lease is reaped",
         file=LEASES,
-        line="local reaped = act_on_due('leases', 'in_progress', expire, limit)",
+        line="local reaped = Lease.act_on_due('leases', 'in_progress', Lease.expire, limit)",
         instead="local reaped = 0",
         tests=("tests/unit/queue/test_leases.py",),
     ),
     Sabotage(
         guard="A delayed item is promoted",
         file=LEASES,
-        line="local promoted = act_on_due('delayed', 'delayed', promote, limit)",
+        line="local promoted = Lease.act_on_due('delayed', 'delayed', Lease.promote, limit)",
         instead="local promoted = 0",
         tests=("tests/unit/queue/test_attempts.py",),
     ),
@@ -413,8 +413,8 @@ SABOTAGES = (
     Sabotage(
         guard="Guards come before the first write",
         file=f"{SCRIPTS}/complete.lua",
-        line="    check_holder(item, token, 'complete', true)\n",
-        instead="    seen()\n    check_holder(item, token, 'complete', true)\n",
+        line="    Lease.check_holder(item, token, 'complete', true)\n",
+        instead="    seen()\n    Lease.check_holder(item, token, 'complete', true)\n",
         tests=("tests/unit/queue/test_holders.py",),
     ),
     Sabotage(
@@ -504,7 +504,7 @@ SABOTAGES = (
     Sabotage(
         guard="Counts are compared only without newer events",
         file=f"{SCRIPTS}/recount.lua",
-        line="  if newest_event() ~= event then return {'', {}} end\n",
+        line="  if View.newest_event() ~= event then return {'', {}} end\n",
         instead="",
         tests=("tests/unit/queue/test_audit.py",),
     ),
@@ -602,7 +602,7 @@ SABOTAGES = (
     Sabotage(
         guard="A late repeat does not return another session's claim",
         file=f"{SCRIPTS}/prelude/leases.lua",
-        line="return item and is_live(item, token) and token or ''",
+        line="return item and Lease.is_live(item, token) and token or ''",
         instead="return token",
         tests=("tests/unit/queue/test_requests.py",),
     ),
@@ -616,7 +616,7 @@ SABOTAGES = (
     Sabotage(
         guard="A forced assignment is reported to the old holder",
         file=f"{SCRIPTS}/assign.lua",
-        line="    report_end_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)\n",
+        line="    Reports.add_end(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)\n",
         instead="",
         tests=("tests/unit/queue/test_waits.py",),
     ),

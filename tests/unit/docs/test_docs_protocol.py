@@ -91,7 +91,7 @@ def code(lua: str) -> str:
 
 def functions() -> dict[str, str]:
     """Return the text of each function of the prelude, by its name."""
-    names_only = r"^  editing = \{.*?^  \}$|^local (?:[a-z_]+,\s+)*[a-z_]+$"
+    names_only = r"^local (?:[a-z_]+,\s+)*[a-z_]+$"
     prelude = re.sub(
         names_only, "", code(PRELUDE), flags=re.MULTILINE | re.DOTALL
     )
@@ -112,7 +112,7 @@ def definitions(lua: str) -> list[str]:
 
 
 def words_of(lua: str) -> list[str]:
-    return re.findall(r"(?<!')\b[a-z_]+\b(?!')", lua)
+    return re.findall(r"(?<!')\b[A-Za-z_]+\b(?!')", lua)
 
 
 def reachable(name: str) -> str:
@@ -120,7 +120,10 @@ def reachable(name: str) -> str:
     seen: set[str] = set()
     texts = [code(SCRIPTS[name])]
     for text in texts:
-        words = re.findall(r"(?<!')\b(?:Question\.)?[a-z_]+\b(?!')", text)
+        words = re.findall(
+            r"(?<!')\b(?:(?!Rights)[A-Z]\w+\.|editing\.)?[a-z_]+\b(?!')",
+            text,
+        )
         for called in set(words) & (FUNCTIONS.keys() - seen):
             seen.add(called)
             texts.append(FUNCTIONS[called])
@@ -244,7 +247,7 @@ def test_field_table_has_every_field_of_an_item() -> None:
         between(FUNCTIONS["find_item"], hmget, ")")
         + between(FUNCTIONS["changed_at"], hmget, ")")
         + between(FUNCTIONS["holder_of"], "id), ", ")")
-        + between(FUNCTIONS["completion_report"], "'HMGET', ", ")")
+        + between(FUNCTIONS["Reports.completion"], "'HMGET', ", ")")
     )
     stored = set(re.findall(r"'(\w+)'", reads))
     shown = (
@@ -407,7 +410,9 @@ def test_event_fields_are_those_that_are_emitted() -> None:
 def test_report_kinds_are_those_that_are_written() -> None:
     written = set(
         re.findall(
-            r"\breport(?:_end)?(?:_of)?\([\w., ]*item, '(\w+)'", EVERYTHING
+            r"\b(?:report|report_end|Reports\.add|Reports\.add_end)"
+            r"\([\w., ]*item, '(\w+)'",
+            EVERYTHING,
         )
     )
 

@@ -5,7 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from lupa.lua51 import LuaRuntime  # type: ignore[import-untyped]
 from taskorch.queue import library, scripts
+
+#: Local variables that the parts of the prelude leave of the 200 that Lua allows.
+ROOM = 30
 
 
 @pytest.fixture
@@ -55,6 +59,13 @@ def test_scripts_that_free_memory_are_listed() -> None:
     }
 
     assert found == scripts.FREES_MEMORY
+
+
+def test_library_has_room_for_local_variables() -> None:
+    _, _, lua = scripts.library_text().partition("\n")
+    more = ", ".join(f"more_{number}" for number in range(ROOM))
+
+    LuaRuntime().compile(f"local {more}\n{lua}")
 
 
 @pytest.mark.parametrize("file", ["claim.lua", "prelude/call.lua", "new.lua"])

@@ -14,7 +14,7 @@ local function ms(number) return string.format('%d', number) end
 -- lease.
 local function last_step(item, since)
   local score = call('ZSCORE', index_of(item), item.id)
-  if score and item.state == 'in_progress' then return last_step_at(item, score) end
+  if score and item.state == 'in_progress' then return Lease.last_step_at(item, score) end
   if score then return score end
   return is_number(since) and since or now
 end

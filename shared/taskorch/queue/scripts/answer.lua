@@ -16,9 +16,9 @@ return once(function()
   local ends_block = item.state == 'blocked' and #questions == 0
   if ends_block then
     if item.live_token == '' then
-      give_back(item)
+      Lease.give_back(item)
     else
-      set_in_progress(item)
+      Lease.set_in_progress(item)
     end
   end
   local since = changed_at(id)

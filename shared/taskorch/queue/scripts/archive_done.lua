@@ -6,7 +6,7 @@
 -- ERRORS   NO_PROJECT
 return once(function()
   local id, run, file = ARGV[7], ARGV[8], ARGV[9]
-  need_project(id)
+  Project.need(id)
   local archive = key('archive', id)
   if call('HGET', archive, 'run') ~= run then return '' end
   call('HSET', archive, 'file', file)

@@ -9,7 +9,7 @@ local ROOT_MS = 86400000
 
 return once(function()
   local id, root, age = ARGV[7], ARGV[8], tonumber(ARGV[9])
-  local status = need_project(id)
+  local status = Project.need(id)
   if status ~= 'completed' then refuse_state({id = id, state = status}, 'archive') end
   local completed_at = call('HGET', key('project', id), 'completed_at') or ''
   local is_old = is_number(completed_at) and tonumber(completed_at) + age <= now

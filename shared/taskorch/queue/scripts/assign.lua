@@ -34,7 +34,7 @@ local function check(item)
   local is_over = item.state == 'completed' or item.state == 'failed' or item.state == 'cancelled'
   if is_over then refuse_state(item, 'assign') end
   item.keeps_agent = item.agent == agent and not force
-  if is_held(item) and not item.keeps_agent and not force then refuse_held(item) end
+  if is_held(item) and not item.keeps_agent and not force then Lease.refuse_held(item) end
   local is_taken = item.state == 'in_progress' or item.state == 'blocked'
   item.loses_holder = is_taken and not item.keeps_agent
   item.changes = {}
@@ -62,10 +62,10 @@ local function reassign(item)
   local previous = item.agent
   remove_from_index(item)
   if item.loses_holder then
-    report_end_of(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)
-    undo_attempt(item)
+    Reports.add_end(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)
+    Lease.undo_attempt(item)
   end
-  revoke_token(item)
+  Lease.revoke_token(item)
   report_assignment(item, previous)
   item.agent = agent
   item.seq = next_sequence()

@@ -102,7 +102,9 @@ local function open_dependencies(item)
   for id, is_named in pairs(named) do
     local state = check_dependency(item, id, is_named, in_deps[id] or false)
     local is_dead = state == 'failed' or state == 'cancelled'
-    if state then table.insert(open, {item.id, id, state, is_dead and reopens(id) or ''}) end
+    if state then
+      table.insert(open, {item.id, id, state, is_dead and Project.reopens(id) or ''})
+    end
   end
   return open
 end
@@ -182,9 +184,9 @@ local function check_questions(item)
   found(item.id, 'state', 'blocked, but no question is open')
   if not repair then return end
   if item.live_token == '' then
-    give_back(item)
+    Lease.give_back(item)
   else
-    set_in_progress(item)
+    Lease.set_in_progress(item)
   end
   emit('mend', item)
 end
@@ -270,7 +272,7 @@ local function check_projects()
 end
 
 local function audited()
-  local newest = newest_event()
+  local newest = View.newest_event()
   local cursor = check_projects()
   local numbers = {}
   for counted, number in pairs(counts) do

@@ -45,7 +45,7 @@ end
 return guarded(function()
   local id, limit = ARGV[7], tonumber(ARGV[9])
   local skip, cursor = string.match(ARGV[8], '^(%d+):?(%d*)$')
-  local status = need_project(id)
+  local status = Project.need(id)
   if status ~= 'completed' then refuse_state({id = id, state = status}, 'purge') end
   local page = call('ZRANGE', key('project', id) .. ':items', skip, skip + limit - 1)
   local done, next_cursor = check_items(id, page, cursor ~= '' and cursor or '0')

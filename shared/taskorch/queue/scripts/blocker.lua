@@ -32,7 +32,7 @@ end
 
 return once(function()
   local id, token, text, needs = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local item = check_holder(need_item(id), token, 'blocker', true)
+  local item = Lease.check_holder(need_item(id), token, 'blocker', true)
   local questions = Question.read(item)
   local same = find_same(questions, text, needs)
   if not same and #questions >= MAX_OPEN_QUESTIONS then
@@ -40,8 +40,8 @@ return once(function()
   end
   refuse_too_long(item, questions, same, text, needs)
 
-  claim_if_queued(item)
-  count_late_return(item)
+  Lease.claim_if_queued(item)
+  Lease.count_late_return(item)
   if item.state ~= 'blocked' then move(item, 'blocked', now) end
   Question.adopt(item)
   item.question = same and same.number or string.format('%d', item.asked + 1)
@@ -55,5 +55,5 @@ return once(function()
   report(item, 'blocker', 'text', text, 'needs', needs, 'question', item.question,
     unpack(ARGV, 11))
   emit('blocker', item)
-  return receipt(item, same and 'repeat')
-end, with_comments)
+  return Lease.receipt(item, same and 'repeat')
+end, View.with_comments)

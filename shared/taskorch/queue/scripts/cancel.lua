@@ -26,7 +26,7 @@ return once(function()
   if item.state == 'completed' then refuse_state(item, 'cancel') end
   if item.state == 'cancelled' then return {id, item.state, item.agent, waiting, ''} end
 
-  revoke_token(item)
+  Lease.revoke_token(item)
   Question.close_all(item)
   report(item, 'cancel', 'text', reason)
   move(item, 'cancelled')

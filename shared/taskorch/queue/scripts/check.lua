@@ -6,7 +6,7 @@
 -- ERRORS   none of its own
 return once(function()
   seen()
-  maintain(MAX_DUE)
+  Lease.maintain(MAX_DUE)
   return nil
 end, function()
   local limit = tonumber(ARGV[7])
@@ -15,8 +15,8 @@ end, function()
   if #ids < limit then
     for _, id in ipairs(scope.queued_ids(limit - #ids)) do table.insert(ids, id) end
   end
-  local views = item_views(ids)
+  local views = View.items(ids)
   local count = call('ZCARD', held) + call('ZCARD', queue)
   if confined ~= '' then return {#views, 0, views, now} end
-  return {count, count_not_ready(caller.agent), views, now}
+  return {count, View.count_not_ready(caller.agent), views, now}
 end)

@@ -9,27 +9,27 @@
 local id, cancels, reason = ARGV[7], ARGV[8] ~= '', ARGV[9]
 
 local function refuse_open_items(open)
-  local first = open_before(id, 'inf')[1]
+  local first = Closing.open_before(id, 'inf')[1]
   refuse('OPEN_ITEMS', {project = id, open = open, first = first and first.id or ''})
 end
 
 local function is_closing() return call('HGET', key('project', id), 'status') == 'closing' end
 
 return once(function()
-  local status = need_project(id)
+  local status = Project.need(id)
   if status == 'completed' then return {'', 0, 'repeat', {}} end
   if status ~= 'closing' then
-    local open = count_open(id)
+    local open = Closing.count_open(id)
     if open > 0 and not cancels then refuse_open_items(open) end
     if open == 0 then
-      complete_project(id)
+      Closing.complete(id)
       return {'', 0, '', {}}
     end
-    begin_closing(id, reason)
+    Closing.begin(id, reason)
   end
-  local cancelled, closed = continue_closing(id)
+  local cancelled, closed = Closing.continue(id)
   return {is_closing() and '1' or '', cancelled, '', closed}
 end, function(reply)
-  need_project(id) -- it may have been purged before a repeat
-  return {reply[1], reply[2], reply[3], project_view(id), reply[4]}
+  Project.need(id) -- it may have been purged before a repeat
+  return {reply[1], reply[2], reply[3], View.project(id), reply[4]}
 end)

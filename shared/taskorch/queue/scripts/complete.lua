@@ -47,17 +47,17 @@ local function check_repeat(item, summary, deliverables)
   end
   if not is_known then
     refuse('ALREADY_COMPLETED', {item = item.id, state = item.state, verb = 'complete',
-      summary = kept_summary, reopens = reopens(item.id)})
+      summary = kept_summary, reopens = Project.reopens(item.id)})
   end
 end
 
 local function check(item, token, summary, deliverables)
-  local shows_it = token == '' or token == shown_token(item)
+  local shows_it = token == '' or token == Lease.shown_token(item)
   item.is_delivered = item.state == 'completed' and item.agent == caller.agent and shows_it
   if item.is_delivered then
     check_repeat(item, summary, deliverables)
   else
-    check_holder(item, token, 'complete', true)
+    Lease.check_holder(item, token, 'complete', true)
     if leaves_blocked and item.state == 'blocked' then refuse_state(item, 'complete') end
     if #deliverables > ALWAYS_FIT then
       refuse_growth(item.id, {'deliverables', deliverables})
@@ -65,7 +65,7 @@ local function check(item, token, summary, deliverables)
   end
 end
 
--- The report is in the fields of the item that `emit` writes (`completion_report`),
+-- The report is in the fields of the item that `emit` writes (`Reports.completion`),
 -- unless it has an origin, or the item has reports already, or an agent waits for one.
 local function report_completion(item, summary)
   if has_origin or call('EXISTS', key('progress', item.id)) == 1 then
@@ -74,8 +74,8 @@ local function report_completion(item, summary)
 end
 
 local function complete(item, summary, deliverables)
-  claim_if_queued(item)
-  revoke_token(item)
+  Lease.claim_if_queued(item)
+  Lease.revoke_token(item)
   Question.close_all(item)
   report_completion(item, summary)
   move(item, 'completed')
@@ -84,7 +84,7 @@ local function complete(item, summary, deliverables)
   if deliverables ~= '{}' then fields = {'deliverables', deliverables, unpack(fields)} end
   emit('complete', item, unpack(fields))
   if release_dependents(item.id) then note_unfinished('release:' .. item.id) end
-  return receipt(item)
+  return Lease.receipt(item)
 end
 
 -- Returns the expected deliverables that are not the name or the value of a delivered
@@ -115,7 +115,7 @@ end
 local function receipt_of_first_copy(item, token)
   local reports = call('XREVRANGE', key('progress', item.id), '+', '-', 'COUNT',
     REPORTS_LOOKED_AT)
-  if #reports == 0 then reports = {completion_report(item.id)} end
+  if #reports == 0 then reports = {Reports.completion(item.id)} end
   for _, entry in ipairs(reports) do
     local fields = entry[2]
     if value_of(fields, 'kind') == 'complete' and value_of(fields, 'request') == request then
@@ -153,7 +153,7 @@ return once(function()
   for i, item in ipairs(items) do
     local at = FIRST + WORDS * (i - 1)
     if item.is_delivered then
-      receipts[i] = receipt(item, 'repeat')
+      receipts[i] = Lease.receipt(item, 'repeat')
     else
       receipts[i] = complete(item, ARGV[at + 2], ARGV[at + 3])
     end
@@ -169,7 +169,7 @@ end, function(receipts)
   local is_left = type(receipts[#receipts]) == 'string' and table.remove(receipts)
   local claimed = next_limit and table.remove(receipts)
   for _, settled in ipairs(receipts) do
-    table.insert(with_comments(settled), missing(settled[1]))
+    table.insert(View.with_comments(settled), missing(settled[1]))
   end
   return {receipts, (claims_view(claimed, claimed == new_claims)), is_left or ''}
 end)

@@ -29,7 +29,7 @@ local function is_whole_id(digits) return string.find(digits, '_', 1, true) end
 
 -- Returns the project's id and status, or nil if it does not exist.
 local function find_project()
-  if is_whole_id(wanted) then return wanted, need_project(wanted) end
+  if is_whole_id(wanted) then return wanted, Project.need(wanted) end
   if confined ~= '' then refuse('NO_PROJECT', {project = wanted}) end
   local id = plan ~= '' and call('HGET', prefix .. 'plans', plan)
   local status = id and call('HGET', key('project', id), 'status')
@@ -209,7 +209,7 @@ local function create(project, new, seq)
 end
 
 local function open_project()
-  local project = create_project(new_id('project', wanted), title, description, now)
+  local project = Project.create(new_id('project', wanted), title, description, now)
   if plan ~= '' then
     call('HSET', prefix .. 'plans', plan, project)
     call('HSET', key('project', project), 'plan', plan)
@@ -278,7 +278,7 @@ local function in_full(reply)
       full[i][8] = {}
       for j, name in ipairs(row[8] or {}) do full[i][8][j] = {name, '', ''} end
     end
-    full[i][9] = row[4] ~= '' and reopens(row[1]) or ''
+    full[i][9] = row[4] ~= '' and Project.reopens(row[1]) or ''
   end
   local new = reply[4] or {}
   return {reply[1], reply[2], full, new, agents_besides(new)}

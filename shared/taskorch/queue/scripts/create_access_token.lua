@@ -6,7 +6,7 @@
 -- ERRORS   NO_PROJECT
 local id, secret, name, role, project, lifetime = unpack(ARGV, 7)
 return once(function()
-  if project ~= '' then need_project(project) end
+  if project ~= '' then Project.need(project) end
   local token = key('access_token', id)
   if call('EXISTS', token) == 1 then return {id, '1'} end
   local expires_at = lifetime == '' and '' or now + lifetime

@@ -31,7 +31,7 @@ return once(function()
   editing.refuse_cycles({id}, {[id] = new})
 
   editing.add_dependencies(id, new, states)
-  revoke_token(item)
+  Lease.revoke_token(item)
   remove_from_index(item)
   enqueue_or_wait(item)
   if #depends_on > 0 then

@@ -42,10 +42,10 @@ end
 
 return once(function()
   local id, token, text, impact = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local item = check_holder(need_item(id), token, 'discover', true)
+  local item = Lease.check_holder(need_item(id), token, 'discover', true)
 
-  claim_if_queued(item)
-  if item.state ~= 'blocked' then set_in_progress(item) end
+  Lease.claim_if_queued(item)
+  if item.state ~= 'blocked' then Lease.set_in_progress(item) end
   local total = add(item.project, 'discovered', #text + #impact)
   local by, how, threshold = trimming(item.project, total)
   local cursor = call('XADD', key('discoveries', item.project), by, how, threshold, '*',
@@ -54,5 +54,5 @@ return once(function()
   call('RPUSH', key('found', id), cursor)
   call('LTRIM', key('found', id), -FOUND_KEPT, -1)
   emit('discover', item)
-  return receipt(item, nil, cursor)
-end, with_comments)
+  return Lease.receipt(item, nil, cursor)
+end, View.with_comments)

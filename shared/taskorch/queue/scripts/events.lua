@@ -10,5 +10,5 @@ return guarded(function()
   local stream, cursor, limit = prefix .. 'events', ARGV[7], math.min(ARGV[8], MAX_EVENTS)
   local is_known = #call('XRANGE', stream, cursor, cursor) > 0
   local entries = call('XRANGE', stream, '(' .. cursor, '+', 'COUNT', limit)
-  return {is_known and '1' or '', newest_event(), entries}
+  return {is_known and '1' or '', View.newest_event(), entries}
 end)

@@ -10,18 +10,18 @@ local new_claims
 
 return once(function()
   local id, token, reason, retry = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local item = check_holder(need_item(id), token, 'fail')
+  local item = Lease.check_holder(need_item(id), token, 'fail')
 
-  claim_if_queued(item)
-  revoke_token(item)
+  Lease.claim_if_queued(item)
+  Lease.revoke_token(item)
   report_end(item, 'fail', 'text', reason)
-  retry_or_fail(item, retry == '1')
+  Lease.retry_or_fail(item, retry == '1')
   emit('fail', item)
-  if not next_limit then return receipt(item) end
+  if not next_limit then return Lease.receipt(item) end
   new_claims = claim_next(next_limit, lease)
-  return {receipt(item), new_claims}
+  return {Lease.receipt(item), new_claims}
 end, function(reply)
-  if not next_limit then return with_comments(reply) end
+  if not next_limit then return View.with_comments(reply) end
   local settled, claimed = unpack(reply)
-  return {with_comments(settled), (claims_view(claimed, claimed == new_claims))}
+  return {View.with_comments(settled), (claims_view(claimed, claimed == new_claims))}
 end)

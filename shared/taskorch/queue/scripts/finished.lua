@@ -11,8 +11,8 @@ return guarded(function()
   for i, id in ipairs(page) do
     local completed_at = call('HGET', key('project', id), 'completed_at') or ''
     if is_number(completed_at) and tonumber(completed_at) + age <= now then
-      table.insert(found, project_view(id))
-      if not has_room() then return {tostring(from + i), found} end
+      table.insert(found, View.project(id))
+      if not View.has_room() then return {tostring(from + i), found} end
     end
   end
   return {#page == limit and tostring(from + limit) or '', found}

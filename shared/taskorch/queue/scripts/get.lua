@@ -10,7 +10,7 @@ local id, token, mode, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 -- The holder continues, even if its lease has expired.
 local function continue_claim(item)
   local has_expired = item.state ~= 'in_progress' and item.state ~= 'blocked'
-  if item.state ~= 'blocked' then set_in_progress(item) end
+  if item.state ~= 'blocked' then Lease.set_in_progress(item) end
   if has_expired then emit('renew', item) end
 end
 
@@ -19,11 +19,11 @@ local function claim(item)
   if item.state ~= 'queued' then
     report_end(item, 'lost', 'text', 'taken over by another session')
   end
-  new_claim(item, lease)
+  Lease.new_claim(item, lease)
   if item.state == 'blocked' then
     call('ZADD', key('held', caller.agent), now, id)
   else
-    set_in_progress(item)
+    Lease.set_in_progress(item)
   end
   emit('claim', item)
 end
@@ -31,31 +31,31 @@ end
 -- Returns the receipt of the claim, or nil if the caller only sees the item.
 local function get()
   local item = need_item(id)
-  act_if_due(item, mode ~= 'claim' or is_live(item, token))
+  Lease.act_if_due(item, mode ~= 'claim' or Lease.is_live(item, token))
   if item.agent ~= caller.agent then refuse_not_yours(item) end
-  local is_mine = is_live(item, token)
+  local is_mine = Lease.is_live(item, token)
   local held = is_held(item)
   local may_continue = is_mine and item.state ~= 'failed'
   local may_claim = held or item.state == 'queued'
   if mode == 'peek' or not (may_continue or may_claim) then return nil end
   if held and not is_mine then
-    if mode ~= 'takeover' then refuse_held(item) end
+    if mode ~= 'takeover' then Lease.refuse_held(item) end
     if item.attempts >= item.max_attempts then
       refuse('NO_ATTEMPTS', {item = id, attempts = item.attempts})
     end
   end
 
   if is_mine then continue_claim(item) else claim(item) end
-  return receipt(item)
+  return Lease.receipt(item)
 end
 
 return once(function()
   -- First, so that maintain cannot reap the lease of the holder that asks.
   local reply = get()
   seen()
-  maintain(MAX_DUE)
+  Lease.maintain(MAX_DUE)
   return reply
 end, function(reply)
   if not reply then return {id, '', '', package_view(id), {}} end
-  return {id, token_if_live(id, reply[2]), reply[3], package_view(id), reply[9] or {}}
+  return {id, Lease.token_if_live(id, reply[2]), reply[3], package_view(id), reply[9] or {}}
 end)

@@ -26,7 +26,7 @@ local function add_blocked()
 end
 
 return guarded(function()
-  if project ~= '' then need_project(project) end
+  if project ~= '' then Project.need(project) end
   local index = project == '' and prefix .. 'questions' or key('questions', project)
   local asked = call('ZRANGE', index, from, from + limit - 1, 'WITHSCORES')
   for i = 1, #asked, 2 do add(asked[i], asked[i + 1]) end
@@ -38,7 +38,7 @@ return guarded(function()
   local ids, is_asked = {}, {}
   for i = 1, #asked, 2 do is_asked[asked[i]] = true end
   for i, row in ipairs(rows) do ids[i] = row[1] end
-  local views, looked_at = item_views(ids)
+  local views, looked_at = View.items(ids)
   local passed = 0
   for i = 1, looked_at do
     if is_asked[ids[i]] then passed = passed + 1 end

@@ -7,7 +7,7 @@
 return guarded(function()
   local index, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
   local page = call('ZRANGE', prefix .. index, from, from + limit - 1)
-  local views, looked_at = item_views(page)
+  local views, looked_at = View.items(page)
   local has_more = #page == limit or looked_at < #page
   return {has_more and tostring(from + looked_at) or '', views}
 end)

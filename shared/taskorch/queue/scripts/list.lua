@@ -89,7 +89,7 @@ local function visit(id, after)
 end
 
 local function visit_project(after)
-  need_project(project)
+  Project.need(project)
   local stopped_at = visit(project, after)
   return stopped_at and project .. ':' .. stopped_at or ''
 end
@@ -130,5 +130,5 @@ return guarded(function()
   else
     next_cursor = visit_all(first, after)
   end
-  return {next_cursor, (item_views(first_found(), math.huge)), #found}
+  return {next_cursor, (View.items(first_found(), math.huge)), #found}
 end)

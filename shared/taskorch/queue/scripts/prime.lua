@@ -43,16 +43,16 @@ end
 return guarded(function()
   local ids, held = held_ids(), {}
   for i = 1, math.min(limit, MAX_PACKAGES, #ids) do
-    if not has_room() and i > 1 then break end
+    if not View.has_room() and i > 1 then break end
     local id = ids[i]
     local notes = read_entries('XREVRANGE', key('notes', caller.agent .. ':' .. id), '+', '-', NOTES,
       MAX_REPLY_BYTES)
-    local token = token_if_live(id, tokens[id] or '')
-    local comments = token ~= '' and unread_comments(find_item(id)) or {}
+    local token = Lease.token_if_live(id, tokens[id] or '')
+    local comments = token ~= '' and Lease.unread_comments(find_item(id)) or {}
     table.insert(held, {package_view(id), notes, token, comments})
   end
   local queue = key('queue', caller.agent)
-  local queued = item_views(scope.queued_ids(limit))
+  local queued = View.items(scope.queued_ids(limit))
   if confined ~= '' then return {held, #ids, #queued, 0, queued} end
-  return {held, #ids, call('ZCARD', queue), count_not_ready(caller.agent), queued}
+  return {held, #ids, call('ZCARD', queue), View.count_not_ready(caller.agent), queued}
 end)

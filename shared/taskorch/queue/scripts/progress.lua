@@ -6,10 +6,10 @@
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
   local id, token, text, percent = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-  local item = check_holder(need_item(id), token, 'progress', true)
+  local item = Lease.check_holder(need_item(id), token, 'progress', true)
 
-  claim_if_queued(item)
-  set_in_progress(item)
+  Lease.claim_if_queued(item)
+  Lease.set_in_progress(item)
   report(item, 'progress', 'text', text, 'percent', percent, unpack(ARGV, 11))
   if percent ~= '' then
     emit('progress', item, 'percent', percent)
@@ -17,5 +17,5 @@ return once(function()
     emit('progress', item)
     percent = call('HGET', key('item', id), 'percent')
   end
-  return receipt(item, nil, nil, percent)
-end, with_comments)
+  return Lease.receipt(item, nil, nil, percent)
+end, View.with_comments)

@@ -9,18 +9,18 @@
 -- ERRORS   NO_PROJECT
 return guarded(function()
   local id, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
-  need_project(id)
+  Project.need(id)
   local page = call('ZRANGE', key('project', id) .. ':items', from, from + limit - 1)
   local rows, next_from = {}, #page == limit and tostring(from + limit) or ''
   for i, item in ipairs(page) do
-    if not has_room() and i > 1 then
+    if not View.has_room() and i > 1 then
       next_from = tostring(from + i - 1)
       break
     end
-    local view = item_views({item})[1]
+    local view = View.items({item})[1]
     if view then
-      table.insert(rows, {view, without_request({newest_about_work(item)})})
+      table.insert(rows, {view, without_request({View.newest_about_work(item)})})
     end
   end
-  return {next_from, rows, project_view(id), count_new(reader_of('orchestrator'), {id})}
+  return {next_from, rows, View.project(id), count_new(reader_of('orchestrator'), {id})}
 end)

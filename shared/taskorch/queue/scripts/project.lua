@@ -10,5 +10,5 @@ return once(function()
   if call('EXISTS', key('project', id)) == 1 then return {id} end
 
   if created_at == '' then created_at = now end
-  return {create_project(id, title, description, created_at)}
+  return {Project.create(id, title, description, created_at)}
 end)

@@ -13,8 +13,8 @@ return guarded(function()
   for i, id in ipairs(page) do
     local fits = which == '' or call('HGET', key('project', id), 'status') ~= 'completed'
     if fits and not scope.is_foreign(id) then
-      table.insert(projects, project_view(id))
-      if #projects == limit or not has_room() then return {tostring(from + i), projects} end
+      table.insert(projects, View.project(id))
+      if #projects == limit or not View.has_room() then return {tostring(from + i), projects} end
     end
   end
   return {#page == most and tostring(from + most) or '', projects}

@@ -102,7 +102,7 @@ local function remove_project()
 end
 
 return once(function()
-  local status = need_project(id)
+  local status = Project.need(id)
   if status ~= 'completed' then refuse_state({id = id, state = status}, 'purge') end
   local part = take_part(call('ZRANGE', items, 0, limit - 1))
 

@@ -8,8 +8,8 @@
 return once(function()
   local limit = tonumber(ARGV[7])
   local cursor, agents = unpack(call('ZSCAN', prefix .. 'agents', ARGV[8], 'COUNT', ARGV[9]))
-  for i = 1, #agents, 2 do reconcile(agents[i], limit) end
-  local reaped, promoted = maintain(limit)
+  for i = 1, #agents, 2 do Lease.reconcile(agents[i], limit) end
+  local reaped, promoted = Lease.maintain(limit)
   continue_unfinished()
   return {reaped, promoted, cursor, call('ZCARD', prefix .. 'unfinished')}
 end)

@@ -19,7 +19,7 @@ local function next_reports(id, last)
   while true do
     local page
     if last == '' then
-      page = read_reports(id, 'XRANGE', '-', '+', 'COUNT', FETCHED)
+      page = View.read_reports(id, 'XRANGE', '-', '+', 'COUNT', FETCHED)
     else
       page = call('XRANGE', key('progress', id), '(' .. last, '+', 'COUNT', FETCHED)
     end
@@ -66,7 +66,7 @@ end
 -- Returns the token of an item that the wanted session holds, else ''.
 local function token_for_session(item, session)
   local is_wanted = wanted_session == ':' .. session
-  return item.live_token ~= '' and is_wanted and shown_token(item) or ''
+  return item.live_token ~= '' and is_wanted and Lease.shown_token(item) or ''
 end
 
 local function record(view, last_report, last_discovery)
@@ -85,8 +85,8 @@ local function record(view, last_report, last_discovery)
   -- The item itself takes no room from its reports, or a large one needs many calls.
   bytes = bytes + bytes_of(view)
   local has_more = more_reports or more_found
-  return {view, project_view(project), reports, found, token,
-    findings_view(id, project, shown_dependencies(fields)), report, discovery,
+  return {view, View.project(project), reports, found, token,
+    findings_view(id, project, View.shown_dependencies(fields)), report, discovery,
     has_more and '1' or ''}
 end
 
@@ -95,7 +95,7 @@ return guarded(function()
   for i = 8, #ARGV, 3 do
     if looked_at > 0 and bytes >= MAX_BYTES then break end
     looked_at = looked_at + 1
-    local view = item_view(ARGV[i])
+    local view = View.item(ARGV[i])
     local is_shown = #view[2] > 0 and not scope.is_foreign(value_of(view[2], 'project'))
     if is_shown then table.insert(records, record(view, ARGV[i + 1], ARGV[i + 2])) end
   end

@@ -15,7 +15,7 @@ for place, state in ipairs(ORDER) do FIELDS[place] = 'n_' .. state end
 local event, repair = ARGV[7], ARGV[8] == '1'
 
 local function compared()
-  if newest_event() ~= event then return {'', {}} end
+  if View.newest_event() ~= event then return {'', {}} end
   local differences = {}
   for i = 9, #ARGV, 2 do
     local owner, counted = ARGV[i], cjson.decode(ARGV[i + 1])

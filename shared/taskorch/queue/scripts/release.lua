@@ -7,17 +7,17 @@
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 return once(function()
   local id, token, reason, leaves_question = ARGV[7], ARGV[8], ARGV[9], ARGV[10] ~= ''
-  local item = check_holder(need_item(id), token, 'release')
+  local item = Lease.check_holder(need_item(id), token, 'release')
 
-  claim_if_queued(item)
+  Lease.claim_if_queued(item)
   report_end(item, 'release', 'text', reason)
   if leaves_question and item.state == 'blocked' then
     call('HDEL', key('item', id), 'live_token')
     drop(key('held', item.agent), id)
   else
-    revoke_token(item)
-    give_back(item)
+    Lease.revoke_token(item)
+    Lease.give_back(item)
   end
   emit('release', item)
-  return receipt(item)
-end, with_comments)
+  return Lease.receipt(item)
+end, View.with_comments)

@@ -8,19 +8,19 @@
 
 -- A comment that is not new any more, or one of too many, leaves the mark as it is.
 local function mark_shown(item, shown)
-  for _, id in ipairs((unread_comments(item))) do
+  for _, id in ipairs((Lease.unread_comments(item))) do
     if id == shown then call('HSET', key('item', item.id), 'comments_read', shown) end
   end
 end
 
 return once(function()
   local id, token, leaves_news, shown = ARGV[7], ARGV[8], ARGV[9] ~= '', ARGV[10]
-  local item = check_holder(need_item(id), token, 'renew')
+  local item = Lease.check_holder(need_item(id), token, 'renew')
 
-  claim_if_queued(item)
+  Lease.claim_if_queued(item)
   if shown ~= '' then mark_shown(item, shown) end
   if leaves_news then item.comments_read, item.edited = item.commented, '' end
-  if item.state ~= 'blocked' then set_in_progress(item) end
+  if item.state ~= 'blocked' then Lease.set_in_progress(item) end
   emit('renew', item)
-  return receipt(item)
-end, with_comments)
+  return Lease.receipt(item)
+end, View.with_comments)

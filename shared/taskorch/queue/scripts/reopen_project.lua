@@ -6,11 +6,11 @@
 local id = ARGV[7]
 
 return once(function()
-  if need_project(id) == 'active' then return {'repeat'} end
+  if Project.need(id) == 'active' then return {'repeat'} end
 
-  reopen_project(id)
+  Project.reopen(id)
   return {''}
 end, function(reply)
-  need_project(id) -- it may have been purged before a repeat
-  return {reply[1], project_view(id)}
+  Project.need(id) -- it may have been purged before a repeat
+  return {reply[1], View.project(id)}
 end)

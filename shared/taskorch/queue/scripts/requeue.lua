@@ -14,8 +14,8 @@ local MAX_DEPENDENTS = 30
 local ENDED = {failed = true, cancelled = true, completed = true}
 
 local function start_afresh(item)
-  if is_closed(item.project) then reopen_project(item.project) end
-  revoke_token(item)
+  if Project.is_closed(item.project) then Project.reopen(item.project) end
+  Lease.revoke_token(item)
   if item.token == '0' then
     report(item, 'requeue', 'text', reason)
   else
@@ -69,7 +69,7 @@ return once(function()
     return {id, item.state, item.agent, 0, {}, 0}
   end
   local starts = has_ended and not is_continued
-  if starts and not is_reopened and is_closed(item.project) then
+  if starts and not is_reopened and Project.is_closed(item.project) then
     refuse('NEEDS_REOPEN', {item = id, project = item.project})
   end
 

@@ -64,15 +64,15 @@ end
 return guarded(function()
   local project, views, newest_report, ids
   if string.sub(id, 1, 5) == 'item_' then
-    project, views, ids = need_item(id).project, {item_view(id)}, {id}
-    newest_report = read_reports(id, 'XREVRANGE', '+', '-', 'COUNT', 1)[1]
+    project, views, ids = need_item(id).project, {View.item(id)}, {id}
+    newest_report = View.read_reports(id, 'XREVRANGE', '+', '-', 'COUNT', 1)[1]
   else
-    need_project(id)
+    Project.need(id)
     project, views, ids = id, {}, items_that_wait(id)
   end
   local dead, moves = dead_end(ids)
   local report_id = newest_report and newest_report[1] or '0-0'
   local asks = call('EXISTS', key('questions', project)) == 1 and '1' or ''
-  return {newest_event(), report_id, views, project_view(project), dead, moves, asks,
-    dead ~= '' and reopens(dead) or ''}
+  return {View.newest_event(), report_id, views, View.project(project), dead, moves, asks,
+    dead ~= '' and Project.reopens(dead) or ''}
 end)

@@ -15,7 +15,7 @@ local found, visited, steps, bytes = {}, 0, 0, 0
 
 local function add(why, item, since, dependency, reason, is_reopening)
   local last_seen = call('ZSCORE', prefix .. 'agents', item.agent) or '0'
-  local view = item_view(item.id)
+  local view = View.item(item.id)
   bytes = bytes + bytes_of(view) + #(reason or '')
   table.insert(found, {why, string.format('%d', since), last_seen, dependency or '', reason or '',
     view, is_reopening or ''})
@@ -47,7 +47,7 @@ local function each(index, state, look, from, but)
 end
 
 local function look_at_held(item, expires)
-  local last_step = last_step_at(item, expires)
+  local last_step = Lease.last_step_at(item, expires)
   if expires <= now then
     add('expired', item, expires)
   elseif last_step <= now - silent_ms then
@@ -61,7 +61,7 @@ local function look_at_waiting(item, since)
   for _, dependency in ipairs(dependencies) do
     local state = call('HGET', key('item', dependency), 'state')
     if state == 'failed' or state == 'cancelled' then
-      return add('dead_dependency', item, since, dependency, '', reopens(dependency))
+      return add('dead_dependency', item, since, dependency, '', Project.reopens(dependency))
     end
   end
 end
@@ -72,8 +72,8 @@ local function look_at_pending(item) look_at_waiting(item, changed_at(item.id)) 
 -- What the agent stated is in its newest report. After an expired lease there is no
 -- text.
 local function look_at_failed(item, since)
-  local newest = newest_about_work(item.id)
-  add('failed', item, since, '', newest and value_of(newest[2], 'text'), reopens(item.id))
+  local newest = View.newest_about_work(item.id)
+  add('failed', item, since, '', newest and value_of(newest[2], 'text'), Project.reopens(item.id))
 end
 
 local function look_at_queued(item)
@@ -143,7 +143,7 @@ local KINDS = {
 }
 
 return guarded(function()
-  if project ~= '' then need_project(project) end
+  if project ~= '' then Project.need(project) end
   local first, from, last_seen, agent = string.match(cursor, '^(%l+):(%d+):([^:]*):(.*)$')
   local has_begun = not first
   for _, kind in ipairs(KINDS) do

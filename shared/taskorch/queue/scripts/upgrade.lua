@@ -59,7 +59,7 @@ local function fold_completion(id)
   local bytes = 0
   for _, entry in ipairs(found) do bytes = bytes + bytes_of(entry) end
   if #found ~= 1 then return bytes end
-  local entry, expected = found[1], completion_report(id)
+  local entry, expected = found[1], Reports.completion(id)
   local request = value_of(entry[2], 'request') or ''
   local is_same = entry[1] == expected[1] and #entry[2] == #expected[2]
   for i = 1, #expected[2], 2 do

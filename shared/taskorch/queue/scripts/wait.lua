@@ -25,10 +25,10 @@ end
 return guarded(function()
   local item = need_item(id)
   if item.agent ~= caller.agent then refuse_not_yours(item) end
-  if item.state == 'cancelled' then refuse_cancelled(item) end
-  if token == '' and is_held(item) then refuse_held(item) end
-  if token ~= '' and item.state ~= 'completed' and not is_live(item, token) then
-    refuse_lease_lost(item, token)
+  if item.state == 'cancelled' then Lease.refuse_cancelled(item) end
+  if token == '' and is_held(item) then Lease.refuse_held(item) end
+  if token ~= '' and item.state ~= 'completed' and not Lease.is_live(item, token) then
+    Lease.refuse_lost(item, token)
   end
   local newest_number = math.max(item.asked, tonumber(item.open[#item.open] or 0))
   if wanted ~= '' and tonumber(wanted) > newest_number then
@@ -37,9 +37,10 @@ return guarded(function()
 
   local reports = read_entries('XREVRANGE', key('progress', id), '+', '-', 200,
     REPORT_BYTES_LOOKED_AT)
-  if #reports == 0 then reports = {completion_report(id)} end
+  if #reports == 0 then reports = {Reports.completion(id)} end
   local newest = reports[1]
-  local comments = is_live(item, token) and reports_of(id, (unread_comments(item))) or {}
-  return {newest and newest[1] or '0-0', item_view(id), without_request(answers(reports)),
+  local is_live = Lease.is_live(item, token)
+  local comments = is_live and View.reports(id, (Lease.unread_comments(item))) or {}
+  return {newest and newest[1] or '0-0', View.item(id), without_request(answers(reports)),
     comments}
 end)

@@ -7,14 +7,14 @@
 --          SEVERAL_QUESTIONS
 return once(function()
   local id, token, wanted = ARGV[7], ARGV[8], ARGV[9]
-  local item = check_holder(need_item(id), token, 'withdraw')
+  local item = Lease.check_holder(need_item(id), token, 'withdraw')
   local questions = Question.read(item)
   local place = Question.find(item, questions, wanted, 'withdraw')
 
   seen()
   item.question = Question.close(item, questions, place)
-  if item.state ~= 'blocked' or #questions == 0 then set_in_progress(item) end
+  if item.state ~= 'blocked' or #questions == 0 then Lease.set_in_progress(item) end
   report(item, 'withdraw', 'question', item.question)
   emit('withdraw', item)
-  return receipt(item)
-end, with_comments)
+  return Lease.receipt(item)
+end, View.with_comments)

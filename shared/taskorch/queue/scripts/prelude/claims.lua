@@ -49,7 +49,7 @@ do
   -- ms, or '' for the items' own.
   function claim_first(limit, lease)
     seen()
-    maintain(MAX_DUE)
+    Lease.maintain(MAX_DUE)
     continue_unfinished()
     local items, has_more = first_of_queue(limit)
     if #items == 0 then return nil end
@@ -58,10 +58,10 @@ do
     begin_batch(items)
     local receipts = {}
     for i, item in ipairs(items) do
-      new_claim(item, lease)
-      set_in_progress(item)
+      Lease.new_claim(item, lease)
+      Lease.set_in_progress(item)
       emit('claim', item)
-      receipts[i] = receipt(item)
+      receipts[i] = Lease.receipt(item)
     end
     if has_more then wake(caller.agent) end
     return receipts
@@ -91,7 +91,7 @@ do
     for i, item in ipairs(items) do
       item.expires = call('ZSCORE', prefix .. 'leases', item.id) or now
       item.comments_read = ''
-      receipts[i] = receipt(item)
+      receipts[i] = Lease.receipt(item)
     end
     return receipts
   end
@@ -114,7 +114,7 @@ do
     local claims = {}
     for i, claimed in ipairs(receipts) do
       local id, token, expires = claimed[1], claimed[2], claimed[3]
-      local live = are_new and token or token_if_live(id, token)
+      local live = are_new and token or Lease.token_if_live(id, token)
       claims[i] = {id, live, expires, package_view(id), claimed[9] or {}}
     end
     return claims, ''

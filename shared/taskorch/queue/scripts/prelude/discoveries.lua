@@ -42,7 +42,7 @@ local function projects_to_read(target)
   elseif string.sub(target, 1, 5) == 'item_' then
     projects = {need_item(target).project}
   else
-    need_project(target)
+    Project.need(target)
   end
   return projects, #projects
 end

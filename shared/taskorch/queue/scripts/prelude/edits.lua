@@ -11,11 +11,13 @@
 --   added, dropped    the dependencies that it adds and removes
 --   is_of_work        it changes more than a holder may go on with
 --
--- A Lua function has at most 200 local variables, so that a block hides those of this
--- file, and `editing` has its functions.
+-- Lua allows 200 local variables at a time, so a block hides those of this file, and
+-- `editing` has its functions.
 
 local MAX_FOLLOWED, FOLLOWED_BY_ITEM, MAX_LABELS, MAX_VALUES, MAX_BYTES = 10000, 10, 20, 200, 262144
-local editing
+local editing = {
+  NOT_BEGUN = {pending = true, waiting = true, queued = true, delayed = true},
+}
 
 do
   -- Bytes of a value that the history shows, and of those before the first difference. All
@@ -24,7 +26,6 @@ do
   -- Bytes of several items that a call changes. A context that it changes counts three
   -- times: to parse it takes as long.
   local MAX_CHANGED_BYTES = 1572864
-  local NOT_BEGUN = {pending = true, waiting = true, queued = true, delayed = true}
   local OF_HELD = {priority = true, labels = true, context = true}
   local OF_COMPLETED = {labels = true}
   local NAMES = {
@@ -35,12 +36,12 @@ do
   local LISTS = {'requirements', 'criteria', 'deliverables_expected', 'resources', 'labels'}
   local UNITS = {{'h', 3600000}, {'m', 60000}, {'s', 1000}}
 
-  local function parsed(text)
+  function editing.parsed(text)
     local ok, value = pcall(cjson.decode, text)
     return ok and type(value) == 'table' and value or {}
   end
 
-  local function set_of(list)
+  function editing.set_of(list)
     local set = {}
     for _, value in ipairs(list) do set[value] = true end
     return set
@@ -48,7 +49,7 @@ do
 
   -- Dependencies -----------------------------------------------------------------------
 
-  local function dependencies_of(id)
+  function editing.dependencies_of(id)
     local listed = call('HGET', key('item', id), 'depends_on')
     return listed and cjson.decode(listed) or {}
   end
@@ -57,7 +58,7 @@ do
   -- `after` has those of each such item, by its id, or by a number if it is not created
   -- yet. The walk visits each item once, and follows completed dependencies too, because
   -- `requeue` opens them again. `keys` has the key of each item that is not created yet.
-  local function refuse_cycles(items, after, keys)
+  function editing.refuse_cycles(items, after, keys)
     local is_done, place, path, followed = {}, {}, {}, 0
     local target
 
@@ -69,7 +70,7 @@ do
     -- To read an item takes as long as to follow some of its dependencies.
     local function enter(node)
       follow(FOLLOWED_BY_ITEM)
-      table.insert(path, {node = node, left = after[node] or dependencies_of(node), at = 0})
+      table.insert(path, {node = node, left = after[node] or editing.dependencies_of(node), at = 0})
       place[node] = #path
     end
 
@@ -108,7 +109,7 @@ do
   end
 
   -- Adds open and completed dependencies to the sets of both items.
-  local function add_dependencies(id, dependencies, states)
+  function editing.add_dependencies(id, dependencies, states)
     local open = {}
     for _, dependency in ipairs(dependencies) do
       local is_open = states[dependency] ~= 'completed'
@@ -205,17 +206,17 @@ do
   end
 
   -- Returns the list that a field becomes.
-  local function target_list(before, wanted, field)
+  function editing.target_list(before, wanted, field)
     local list, known = {}, {}
-    local removed = set_of(parsed(wanted[field .. '-'] or '[]'))
+    local removed = editing.set_of(editing.parsed(wanted[field .. '-'] or '[]'))
     local function add(values)
       for _, value in ipairs(values) do
         if not known[value] and not removed[value] then table.insert(list, value) end
         known[value] = true
       end
     end
-    add(wanted[field] and parsed(wanted[field] ~= '' and wanted[field] or '[]') or before)
-    add(parsed(wanted[field .. '+'] or '[]'))
+    add(wanted[field] and editing.parsed(wanted[field] ~= '' and wanted[field] or '[]') or before)
+    add(editing.parsed(wanted[field .. '+'] or '[]'))
     return list
   end
 
@@ -231,13 +232,13 @@ do
     local replaces, adds, removes = wanted[field], wanted[field .. '+'], wanted[field .. '-']
     if not (replaces or adds or removes) then return end
     if replaces == stored and not (adds or removes) then return end
-    local before = parsed(stored ~= '' and stored or '[]')
+    local before = editing.parsed(stored ~= '' and stored or '[]')
     local after
     if adds or removes then
-      after = target_list(before, wanted, field)
+      after = editing.target_list(before, wanted, field)
       replaces = #after > 0 and cjson.encode(after) or ''
     else
-      after = parsed(replaces ~= '' and replaces or '[]')
+      after = editing.parsed(replaces ~= '' and replaces or '[]')
       if #after == 0 then replaces = '' end
     end
     if is_same_list(before, after) then return end
@@ -247,7 +248,7 @@ do
   end
 
   -- Refuses more than one item of a call if too much of them was read by now.
-  local function refuse_many_bytes(id, items)
+  function editing.refuse_many_bytes(id, items)
     if items > 1 and bytes_read > MAX_CHANGED_BYTES then
       refuse('TOO_MANY', {item = id, what = 'bytes, with the items before it',
         most = MAX_CHANGED_BYTES})
@@ -255,11 +256,11 @@ do
   end
 
   -- Returns a context with more values, without those to remove.
-  local function merged_context(id, before, wanted)
+  function editing.merged_context(id, before, wanted)
     bytes_read = bytes_read + 2 * #before
-    local all = wanted['context'] == '' and {} or parsed(before ~= '' and before or '{}')
-    for _, name in ipairs(parsed(wanted['context-'] or '[]')) do all[name] = nil end
-    for name, value in pairs(parsed(wanted['context+'] or '{}')) do all[name] = value end
+    local all = wanted['context'] == '' and {} or editing.parsed(before ~= '' and before or '{}')
+    for _, name in ipairs(editing.parsed(wanted['context-'] or '[]')) do all[name] = nil end
+    for name, value in pairs(editing.parsed(wanted['context+'] or '{}')) do all[name] = value end
     local values, bytes = 0, 0
     for name, value in pairs(all) do
       values = values + 1
@@ -286,8 +287,8 @@ do
 
   local function change_context(item, edit, stored, wanted)
     if not (wanted['context'] or wanted['context+'] or wanted['context-']) then return end
-    local before = parsed(stored ~= '' and stored or '{}')
-    local after, document = merged_context(item.id, stored, wanted)
+    local before = editing.parsed(stored ~= '' and stored or '{}')
+    local after, document = editing.merged_context(item.id, stored, wanted)
     local old, new = pairs_of(before, after), pairs_of(after, before)
     if #old == 0 and #new == 0 then return end
     note_change(item, edit, 'context', document, table.concat(old, '; '), table.concat(new, '; '))
@@ -303,10 +304,10 @@ do
   local function change_dependencies(item, edit, stored, wanted, after, keys)
     local before = parse_ids(stored ~= '' and stored or '[]')
     if not after and wanted['depends_on-'] then
-      after = target_list(before, wanted, 'depends_on')
+      after = editing.target_list(before, wanted, 'depends_on')
     end
     if not after then return end
-    local was, is = set_of(before), set_of(after)
+    local was, is = editing.set_of(before), editing.set_of(after)
     local added, removed = {}, {}
     for _, id in ipairs(after) do
       if not was[id] then table.insert(added, id) end
@@ -326,7 +327,7 @@ do
   -- Returns the edit that `wanted` makes of an item. `dependencies` are all that it
   -- depends on then, or nil to leave them; a number stands for an item that is not
   -- created yet, and `keys` has its key. Nothing is written.
-  local function edit_of(item, wanted, dependencies, keys)
+  function editing.edit_of(item, wanted, dependencies, keys)
     local edit = {changes = {}, refused = {}, fields = {}, removed = {}}
     local v = read_hash('item', item.id, 'HMGET', 'title', 'description', 'requirements',
       'criteria', 'deliverables_expected', 'resources', 'labels', 'context', 'depends_on')
@@ -361,20 +362,20 @@ do
     return edit
   end
 
-  local function names_of(rows)
+  function editing.names_of(rows)
     local names = {}
     for i, row in ipairs(rows) do names[i] = row[1] end
     return names
   end
 
   -- Returns the changes that this request has made of an item, as its history has them.
-  local function changes_in_history(id)
+  function editing.changes_in_history(id)
     local reports = read_entries('XREVRANGE', key('progress', id), '+', '-', 100,
       REPORT_BYTES_LOOKED_AT)
     for _, entry in ipairs(reports) do
       local is_edit = value_of(entry[2], 'kind') == 'edit'
       if is_edit and value_of(entry[2], 'request') == request then
-        return parsed(value_of(entry[2], 'changes') or '[]')
+        return editing.parsed(value_of(entry[2], 'changes') or '[]')
       end
     end
     return {}
@@ -382,11 +383,11 @@ do
 
   -- Adds names to those that the holder learns of with its next report, and to the
   -- `fields` to write.
-  local function tell_holder(item, names, fields)
+  function editing.tell_holder(item, names, fields)
     if item.live_token == '' then return end
     local told = {}
     for name in string.gmatch(item.edited, '[^,]+') do table.insert(told, name) end
-    local is_told = set_of(told)
+    local is_told = editing.set_of(told)
     for _, name in ipairs(names) do
       if not is_told[name] then table.insert(told, name) end
     end
@@ -397,44 +398,27 @@ do
 
   -- Writes an edit with its report and its event. If the work changed, the token of an
   -- expired attempt is revoked. `states` has those of new dependencies.
-  local function write_edit(item, edit, states)
+  function editing.write_edit(item, edit, states)
     if #edit.changes == 0 then return end
     local state_before = item.state
-    if edit.is_of_work and item.live_token ~= '' then revoke_token(item) end
+    if edit.is_of_work and item.live_token ~= '' then Lease.revoke_token(item) end
     report(item, 'edit', 'changes', cjson.encode(edit.changes))
     local changes_rank = item.state == 'queued' and edit.priority
-    local moves = changes_rank or (NOT_BEGUN[item.state] and edit.depends_on)
+    local moves = changes_rank or (editing.NOT_BEGUN[item.state] and edit.depends_on)
     if moves then remove_from_index(item) end
     item.priority = edit.priority or item.priority
     if edit.depends_on then
       remove_dependencies(item.id, edit.dropped)
-      add_dependencies(item.id, edit.added, states)
+      editing.add_dependencies(item.id, edit.added, states)
       local all = #edit.depends_on > 0 and cjson.encode(edit.depends_on)
       table.insert(all and edit.fields or edit.removed, 'depends_on')
       if all then table.insert(edit.fields, all) end
     end
     if moves then enqueue_or_wait(item) end
-    tell_holder(item, names_of(edit.changes), edit.fields)
+    editing.tell_holder(item, editing.names_of(edit.changes), edit.fields)
     if #edit.removed > 0 then call('HDEL', key('item', item.id), unpack(edit.removed)) end
     local since = changed_at(item.id)
     local event = emit('edit', item, unpack(edit.fields))
     if item.state == state_before then keep_since(item, event, since) end
   end
-
-  editing = {
-    NOT_BEGUN = NOT_BEGUN,
-    set_of = set_of,
-    parsed = parsed,
-    dependencies_of = dependencies_of,
-    refuse_many_bytes = refuse_many_bytes,
-    refuse_cycles = refuse_cycles,
-    add_dependencies = add_dependencies,
-    target_list = target_list,
-    merged_context = merged_context,
-    edit_of = edit_of,
-    names_of = names_of,
-    changes_in_history = changes_in_history,
-    tell_holder = tell_holder,
-    write_edit = write_edit,
-  }
 end

@@ -17,14 +17,24 @@ local STATES = {
   pending = true, waiting = true, queued = true, in_progress = true, blocked = true,
   delayed = true, completed = true, failed = true, cancelled = true,
 }
-local MAY_HAVE_NO_AGENT = {pending = true, completed = true, failed = true, cancelled = true}
--- The numbers among the fields that `find_item` reads, by their place in its HMGET.
-local NUMBERS = {
-  [4] = 'token', [6] = 'live_token', [7] = 'attempts', [8] = 'max_attempts', [9] = 'lease_ms',
-  [10] = 'claim_lease_ms', [11] = 'priority', [12] = 'seq', [13] = 'not_before',
-  [15] = 'started_at', [17] = 'asked',
+-- The functions of a part are in tables, one for each subject: Lua allows a function, and
+-- so the library of functions, 200 local variables at a time. Only what most scripts call
+-- is local itself.
+
+-- What makes an item damaged: no script can work with it.
+local Damage = {
+  MAY_HAVE_NO_AGENT = {pending = true, completed = true, failed = true, cancelled = true},
+  -- The numbers among the fields that `find_item` reads, by their place in its HMGET.
+  NUMBERS = {
+    [4] = 'token', [6] = 'live_token', [7] = 'attempts', [8] = 'max_attempts', [9] = 'lease_ms',
+    [10] = 'claim_lease_ms', [11] = 'priority', [12] = 'seq', [13] = 'not_before',
+    [15] = 'started_at', [17] = 'asked',
+  },
+  MAY_BE_EMPTY = {live_token = true, claim_lease_ms = true, started_at = true},
 }
-local MAY_BE_EMPTY = {live_token = true, claim_lease_ms = true, started_at = true}
+-- The reports of an item.
+local Reports = {}
+local Project = {}
 
 local function is_id(kind, id)
   return #id <= 37 and string.find(id, '^' .. kind .. '_[0-9a-z]+$') ~= nil
@@ -43,7 +53,7 @@ end
 
 local function is_number(text) return #text <= 16 and string.find(text, '^%d+$') ~= nil end
 
-local function is_list_of_numbers(text)
+function Damage.is_list_of_numbers(text)
   return #text <= 200 and string.find(text, '^[%d ]*$') ~= nil
 end
 
@@ -58,7 +68,7 @@ end
 
 -- Returns the damaged field of a claim, or nil. A blocked item may have no live token:
 -- its holder has left the question.
-local function damaged_claim_field(state, token, live_token, lease_ms)
+function Damage.of_claim(state, token, live_token, lease_ms)
   if lease_ms == '' then return 'claim_lease_ms' end
   local has_no_holder = state == 'blocked' and live_token == ''
   if live_token ~= token and not has_no_holder then return 'live_token' end
@@ -66,25 +76,25 @@ end
 
 -- Returns the first field of an item that no script can work with, or nil. `v` has the
 -- values in the order of `find_item`.
-local function damaged_field(v)
+function Damage.of_item(v)
   local project, state, agent, sequence = v[1], v[2], v[3] or '', v[12]
   if not project or not is_id('proj', project) then return 'project' end
   if not STATES[state] then return 'state' end
   if agent ~= '' and not is_name(agent) then return 'agent' end
   if not sequence then return 'seq' end
-  for place, name in pairs(NUMBERS) do
+  for place, name in pairs(Damage.NUMBERS) do
     local value = v[place]
-    local is_empty = value == '' and MAY_BE_EMPTY[name]
+    local is_empty = value == '' and Damage.MAY_BE_EMPTY[name]
     if value and not is_empty and not is_number(value) then return name end
   end
-  if not is_list_of_numbers(v[16] or '') then return 'open_questions' end
+  if not Damage.is_list_of_numbers(v[16] or '') then return 'open_questions' end
   if agent == '' then
-    if not MAY_HAVE_NO_AGENT[state] then return 'agent' end
+    if not Damage.MAY_HAVE_NO_AGENT[state] then return 'agent' end
     return nil
   end
   if state == 'pending' then return 'agent' end
   if state == 'in_progress' or state == 'blocked' then
-    return damaged_claim_field(state, v[4] or '0', v[6] or '', v[10] or LEASE_MS)
+    return Damage.of_claim(state, v[4] or '0', v[6] or '', v[10] or LEASE_MS)
   end
 end
 
@@ -99,7 +109,7 @@ local function find_item(id)
   if not v then return nil, 'key' end
   local exists = v[1] or v[2] or v[12]
   if not exists then return nil end
-  local damaged = damaged_field(v)
+  local damaged = Damage.of_item(v)
   if damaged then return nil, damaged end
   local blocker, asked = v[14] or '', tonumber(v[17] or 0)
   return {
@@ -163,25 +173,26 @@ local function need_items(first, step, last)
   return items
 end
 
-local function need_project(id)
+function Project.need(id)
   local status = call('HGET', key('project', id), 'status')
   if not status or scope.is_foreign(id) then refuse('NO_PROJECT', {project = id}) end
   return status
 end
 
-local function is_closed(project)
+function Project.is_closed(project)
   local status = read_hash('project', project, 'HGET', 'status')
   return status == 'completed' or status == 'closing'
 end
 
 -- Returns '1' if a requeue of an item has to reopen its project, else ''.
-local function reopens(id)
+function Project.reopens(id)
   local project = read_hash('item', id, 'HGET', 'project')
-  return project and is_closed(project) and '1' or ''
+  return project and Project.is_closed(project) and '1' or ''
 end
 
 local function refuse_state(item, verb)
-  refuse('WRONG_STATE', {item = item.id, state = item.state, verb = verb, reopens = reopens(item.id)})
+  refuse('WRONG_STATE', {item = item.id, state = item.state, verb = verb,
+    reopens = Project.reopens(item.id)})
 end
 
 local function refuse_not_yours(item)
@@ -262,7 +273,7 @@ end
 -- A stream of one entry takes several times the memory of its item. So the report of a
 -- completion without other reports is not in the stream, but in the fields of the item.
 -- Returns it as an entry of the stream, or nil if the item is not completed.
-local function completion_report(item)
+function Reports.completion(item)
   local v = read_hash('item', item, 'HMGET', 'state', 'completed_at', 'agent', 'attempts', 'token',
     'completion', 'summary')
   if not v or v[1] ~= 'completed' then return nil end
@@ -301,24 +312,24 @@ local function read_entries(command, stream, from, to, most, bytes)
 end
 
 -- Moves the report of a completion to the stream, because another one follows it.
-local function move_completion(item)
+function Reports.move_completion(item)
   local stream = key('progress', item.id)
   if call('EXISTS', stream) == 1 then return end
-  local id, fields = unpack(completion_report(item.id))
+  local id, fields = unpack(Reports.completion(item.id))
   local moved = redis.pcall('XADD', stream, id, unpack(fields))
   local is_no_id = type(moved) == 'table'
   if is_no_id then call('XADD', stream, '*', unpack(fields)) end
 end
 
 -- Adds an entry to the reports of an item, and returns its id.
-local function report_of(agent, item, kind, ...)
-  if item.state == 'completed' then move_completion(item) end
+function Reports.add(agent, item, kind, ...)
+  if item.state == 'completed' then Reports.move_completion(item) end
   return call('XADD', key('progress', item.id), 'MAXLEN', '~', REPORTS_KEPT, '*',
     'kind', kind, 'agent', agent, 'attempt', item.attempts, 'token', item.token,
     'request', request, ...)
 end
 
-local function report(item, kind, ...) return report_of(caller.agent, item, kind, ...) end
+local function report(item, kind, ...) return Reports.add(caller.agent, item, kind, ...) end
 
 -- Returns the host, the pid and the session of the newest claim, and since when it is.
 local function holder_of(id)
@@ -329,13 +340,13 @@ end
 
 -- The same for a report that ends a claim. It keeps who held the item, where and since
 -- when: the next claim overwrites these fields of the item.
-local function report_end_of(agent, item, kind, ...)
+function Reports.add_end(agent, item, kind, ...)
   local host, pid, session, since = holder_of(item.id)
-  return report_of(agent, item, kind, 'holder', item.agent, 'host', host, 'pid', pid,
+  return Reports.add(agent, item, kind, 'holder', item.agent, 'host', host, 'pid', pid,
     'session', session, 'since', since, ...)
 end
 
-local function report_end(item, kind, ...) return report_end_of(caller.agent, item, kind, ...) end
+local function report_end(item, kind, ...) return Reports.add_end(caller.agent, item, kind, ...) end
 
 local emit
 
@@ -422,7 +433,7 @@ local function quarantine(kind, id, why)
   call('DEL', key(kind, id))
 end
 
-local function create_project(id, title, description, created_at)
+function Project.create(id, title, description, created_at)
   call('HSET', key('project', id), 'title', title, 'description', description,
     'status', 'active', 'orchestrator', caller.agent, 'created_at', created_at)
   call('ZADD', prefix .. 'projects', created_at, id)
@@ -430,7 +441,7 @@ local function create_project(id, title, description, created_at)
   return id
 end
 
-local function reopen_project(id)
+function Project.reopen(id)
   call('HSET', key('project', id), 'status', 'active')
   call('HDEL', key('project', id), 'completed_at', 'closing_before', 'closing_by',
     'closing_reason')

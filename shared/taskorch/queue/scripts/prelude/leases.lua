@@ -6,8 +6,10 @@ local COMMENTS_SHOWN, COMMENTS_LOOKED_AT = 10, 200
 -- Bytes of reports among which one is looked for.
 local REPORT_BYTES_LOOKED_AT = 2097152
 
+local Lease = {}
+
 -- The token can no longer act: the item has no holder.
-local function revoke_token(item)
+function Lease.revoke_token(item)
   item.token_revoked = item.live_token ~= ''
   item.live_token = ''
 end
@@ -15,7 +17,7 @@ end
 -- The delay doubles with each attempt. Its jitter comes from the request id and the
 -- item: the script stays a function of its input, and items that fail together return
 -- at other times.
-local function retry_at(item)
+function Lease.retry_at(item)
   local RETRY_FIRST_MS, RETRY_CAP_MS = 10000, 3600000
   local chance = (tonumber(string.sub(request, 1, 4), 16) / 65536 + item.seq * 0.6180339887) % 1
   local jitter = 0.75 + 0.5 * chance
@@ -24,23 +26,23 @@ local function retry_at(item)
 end
 
 -- The claim does not count as an attempt, and the delay before it is over.
-local function undo_attempt(item)
+function Lease.undo_attempt(item)
   item.attempts = item.attempts - 1
   item.not_before = 0
 end
 
 -- The holder gives the item up unharmed.
-local function give_back(item)
+function Lease.give_back(item)
   remove_from_index(item)
-  undo_attempt(item)
+  Lease.undo_attempt(item)
   enqueue_or_wait(item)
 end
 
 -- Retries later if attempts are left, else makes the item a dead letter. If a
 -- dependency was requeued in the meantime, the item waits instead of being delayed.
-local function retry_or_fail(item, retry)
+function Lease.retry_or_fail(item, retry)
   if retry and item.attempts < item.max_attempts then
-    item.not_before = retry_at(item)
+    item.not_before = Lease.retry_at(item)
     remove_from_index(item)
     enqueue_or_wait(item)
   else
@@ -49,13 +51,13 @@ local function retry_or_fail(item, retry)
 end
 
 -- The token stays alive: the holder may still deliver until the next claim.
-local function expire(item)
-  report_end_of(item.agent, item, 'expire')
-  retry_or_fail(item, true)
+function Lease.expire(item)
+  Reports.add_end(item.agent, item, 'expire')
+  Lease.retry_or_fail(item, true)
   emit('expire', item)
 end
 
-local function promote(item)
+function Lease.promote(item)
   remove_from_index(item)
   enqueue_or_wait(item)
   emit('promote', item)
@@ -63,7 +65,7 @@ end
 
 -- Acts on at most `limit` due entries of an index of times. If the item is in another
 -- state, its entry is dropped. Returns the number of entries.
-local function act_on_due(schedule, state, act, limit)
+function Lease.act_on_due(schedule, state, act, limit)
   local due = call('ZRANGE', prefix .. schedule, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
     local item = find_item(id)
@@ -78,11 +80,11 @@ end
 
 -- Every verb of the holder renews its lease, so its last step was one lease before the
 -- end.
-local function last_step_at(item, expires) return expires - item.claim_lease_ms end
+function Lease.last_step_at(item, expires) return expires - item.claim_lease_ms end
 
 -- Repairs what an agent holds: an item in progress without a lease would never expire,
 -- and gets a full one; an item that no longer exists is dropped.
-local function reconcile(agent, limit)
+function Lease.reconcile(agent, limit)
   local held = call('ZRANGE', key('held', agent), 0, limit - 1)
   local leases = #held > 0 and call('ZMSCORE', prefix .. 'leases', unpack(held))
   for i, id in ipairs(held) do
@@ -96,15 +98,15 @@ local function reconcile(agent, limit)
 end
 
 -- Returns the number of leases that were reaped, and of items that were promoted.
-local function maintain(limit)
-  reconcile(caller.agent, limit)
-  local reaped = act_on_due('leases', 'in_progress', expire, limit)
-  local promoted = act_on_due('delayed', 'delayed', promote, limit)
+function Lease.maintain(limit)
+  Lease.reconcile(caller.agent, limit)
+  local reaped = Lease.act_on_due('leases', 'in_progress', Lease.expire, limit)
+  local promoted = Lease.act_on_due('delayed', 'delayed', Lease.promote, limit)
   return reaped, promoted
 end
 
 -- Returns what was edited since the last step of the holder, which learns of it now.
-local function take_edited(item)
+function Lease.take_edited(item)
   local edited = item.edited
   if edited ~= '' then call('HDEL', key('item', item.id), 'edited') end
   item.edited = ''
@@ -112,7 +114,7 @@ local function take_edited(item)
 end
 
 -- A new claim by the caller: the token and the attempts go up by one.
-local function new_claim(item, lease_ms)
+function Lease.new_claim(item, lease_ms)
   item.is_new_claim = true
   item.token = string.format('%d', item.token + 1)
   item.claim = request
@@ -120,20 +122,20 @@ local function new_claim(item, lease_ms)
   item.attempts = item.attempts + 1
   item.claim_lease_ms = lease_ms ~= '' and lease_ms or item.lease_ms
   item.comments_read = ''
-  take_edited(item)
+  Lease.take_edited(item)
 end
 
 -- A holder that returns after its lease expired makes another attempt under the same
 -- token.
-local function count_late_return(item)
+function Lease.count_late_return(item)
   local is_taken = item.state == 'in_progress' or item.state == 'blocked'
   if not is_taken and not item.is_new_claim then item.attempts = item.attempts + 1 end
 end
 
 -- Gives the holder a full lease: after a claim, at a renewal, or when it returns after
 -- its lease expired.
-local function set_in_progress(item)
-  count_late_return(item)
+function Lease.set_in_progress(item)
+  Lease.count_late_return(item)
   item.expires = now + item.claim_lease_ms
   if item.state == 'in_progress' then
     put(prefix .. 'leases', item.id, item.expires)
@@ -144,19 +146,19 @@ end
 
 -- What a holder shows: the token, and the id of its claim. A failover may lose a claim,
 -- and the next claim then gets the same number.
-local function shown_token(item) return item.token .. ':' .. item.claim end
+function Lease.shown_token(item) return item.token .. ':' .. item.claim end
 
-local function is_live(item, token)
-  return item.live_token ~= '' and token == shown_token(item)
+function Lease.is_live(item, token)
+  return item.live_token ~= '' and token == Lease.shown_token(item)
 end
 
 -- Returns the token of an earlier reply if it may still act, else ''.
-local function token_if_live(id, token)
+function Lease.token_if_live(id, token)
   local item = find_item(id)
-  return item and is_live(item, token) and token or ''
+  return item and Lease.is_live(item, token) and token or ''
 end
 
-local function refuse_held(item)
+function Lease.refuse_held(item)
   local host, pid, session, since = holder_of(item.id)
   refuse('HELD', {item = item.id, caller = caller.agent, agent = item.agent, host = host,
     pid = pid, session = session, since = since,
@@ -164,11 +166,11 @@ local function refuse_held(item)
 end
 
 -- Promotes or reaps an item that is due, unless the caller `keeps_lease`.
-local function act_if_due(item, keeps_lease)
-  if item.state == 'delayed' and tonumber(item.not_before) <= now then promote(item) end
+function Lease.act_if_due(item, keeps_lease)
+  if item.state == 'delayed' and tonumber(item.not_before) <= now then Lease.promote(item) end
   if keeps_lease or item.state ~= 'in_progress' then return end
   local expires = call('ZSCORE', prefix .. 'leases', item.id)
-  if expires and tonumber(expires) <= now then expire(item) end
+  if expires and tonumber(expires) <= now then Lease.expire(item) end
 end
 
 -- Returns a field of a hash, or of a stream entry, as Redis replies it.
@@ -194,7 +196,7 @@ end
 
 -- The reason is in the newest report of its kind; reports of others may have followed
 -- it.
-local function refuse_cancelled(item)
+function Lease.refuse_cancelled(item)
   local reason = ''
   local reports = read_entries('XREVRANGE', key('progress', item.id), '+', '-', 100,
     REPORT_BYTES_LOOKED_AT)
@@ -207,37 +209,37 @@ local function refuse_cancelled(item)
   refuse('CANCELLED', {item = item.id, reason = reason})
 end
 
-local function refuse_lease_lost(item, token)
+function Lease.refuse_lost(item, token)
   local number = string.match(token, '^[^:]*')
   refuse('LEASE_LOST', {item = item.id, token = number, newest = item.token, state = item.state})
 end
 
 -- The guard of every verb of a holder: returns if the caller may act on the item. A
 -- report may find the item queued for the caller; claim_if_queued then claims it.
-local function check_holder(item, token, verb, is_report)
-  act_if_due(item, is_live(item, token))
+function Lease.check_holder(item, token, verb, is_report)
+  Lease.act_if_due(item, Lease.is_live(item, token))
   if item.agent ~= caller.agent then refuse_not_yours(item) end
-  if item.state == 'cancelled' then refuse_cancelled(item) end
-  if is_live(item, token) then
+  if item.state == 'cancelled' then Lease.refuse_cancelled(item) end
+  if Lease.is_live(item, token) then
     -- A dead letter can only be delivered.
     if item.state == 'failed' and verb ~= 'complete' then refuse_state(item, verb) end
     return item
   end
-  if token ~= '' then refuse_lease_lost(item, token) end
-  if is_held(item) then refuse_held(item) end
+  if token ~= '' then Lease.refuse_lost(item, token) end
+  if is_held(item) then Lease.refuse_held(item) end
   if item.state ~= 'queued' or not is_report then refuse_state(item, verb) end
   item.claimed_by_report = true
   return item
 end
 
-local function claim_if_queued(item)
+function Lease.claim_if_queued(item)
   seen()
-  if item.claimed_by_report then new_claim(item, '') end
+  if item.claimed_by_report then Lease.new_claim(item, '') end
 end
 
 -- Returns the ids of the newest comments that the holder was not shown yet, the oldest
 -- first, and the number of those that were left out.
-local function unread_comments(item)
+function Lease.unread_comments(item)
   if item.commented == item.comments_read then return {}, 0 end
   local ids, left = {}, 0
   local after = item.comments_read == '' and '-' or '(' .. item.comments_read
@@ -252,8 +254,8 @@ local function unread_comments(item)
 end
 
 -- The same, and from now on the holder was shown them.
-local function new_comments(item)
-  local ids, left = unread_comments(item)
+function Lease.new_comments(item)
+  local ids, left = Lease.unread_comments(item)
   if item.commented ~= item.comments_read then
     call('HSET', key('item', item.id), 'comments_read', item.commented)
   end
@@ -262,14 +264,14 @@ end
 
 -- `entry` is the id of the entry that the step wrote, `percent` the item's percentage
 -- after it. The holder learns here what was edited. A script returns it by
--- `with_comments`.
-local function receipt(item, remark, entry, percent)
+-- `View.with_comments`.
+function Lease.receipt(item, remark, entry, percent)
   local expires = item.state == 'in_progress' and string.format('%d', item.expires) or ''
   local usual_remark = item.claimed_by_report and 'claimed' or ''
-  local edited = take_edited(item)
-  local comments, left = new_comments(item)
+  local edited = Lease.take_edited(item)
+  local comments, left = Lease.new_comments(item)
   local questions = {table.concat(item.open, ' '), table.concat(item.closed or {}, ' '),
     item.question or ''}
-  return {item.id, shown_token(item), expires, item.state, remark or usual_remark, entry or '',
-    percent or '', edited, comments, left, questions}
+  return {item.id, Lease.shown_token(item), expires, item.state, remark or usual_remark,
+    entry or '', percent or '', edited, comments, left, questions}
 end

@@ -124,22 +124,22 @@ do
   -- …}, {report …}, findings, {number of dependencies that are left out, '1' if older
   -- reports are, else ''}}.
   local function rest_of_package(id, project, fields)
-    local shown, left_out = shown_dependencies(fields)
-    local views, looked_at = item_views(shown)
+    local shown, left_out = View.shown_dependencies(fields)
+    local views, looked_at = View.items(shown)
     local reports, has_more = reports_before(id, '')
     if #reports == 0 and value_of(fields, 'state') == 'completed' then
-      reports = without_request({completion_report(id)})
+      reports = without_request({Reports.completion(id)})
     end
     return {views, reports, findings_view(id, project, shown),
       {left_out + #shown - looked_at, has_more and '1' or ''}}
   end
 
   function package_view(id)
-    local view = item_view(id)
+    local view = View.item(id)
     local project = value_of(view[2], 'project')
     if not project or scope.is_foreign(project) then refuse_no_item(id) end
     local rest = rests_read[id] or rest_of_package(id, project, view[2])
-    return {view, project_view(project), unpack(rest)}
+    return {view, View.project(project), unpack(rest)}
   end
 
   -- Returns the bytes of the package of an item, about; its other parts are read.

@@ -3,8 +3,9 @@
 --             the step, and later calls continue it: `release:ITEM` queues the items that
 --             waited for it, `close:PROJECT` cancels its open items.
 
-local note_unfinished, release_dependents, count_open, open_before, complete_project,
-  begin_closing, continue_closing, continue_unfinished
+local note_unfinished, release_dependents, continue_unfinished
+-- How a project is closed.
+local Closing = {}
 
 do
   -- Items that one call releases or cancels in all: Redis does nothing else during it.
@@ -51,7 +52,7 @@ do
 
   -- Projects -----------------------------------------------------------------------------
 
-  function count_open(project)
+  function Closing.count_open(project)
     local open = 0
     for state in pairs(STATES) do
       local counted = call('HGET', key('project', project), 'n_' .. state)
@@ -62,7 +63,7 @@ do
 
   -- Returns some items of a project before a sequence number, the newest first: the open
   -- ones, and the sequence number of the last one, or nil if there are no more.
-  function open_before(project, sequence)
+  function Closing.open_before(project, sequence)
     local most = MAX_HANDLED - handled
     local page = call('ZRANGE', key('project', project) .. ':items', '(' .. sequence, '-inf',
       'BYSCORE', 'REV', 'LIMIT', 0, MAX_LOOKED_AT, 'WITHSCORES')
@@ -81,10 +82,10 @@ do
     local closed = {}
     begin_batch(items)
     for _, item in ipairs(items) do
-      revoke_token(item)
+      Lease.revoke_token(item)
       Question.close_all(item)
       Question.list_closed(item, closed)
-      report_of(agent, item, 'cancel', 'text', reason)
+      Reports.add(agent, item, 'cancel', 'text', reason)
       move(item, 'cancelled')
       emit('cancel', item)
     end
@@ -93,14 +94,14 @@ do
     return closed
   end
 
-  function complete_project(id)
+  function Closing.complete(id)
     call('HSET', key('project', id), 'status', 'completed', 'completed_at', now)
     call('HDEL', key('project', id), 'closing_before', 'closing_by', 'closing_reason')
     drop_unfinished('close:' .. id)
     emit('complete_project', {project = id, state = 'completed'})
   end
 
-  function begin_closing(id, reason)
+  function Closing.begin(id, reason)
     call('HSET', key('project', id), 'status', 'closing', 'closing_before', 'inf',
       'closing_by', caller.agent, 'closing_reason', reason)
     note_unfinished('close:' .. id)
@@ -109,17 +110,17 @@ do
   -- Cancels some open items of a project that is closing, and completes it with the last
   -- one. Nothing opens an item of such a project again, so one walk finds all. Returns the
   -- number of items, and their questions as `cancel_items` does.
-  function continue_closing(id)
+  function Closing.continue(id)
     local status, before, agent, reason = unpack(call('HMGET', key('project', id), 'status',
       'closing_before', 'closing_by', 'closing_reason'))
     if status ~= 'closing' then
       drop_unfinished('close:' .. id)
       return 0, {}
     end
-    local open, last = open_before(id, before)
+    local open, last = Closing.open_before(id, before)
     local closed = cancel_items(open, agent, reason)
-    if not last or count_open(id) == 0 then
-      complete_project(id)
+    if not last or Closing.count_open(id) == 0 then
+      Closing.complete(id)
     else
       call('HSET', key('project', id), 'closing_before', last)
     end
@@ -137,7 +138,7 @@ do
     if kind == 'release' then
       continue_release(id)
     elseif kind == 'close' then
-      continue_closing(id)
+      Closing.continue(id)
     else
       drop_unfinished(entry)
     end

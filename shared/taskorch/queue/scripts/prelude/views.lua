@@ -5,17 +5,19 @@ local MAX_DEPENDENCIES_SHOWN = 100
 -- busy for some milliseconds. A page is then shorter, and the client reads the next one.
 local MAX_REPLY_BYTES = 1048576
 
--- Returns whether a list may go on after its first row.
-local function has_room() return bytes_read < MAX_REPLY_BYTES end
+local View = {}
 
-local function newest_event()
+-- Returns whether a list may go on after its first row.
+function View.has_room() return bytes_read < MAX_REPLY_BYTES end
+
+function View.newest_event()
   local newest = call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', 1)[1]
   return newest and newest[1] or '0-0'
 end
 
 -- Hides the claim of a live token, which only its holder may see; `live_token` is 1 if
 -- there is one. The call that completed the item may have claimed the next one.
-local function item_view(id)
+function View.item(id)
   local fields = read_hash('item', id, 'HGETALL') or {}
   for i = 1, #fields, 2 do
     if fields[i] == 'claim' or fields[i] == 'completion' then fields[i + 1] = '' end
@@ -28,11 +30,11 @@ end
 
 -- Returns the views of the items that exist, as far as a reply has room for them; and the
 -- number of items that were looked at. `room` is another number of bytes.
-local function item_views(ids, room)
+function View.items(ids, room)
   local views, most = {}, bytes_read + (room or MAX_REPLY_BYTES)
   for i, id in ipairs(ids) do
     if bytes_read >= most then return views, i - 1 end
-    local view = item_view(id)
+    local view = View.item(id)
     local is_shown = #view[2] > 0 and not scope.is_foreign(value_of(view[2], 'project'))
     if is_shown then table.insert(views, view) end
   end
@@ -53,7 +55,7 @@ end
 
 -- Returns the number of an agent's items that are neither held nor ready: waiting,
 -- delayed, or blocked and left until the answer.
-local function count_not_ready(agent)
+function View.count_not_ready(agent)
   local counts = call('HMGET', key('agent', agent), 'n_waiting', 'n_delayed', 'n_in_progress',
     'n_blocked')
   local all = 0
@@ -62,7 +64,7 @@ local function count_not_ready(agent)
 end
 
 -- Returns entries of an item's reports by their ids; those that are gone are left out.
-local function reports_of(item, ids)
+function View.reports(item, ids)
   local entries = {}
   for _, id in ipairs(ids) do
     local entry = call('XRANGE', key('progress', item), id, id)[1]
@@ -72,10 +74,10 @@ local function reports_of(item, ids)
 end
 
 -- Returns the reports of an item, by XRANGE or XREVRANGE; `...` is the whole range.
-local function read_reports(item, command, ...)
+function View.read_reports(item, command, ...)
   local entries = call(command, key('progress', item), ...)
   if #entries > 0 then return entries end
-  return without_request({completion_report(item)})
+  return without_request({Reports.completion(item)})
 end
 
 -- Reports that say nothing about the work, and those among which another is looked for.
@@ -83,8 +85,8 @@ local BY_ORCHESTRATORS = {assign = true, comment = true, edit = true}
 local WORK_LOOKED_FOR = 20
 
 -- Returns the newest report on an item that is about the work, or nil.
-local function newest_about_work(item)
-  local newest = read_reports(item, 'XREVRANGE', '+', '-', 'COUNT', 1)[1]
+function View.newest_about_work(item)
+  local newest = View.read_reports(item, 'XREVRANGE', '+', '-', 'COUNT', 1)[1]
   if not newest then return nil end
   bytes_read = bytes_read + bytes_of(newest)
   if not BY_ORCHESTRATORS[value_of(newest[2], 'kind')] then return newest end
@@ -97,9 +99,9 @@ end
 
 -- Returns a receipt with the texts of its comments in place of their ids. One that an
 -- older version kept for a repeat has only the first six words.
-local function with_comments(receipt)
+function View.with_comments(receipt)
   receipt[7], receipt[8] = receipt[7] or '', receipt[8] or ''
-  receipt[9] = reports_of(receipt[1], receipt[9] or {})
+  receipt[9] = View.reports(receipt[1], receipt[9] or {})
   receipt[10], receipt[11] = receipt[10] or 0, receipt[11] or {'', '', ''}
   return receipt
 end
@@ -117,13 +119,13 @@ end
 
 -- Returns the dependencies of an item that are returned with it, from its fields; and the
 -- number of the others.
-local function shown_dependencies(fields)
+function View.shown_dependencies(fields)
   local all = parse_ids(value_of(fields, 'depends_on'))
   local shown = {unpack(all, 1, MAX_DEPENDENCIES_SHOWN)}
   return shown, #all - #shown
 end
 
-local function project_view(id)
+function View.project(id)
   if not project_views[id] then
     project_views[id] = {id, read_hash('project', id, 'HGETALL') or {}}
     bytes_read = bytes_read + bytes_of(project_views[id])
