@@ -10,11 +10,12 @@ from taskorch.cli import app
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 
-from taskorch_orchestrator.group import orchestrate
+from taskorch_orchestrator.group import is_workers, orchestrate
 
 if TYPE_CHECKING:
     from taskorch_orchestrator.setup.install import Changes
     from taskorch_orchestrator.setup.programs import Target
+    from taskorch_orchestrator.setup.remote_server import RemoteServer, Role
 
 
 @orchestrate.command(epilog="Example: orchestrate setup claude --check")
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
     help="Let the program call our tools without asking. Default: yes.",
 )
 @click.option(
+    "--role",
+    type=click.Choice(("worker", "orchestrator")),
+    help="With --url: whose tools. Default: a worker's if AGENT_ID is set, else an orchestrator's.",
+)
+@click.option(
     "--yes",
     is_flag=True,
     help="Change files outside the project that symbolic links lead to.",
@@ -55,9 +61,13 @@ def setup(
     remove: bool,
     user: bool,
     approve: bool | None,
+    role: "Role | None",
     yes: bool,
 ) -> None:
     """Add hooks, an MCP server and instructions to an agent program.
+
+    With --url, the MCP server is that of a gateway, and the program shows it the access
+    token in TASKORCH_TOKEN.
 
     The files are those of the git checkout of the current folder, or else of the folder
     itself. Everything else in them stays.
@@ -70,7 +80,14 @@ def setup(
         raise click.UsageError(
             "--remove also removes the approval: leave out the other option."
         )
+    url = app.flag("url")
+    if role and not url:
+        raise click.UsageError("--role needs --url.")
     target = _target(program, user=user)
+    if url:
+        target = replace(target, remote=_remote(url, role))
+    elif check or remove:
+        target = _as_installed(program, target)
     if check:
         _check(program, replace(target, approves=approve))
     elif remove:
@@ -89,6 +106,21 @@ def _target(program: str, *, user: bool) -> "Target":
         else programs.project(Path.cwd())
     )
     return programs.Target(root=root, is_user=user, environment=os.environ)
+
+
+def _remote(url: str, role: "Role | None") -> "RemoteServer":
+    from taskorch_orchestrator.setup import remote_server
+
+    of_session: Role = "worker" if is_workers(os.environ) else "orchestrator"
+    return remote_server.of_gateway(url, role or of_session)
+
+
+def _as_installed(program: str, target: "Target") -> "Target":
+    """Return a target with the server of the gateway that the program has, if any."""
+    from taskorch_orchestrator.setup import install, programs
+
+    parts = programs.parts(program, target)
+    return replace(target, remote=install.remote_of(parts))
 
 
 def _check(program: str, target: "Target") -> None:

@@ -14,6 +14,7 @@ from taskorch_orchestrator.setup.commands import (
 from taskorch_orchestrator.setup.install import ProgramFile
 from taskorch_orchestrator.setup.installed import Installed
 from taskorch_orchestrator.setup.programs import Target
+from taskorch_orchestrator.setup.remote_server import TOKEN
 
 #: What each program may do without asking, after setup with approval.
 APPROVED = {
@@ -78,10 +79,11 @@ def hints(
     program: str, target: Target, queue_root: Path, installed: Installed
 ) -> Iterator[str]:
     """Yield whose files and queue these are, and what the user has to do."""
-    if queue_root == target.root:
+    if target.remote or queue_root == target.root:
         yield f"These are the files of {target.root}."
     else:
         yield f"These are the files of {target.root}; its queue is that of {queue_root}."
+    yield from _remote(target)
     yield from _paths(target)
     yield from _program(installed)
     if program in APPROVED:
@@ -90,6 +92,20 @@ def hints(
     if program in steps:
         yield steps[program]
     yield from NOTES.get(program, ())
+
+
+def _remote(target: Target) -> Iterator[str]:
+    """Yield what the program needs in its environment for the server of a gateway."""
+    remote = target.remote
+    if remote is None:
+        return
+    name = "AGENT_ID" if remote.role == "worker" else "ORCHESTRATOR_ID"
+    yield f"Its MCP server is {remote.url}. No token is in the files: start the program with these variables."
+    yield f"  TASKORCH_URL={remote.gateway} {TOKEN}=tok_… {name}=…"
+    yield (
+        f"{TOKEN} is an access token for that name: orchestrate token create NAME --role {remote.role}. The hooks and "
+        "commands need all three."
+    )
 
 
 def _program(installed: Installed) -> Iterator[str]:

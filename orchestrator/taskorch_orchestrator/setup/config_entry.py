@@ -1,7 +1,8 @@
 """An entry of ours in a configuration file: how it is found there and completed.
 
-An entry is found by its command. The path of the command does not matter, and neither
-do options or members that the user has added.
+An entry is found by its command, or by the address of its server. The path of the
+command does not matter, and neither do options or members that the user has added, or
+the gateway that the address names.
 """
 
 import os
@@ -14,11 +15,16 @@ from typing import TypeAlias, cast
 
 from taskorch.domain.frozen import Frozen
 
+from taskorch_orchestrator.setup.remote_server import ADDRESSES, server_in
+
 Json: TypeAlias = "str | int | bool | Sequence[Json] | dict[str, Json] | None"
+
+#: The members that tell which entry it is.
+IDENTITY = ("command", *ADDRESSES)
 
 
 class ConfigEntry(Frozen):
-    """An object with a command of ours, or a text, in a configuration file."""
+    """An object with a command or a server of ours, or a text, in a file."""
 
     #: The keys that lead to the entry; None for a place in a list.
     labels: tuple[str | None, ...]
@@ -30,22 +36,31 @@ class ConfigEntry(Frozen):
         """Return whether a value is, or contains, this entry in any of its forms."""
         if isinstance(self.value, str):
             return value == self.value
+        if server_in(self.value):
+            return server_in(value) is not None
         ours = _words(_argv(self.value))
         return any(ours <= _words(argv) for argv in _commands(value))
 
     def completed(self, value: Json) -> Json:
         """Return the value of an existing entry with what it lacks.
 
-        Members of others stay, and so does a value that the user has changed.
+        Members of others stay, and so does a value that the user has changed, except for
+        the address of a server.
         """
         whole = merged(self.value, value)
         if not isinstance(whole, dict) or isinstance(self.value, str):
             return whole
-        if isinstance(value, dict) and "command" in value:
+        if server_in(self.value):
+            whole |= {
+                name: member
+                for name, member in self.value.items()
+                if name in ADDRESSES
+            }
+        elif isinstance(value, dict) and "command" in value:
             whole["command"] = value[
                 "command"
             ]  # words of a list are not members
-        if _has_lost_program(whole, self.value):
+        if "command" in self.value and _has_lost_program(whole, self.value):
             whole["command"] = self.value["command"]
         return {
             name: member

@@ -9,6 +9,8 @@ from typing import TypeVar
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 
+from taskorch_orchestrator.setup import remote_server
+from taskorch_orchestrator.setup.json_entries import JsonEntries
 from taskorch_orchestrator.setup.managed_file import (
     Absent,
     Change,
@@ -20,6 +22,8 @@ from taskorch_orchestrator.setup.managed_file import (
     without_part,
 )
 from taskorch_orchestrator.setup.programs import Parts
+from taskorch_orchestrator.setup.remote_server import RemoteServer
+from taskorch_orchestrator.setup.toml_entries import TomlEntries
 
 Text = TypeVar("Text")
 NewText = TypeVar("NewText")
@@ -63,6 +67,23 @@ def has_any(parts: Parts) -> bool:
             if text is not None and _in_file(file, part.has, text):
                 return True
     return False
+
+
+def remote_of(parts: Parts) -> RemoteServer | None:
+    """Return the server of a gateway that the files have, None if they have none.
+
+    `parts` are those of a program with our command as a server. Raises errors.Invalid.
+    """
+    for file, part in parts.items():
+        if not isinstance(part, JsonEntries | TomlEntries):
+            continue
+        text = read(file)
+        if text is None:
+            continue
+        for value in _in_file(file, part.obsolete_in, text):
+            if found := remote_server.server_in(value):
+                return found
+    return None
 
 
 def addition(parts: Parts) -> Changes:

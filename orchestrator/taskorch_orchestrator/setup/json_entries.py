@@ -14,7 +14,11 @@ from typing import NamedTuple
 
 from taskorch.domain.frozen import replace
 
-from taskorch_orchestrator.setup.config_entry import ConfigEntry, Json
+from taskorch_orchestrator.setup.config_entry import (
+    IDENTITY,
+    ConfigEntry,
+    Json,
+)
 from taskorch_orchestrator.setup.managed_file import UnsupportedFile, is_blank
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -97,6 +101,14 @@ class JsonEntries:
             text = _with_entry(text, entry)
         return text
 
+    def obsolete_in(self, text: str) -> list[Json]:
+        """Return the values of the obsolete entries that a text has."""
+        if is_blank(text):
+            return []
+        clear = _clear(text)
+        paths = [_find(clear, entry) for entry in self._obsolete]
+        return [path[-1].member.value for path in paths if path]
+
     def removed(self, text: str) -> str | None:
         """Return the text without the entries; None if there was no file before."""
         if is_blank(text):
@@ -106,14 +118,18 @@ class JsonEntries:
         return _without_entries(text, [*self._entries, *self._obsolete])
 
     def _as_in(self, text: str) -> "JsonEntries":
-        """Return these entries with the commands that they have in a text."""
+        """Return these entries with the commands and addresses that a text has."""
         clear = _clear(text)
         entries = []
         for entry in self._entries:
             path, value = _find(clear, entry), entry.value
             theirs = path[-1].member.value if path else None
             if isinstance(value, dict) and isinstance(theirs, dict):
-                value = value | {"command": theirs["command"]}
+                value = value | {
+                    name: theirs[name]
+                    for name in IDENTITY
+                    if name in value and name in theirs
+                }
             entries.append(replace(entry, value=value))
         return JsonEntries(*entries, head=self._head)
 

@@ -9,7 +9,6 @@ mcp-server, gemini-md), cursor.com/docs (hooks, mcp, rules), opencode.ai/docs
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from taskorch.config import parent_environment, root_folder, user_folder
 from taskorch.domain import errors, limits
@@ -19,6 +18,7 @@ from taskorch_orchestrator.setup.commands import Commands
 from taskorch_orchestrator.setup.config_entry import ConfigEntry, Json
 from taskorch_orchestrator.setup.json_entries import JsonEntries
 from taskorch_orchestrator.setup.managed_file import Absent, Part
+from taskorch_orchestrator.setup.remote_server import TOKEN, RemoteServer
 from taskorch_orchestrator.setup.text_block import (
     MARK,
     STAMP,
@@ -99,6 +99,61 @@ class Target(Frozen):
     commands: Commands = Commands()
     #: Whether the program may call our tools without asking; None leaves that as it is.
     approves: bool | None = None
+    #: The server of a gateway, instead of our command as a server; None for the command.
+    remote: RemoteServer | None = None
+
+
+class ServerForm(Frozen):
+    """How a program writes down our server: as a command, or as one of a gateway."""
+
+    #: The table of servers.
+    table: str = "mcpServers"
+    #: Members of the command.
+    local: Mapping[str, Json] = {}
+    #: The member that holds the address of a server of a gateway, and the others.
+    address: str = "url"
+    remote: Mapping[str, Json]
+    #: Members of both.
+    both: Mapping[str, Json] = {}
+    #: Members that approve its tools.
+    approval: Mapping[str, Json] = {}
+
+    def entry(self, target: Target) -> ConfigEntry:
+        """Return the entry of our server."""
+        value: dict[str, Json] = {
+            "command": target.commands.program("orchestrate"),
+            "args": ["mcp"],
+            **self.local,
+        }
+        if isinstance(value["command"], list):  # with the arguments
+            del value["args"]
+        if target.remote:
+            value = {self.address: target.remote.url, **self.remote}
+        value |= self.both
+        if target.approves:
+            value |= self.approval
+        return ConfigEntry(
+            labels=(self.table, SERVER),
+            value=value,
+            without=self.approval if target.approves is False else {},
+        )
+
+    def replaced(self, target: Target) -> tuple[ConfigEntry, ...]:
+        """Return the entries that ours replaces: its other form, and old ones."""
+        other: dict[str, Json] = {"command": "orchestrate", "args": ["mcp"]}
+        if not target.remote:
+            any_gateway = RemoteServer(gateway="https://any", role="worker")
+            other = {self.address: any_gateway.url}
+        return (
+            ConfigEntry(labels=(self.table, SERVER), value=other),
+            *(
+                ConfigEntry(
+                    labels=(self.table, name),
+                    value={"command": command, "args": ["mcp"]},
+                )
+                for name, command in OLD_SERVERS.items()
+            ),
+        )
 
 
 def project(folder: Path) -> Path:
@@ -147,13 +202,16 @@ def _claude(target: Target) -> Parts:
         home / "skills" / name / "SKILL.md": WholeFile(_skill(folder))
         for name, folder in SKILLS.items()
     }
-    # The first request of a session waits for a server that is always loaded.
-    server = _server(target, alwaysLoad=True)
+    form = ServerForm(
+        remote={"type": "http", **_headers("${%s}")},
+        # The first request of a session waits for a server that is always loaded.
+        both={"alwaysLoad": True},
+    )
     servers_file = ".claude.json" if target.is_user else ".mcp.json"
     return {
         **_claude_settings(target, home),
         target.root / servers_file: JsonEntries(
-            server, obsolete=_old_servers()
+            form.entry(target), obsolete=form.replaced(target)
         ),
         (home if target.is_user else target.root) / "CLAUDE.md": _instructions(
             target
@@ -207,22 +265,23 @@ def _approvals(target: Target) -> tuple[ConfigEntry, ...]:
 
 def _codex(target: Target) -> Parts:
     home = _home("codex", target)
-    server = _server(
-        target,
-        "mcp_servers",
+    form = ServerForm(
+        table="mcp_servers",
+        local={"args": ["mcp", "--parent-environment"], **_passed_by_codex()},
+        remote={"bearer_token_env_var": TOKEN},
+        both={
+            "tool_timeout_sec": CALL_TIMEOUT_S,
+            # The first request of a session waits for a required server.
+            "required": True,
+        },
         approval={"default_tools_approval_mode": "approve"},
-        args=["mcp", "--parent-environment"],
-        tool_timeout_sec=CALL_TIMEOUT_S,
-        # The first request of a session waits for a required server.
-        required=True,
-        **_passed_by_codex(),
     )
     return {
         home / "hooks.json": JsonEntries(
             *_hooks(target, "SessionStart", "Stop", HOOK_TIMEOUT_S)
         ),
         home / "config.toml": TomlEntries(
-            server, obsolete=_old_servers("mcp_servers")
+            form.entry(target), obsolete=form.replaced(target)
         ),
         (home if target.is_user else target.root) / "AGENTS.md": _instructions(
             target
@@ -242,19 +301,22 @@ def _passed_by_codex() -> dict[str, Json]:
 
 def _gemini(target: Target) -> Parts:
     home = _home("gemini", target)
-    server = _server(
-        target,
-        approval={"trust": True},
+    form = ServerForm(
         # Gemini passes variables that look like secrets only if they are named.
-        env={name: f"${name}" for name in parent_environment.SECRETS},
+        local={
+            "env": {name: f"${name}" for name in parent_environment.SECRETS}
+        },
+        address="httpUrl",
+        remote=_headers("$%s"),
+        approval={"trust": True},
     )
     return {
         home / "settings.json": JsonEntries(
             *_hooks(
                 target, "SessionStart", "AfterAgent", HOOK_TIMEOUT_S * 1000
             ),
-            server,
-            obsolete=_old_servers(),
+            form.entry(target),
+            obsolete=form.replaced(target),
         ),
         (home if target.is_user else target.root) / "GEMINI.md": _instructions(
             target
@@ -264,6 +326,7 @@ def _gemini(target: Target) -> Parts:
 
 def _cursor(target: Target) -> Parts:
     home = _home("cursor", target)
+    form = ServerForm(remote=_headers("${env:%s}"))
     starts = (
         ConfigEntry(
             labels=("hooks", "sessionStart", None),
@@ -278,7 +341,7 @@ def _cursor(target: Target) -> Parts:
     found: dict[Path, Part] = {
         home / "hooks.json": JsonEntries(*starts, stop, head={"version": 1}),
         home / "mcp.json": JsonEntries(
-            _server(target), obsolete=_old_servers()
+            form.entry(target), obsolete=form.replaced(target)
         ),
     }
     if not target.is_user:  # Cursor has no file for the rules of a user
@@ -292,18 +355,23 @@ def _opencode(target: Target) -> Parts:
     if target.is_user:
         configured = _configured_folder("opencode", target.environment)
         root = (root if configured else root / ".config") / "opencode"
-    server = ConfigEntry(
-        labels=("mcp", SERVER),
-        value={
+    form = ServerForm(
+        table="mcp",
+        local={
             "type": "local",
             "command": [target.commands.program("orchestrate"), "mcp"],
+        },
+        remote={"type": "remote", **_headers("{env:%s}"), "oauth": False},
+        both={
             "enabled": True,
             # By default, opencode waits 5 s for a tool.
             "timeout": CALL_TIMEOUT_S * 1000,
         },
     )
     return {
-        root / "opencode.json": JsonEntries(server),
+        root / "opencode.json": JsonEntries(
+            form.entry(target), obsolete=form.replaced(target)
+        ),
         root / "AGENTS.md": _instructions(target),
     }
 
@@ -315,9 +383,15 @@ def _qwen(target: Target) -> Parts:
     calls each stop hook as if it had called it before.
     """
     home = _home("qwen", target)
-    server = _server(target, approval={"trust": True})
+    form = ServerForm(
+        address="httpUrl",
+        remote=_headers("$%s"),
+        approval={"trust": True},
+    )
     return {
-        home / "settings.json": JsonEntries(server),
+        home / "settings.json": JsonEntries(
+            form.entry(target), obsolete=form.replaced(target)
+        ),
         (home if target.is_user else target.root) / "QWEN.md": _instructions(
             target
         ),
@@ -368,37 +442,9 @@ def _hooks(
     )
 
 
-def _server(
-    target: Target,
-    table: str = "mcpServers",
-    *,
-    approval: Mapping[str, Json] = MappingProxyType({}),
-    **more: Json,
-) -> ConfigEntry:
-    """Return the entry of our server in a table of servers.
-
-    `approval` holds the members that approve its tools.
-    """
-    value = {
-        "command": target.commands.program("orchestrate"),
-        "args": ["mcp"],
-        **more,
-        **(approval if target.approves else {}),
-    }
-    return ConfigEntry(
-        labels=(table, SERVER),
-        value=value,
-        without=approval if target.approves is False else {},
-    )
-
-
-def _old_servers(table: str = "mcpServers") -> tuple[ConfigEntry, ...]:
-    return tuple(
-        ConfigEntry(
-            labels=(table, name), value={"command": command, "args": ["mcp"]}
-        )
-        for name, command in OLD_SERVERS.items()
-    )
+def _headers(variable: str) -> dict[str, Json]:
+    """Return the header with the token; `variable` is how a text names a variable."""
+    return {"headers": {"Authorization": f"Bearer {variable % TOKEN}"}}
 
 
 def _skill(folder: str) -> str:

@@ -108,6 +108,14 @@ class TomlEntries:
             raise UnsupportedFile("conflicts with our tables")
         return changed
 
+    def obsolete_in(self, text: str) -> list[Json]:
+        """Return the values of the obsolete tables that a text has."""
+        document = _parse(text)
+        return [
+            _value_of(document, entry)
+            for entry in _present(document, self._obsolete)
+        ]
+
     def removed(self, text: str) -> str | None:
         """Return the text without our tables; None if there was no file before.
 

@@ -163,6 +163,11 @@ def output() -> CommandOutput:
     return CommandOutput(as_json=_as_json(flags))
 
 
+def flag(name: str) -> str:
+    """Return the value of a common option of the running command, "" without it."""
+    return str(_flags().get(name, ""))
+
+
 def command_name() -> str:
     """Return the running subcommand, such as "server start"."""
     path = click.get_current_context().command_path
