@@ -20,6 +20,7 @@ from taskorch.queue.audit import (
 from taskorch.queue.libraries import InstalledLibrary
 from taskorch.transport.redis_errors import OLDEST
 
+from taskorch_orchestrator.doctor import vulnerabilities
 from taskorch_orchestrator.doctor.audit import Audit
 
 #: An agent that has work and was not seen for longer is reported.
@@ -27,6 +28,7 @@ STALE_MS = 24 * 3_600_000
 #: A smaller difference between clocks is ignored: times are shown to the second.
 SKEW_MS = 2000
 FULL = 0.9
+VALKEY = "Valkey"
 OLDEST_VALKEY = (8, 0)
 SHOWN = 5
 FIX = "orchestrate doctor --fix"
@@ -106,6 +108,7 @@ def of_server(
         return
     info = environment.info
     yield _version(info)
+    yield _vulnerabilities(info)
     yield _role(info)
     yield _persistence(info)
     yield _eviction(info)
@@ -137,15 +140,50 @@ def _clock(at: int, before_ms: float, after_ms: float) -> CheckResult:
 
 
 def _version(info: Mapping[str, str]) -> CheckResult:
+    name, text = _server(info)
+    oldest = OLDEST_VALKEY if name == VALKEY else OLDEST
+    if _numbers(text) < oldest:
+        mend = "upgrade to Redis 7.0 or Valkey 8.0, or newer"
+        return _problem("version", f"{name} {text} is too old", mend)
+    return _ok("version", f"{name} {text}")
+
+
+def _vulnerabilities(info: Mapping[str, str]) -> CheckResult:
+    """Check the version only: a distribution may have fixed an older one."""
+    name, text = _server(info)
+    version, is_valkey = _numbers(text), name == VALKEY
+    is_cluster = info.get("redis_mode") == "cluster"
+    known = vulnerabilities.of_version(
+        version, is_valkey=is_valkey, is_cluster=is_cluster
+    )
+    if not known:
+        return _ok("vulnerabilities", f"none are known of {name} {text}")
+    fixed = vulnerabilities.fixed_version(
+        version, is_valkey=is_valkey, is_cluster=is_cluster
+    )
+    found = (
+        f"{name} {text} has these, unless your distribution has fixed them: "
+        f"{_first([f'{each.id} ({each.risk})' for each in known])}"
+    )
+    mend = f"upgrade to {name} {fixed} or newer"
+    return _note("vulnerabilities", found, mend)
+
+
+def _server(info: Mapping[str, str]) -> tuple[str, str]:
+    """Return the name of the server's program, and its version."""
     valkey = info.get("valkey_version")
     if valkey:
-        name, version, oldest = "Valkey", valkey, OLDEST_VALKEY
-    else:
-        name, version, oldest = "Redis", info.get("redis_version", "0"), OLDEST
-    if tuple(int(part) for part in version.split(".")[:2]) < oldest:
-        mend = "upgrade to Redis 7.0 or Valkey 8.0, or newer"
-        return _problem("version", f"{name} {version} is too old", mend)
-    return _ok("version", f"{name} {version}")
+        return VALKEY, valkey
+    return "Redis", info.get("redis_version", "0")
+
+
+def _numbers(version: str) -> tuple[int, int, int]:
+    """Return the numbers of a version, with 0 for what is missing or not a number."""
+    parts = [*version.split("."), "0", "0"][:3]
+    major, minor, patch = (
+        int(part) if part.isdecimal() else 0 for part in parts
+    )
+    return major, minor, patch
 
 
 def _role(info: Mapping[str, str]) -> CheckResult:
