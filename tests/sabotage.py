@@ -121,21 +121,21 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A role runs the scripts of its table only",
-        file="gateway/taskorch_gateway/wire.py",
-        line="    _need_role(access, name)\n    _need_scope",
+        file="gateway/taskorch_gateway/checks.py",
+        line="    need_role(access, name)\n    _need_scope",
         instead="    _need_scope",
         tests=("tests/integration/test_gateway_roles.py",),
     ),
     Sabotage(
         guard="The caller of a gateway has the name of its token",
-        file="gateway/taskorch_gateway/wire.py",
-        line="    _need_name(access, words[AGENT])\n",
+        file="gateway/taskorch_gateway/checks.py",
+        line="    need_name(access, words[AGENT])\n",
         instead="",
         tests=("tests/integration/test_gateway_roles.py",),
     ),
     Sabotage(
         guard="No client reads the reply kept for another token",
-        file="gateway/taskorch_gateway/wire.py",
+        file="gateway/taskorch_gateway/checks.py",
         line='sha256(f"{access.token} {request}".encode())',
         instead="sha256(request.encode())",
         tests=("tests/integration/test_gateway_roles.py",),
@@ -148,6 +148,76 @@ SABOTAGES = (
         tests=(
             "tests/acceptance/test_gateway.py::test_revoked_token_is_refused_within_a_second",
         ),
+    ),
+    Sabotage(
+        guard="A gateway answers no web page of another site",
+        file="gateway/taskorch_gateway/hosts.py",
+        line="        if origin is not None and urlsplit(origin).netloc != host:\n",
+        instead="        if False:\n",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_foreign_site_is_refused",
+        ),
+    ),
+    Sabotage(
+        guard="A gateway answers to its own names only",
+        file="gateway/taskorch_gateway/hosts.py",
+        line="return not self._hosts or name in self._hosts",
+        instead="return True",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_foreign_site_is_refused",
+        ),
+    ),
+    Sabotage(
+        guard="A token of one project runs no script of all projects",
+        file="gateway/taskorch_gateway/checks.py",
+        line="    if access.project and not roles.may_run_in_a_project(script):\n",
+        instead="    if False:\n",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_confined_token_runs_no_script_of_all_projects",
+        ),
+    ),
+    Sabotage(
+        guard="An agent waits for its own queue only",
+        file="gateway/taskorch_gateway/wire.py",
+        line="        need_name(access, agent)\n",
+        instead="",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_agent_waits_for_its_own_queue",
+        ),
+    ),
+    Sabotage(
+        guard="A confined token follows no item of another project",
+        file="gateway/taskorch_gateway/wire.py",
+        line="            await self._need_visible(access, limits.item_id(item))\n",
+        instead="",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_confined_token_follows_no_foreign_item",
+        ),
+    ),
+    Sabotage(
+        guard="An agent imports no reports through a gateway",
+        file="gateway/taskorch_gateway/checks.py",
+        line="    if _has_origin(name, words):\n",
+        instead="    if False:\n",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_worker_states_no_origin",
+        ),
+    ),
+    Sabotage(
+        guard="A gateway reads no endless body",
+        file="gateway/taskorch_gateway/exchange.py",
+        line="                if len(content) > BODY_BYTES:\n",
+        instead="                if False:\n",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_body_of_many_megabytes_is_refused",
+        ),
+    ),
+    Sabotage(
+        guard="One token calls no more often than its rate",
+        file="gateway/taskorch_gateway/rates.py",
+        line="        if left < 1:\n",
+        instead="        if False:\n",
+        tests=("tests/unit/gateway/test_rates.py",),
     ),
     Sabotage(
         guard="No item grows over 1 MiB",
@@ -367,6 +437,24 @@ SABOTAGES = (
         line="    Rights.check_user()\n",
         instead="",
         tests=("tests/integration/test_redis_roles.py",),
+    ),
+    Sabotage(
+        guard="A user of Redis acts under its own name",
+        file=CALL,
+        line="  if not redis.acl_check_cmd('HGET', key('as', caller.agent)) then\n",
+        instead="  if false then\n",
+        tests=(
+            "tests/integration/test_redis_roles.py::test_worker_acts_under_its_own_name",
+        ),
+    ),
+    Sabotage(
+        guard="A user of Redis acts in its own role",
+        file=CALL,
+        line="    if redis.acl_check_cmd('HGET', key('role', role)) then return end\n",
+        instead="    do return end\n",
+        tests=(
+            "tests/integration/test_redis_roles.py::test_role_runs_the_scripts_of_its_table",
+        ),
     ),
     Sabotage(
         guard="Sentinels are asked again",

@@ -13,7 +13,7 @@ from support import gateways
 from support.commands import Shell
 from support.gateways import Gateway, HttpClient
 from taskorch.domain.role import Role
-from taskorch.queue import roles, scripts
+from taskorch.queue import keys, roles, scripts
 from taskorch.version import __version__
 from taskorch_gateway import checks
 
@@ -393,3 +393,60 @@ def test_confined_token_sees_one_project(gateway: Gateway) -> None:
     assert (refused.code, refused.error()["code"]) == (3, "NO_ITEM")
     assert popped == mine
     assert then.code == 8
+
+
+def test_confined_token_runs_no_script_of_all_projects(
+    gateway: Gateway,
+) -> None:
+    planner = gateway.orchestrator()
+    project = planner.orchestrate("project", "Own").stdout.strip()
+    token = gateway.token("eve", Role.ORCHESTRATOR, "--project", project)
+    client = HttpClient(gateway, token)
+
+    replies = {
+        script: client.post("/call", call(script, "", "", "", name="eve"))
+        for script in roles.BEYOND_A_PROJECT
+    }
+
+    client.close()
+    assert {
+        script
+        for script, (status, reply) in replies.items()
+        if (status, code_of(reply)) != (403, "NOT_ALLOWED")
+    } == set()
+
+
+def test_agent_waits_for_its_own_queue(
+    gateway: Gateway, tokens: dict[Role, str]
+) -> None:
+    client = HttpClient(gateway, tokens[Role.WORKER])
+    own, foreign = (
+        {"key": keys.wake(NAMESPACE, name), "seconds": 0}
+        for name in ("ada", "bob")
+    )
+
+    allowed, _ = client.post("/wait", own)
+    status, reply = client.post("/wait", foreign)
+
+    client.close()
+    assert allowed == 200
+    assert (status, code_of(reply)) == (403, "NOT_ALLOWED")
+
+
+def test_confined_token_follows_no_foreign_item(gateway: Gateway) -> None:
+    planner = gateway.orchestrator()
+    own, other = (
+        planner.orchestrate("project", title).stdout.strip()
+        for title in ("Own", "Other")
+    )
+    item = planner.orchestrate("create", other, "It").stdout.strip()
+    token = gateway.token("eve", Role.VIEWER, "--project", own)
+    client = HttpClient(gateway, token)
+
+    status, reply = client.post(
+        "/follow",
+        {"key": keys.reports(NAMESPACE, item), "cursor": "0-0", "seconds": 0},
+    )
+
+    client.close()
+    assert (status, code_of(reply)) == (404, "NO_ITEM")
