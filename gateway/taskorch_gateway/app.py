@@ -15,10 +15,13 @@ from taskorch.domain.item import Caller
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 
+from taskorch_gateway.api.event_stream import EventStreams
+from taskorch_gateway.api.routes import Api
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.exchange import Exchange, error_response
 from taskorch_gateway.hosts import HostCheck
+from taskorch_gateway.performer import Performer
 from taskorch_gateway.pool import NAME, ConnectionPool
 from taskorch_gateway.rates import Rates
 from taskorch_gateway.waits import ClientWaits
@@ -44,7 +47,11 @@ def create(settings: Settings, options: Options) -> Starlette:
     exchange = Exchange(
         Authentication(settings, pool), Rates(options.calls_per_second)
     )
-    wire = Wire(settings.namespace, pool, waits, AuditLog())
+    audit = AuditLog()
+    wire = Wire(settings.namespace, pool, waits, audit)
+    performer = Performer(settings, pool, waits, audit)
+    streams = EventStreams(exchange, performer, waits)
+    api = Api(settings.namespace, exchange, performer, streams)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -67,6 +74,7 @@ def create(settings: Settings, options: Options) -> Starlette:
             Route("/follow", exchange.endpoint(wire.follow), methods=["POST"]),
             Route("/healthz", healthy),
             Route("/readyz", ready),
+            *api.routes(),
         ],
         middleware=[Middleware(HostCheck, hosts=options.hosts)],
         lifespan=life,

@@ -1,0 +1,1 @@
+"""The HTTP API: the verbs of both roles, as one table describes them."""

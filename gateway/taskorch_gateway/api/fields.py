@@ -1,0 +1,90 @@
+"""The types of arguments that several verbs take, with the schema of each."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from taskorch.domain import limits
+from taskorch.domain.item import Order, State
+
+from taskorch_gateway.waits import LONGEST_WAIT_S
+
+_TEXT: Mapping[str, Any] = {"type": "string"}
+
+Texts = tuple[str, ...]
+#: None leaves a field as it is.
+MaybeText = Annotated[str | None, _TEXT]
+MaybeTexts = Annotated[
+    tuple[str, ...] | None, {"type": "array", "items": _TEXT}
+]
+Pairs = Annotated[
+    dict[str, str], {"type": "object", "additionalProperties": _TEXT}
+]
+Item = Annotated[str, _TEXT, "item_…"]
+Items = Annotated[
+    tuple[str, ...],
+    {
+        "type": "array",
+        "items": _TEXT,
+        "minItems": 1,
+        "maxItems": limits.BATCH_STEPS,
+    },
+    "item_…: all are changed, or none",
+]
+Project = Annotated[str, _TEXT, "proj_…"]
+AnyProject = Annotated[str, _TEXT, "Only of this project; none for all"]
+Agent = Annotated[str, _TEXT, "The name of an agent"]
+Cursor = Annotated[str, _TEXT, "The cursor of an earlier reply"]
+Duration = Annotated[str, _TEXT, "Such as 30m or 4h"]
+
+
+def whole(least: int, most: int) -> Mapping[str, Any]:
+    """Return the schema of a whole number."""
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+ROWS = whole(1, 5000)
+SHOWN = whole(1, limits.SHOWN_ITEMS)
+Rows = Annotated[int, ROWS, "Maximum number of rows"]
+Priority = Annotated[
+    int | None, whole(0, 4), "From 0 (most urgent) to 4; 2 if not given"
+]
+Attempts = Annotated[
+    int | None,
+    whole(1, 1000),
+    "Attempts before the item becomes a dead letter; 3 if not given",
+]
+Percent = Annotated[int | None, whole(0, 100), "Percentage done"]
+Question = Annotated[
+    int,
+    whole(0, limits.LARGEST),
+    "The number of the question; 0: the only one",
+]
+Wait = Annotated[
+    float,
+    {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT_S},
+    "Maximum duration of the wait in seconds",
+]
+Token = Annotated[
+    str,
+    {"type": "string", "pattern": "^([1-9][0-9]{0,15}:[0-9a-f]{0,64})?$"},
+    "The holder's token: that of meta.tokens of the claim. Without one, a report "
+    "claims an item that is queued for you",
+]
+States = Annotated[
+    tuple[str, ...],
+    {
+        "type": "array",
+        "items": {"type": "string", "enum": [state.value for state in State]},
+    },
+    "Only items in one of these states",
+]
+Priorities = Annotated[
+    tuple[int, ...],
+    {"type": "array", "items": whole(0, 4)},
+    "Only items of one of these priorities",
+]
+Sort = Annotated[
+    str,
+    {"type": "string", "enum": ["", *(order.value for order in Order)]},
+    "The newest, the last changed or the most urgent items first",
+]

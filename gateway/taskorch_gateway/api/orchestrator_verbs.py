@@ -1,0 +1,652 @@
+"""The verbs of an orchestrator, over HTTP: their arguments and what performs them.
+
+The docstring of a verb is its description for users of the API.
+"""
+
+import json
+from typing import Annotated, Literal, Self, TypeVar
+
+from taskorch.domain import errors, limits, start_time
+from taskorch.domain.events import FROM_THE_START
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import (
+    DEFAULT_LEASE_MS,
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_PRIORITY,
+    Caller,
+    ItemEdit,
+    ItemFilter,
+    NewItem,
+    Order,
+    State,
+)
+from taskorch.domain.start_time import StartTime
+from taskorch.mcp.call import ToolCall
+from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch.queue.queue import Queue
+from taskorch.queue.wait_results import Goal
+from taskorch_orchestrator import actions
+from taskorch_orchestrator.actions import Published
+from taskorch_orchestrator.mcp_tools import PLANNED_ITEM
+from taskorch_orchestrator.mirror import handoff_writer
+from taskorch_orchestrator.plan import plan_file
+
+from taskorch_gateway.api.fields import (
+    ROWS,
+    Agent,
+    AnyProject,
+    Attempts,
+    Cursor,
+    Duration,
+    Item,
+    Items,
+    MaybeText,
+    MaybeTexts,
+    Pairs,
+    Priorities,
+    Priority,
+    Project,
+    Question,
+    Rows,
+    Sort,
+    States,
+    Texts,
+    Wait,
+    whole,
+)
+
+#: Options of the API -> the fields of an item that they empty.
+CLEARABLE = {
+    "description": "description",
+    "requirements": "requirements",
+    "accept": "criteria",
+    "deliverables": "deliverables_expected",
+    "resources": "resources",
+    "context": "context",
+    "labels": "labels",
+}
+NO_HANDOFFS = handoff_writer.writer(None)
+
+Value = TypeVar("Value")
+
+
+class OpenProject(ToolArguments):
+    """Open a project for a user's request."""
+
+    name = "project"
+    title: str
+    description: str = ""
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Open the project."""
+        queue = _queue(call)
+        return _result(
+            actions.project(queue, self.title, description=self.description)
+        )
+
+
+class Create(ToolArguments):
+    """Add a work item to a project."""
+
+    name = "create"
+    project: Project
+    title: str
+    description: str = ""
+    requirements: Texts = ()
+    depends_on: Annotated[Texts, "Items that must be completed first"] = ()
+    priority: Priority = None
+    lease: Duration = ""
+    max_attempts: Attempts = None
+    not_before: Annotated[
+        str, "Earliest start: a delay (30m) or a time (RFC 3339)"
+    ] = ""
+    context: Annotated[Pairs, "Facts for the agent"] = {}  # noqa: RUF012  it is never changed
+    resources: Annotated[Texts, "Files and links for the agent"] = ()
+    deliverables: Annotated[Texts, "Expected deliverables"] = ()
+    accept: Annotated[Texts, "Acceptance criteria"] = ()
+    labels: Texts = ()
+    key: Annotated[
+        str, "If an item of the project has this key, its id is returned"
+    ] = ""
+    assign: Annotated[str, "The agent to assign it to"] = ""
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Create the item."""
+        starts = _start_time(self.not_before)
+        new = NewItem(
+            title=self.title,
+            description=self.description,
+            requirements=self.requirements,
+            context=self.context,
+            resources=self.resources,
+            deliverables_expected=self.deliverables,
+            criteria=self.accept,
+            priority=_given(self.priority, DEFAULT_PRIORITY),
+            lease_ms=_given(_duration_ms(self.lease), DEFAULT_LEASE_MS),
+            max_attempts=_given(self.max_attempts, DEFAULT_MAX_ATTEMPTS),
+            depends_on=self.depends_on,
+            not_before_at=starts.at,
+            delay_ms=starts.delay_ms,
+            key=self.key,
+            agent=self.assign,
+            labels=self.labels,
+        )
+        created = actions.create(
+            _queue(call), NO_HANDOFFS, self.project, new, remark=starts.remark
+        )
+        return _result(created)
+
+
+class Apply(ToolArguments):
+    """Create or update a project and its items from a plan: all of it, or nothing."""
+
+    name = "apply"
+    project: Annotated[str, "The title of a new project, or proj_…"]
+    items: Annotated[
+        list[object],
+        {
+            "type": "array",
+            "items": PLANNED_ITEM,
+            "minItems": 1,
+            "maxItems": limits.BATCH_ITEMS,
+        },
+    ]
+    description: Annotated[str, "Of a new project"] = ""
+    key: Annotated[
+        str, "A plan with the same key changes the same project"
+    ] = ""
+    dry_run: Annotated[bool, "Only check the plan"] = False
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Apply the plan, with the checks and messages of a plan file."""
+        given: dict[str, object] = {
+            "project": self.project,
+            "items": self.items,
+        }
+        for name in ("description", "key"):
+            if text := getattr(self, name):
+                given[name] = text
+        plan = plan_file.read("This", json.dumps(given).encode())
+        applied = actions.apply(
+            _queue(call), NO_HANDOFFS, plan, dry_run=self.dry_run
+        )
+        return _result(applied)
+
+
+class Depend(ToolArguments):
+    """Make an item wait for more items, or for fewer."""
+
+    name = "depend"
+    item: Item
+    dependencies: Annotated[
+        tuple[str, ...],
+        {
+            "type": "array",
+            "items": {"type": "string"},
+            "minItems": 1,
+            "maxItems": limits.BATCH_DEPENDENCIES,
+        },
+        "item_…",
+    ]
+    remove: Annotated[bool, "Make it no longer wait for these"] = False
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Add or remove the dependencies."""
+        queue = _queue(call)
+        if not self.dependencies:
+            raise errors.Usage(reason="dependencies is empty.")
+        if self.remove:
+            return _result(
+                actions.undepend(
+                    queue, NO_HANDOFFS, self.item, self.dependencies
+                )
+            )
+        return _result(actions.depend(queue, self.item, self.dependencies))
+
+
+class Edit(ToolArguments):
+    """Change items. Once an agent has begun one: only priority, context and labels."""
+
+    name = "edit"
+    items: Items
+    title: MaybeText = None
+    description: MaybeText = None
+    requirements: MaybeTexts = None
+    resources: MaybeTexts = None
+    deliverables: MaybeTexts = None
+    accept: MaybeTexts = None
+    priority: Annotated[int | None, whole(0, 4)] = None
+    lease: Annotated[str, "Of later claims, such as 30m"] = ""
+    max_attempts: Annotated[int | None, whole(1, 1000)] = None
+    context: Annotated[Pairs, "Facts to add or replace"] = {}  # noqa: RUF012  it is never changed
+    remove_context: Annotated[Texts, "Names of facts to remove"] = ()
+    label: Annotated[Texts, "Labels to add"] = ()
+    unlabel: Annotated[Texts, "Labels to remove"] = ()
+    undepend: Annotated[Texts, "Dependencies to remove"] = ()
+    clear: Annotated[
+        tuple[str, ...],
+        {
+            "type": "array",
+            "items": {"type": "string", "enum": list(CLEARABLE)},
+        },
+        "Fields to empty",
+    ] = ()
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Edit the items."""
+        change = ItemEdit(
+            title=self.title,
+            description=self._cleared("description", self.description, ""),
+            requirements=self._cleared("requirements", self.requirements, ()),
+            resources=self._cleared("resources", self.resources, ()),
+            deliverables_expected=self._cleared(
+                "deliverables", self.deliverables, ()
+            ),
+            criteria=self._cleared("accept", self.accept, ()),
+            priority=self.priority,
+            lease_ms=_duration_ms(self.lease),
+            max_attempts=self.max_attempts,
+            context=self.context,
+            remove_context=self.remove_context,
+            clears_context="context" in self.clear,
+            add_labels=self.label,
+            remove_labels=self.unlabel,
+            clears_labels="labels" in self.clear,
+            remove_dependencies=self.undepend,
+        )
+        if change == ItemEdit():
+            raise errors.Usage(reason="Say what to change, such as title.")
+        edited = actions.edit(_queue(call), NO_HANDOFFS, self.items, change)
+        return _result(edited)
+
+    def _cleared(
+        self, word: str, value: Value | None, empty: Value
+    ) -> Value | None:
+        """Return the new value of a field, the empty one if it is cleared."""
+        if word not in self.clear:
+            return value
+        if value is not None:
+            raise errors.Usage(
+                reason=f"clear {word} and a new value for it exclude each other."
+            )
+        return empty
+
+
+class Assign(ToolArguments):
+    """Assign items to an agent, all or none."""
+
+    name = "assign"
+    items: Items
+    agent: Agent
+    context: Annotated[Pairs, "More facts for the agent"] = {}  # noqa: RUF012  it is never changed
+    resources: Annotated[Texts, "More files and links for the agent"] = ()
+    force: Annotated[
+        bool, "Reassign items that an agent holds; it loses its lease"
+    ] = False
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Assign the items; the result of one item is not a list."""
+        assigned = actions.assign(
+            _queue(call),
+            NO_HANDOFFS,
+            self.items,
+            self.agent,
+            context=self.context,
+            resources=self.resources,
+            force=self.force,
+        )
+        if len(assigned.data) > 1:
+            return _result(assigned)
+        return ToolResult(assigned.data[0], **assigned.meta)
+
+
+class CompleteProject(ToolArguments):
+    """Complete a project and return its deliverables. Refused while items are open."""
+
+    name = "complete"
+    project: Project
+    force: Annotated[bool, "Cancel the items that are still open"] = False
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Complete the project."""
+        return _result(
+            actions.complete(_queue(call), self.project, force=self.force)
+        )
+
+
+class Progress(ToolArguments):
+    """Show the progress of a project or an item."""
+
+    name = "progress"
+    read_only = True
+    id: Annotated[str, "proj_… or item_…"]
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the project or the item."""
+        queue = _queue(call)
+        if self.id.startswith("item_"):
+            return _result(actions.item_progress(queue, self.id))
+        return _result(actions.progress(queue, self.id))
+
+
+class Discoveries(ToolArguments):
+    """List what the agents found, after a cursor. meta.cursor is the next one."""
+
+    name = "discoveries"
+    read_only = True
+    project: AnyProject = ""
+    since: Cursor = ""
+    limit: Annotated[int, ROWS] = actions.LONG_LIMIT
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the discoveries."""
+        found = actions.discoveries(
+            _queue(call),
+            self.project,
+            since=self.since or FROM_THE_START,
+            limit=self.limit,
+        )
+        return _result(found)
+
+
+class NewDiscoveries(ToolArguments):
+    """List what the agents found that you have not read yet.
+
+    They count as read from now on.
+    """
+
+    name = "discoveries"
+    project: AnyProject = ""
+    limit: Annotated[int, ROWS] = actions.LONG_LIMIT
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the new discoveries."""
+        found = actions.new_discoveries(
+            _queue(call), self.project, limit=self.limit
+        )
+        return _result(found)
+
+
+class ListItems(ToolArguments):
+    """List items, of a project or of all. meta.cursor is that of the next page."""
+
+    name = "list"
+    read_only = True
+    project: AnyProject = ""
+    state: States = ()
+    agent: Annotated[Texts, "Only items of one of these agents"] = ()
+    priority: Priorities = ()
+    label: Annotated[Texts, "Only items with all of these labels"] = ()
+    grep: Annotated[str, "In their title or description"] = ""
+    since: Annotated[
+        str, "Only items that changed since then: an age (2h) or a time"
+    ] = ""
+    sort: Sort = ""
+    cursor: Cursor = ""
+    limit: Rows = actions.LIMIT
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """List the items."""
+        since = _start_time(self.since)
+        wanted = ItemFilter(
+            project=self.project,
+            states=tuple(map(State, self.state)),
+            agents=self.agent,
+            priorities=self.priority,
+            labels=self.label,
+            text=self.grep,
+            since_at=since.at,
+            since_ago_ms=since.delay_ms,
+            order=Order(self.sort) if self.sort else None,
+        )
+        found = actions.list_items(
+            _queue(call), wanted, cursor=self.cursor, limit=self.limit
+        )
+        return _result(found)
+
+
+class Show(ToolArguments):
+    """Show everything about an item, and what happened to it, in order."""
+
+    name = "show"
+    read_only = True
+    item: Item
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the item."""
+        return _result(actions.show(_queue(call), self.item))
+
+
+class Handoff(ToolArguments):
+    """Show the handoff package of an item."""
+
+    name = "handoff"
+    read_only = True
+    item: Item
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the package."""
+        return _result(actions.handoff(_queue(call), self.item))
+
+
+class Unassigned(ToolArguments):
+    """List the items that have no agent."""
+
+    name = "unassigned"
+    read_only = True
+    project: AnyProject = ""
+    limit: Rows = actions.LIMIT
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """List the items."""
+        found = actions.unassigned(
+            _queue(call), project=self.project, limit=self.limit
+        )
+        return _result(found)
+
+
+class Inbox(ToolArguments):
+    """List the items with an open question, the oldest question first."""
+
+    name = "inbox"
+    read_only = True
+    limit: Rows = actions.LIMIT
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """List the items."""
+        return _result(actions.inbox(_queue(call), limit=self.limit))
+
+
+class Stuck(ToolArguments):
+    """List stalled items, each with the reason."""
+
+    name = "stuck"
+    read_only = True
+    unstarted_for: Annotated[str, "Of queued items, such as 30m"] = ""
+    silent_for: Annotated[str, "Of held items, such as 1h"] = ""
+    project: AnyProject = ""
+    limit: Rows = actions.LIMIT
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """List the items."""
+        found = actions.stuck(
+            _queue(call),
+            unstarted_ms=_duration_ms(self.unstarted_for),
+            silent_ms=_duration_ms(self.silent_for),
+            project=self.project,
+            limit=self.limit,
+        )
+        return _result(found)
+
+
+class Projects(ToolArguments):
+    """List the projects, the newest first."""
+
+    name = "projects"
+    read_only = True
+    limit: Rows = actions.LIMIT
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """List the projects."""
+        return _result(actions.projects(_queue(call), limit=self.limit))
+
+
+class Agents(ToolArguments):
+    """List the agents with the items that they hold, the last caller first."""
+
+    name = "agents"
+    read_only = True
+    limit: Rows = actions.LIMIT
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """List the agents."""
+        return _result(actions.agents(_queue(call), limit=self.limit))
+
+
+class WaitUntil(ToolArguments):
+    """Wait until a project or an item reaches the first of some goals.
+
+    `any` is any event after the cursor `since`, or from now on. If the time runs out,
+    data is null.
+    """
+
+    name = "wait"
+    read_only = True
+    waits_for = "timeout"
+    id: Annotated[str, "proj_… or item_…"]
+    until: tuple[Literal["completed", "blocked", "any"], ...] = ("completed",)
+    since: Annotated[str, "Of any: only events after this cursor"] = ""
+    timeout: Wait = 30
+
+    def after_wait(self, left_s: float, cursor: str) -> Self:
+        """Go on from the last event that the wait has seen, if events count."""
+        since = cursor if "any" in self.until else ""
+        return replace(self, timeout=left_s, since=since)
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Wait for the first of the goals."""
+        queue = _queue(call)
+        if not self.until:
+            raise errors.Usage(reason="until must name a goal.")
+        waited = actions.wait(
+            queue,
+            queue.waits(),
+            self.id,
+            [Goal(goal) for goal in self.until],
+            timeout_s=self.timeout,
+            since=self.since,
+        )
+        return _result(waited)
+
+
+class Answer(ToolArguments):
+    """Answer a question on an item."""
+
+    name = "answer"
+    item: Item
+    text: str
+    question: Question = 0
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Answer the question."""
+        return _result(
+            actions.answer(
+                _queue(call), self.item, self.text, question=self.question
+            )
+        )
+
+
+class Comment(ToolArguments):
+    """Comment on an item, for its holder or the next one."""
+
+    name = "comment"
+    item: Item
+    text: str
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Comment on the item."""
+        return _result(actions.comment(_queue(call), self.item, self.text))
+
+
+class Cancel(ToolArguments):
+    """Cancel an item, or all open items of a project and close it."""
+
+    name = "cancel"
+    id: Annotated[str, "item_… or proj_…"]
+    reason: Annotated[str, "The holder reads it"] = ""
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Cancel the item or the project."""
+        queue = _queue(call)
+        if limits.is_project_id(self.id):
+            return _result(
+                actions.cancel_project(queue, self.id, reason=self.reason)
+            )
+        return _result(actions.cancel(queue, self.id, reason=self.reason))
+
+
+class Requeue(ToolArguments):
+    """Queue a failed, cancelled or completed item again."""
+
+    name = "requeue"
+    item: Item
+    reason: Annotated[str, "Its next holder reads it"] = ""
+    reopen: Annotated[bool, "Reopen its project if that is completed"] = False
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Requeue the item."""
+        return _result(
+            actions.requeue(
+                _queue(call),
+                self.item,
+                reason=self.reason,
+                reopen=self.reopen,
+            )
+        )
+
+
+class Reopen(ToolArguments):
+    """Make a completed project active again, for new and requeued items."""
+
+    name = "reopen"
+    project: Project
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Reopen the project."""
+        return _result(actions.reopen(_queue(call), self.project))
+
+
+class Reap(ToolArguments):
+    """Act on expired leases and due delays now."""
+
+    name = "reap"
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Reap and promote."""
+        return _result(actions.reap(_queue(call)))
+
+
+def _queue(call: ToolCall) -> Queue:
+    return Queue(
+        call.connection,
+        call.settings.namespace,
+        Caller(agent=call.settings.orchestrator),
+        requests=call.requests,
+        damage=call.damage,
+    )
+
+
+def _result(published: Published[object]) -> ToolResult:
+    return ToolResult(published.data, **published.meta)
+
+
+def _duration_ms(duration: str) -> int | None:
+    return limits.duration_ms(duration) if duration else None
+
+
+def _start_time(time: str) -> StartTime:
+    return start_time.parse(time) if time else StartTime()
+
+
+def _given(value: int | None, default: int) -> int:
+    return default if value is None else value

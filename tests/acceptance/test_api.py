@@ -1,0 +1,533 @@
+"""The HTTP API as a program uses it: a gateway as a real process, and plain HTTP."""
+
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import gateways
+from support.api_client import ApiClient
+from support.commands import Shell, eventually
+from support.gateways import Gateway, HttpClient
+from taskorch_gateway.api.table import PREFIX, VERBS
+from taskorch_orchestrator.cli import orchestrate
+from taskorch_worker.cli import worker
+
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+#: Commands that concern the machine of the caller, or all of Redis.
+OF_THE_MACHINE = {
+    "orchestrate": {
+        *("status", "logs", "watch", "prime", "setup", "init", "trust"),
+        *("server", "service", "gateway", "token", "acl", "sync", "doctor"),
+        *("export", "import", "purge", "docs", "mcp", "audit"),
+    },
+    "worker": {"get-notes", "run", "logs", "whoami", "hook", "mcp"},
+}
+#: Verbs that are options of commands.
+OF_OPTIONS = {"handoff", "withdraw"}
+
+
+@pytest.fixture
+def gateway(shell: Shell) -> Iterator[Gateway]:
+    with gateways.running(shell) as running:
+        yield running
+
+
+@pytest.fixture
+def planner(gateway: Gateway) -> Iterator[ApiClient]:
+    client = ApiClient(gateway, gateway.token("planner", "orchestrator"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def ada(gateway: Gateway) -> Iterator[ApiClient]:
+    client = ApiClient(gateway, gateway.token("ada", "worker"))
+    yield client
+    client.close()
+
+
+def created(planner: ApiClient, project: str, **arguments: object) -> str:
+    """Return the id of a new item for ada."""
+    given: dict[str, Any] = {"title": "It", "assign": "ada", **arguments}
+    document = planner.post("orchestrator/create", project=project, **given)
+    return str(document["data"]["id"])
+
+
+def opened(planner: ApiClient) -> str:
+    document = planner.post("orchestrator/project", title="Build")
+    return str(document["data"]["id"])
+
+
+def test_workflow_over_the_api(
+    gateway: Gateway, planner: ApiClient, ada: ApiClient
+) -> None:
+    bob = ApiClient(gateway, gateway.token("bob", "worker"))
+    project = opened(planner)
+    first = created(planner, project, title="Schema", priority=1)
+    second = created(
+        planner, project, title="Audit", assign="bob", depends_on=[first]
+    )
+
+    assert ada.get("worker/check")["data"]["count"] == 1
+    claim = ada.post("worker/pop", lease="30m")
+    token = claim["meta"]["tokens"][first]
+    own = {"item": first, "token": token}
+    ada.post("worker/progress", **own, text="Half way", percent=50)
+    ada.post("worker/discover", **own, text="It rains", impact="Wet")
+    asked = ada.post("worker/blocker", **own, text="Which door?")
+    assert planner.get("orchestrator/inbox")["data"][0]["id"] == first
+    planner.post("orchestrator/answer", item=first, text="The left one")
+    answered = ada.post("worker/wait", **own)
+    ada.post("worker/notes", item=first, text="mine")
+    noted = ada.get("worker/notes", f"item={first}")
+    done = ada.post(
+        *("worker/complete",), **own, summary="Done", deliverables={"a": "b"}
+    )
+    seen = bob.get("worker/discoveries", f"item={second}")
+    held = bob.post("worker/get", item=second)
+    bob.post("worker/ack", item=second, token=held["meta"]["tokens"][second])
+    closed = planner.post("orchestrator/complete", project=project)
+
+    bob.close()
+    assert claim["data"]["id"] == first
+    assert asked["data"]["question"] == 1
+    assert answered["data"]["answers"][0]["text"] == "The left one"
+    assert [note["text"] for note in noted["data"]] == ["mine"]
+    assert done["data"]["state"] == "completed"
+    assert [found["text"] for found in seen["data"]] == ["It rains"]
+    assert closed["data"]["status"] == "completed"
+    assert closed["data"]["items"][0]["deliverables"] == {"a": "b"}
+
+
+def test_two_programs_with_one_token_are_two_holders(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    item = created(planner, opened(planner))
+    old = ada.post("worker/pop")["meta"]["tokens"][item]
+
+    without = ada.refusal("worker/progress", item=item, text="Mine?")
+    peeked = ada.get("worker/get", f"item={item}")
+    new = ada.post("worker/get", item=item, takeover=True)
+    stale = ada.refusal("worker/complete", item=item, token=old, summary="x")
+    token = new["meta"]["tokens"][item]
+    done = ada.post("worker/complete", item=item, token=token, summary="x")
+
+    assert without == (409, "HELD")
+    assert peeked["data"]["lease"] is None
+    assert "tokens" not in peeked["meta"]
+    assert stale == (409, "LEASE_LOST")
+    assert done["data"]["state"] == "completed"
+
+
+def test_report_claims_a_queued_item(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    item = created(planner, opened(planner))
+
+    reported = ada.post("worker/progress", item=item, text="Begun")
+
+    token = reported["meta"]["tokens"][item]
+    ada.post("worker/release", item=item, token=token, reason="Not mine")
+
+
+def test_complete_claims_the_next_item(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    first, second = created(planner, project), created(planner, project)
+    token = ada.post("worker/pop")["meta"]["tokens"][first]
+
+    done = ada.post(
+        "worker/complete", item=first, token=token, summary="x", next=True
+    )
+
+    assert done["data"]["next"]["id"] == second
+    assert list(done["meta"]["tokens"]) == [second]
+
+
+def test_item_of_another_agent_is_refused(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    item = created(planner, opened(planner))
+    bob = ApiClient(gateway, gateway.token("bob", "worker"))
+
+    refusal = bob.refusal("worker/get", item=item)
+
+    bob.close()
+    assert refusal == (403, "NOT_YOURS")
+
+
+def test_nothing_to_do_is_empty_data(ada: ApiClient) -> None:
+    popped = ada.post("worker/pop")
+
+    assert popped["data"] is None
+    assert popped["meta"]["error"]["code"] == "NOTHING_TO_DO"
+
+
+def test_same_key_acts_once(planner: ApiClient) -> None:
+    first = planner.post("orchestrator/project", "k", title="Once")
+    again = planner.post("orchestrator/project", "k", title="Once")
+    other = planner.post("orchestrator/project", "l", title="Once")
+
+    assert first == again
+    assert other["data"]["id"] != first["data"]["id"]
+    assert len(planner.get("orchestrator/projects")["data"]) == 2
+
+
+def test_key_is_for_one_verb_and_one_token(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    other = ApiClient(gateway, gateway.token("planner", "orchestrator"))
+    project = planner.post("orchestrator/project", "k", title="A")["data"]
+
+    foreign = other.post("orchestrator/project", "k", title="B")["data"]
+    item = planner.post(
+        "orchestrator/create", "k", project=project["id"], title="It"
+    )["data"]
+
+    other.close()
+    assert foreign["id"] != project["id"]
+    assert item["id"].startswith("item_")
+
+
+def test_repeated_claim_returns_the_same_item(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    items = [created(planner, project) for _ in range(2)]
+
+    first = ada.post("worker/pop", "k")
+    again = ada.post("worker/pop", "k")
+    other = ada.post("worker/pop", "l")
+
+    assert first["meta"]["tokens"] == again["meta"]["tokens"]
+    assert [first["data"]["id"], other["data"]["id"]] == items
+
+
+def test_repeated_completion_claims_one_next_item(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    first, _, _ = (created(planner, project) for _ in range(3))
+    own = {
+        "item": first,
+        "token": ada.post("worker/pop")["meta"]["tokens"][first],
+    }
+
+    replies = [
+        ada.post("worker/complete", "k", **own, summary="x", next=True)
+        for _ in range(2)
+    ]
+
+    assert replies[0]["meta"]["tokens"] == replies[1]["meta"]["tokens"]
+
+
+def test_repeated_refusal_stays_a_refusal(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    empty = ada.post("worker/pop", "k")
+    created(planner, opened(planner))
+
+    again = ada.post("worker/pop", "k")
+
+    assert empty["data"] is again["data"] is None
+
+
+def test_key_and_wait_exclude_each_other(ada: ApiClient) -> None:
+    assert ada.refusal("worker/pop", "k", wait=1) == (400, "USAGE")
+
+
+def test_waiting_pop_gets_a_new_item(
+    gateway: Gateway, planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    with ThreadPoolExecutor(1) as waiting:
+        popped = waiting.submit(ada.post, "worker/pop", wait=50)
+        eventually(lambda: '"verb": "claim"' in gateway.log)
+
+        item = created(planner, project)
+
+        assert popped.result(30)["data"]["id"] == item
+
+
+def test_waiting_pop_ends_with_empty_data(ada: ApiClient) -> None:
+    popped = ada.post("worker/pop", wait=0.5)
+
+    assert popped["data"] is None
+
+
+def test_gone_client_claims_nothing(
+    gateway: Gateway, planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    body = json.dumps({"wait": 50}).encode()
+    head = (
+        f"POST {PREFIX}/worker/pop HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {gateway.token('ada', 'worker')}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", gateway.port)) as gone:
+        gone.sendall(head.encode() + body)
+        eventually(lambda: '"verb": "claim"' in gateway.log)
+
+    item = created(planner, project)
+
+    assert ada.post("worker/pop", wait=10)["data"]["id"] == item
+
+
+def test_wait_for_answer_ends_with_the_answer(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    item = created(planner, opened(planner))
+    claim = ada.post("worker/pop")
+    own = {"item": item, "token": claim["meta"]["tokens"][item]}
+    ada.post("worker/blocker", **own, text="Which?")
+    early = ada.post("worker/wait", **own, timeout=0.2)
+    with ThreadPoolExecutor(1) as waiting:
+        answered = waiting.submit(ada.post, "worker/wait", **own, timeout=50)
+
+        planner.post("orchestrator/answer", item=item, text="That one")
+
+        answers = answered.result(30)["data"]["answers"]
+    assert [each["text"] for each in answers] == ["That one"]
+    assert early["data"] is None
+    assert early["meta"]["error"]["code"] == "WAIT_OVER"
+    assert "0.2 s" in early["meta"]["error"]["message"]
+
+
+def test_wait_for_any_event_misses_none(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    project = opened(planner)
+    viewer = ApiClient(gateway, gateway.token("eve", "viewer"))
+    query = f"id={project}&until=completed&until=any"
+    early = viewer.get("orchestrator/wait", f"{query}&timeout=0.2")
+    cursor = early["meta"]["error"]["details"]["cursor"]
+    item = created(planner, project)
+    with ThreadPoolExecutor(1) as waiting:
+        late = waiting.submit(
+            viewer.get, "orchestrator/wait", f"{query}&timeout=50"
+        )
+        waited = viewer_reads(gateway, f"{query}&since={cursor}")
+        eventually(lambda: late.done() or bool(created(planner, project)))
+        outcome = late.result(30)["data"]
+
+    viewer.close()
+    assert outcome["reached"] == "any"
+    assert item in {event["item"] for event in waited["events"]}
+
+
+def viewer_reads(gateway: Gateway, query: str) -> Any:
+    client = ApiClient(gateway, gateway.token("eve", "viewer"))
+    document = client.get("orchestrator/wait", query)
+    client.close()
+    return document["data"]
+
+
+class Stream:
+    """A stream of events that a client reads."""
+
+    def __init__(
+        self, gateway: Gateway, query: str = "", last: str = ""
+    ) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", gateway.port))
+        self._socket.settimeout(30)
+        token = gateway.token("eve", "viewer")
+        lines = [
+            f"GET {PREFIX}/events{query} HTTP/1.1",
+            "Host: localhost",
+            "Connection: close",
+            f"Authorization: Bearer {token}",
+            *([f"Last-Event-ID: {last}"] if last else []),
+        ]
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        self._lines = self._socket.makefile(encoding="utf-8")
+        self.read_until(": ")
+        self.token = token
+
+    def read_until(self, start: str) -> str:
+        """Return the rest of the next line that begins with a text."""
+        for line in self._lines:
+            if line.startswith(start):
+                return line.removeprefix(start).strip()
+        raise AssertionError("The stream has ended.")
+
+    def event(self) -> Any:
+        """Return the next event."""
+        return json.loads(self.read_until("data: "))
+
+    def ends(self) -> bool:
+        """Return whether the stream ends."""
+        return not [line for line in self._lines if line.startswith("data:")]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._lines.close()
+        self._socket.close()
+
+
+def test_stream_continues_behind_the_last_event(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    stream = Stream(gateway)
+    project = opened(planner)
+    first = stream.event()
+    stream.close()
+    item = created(planner, project)
+
+    again = Stream(gateway, last=first["cursor"])
+    missed = again.event()
+    planner.post("orchestrator/comment", item=item, text="Now")
+
+    assert (first["verb"], first["project"]) == ("project", project)
+    assert (missed["verb"], missed["item"]) == ("create", item)
+    assert again.read_until('data: {"cursor": ')
+    again.close()
+
+
+def test_stream_of_a_project_leaves_others_out(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    own, other = opened(planner), opened(planner)
+    stream = Stream(gateway, f"?project={own}")
+    created(planner, other)
+
+    item = created(planner, own)
+
+    assert stream.event()["item"] == item
+    stream.close()
+
+
+def test_stream_names_a_gap(gateway: Gateway, planner: ApiClient) -> None:
+    opened(planner)
+
+    stream = Stream(gateway, last="1-1")
+
+    assert stream.read_until("event: ") == "gap"
+    assert stream.event() == {"cursor": "1-1"}
+    stream.close()
+
+
+def test_stream_of_a_revoked_token_ends(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    stream = Stream(gateway)
+    viewer = HttpClient(gateway, stream.token)
+    gateway.shell.orchestrate("token", "revoke", stream.token[:12])
+    eventually(lambda: viewer.get(f"{PREFIX}/whoami")[0] == 401)
+
+    opened(planner)
+
+    assert stream.ends()
+    for client in (stream, viewer):
+        client.close()
+
+
+@pytest.mark.parametrize("role", ["worker"])
+def test_stream_is_for_those_who_may_read_events(
+    gateway: Gateway, role: str
+) -> None:
+    client = ApiClient(gateway, gateway.token("eve", role))
+
+    status, _ = client.http.get(f"{PREFIX}/events")
+    malformed, _ = client.http.get(f"{PREFIX}/events?since=x")
+
+    client.close()
+    assert (status, malformed) == (403, 422)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("projects?limit=5", ["projects", "--limit", "5"]),
+        ("list?project={project}", ["list", "{project}"]),
+        ("show?item={item}", ["show", "{item}"]),
+        ("progress?id={project}", ["progress", "{project}"]),
+        ("progress?id={item}", ["progress", "{item}"]),
+        ("inbox", ["inbox"]),
+        ("stuck?silent_for=1ms", ["stuck", "--silent-for", "1ms"]),
+        ("unassigned", ["unassigned"]),
+        ("discoveries", ["discoveries"]),
+        ("handoff?item={item}", ["show", "{item}", "--handoff"]),
+    ],
+)
+def test_document_is_that_of_the_command(
+    gateway: Gateway,
+    planner: ApiClient,
+    ada: ApiClient,
+    verb: str,
+    words: list[str],
+) -> None:
+    project = opened(planner)
+    known = {"project": project, "item": created(planner, project)}
+    ada.post("worker/blocker", item=known["item"], text="Which?")
+    created(planner, project, assign="")
+
+    document = planner.get(f"orchestrator/{verb.format_map(known)}")
+    command = gateway.shell.orchestrate(
+        "--json", *(word.format_map(known) for word in words)
+    )
+
+    assert without_ages(document) == without_ages(command.json())
+
+
+def without_ages(document: Any) -> Any:
+    """Return a document without what changes from one moment to the next."""
+    text = re.sub(r'"silent_ms": \d+', "", json.dumps(document))
+    return re.sub(r"silent for [^.\"]+", "", text)
+
+
+def test_api_has_every_command_of_a_queue() -> None:
+    served = {
+        "orchestrate": {
+            row.verb.name for row in VERBS if row.group == "orchestrator"
+        },
+        "worker": {row.verb.name for row in VERBS if row.group == "worker"},
+    }
+
+    for group in (orchestrate, worker):
+        name = str(group.name)
+        others = set(group.commands) - OF_THE_MACHINE[name]
+        assert others == served[name] - OF_OPTIONS
+
+
+def test_commands_of_the_page_run(gateway: Gateway, tmp_path: Path) -> None:
+    blocks = re.findall(
+        r"^```bash\n(.*?)^```$",
+        PAGE.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    variables = {
+        "API": f"{gateway.url}{PREFIX}",
+        "PLANNER": gateway.token("planner", "orchestrator"),
+        "ADA": gateway.token("ada", "worker"),
+    }
+
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
+        env={**gateway.shell.environment(), **variables},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert len(blocks) > 4
+    assert ran.returncode == 0, ran.stderr
+    assert '"status": "completed"' in re.sub(r":(?=\S)", ": ", ran.stdout)
+
+
+def test_page_has_the_table_of_verbs() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    rows = re.findall(r"^\| (GET|POST) \| `([^`]+)` \|", page, re.MULTILINE)
+
+    assert [
+        (row.method, row.path.removeprefix(PREFIX)) for row in VERBS
+    ] == rows
