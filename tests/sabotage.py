@@ -115,8 +115,8 @@ SABOTAGES = (
     Sabotage(
         guard="A confined claim skips items of other projects",
         file=f"{SCRIPTS}/prelude/claims.lua",
-        line="        if item and scope.is_foreign(item.project) then\n",
-        instead="        if false then\n",
+        line="    if scope.is_foreign(project) then return true end\n",
+        instead="",
         tests=("tests/unit/queue/test_confined.py",),
     ),
     Sabotage(

@@ -7,11 +7,11 @@ import json
 import logging
 from asyncio import FIRST_COMPLETED, create_task, timeout, wait
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from taskorch.cli.json_output import error_document
+from taskorch.cli.json_output import Json, error_document
 from taskorch.domain import errors
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.errors import TaskOrchestratorError
@@ -153,7 +153,11 @@ def error_response(error: TaskOrchestratorError) -> Response:
         status = 413
     elif isinstance(error, errors.Unavailable):
         headers = {"Retry-After": RETRY_AFTER_S}
-    return JSONResponse(error_document(error), status, headers)
+    more: dict[str, Json] = {}
+    if isinstance(error, errors.NotReplicated):
+        # the step was done, and the client may have to undo a part of it
+        more["reply"] = cast("Json", error.reply)
+    return JSONResponse(error_document(error, **more), status, headers)
 
 
 def _outward(error: errors.Unavailable) -> errors.Unavailable:
@@ -164,10 +168,12 @@ def _outward(error: errors.Unavailable) -> errors.Unavailable:
     details = {
         name: value for name, value in error.details.items() if name != "url"
     }
-    if isinstance(
-        error, (errors.Stalled, errors.NotReplicated, errors.NotSaved)
-    ):
+    if isinstance(error, (errors.Stalled, errors.NotSaved)):
         return type(error)(**details, url="")
+    if isinstance(error, errors.NotReplicated):
+        outward = errors.NotReplicated(**details, url="")
+        outward.reply = error.reply
+        return outward
     return errors.Unreachable(url="", reason="the gateway cannot use Redis")
 
 

@@ -352,12 +352,13 @@ class ReaderLine(_Strict):
 
 
 class AgentFields(_Strict):
-    """The hash of an agent, without its counts; empty if it was never seen."""
+    """The hash of an agent, without its counts."""
 
     host: Text = ""
     pid: Text = ""
     session: Text = ""
     version: Text = ""
+    named_at: Text = ""
 
 
 class AgentLine(_Strict):

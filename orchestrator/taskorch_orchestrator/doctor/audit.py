@@ -28,6 +28,7 @@ INDEXES = (
     "delayed",
     "dead",
     "questions",
+    "unfinished",
 )
 
 #: Owner ("project:<id>" or "agent:<name>") -> state -> number of items.
@@ -59,6 +60,8 @@ def audit(queue: Queue, *, fix: bool) -> Audit:
             continue
         if fix:
             repaired |= dict.fromkeys(result.findings)
+            if any(finding.word == "step" for finding in result.findings):
+                queue.reap()  # tries again: one that stops again is found again
         if result.counted and not (fix and result.findings):
             break
     unreadable_ids = {finding.id for finding in unreadable}

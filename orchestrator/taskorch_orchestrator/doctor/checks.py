@@ -37,7 +37,10 @@ FIX = "orchestrate doctor --fix"
 SET = "redis-cli config set {}, then redis-cli config rewrite"
 #: Name of a check -> words of its findings in an audit, and its text if there are none.
 AUDITED = {
-    "damage": (("damaged",), "every project, item and agent can be read"),
+    "damage": (
+        ("damaged", "step"),
+        "every project, item and agent can be read",
+    ),
     "indexes": (
         ("index",),
         "every item is in the index of its state, and in no other",

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 #: A wake token is lost if its taker dies before it claims, so a waiter looks again
 #: after this time.
 WAIT_PERIOD_S = 60.0
+#: What a claim returns if another one may find an item: more was due than one call
+#: handles, or items of a closing project are in front of it.
+NOW = "0"
+#: Looks of a claim that follow each other immediately.
+MOST_LOOKS = 100
 CHECK_LIMIT = 20
 #: The number of held items, and of queued items, that `prime` returns.
 PRIME_LIMIT = 3
@@ -240,7 +245,7 @@ class AgentQueue:
     ) -> tuple[Claim, ...]:
         """Claim the first items in one step, after a wait for the first of them."""
         deadline = monotonic() + limits.seconds(wait_s, "wait_s")
-        is_first_look = True
+        is_first_look, looks = True, 1
         while True:
             left_s = deadline - monotonic()
             is_last_look = "" if left_s > 0 else "1"
@@ -257,6 +262,9 @@ class AgentQueue:
                 return claims
             if views:
                 # a repeated request, whose items the caller no longer holds; or damage
+                continue
+            if due_ms == NOW and looks < MOST_LOOKS:
+                looks += 1
                 continue
             if left_s <= 0:
                 return ()
@@ -446,13 +454,9 @@ class AgentQueue:
         """
         limits.number(count, "number of items", 0, limits.BATCH_STEPS)
         options = (count or "", _lease(lease_ms), "1" if asks else "")
-        try:
-            (receipt,), claims = self._complete(
-                [(lease, summary, deliverables)], options
-            )
-        except errors.NotReplicated as shortfall:
-            self._give_back_claims(shortfall.reply)
-            raise
+        (receipt,), claims = self._complete(
+            [(lease, summary, deliverables)], options
+        )
         return receipt, claims
 
     def fail(
@@ -470,13 +474,18 @@ class AgentQueue:
         becomes a dead letter. `next` and `lease_ms` are those of `complete`.
         """
         reason = limits.text(reason, "reason", required=True)
-        view = self._run(
-            "fail",
-            lease,
-            reason,
-            "1" if retry else "",
-            *_next(next=next, lease_ms=lease_ms),
-        )
+        try:
+            view = self._run(
+                "fail",
+                lease,
+                reason,
+                "1" if retry else "",
+                *_next(next=next, lease_ms=lease_ms),
+            )
+        except errors.NotReplicated as shortfall:
+            if next:
+                self._give_back_claims(shortfall)
+            raise
         if not next:
             return replies.settled(view, self._damage)
         settled, claims = cast("tuple[Reply, list[Reply]]", view)
@@ -576,9 +585,13 @@ class AgentQueue:
                 limits.pairs(deliverables, "deliverables", "deliverables")
             )
         limits.batch_size(words)
-        view = self._run_script(
-            "complete", *options, len(deliveries), *words, *self._origin
-        )
+        try:
+            view = self._run_script(
+                "complete", *options, len(deliveries), *words, *self._origin
+            )
+        except errors.NotReplicated as shortfall:
+            self._give_back_claims(shortfall)
+            raise
         settled, claims, is_left = cast(
             "tuple[list[Reply], list[Reply], str]", view
         )
@@ -587,9 +600,9 @@ class AgentQueue:
         completed = partial(replies.completed, damage=self._damage)
         return tuple(map(completed, settled)), self._held(claims)
 
-    def _give_back_claims(self, view: object) -> None:
-        """Release what a completion has claimed, whose caller gets an error."""
-        _, claims, _ = cast("tuple[list[Reply], list[Reply], str]", view)
+    def _give_back_claims(self, shortfall: errors.NotReplicated) -> None:
+        """Release what a step has claimed with its settling: its caller gets an error."""
+        _, claims, *_ = cast("list[list[Reply]]", shortfall.reply)
         for claim in self._held(claims):
             with suppress(errors.TaskOrchestratorError):
                 if claim.lease:

@@ -32,7 +32,8 @@ class AgentStatus(Frozen):
     name: str
     #: Time of its last call, in ms; 0 if none of its sessions has called.
     last_seen_at: int
-    #: Time since then in ms, by the clock of Redis.
+    #: Time since then in ms, by the clock of Redis; without a call, since it was first
+    #: named.
     silent_ms: int
     #: The session that called last, and the version of its program.
     host: str
@@ -48,8 +49,7 @@ class AgentStatus(Frozen):
 
 def is_forgotten(agent: AgentStatus) -> bool:
     """Return whether the service forgets an agent: it has no items and is silent."""
-    is_silent = not agent.last_seen_at or agent.silent_ms >= FORGOTTEN_MS
-    return is_silent and not any(agent.counts.values())
+    return agent.silent_ms >= FORGOTTEN_MS and not any(agent.counts.values())
 
 
 def agent_status(view: Reply) -> AgentStatus:

@@ -14,7 +14,8 @@ class Finding(Frozen):
 
     #: The id of the item, or else of the project or agent.
     id: str
-    #: `index`, `dependency`, `state`, `listed`, `agent`, `lost`, `damaged` or `count`.
+    #: `index`, `dependency`, `state`, `listed`, `agent`, `lost`, `damaged`, `step` or
+    #: `count`.
     word: str
     detail: str
 

@@ -105,7 +105,7 @@ KEYS = (
     Key(
         name="unfinished",
         type="zset",
-        holds="step that a call left for later ones (close a project, release an item) -> ms since when",
+        holds="step that a call left for later ones (close a project, release an item) -> ms since when; inf: stopped",
     ),
     Key(
         name="progress:<id>", type="stream", holds="the item's reports, capped"
@@ -141,7 +141,7 @@ KEYS = (
     Key(
         name="agent:<name>",
         type="hash",
-        holds="host, pid, session, version, a count per item state",
+        holds="host, pid, session, version, when it was first named, a count per item state",
     ),
     Key(
         name="events",

@@ -25,6 +25,8 @@ from taskorch.queue.wait_results import Answered, Goal, Standing, Waited
 #: Maximum duration of one block. A broken connection without an error is noticed then.
 PERIOD_S = 60.0
 MOST_EVENTS = 400
+#: Between two searches of a large project for the dead item that holds it up.
+SEARCH_PERIOD_S = 10.0
 #: The states of items whose progress depends on other items.
 MAY_WAIT = (State.PENDING, State.WAITING)
 
@@ -134,7 +136,8 @@ class Waits:
 
     def standing(self, id_: str) -> Standing:
         """Return the current state of a project or an item, and the cursor of it."""
-        return _standing(self._scripts, id_)
+        standing, _ = _standing(self._scripts, id_)
+        return standing
 
     def through_outages(self, read_once: Callable[[], Done]) -> Done:
         """Return the result of a read; repeat it while Redis is unreachable."""
@@ -244,10 +247,12 @@ class _GoalWait:
         #: The cursor of the last event that was checked, if events count.
         self._cursor = limits.cursor(since) if since else ""
         self._expects = False
+        #: When it may search a large project again.
+        self._searches_at = 0.0
 
     def look(self) -> _Look[Waited]:
         """Check the current state and, if they count, the new events."""
-        standing = _standing(self._scripts, self._id)
+        standing = self._stands()
         if Goal.ANY in self._goals and self._cursor:
             waited = self._with_events(standing)
         else:
@@ -267,6 +272,14 @@ class _GoalWait:
             return _Look(waited, is_over, stream, standing.report)
         stream = keys.events(self._scripts.namespace)
         return _Look(waited, is_over, stream, waited.cursor)
+
+    def _stands(self) -> Standing:
+        """Return the current state; not every look searches a large project."""
+        searches = monotonic() >= self._searches_at
+        standing, calls = _standing(self._scripts, self._id, searches=searches)
+        if calls > 1:
+            self._searches_at = monotonic() + SEARCH_PERIOD_S
+        return standing
 
     def _expect(self, standing: Standing) -> bool:
         """Make a stream for the reports of an item without one, once.
@@ -332,27 +345,45 @@ def _dead_state(standing: Standing) -> str:
     return f"held up by dead letters ({standing.project.counts[State.FAILED]})"
 
 
-def _standing(scripts: Scripts, id_: str) -> Standing:
-    """Read `{event, report, {item view} or {}, project, dead, moves, asks, reopens}`."""
+def _standing(
+    scripts: Scripts, id_: str, *, searches: bool = True
+) -> tuple[Standing, int]:
+    """Return the state of a project or an item, and the number of calls that it took.
+
+    Each call reads `{event, report, {item view} or {}, project, dead, moves, asks,
+    reopens, skip}`, and looks for a dead item among some of the project's items, unless
+    it is not to search: then something may move.
+    """
     known = (
         limits.item_id(id_)
         if id_.startswith("item_")
         else limits.project_id(id_)
     )
-    cursor, report, items, project, dead, moves, asks, reopens = cast(
-        "tuple[str, str, list[Reply], Reply, str, str, str, str]",
-        scripts.run_script("standing", known),
-    )
-    return Standing(
-        cursor=cursor,
-        report=report,
-        item=replies.item(items[0]) if items else None,
+    *shown, skip = _stands(scripts, known, "0" if searches else "")
+    cursor, report, items, project, dead, moves, asks, reopens = shown
+    calls = 1
+    while skip and not (dead and moves):
+        *more, skip = _stands(scripts, known, str(skip))
+        if not dead:
+            dead, reopens = more[4], more[7]
+        moves = moves or more[5]
+        calls += 1
+    item_views = cast("list[Reply]", items)
+    standing = Standing(
+        cursor=str(cursor),
+        report=str(report),
+        item=replies.item(item_views[0]) if item_views else None,
         project=replies.project(project),
-        dead=read.item_id(dead),
-        moves=bool(moves),
+        dead=read.item_id(str(dead)),
+        moves=bool(moves) or not searches,
         asks=bool(asks),
         reopens=bool(reopens),
     )
+    return standing, calls
+
+
+def _stands(scripts: Scripts, known: str, skip: str) -> list[Reply]:
+    return cast("list[Reply]", scripts.run_script("standing", known, skip))
 
 
 def _events(scripts: Scripts, since: str, *, limit: int) -> Events:

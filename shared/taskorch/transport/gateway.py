@@ -216,9 +216,12 @@ class GatewayConnection:
             for name, value in details.items()
         }
         try:
-            return kind(**{**shown, "url": self._address.url})
+            failure = kind(**{**shown, "url": self._address.url})
         except (KeyError, TypeError):
             return None
+        if isinstance(failure, errors.NotReplicated):
+            failure.reply = given.get("reply")
+        return failure
 
     def _silence(self, error: OSError) -> errors.Unavailable:
         return redis_errors.of_silence(error, self._address.url)

@@ -11,11 +11,12 @@ from taskorch.domain import errors
 from taskorch.domain.item import NewItem
 from taskorch.queue.backup import SCHEMA
 from taskorch.queue.views import SHORT_PAGE
+from taskorch.queue.wait_results import Goal
 
 #: What one call handles.
 EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 400, 1000, 10_000, 200
 AGENTS, NAMES, ENTRIES = 200, 500, 64
-DEPENDENCIES, EXPORTED, VISITED = 300, 200, 400
+DEPENDENCIES, EXPORTED, VISITED, STANDING = 300, 200, 250, 60
 
 
 def some_items(
@@ -221,3 +222,20 @@ def test_agents_are_read_once_in_short_pages(bench: Bench) -> None:
 
 def _is_woken(bench: Bench, name: str) -> bool:
     return bench.agent(name)._scripts.wait_for_wake(SOON_S)
+
+
+def test_wait_finds_dead_item_of_large_project(bench: Bench) -> None:
+    alive, dead = bench.item(), bench.item()
+    project = bench.project()
+    waiting = NewItem(title="T", agent="bob", depends_on=(alive,))
+    bench.create_many(project, [waiting] * (2 * STANDING + 1))
+    bench.item(project, depends_on=(dead,))
+    bench.queue.cancel(dead)
+    waits = bench.queue.waits()
+
+    with pytest.raises(errors.DeadEnd) as refusal:
+        waits.until(project, [Goal.COMPLETED], timeout_s=0)
+    blocked = waits.until(project, [Goal.BLOCKED], timeout_s=0)
+
+    assert dead in str(refusal.value)
+    assert blocked.reached is None

@@ -5,6 +5,7 @@ from math import ceil
 
 import pytest
 from support.builders import Bench, need_lease
+from support.named_calls import Noted
 from support.repeats import RecordingConnection
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
@@ -21,6 +22,8 @@ OPEN = [
 ]
 
 
+#: Items of closing projects that a claim leaves out.
+LEFT_OUT = 200
 #: Items that one call of a script cancels.
 PART = 30
 
@@ -403,3 +406,47 @@ def test_long_reason_is_refused(bench: Bench) -> None:
         bench.queue.requeue(lease.item, reason="x" * 70_000)
 
     assert bench.state(lease.item) is State.FAILED
+
+
+def test_claim_skips_items_of_closing_project(bench: Bench) -> None:
+    project = bench.project()
+    fill(bench, project, 3 * PART, agent="ada")
+    bench.queue._run_script("close_project", project, "1", "no budget")
+    other = bench.item()
+
+    assert bench.claimed_next() == other
+    assert bench.claimed_next() == ""
+
+
+def test_next_item_is_none_of_closing_project(bench: Bench) -> None:
+    lease = bench.claimed()
+    project = bench.project()
+    fill(bench, project, 3 * PART, agent="ada")
+    other = bench.item()
+    bench.queue._run_script("close_project", project, "1", "no budget")
+
+    settled = bench.agent().complete(lease, "done", next=True)
+
+    assert settled.next
+    assert settled.next.package.item.id == other
+
+
+def test_claim_finds_item_behind_large_closing_project(bench: Bench) -> None:
+    project = bench.project()
+    fill(bench, project, LEFT_OUT + 3 * PART, agent="ada")
+    other = bench.item()
+    bench.queue._run_script("close_project", project, "1", "no budget")
+
+    assert bench.claimed_next() == other
+    assert bench.inconsistencies() == []
+
+
+def test_claim_is_read_as_often_as_before(bench: Bench) -> None:
+    bench.item()
+    seen: list[str] = []
+    noted = bench.with_connection(lambda connection: Noted(connection, seen))
+
+    assert noted.claimed_next()
+    assert noted.claimed_next() == ""
+
+    assert seen == ["claim", "claim"]

@@ -17,6 +17,12 @@ def last_called(bench: Bench, agent: str, *, days: int) -> None:
     bench.raw.zadd(f"{keys.tag(bench.namespace)}agents", {agent: at})
 
 
+def first_named(bench: Bench, agent: str, *, days: int) -> None:
+    """Set the time at which an agent that never called was first named."""
+    at = bench.now_ms() - days * 86_400_000
+    bench.raw.hset(f"{keys.tag(bench.namespace)}agent:{agent}", "named_at", at)
+
+
 def names(bench: Bench) -> set[str]:
     return {agent.name for agent in bench.queue.views.agents()}
 
@@ -68,17 +74,31 @@ def test_agent_is_forgotten_after_purge_of_its_items(bench: Bench) -> None:
     assert names(bench) == set()
 
 
-def test_agent_that_never_called_is_forgotten_without_items(
+def test_agent_never_called_is_forgotten_after_month(
     bench: Bench,
 ) -> None:
     item = bench.item(agent="misspelt")
-    before = forget(bench)
     bench.queue.assign(item, "ada")
+    before = forget(bench)
+    first_named(bench, "misspelt", days=31)
 
     after = forget(bench)
 
     assert (before, after) == (0, 1)
     assert names(bench) == {"ada"}
+
+
+def test_agent_of_an_older_version_is_forgotten_later(bench: Bench) -> None:
+    item = bench.item(agent="misspelt")
+    bench.queue.assign(item, "ada")
+    tag = keys.tag(bench.namespace)
+    bench.raw.hdel(f"{tag}agent:misspelt", "named_at")
+
+    first = forget(bench)
+    named_at = bench.raw.hget(f"{tag}agent:misspelt", "named_at")
+
+    assert first == 0
+    assert named_at
 
 
 def test_agent_with_wrong_count_is_not_forgotten(bench: Bench) -> None:

@@ -1,6 +1,6 @@
 """A step that concerns very many items is finished by several calls."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ from support.backups import export_lines, to_jsonl
 from support.builders import Bench, need_lease
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
+from taskorch.queue import keys
 from taskorch.queue.port import (
     Argument,
     ConnectionWrapper,
@@ -221,3 +222,93 @@ def test_unknown_step_is_dropped(bench: Bench) -> None:
     bench.queue.reap()
 
     assert bench.members("unfinished") == []
+
+
+@pytest.fixture
+def stopped(bench: Bench) -> Iterator[str]:
+    """Yield a closing project, which a key of another type keeps from being closed."""
+    project = bench.project()
+    items = [NewItem(title="x", agent="bob")] * (2 * PART)
+    last, *_ = [each.id for each in bench.create_many(project, items)]
+    bench.queue._run_script("close_project", project, "1", "no budget")
+    key = f"{keys.tag(bench.namespace)}progress:{last}"
+    bench.raw.set(key, "not a stream")
+    yield project
+    bench.raw.delete(key)
+
+
+@pytest.mark.one_lane  # fakeredis replies a wrong type otherwise
+@pytest.mark.usefixtures("stopped")
+def test_damaged_closing_project_stops_no_claim(bench: Bench) -> None:
+    item = bench.item()
+
+    assert bench.claimed_next() == item
+    assert bench.claimed_next() == ""
+    assert bench.queue.reap() == (0, 0)
+
+
+@pytest.mark.one_lane
+def test_doctor_reports_the_step_that_stopped(
+    bench: Bench, stopped: str
+) -> None:
+    bench.queue.reap()
+
+    found = audit(bench.queue, fix=False).findings
+    remaining = audit(bench.queue, fix=True).findings
+
+    assert (stopped, "step") in {(each.id, each.word) for each in found}
+    assert (stopped, "step") in {(each.id, each.word) for each in remaining}
+
+
+@pytest.mark.one_lane
+def test_step_continues_when_its_key_is_repaired(
+    bench: Bench, stopped: str
+) -> None:
+    bench.queue.reap()
+    for key in bench.raw.keys(f"{keys.tag(bench.namespace)}progress:*"):
+        if bench.raw.type(key) == "string":
+            bench.raw.delete(key)
+
+    audit(bench.queue, fix=True)
+
+    found = bench.queue.views.progress(stopped, limit=1).project
+    assert found.status == "completed"
+    assert found.counts[State.CANCELLED] == 2 * PART
+    assert bench.members("unfinished") == []
+
+
+@pytest.mark.one_lane
+def test_damaged_due_item_stops_no_claim(bench: Bench) -> None:
+    due = bench.claimed(agent="bob").item
+    bench.expire_lease(due)
+    key = f"{keys.tag(bench.namespace)}progress:{due}"
+    bench.raw.set(key, "not a stream")
+    item = bench.item()
+
+    assert bench.claimed_next() == item
+
+    bench.raw.delete(key)
+    bench.expire_lease(due)
+    bench.queue.reap()
+    assert bench.state(due) is State.DELAYED
+
+
+@pytest.fixture(params=["", ":items"])
+def mistyped(bench: Bench, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield a project of which one key holds another type."""
+    project = bench.project()
+    bench.item(project)
+    key = f"{keys.tag(bench.namespace)}project:{project}{request.param}"
+    bench.raw.delete(key)
+    bench.raw.set(key, "of another type")
+    yield project
+    bench.raw.delete(key)
+
+
+@pytest.mark.one_lane
+def test_doctor_reports_damaged_keys_of_project(
+    bench: Bench, mistyped: str
+) -> None:
+    found = audit(bench.queue, fix=False).findings
+
+    assert (mistyped, "damaged") in {(each.id, each.word) for each in found}

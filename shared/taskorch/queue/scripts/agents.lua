@@ -40,9 +40,10 @@ return guarded(function()
   local names = call('ZREVRANGE', prefix .. 'agents', from, from + limit - 1, 'WITHSCORES')
   for i = 1, #names, 2 do
     local name, last_seen = names[i], names[i + 1]
-    local was_seen = tonumber(last_seen) > 0
-    local silent = was_seen and math.max(0, now - last_seen) or 0
-    table.insert(agents, {name, last_seen, ms(silent), call('HGETALL', key('agent', name)),
+    local fields = call('HGETALL', key('agent', name))
+    local since = tonumber(last_seen)
+    if since == 0 then since = tonumber(value_of(fields, 'named_at') or now) or now end
+    table.insert(agents, {name, last_seen, ms(math.max(0, now - since)), fields,
       held_items(name), call('ZCARD', key('held', name))})
   end
   return {#agents == limit and tostring(from + limit) or '', agents}

@@ -82,7 +82,7 @@ return once(function()
   end
 
   begin_batch(items)
-  local is_new = call('ZADD', prefix .. 'agents', 'NX', 0, agent) == 1
+  local is_new = add_agent(agent)
   local rows = {}
   for i, item in ipairs(items) do
     local previous = item.agent

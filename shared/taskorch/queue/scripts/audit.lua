@@ -37,7 +37,8 @@ local function check_project(id)
     end
     return
   end
-  local status = call('HGET', key('project', id), 'status')
+  local status = read_hash('project', id, 'HGET', 'status')
+  if status == nil then return found(id, 'damaged', 'key') end
   if status == 'closing' then check_closing(id) end
   if status then return end
   found(id, 'lost', 'the project is missing, but its items exist')
@@ -52,7 +53,7 @@ local function check_agent(item)
   known_agents[item.agent] = true
   if call('ZSCORE', prefix .. 'agents', item.agent) then return end
   found(item.agent, 'agent', 'has items, but is not among the agents')
-  if repair then call('ZADD', prefix .. 'agents', 'NX', 0, item.agent) end
+  if repair then add_agent(item.agent) end
 end
 
 -- Returns whether the set has the member exactly if it should.
@@ -239,15 +240,23 @@ end
 -- it stopped, or nil at the end of the project.
 local function check_items(project, after)
   check_project(project)
-  if after == '0' then check_listed_questions(project) end
+  if after == '0' and not survives(check_listed_questions, project) then
+    found(project, 'damaged', 'questions:' .. project)
+  end
   visited = visited + 1
   while true do
-    local page = call('ZRANGE', key('project', project) .. ':items', '(' .. after, '+inf',
-      'BYSCORE', 'LIMIT', 0, STEP, 'WITHSCORES')
+    local page = read_hash('project', project .. ':items', 'ZRANGE', '(' .. after, '+inf', 'BYSCORE',
+      'LIMIT', 0, STEP, 'WITHSCORES')
+    if not page then
+      found(project, 'damaged', 'project:' .. project .. ':items')
+      return nil
+    end
     for i = 1, #page, 2 do
       if visited >= limit then return after end
       visited, after = visited + 1, page[i + 1]
-      check(project, page[i])
+      if not survives(check, project, page[i]) then
+        found(page[i], 'damaged', 'one of its keys holds another type')
+      end
     end
     if #page < 2 * STEP then return nil end
   end

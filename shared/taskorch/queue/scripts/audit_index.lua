@@ -1,5 +1,6 @@
--- audit_index: finds entries of an index that belong elsewhere, and items that their
---              project does not list. Repairs both if it is asked to.
+-- audit_index: finds entries of an index that belong elsewhere, items that their project
+--              does not list, and unfinished steps that were set aside. Repairs them if it
+--              is asked to.
 -- KEYS     meta
 -- ARGV     7 index: 'leases', 'queue:ada' …, 8 cursor of ZSCAN, 9 number of entries, 10
 --          '1' to repair
@@ -47,10 +48,25 @@ local function check(id, findings)
   end
 end
 
+-- A step that a damaged key has stopped is behind all others. A repair lets later calls try
+-- again.
+local function check_step(entry, score, findings)
+  if score ~= 'inf' then return end
+  local step, id = string.match(entry, '^(%l+):(.*)$')
+  table.insert(findings, {id, 'step', step .. ' stopped at a key that holds another type'})
+  if repair then call('ZADD', prefix .. name, now, entry) end
+end
+
 local function audited()
   local findings = {}
   local cursor, entries = unpack(call('ZSCAN', prefix .. name, ARGV[8], 'COUNT', ARGV[9]))
-  for i = 1, #entries, 2 do check(entries[i], findings) end
+  for i = 1, #entries, 2 do
+    if kind == 'unfinished' then
+      check_step(entries[i], entries[i + 1], findings)
+    elseif not survives(check, entries[i], findings) then
+      table.insert(findings, {entries[i], 'damaged', 'one of its keys holds another type'})
+    end
+  end
   return {cursor, findings}
 end
 

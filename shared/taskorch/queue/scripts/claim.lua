@@ -4,10 +4,11 @@
 -- ARGV     7 lease ms or '' for the items' own, 8 '1' if the caller stops waiting, 9
 --          maximum number of items; 0 after a wait that was broken off
 -- RETURNS  {{{item id, token or '', expires, package, {id of a comment …}} …}, ''}, or
---          {{}, ms until the next lease or delay ends or ''} if the queue is empty
+--          {{}, ms until the next lease or delay ends or ''} if the queue is empty; 0 ms if
+--          the next call may find an item behind those of a project that is closing
 -- ERRORS   NO_ITEM (a repeat whose item does not exist any more)
 local lease, is_last_look, limit = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
-local new_receipts
+local new_receipts, looks_again
 
 -- The caller may have taken the wake token of an item that is still delayed, or, if it
 -- takes none, of any item: another waiter must look at it.
@@ -20,7 +21,7 @@ end
 return once(function()
   local receipts = is_repeat and claims_of_first_copy()
   if not receipts then
-    new_receipts = claim_first(limit, lease)
+    new_receipts, looks_again = claim_first(limit, lease)
     receipts = new_receipts
   end
   if not receipts then
@@ -29,5 +30,6 @@ return once(function()
   end
   return receipts, finds_claims_again()
 end, function(receipts)
-  return {claims_view(receipts, receipts == new_receipts)}
+  local claims, due_ms = claims_view(receipts, receipts == new_receipts)
+  return {claims, looks_again and '0' or due_ms}
 end)

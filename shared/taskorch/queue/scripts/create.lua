@@ -242,7 +242,7 @@ local function new_agents(news)
     end
   end
   if not dry then
-    for _, agent in ipairs(found) do call('ZADD', prefix .. 'agents', 0, agent) end
+    for _, agent in ipairs(found) do add_agent(agent) end
   end
   return found
 end

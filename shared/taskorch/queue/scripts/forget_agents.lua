@@ -1,12 +1,13 @@
 -- forget_agents: forgets agents that have no items, in any state, and have not called for
---                some time; a part of them.
+--                some time, nor were first named in that time; a part of them.
 -- KEYS     meta
--- ARGV     7 minimum age in ms of the last call, 8 number of agents to skip, which have
---          items, 9 maximum number of agents to look at
+-- ARGV     7 minimum age in ms of the last call, 8 number of agents to skip, which stay, 9
+--          maximum number of agents to look at
 -- RETURNS  {number to skip next time, or '' at the end, number of agents forgotten}
 -- ERRORS   none of its own
-local function has_items(name)
-  local fields = call('HGETALL', key('agent', name))
+local age, skip, limit = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+
+local function has_items(name, fields)
   for i = 1, #fields, 2 do
     local is_count = string.sub(fields[i], 1, 2) == 'n_'
     if is_count and fields[i + 1] ~= '0' then return true end
@@ -14,16 +15,30 @@ local function has_items(name)
   return call('EXISTS', key('queue', name), key('held', name)) > 0
 end
 
+-- Returns whether an agent that never called was first named long ago. An older version
+-- kept no time of that: it is now.
+local function was_named_long_ago(name, fields)
+  local named_at = value_of(fields, 'named_at')
+  if not named_at or not is_number(named_at) then
+    call('HSET', key('agent', name), 'named_at', now)
+    return false
+  end
+  return tonumber(named_at) <= now - age
+end
+
 return once(function()
-  local age, skip, limit = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-  local old = call('ZRANGE', prefix .. 'agents', '-inf', now - age, 'BYSCORE', 'LIMIT', skip, limit)
+  local old = call('ZRANGE', prefix .. 'agents', '-inf', now - age, 'BYSCORE', 'LIMIT', skip,
+    limit, 'WITHSCORES')
   local forgotten = 0
-  for _, name in ipairs(old) do
-    if not has_items(name) then
+  for i = 1, #old, 2 do
+    local name, fields = old[i], call('HGETALL', key('agent', old[i]))
+    local is_idle = not has_items(name, fields)
+    if is_idle and (tonumber(old[i + 1]) > 0 or was_named_long_ago(name, fields)) then
       call('DEL', key('agent', name), key('wake', name))
       call('ZREM', prefix .. 'agents', name)
       forgotten = forgotten + 1
     end
   end
-  return {#old == limit and tostring(skip + #old - forgotten) or '', forgotten}
+  local is_full = #old == 2 * limit
+  return {is_full and tostring(skip + limit - forgotten) or '', forgotten}
 end)

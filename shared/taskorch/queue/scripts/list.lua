@@ -77,8 +77,8 @@ end
 -- it stopped, or nil at the end of the project.
 local function visit(id, after)
   while true do
-    local page = call('ZRANGE', key('project', id) .. ':items', '(' .. after, '+inf', 'BYSCORE',
-      'LIMIT', 0, STEP, 'WITHSCORES')
+    local page = read_hash('project', id .. ':items', 'ZRANGE', '(' .. after, '+inf', 'BYSCORE',
+      'LIMIT', 0, STEP, 'WITHSCORES') or {}
     for i = 1, #page, 2 do
       if is_full() then return after end
       visited, after = visited + 1, page[i + 1]

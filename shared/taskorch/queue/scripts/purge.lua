@@ -12,7 +12,11 @@ local MAX_LINKS = 1000
 -- Purged projects that are remembered.
 local PURGED_KEPT = 10000
 
-local function remove(...) removed_keys = removed_keys + call('DEL', ...) end
+-- A thread of the server frees what UNLINK removes; DEL of a large key takes a while.
+local may_unlink = not redis.acl_check_cmd or redis.acl_check_cmd('UNLINK', meta)
+local removal = may_unlink and 'UNLINK' or 'DEL'
+
+local function remove(...) removed_keys = removed_keys + call(removal, ...) end
 
 -- Removes the item from a set of another item, which may be of another project.
 local function remove_from_set(set, item)

@@ -11,5 +11,5 @@ return once(function()
   for i = 1, #agents, 2 do Lease.reconcile(agents[i], limit) end
   local reaped, promoted = Lease.maintain(limit)
   continue_unfinished()
-  return {reaped, promoted, cursor, call('ZCARD', prefix .. 'unfinished')}
+  return {reaped, promoted, cursor, count_unfinished()}
 end)

@@ -19,8 +19,9 @@ local function compared()
   local differences = {}
   for i = 9, #ARGV, 2 do
     local owner, counted = ARGV[i], cjson.decode(ARGV[i + 1])
-    local all_kept = call('HMGET', prefix .. owner, unpack(FIELDS))
-    for place, state in ipairs(ORDER) do
+    local kind, name = string.match(owner, '^(%l+):(.*)$')
+    local all_kept = read_hash(kind, name, 'HMGET', unpack(FIELDS))
+    for place, state in ipairs(all_kept and ORDER or {}) do
       local kept, right = all_kept[place], counted[state] or 0
       local kept_number = tonumber(kept or 0) or -1
       if kept_number ~= right then

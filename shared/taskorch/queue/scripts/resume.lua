@@ -6,5 +6,5 @@
 -- ERRORS   none of its own
 return once(function()
   continue_unfinished()
-  return {call('ZCARD', prefix .. 'unfinished')}
+  return {count_unfinished()}
 end)

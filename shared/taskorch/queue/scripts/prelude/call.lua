@@ -71,6 +71,16 @@ local function refuse(word, details)
   error({err = refusal}, 0)
 end
 
+-- Runs a step of another item than those of the call. Returns whether it was done: a key
+-- that holds another type stops the step, and not the call.
+local function survives(step, ...)
+  local ok, failure = pcall(step, ...)
+  if ok then return true end
+  local reason = type(failure) == 'table' and failure.err or tostring(failure)
+  if string.find(reason, 'WRONGTYPE', 1, true) then return false end
+  error(failure, 0)
+end
+
 -- Batched writes ---------------------------------------------------------------------
 -- A script of one item writes each change immediately. A script of several items
 -- collects the changes of indexes, counts and wake lists after its guards, and `once`

@@ -9,9 +9,22 @@ do
   -- items than MAX_HELD; the others of MAX_SEARCHED are those of the same millisecond.
   local MAX_HELD, MAX_SEARCHED = 500, 1000
 
-  -- Returns the first items of the caller's queue, and whether there are more. An entry
-  -- whose item is not queued for the caller is dropped, and the queue is read again.
-  local function first_of_queue(limit)
+  -- Returns whether a claim leaves the items of a project out: the caller does not see it,
+  -- or its items are being cancelled. `closing` has what was read of projects, and is nil if
+  -- no project can be closing.
+  local function is_left_out(project, closing)
+    if scope.is_foreign(project) then return true end
+    if not closing then return false end
+    if closing[project] == nil then
+      closing[project] = read_hash('project', project, 'HGET', 'status') == 'closing'
+    end
+    return closing[project]
+  end
+
+  -- Returns the first items of the caller's queue, and whether there are more; then whether
+  -- too many were left out to look at the rest. An entry whose item is not queued for the
+  -- caller is dropped, and the queue is read again.
+  local function first_of_queue(limit, closing)
     local queue = key('queue', caller.agent)
     local items, skipped, has_dropped = {}, 0, true
     while has_dropped and skipped < MAX_SKIPPED do
@@ -19,7 +32,7 @@ do
       for _, id in ipairs(call('ZRANGE', queue, #items + skipped, limit + skipped)) do
         if #items == limit then return items, true end
         local item = find_item(id)
-        if item and scope.is_foreign(item.project) then
+        if item and is_left_out(item.project, closing) then
           skipped = skipped + 1
           has_dropped = true
         elseif item and item.state == 'queued' and item.agent == caller.agent then
@@ -30,7 +43,7 @@ do
         end
       end
     end
-    return items, false
+    return items, false, skipped >= MAX_SKIPPED
   end
 
   -- Returns the first items whose packages fit into one reply, at least one; and whether
@@ -45,14 +58,15 @@ do
   end
 
   -- Claims the first items of the caller's queue, after some leases were reaped and some
-  -- items promoted. Returns their receipts, or nil if the queue is empty. `lease` is in
-  -- ms, or '' for the items' own.
+  -- items promoted. Returns their receipts; or nil if there are none, and whether the next
+  -- call may find some behind those that this one has begun to cancel. `lease` is in ms, or
+  -- '' for the items' own.
   function claim_first(limit, lease)
     seen()
     Lease.maintain(MAX_DUE)
-    continue_unfinished()
-    local items, has_more = first_of_queue(limit)
-    if #items == 0 then return nil end
+    local closing = continue_unfinished() and {} or nil
+    local items, has_more, is_cut = first_of_queue(limit, closing)
+    if #items == 0 then return nil, is_cut and handled > 0 end
     if #items > 1 then items, has_more = that_fit(items, has_more) end
 
     begin_batch(items)

@@ -449,6 +449,13 @@ function Project.reopen(id)
   emit('reopen_project', {project = id, state = 'active'})
 end
 
+-- Adds an agent that has not called, unless it is known. Returns whether it is new.
+local function add_agent(name)
+  local is_new = call('ZADD', prefix .. 'agents', 'NX', 0, name) == 1
+  if is_new then call('HSET', key('agent', name), 'named_at', now) end
+  return is_new
+end
+
 -- Returns the agents besides new ones, whose names may be misspellings of theirs: the
 -- last callers first, and none if no agent is new.
 local function agents_besides(new)

@@ -64,15 +64,16 @@ function Lease.promote(item)
 end
 
 -- Acts on at most `limit` due entries of an index of times. If the item is in another
--- state, its entry is dropped. Returns the number of entries.
+-- state, its entry is dropped; if a key of the item holds another type, it is due again
+-- after a lease. Returns the number of entries.
 function Lease.act_on_due(schedule, state, act, limit)
   local due = call('ZRANGE', prefix .. schedule, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
     local item = find_item(id)
-    if item and item.state == state then
-      act(item)
-    else
+    if not item or item.state ~= state then
       call('ZREM', prefix .. schedule, id)
+    elseif not survives(act, item) then
+      call('ZADD', prefix .. schedule, now + item.lease_ms, id)
     end
   end
   return #due

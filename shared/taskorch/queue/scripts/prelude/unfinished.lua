@@ -3,7 +3,7 @@
 --             the step, and later calls continue it: `release:ITEM` queues the items that
 --             waited for it, `close:PROJECT` cancels its open items.
 
-local note_unfinished, release_dependents, continue_unfinished
+local note_unfinished, release_dependents, continue_unfinished, count_unfinished
 -- How a project is closed.
 local Closing = {}
 
@@ -13,6 +13,7 @@ do
   -- Items that one call looks at to find open ones.
   local MAX_LOOKED_AT = 200
   local NOT_OPEN = {completed = true, cancelled = true}
+  local SET_ASIDE = 'inf'
 
   function note_unfinished(entry)
     leaves_some = true
@@ -129,11 +130,7 @@ do
 
   -- Any of them --------------------------------------------------------------------------
 
-  -- Continues the oldest unfinished step, if there is one and this call may do more.
-  function continue_unfinished()
-    if handled == MAX_HANDLED then return end
-    local entry = call('ZRANGE', prefix .. 'unfinished', 0, 0)[1]
-    if not entry then return end
+  local function continue_step(entry)
     local kind, id = string.match(entry, '^(%l+):(.*)$')
     if kind == 'release' then
       continue_release(id)
@@ -142,5 +139,25 @@ do
     else
       drop_unfinished(entry)
     end
+  end
+
+  -- Continues the oldest unfinished step, if there is one and this call may do more.
+  -- Returns whether there is one. A step that a key of another type stops is set aside,
+  -- behind all others, for `doctor` to report: the call may be of an agent that has nothing
+  -- to do with it.
+  function continue_unfinished()
+    local entry, since = unpack(call('ZRANGE', prefix .. 'unfinished', 0, 0, 'WITHSCORES'))
+    if not entry then return false end
+    if since ~= SET_ASIDE and handled < MAX_HANDLED and not survives(continue_step, entry) then
+      if batch then survives(write_batch) end
+      call('ZADD', prefix .. 'unfinished', SET_ASIDE, entry)
+    end
+    return true
+  end
+
+  -- Returns the number of unfinished steps that calls can continue.
+  function count_unfinished()
+    local set_aside = call('ZRANGE', prefix .. 'unfinished', SET_ASIDE, SET_ASIDE, 'BYSCORE')
+    return call('ZCARD', prefix .. 'unfinished') - #set_aside
   end
 end
