@@ -10,6 +10,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from time import gmtime, strftime
 from typing import BinaryIO, cast
@@ -24,8 +25,6 @@ from taskorch_orchestrator.backup.restore import ExportContent, expanded
 
 NAME = "archive"
 SUFFIX = ".jsonl.gz"
-#: Projects that a pass looks at, and has in memory.
-MOST = 1000
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +42,8 @@ class Archive:
         self._home = home
         self._folder = home / NAME
         self._root_id = root_id
+        #: Projects of the current page that this archive has purged.
+        self._purged = 0
 
     def add_old_projects(
         self, older_than_ms: int, stop: Callable[[], bool]
@@ -54,17 +55,17 @@ class Archive:
         projects. Raises errors.ArchiveNotWritable, after which nothing more was purged.
         """
         kept: dict[str, str] = {}
-        found = self._queue.views.finished(
-            older_than_ms=older_than_ms, limit=MOST
-        )
-        if not found:
+        pages = self._pages(older_than_ms)
+        first = next(pages, None)
+        if not first:
             return kept
         try:
             root_folder.create(self._home)
             files.make_private_folder(self._folder)
             files.make_private_folder(self._home / "sync")
             with self._locked() as has_lock:
-                for project in found if has_lock else ():
+                old = chain(first, chain.from_iterable(pages))
+                for project in old if has_lock else ():
                     if stop():
                         break
                     reason = self._try(project, older_than_ms)
@@ -76,6 +77,19 @@ class Archive:
                 folder=str(self._folder), reason=details["reason"]
             ) from None
         return kept
+
+    def _pages(self, older_than_ms: int) -> Iterator[tuple[Project, ...]]:
+        """Yield the old projects, a page at a time; those on a page may be purged."""
+        skip: int | None = 0
+        while skip is not None:
+            self._purged = 0
+            page, skip = self._queue.views.finished_page(
+                older_than_ms=older_than_ms, skip=skip
+            )
+            if page:
+                yield page
+            if skip is not None:
+                skip -= self._purged
 
     def _try(self, project: Project, older_than_ms: int) -> str:
         """Archive and purge a project; return why that is not possible, or ""."""
@@ -110,6 +124,7 @@ class Archive:
         left = 1
         while left:
             left, _, _ = self._queue.purge(project.id)
+        self._purged += 1
 
     def _write(self, project: Project, path: Path) -> None:
         """Write a file and check that it can be imported; it is on the disk then.

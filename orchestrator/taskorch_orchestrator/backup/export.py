@@ -3,7 +3,8 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,6 +18,8 @@ from taskorch.queue.fields import Damage
 
 from taskorch_orchestrator.backup.schema import LINE
 
+#: Times that an export is begun, if a project is purged each time.
+MOST_TRIES = 5
 #: Kind of a line -> required field -> its value if damaged; None is the line's id.
 DEFAULTS: Mapping[str, Mapping[str, str | None]] = {
     "project": {
@@ -68,6 +71,21 @@ def to_file(lines: Iterable[Line], file: Path) -> Mapping[str, int]:
     except OSError as error:
         reason = f"{file} cannot be written: {error.strerror or error}"
         raise errors.Invalid(reason=reason) from None
+
+
+def whole_to_file(
+    make_lines: Callable[[], Iterable[Line]], file: Path
+) -> Mapping[str, int]:
+    """Write the lines as `to_file`; begin again if a project is purged meanwhile.
+
+    Raises errors.ExportOutdated if that happens every time, or if what was written
+    cannot be taken back.
+    """
+    is_replaced = not file.exists() or file.is_file()
+    for _ in range(MOST_TRIES - 1 if is_replaced else 0):
+        with suppress(errors.ExportOutdated):
+            return to_file(make_lines(), file)
+    return to_file(make_lines(), file)
 
 
 def write(lines: Iterable[Line], opened: BinaryIO) -> Mapping[str, int]:

@@ -8,6 +8,10 @@ import click
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskorch.queue.backup import Line
+
     from taskorch_orchestrator.context import OrchestratorContext
 
 FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -30,13 +34,17 @@ def export(context: "OrchestratorContext", file: Path | None) -> None:
     from taskorch_orchestrator.backup import export as exporting
     from taskorch_orchestrator.render import sync
 
-    lines = exporting.without_damage(
-        context.queue.backup.lines(), context.queue.damage
-    )
+    queue = context.queue
+
+    def lines() -> "Iterator[Line]":
+        queue.damage.clear()
+        return exporting.without_damage(queue.backup.lines(), queue.damage)
+
     if file and str(file) != "-":
-        context.output.show(exporting.to_file(lines, file), sync.exported)
+        written = exporting.whole_to_file(lines, file)
+        context.output.show(written, sync.exported)
     else:
-        exporting.to_stdout(lines, to_terminal=bool(file))
+        exporting.to_stdout(lines(), to_terminal=bool(file))
         context.output.report_damage()
 
 

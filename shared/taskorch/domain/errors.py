@@ -13,7 +13,8 @@ TaskOrchestratorError           1   Unprintable
 |                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany, TooLarge,
 |                                   NoQuestion, SeveralQuestions,
 |                                   NoAttempts, ProjectClosed (NeedsReopen), OpenItems, Awaited,
-|                                   BadPlan, NotAName, BadSchema, NotEmpty, TooOld, Damaged,
+|                                   BadPlan, NotAName, BadSchema, NotEmpty, ExportOutdated,
+|                                   TooOld, Damaged,
 |                                   RootNotWritable (SharedRoot), ArchiveNotWritable,
 |                                   NotArchived, CommandFails,
 |                                   RunHolds, NoWorktree, TooFewFiles,
@@ -431,6 +432,12 @@ class NotEmpty(Invalid):
     def _shown(self) -> dict[str, object]:
         projects = _counted(self.details["projects"], "project")
         return {**self.details, "projects": projects}
+
+
+class ExportOutdated(Invalid):
+    word = "EXPORT_OUTDATED"
+    message = "A project was purged during the export, so its lines do not fit together."
+    next_step = "Export again: orchestrate export FILE"
 
 
 class Damaged(Invalid):

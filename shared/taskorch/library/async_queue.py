@@ -161,6 +161,7 @@ class AsyncViews(_InThreads[Views]):
     projects = _coroutine(Views.projects)
     open_projects = _coroutine(Views.open_projects)
     finished = _coroutine(Views.finished)
+    finished_page = _coroutine(Views.finished_page)
     agents = _coroutine(Views.agents)
     events = _coroutine(Views.events)
     find = _coroutine(Views.find)

@@ -43,7 +43,7 @@ class Backup:
         Each item is read in one step. A project or item that cannot be read is left out
         and added to the `damage` of the queue; items created during the export are left
         out. Memory holds one page, and the ids of projects, names of agents and keys of
-        plans. Raises errors.Invalid if a project is purged during the export, because
+        plans. Raises errors.ExportOutdated if a project is purged meanwhile, because
         the lines would not fit together.
         """
         newest, now, created, purges = self._counters()
@@ -54,9 +54,7 @@ class Backup:
             yield line
         sequence, _, _, purges_since = self._counters()
         if purges_since != purges:
-            raise errors.Invalid(
-                reason="A project was purged during the export. Export again."
-            )
+            raise errors.ExportOutdated
         yield _trailer(sequence, counts)
 
     def project_lines(self, project: str) -> Iterator[Line]:

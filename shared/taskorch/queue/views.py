@@ -57,6 +57,8 @@ SHORT_PAGE = 50
 RECORDS = 20
 #: Projects that one call of `purged` looks for.
 PURGED_PAGE = 500
+#: Projects that a call looks at to find old ones.
+FINISHED_PAGE = 400
 #: The sections of INFO that `environment` reads.
 SECTIONS = ("server", "replication", "persistence", "memory")
 
@@ -267,18 +269,26 @@ class Views:
         """
         age = limits.number(older_than_ms, "age in ms", 1, limits.LONGEST_MS)
         found: dict[str, Project] = {}
-        passed = "0"
-        while passed and (limit is None or len(found) < limit):
-            reply = self._run_script(
-                "finished",
-                age,
-                passed,
-                LIMIT,
-            )
-            passed, views = cast("tuple[str, Reply]", reply)
-            for project in self._readable(replies.project, views):
+        skip: int | None = 0
+        while skip is not None and (limit is None or len(found) < limit):
+            page, skip = self.finished_page(older_than_ms=age, skip=skip)
+            for project in page:
                 found[project.id] = project
         return tuple(found.values())[:limit]
+
+    def finished_page(
+        self, *, older_than_ms: int, skip: int
+    ) -> tuple[tuple[Project, ...], int | None]:
+        """Return some of these projects, and the `skip` of the next page or None.
+
+        `skip` counts all projects in creation order: for each one that was purged since
+        then, it is one less.
+        """
+        age = limits.number(older_than_ms, "age in ms", 1, limits.LONGEST_MS)
+        reply = self._run_script("finished", age, skip, FINISHED_PAGE)
+        passed, views = cast("tuple[str, Reply]", reply)
+        projects = tuple(self._readable(replies.project, views))
+        return projects, int(passed) if passed else None
 
     def purged(self, projects: Sequence[str]) -> tuple[str, ...]:
         """Return those of the projects that were purged; old purges are forgotten."""

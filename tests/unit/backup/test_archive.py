@@ -12,7 +12,7 @@ from support.backups import comparable, exported_work
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, NewItem, State
-from taskorch.queue import keys, queue
+from taskorch.queue import keys, queue, views
 from taskorch.queue.plan import Plan
 from taskorch.queue.port import (
     Argument,
@@ -447,3 +447,21 @@ def test_truncated_archive_is_refused(
         restore(file, copy.queue.backup)
 
     assert projects(copy) == set()
+
+
+def test_kept_projects_do_not_hide_later_ones(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "FINISHED_PAGE", 2)
+    old = [old_project(bench, f"plan {number}") for number in range(7)]
+    awaited = [old[0], old[1], old[4]]
+    for project in awaited:
+        (dead, *_) = bench.queue.views.list(
+            project=project, state=State.CANCELLED
+        ).items
+        bench.item(depends_on=(dead.id,))
+
+    kept = archive(bench, tmp_path)
+
+    assert sorted(kept) == sorted(awaited)
+    assert projects(bench) & set(old) == set(awaited)
