@@ -152,8 +152,8 @@ SABOTAGES = (
     Sabotage(
         guard="A gateway answers no web page of another site",
         file="gateway/taskorch_gateway/hosts.py",
-        line="        if origin is not None and urlsplit(origin).netloc != host:\n",
-        instead="        if False:\n",
+        line="        return sites <= {host}\n",
+        instead="        return True\n",
         tests=(
             "tests/integration/test_gateway_roles.py::test_foreign_site_is_refused",
         ),
@@ -161,8 +161,8 @@ SABOTAGES = (
     Sabotage(
         guard="A gateway answers to its own names only",
         file="gateway/taskorch_gateway/hosts.py",
-        line="return not self._hosts or name in self._hosts",
-        instead="return True",
+        line="        if self._hosts and name not in self._hosts:\n",
+        instead="        if False:\n",
         tests=(
             "tests/integration/test_gateway_roles.py::test_foreign_site_is_refused",
         ),
@@ -218,6 +218,41 @@ SABOTAGES = (
         line="        if left < 1:\n",
         instead="        if False:\n",
         tests=("tests/unit/gateway/test_rates.py",),
+    ),
+    Sabotage(
+        guard="A client that does not read its reply is cut off",
+        file="gateway/taskorch_gateway/bounded_http.py",
+        line="        super().pause_writing()\n        self._limit_reply()\n",
+        instead="        super().pause_writing()\n",
+        tests=("tests/integration/test_gateway_attacks.py",),
+    ),
+    Sabotage(
+        guard="A body that no one reads has a time limit",
+        file="gateway/taskorch_gateway/bounded_http.py",
+        line="        self._limit_time(BODY_S)\n",
+        instead="",
+        tests=("tests/integration/test_gateway_attacks.py",),
+    ),
+    Sabotage(
+        guard="Requests are not sent far ahead",
+        file="gateway/taskorch_gateway/bounded_http.py",
+        line="        if len(self.pipeline) > AHEAD:\n",
+        instead="        if False:\n",
+        tests=("tests/integration/test_gateway_attacks.py",),
+    ),
+    Sabotage(
+        guard="Idle connections give way to new ones",
+        file="gateway/taskorch_gateway/bounded_http.py",
+        line="            oldest.transport.abort()\n",
+        instead="            self.transport.abort()\n",
+        tests=("tests/integration/test_gateway_attacks.py",),
+    ),
+    Sabotage(
+        guard="A request names one host",
+        file="gateway/taskorch_gateway/hosts.py",
+        line='        if len(headers.getlist("host")) > 1:',
+        instead="        if False:",
+        tests=("tests/integration/test_gateway_attacks.py",),
     ),
     Sabotage(
         guard="No item grows over 1 MiB",

@@ -9,21 +9,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from taskorch.config.settings import Settings
-from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import Caller
-from taskorch.queue.port import Connection
-from taskorch.queue.queue import Queue
 
 from taskorch_gateway.api.event_stream import EventStreams
 from taskorch_gateway.api.routes import Api
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
-from taskorch_gateway.exchange import Exchange, error_response
+from taskorch_gateway.exchange import Exchange
 from taskorch_gateway.hosts import HostCheck
 from taskorch_gateway.performer import Performer
-from taskorch_gateway.pool import NAME, ConnectionPool
+from taskorch_gateway.pool import ConnectionPool
 from taskorch_gateway.rates import Rates
+from taskorch_gateway.readiness import Readiness
 from taskorch_gateway.waits import ClientWaits
 from taskorch_gateway.wire import Wire
 
@@ -52,6 +49,7 @@ def create(settings: Settings, options: Options) -> Starlette:
     performer = Performer(settings, pool, waits, audit)
     streams = EventStreams(exchange, performer, waits)
     api = Api(settings.namespace, exchange, performer, streams)
+    readiness = Readiness(settings, pool)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -59,21 +57,13 @@ def create(settings: Settings, options: Options) -> Starlette:
         yield
         pool.close()
 
-    async def ready(_: Request) -> Response:
-        """Tell whether Redis answers."""
-        try:
-            await pool.run(lambda connection: _look(connection, settings))
-        except errors.TaskOrchestratorError as error:
-            return error_response(error)
-        return JSONResponse({"ready": True})
-
     return Starlette(
         routes=[
             Route("/call", exchange.endpoint(wire.call), methods=["POST"]),
             Route("/wait", exchange.endpoint(wire.wait), methods=["POST"]),
             Route("/follow", exchange.endpoint(wire.follow), methods=["POST"]),
             Route("/healthz", healthy),
-            Route("/readyz", ready),
+            Route("/readyz", readiness.respond),
             *api.routes(),
         ],
         middleware=[Middleware(HostCheck, hosts=options.hosts)],
@@ -84,8 +74,3 @@ def create(settings: Settings, options: Options) -> Starlette:
 async def healthy(_: Request) -> Response:
     """Tell that the process answers."""
     return JSONResponse({"healthy": True})
-
-
-def _look(connection: Connection, settings: Settings) -> None:
-    queue = Queue(connection, settings.namespace, Caller(agent=NAME))
-    queue.views.projects(limit=1)

@@ -5,8 +5,11 @@ Every route that needs a token goes through `answer`.
 
 import json
 import logging
-from asyncio import FIRST_COMPLETED, create_task, timeout, wait
+from asyncio import FIRST_COMPLETED, Semaphore, create_task, timeout, wait
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +24,11 @@ from taskorch_gateway.rates import Rates
 
 #: Maximum size of the body of a request. The items of a call have at most 2 MiB.
 BODY_BYTES = 8 * 1024 * 1024
+#: A larger body is large: each token has few of them in memory, the others wait.
+SMALL_BYTES = 64 * 1024
+LARGE_BODIES = 4
+#: Where a request has the function that waits for the turn of its large body.
+_TURN = "taskorch.turn"
 #: Timeout of a body, in seconds.
 BODY_S = 30.0
 #: Maximum size of a reply.
@@ -52,6 +60,10 @@ class Exchange:
     def __init__(self, authentication: Authentication, rates: Rates) -> None:
         self._authentication = authentication
         self._rates = rates
+        #: Token -> the turns of its large bodies.
+        self._large: dict[str, Semaphore] = defaultdict(
+            lambda: Semaphore(LARGE_BODIES)
+        )
 
     def endpoint(self, answer: Answer) -> Endpoint:
         """Return the endpoint of a route whose requests and replies are JSON objects."""
@@ -68,7 +80,12 @@ class Exchange:
         async def guard(request: Request) -> Response:
             try:
                 access = await self._admit(request)
-                return await respond(access, request)
+                async with AsyncExitStack() as held:
+                    turns = self._large[access.token]
+                    request.scope[_TURN] = partial(
+                        held.enter_async_context, turns
+                    )
+                    return await respond(access, request)
             except TaskOrchestratorError as error:
                 return error_response(error)
             except ClientDisconnect:
@@ -178,14 +195,21 @@ def _outward(error: errors.Unavailable) -> errors.Unavailable:
 
 
 async def body_of(request: Request) -> bytes:
-    """Return the body of a request. Raises errors.Usage and TooLong."""
+    """Return the body of a request. Raises errors.Usage and TooLong.
+
+    A large body waits for its turn, and has it until the request is answered.
+    """
     content = bytearray()
+    is_large = False
     try:
         async with timeout(BODY_S):
             async for chunk in request.stream():
                 content += chunk
                 if len(content) > BODY_BYTES:
                     raise TooLong(what="request", limit=BODY_BYTES)
+                if len(content) > SMALL_BYTES and not is_large:
+                    is_large = True
+                    await request.scope[_TURN]()
     except TimeoutError:
         raise errors.Usage(reason="The request took too long.") from None
     return bytes(content)

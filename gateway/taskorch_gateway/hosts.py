@@ -1,5 +1,6 @@
 """The hosts and origins that the gateway answers: not web pages of other sites."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from taskorch_gateway.exchange import error_response
 
 #: The names of this machine for itself.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_HOST = r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?"
 
 
 class HostCheck:
@@ -39,12 +41,17 @@ class HostCheck:
         await self._app(scope, receive, send)
 
     def _is_known(self, headers: Headers) -> bool:
+        if len(headers.getlist("host")) > 1:  # a proxy may look at another one
+            return False
         host = headers.get("host", "")
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        match = re.fullmatch(_HOST, host)
+        name = match["name"].strip("[]").lower() if match else ""
+        if self._hosts and name not in self._hosts:
             return False
         try:
-            name = urlsplit(f"//{host}").hostname
+            sites = {
+                urlsplit(origin).netloc for origin in headers.getlist("origin")
+            }
         except ValueError:
             return False
-        return not self._hosts or name in self._hosts
+        return sites <= {host}

@@ -1,6 +1,7 @@
 """The processes of the gateway."""
 
 import logging
+import resource
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -23,6 +24,8 @@ KEEP_ALIVE_S = 75
 STOP_S = 3
 #: Maximum number of connections of one process.
 CONNECTIONS = 4096
+#: Files that a process has open beside its connections.
+OTHER_FILES = 128
 BACKLOG = 512
 UNENCRYPTED = (
     "Access tokens reach this gateway unencrypted, unless a proxy in front of it "
@@ -72,11 +75,12 @@ def serve(settings: Settings, listener: Listener) -> None:
         ssl_certfile=listener.certificate or None,
         ssl_keyfile=listener.key or None,
         http=BoundedHttp,
+        loop="taskorch_gateway.event_loop:EventLoop",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=_most_connections(),
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
     )
@@ -95,6 +99,17 @@ def _application(settings: Settings, options: Options) -> Starlette:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+
+def _most_connections() -> int:
+    """Return how many connections a process may have; allow it the files for them."""
+    wanted = CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(1, wanted - OTHER_FILES)
 
 
 def _bind(listener: Listener) -> socket.socket:

@@ -1,0 +1,30 @@
+"""The event loop of the gateway: asyncio's, with bounds on connections of TLS."""
+
+from asyncio import SelectorEventLoop, sslproto
+from asyncio.base_events import Server
+from typing import Any
+
+#: How long a client may take for its handshake.
+HANDSHAKE_S = 15.0
+#: What a connection of TLS reads at a time, and holds while it is idle.
+READ_BYTES = 16 * 1024
+
+
+class EventLoop(SelectorEventLoop):
+    """An event loop whose servers do not wait for slow handshakes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # the largest record of TLS; 256 KiB for each of a thousand waits would fill
+        # the memory
+        sslproto.SSLProtocol.max_size = READ_BYTES
+
+    async def create_server(
+        self,
+        *arguments: Any,  # noqa: ANN401  asyncio's
+        **named: Any,  # noqa: ANN401
+    ) -> Server:
+        """Create a server; see asyncio."""
+        if named.get("ssl"):
+            named.setdefault("ssl_handshake_timeout", HANDSHAKE_S)
+        return await super().create_server(*arguments, **named)
