@@ -4,7 +4,13 @@ import asyncio
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterator,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager, suppress
 from math import inf
 from ssl import SSLContext
@@ -37,7 +43,10 @@ class Proxy:
         self.requests_lost: float = 0
         self.delay_up_s = self.delay_down_s = 0.0
         self.refusing = False
-        #: Called when a reply is lost, before the client notices.
+        #: The caller whose scripts always pass.
+        self.spared_caller = b""
+        #: Called when a request or a reply is lost, before the client notices.
+        self.on_lost_request: Callable[[], object] = lambda: None
         self.on_lost_reply: Callable[[], object] = lambda: None
         #: The lost and the delivered replies of scripts, as the server sent them.
         self.lost: list[bytes] = []
@@ -96,6 +105,10 @@ class Proxy:
             address.hostname or "", address.port or 6379
         )
 
+    def may_lose(self, words: Sequence[bytes]) -> bool:
+        """Return whether a command is a script of a caller that is not spared."""
+        return words[0].upper() in SCRIPTS and words[5] != self.spared_caller
+
     def loses_request(self, request: bytes) -> bool:
         """Return whether a request is lost this time."""
         self._lost_requests[request] += 1
@@ -135,12 +148,13 @@ class Client:
             if not commands:
                 continue
             for words in commands:
-                is_script = words[0].upper() in SCRIPTS
+                is_script = self._proxy.may_lose(words)
                 # a repeat has the number of the first copy, and a mark
                 request = words[4].removesuffix(b"+") if is_script else b""
                 self._awaited.append(request)
                 if request and self._proxy.loses_request(request):
                     self._proxy.late.append(text)
+                    self._proxy.on_lost_request()
                     return
             await asyncio.sleep(self._proxy.delay_up_s)
             server.write(text)
