@@ -1,22 +1,28 @@
 """A program that uses the HTTP API of a gateway."""
 
+from functools import cache
 from typing import Any
 
+import jsonschema_rs
 from support.gateways import Gateway, HttpClient
+from taskorch_gateway.api import openapi
 from taskorch_gateway.api.table import PREFIX, VerbRow
 
 
 class ApiClient:
-    """The verbs of one access token, over one connection."""
+    """The verbs of one access token, over one connection.
+
+    Each reply must be as the description of the API says.
+    """
 
     def __init__(self, gateway: Gateway, token: str) -> None:
         self.http = HttpClient(gateway, token)
 
     def get(self, verb: str, query: str = "") -> Any:
         """Return the document of a verb that reads, which must succeed."""
-        status, reply = self.http.get(
-            f"{PREFIX}/{verb}" + (f"?{query}" if query else "")
-        )
+        target = f"{PREFIX}/{verb}" + (f"?{query}" if query else "")
+        status, reply = self.http.get(target)
+        check_reply("get", target, status, reply)
         assert status == 200, reply
         return reply
 
@@ -31,7 +37,10 @@ class ApiClient:
     ) -> tuple[int, Any]:
         """Return the status and the document of a verb that acts."""
         headers = {"Idempotency-Key": key} if key else {}
-        return self.http.post(f"{PREFIX}/{verb}", arguments, **headers)
+        target = f"{PREFIX}/{verb}"
+        status, reply = self.http.post(target, arguments, **headers)
+        check_reply("post", target, status, reply)
+        return status, reply
 
     def refusal(
         self, verb: str, key: str = "", **arguments: object
@@ -43,6 +52,23 @@ class ApiClient:
     def close(self) -> None:
         """Close the connection."""
         self.http.close()
+
+
+def check_reply(method: str, target: str, status: int, reply: Any) -> None:
+    """Check that a reply is as the description of the API says."""
+    path = target.partition("?")[0].replace("/", "~1")
+    place = f"#/paths/{path}/{method}/responses/{status}"
+    if status != 200:
+        place = f"#/components/responses/Error{status}"
+    validator(f"{place}/content/application~1json/schema").validate(reply)
+
+
+@cache
+def validator(place: str) -> jsonschema_rs.Validator:
+    """Return the validator of a schema in the description of the API."""
+    return jsonschema_rs.validator_for(
+        {**openapi.description(), "$ref": place}
+    )
 
 
 def smallest(row: VerbRow) -> dict[str, Any]:

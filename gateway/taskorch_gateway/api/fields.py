@@ -10,6 +10,14 @@ from taskorch_gateway.waits import LONGEST_WAIT_S
 
 _TEXT: Mapping[str, Any] = {"type": "string"}
 
+_ITEM, _PROJECT = "item_[0-9a-z]{1,32}", "proj_[0-9a-z]{1,32}"
+
+
+def _matching(pattern: str, times: str = "") -> Mapping[str, Any]:
+    """Return the schema of a text; with "?", it may be empty."""
+    return {**_TEXT, "pattern": f"^({pattern}){times}$"}
+
+
 Texts = tuple[str, ...]
 #: None leaves a field as it is.
 MaybeText = Annotated[str | None, _TEXT]
@@ -19,22 +27,36 @@ MaybeTexts = Annotated[
 Pairs = Annotated[
     dict[str, str], {"type": "object", "additionalProperties": _TEXT}
 ]
-Item = Annotated[str, _TEXT, "item_…"]
+Title = Annotated[
+    str, {"type": "string", "maxLength": limits.TITLE_CHARACTERS}
+]
+Item = Annotated[str, _matching(_ITEM), "item_…"]
 Items = Annotated[
     tuple[str, ...],
     {
         "type": "array",
-        "items": _TEXT,
+        "items": _matching(_ITEM),
         "minItems": 1,
         "maxItems": limits.BATCH_STEPS,
     },
     "item_…: all are changed, or none",
 ]
-Project = Annotated[str, _TEXT, "proj_…"]
-AnyProject = Annotated[str, _TEXT, "Only of this project; none for all"]
-Agent = Annotated[str, _TEXT, "The name of an agent"]
+Project = Annotated[str, _matching(_PROJECT), "proj_…"]
+AnyProject = Annotated[
+    str, _matching(_PROJECT, "?"), "Only of this project; none for all"
+]
+ItemOrProject = Annotated[
+    str, _matching(f"({_ITEM}|{_PROJECT})"), "item_… or proj_…"
+]
+Agent = Annotated[
+    str,
+    _matching("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
+    "The name of an agent",
+]
 Cursor = Annotated[str, _TEXT, "The cursor of an earlier reply"]
-Duration = Annotated[str, _TEXT, "Such as 30m or 4h"]
+Duration = Annotated[
+    str, _matching("[0-9]{1,12}(ms|s|m|h|d)", "?"), "Such as 30m or 4h"
+]
 
 
 def whole(least: int, most: int) -> Mapping[str, Any]:

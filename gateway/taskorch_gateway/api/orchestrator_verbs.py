@@ -39,6 +39,7 @@ from taskorch_gateway.api.fields import (
     Cursor,
     Duration,
     Item,
+    ItemOrProject,
     Items,
     MaybeText,
     MaybeTexts,
@@ -51,6 +52,7 @@ from taskorch_gateway.api.fields import (
     Sort,
     States,
     Texts,
+    Title,
     Wait,
     whole,
 )
@@ -74,7 +76,7 @@ class OpenProject(ToolArguments):
     """Open a project for a user's request."""
 
     name = "project"
-    title: str
+    title: Title
     description: str = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
@@ -90,7 +92,7 @@ class Create(ToolArguments):
 
     name = "create"
     project: Project
-    title: str
+    title: Title
     description: str = ""
     requirements: Texts = ()
     depends_on: Annotated[Texts, "Items that must be completed first"] = ()
@@ -216,7 +218,7 @@ class Edit(ToolArguments):
     deliverables: MaybeTexts = None
     accept: MaybeTexts = None
     priority: Annotated[int | None, whole(0, 4)] = None
-    lease: Annotated[str, "Of later claims, such as 30m"] = ""
+    lease: Annotated[Duration, "Of later claims, such as 30m"] = ""
     max_attempts: Annotated[int | None, whole(1, 1000)] = None
     context: Annotated[Pairs, "Facts to add or replace"] = {}  # noqa: RUF012  it is never changed
     remove_context: Annotated[Texts, "Names of facts to remove"] = ()
@@ -319,7 +321,7 @@ class Progress(ToolArguments):
 
     name = "progress"
     read_only = True
-    id: Annotated[str, "proj_… or item_…"]
+    id: ItemOrProject
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the project or the item."""
@@ -462,8 +464,8 @@ class Stuck(ToolArguments):
 
     name = "stuck"
     read_only = True
-    unstarted_for: Annotated[str, "Of queued items, such as 30m"] = ""
-    silent_for: Annotated[str, "Of held items, such as 1h"] = ""
+    unstarted_for: Annotated[Duration, "Of queued items, such as 30m"] = ""
+    silent_for: Annotated[Duration, "Of held items, such as 1h"] = ""
     project: AnyProject = ""
     limit: Rows = actions.LIMIT
 
@@ -513,7 +515,7 @@ class WaitUntil(ToolArguments):
     name = "wait"
     read_only = True
     waits_for = "timeout"
-    id: Annotated[str, "proj_… or item_…"]
+    id: ItemOrProject
     until: tuple[Literal["completed", "blocked", "any"], ...] = ("completed",)
     since: Annotated[str, "Of any: only events after this cursor"] = ""
     timeout: Wait = 30
@@ -572,7 +574,7 @@ class Cancel(ToolArguments):
     """Cancel an item, or all open items of a project and close it."""
 
     name = "cancel"
-    id: Annotated[str, "item_… or proj_…"]
+    id: ItemOrProject
     reason: Annotated[str, "The holder reads it"] = ""
 
     def perform(self, call: ToolCall) -> ToolResult:

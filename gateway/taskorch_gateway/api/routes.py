@@ -188,8 +188,8 @@ def _document(performed: Performed) -> dict[str, object]:
 
 def _key(request: Request, row: VerbRow, verb: object) -> str:
     """Return the key of a request, "" for none. Raises errors.Usage."""
-    key = request.headers.get(KEY_HEADER, "")
-    if not key or not row.takes_key:
+    key = request.headers.get(KEY_HEADER)
+    if key is None or not row.takes_key:
         return ""
     if not re.fullmatch(_KEY, key):
         raise errors.Usage(

@@ -28,7 +28,7 @@ from taskorch_gateway.api.fields import (
 )
 
 GONE = "The client that claimed it was gone."
-NextLease = Annotated[str, "Lease duration of the next item, such as 30m"]
+NextLease = Annotated[Duration, "Lease duration of the next item, such as 30m"]
 Next = Annotated[bool, "Claim the next item of your queue in the same step"]
 Deliverables = Annotated[Pairs, "Name: value or path"]
 OfItem = Annotated[

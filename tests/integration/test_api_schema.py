@@ -1,0 +1,61 @@
+"""The API against its description: schemathesis makes requests from it.
+
+It checks that no request fails with 5xx, that each reply is as described, and that
+requests which break the description are refused.
+"""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from support import gateways
+from support.commands import BIN, Shell
+from support.gateways import Gateway
+from taskorch.domain.role import Role
+from taskorch_gateway.api.table import PREFIX
+
+#: A stream, and a verb that waits as long as the request says.
+NOT_CALLED = ("events", "workerPop")
+#: The description has no words for all that a verb refuses with 422.
+NOT_CHECKED = "positive_data_acceptance"
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    variables = {
+        "TASKORCH_REDIS_URL": valkey_url,
+        "TASKORCH_NAMESPACE": "schema",
+    }
+    shell = Shell(tmp_path_factory.mktemp("gateway"), variables)
+    with gateways.running(shell, "--rate", "0") as running:
+        yield running
+
+
+def test_generated_requests_meet_the_description(gateway: Gateway) -> None:
+    token = gateway.token("ada", Role.ADMIN)
+    excluded = [
+        option
+        for operation in NOT_CALLED
+        for option in ("--exclude-operation-id", operation)
+    ]
+    command = [
+        *(str(BIN / "schemathesis"), "run"),
+        f"{gateway.url}{PREFIX}/openapi.json",
+        *("--header", f"Authorization: Bearer {token}"),
+        *("--phases", "coverage,fuzzing", "--max-examples", "3"),
+        *("--exclude-checks", NOT_CHECKED, "--generation-deterministic"),
+        *excluded,
+    ]
+
+    ran = subprocess.run(
+        command,
+        cwd=gateway.shell.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout[-8000:]
+    assert "A request failed" not in gateway.log
