@@ -34,7 +34,7 @@ from taskorch.queue.port import (
 )
 from taskorch.transport import address, redis_errors
 from taskorch.transport.address import DeploymentAddress
-from taskorch.transport.process_lock import ProcessLock
+from taskorch.transport.channels import ProcessLock
 from taskorch.transport.script_calls import ScriptCalls
 from taskorch.transport.socket import (
     CALL_TIMEOUT_S,

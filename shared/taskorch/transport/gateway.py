@@ -9,8 +9,7 @@ import re
 import select
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
-from threading import get_ident
+from functools import partial
 from typing import cast
 
 from taskorch.domain import errors
@@ -20,10 +19,9 @@ from taskorch.queue.port import (
     Reply,
     Script,
     ScriptError,
-    WaitBrokenOff,
 )
 from taskorch.transport import http, redis_errors
-from taskorch.transport.process_lock import ProcessLock
+from taskorch.transport.channels import Channel, Channels
 
 CONNECT_TIMEOUT_S = 5
 #: Longer than the gateway follows a failover of Redis.
@@ -102,10 +100,7 @@ class GatewayConnection:
     def __init__(self, address: GatewayAddress) -> None:
         """Connect to `address` later on."""
         self._address = address
-        self._channel: _Channel | None = None
-        self._turn = ProcessLock()
-        #: Identifier of a thread -> the channel on which it waits.
-        self._waiting: dict[int, _Channel] = {}
+        self._channels = Channels(partial(_Channel, address), CALL_TIMEOUT_S)
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -116,11 +111,11 @@ class GatewayConnection:
             "key": key,
             "arguments": [str(each) for each in arguments],
         }
-        with self._turn.own:
+        with self._channels.turn:
             try:
-                reply = self._opened().ask("/call", call)
+                reply = self._channels.for_calls().ask("/call", call)
             except OSError as error:
-                self._close_channel()
+                self._channels.drop()
                 raise self._silence(error) from error
         return self._answer(reply)
 
@@ -139,27 +134,11 @@ class GatewayConnection:
 
     def break_off(self, thread: int) -> None:
         """Make the wait of a thread raise WaitBrokenOff."""
-        waiting = self._waiting.get(thread)
-        if waiting:
-            waiting.is_broken_off = True
-            waiting.break_off()
+        self._channels.break_off(thread)
 
     def close(self) -> None:
         """Close the sockets, without waiting for other threads."""
-        for waiting in tuple(self._waiting.values()):
-            waiting.break_off()
-        # If a script is under way, it gets its reply: what it took would be lost.
-        turn = self._turn.own
-        if turn.acquire(blocking=False):
-            self._close_channel()
-            turn.release()
-
-    def _opened(self) -> "_Channel":
-        """Return the channel, opened again if it cannot be used any more."""
-        if self._channel is None or not self._channel.is_usable():
-            self._close_channel()
-            self._channel = _Channel(self._address, CALL_TIMEOUT_S)
-        return self._channel
+        self._channels.close()
 
     def _wait(
         self, target: str, call: dict[str, object], timeout_s: float
@@ -169,20 +148,13 @@ class GatewayConnection:
         A longer wait ends early, and the caller looks again.
         """
         limit_s = min(max(timeout_s, 0), WAIT_S)
-        waiting: _Channel | None = None
-        thread = get_ident()
+        limited = {**call, "seconds": limit_s}
         try:
-            with closing(
-                _Channel(self._address, limit_s + CALL_TIMEOUT_S)
-            ) as waiting:
-                self._waiting[thread] = waiting
-                try:
-                    reply = waiting.ask(target, {**call, "seconds": limit_s})
-                finally:
-                    del self._waiting[thread]
+            reply = self._channels.wait(
+                limit_s + CALL_TIMEOUT_S,
+                lambda waiting: waiting.ask(target, limited),
+            )
         except OSError as error:
-            if waiting and waiting.is_broken_off:
-                raise WaitBrokenOff from None
             raise self._silence(error) from error
         return bool(self._answer(reply))
 
@@ -226,32 +198,23 @@ class GatewayConnection:
     def _silence(self, error: OSError) -> errors.Unavailable:
         return redis_errors.of_silence(error, self._address.url)
 
-    def _close_channel(self) -> None:
-        if self._channel:
-            self._channel.close()
-            self._channel = None
 
-
-class _Channel:
+class _Channel(Channel):
     """An open connection to the gateway."""
 
     def __init__(self, address: GatewayAddress, timeout_s: float) -> None:
         """Open it; each reply may take `timeout_s` seconds. Raises OSError."""
         self._address = address
-        self._process = os.getpid()
-        self._is_in_step = True
-        #: Whether a single wait on it was broken off, rather than the connection closed.
-        self.is_broken_off = False
-        self._socket = _open(address)
-        self._socket.settimeout(timeout_s)
+        super().__init__(_open(address), timeout_s)
 
+    @property
     def is_usable(self) -> bool:
-        """Return whether the next reply will belong to the next request.
+        """Whether the next reply will belong to the next request.
 
         A connection with something to read was closed by the gateway, or is out of
         step.
         """
-        if not self._is_in_step or self._process != os.getpid():
+        if not super().is_usable:
             return False
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
@@ -277,18 +240,6 @@ class _Channel:
         reply = http.read_reply(self._socket)
         self._is_in_step = not reply.is_last
         return reply
-
-    def break_off(self) -> None:
-        """Make a thread that waits for a reply get OSError; that thread closes it."""
-        if self._process != os.getpid():
-            return
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close it."""
-        with suppress(OSError):
-            self._socket.close()
 
 
 def _content(reply: http.HttpReply) -> dict[str, object]:

@@ -8,9 +8,8 @@ import socket
 import stat
 import struct
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
 from errno import EACCES
-from threading import get_ident
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
@@ -23,10 +22,9 @@ from taskorch.queue.port import (
     Argument,
     Reply,
     Script,
-    WaitBrokenOff,
 )
 from taskorch.transport import redis_errors
-from taskorch.transport.process_lock import ProcessLock
+from taskorch.transport.channels import Channel, Channels
 from taskorch.transport.script_calls import ScriptCalls
 
 if TYPE_CHECKING:
@@ -69,15 +67,12 @@ class SocketConnection:
         """
         self._address = address
         self._wait: tuple[Command, ...] = ()
-        self._timeout_s: float = CALL_TIMEOUT_S
+        timeout_s: float = CALL_TIMEOUT_S
         if wait_replicas:
             self._wait = (("WAIT", wait_replicas, wait_timeout_ms),)
-            self._timeout_s += wait_timeout_ms / 1000
-        self._socket: Socket | None = None
+            timeout_s += wait_timeout_ms / 1000
+        self._sockets = Channels(partial(Socket, address), timeout_s)
         self._script_calls = ScriptCalls()
-        self._turn = ProcessLock()
-        #: Identifier of a thread -> the socket on which it waits.
-        self._waiting: dict[int, Socket] = {}
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -89,9 +84,9 @@ class SocketConnection:
             replies = opened.ask(command, *wait)
             return replies, _error_line(replies[0])
 
-        with self._turn.own:
+        with self._sockets.turn:
             try:
-                opened = self._opened()
+                opened = self._sockets.for_calls()
                 reply, *reached = self._script_calls.run(
                     script, (1, key, *arguments), send
                 )
@@ -111,9 +106,9 @@ class SocketConnection:
 
     def run_command(self, key: str, *command: Argument) -> Reply:  # noqa: ARG002
         """Send a command; there is one server."""
-        with self._turn.own:
+        with self._sockets.turn:
             try:
-                (reply,) = self._opened().ask(command)
+                (reply,) = self._sockets.for_calls().ask(command)
             except OSError as error:
                 raise self._silence(error) from error
         if isinstance(reply, hiredis.ReplyError):
@@ -135,55 +130,31 @@ class SocketConnection:
 
     def break_off(self, thread: int) -> None:
         """Make the wait of a thread raise WaitBrokenOff."""
-        waiting = self._waiting.get(thread)
-        if waiting:
-            waiting.is_broken_off = True
-            waiting.break_off()
+        self._sockets.break_off(thread)
 
     def close(self) -> None:
         """Close the sockets, without waiting for other threads."""
-        for waiting in tuple(self._waiting.values()):
-            waiting.break_off()
-        # If a script is under way, it gets its reply: what it took would be lost.
-        turn = self._turn.own
-        if turn.acquire(blocking=False):
-            self._close_socket()
-            turn.release()
-
-    def _opened(self) -> "Socket":
-        """Return the socket, opened again if it cannot be used any more."""
-        if self._socket is None or not self._socket.is_usable:
-            self._close_socket()
-            self._socket = Socket(self._address, self._timeout_s)
-        return self._socket
+        self._sockets.close()
 
     def _refusal(self, reply: hiredis.ReplyError) -> Exception:
         if redis_errors.stall_word(str(reply)) in redis_errors.PASSING:
             # The role of the server has changed: the address may lead elsewhere now.
-            self._close_socket()
+            self._sockets.drop()
         return redis_errors.of_reply(str(reply), self._address.redacted)
 
     def _silence(self, error: OSError) -> errors.Unavailable:
         """Close the socket, and return our error for a reply that did not arrive."""
-        self._close_socket()
+        self._sockets.drop()
         return redis_errors.of_silence(error, self._address.redacted)
 
     def _ask_blocking(self, timeout_s: float, command: Command) -> bool:
         """Send a command that blocks on a socket of its own."""
-        waiting: Socket | None = None
-        thread = get_ident()
         try:
-            with closing(
-                Socket(self._address, timeout_s + CALL_TIMEOUT_S)
-            ) as waiting:
-                self._waiting[thread] = waiting
-                try:
-                    (reply,) = waiting.ask(command)
-                finally:
-                    del self._waiting[thread]
+            (reply,) = self._sockets.wait(
+                timeout_s + CALL_TIMEOUT_S,
+                lambda waiting: waiting.ask(command),
+            )
         except OSError as error:
-            if waiting and waiting.is_broken_off:
-                raise WaitBrokenOff from None
             raise redis_errors.of_silence(
                 error, self._address.redacted
             ) from error
@@ -191,13 +162,8 @@ class SocketConnection:
             raise redis_errors.of_reply(str(reply), self._address.redacted)
         return bool(reply)
 
-    def _close_socket(self) -> None:
-        if self._socket:
-            self._socket.close()
-            self._socket = None
 
-
-class Socket:
+class Socket(Channel):
     """An open socket to a server, which the first request greets."""
 
     def __init__(self, address: "ServerAddress", timeout_s: float) -> None:
@@ -209,22 +175,8 @@ class Socket:
         self._reader = hiredis.Reader(
             encoding="utf-8", errors=UNREADABLE, notEnoughData=...
         )
-        self._process = os.getpid()
-        self._is_in_step = True
-        #: Whether a single wait on it was broken off, rather than the connection closed.
-        self.is_broken_off = False
         self._greeting = _greeting(address)
-        self._socket = _open(address)
-        self._socket.settimeout(timeout_s)
-
-    @property
-    def is_usable(self) -> bool:
-        """Return whether the next reply will belong to the next command.
-
-        It will not after a request whose replies were not all read, nor in a process
-        that was forked.
-        """
-        return self._is_in_step and self._process == os.getpid()
+        super().__init__(_open(address), timeout_s)
 
     def ask(self, *commands: Command) -> list[ServerReply]:
         """Send commands together, the first time after the greeting; return the replies.
@@ -250,25 +202,6 @@ class Socket:
         It is 0 if the server is in another pid namespace.
         """
         return peer_of(self._socket)[0]
-
-    def break_off(self) -> None:
-        """Make a thread that waits for a reply get OSError; that thread closes it.
-
-        The parent of a forked process keeps its connection.
-        """
-        if self._process != os.getpid():
-            return
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close it."""
-        with suppress(OSError):
-            self._socket.close()
-
-    def __del__(self) -> None:
-        with suppress(AttributeError):  # it was never opened
-            self.close()
 
     def _reply(self) -> ServerReply:
         while True:
