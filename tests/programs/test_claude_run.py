@@ -1,8 +1,6 @@
 """`worker run` with Claude Code, the real program, by the recipes of docs/agents.md."""
 
-import signal
 from collections.abc import Sequence
-from pathlib import Path
 from threading import Event
 
 import pytest
@@ -21,24 +19,25 @@ from programs.model_server import (
 )
 from programs.recipes import once, one_slot, recipe
 from programs.work import (
+    TIME_LIMIT_S,
+    check_finished,
+    check_own_worktrees,
+    check_released,
+    is_running,
     item_of_run,
+    needs_processes,
     new_items,
     processes,
     shown,
+    stop,
     worktrees,
 )
 from support.commands import eventually
 
 PROGRAM = "claude"
-#: Far longer than a run takes; a hanging one fails the test.
-TIME_LIMIT_S = 90
 TOOLS_RECIPE, SHELL_RECIPE = recipe("Claude Code"), recipe("Claude Code", 1)
 #: A recipe without its permissions.
 UNPERMITTED = TOOLS_RECIPE[: TOOLS_RECIPE.index("--permission-mode")]
-needs_processes = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(),
-    reason="this system does not show the variables of processes",
-)
 
 
 def of_item(tool: str, **arguments: object) -> Script:
@@ -276,15 +275,10 @@ def test_signal_lets_claude_finish(
 
     run = shell.start(*one_slot(TOOLS_RECIPE))
     server.wait_for(1)
-    run.send_signal(signal.SIGTERM)
-    assert run.stderr
-    assert "Stopping" in run.stderr.readline()
+    stop(run)
     may_end.set()
-    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
 
-    assert run.returncode == 0, stderr
-    assert shown(checkout, item)["summary"] == "Finished."
-    eventually(lambda: not processes(f"RUN_MARK={item}"))
+    check_finished(run, checkout, item)
 
 
 @needs_processes
@@ -297,23 +291,10 @@ def test_second_signal_ends_claude_and_its_shell(
     words = [*one_slot(TOOLS_RECIPE), "Bash(sleep *)"]
 
     run = shell.start(*words)
-    eventually(
-        lambda: any(
-            line.startswith("sleep 300")
-            for line in processes(f"RUN_MARK={item}")
-        )
-    )
-    run.send_signal(signal.SIGTERM)
-    assert run.stderr
-    assert "Stopping" in run.stderr.readline()
-    run.send_signal(signal.SIGTERM)
-    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
+    eventually(lambda: is_running(item, "sleep 300"))
+    stop(run)
 
-    assert run.returncode == 0, stderr
-    released = shown(checkout, item)
-    assert (released["state"], released["attempts"]) == ("queued", 0)
-    eventually(lambda: not processes(f"RUN_MARK={item}"))
-    assert worktrees(checkout) == []
+    check_released(run, checkout, item)
 
 
 def test_pool_works_in_a_worktree_per_item(
@@ -330,12 +311,7 @@ def test_pool_works_in_a_worktree_per_item(
     run = ada(checkout, server).run(*once(TOOLS_RECIPE, "--pool", "3"))
 
     assert run.code == 0, run.stderr
-    assert worktrees(checkout) == sorted(items)
-    for item in items:
-        done = shown(checkout, item)
-        assert (done["state"], done["summary"]) == ("completed", "Written.")
-        own = Path(done["deliverables"]["worktree"], "own")
-        assert own.read_text(encoding="utf-8").strip() == item
+    check_own_worktrees(checkout, items)
 
 
 @pytest.mark.parametrize(

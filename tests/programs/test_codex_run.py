@@ -1,6 +1,5 @@
 """`worker run` with Codex, the real program, by the recipes of docs/agents.md."""
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,24 +19,24 @@ from programs.model_server import (
 )
 from programs.recipes import once, one_slot, recipe
 from programs.work import (
+    check_finished,
+    check_own_worktrees,
+    check_released,
+    is_running,
     item_of_run,
+    needs_processes,
     new_items,
     processes,
     shown,
+    stop,
     worktrees,
 )
 from support.commands import eventually
 
 PROGRAM = "codex"
-#: Far longer than a run takes; a hanging one fails the test.
-TIME_LIMIT_S = 90
 #: How long Codex lets a command run before it asks the model what to do.
 LONGEST_COMMAND_MS = 30_000
 TOOLS_RECIPE, SHELL_RECIPE = recipe("Codex"), recipe("Codex", 1)
-needs_processes = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(),
-    reason="this system does not show the variables of processes",
-)
 
 
 def of_item(tool: str, **arguments: object) -> Script:
@@ -67,13 +66,6 @@ def ada(checkout: Checkout, server: ModelServer) -> Checkout:
     shell = codex(checkout, server, trusts=False)
     set_up(shell, "--user")
     return shell.having(AGENT_ID="ada")
-
-
-def is_in_shell(item: str, command: str) -> bool:
-    """Return whether a command of a run runs in the sandbox."""
-    return any(
-        line.startswith(command) for line in processes(f"RUN_MARK={item}")
-    )
 
 
 def test_text_completes_item_that_comes_once(
@@ -234,14 +226,11 @@ def test_signal_lets_codex_finish(
     shell = ada(checkout, server).having(RUN_MARK=item)
 
     run = shell.start(*one_slot(TOOLS_RECIPE))
-    eventually(lambda: is_in_shell(item, "sleep"))
-    run.send_signal(signal.SIGTERM)
+    eventually(lambda: is_running(item, "sleep"))
+    stop(run)
     flag.touch()
-    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
 
-    assert run.returncode == 0, stderr
-    assert shown(checkout, item)["summary"] == "Finished."
-    eventually(lambda: not processes(f"RUN_MARK={item}"))
+    check_finished(run, checkout, item)
 
 
 @needs_processes
@@ -253,18 +242,10 @@ def test_second_signal_ends_codex_and_its_sandbox(
     shell = ada(checkout, server).having(RUN_MARK=item)
 
     run = shell.start(*one_slot(TOOLS_RECIPE))
-    eventually(lambda: is_in_shell(item, "sleep 300"))
-    run.send_signal(signal.SIGTERM)
-    assert run.stderr
-    assert "Stopping" in run.stderr.readline()
-    run.send_signal(signal.SIGTERM)
-    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
+    eventually(lambda: is_running(item, "sleep 300"))
+    stop(run)
 
-    assert run.returncode == 0, stderr
-    released = shown(checkout, item)
-    assert (released["state"], released["attempts"]) == ("queued", 0)
-    eventually(lambda: not processes(f"RUN_MARK={item}"))
-    assert worktrees(checkout) == []
+    check_released(run, checkout, item)
 
 
 def test_pool_works_in_a_worktree_per_item(
@@ -276,12 +257,7 @@ def test_pool_works_in_a_worktree_per_item(
     run = ada(checkout, server).run(*once(TOOLS_RECIPE, "--pool", "3"))
 
     assert run.code == 0, run.stderr
-    assert worktrees(checkout) == sorted(items)
-    for item in items:
-        done = shown(checkout, item)
-        assert (done["state"], done["summary"]) == ("completed", "Written.")
-        own = Path(done["deliverables"]["worktree"], "own")
-        assert own.read_text(encoding="utf-8").strip() == item
+    check_own_worktrees(checkout, items)
 
 
 @pytest.mark.parametrize(

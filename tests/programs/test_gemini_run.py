@@ -1,6 +1,5 @@
 """`worker run` with Gemini CLI, the real program, by the recipes of docs/agents.md."""
 
-import signal
 from pathlib import Path
 from threading import Event
 
@@ -20,25 +19,26 @@ from programs.model_server import (
 )
 from programs.recipes import once, one_slot, recipe
 from programs.work import (
+    TIME_LIMIT_S,
+    check_finished,
+    check_own_worktrees,
+    check_released,
+    is_running,
     item_of_run,
+    needs_processes,
     new_items,
     processes,
     shown,
+    stop,
     worktrees,
 )
 from support.commands import eventually
 
 PROGRAM = "gemini"
-#: Far longer than a run takes; a hanging one fails the test.
-TIME_LIMIT_S = 90
 #: One permits our tools and changes of files, the other one every command.
 TOOLS_RECIPE, SHELL_RECIPE = recipe("Gemini CLI"), recipe("Gemini CLI", 1)
 BOTH = pytest.mark.parametrize(
     "words", [TOOLS_RECIPE, SHELL_RECIPE], ids=["tools", "shell"]
-)
-needs_processes = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(),
-    reason="this system does not show the variables of processes",
 )
 
 
@@ -225,15 +225,10 @@ def test_signal_lets_gemini_finish(
 
     run = shell.start(*one_slot(TOOLS_RECIPE))
     server.wait_for(1)
-    run.send_signal(signal.SIGTERM)
-    assert run.stderr
-    assert "Stopping" in run.stderr.readline()
+    stop(run)
     answers.set()
-    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
 
-    assert run.returncode == 0, stderr
-    assert shown(checkout, item)["summary"] == "Finished."
-    eventually(lambda: not processes(f"RUN_MARK={item}"))
+    check_finished(run, checkout, item)
 
 
 @needs_processes
@@ -245,18 +240,10 @@ def test_second_signal_ends_gemini_and_its_shell(
     shell = ada(checkout, server).having(RUN_MARK=item)
 
     run = shell.start(*one_slot(SHELL_RECIPE))
-    eventually(lambda: "sleep 300 " in processes(f"RUN_MARK={item}"))
-    run.send_signal(signal.SIGTERM)
-    assert run.stderr
-    assert "Stopping" in run.stderr.readline()
-    run.send_signal(signal.SIGTERM)
-    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
+    eventually(lambda: is_running(item, "sleep 300"))
+    stop(run)
 
-    assert run.returncode == 0, stderr
-    released = shown(checkout, item)
-    assert (released["state"], released["attempts"]) == ("queued", 0)
-    eventually(lambda: not processes(f"RUN_MARK={item}"))
-    assert worktrees(checkout) == []
+    check_released(run, checkout, item)
 
 
 def test_pool_works_in_a_worktree_per_item(
@@ -270,12 +257,7 @@ def test_pool_works_in_a_worktree_per_item(
     )
 
     assert run.code == 0, run.stderr
-    assert worktrees(checkout) == sorted(items)
-    for item in items:
-        done = shown(checkout, item)
-        assert (done["state"], done["summary"]) == ("completed", "Written.")
-        own = Path(done["deliverables"]["worktree"], "own")
-        assert own.read_text(encoding="utf-8").strip() == item
+    check_own_worktrees(checkout, items)
 
 
 @pytest.mark.parametrize("form", ["text", "json", "stream-json"])

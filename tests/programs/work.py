@@ -1,13 +1,24 @@
 """Items in a checkout, and what is left of a run that worked on them."""
 
 import re
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
+import pytest
 from programs.checkout import Checkout
 from programs.model_server import ModelRequest
+from support.commands import eventually
+
+#: Far longer than a run takes; a hanging one fails the test.
+TIME_LIMIT_S = 90
+needs_processes = pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(),
+    reason="this system does not show the variables of processes",
+)
 
 
 def new_items(checkout: Checkout, *titles: str) -> Sequence[str]:
@@ -50,3 +61,49 @@ def item_of_run(request: ModelRequest) -> str:
     found = re.search(r"# Work on (item_[0-9a-f]+)", request.text)
     assert found, request.text
     return found[1]
+
+
+def is_running(item: str, command: str) -> bool:
+    """Return whether a run of the item, marked by RUN_MARK, runs this command."""
+    return any(
+        line.startswith(command) for line in processes(f"RUN_MARK={item}")
+    )
+
+
+def stop(run: Popen[str]) -> None:
+    """Send a run its first signal, and wait until it says that it stops."""
+    run.send_signal(signal.SIGTERM)
+    assert run.stderr
+    assert "Stopping" in run.stderr.readline()
+
+
+def check_finished(run: Popen[str], checkout: Checkout, item: str) -> None:
+    """Wait for a stopped run, which let its program finish."""
+    _check_ended(run, item)
+    assert shown(checkout, item)["summary"] == "Finished."
+
+
+def check_released(run: Popen[str], checkout: Checkout, item: str) -> None:
+    """Send a stopped run its second signal, which gives the item back unharmed."""
+    run.send_signal(signal.SIGTERM)
+    _check_ended(run, item)
+    released = shown(checkout, item)
+    assert (released["state"], released["attempts"]) == ("queued", 0)
+    assert worktrees(checkout) == []
+
+
+def check_own_worktrees(checkout: Checkout, items: Sequence[str]) -> None:
+    """Check that each item was completed with its id in the file `own` of its worktree."""
+    assert worktrees(checkout) == sorted(items)
+    for item in items:
+        done = shown(checkout, item)
+        assert (done["state"], done["summary"]) == ("completed", "Written.")
+        own = Path(done["deliverables"]["worktree"], "own")
+        assert own.read_text(encoding="utf-8").strip() == item
+
+
+def _check_ended(run: Popen[str], item: str) -> None:
+    """Wait for a run, and check that it left no process."""
+    _, stderr = run.communicate(timeout=TIME_LIMIT_S)
+    assert run.returncode == 0, stderr
+    eventually(lambda: not processes(f"RUN_MARK={item}"))

@@ -3,7 +3,7 @@
 At a concurrency of 10 it is ten threads with a connection each.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from threading import Thread
 
@@ -34,11 +34,7 @@ async def sender() -> AsyncIterator[Send]:
 
 def work(concurrency: int) -> None:
     """Claim and complete, in `concurrency` threads."""
-    threads = [Thread(target=_work) for _ in range(concurrency)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(concurrency, _work)
 
 
 def _work() -> None:
@@ -52,6 +48,15 @@ def _work() -> None:
             _, claims = queue.complete_and_claim(
                 claim.lease, "done", {}, count=1, lease_ms=LEASE_MS
             )
+
+
+def in_threads(concurrency: int, loop: Callable[[], object]) -> None:
+    """Run a loop in `concurrency` threads."""
+    threads = [Thread(target=loop) for _ in range(concurrency)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def open_queue() -> Queue:

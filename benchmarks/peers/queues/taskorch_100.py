@@ -6,12 +6,16 @@ Each item has a lease and a token of its own. At a concurrency of 10 it is ten t
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from threading import Thread
 
 from taskorch.domain import limits
 from taskorch.domain.item import NewItem
 
-from benchmarks.peers.queues.taskorch import AGENT, LEASE_MS, open_queue
+from benchmarks.peers.queues.taskorch import (
+    AGENT,
+    LEASE_MS,
+    in_threads,
+    open_queue,
+)
 from benchmarks.peers.stopwatch import Send, handle, run
 
 #: Items of a call; a wake-up is that of a single item.
@@ -40,11 +44,7 @@ async def sender() -> AsyncIterator[Send]:
 
 def work(concurrency: int) -> None:
     """Claim and complete, in `concurrency` threads."""
-    threads = [Thread(target=_work) for _ in range(concurrency)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(concurrency, _work)
 
 
 def _work() -> None:
