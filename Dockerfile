@@ -11,7 +11,7 @@ RUN python -m venv --without-pip /opt/taskorch && python -m venv --without-pip /
 COPY lock/build.txt lock/runtime.txt lock/
 RUN pip --python /opt/build/bin/python install --require-hashes --requirement lock/build.txt \
     && pip --python /opt/taskorch/bin/python install --require-hashes --requirement lock/runtime.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY shared shared
 COPY worker worker
 COPY orchestrator orchestrator

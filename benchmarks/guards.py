@@ -6,7 +6,7 @@ from time import perf_counter
 
 from taskorch.connections import connect
 from taskorch.domain.item import Caller
-from taskorch.queue import library
+from taskorch.queue import scripts
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import (
     Argument,
@@ -58,7 +58,7 @@ class ScriptWithoutGuard(LuaScript):
     def __init__(self, name: str, digits: str, text: str) -> None:
         """Call the function of the library with this hash and this text."""
         super().__init__(name)
-        self.function = library.function_name(name, digits)
+        self.function = scripts.function_name(name, digits)
         self._library = text
 
     @property

@@ -280,8 +280,8 @@ def test_aborted_call_leaves_nothing_to_the_next(raw: redis.Redis) -> None:
 def test_library_knows_when_it_was_called(raw: redis.Redis) -> None:
     bench(raw).project()
     digits, fcall = scripts.library_hash(), cast(Any, raw).fcall
-    check = library.function_name("check", digits)
-    called_at = library.function_name("called_at", digits)
+    check = scripts.function_name("check", digits)
+    called_at = scripts.function_name("called_at", digits)
     words = (keys.meta(NAMESPACE), "0123456789abcdef", "ada", "", "", "", "")
 
     (*_, now) = fcall(check, 1, *words, 1)
@@ -355,7 +355,8 @@ def test_doctor_reports_foreign_libraries(raw: redis.Redis, name: str) -> None:
     check = functions_check(bench(raw))
 
     assert check.status is CheckStatus.PROBLEM
-    assert check.mend == f"redis-cli function delete {name}"
+    assert check.mend.startswith("redis-cli -s ")
+    assert check.mend.endswith(f".sock function delete {name}")
 
 
 def test_doctor_reports_altered_functions(raw: redis.Redis) -> None:

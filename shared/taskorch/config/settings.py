@@ -4,23 +4,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from taskorch.config import (
-    password,
-    program_session,
-    root_folder,
-    secret_file,
-    token,
-    user_folder,
-)
+from taskorch.config import program_session, root_folder, user_folder
 from taskorch.config.files import PathLike
 from taskorch.config.root_folder import CONFIG_NAME
 from taskorch.config.root_folder import NAME as FOLDER
-from taskorch.config.secret_file import SecretFile
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from taskorch.config.secret_file import SecretFile
 
 MOST_REPLICAS = 100
 #: Characters of a worktree's name in the name of its session.
@@ -147,9 +141,7 @@ def resolve(
     if is_gateway(redis_url):
         access_token, token_source = values.token(current)
     elif redis_url:
-        redis_password, password_source = password.find(
-            redis_url, environment, values.secret_files(PASSWORD, current)
-        )
+        redis_password, password_source = values.password(redis_url, current)
     replicas = values.number(
         "wait_replicas", "TASKORCH_WAIT_REPLICAS", "0", _replicas
     )
@@ -200,14 +192,6 @@ class _Secret(Frozen):
     key: str
 
 
-PASSWORD = _Secret(
-    name="password",
-    variable=password.FILE_VARIABLE,
-    key="redis_password_file",
-)
-TOKEN = _Secret(name="token", variable=token.FILE_VARIABLE, key="token_file")
-
-
 def is_gateway(url: str) -> bool:
     """Return whether an address is that of a gateway, not of Redis."""
     return url.startswith(("https://", "http://"))
@@ -246,31 +230,50 @@ class _Values:
         self._redis_is_named = bool(url)
         return url
 
+    def password(self, url: str, folder: str) -> tuple[str, str]:
+        """Return the password for an address of Redis and its source."""
+        from taskorch.config import password
+
+        secret = _Secret(
+            name="password",
+            variable=password.FILE_VARIABLE,
+            key="redis_password_file",
+        )
+        files = self._secret_files(secret, folder)
+        return password.find(url, self._environment, files)
+
     def token(self, folder: str) -> tuple[str, str]:
         """Return the access token for the gateway and its source."""
+        from taskorch.config import secret_file, token
+
+        secret = _Secret(
+            name="token", variable=token.FILE_VARIABLE, key="token_file"
+        )
         name = self._flags.get(token.FLAG)
         if name:
-            file = SecretFile(
+            file = secret_file.SecretFile(
                 name=name,
                 folder=folder,
                 setting="--token-file",
-                holds=TOKEN.name,
-                variable=TOKEN.variable,
+                holds=secret.name,
+                variable=secret.variable,
             )
             return secret_file.read(file), file.setting
         return secret_file.find(
             self._environment,
             token.VARIABLE,
-            self.secret_files(TOKEN, folder),
+            self._secret_files(secret, folder),
         )
 
-    def secret_files(
+    def _secret_files(
         self, secret: _Secret, folder: str
-    ) -> Iterator[SecretFile]:
+    ) -> Iterator["SecretFile"]:
         """Yield the configured files of a secret; a later one only if it is needed."""
+        from taskorch.config import secret_file
+
         name = secret_file.variable(self._environment, secret.variable)
         if name:
-            yield SecretFile(
+            yield secret_file.SecretFile(
                 name=name,
                 folder=folder,
                 setting=secret.variable,
@@ -279,7 +282,7 @@ class _Values:
             )
         name = self._root_config.value(secret.key, redis_is_named=True)
         if name:
-            yield SecretFile(
+            yield secret_file.SecretFile(
                 name=name,
                 folder=self._root,
                 setting=ROOT_CONFIG,
@@ -290,7 +293,7 @@ class _Values:
         name = self._user_config.value(secret.key, redis_is_named=True)
         if name:
             user_folder = os.path.dirname(self._user_config.file)
-            yield SecretFile(
+            yield secret_file.SecretFile(
                 name=name,
                 folder=user_folder,
                 setting=USER_CONFIG,
@@ -367,7 +370,15 @@ def _replicas(value: str) -> int:
 
 
 def _retention_ms(value: str) -> int:
-    return 0 if value.lower() in FALSE else limits.duration_ms(value)
+    if value.lower() in FALSE:
+        return 0
+    try:
+        return limits.duration_ms(value)
+    except errors.Invalid as error:
+        # each of its messages is about durations alone
+        raise errors.Invalid(
+            reason=f"{error} To keep all projects in Redis: off."
+        ) from None
 
 
 def _session(

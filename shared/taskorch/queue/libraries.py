@@ -73,7 +73,7 @@ def _installed(
 ) -> InstalledLibrary:
     name = str(fields["library_name"])
     digits = name.removeprefix(library.PREFIX)
-    function = library.function_name(library.CALLED_AT, digits)
+    function = scripts.function_name(library.CALLED_AT, digits)
     functions = cast("list[Reply]", fields["functions"])
     called_at: Reply = 0
     if function in [_fields(each)["name"] for each in functions]:

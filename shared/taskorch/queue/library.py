@@ -6,16 +6,11 @@ libraries of several versions side by side, and each client calls its own.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
+from taskorch.domain.frozen import Frozen
 from taskorch.version import __version__
-
-try:  # loads ten times faster than hashlib, which loads OpenSSL for the same function
-    from _blake2 import blake2b
-except ImportError:
-    from hashlib import blake2b
 
 #: The start of the name of each library; the hash follows.
 PREFIX = "taskorch_"
@@ -32,8 +27,8 @@ callback = function(KEYS, ARGV)
 """
 
 
-class Function(NamedTuple):
-    """A function of the library."""
+class Function(Frozen):
+    """A function of the library, with its whole name."""
 
     name: str
     #: What Redis may assume of it, such as `no-writes`.
@@ -42,7 +37,7 @@ class Function(NamedTuple):
     lua: str
 
 
-class Group(NamedTuple):
+class Group(Frozen):
     """Functions that share parts of the prelude."""
 
     parts: str
@@ -54,18 +49,13 @@ def library_name(digits: str) -> str:
     return PREFIX + digits
 
 
-def function_name(verb: str, digits: str) -> str:
-    """Return the name of a function in the library with a hash."""
-    return f"{verb}_{digits}"
-
-
 def text_of(digits: str, prelude: str, groups: Iterable[Group]) -> str:
     """Return the text of the library with a hash, for FUNCTION LOAD."""
     texts = [f"#!lua name={library_name(digits)}\n", prelude]
     for group in groups:
         functions = "".join(
             _FUNCTION.format(
-                name=function_name(each.name, digits),
+                name=each.name,
                 flags=", ".join(f"'{flag}'" for flag in each.flags),
                 lua=each.lua,
             )
@@ -75,17 +65,20 @@ def text_of(digits: str, prelude: str, groups: Iterable[Group]) -> str:
     return "".join(texts)
 
 
-def hash_of(folder: str, composition: str) -> str:
-    """Return the hash of a library: of the Lua files in a folder, and of their composition.
+def hash_of(
+    folder: str, sources: Iterable[str], compose: Callable[[], str]
+) -> str:
+    """Return the hash of a library: of the Lua files in a folder, and their composition.
 
-    Reading and hashing seventy files would take a short command two milliseconds. So
-    the hash is cached beside the files, as Python caches bytecode: with the size and
+    `compose` returns how the files are put together; the Python files `sources` decide
+    that. Reading and hashing seventy files would take a short command two milliseconds.
+    So the hash is cached beside the files, as Python caches bytecode: with the size and
     the time of each.
     """
-    composition += _GROUP + _FUNCTION
     files = sorted(_lua_files(folder), key=lambda file: file.path)
     stats = [(file.path, file.stat()) for file in files]
-    seen = f"{__version__} {composition}" + repr(
+    stats += [(path, os.stat(path)) for path in (*sources, __file__)]
+    seen = __version__ + repr(
         [(path, stat.st_mtime_ns, stat.st_size) for path, stat in stats]
     )
     cache = f"{folder}/__pycache__/library"
@@ -93,16 +86,22 @@ def hash_of(folder: str, composition: str) -> str:
         digits, _, cached = _read(cache).decode().partition("\n")
         if cached == seen:
             return digits
-    texts = [composition.encode()]
-    for path, _ in stats:
-        texts += path.removeprefix(folder).encode(), _read(path)
-    digits = str(
-        blake2b(b"\0".join(texts), digest_size=HASH_BYTES).hexdigest()
-    )
+    texts = [f"{compose()}{_GROUP}{_FUNCTION}".encode()]
+    for file in files:
+        texts += file.path.removeprefix(folder).encode(), _read(file.path)
+    digits = _digest(b"\0".join(texts))
     if not sys.dont_write_bytecode:
         with suppress(OSError):
             _write(cache, f"{digits}\n{seen}".encode())
     return digits
+
+
+def _digest(content: bytes) -> str:
+    try:  # loads ten times faster than hashlib, which loads OpenSSL for the same
+        from _blake2 import blake2b
+    except ImportError:
+        from hashlib import blake2b
+    return str(blake2b(content, digest_size=HASH_BYTES).hexdigest())
 
 
 def _lua_files(folder: str) -> Iterable["os.DirEntry[str]"]:

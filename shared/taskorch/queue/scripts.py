@@ -2,15 +2,17 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, cached_property
+from time import monotonic
 from types import TracebackType
 
 from taskorch.domain import errors, limits
 from taskorch.domain.backoff import Notify, Patience, retry
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller
-from taskorch.queue import keys, library, roles
+from taskorch.queue import keys
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import (
     REPEAT,
@@ -71,8 +73,12 @@ FREES_MEMORY = frozenset(("archive_done", "archive_take", "purge", "upgrade"))
 
 #: Items that one part of an upgrade handles, within a few milliseconds.
 UPGRADED_AT_ONCE = 50
+#: An upgrade that takes longer is reported.
+NOTICED_S = 1.0
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "scripts")
+#: The file with the hash of the library, in the folder of a wheel.
+BUILT = "library_hash"
 
 
 class Scripts:
@@ -95,6 +101,8 @@ class Scripts:
         self.connection = connection
         self.namespace = namespace
         self.caller = caller
+        #: Receives a sentence when a call takes long, because it upgrades the namespace.
+        self.notify: Callable[[str], object] = lambda _: None
         self._requests = requests or Requests()
         self._caller = (
             caller.agent,
@@ -148,8 +156,14 @@ class Scripts:
         Each part has a request id of its own, whatever those of the queue are.
         """
         own = Scripts(self.connection, self.namespace, self.caller)
+        began, is_reported = monotonic(), False
         while own.run_script("upgrade", UPGRADED_AT_ONCE) == ["1"]:
-            pass
+            if not is_reported and monotonic() - began >= NOTICED_S:
+                is_reported = True
+                self.notify(
+                    f"The namespace {self.namespace} is being upgraded to the schema "
+                    "of this version. This happens once, and can be interrupted."
+                )
 
     def _call(self, name: str, arguments: Sequence[Argument]) -> "_Call":
         script, key = load(name), keys.meta(self.namespace)
@@ -229,7 +243,7 @@ class LuaScript:
     @cached_property
     def function(self) -> str:
         """The name of its function in the library."""
-        return library.function_name(self.name, library_hash())
+        return function_name(self.name, library_hash())
 
     @property
     def library(self) -> str:
@@ -260,30 +274,61 @@ def load(name: str) -> LuaScript:
 
 @cache
 def library_hash() -> str:
-    """Return the hash in the names of the library and of its functions."""
+    """Return the hash in the names of the library and of its functions.
+
+    A wheel has it in a file: see hatch_build.py. In a checkout, where scripts are
+    edited, it is that of the files as they are.
+    """
+    with suppress(FileNotFoundError), open(f"{_FOLDER}/{BUILT}") as built:
+        return built.read()
+    from taskorch.queue import library
+
+    sources = [__file__, f"{os.path.dirname(__file__)}/roles.py"]
+    return library.hash_of(_FOLDER, sources, _composition)
+
+
+def _composition() -> str:
+    """Return what the library is made of, besides the texts of the files."""
+    from taskorch.queue import roles
+
     composition = (
         PRELUDE, sorted(PARTS.items()), BEGIN, sorted(READS), sorted(FREES_MEMORY),
         [sorted(names) for names in roles.SCRIPTS.values()],
     )  # fmt: skip
-    return library.hash_of(_FOLDER, repr(composition))
+    return repr(composition)
+
+
+def function_name(verb: str, digits: str) -> str:
+    """Return the name of a function in the library with a hash."""
+    return f"{verb}_{digits}"
 
 
 def library_text() -> str:
     """Return the text of the library of functions, for FUNCTION LOAD."""
-    called_at = library.Function(
+    from taskorch.queue import library
+
+    digits = library_hash()
+
+    def function(
+        verb: str, flags: Sequence[str], lua: str
+    ) -> library.Function:
+        name = function_name(verb, digits)
+        return library.Function(name=name, flags=flags, lua=lua)
+
+    called_at = function(
         library.CALLED_AT,
-        flags=("no-writes",),
-        lua=source(f"library/{library.CALLED_AT}"),
+        ("no-writes",),
+        source(f"library/{library.CALLED_AT}"),
     )
-    groups = [library.Group("", [called_at])]
+    groups = [library.Group(parts="", functions=[called_at])]
     for parts in sorted({PARTS.get(name, ()) for name in names()}):
         functions = [
-            library.Function(name, flags=_flags(name), lua=_begun(name))
+            function(name, _flags(name), _begun(name))
             for name in names()
             if PARTS.get(name, ()) == parts
         ]
-        groups.append(library.Group(_parts(parts), functions))
-    return library.text_of(library_hash(), _parts(PRELUDE), groups)
+        groups.append(library.Group(parts=_parts(parts), functions=functions))
+    return library.text_of(digits, _parts(PRELUDE), groups)
 
 
 def names() -> list[str]:
@@ -297,6 +342,8 @@ def names() -> list[str]:
 
 def _begun(name: str) -> str:
     """Return a script behind the line that begins its call."""
+    from taskorch.queue import roles
+
     return BEGIN.format(" ".join(roles.of_script(name))) + source(name)
 
 

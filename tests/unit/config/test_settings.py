@@ -376,6 +376,17 @@ def test_retention_is_a_duration_or_off(
     assert settings.retention_ms == retention_ms
 
 
+def test_wrong_retention_names_a_duration_and_off(tmp_path: Path) -> None:
+    with pytest.raises(errors.Usage) as refusal:
+        resolved(tmp_path, TASKORCH_RETENTION="never")
+
+    message = str(refusal.value)
+    assert (
+        "retention (TASKORCH_RETENTION): 'never' is not a duration" in message
+    )
+    assert message.endswith("To keep all projects in Redis: off.")
+
+
 def test_gateway_takes_the_place_of_redis(tmp_path: Path) -> None:
     gateway = "https://queue.example"
 

@@ -23,7 +23,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def hash_of(folder: Path, composition: str = "") -> str:
-    return library.hash_of(str(folder), composition)
+    source = folder / "composition.py"
+    if not source.exists() or source.read_text() != composition:
+        source.write_text(composition)
+    return library.hash_of(str(folder), [str(source)], lambda: composition)
 
 
 def cache(folder: Path) -> Path:
