@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from taskorch.cli.text import counted, line
 from taskorch.domain import errors
+from taskorch.domain import hints as next_steps
 from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Package,
         Project,
         ProjectProgress,
+        ReapCounts,
         ReopenedProject,
         Requeued,
     )
@@ -109,13 +111,6 @@ class AssignedItem(Frozen):
     _flat = "assignment"
     assignment: "Assignment"
     handoff: str
-
-
-class ReapCounts(Frozen):
-    """The number of leases that had expired, and of delayed items that were due."""
-
-    reaped: int
-    promoted: int
 
 
 class WaitOutcome(Frozen):
@@ -388,9 +383,15 @@ def complete(
     from taskorch.domain.item import CompletedProject
 
     closed = queue.complete_project(project, force=force)
+    try:
+        items = queue.views.items_of(project)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{project} is completed. Rerun this command to see what it delivered."
+        ) from None
     completed = CompletedProject(
         project=closed.project,
-        items=queue.views.items_of(project),
+        items=items,
         last_reports={},
         closed_questions=closed.closed_questions,
     )
@@ -454,10 +455,9 @@ def requeue(
     return Published(data=queue.requeue(item, reason=reason, reopen=reopen))
 
 
-def reap(queue: "Queue") -> Published[ReapCounts]:
-    """Act on expired leases and on delayed items that are due."""
-    reaped, promoted = queue.reap()
-    return Published(data=ReapCounts(reaped=reaped, promoted=promoted))
+def reap(queue: "Queue") -> "Published[ReapCounts]":
+    """Act on expired leases, on delayed items that are due, and on unfinished steps."""
+    return Published(data=queue.reap())
 
 
 def progress(
@@ -620,8 +620,16 @@ def stuck(
 def projects(
     queue: "Queue", *, limit: int = LIMIT
 ) -> "Published[tuple[Project, ...]]":
-    """Return the projects, the newest first."""
-    return Published(data=queue.views.projects(limit=limit))
+    """Return the projects, the newest first; the hints say which are being closed."""
+    found = queue.views.projects(limit=limit)
+    closing = [
+        next_steps.closing(project.id, project.open)
+        for project in found
+        if project.status == "closing"
+    ]
+    hints = list(_first(closing, "projects are being closed"))
+    meta = {"hints": hints} if hints else {}
+    return Published(data=found, meta=meta, hints=hints)
 
 
 def agents(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from taskorch.cli import app
 from taskorch.config.settings import Settings
 from taskorch.connections import open_connection, unanswered_requests
+from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller
@@ -69,6 +70,20 @@ class OrchestratorContext:
         for hint in published.hints:
             self.output.hint(hint)
 
+    def naming_archive(
+        self, error: errors.NoItem | errors.NoProject
+    ) -> errors.NotFound:
+        """Return an error that names the archive of what it is about, if there is one."""
+        from taskorch_orchestrator.backup import archive_index
+
+        (name,) = {"item", "project"} & error.details.keys()
+        file = archive_index.find(
+            self.settings.folder, str(error.details[name])
+        )
+        if file is None:
+            return error
+        return type(error)(**{**error.details, "archive": str(file)})
+
     def handoffs(self) -> "HandoffWriter":
         """Return the writer of the handoffs of new assignments."""
         from taskorch_orchestrator.mirror.handoff_writer import HandoffWriter
@@ -78,13 +93,15 @@ class OrchestratorContext:
     def _open_queue(
         self, caller: Caller, requests: Requests | None = None
     ) -> Queue:
-        return Queue(
+        queue = Queue(
             self._connection,
             self.settings.namespace,
             caller,
             requests=requests,
             damage=self.output.damage,
         )
+        queue.report_upgrade(self.output.notify)
+        return queue
 
 
 def caller_of(settings: Settings) -> Caller:

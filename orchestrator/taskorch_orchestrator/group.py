@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 import click
 from taskorch.cli import app
 from taskorch.cli.arguments import whole_ids
+from taskorch.domain import errors
 from taskorch.domain.access import Access
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def pass_context(
 ) -> Callable[P, None]:
     """Pass a command its context: the queue, opened with the access of the command.
 
-    Short ids among its arguments are replaced by whole ones.
+    Short ids among its arguments are replaced by whole ones. If Redis does not have an
+    item or a project, the error names the file of the archive that has it.
     """
 
     @wraps(command)
@@ -138,6 +140,9 @@ def pass_context(
         from taskorch_orchestrator.context import OrchestratorContext
 
         context = OrchestratorContext(ACCESS[app.command_name()])
-        command(context, *args, **whole_ids(kwargs, context.find))
+        try:
+            command(context, *args, **whole_ids(kwargs, context.find))
+        except (errors.NoItem, errors.NoProject) as error:
+            raise context.naming_archive(error) from None
 
     return with_context

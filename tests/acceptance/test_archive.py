@@ -30,7 +30,7 @@ def archived(*folders: Path) -> list[Path]:
     """Return all files in the archives of some roots."""
     found: list[Path] = []
     for folder in folders:
-        found += folder.glob(".task-orchestrator/archive/*")
+        found += folder.glob(".task-orchestrator/archive/*.gz")
     return found
 
 
@@ -65,6 +65,26 @@ def test_service_archives_old_project_with_its_files(
     assert imported.stdout.startswith("Imported: projects: 1, items: 2")
     assert shown.stdout.count("item_") == 2
     assert "completed" in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["show", "progress", "list"])
+def test_archived_id_names_its_file(
+    shell: Shell, bench: Bench, command: str
+) -> None:
+    project = old_project(bench)
+    (item, _) = (each.id for each in bench.queue.views.items_of(project))
+    with services.running(shell, "--no-rq"):
+        eventually(lambda: not bench.queue.views.projects())
+    id_ = item if command == "show" else project
+
+    refused = shell.orchestrate("--json", command, id_)
+
+    (file,) = archived(shell.folder)
+    error = refused.error()
+    assert refused.code == 3
+    assert error["code"] == ("NO_ITEM" if id_ == item else "NO_PROJECT")
+    assert str(file) in error["message"]
+    assert f"orchestrate --namespace NAME import {file}" in error["hint"]
 
 
 def test_setting_off_archives_nothing(shell: Shell, bench: Bench) -> None:

@@ -1,11 +1,14 @@
 """Cancelled, reopened and closed projects, and the reason of a requeue, on screens."""
 
 import json
+import re
+import signal
 
 import pytest
 from support import tool_client
 from support.builders import Bench
-from support.commands import Shell
+from support.commands import BIN, Shell, eventually, result_of
+from support.proxy import proxied
 from support.tool_client import document_of, run_async
 from taskorch.domain.item import Lease, NewItem, State
 
@@ -200,3 +203,55 @@ def test_tools_cancel_reopen_and_requeue(
 
     run_async(test)
     assert bench.queue.views.show(item).item.requeue_reason == "again"
+
+
+@pytest.mark.parametrize("verb", ["complete", "cancel"])
+def test_interrupted_closing_names_what_finishes_it(
+    shell: Shell, bench: Bench, verb: str
+) -> None:
+    project = bench.project()
+    bench.create_many(project, [NewItem(title="T")] * 300)
+    words = [project, "--force"] if verb == "complete" else [project]
+
+    with proxied(shell.variables["TASKORCH_REDIS_URL"]) as proxy:
+        proxy.delay_down_s = 0.2
+        over_proxy = shell.having(TASKORCH_REDIS_URL=proxy.url)
+        closing = over_proxy.start(BIN / "orchestrate", verb, *words)
+        eventually(lambda: len(proxy.passed) >= 3)
+        closing.send_signal(signal.SIGINT)
+        interrupted = result_of(closing)
+
+    assert interrupted.code == 130
+    assert re.search(
+        f"Interrupted. {project} is being closed, and [0-9]+ of its open items are "
+        "cancelled so far.*orchestrate reap",
+        interrupted.stderr,
+    )
+
+
+def test_stalled_closing_is_named_and_reaped(
+    shell: Shell, bench: Bench
+) -> None:
+    project = bench.project()
+    bench.create_many(project, [NewItem(title="T")] * 100)
+    bench.queue._run_script("close_project", project, "1", "")
+
+    listed = shell.orchestrate("projects")
+    status = shell.orchestrate("status")
+    checks = shell.orchestrate("--json", "doctor").json()["data"]["checks"]
+    reaped = shell.orchestrate("reap")
+    again = shell.orchestrate("--json", "reap").data()
+
+    advice = f"{project} is being closed, and 70 items are left to cancel."
+    assert advice in listed.stderr
+    assert advice in " ".join(status.stdout.split())
+    (check,) = [each for each in checks if each["name"] == "closing"]
+    assert (check["status"], check["mend"]) == ("note", "orchestrate reap")
+    assert f"{project} (70 open items left)" in check["found"]
+    assert (
+        "70 items were cancelled, of projects that are closed" in reaped.stdout
+    )
+    assert bench.queue.views.projects()[0].status == "completed"
+    assert again == {
+        "reaped": 0, "promoted": 0, "released": 0, "cancelled": 0
+    }  # fmt: skip

@@ -74,10 +74,13 @@ def test_new_bundled_server_has_no_problem(local: Shell) -> None:
         line for line in ran.stdout.splitlines() if not LINE.fullmatch(line)
     ] == []
     assert "problem" not in ran.stdout
-    assert len(ran.stdout.splitlines()) == 26
+    assert len(ran.stdout.splitlines()) == 27
 
 
 def test_problem_exits_5_and_names_its_fix(shell: Shell, sick: str) -> None:
+    url = shell.variables["TASKORCH_REDIS_URL"]
+    redis_cli = f"redis-cli -s {url.removeprefix('unix://')}"
+
     ran = shell.orchestrate("doctor")
 
     assert (ran.code, ran.stderr) == (5, "")
@@ -86,7 +89,7 @@ def test_problem_exits_5_and_names_its_fix(shell: Shell, sick: str) -> None:
         in ran.stdout
     )
     assert (
-        "Fix: redis-cli config set appendonly yes, then redis-cli config rewrite\n"
+        f"Fix: {redis_cli} config set appendonly yes, then {redis_cli} config rewrite\n"
         in ran.stdout
     )
 

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Shell
+from support import services
+from support.builders import Bench
+from support.commands import Shell, eventually
+from taskorch.queue import backup
+from taskorch_orchestrator.backup.restore import restore
 
-DATA = Path(__file__).parent.parent / "support" / "schema_1" / "appendonlydir"
+SCHEMA_1 = Path(__file__).parent.parent / "support" / "schema_1"
+DATA, EXPORT = SCHEMA_1 / "appendonlydir", SCHEMA_1 / "export.jsonl"
 
 
 @pytest.fixture
@@ -66,3 +71,11 @@ def test_doctor_names_the_upgrade(old: Shell) -> None:
         "was version 1; doctor has upgraded it",
         "version 2",
     ]
+
+
+def test_service_upgrades_by_itself(shell: Shell, bench: Bench) -> None:
+    restore(EXPORT, bench.queue.backup)
+    assert bench.schema() == "1"
+
+    with services.running(shell, "--no-rq"):
+        eventually(lambda: bench.schema() == backup.SCHEMA)

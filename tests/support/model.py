@@ -15,7 +15,7 @@ from support.model_moves import (
     Project,
     Refused,
 )
-from taskorch.domain.item import State
+from taskorch.domain.item import ReapCounts, State
 
 #: Leases that a pop, get or check reaps, and items that it promotes.
 BATCH = 10
@@ -263,9 +263,10 @@ class Model(Moves):
         )
         return len(opened)
 
-    def reap(self) -> tuple[int, int]:
+    def reap(self) -> ReapCounts:
         """Return the numbers of leases reaped and of items promoted."""
-        return self._maintain(len(self.items))
+        reaped, promoted = self._maintain(len(self.items))
+        return ReapCounts(reaped=reaped, promoted=promoted)
 
     # An agent -------------------------------------------------------------------------
 

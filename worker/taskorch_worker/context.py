@@ -43,6 +43,7 @@ class WorkerContext:
             Requests(store=unanswered),
             self.output.damage,
         )
+        self.session.queue.report_upgrade(self.output.notify)
 
     def find(self, short: "ShortId") -> str:
         """Return the id of the item that a short id names."""

@@ -17,6 +17,7 @@ from taskorch.domain.item import (
     Package,
     Project,
     ProjectProgress,
+    ReapCounts,
     Receipt,
     ReopenedProject,
     Requeued,
@@ -37,7 +38,6 @@ from taskorch_orchestrator.actions import (
     CreatedProject,
     ItemState,
     PublishedItem,
-    ReapCounts,
     WaitOutcome,
 )
 

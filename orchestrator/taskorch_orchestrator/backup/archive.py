@@ -1,6 +1,7 @@
 """The archive of a root: a compressed export of each old project, which is then purged.
 
 .task-orchestrator/archive/<project>-<time of its completion>.jsonl.gz
+.task-orchestrator/archive/items.txt   see `archive_index`
 .task-orchestrator/sync/archive.lock   held by the process that writes here
 """
 
@@ -8,7 +9,7 @@ import gzip
 import logging
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -20,11 +21,9 @@ from taskorch.domain import errors
 from taskorch.domain.item import Project
 from taskorch.queue.queue import Queue
 
-from taskorch_orchestrator.backup import export
+from taskorch_orchestrator.backup import archive_index, export
+from taskorch_orchestrator.backup.archive_index import NAME, SUFFIX
 from taskorch_orchestrator.backup.restore import ExportContent, expanded
-
-NAME = "archive"
-SUFFIX = ".jsonl.gz"
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +115,8 @@ class Archive:
             return
         if not file:
             path = self._folder / file_name(project)
-            self._write(project, path)
+            items = self._write(project, path)
+            archive_index.add(self._folder, path.name, items)
             place = f"{os.uname().nodename}:{path}"
             if not self._queue.archive_done(project.id, run, place):
                 return
@@ -126,10 +126,11 @@ class Archive:
             left, _, _ = self._queue.purge(project.id)
         self._purged += 1
 
-    def _write(self, project: Project, path: Path) -> None:
-        """Write a file and check that it can be imported; it is on the disk then.
+    def _write(self, project: Project, path: Path) -> Collection[str]:
+        """Write a file, check that it can be imported, and return the ids of its items.
 
-        Raises errors.NotArchived for a project with damage, which the file would lack.
+        It is on the disk then. Raises errors.NotArchived for a project with damage, which
+        the file would lack.
         """
         damage = self._queue.damage
         damage.clear()
@@ -149,7 +150,7 @@ class Archive:
         files.sync_folder(self._folder)
         try:
             with path.open("rb") as opened, expanded(opened) as written:
-                ExportContent.of(written)
+                return ExportContent.of(written).items
         except (errors.Invalid, EOFError, zlib.error) as error:
             path.unlink()
             raise errors.NotArchived(

@@ -129,7 +129,8 @@ class ExportContent:
         self._header: Header | None = None
         self._trailer: Trailer | None = None
         self._projects: set[str] = set()
-        self._items: set[str] = set()
+        #: The ids of all items.
+        self.items: set[str] = set()
         self._agents: set[str] = set()
         #: Ids that may follow later in the file -> the first line that refers to them.
         self._referenced_items: dict[str, int] = {}
@@ -201,11 +202,11 @@ class ExportContent:
 
     def _add_item(self, line: ItemLine, number: int) -> None:
         _require_parent(line.fields.project, self._project)
-        _require_new(line.id, self._items)
+        _require_new(line.id, self.items)
         if line.sequence <= self._last_sequence:
             reason = "Its sequence number is not higher than the previous one."
             raise errors.Invalid(reason=reason)
-        self._items.add(line.id)
+        self.items.add(line.id)
         self._item = line.id
         self._last_sequence = line.sequence
         self._entries = {"discovery": self._entries.get("discovery", (0, 0))}
@@ -262,7 +263,7 @@ class ExportContent:
             reason = "The trailer is missing: the file is incomplete."
             raise _wrong_line(lines + 1, reason)
         for kind, referenced, known in (
-            ("item", self._referenced_items, self._items),
+            ("item", self._referenced_items, self.items),
             ("agent", self._referenced_agents, self._agents),
         ):
             for name, number in referenced.items():

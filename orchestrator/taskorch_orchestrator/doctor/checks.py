@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from taskorch.cli.text import ago, counted, timestamp
 from taskorch.domain import errors, hints
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import State
+from taskorch.domain.item import Project, State
 from taskorch.domain.mirror_record import MirrorStatus
 from taskorch.queue import redis_users
 from taskorch.queue.agents import AgentStatus, is_forgotten
@@ -30,6 +30,8 @@ SKEW_MS = 2000
 FULL = 0.9
 VALKEY = "Valkey"
 OLDEST_VALKEY = (8, 0)
+#: A service or a worker that was seen within this time is at work.
+AT_WORK_MS = 600_000
 SHOWN = 5
 FIX = "orchestrate doctor --fix"
 #: Without the rewrite, the setting is lost at a restart. For appendonly, the server
@@ -524,6 +526,33 @@ def of_dead_dependencies(
     mend = f"{requeue} or orchestrate cancel {first.item}"
     items = tuple(dict.fromkeys(edge.dependency for edge in dead))
     return _problem("dead dependencies", found, mend, items)
+
+
+def of_closing(
+    projects: Sequence[Project], *, is_continued: bool
+) -> CheckResult:
+    """Check that projects which are being closed go on by themselves.
+
+    `projects` are the open ones; `is_continued` tells whether a service or a worker,
+    which cancel the items that are left, was seen a short time ago.
+    """
+    closing = [each for each in projects if each.status == "closing"]
+    if not closing:
+        return _ok("closing", "no project is being closed")
+    texts = [
+        f"{each.id} ({counted(each.open, 'open item', 'open items')} left)"
+        for each in closing
+    ]
+    found = f"being closed: {_first(texts)}"
+    items = tuple(each.id for each in closing)
+    if is_continued:
+        found += "; the service or a worker cancels the items"
+        return _note("closing", found, items=items)
+    found += (
+        "; neither a service nor a worker that cancels the items was seen for "
+        f"{AT_WORK_MS // 60_000} min"
+    )
+    return _note("closing", found, "orchestrate reap", items)
 
 
 def of_quarantine(moved: Sequence[Quarantined]) -> CheckResult:

@@ -3,16 +3,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from time import time
 from typing import cast
 
 from taskorch.bundled import service_process
 from taskorch.config.settings import Settings
 from taskorch.domain import errors, limits
-from taskorch.domain.frozen import Frozen
+from taskorch.domain.frozen import Frozen, replace
 from taskorch.queue import keys, libraries, scripts
 from taskorch.queue.queue import Queue
 from taskorch.transport import address
+from taskorch.transport.address import ServerAddress
 
 from taskorch_orchestrator.doctor import checks
 from taskorch_orchestrator.doctor.audit import MOST_AGENTS, audit
@@ -20,6 +22,8 @@ from taskorch_orchestrator.doctor.checks import CheckResult, CheckStatus
 
 #: The service may take this long to archive an old project.
 SLACK_MS = 24 * 3_600_000
+#: The newest open projects, among which those that are being closed are looked for.
+MOST_PROJECTS = 1000
 
 
 class Diagnosis(Frozen):
@@ -44,8 +48,9 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     root = checks.of_root(
         str(folder), exists=folder.exists(), writable=writable
     )
+    service_pid = service_process.pid(settings)
     service = checks.of_service(
-        service_process.pid(settings), wanted=service_process.wanted(settings)
+        service_pid, wanted=service_process.wanted(settings)
     )
     before_ms = time() * 1000
     try:
@@ -61,31 +66,61 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
     )
     audited = audit(queue, fix=fix)
     agents = queue.views.agents(limit=MOST_AGENTS)
-    diagnosis = Diagnosis(
-        checks=(
-            *server,
-            _functions(queue, environment.at),
-            _users(queue),
-            checks.of_address(address.redacted(settings.redis_url)),
-            *checks.of_audit(audited),
-            checks.of_agents(agents, environment.at),
-            checks.of_idle_agents(agents),
-            checks.of_cycles(audited.open_dependencies),
-            checks.of_dead_dependencies(audited.open_dependencies),
-            checks.of_quarantine(queue.quarantined()),
-            checks.of_mirrors(queue.views.mirrors()),
-            checks.of_archive(
-                settings.retention_ms,
-                _number_due(queue, settings.retention_ms),
-                _archived(settings.folder / "archive"),
-            ),
-            root,
-            service,
+    mirrors = queue.views.mirrors()
+    seen = (
+        *(agent.last_seen_at for agent in agents),
+        *(mirror.service_at for mirror in mirrors),
+    )
+    oldest = environment.at - checks.AT_WORK_MS
+    is_at_work = bool(service_pid) or max(seen, default=0) > oldest
+    found = (
+        *server,
+        _functions(queue, environment.at),
+        _users(queue),
+        checks.of_address(address.redacted(settings.redis_url)),
+        *checks.of_audit(audited),
+        checks.of_agents(agents, environment.at),
+        checks.of_idle_agents(agents),
+        checks.of_closing(
+            queue.views.open_projects(limit=MOST_PROJECTS),
+            is_continued=is_at_work,
         ),
-        fixed=len(audited.repaired),
+        checks.of_cycles(audited.open_dependencies),
+        checks.of_dead_dependencies(audited.open_dependencies),
+        checks.of_quarantine(queue.quarantined()),
+        checks.of_mirrors(mirrors),
+        checks.of_archive(
+            settings.retention_ms,
+            _number_due(queue, settings.retention_ms),
+            _archived(settings.folder / "archive"),
+        ),
+        root,
+        service,
     )
     queue.damage.clear()  # the checks have reported it
-    return diagnosis
+    socket = _socket(settings)
+    return Diagnosis(
+        checks=tuple(_at_socket(check, socket) for check in found),
+        fixed=len(audited.repaired),
+    )
+
+
+def _socket(settings: Settings) -> str:
+    """Return the path of the socket of Redis, "" for a Redis with a host."""
+    if not settings.redis_url:
+        return address.socket_path(settings.folder_path)
+    if not settings.redis_url.startswith("unix:"):
+        return ""
+    place = address.parse(settings.redis_url)
+    return place.path if isinstance(place, ServerAddress) else ""
+
+
+def _at_socket(check: CheckResult, socket: str) -> CheckResult:
+    """Return a check whose redis-cli calls the server at a socket, if there is one."""
+    if not socket:
+        return check
+    command = f"redis-cli -s {quote(socket)}"
+    return replace(check, mend=check.mend.replace("redis-cli", command))
 
 
 def _number_due(queue: Queue, retention_ms: int) -> int:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from rich.text import Text
 from taskorch.cli.quoting import NOTICE, open_questions
 from taskorch.cli.text import counted, line
+from taskorch.domain import hints
 from taskorch.domain.mirror_record import MirrorStatus
 
 from taskorch_orchestrator.render import agents, console, tables
@@ -70,6 +71,9 @@ def _projects(read: StatusReport, limit: int) -> Iterator[Part]:
         yield Text("No open project.")
         return
     yield tables.projects_table(read.projects[:limit])
+    for project in read.projects[:limit]:
+        if project.status == "closing":
+            yield Text(hints.closing(project.id, project.open))
     yield from _more(read.projects, limit, "projects", "projects")
 
 

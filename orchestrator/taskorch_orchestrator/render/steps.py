@@ -12,6 +12,7 @@ from taskorch.domain.item import (
     CancelledItem,
     ClosedProject,
     EditedItem,
+    ReapCounts,
     ReopenedProject,
     Requeued,
     State,
@@ -23,7 +24,6 @@ from taskorch_orchestrator.actions import (
     CreatedProject,
     ItemState,
     PublishedItem,
-    ReapCounts,
 )
 
 #: Dependent items with a holder that are listed; --json lists all of them.
@@ -116,10 +116,21 @@ def requeued(done: Requeued) -> str:
 
 
 def reaped(counts: ReapCounts) -> str:
-    """Return the number of expired leases and due items."""
+    """Return what a reap has done; what it had not to do is left out."""
     leases = counted(counts.reaped, "lease had", "leases had")
     items = counted(counts.promoted, "delayed item was", "delayed items were")
-    return f"{leases} expired, {items} due."
+    lines = [f"{leases} expired, {items} due."]
+    if counts.cancelled:
+        cancelled = counted(counts.cancelled, "item was", "items were")
+        lines.append(
+            f"{cancelled} cancelled, of projects that are closed now."
+        )
+    if counts.released:
+        released = counted(
+            counts.released, "item no longer waits", "items no longer wait"
+        )
+        lines.append(f"{released} for a completed one.")
+    return "\n".join(lines)
 
 
 def assignment(done: AssignedItem) -> str:

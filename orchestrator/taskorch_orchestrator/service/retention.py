@@ -8,7 +8,8 @@ from taskorch.domain import errors
 from taskorch.queue.agents import FORGOTTEN_MS
 from taskorch.queue.queue import Queue
 
-from taskorch_orchestrator.backup.archive import NAME, Archive
+from taskorch_orchestrator.backup.archive import Archive
+from taskorch_orchestrator.backup.archive_index import NAME
 from taskorch_orchestrator.mirror.mirror import Mirror
 
 INTERVAL_S = 600.0

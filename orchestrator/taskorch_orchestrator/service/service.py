@@ -108,6 +108,10 @@ class Service:
         """Return the names of the duties."""
         return frozenset(self._duties)
 
+    def leave_libraries(self) -> None:
+        """Remove no libraries: a gateway does not pass on the commands for that."""
+        del self._duties[REMOVE_LIBRARIES]
+
     def serve(
         self, job_queue: "JobQueue | None", keeper: Retention | None = None
     ) -> None:

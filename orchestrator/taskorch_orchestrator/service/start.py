@@ -52,21 +52,19 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
         pid=os.getpid(),
     )
     queue = Queue(connect_to(settings), settings.namespace, caller)
+    queue.report_upgrade(logging.getLogger(__name__).info)
     roots = list(roots) or [settings.root]
     source = source_of(settings)
     keeper = Retention(queue, roots[0], settings.retention_ms)
     if _lacks_rq(settings.redis_url) and not os.environ.get(RQ_URL):
         with_rq = False
-    if with_rq:
-        service = Service(
-            queue, roots, source=source, runs_on="RQ", server=server
-        )
-        service.serve(_job_queue(service, settings), keeper)
-    else:
-        service = Service(
-            queue, roots, source=source, runs_on="its own loop", server=server
-        )
-        service.serve(None, keeper)
+    runs_on = "RQ" if with_rq else "its own loop"
+    service = Service(
+        queue, roots, source=source, runs_on=runs_on, server=server
+    )
+    if is_gateway(settings.redis_url):
+        service.leave_libraries()
+    service.serve(_job_queue(service, settings) if with_rq else None, keeper)
     if server and server.is_lost():
         server.kill()
 

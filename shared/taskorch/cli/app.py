@@ -217,8 +217,8 @@ def main(group: click.Group, name: str) -> NoReturn:
         code = _refuse_usage(group, error, arguments, flags)
     except errors.TaskOrchestratorError as error:
         code = _refuse(error, as_json=_as_json(flags))
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+    except (click.Abort, KeyboardInterrupt) as interrupt:
+        click.echo(f"Interrupted. {_remark_of(interrupt)}".rstrip(), err=True)
         code = INTERRUPTED
     # the last resort of a command line: a message, not a traceback
     except Exception as error:
@@ -228,6 +228,13 @@ def main(group: click.Group, name: str) -> NoReturn:
         if os.environ.get("TASKORCH_DEBUG"):
             raise
     _exit(int(code or 0))
+
+
+def _remark_of(interrupt: BaseException) -> str:
+    """Return what the interrupted step says about what it has done, or ""."""
+    first = interrupt.__cause__ or interrupt  # click raises its own
+    is_ours = isinstance(first, KeyboardInterrupt)
+    return plain_text.line(str(first)) if is_ours else ""
 
 
 def _exit(code: int) -> NoReturn:

@@ -111,11 +111,15 @@ class NoProject(NotFound):
     next_step = "List the projects: orchestrate projects"
 
     def _message(self) -> str:
+        if self.details.get("archive"):
+            return "The project {project} was archived in {archive}."
         is_empty = self.details["project"] == ""
         return "The id of a project is empty." if is_empty else self.message
 
     def hint(self) -> str:
         """Return where to find the ids of projects, or what the given id is."""
+        if archive := self.details.get("archive"):
+            return hints.ARCHIVED.format(archive=archive)
         if str(self.details["project"]).startswith("item_"):
             item = self.details["project"]
             return f"Ids of items begin with item_: orchestrate show {item}"
@@ -128,11 +132,17 @@ class NoItem(NotFound):
     next_step = "Item ids look like item_1a2b3c4d."
 
     def _message(self) -> str:
+        if self.details.get("archive"):
+            return (
+                "The item {item} was archived with its project in {archive}."
+            )
         is_empty = self.details["item"] == ""
         return "The id of an item is empty." if is_empty else self.message
 
     def hint(self) -> str:
         """Return what an item id looks like, or what the given id is."""
+        if archive := self.details.get("archive"):
+            return hints.ARCHIVED.format(archive=archive)
         if str(self.details["item"]).startswith("proj_"):
             project = self.details["item"]
             return (

@@ -25,6 +25,12 @@ STATES_FOR_AGENTS: Mapping[str, str] = {
     "failed": "Take other work: worker pop",
 }
 
+#: For an item or a project that is in the archive of the root.
+ARCHIVED = (
+    "To read it, import that file into an empty namespace: "
+    "orchestrate --namespace NAME import {archive}"
+)
+
 #: What a command that requeues an item of a completed project needs.
 REOPEN = " --reopen"
 
@@ -110,6 +116,9 @@ REFUSALS: Mapping[str, str] = {
         "Set a password on that Redis (requirepass), or connect from the machine that "
         "it runs on."
     ),
+    "a gateway passes": (
+        "Run this command where Redis itself can be reached, without TASKORCH_URL."
+    ),
     "not installed": (
         "As a user who may run FUNCTION LOAD: orchestrate doctor. The service of this "
         "version does it too."
@@ -130,3 +139,12 @@ def with_reopen(hint: str, *, reopens: bool) -> str:
     """Return a hint that ends with a requeue, if it has one, for its project's status."""
     is_needed = reopens and "orchestrate requeue" in hint
     return hint + REOPEN if is_needed else hint
+
+
+def closing(project: str, left: int) -> str:
+    """Return who finishes the closing of a project that has `left` open items."""
+    items = "1 item is" if left == 1 else f"{left} items are"
+    return (
+        f"{project} is being closed, and {items} left to cancel. The service and the "
+        "next claims of workers do that. To do it now: orchestrate reap"
+    )

@@ -318,6 +318,11 @@ class Project(Frozen):
         return self.counts.get(State.CANCELLED, 0)
 
     @property
+    def open(self) -> int:
+        """The number of items that are neither completed nor cancelled."""
+        return self.wanted - self.completed
+
+    @property
     def done(self) -> str:
         """Its completed and cancelled items in words."""
         if self.status == "completed" and self.cancelled:
@@ -599,6 +604,19 @@ class ClosedProject(Frozen):
     remark: str = ""
     #: Those on the items that were cancelled.
     closed_questions: tuple[ClosedQuestions, ...] = ()
+
+
+class ReapCounts(Frozen):
+    """What a reap has done."""
+
+    #: The number of leases that had expired.
+    reaped: int
+    #: The number of delayed items that were due.
+    promoted: int
+    #: The number of items that no longer wait for an item that was completed before.
+    released: int = 0
+    #: The number of open items, of projects that were being closed, that were cancelled.
+    cancelled: int = 0
 
 
 class ReopenedProject(Frozen):

@@ -350,8 +350,8 @@ def batch_size(words: Iterable[object], times: int = 1) -> None:
     if size > BATCH_BYTES:
         raise errors.Invalid(
             reason=f"The items of this call have {size} bytes in total; at most "
-            f"{BATCH_BYTES} (2 MiB) are allowed. Use several calls, or put large content "
-            "into files."
+            f"{BATCH_BYTES} (2 MiB) are allowed in a call. Use several calls (of a plan: "
+            "several plans), or put large content into files, and name their paths."
         )
 
 

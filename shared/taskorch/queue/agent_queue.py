@@ -104,6 +104,13 @@ class AgentQueue:
         """The connection to Redis."""
         return self._scripts.connection
 
+    def report_upgrade(self, notify: Callable[[str], object]) -> None:
+        """Have a call that takes long send a sentence to `notify`.
+
+        That is the first call in a namespace of an earlier version, which upgrades it.
+        """
+        self._scripts.notify = notify
+
     def over(self, connection: Connection) -> "AgentQueue":
         """Return the queue of the same agent over another connection."""
         scripts = self._scripts

@@ -4,10 +4,10 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from taskorch.domain import limits
+from taskorch.domain import errors, limits
 from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
@@ -21,6 +21,7 @@ from taskorch.domain.item import (
     EditedItem,
     ItemEdit,
     NewItem,
+    ReapCounts,
     ReopenedProject,
     Requeued,
     State,
@@ -124,6 +125,13 @@ class Queue:
         """The name of the namespace."""
         return self._scripts.namespace
 
+    def report_upgrade(self, notify: Callable[[str], object]) -> None:
+        """Have a call that takes long send a sentence to `notify`.
+
+        That is the first call in a namespace of an earlier version, which upgrades it.
+        """
+        self._scripts.notify = notify
+
     def over(self, connection: Connection) -> "Queue":
         """Return the same namespace over another connection."""
         scripts = self._scripts
@@ -203,6 +211,13 @@ class Queue:
         An item follows the items that it depends on. Each is created as by `create`,
         with the same errors.
         """
+        count = len(limits.sequence(items, "items"))
+        if count > limits.BATCH_ITEMS:
+            raise errors.Invalid(
+                reason=f"One call creates at most {limits.BATCH_ITEMS} items, all or "
+                f"none, not {count}. Use several calls: an item may depend on the ids "
+                "that earlier calls returned."
+            )
         return self.apply(Plan(project=project, items=tuple(items))).items
 
     def apply(
@@ -397,18 +412,26 @@ class Queue:
         or of the service cancel the rest.
         """
         limits.project_id(project)
+        words = (project, "1" if cancels else "", reason)
         cancelled, is_left = 0, True
         closed: list[ClosedQuestions] = []
-        while is_left:
-            reply = self._run_script(
-                "close_project", project, "1" if cancels else "", reason
-            )
-            left, number, remark, view, some_closed = cast(
-                "tuple[str, int, str, Reply, Reply]", reply
-            )
-            is_left = bool(left)
-            cancelled += number
-            closed += replies.closed_questions(some_closed)
+        try:
+            while is_left:
+                reply = self._run_script("close_project", *words)
+                left, number, remark, view, some_closed = cast(
+                    "tuple[str, int, str, Reply, Reply]", reply
+                )
+                is_left = bool(left)
+                cancelled += number
+                closed += replies.closed_questions(some_closed)
+        except KeyboardInterrupt:
+            if not cancelled:
+                raise
+            raise KeyboardInterrupt(
+                f"{project} is being closed, and {cancelled} of its open items are "
+                "cancelled so far. The service and the next claims of workers cancel "
+                "the others. To do it now: orchestrate reap"
+            ) from None
         return ClosedProject(
             project=replies.project(view),
             cancelled=cancelled,
@@ -493,23 +516,29 @@ class Queue:
             forgotten += number
         return forgotten
 
-    def reap(self) -> tuple[int, int]:
-        """Expire overdue leases and queue delayed items that are due.
+    def reap(self) -> ReapCounts:
+        """Expire overdue leases, and queue delayed items that are due.
 
-        Return the number of each. Steps that earlier calls left unfinished are finished.
+        Steps that earlier calls left unfinished are finished, such as the cancellation
+        of the items of a large project.
         """
-        expired = promoted = 0
+        done = ReapCounts(reaped=0, promoted=0)
         cursor, is_left = "0", True
         while is_left:
             reply = self._run_script("reap", REAP_BATCH, cursor, AGENTS_BATCH)
-            some_expired, some_promoted, cursor, unfinished = cast(
-                "tuple[int, int, str, int]", reply
+            reaped, promoted, cursor, unfinished, released, cancelled = cast(
+                "tuple[int, int, str, int, int, int]", reply
             )
-            expired += some_expired
-            promoted += some_promoted
-            is_full = max(some_expired, some_promoted) >= REAP_BATCH
+            done = replace(
+                done,
+                reaped=done.reaped + reaped,
+                promoted=done.promoted + promoted,
+                released=done.released + released,
+                cancelled=done.cancelled + cancelled,
+            )
+            is_full = max(reaped, promoted) >= REAP_BATCH
             is_left = cursor != "0" or is_full or unfinished > 0
-        return expired, promoted
+        return done
 
     def audit(self, *, cursor: str = "", fix: bool = False) -> AuditPage:
         """Compare some items with their indexes, dependencies and projects.

@@ -23,6 +23,7 @@ from taskorch.queue.port import (
 )
 from taskorch_orchestrator.backup import export
 from taskorch_orchestrator.backup.archive import Archive
+from taskorch_orchestrator.backup.archive_index import INDEX
 from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.doctor.audit import audit
 
@@ -58,9 +59,10 @@ def archive(bench: Bench, home: Path, root: str = "root") -> dict[str, str]:
 
 
 def archived(home: Path) -> list[Path]:
-    """Return all files in the archive of a root."""
+    """Return all files in the archive of a root, without its index."""
     folder = home / "archive"
-    return sorted(folder.iterdir()) if folder.exists() else []
+    files = folder.iterdir() if folder.exists() else ()
+    return sorted(file for file in files if file.name != INDEX)
 
 
 def exported(bench: Bench, project: str) -> list[dict[str, Any]]:

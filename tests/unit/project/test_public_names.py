@@ -37,7 +37,7 @@ NOT_ASYNC = {
     *("connection", "caller", "namespace"),
     *("audit", "audit_index", "recount", "quarantine", "quarantined"),
     *("mirror_take", "mirror_give"),
-    *("archive_take", "archive_done", "forget_agents"),
+    *("archive_take", "archive_done", "forget_agents", "report_upgrade"),
 }
 #: The same of `Views`.
 VIEWS_NOT_ASYNC = {
@@ -57,7 +57,7 @@ VIEWS_NOT_ASYNC = {
 NOT_OF_A_TASK = {
     *("over", "connection", "find", "candidates", "check", "prime"),
     *("discoveries", "new_discoveries", "claim", "claim_many"),
-    *("complete_many", "get", "pass_wake_on", "stray"),
+    *("complete_many", "get", "pass_wake_on", "stray", "report_upgrade"),
 }
 
 

@@ -3,7 +3,7 @@
 import pytest
 from support.builders import Bench, need_lease
 from taskorch.domain import errors
-from taskorch.domain.item import Lease, State
+from taskorch.domain.item import Lease, ReapCounts, State
 
 
 def attempts(bench: Bench, item: str) -> int:
@@ -175,7 +175,7 @@ def test_lease_entry_of_missing_item_is_dropped(bench: Bench) -> None:
 
     assert "leases" not in bench.indexes_of(vanished.item)
     assert bench.state(other.item) is State.DELAYED
-    assert bench.queue.reap() == (0, 0)
+    assert bench.queue.reap() == ReapCounts(reaped=0, promoted=0)
 
 
 def test_delayed_entry_of_missing_item_is_dropped(bench: Bench) -> None:

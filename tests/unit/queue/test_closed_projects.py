@@ -8,7 +8,8 @@ from support.builders import Bench, need_lease
 from support.named_calls import Noted
 from support.repeats import RecordingConnection
 from taskorch.domain import errors
-from taskorch.domain.item import Lease, NewItem, State
+from taskorch.domain.item import Lease, NewItem, ReapCounts, State
+from taskorch.queue.port import Argument, ConnectionWrapper, Reply, Script
 from taskorch.queue.wait_results import Goal
 
 OPEN = [
@@ -26,6 +27,21 @@ OPEN = [
 LEFT_OUT = 200
 #: Items that one call of a script cancels.
 PART = 30
+
+
+class Interrupted(ConnectionWrapper):
+    """A connection whose user gives up after the first part of a closing."""
+
+    parts = 0
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        if script.name == "close_project":
+            self.parts += 1
+            if self.parts > 1:
+                raise KeyboardInterrupt
+        return super().run_script(script, key, arguments)
 
 
 def fill(
@@ -450,3 +466,27 @@ def test_claim_is_read_as_often_as_before(bench: Bench) -> None:
     assert noted.claimed_next() == ""
 
     assert seen == ["claim", "claim"]
+
+
+def test_reap_counts_the_items_that_it_cancels(bench: Bench) -> None:
+    project = closing(bench, 2 * PART + 12)
+
+    done = bench.queue.reap()
+
+    assert done == ReapCounts(reaped=0, promoted=0, cancelled=PART + 12)
+    assert bench.queue.views.projects()[0].id == project
+    assert bench.queue.views.projects()[0].open == 0
+
+
+def test_interrupted_closing_says_what_is_done(bench: Bench) -> None:
+    project = bench.project()
+    fill(bench, project, 3 * PART)
+    queue = bench.with_connection(Interrupted).queue
+
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        queue.complete_project(project, force=True)
+
+    assert f"and {PART} of its open items are cancelled so far" in str(
+        interrupt.value
+    )
+    assert bench.queue.views.projects()[0].open == 2 * PART

@@ -565,3 +565,17 @@ def test_dead_item_of_closed_project_names_reopen(bench: Bench) -> None:
     )
 
     assert f"orchestrate requeue {item} --reopen. " in created.hint
+
+
+def test_call_with_51_items_says_what_to_do(bench: Bench) -> None:
+    project = bench.project()
+    before = bench.everything()
+
+    with pytest.raises(errors.Invalid) as refusal:
+        bench.queue.create_many(project, chain(51))
+
+    assert str(refusal.value) == (
+        "One call creates at most 50 items, all or none, not 51. Use several calls: "
+        "an item may depend on the ids that earlier calls returned."
+    )
+    assert bench.everything() == before

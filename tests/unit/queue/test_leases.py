@@ -6,7 +6,7 @@ import pytest
 from support.builders import Bench, need_lease
 from support.verbs import HOLDER_VERBS
 from taskorch.domain import errors
-from taskorch.domain.item import DEFAULT_LEASE_MS, Lease, State
+from taskorch.domain.item import DEFAULT_LEASE_MS, Lease, ReapCounts, State
 
 
 def expired_lease(bench: Bench) -> Lease:
@@ -112,7 +112,8 @@ def test_reap_returns_numbers_of_leases_and_delays(bench: Bench) -> None:
 
     first, second = bench.queue.reap(), bench.queue.reap()
 
-    assert (first, second) == ((12, 13), (0, 0))
+    assert first == ReapCounts(reaped=12, promoted=13)
+    assert second == ReapCounts(reaped=0, promoted=0)
     assert bench.agent("bob").check().count == 13
     assert bench.inconsistencies() == []
 

@@ -7,7 +7,7 @@ import pytest
 from support.backups import export_lines, to_jsonl
 from support.builders import Bench, need_lease
 from taskorch.domain import errors
-from taskorch.domain.item import Lease, NewItem, State
+from taskorch.domain.item import Lease, NewItem, ReapCounts, State
 from taskorch.queue import keys
 from taskorch.queue.port import (
     Argument,
@@ -244,7 +244,7 @@ def test_damaged_closing_project_stops_no_claim(bench: Bench) -> None:
 
     assert bench.claimed_next() == item
     assert bench.claimed_next() == ""
-    assert bench.queue.reap() == (0, 0)
+    assert bench.queue.reap() == ReapCounts(reaped=0, promoted=0)
 
 
 @pytest.mark.one_lane
@@ -312,3 +312,11 @@ def test_doctor_reports_damaged_keys_of_project(
     found = audit(bench.queue, fix=False).findings
 
     assert (mistyped, "damaged") in {(each.id, each.word) for each in found}
+
+
+def test_reap_counts_the_items_that_it_releases(bench: Bench) -> None:
+    cut_off(bench, 2 * PART + 3)
+
+    done = bench.queue.reap()
+
+    assert done == ReapCounts(reaped=0, promoted=0, released=PART + 3)

@@ -281,3 +281,27 @@ def test_report_from_a_file_upgrades_and_acts(old: Bench) -> None:
 
     history = old.queue.views.show(item).history
     assert [report.text for report in history] == ["It"]
+
+
+def test_long_upgrade_is_reported_once(
+    old: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "NOTICED_S", 0.0)
+    monkeypatch.setattr(scripts, "UPGRADED_AT_ONCE", 1)
+    said: list[str] = []
+    old.queue.report_upgrade(said.append)
+
+    old.queue.views.projects()
+
+    (sentence,) = said
+    assert f"{old.namespace} is being upgraded" in sentence
+
+
+def test_short_upgrade_is_not_reported(old: Bench) -> None:
+    said: list[str] = []
+    old.queue.report_upgrade(said.append)
+
+    old.queue.views.projects()
+
+    assert old.schema() == backup.SCHEMA
+    assert said == []

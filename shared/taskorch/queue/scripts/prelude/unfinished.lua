@@ -142,9 +142,9 @@ do
   end
 
   -- Continues the oldest unfinished step, if there is one and this call may do more.
-  -- Returns whether there is one. A step that a key of another type stops is set aside,
-  -- behind all others, for `doctor` to report: the call may be of an agent that has nothing
-  -- to do with it.
+  -- Returns whether there is one, and its entry. A step that a key of another type stops is
+  -- set aside, behind all others, for `doctor` to report: the call may be of an agent that
+  -- has nothing to do with it.
   function continue_unfinished()
     local entry, since = unpack(call('ZRANGE', prefix .. 'unfinished', 0, 0, 'WITHSCORES'))
     if not entry then return false end
@@ -152,7 +152,7 @@ do
       if batch then survives(write_batch) end
       call('ZADD', prefix .. 'unfinished', SET_ASIDE, entry)
     end
-    return true
+    return true, entry
   end
 
   -- Returns the number of unfinished steps that calls can continue.
