@@ -648,8 +648,8 @@ SABOTAGES = (
     Sabotage(
         guard="A purge leaves the files that a worker has changed",
         file="orchestrator/taskorch_orchestrator/mirror/purged_files.py",
-        line="if saved and self._folder.signature(name) == saved:",
-        instead="if saved:",
+        line="if not saved or self._folder.signature(name) != saved:",
+        instead="if not saved:",
         tests=("tests/unit/mirror/test_purged_files.py",),
     ),
     Sabotage(

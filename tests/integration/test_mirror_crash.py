@@ -204,7 +204,7 @@ def _without_findings(name: str, data: bytes) -> bytes:
     if not name.endswith("_handoff.json"):
         return data
     package = json.loads(data)
-    del package["x_sync"]["findings"]
+    del package["x_sync"]["findings"], package["x_sync"]["checksum"]
     return json.dumps(package, indent=2).encode()
 
 

@@ -21,6 +21,7 @@ from taskorch.domain.item import Caller, NewItem, State
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 from taskorch_orchestrator.mirror import item_sync, report_import
+from taskorch_orchestrator.mirror.handoff_package import OF_THE_MOMENT
 
 ITEMS, AGENTS = ("item_a", "item_b"), ("ada", "bob", "carl")
 BY_FILES = ("progress", "discover", "blocker", "complete")
@@ -217,7 +218,8 @@ def mirrored(root: Root) -> dict[str, object]:
             files[name] = data
         if name.endswith("_handoff.json"):
             package = json.loads(data)
-            del package["x_sync"]["cursor"], package["x_sync"]["findings"]
+            for part in OF_THE_MOMENT:
+                del package["x_sync"][part]
             files[name] = package
     return files
 

@@ -332,6 +332,8 @@ class ItemSync:
         self._ends[kind] = item_append.file_end(kind, signature, entries)
         self._state.forget_file(name)
         self._state.save_file(name, signature)
+        if report_files.has_additions(kind, header, entries):
+            self._state.save_additions(name)
         self._state.add_keys(
             name,
             [

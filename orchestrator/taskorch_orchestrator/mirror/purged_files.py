@@ -1,7 +1,8 @@
 """The files and rows of purged projects: the mirror removes those that it wrote.
 
 A file that a worker or a person has changed since the last pass stays, and so does one
-with reports that Redis did not take.
+with reports that Redis did not take. Of a file to which somebody has added a text that
+Redis never had, a copy is kept.
 """
 
 import sqlite3
@@ -13,11 +14,18 @@ from taskorch_orchestrator.mirror import (
     sqlite_copy,
 )
 from taskorch_orchestrator.mirror.file_names import KINDS
+from taskorch_orchestrator.mirror.handoff_folder import File
+from taskorch_orchestrator.mirror.item_sync import COPIES
 from taskorch_orchestrator.mirror.pass_context import PassContext
 from taskorch_orchestrator.mirror.sqlite_copy import SqliteCopy
 
 #: The owner of the troubles with a removal, in `sync/state.db`.
 PURGED = "purged"
+#: Why a copy of a removed file was kept.
+ADDITIONS = (
+    "The project of {name} was purged. Somebody had added a text to the file that Redis "
+    "never had, so this is a copy of it: remove it when you have seen it."
+)
 
 
 class PurgedFiles:
@@ -81,17 +89,34 @@ class PurgedFiles:
         """Remove a handoff, also one that a command wrote since the last pass."""
         file = self._folder.read(name)
         if file and handoff_package.is_ours(file.data):
+            self._keep_changed(name, file)
             self._remove(name)
         done = self._folder.read_done(name)
         if done and handoff_package.is_ours(done.data):
+            self._keep_changed(name, done)
             self._folder.remove_done(name)
             self.removed += 1
+
+    def _keep_changed(self, name: str, handoff: File) -> None:
+        if not handoff_package.is_unchanged(handoff.data):
+            self._keep(name, handoff)
 
     def _remove_unchanged(self, name: str) -> None:
         """Remove a file that is as the last pass left it: Redis had all of it."""
         saved = self._state.signatures([name]).get(name)
-        if saved and self._folder.signature(name) == saved:
-            self._remove(name)
+        if not saved or self._folder.signature(name) != saved:
+            return
+        if self._state.has_additions(name) and (
+            file := self._folder.read(name)
+        ):
+            self._keep(name, file)
+        self._remove(name)
+
+    def _keep(self, name: str, file: File) -> None:
+        """Keep a copy of a file with a text that Redis never had."""
+        copy = self._folder.keep_copy(name, file)
+        self._state.save_copy(copy, ADDITIONS.format(name=name))
+        self._state.add_trouble(COPIES, copy, ADDITIONS.format(name=name))
 
     def _remove(self, name: str) -> None:
         self._folder.remove(name)

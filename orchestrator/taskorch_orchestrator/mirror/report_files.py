@@ -36,6 +36,12 @@ BLOCKER, NEEDS, NO_NEEDS = "BLOCKER: ", "Needs: ", "Blocking progress"
 BLOCKED, DONE = "⚠️ Blocked: ", "✅ Work completed"
 #: The number of brackets around one entry of a file, or around a field of a completion.
 _DEPTHS = {PROGRESS: 2, DISCOVERIES: 1, COMPLETION: 1}
+#: The fields of an entry of a file. `final_status` is always the same.
+_FIELDS = {
+    PROGRESS: frozenset(FiledUpdate.model_fields),
+    DISCOVERIES: frozenset(FiledDiscovery.model_fields),
+    COMPLETION: frozenset((*FiledCompletion.model_fields, "final_status")),
+}
 #: How such a file ends, and how far its entries are indented.
 _ENDS = {PROGRESS: ("\n  ]\n}", "    "), DISCOVERIES: ("\n]", "  ")}
 #: Language models put JSON into a Markdown code block.
@@ -139,6 +145,19 @@ def parts(
     for number, entry in enumerate(entries):
         yield (b"," if number else b"") + _indented(kind, entry)
     yield closing
+
+
+def has_additions(
+    kind: str, header: Mapping[str, Json], entries: Sequence[FileEntry]
+) -> bool:
+    """Return whether a report file has fields that are not stored in Redis."""
+    if not header.keys() <= FiledProgress.model_fields.keys():
+        return True
+    documents = [entry.document for entry in entries]
+    return any(
+        isinstance(document, dict) and not document.keys() <= _FIELDS[kind]
+        for document in documents
+    )
 
 
 def addition(kind: str, entries: Sequence[FileEntry]) -> Addition:

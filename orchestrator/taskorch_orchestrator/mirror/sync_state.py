@@ -23,6 +23,7 @@ CREATE INDEX IF NOT EXISTS items_of_project ON items (project);
 CREATE TABLE IF NOT EXISTS purged (project TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, signature TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (name TEXT, key TEXT, PRIMARY KEY (name, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS additions (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS synced (
   item TEXT PRIMARY KEY, report TEXT NOT NULL, discovery TEXT NOT NULL, agent TEXT NOT NULL,
   completed_at INTEGER NOT NULL, package TEXT NOT NULL, files TEXT NOT NULL, has_messages INTEGER NOT NULL
@@ -186,12 +187,21 @@ class SyncState:
         self._put("files", name, signature)
 
     def forget_file(self, name: str) -> None:
-        """Forget a file that is gone, and its entries."""
-        for table in ("files", "entries"):
+        """Forget a file that is gone, its entries and its additions."""
+        for table in ("files", "entries", "additions"):
             self._database.execute(
                 f"DELETE FROM {table} WHERE name = ?",  # noqa: S608  our own names
                 (name,),
             )
+
+    def save_additions(self, name: str) -> None:
+        """Save that a file has something that Redis does not have."""
+        self._put("additions", name)
+
+    def has_additions(self, name: str) -> bool:
+        """Return whether a file has something that Redis does not have."""
+        query = "SELECT 1 FROM additions WHERE name = ?"
+        return self._row(query, name) is not None
 
     def synced(self, item: str) -> SyncedItem | None:
         """Return what the files of an item had; None if they must be read."""

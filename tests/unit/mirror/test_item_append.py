@@ -16,6 +16,7 @@ from taskorch.domain.item import Lease
 from taskorch.queue import keys
 from taskorch.queue.port import Argument, Connection, Reply, Script
 from taskorch.transport.socket import SocketConnection
+from taskorch_orchestrator.mirror.handoff_package import OF_THE_MOMENT
 
 needs_leases = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux leases files"
@@ -80,7 +81,8 @@ def contents(root: Root, item: str) -> dict[str, bytes]:
             found[kind] = root.file(item, kind).read_bytes()
     if "handoff" in found:
         package = json.loads(found["handoff"])
-        del package["x_sync"]["cursor"], package["x_sync"]["findings"]
+        for name in OF_THE_MOMENT:
+            del package["x_sync"][name]
         found["handoff"] = json.dumps(package).encode()
     return found
 

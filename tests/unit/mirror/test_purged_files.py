@@ -108,7 +108,7 @@ def test_restored_archive_gets_files_again(root: Root) -> None:
     root.sync()
     assert not root.file(item, "progress").exists()
 
-    (archived,) = root.home.joinpath("archive").iterdir()
+    (archived,) = root.home.joinpath("archive").glob("*.gz")
     restore(archived, root.bench.queue.backup)
     done = root.sync()
 
@@ -257,3 +257,53 @@ def test_purged_project_is_unknown_afterwards(root: Root) -> None:
     assert root.bench.queue.views.purged([project, "proj_00000000"]) == (
         project,
     )
+
+
+def kept(root: Root) -> dict[str, str]:
+    """Return the copies that were kept, by the name of their file."""
+    return {
+        path.name[1:].partition(".json")[0]: path.read_text()
+        for path in root.handoffs.glob(".*.kept")
+    }
+
+
+def test_added_text_survives_the_purge_in_a_copy(root: Root) -> None:
+    project, item = completed(root)
+    document = root.document(item, "progress")
+    document["remark"] = "Ask Eve about this"
+    document["updates"][0]["aside"] = "Not so"
+    root.put(item, "progress", document)
+    root.sync()
+
+    purge(root, project)
+    done = root.sync()
+
+    copies = kept(root)
+    assert set(copies) == {f"{item}_progress"}
+    assert "Ask Eve" in copies[f"{item}_progress"]
+    assert "Not so" in copies[f"{item}_progress"]
+    assert not root.file(item, "progress").exists()
+    (message,) = done.troubles.values()
+    assert "had added a text" in message
+    assert root.sync().troubles == done.troubles
+
+
+@pytest.mark.parametrize("place", ["", "done"])
+def test_changed_handoff_survives_the_purge_in_a_copy(
+    root: Root, place: str
+) -> None:
+    project, item = completed(root)
+    (delivered,) = (path.name for path in (root.handoffs / "done").iterdir())
+    file = root.handoffs / "done" / delivered
+    if not place:
+        file = root.file(item, "handoff")
+    package = json.loads((root.handoffs / "done" / delivered).read_text())
+    package["task"]["title"] = "Said Eve: the other title"
+    file.write_text(json.dumps(package, indent=2))
+
+    purge(root, project)
+    root.sync()
+
+    (text,) = kept(root).values()
+    assert "Said Eve" in text
+    assert not file.exists()
