@@ -464,3 +464,19 @@ def test_waiting_pop_repeats_its_unanswered_request(
         State.QUEUED,
     ]
     assert run_line(lossy, "worker complete {} Done", first).code == 0
+
+
+def test_rerun_of_token_create_leaves_one_token(
+    lossy: Shell, proxy: Proxy, bench: Bench
+) -> None:
+    line, tokens = "orchestrate token create eve --role viewer", bench.queue
+    lose_replies(proxy, lossy, line)
+    (first,) = tokens.access_tokens().list()
+
+    token = run_line(lossy, line).stdout.strip()
+
+    (only,) = tokens.access_tokens().list()
+    assert only.id == first.id
+    assert tokens.access_tokens().use(token, "192.0.2.7")
+    assert token.rpartition("_")[2] not in str(bench.everything())
+    assert kept_requests(lossy) == []

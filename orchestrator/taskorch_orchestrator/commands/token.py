@@ -53,19 +53,16 @@ def create(
 ) -> None:
     """Create a token for the agent or orchestrator NAME, and print it.
 
-    It is printed this one time: the queue keeps only a hash of it.
+    It is printed this one time: the queue keeps only a hash of it. If Redis did not
+    answer, rerun the command: it creates one token.
     """
     from taskorch_orchestrator.render import tokens
 
-    created = (
-        context.queue_of()
-        .access_tokens()
-        .create(
-            name,
-            Role(role),
-            project=project or "",
-            lifetime_ms=lifetime_ms,
-        )
+    created = context.queue.access_tokens().create(
+        name,
+        Role(role),
+        project=project or "",
+        lifetime_ms=lifetime_ms,
     )
     context.output.show(created, tokens.new)
     context.output.hint(tokens.ONCE)

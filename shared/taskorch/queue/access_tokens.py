@@ -42,7 +42,8 @@ class AccessTokens:
         """Create a token for the caller `name`; it is returned this one time.
 
         It is confined to a `project`, and expires after `lifetime_ms`, if they are
-        given. Raises errors.NoProject and errors.Invalid.
+        given. If Redis did not answer and the request is repeated, the token that the
+        first one created gets a new secret. Raises errors.NoProject and errors.Invalid.
         """
         limits.agent_name(name)
         if project and role is Role.ADMIN:
@@ -59,9 +60,9 @@ class AccessTokens:
             id_, secret = f"tok_{random_digits()}", _new_secret()
             words = (id_, _hash(secret), name, role, project, lifetime)
             reply = self._scripts.run_script("create_access_token", *words)
-            _, exists = read.texts(reply)
+            created, exists = read.texts(reply)
             if not exists:
-                return access_token.new(id_, secret)
+                return access_token.new(created, secret)
 
     def list(self) -> tuple[AccessToken, ...]:
         """Return all tokens, the newest first."""

@@ -7,6 +7,10 @@ from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.role import Role
+from taskorch.queue.access_tokens import AccessTokens
+from taskorch.queue.port import REPEAT
+from taskorch.queue.queue import Queue
+from taskorch.queue.requests import Requests
 
 ADDRESS = "192.0.2.7"
 NO_TOKENS = (
@@ -127,3 +131,38 @@ def test_token_of_unknown_project_is_refused(bench: Bench) -> None:
 def test_token_needs_a_valid_name(bench: Bench, name: str) -> None:
     with pytest.raises(errors.Invalid):
         bench.queue.access_tokens().create(name, Role.WORKER)
+
+
+def repeated(bench: Bench, request: str) -> AccessTokens:
+    """Return the tokens over a queue whose call is a repeat of a request."""
+    scripts = bench.queue._scripts
+    same = Queue(
+        scripts.connection,
+        bench.namespace,
+        scripts.caller,
+        requests=Requests(same=request),
+    )
+    return same.access_tokens()
+
+
+def test_repeated_creation_replaces_the_lost_secret(bench: Bench) -> None:
+    tokens, request = bench.queue.access_tokens(), "0123456789abcdef"
+    lost = repeated(bench, request).create("ada", Role.WORKER)
+
+    created = repeated(bench, request + REPEAT).create("ada", Role.WORKER)
+
+    assert created.id == lost.id
+    assert [token.id for token in tokens.list()] == [created.id]
+    assert tokens.use(created.token, ADDRESS)
+    assert tokens.use(lost.token, ADDRESS) is None
+
+
+def test_late_copy_of_creation_keeps_the_new_secret(bench: Bench) -> None:
+    tokens, request = bench.queue.access_tokens(), "0123456789abcdef"
+    repeated(bench, request).create("ada", Role.WORKER)
+    created = repeated(bench, request + REPEAT).create("ada", Role.WORKER)
+
+    repeated(bench, request).create("ada", Role.WORKER)
+
+    assert tokens.use(created.token, ADDRESS)
+    assert len(tokens.list()) == 1

@@ -1,8 +1,10 @@
--- create_access_token: lets a client of the gateway act under a name and a role.
+-- create_access_token: lets a client of the gateway act under a name and a role. A repeat
+--                      creates no other token: it gives the first one the secret that
+--                      its own client knows, because the first secret may be lost.
 -- KEYS     meta
 -- ARGV     7 id, 8 SHA-256 of the secret, 9 name of the caller, 10 role, 11 project it is
 --          confined to or '', 12 ms until it expires or ''
--- RETURNS  {id, '1' if the id exists already, else ''}
+-- RETURNS  {id, '1' if the id exists already, else ''}; a repeat has the first id
 -- ERRORS   NO_PROJECT
 local id, secret, name, role, project, lifetime = unpack(ARGV, 7)
 return once(function()
@@ -14,4 +16,11 @@ return once(function()
     'created_at', now, 'created_by', caller.agent, 'expires_at', expires_at)
   call('ZADD', prefix .. 'access_tokens', now, id)
   return {id, ''}
+end, function(reply)
+  local created, exists = unpack(reply)
+  if not is_repeat or exists ~= '' then return reply end
+  local token = key('access_token', created)
+  if call('EXISTS', token) == 0 then return {created, '1'} end -- it was revoked
+  call('HSET', token, 'sha256', secret)
+  return reply
 end)
