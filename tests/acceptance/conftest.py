@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from support import gateways
 from support.builders import Bench
 from support.commands import Shell
+from support.gateways import Gateway
 from support.topologies import Node, free_ports
 from taskorch.connections import connect
 from taskorch.domain.item import Caller
@@ -71,3 +73,10 @@ def node(tmp_path: Path) -> Iterator[Node]:
     yield node
     node.kill()
     node.raw.close()
+
+
+@pytest.fixture
+def gateway(shell: Shell) -> Iterator[Gateway]:
+    """Return a running gateway for the queue of `shell`."""
+    with gateways.running(shell) as running:
+        yield running

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ from support.gateways import Gateway
 from support.topologies import Node
 
 UNKNOWN = f"tok_00000000_{'0' * 64}"
-
-
-@pytest.fixture
-def gateway(shell: Shell) -> Iterator[Gateway]:
-    with gateways.running(shell) as running:
-        yield running
 
 
 def test_workflow_of_three_agents_over_http(gateway: Gateway) -> None:
