@@ -105,6 +105,98 @@ def test_workflow_over_the_api(
     assert closed["data"]["items"][0]["deliverables"] == {"a": "b"}
 
 
+def test_every_verb_of_an_orchestrator_succeeds(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    plan = [
+        {"name": "a", "title": "A", "agent": "ada"},
+        {"name": "b", "title": "B", "depends_on": ["a"], "priority": 1},
+    ]
+    checked = planner.post(
+        "orchestrator/apply", project="P", items=plan, dry_run=True
+    )
+    applied = planner.post("orchestrator/apply", project="P", items=plan)
+    project = applied["data"]["project"]
+    a, b = (item["id"] for item in applied["data"]["items"])
+    planner.post(
+        *("orchestrator/edit",), items=[a, b], label=["x"], clear=["context"]
+    )
+    edited = planner.post("orchestrator/edit", items=[b], title="C")
+    lone = created(planner, project, assign="", not_before="30m")
+    planner.post("orchestrator/depend", item=lone, dependencies=[a])
+    ready = planner.post(
+        "orchestrator/depend", item=lone, dependencies=[a], remove=True
+    )
+    unassigned = planner.get("orchestrator/unassigned", f"project={project}")
+    planner.post(
+        "orchestrator/assign", items=[lone], agent="bob", context={"a": "b"}
+    )
+    planner.post("orchestrator/assign", items=[b, lone], agent="ada")
+    planner.post("orchestrator/comment", item=a, text="Hello")
+    handoff = planner.get("orchestrator/handoff", f"item={a}")
+    ada.post("worker/discover", item=a, text="It rains")
+    unread = planner.post("orchestrator/discoveries")
+    read = planner.post("orchestrator/discoveries", project=project)
+    planner.post("orchestrator/cancel", id=b, reason="No")
+    requeued = planner.post("orchestrator/requeue", item=b)
+    planner.post("orchestrator/reap")
+    lists = {
+        name: planner.get(f"orchestrator/{name}")["data"]
+        for name in ("agents", "stuck", "inbox", "list", "projects")
+    }
+    planner.post("orchestrator/cancel", id=project)
+    reopened = planner.post("orchestrator/reopen", project=project)
+    closed = planner.post("orchestrator/complete", project=project, force=True)
+
+    assert checked["data"]["created"]
+    assert edited["data"]["changes"][0]["field"] == "title"
+    assert ready["data"]["state"] == "pending"
+    assert {item["id"] for item in unassigned["data"]} == {b, lone}
+    assert a in str(handoff["data"])
+    assert (len(unread["data"]), len(read["data"])) == (1, 0)
+    assert requeued["data"]["state"] == "waiting"
+    assert {item["id"] for item in lists["list"]} == {a, b, lone}
+    assert reopened["data"]["status"] == "active"
+    assert closed["data"]["status"] == "completed"
+
+
+def test_every_verb_of_a_worker_succeeds(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    items = [created(planner, project) for _ in range(4)]
+    claims = ada.post("worker/pop", count=3, lease="30m")
+    tokens = claims["meta"]["tokens"]
+    first, second, third, fourth = items
+    own = {"item": first, "token": tokens[first]}
+    ada.post("worker/renew", **own)
+    held = ada.post("worker/get", **own)
+    ada.post("worker/blocker", **own, text="Which?", needs="A door")
+    withdrawn = ada.post("worker/withdraw", **own, question=1)
+    ada.post("worker/notes", item=first, text="mine")
+    ada.post("worker/discover", **own, text="It rains")
+    unread = ada.post("worker/discoveries", item=first)
+    briefing = ada.get("worker/prime")
+    failed = ada.post(
+        "worker/fail", **own, reason="No door", next=True, lease="10m"
+    )
+    released = ada.post(
+        "worker/release", item=second, token=tokens[second], reason="Later"
+    )
+    delivered = ada.post("worker/ack", item=third, token=tokens[third])
+
+    assert [claim["id"] for claim in claims["data"]] == items[:3]
+    assert held["meta"]["tokens"] == {first: tokens[first]}
+    assert withdrawn["data"]["state"] == "in_progress"
+    assert [found["text"] for found in unread["data"]] == ["It rains"]
+    assert briefing["data"]["held_count"] == 3
+    assert not any(each["lease"] for each in briefing["data"]["held"])
+    assert failed["data"]["state"] == "delayed"
+    assert failed["data"]["next"]["id"] == fourth
+    assert released["data"]["state"] == "queued"
+    assert delivered["data"]["state"] == "completed"
+
+
 def test_two_programs_with_one_token_are_two_holders(
     planner: ApiClient, ada: ApiClient
 ) -> None:
