@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from chaos.faults import ALONE_S, EVERY_S
+from chaos.faults import ALONE_S, EVERY_S, GATEWAY_S
 from chaos.faults import plan as planned
 from support.commands import eventually
 
@@ -24,8 +24,15 @@ KILLS = (
 )  # fmt: skip
 
 
-def test_guarantees_hold_during_all_faults() -> None:
+@pytest.mark.parametrize(
+    ("redis", "own_faults"),
+    [("standalone", ()), ("gateway", tuple(GATEWAY_S))],
+)
+def test_guarantees_hold_during_all_faults(
+    redis: str, own_faults: tuple[str, ...]
+) -> None:
     wanted = {
+        "CHAOS_REDIS": redis,
         "CHAOS_SECONDS": str(SECONDS),
         "CHAOS_PROCESSES": "10",
         "CHAOS_SEED": "1",
@@ -50,7 +57,7 @@ def test_guarantees_hold_during_all_faults() -> None:
     } == {}
     assert {
         fault
-        for fault in (*EVERY_S, *ALONE_S, *KILLS)
+        for fault in (*EVERY_S, *ALONE_S, *KILLS, *own_faults)
         if not summary["faults"].get(fault)
     } == set()
     assert summary["stale_writes_refused"] > 0

@@ -113,6 +113,7 @@ class CommandClient:
     def _environment(self) -> dict[str, str]:
         return {
             "TASKORCH_REDIS_URL": self._config.url,
+            "TASKORCH_TOKEN": self._config.access_token,
             "TASKORCH_NAMESPACE": self._config.namespace,
             "TASKORCH_ROOT": str(self._root),
             "AGENT_ID": self._config.agent,

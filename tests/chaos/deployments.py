@@ -1,17 +1,22 @@
-"""The Redis under test: one server, a primary with sentinels, or a cluster."""
+"""The Redis under test: one server, with sentinels, a cluster, or behind gateways."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Protocol
 
 import redis
-from support import topologies
+from support import balancer, topologies
+from support.commands import Shell
+from support.gateways import Gateway
 
 NAMESPACE = "chaos"
 #: As in the bundled server: acknowledged writes are in the kernel and survive a
 #: SIGKILL.
 SYNCED = ("--appendfsync", "no")
+#: The number of gateways in front of a server.
+GATEWAYS = 2
 
 
 class Deployment(Protocol):
@@ -20,6 +25,9 @@ class Deployment(Protocol):
     #: Whether a replica is promoted if the primary dies; acknowledged steps may be
     #: lost.
     fails_over: bool
+    #: The address for clients, if it is not that of Redis, and their access token.
+    gateway_url: str
+    access_token: str
 
     @property
     def url(self) -> str:
@@ -45,37 +53,39 @@ class StandaloneDeployment:
     """One server with an append-only file, like the bundled one."""
 
     fails_over = False
+    gateway_url = access_token = ""
 
     def __init__(self, node: topologies.Node) -> None:
-        self._node = node
+        self.node = node
 
     @property
     def url(self) -> str:
         """Return its address."""
-        return f"redis://{self._node.address}"
+        return f"redis://{self.node.address}"
 
     def nodes(self) -> list[redis.Redis]:
         """Return a client for the one server."""
-        return [self._node.raw] if self._node.pid else []
+        return [self.node.raw] if self.node.pid else []
 
     def primary(self) -> redis.Redis:
         """Return a client for the one server."""
-        return self._node.raw
+        return self.node.raw
 
     def kill(self) -> bool:
         """Kill the server with SIGKILL."""
-        self._node.kill()
+        self.node.kill()
         return True
 
     def restart(self) -> None:
         """Restart the server from its append-only file."""
-        self._node.start()
+        self.node.start()
 
 
 class SentinelDeployment:
     """A primary, two replicas and three sentinels."""
 
     fails_over = True
+    gateway_url = access_token = ""
 
     def __init__(self, deployment: topologies.Sentinels) -> None:
         self._deployment = deployment
@@ -106,6 +116,7 @@ class ClusterDeployment:
     """Three primaries with one replica each."""
 
     fails_over = True
+    gateway_url = access_token = ""
 
     def __init__(self, cluster: topologies.Cluster) -> None:
         self._cluster = cluster
@@ -140,8 +151,34 @@ class ClusterDeployment:
         self._cluster.move_slot_by_key(NAMESPACE)
 
 
+class GatewayDeployment(StandaloneDeployment):
+    """One server behind several gateways, with a load balancer in front of them."""
+
+    def __init__(
+        self, node: topologies.Node, gateways: Sequence[Gateway], port: int
+    ) -> None:
+        super().__init__(node)
+        self._gateways = gateways
+        self._turns = cycle(gateways)
+        self.gateway_url = f"http://localhost:{port}"
+        self.access_token = gateways[0].token("chaos", "admin")
+
+    def kill_gateway(self) -> bool:
+        """Kill the next gateway with SIGKILL, if it runs."""
+        gateway = next(self._turns)
+        was_running = gateway.is_running()
+        gateway.kill()
+        return was_running
+
+    def restart_gateways(self) -> None:
+        """Restart killed gateways, without waiting for them."""
+        for gateway in self._gateways:
+            if not gateway.is_running():
+                gateway.launch()
+
+
 @contextmanager
-def standalone(folder: Path) -> Iterator[Deployment]:
+def standalone(folder: Path) -> Iterator[StandaloneDeployment]:
     """Run one server, and stop it at the end."""
     [port] = topologies.free_ports(1)
     options = [
@@ -165,6 +202,27 @@ def standalone(folder: Path) -> Iterator[Deployment]:
 
 
 @contextmanager
+def behind_gateways(folder: Path) -> Iterator[Deployment]:
+    """Run one server and the gateways in front of it, and stop them at the end."""
+    with standalone(folder) as alone, ExitStack() as stack:
+        gateways = []
+        for number in range(GATEWAYS):
+            root = folder / f"gateway-{number}"
+            root.mkdir()
+            variables = {
+                "TASKORCH_REDIS_URL": alone.url,
+                "TASKORCH_NAMESPACE": NAMESPACE,
+            }
+            gateway = Gateway(Shell(root, variables), "--rate", "0")
+            stack.callback(gateway.kill)
+            gateway.start()
+            gateways.append(gateway)
+        ports = [gateway.port for gateway in gateways]
+        front = stack.enter_context(balancer.running(ports))
+        yield GatewayDeployment(alone.node, gateways, front.port)
+
+
+@contextmanager
 def sentinel(folder: Path) -> Iterator[Deployment]:
     """Run a primary with replicas and sentinels, and stop them at the end."""
     with topologies.sentinels(folder, *SYNCED) as deployment:
@@ -184,6 +242,7 @@ def running(kind: str, folder: Path) -> AbstractContextManager[Deployment]:
         "standalone": standalone,
         "sentinel": sentinel,
         "cluster": cluster,
+        "gateway": behind_gateways,
     }[kind](folder)
 
 

@@ -9,13 +9,17 @@ from random import Random
 
 import redis
 
-from chaos.deployments import ClusterDeployment, Deployment
+from chaos.deployments import (
+    ClusterDeployment,
+    Deployment,
+    GatewayDeployment,
+)
 from chaos.fleet import Fleet
 from chaos.ledger import Ledger
 from chaos.producer import LEASE_MS
 
-#: Seconds between two faults of a kind: on any Redis, on one server, on one with
-#: replicas, on a cluster.
+#: Seconds between two faults of a kind: on any Redis, on one server, with gateways in
+#: front of it, on one with replicas, on a cluster.
 EVERY_S: Mapping[str, float] = {
     "SIGSTOP longer than the lease": 0.8,
     "FUNCTION FLUSH": 3.0,
@@ -23,6 +27,7 @@ EVERY_S: Mapping[str, float] = {
     "CLIENT PAUSE": 5.0,
 }
 ALONE_S: Mapping[str, float] = {"kill -9 of the server": 8.0}
+GATEWAY_S: Mapping[str, float] = {"kill -9 of a gateway": 4.0}
 REPLICATED_S: Mapping[str, float] = {"kill -9 of the primary": 20.0}
 CLUSTERED_S: Mapping[str, float] = {
     "slot moved atomically": 12.0,
@@ -51,6 +56,8 @@ def kinds(deployment: Deployment) -> Mapping[str, float]:
     """Return the faults of such a deployment, with the seconds between two of a kind."""
     if isinstance(deployment, ClusterDeployment):
         return {**EVERY_S, **REPLICATED_S, **CLUSTERED_S}
+    if isinstance(deployment, GatewayDeployment):
+        return {**EVERY_S, **ALONE_S, **GATEWAY_S}
     return {**EVERY_S, **(REPLICATED_S if deployment.fails_over else ALONE_S)}
 
 
@@ -97,6 +104,7 @@ class Faults:
             "CLIENT KILL TYPE normal": self._disconnect,
             "CLIENT PAUSE": self._pause,
             "kill -9 of the server": self._kill,
+            "kill -9 of a gateway": self._kill_gateway,
             "kill -9 of the primary": self._fail_over,
             "slot moved atomically": self._move,
             "slot moved key by key": self._move_slowly,
@@ -155,6 +163,11 @@ class Faults:
     def _kill(self, fault: Fault) -> bool:
         self._later(fault, DOWN_S, self._deployment.restart)
         return self._deployment.kill()
+
+    def _kill_gateway(self, fault: Fault) -> bool:
+        assert isinstance(self._deployment, GatewayDeployment)
+        self._later(fault, DOWN_S, self._deployment.restart_gateways)
+        return self._deployment.kill_gateway()
 
     def _fail_over(self, fault: Fault) -> bool:
         self._later(fault, FAILOVER_S, self._deployment.restart)

@@ -22,7 +22,9 @@ KILLED_WITHIN_S = 0.6
 class ProcessConfig:
     """The configuration of one process; it can be pickled."""
 
+    #: The address of Redis or of a gateway, and the access token for the latter.
     url: str
+    access_token: str
     namespace: str
     project: str
     folder: Path
@@ -57,17 +59,18 @@ class ProcessConfig:
 
     def connection(self) -> Connection:
         """Return a connection with the settings of the environment."""
-        return connection(self.url)
+        return connection(self.url, self.access_token)
 
     def random(self) -> Random:
         """Return the random numbers of this process."""
         return Random(self.seed)
 
 
-def connection(url: str) -> Connection:
+def connection(url: str, access_token: str = "") -> Connection:
     """Return a connection to an address, with the other settings of the environment."""
+    variables = {**os.environ, "TASKORCH_TOKEN": access_token}
     return open_connection(
-        resolve({"redis_url": url}, os.environ, Path()), lambda _: None
+        resolve({"redis_url": url}, variables, Path()), lambda _: None
     )
 
 

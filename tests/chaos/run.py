@@ -189,7 +189,8 @@ class Run:
     def _process_config(self) -> ProcessConfig:
         """Return the template of every process's configuration."""
         return ProcessConfig(
-            url=self._deployment.url,
+            url=self._deployment.gateway_url or self._deployment.url,
+            access_token=self._deployment.access_token,
             namespace=NAMESPACE,
             project=self._project,
             folder=self._folder,

@@ -14,7 +14,7 @@ from taskorch.domain.mirror_record import MirrorRecord
 
 from chaos.api_agent import REPLY_LOST
 from chaos.cli_agent import COMMAND_KILLED
-from chaos.faults import ALONE_S, CLUSTERED_S, REPLICATED_S
+from chaos.faults import ALONE_S, CLUSTERED_S, GATEWAY_S, REPLICATED_S
 from chaos.ledger import DONE, Call
 from chaos.verdict import Violations, is_poison
 
@@ -31,7 +31,7 @@ REASONS: Mapping[str, str] = {
     "reply lost": REPLY_LOST,
 }
 #: Faults after which the time without replies is measured, and how soon it begins.
-OUTAGE_FAULTS = (*ALONE_S, *REPLICATED_S, *CLUSTERED_S)
+OUTAGE_FAULTS = (*ALONE_S, *GATEWAY_S, *REPLICATED_S, *CLUSTERED_S)
 OUTAGE_WITHIN_S = 1.0
 
 

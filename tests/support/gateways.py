@@ -44,8 +44,17 @@ class Gateway:
         assert self._process
         return self._process.pid
 
+    def is_running(self) -> bool:
+        """Return whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it, and wait until it listens."""
+        self.launch()
+        eventually(self._listens)
+
+    def launch(self) -> None:
+        """Start it."""
         command: list[str | Path] = [
             BIN / "orchestrate",
             *("gateway", "--listen", f"127.0.0.1:{self.port}"),
@@ -59,7 +68,6 @@ class Gateway:
                 stdout=log,
                 stderr=log,
             )
-        eventually(self._listens)
 
     def stop(self) -> int:
         """Stop it, and return its exit code."""
@@ -68,10 +76,10 @@ class Gateway:
         return self._process.wait(30)
 
     def kill(self) -> None:
-        """Kill it, as the machine would."""
-        assert self._process
-        self._process.kill()
-        self._process.wait()
+        """Kill it, as the machine would, if it was started."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
 
     def token(self, name: str, role: str, *options: str) -> str:
         """Create an access token."""
