@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from taskorch.cli.json_output import error_document
 from taskorch.config.settings import Settings
+from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 
 from taskorch_gateway.api.event_stream import EventStreams
@@ -67,8 +70,18 @@ def create(settings: Settings, options: Options) -> Starlette:
             *api.routes(),
         ],
         middleware=[Middleware(HostCheck, hosts=options.hosts)],
+        exception_handlers={HTTPException: refused},
         lifespan=life,
     )
+
+
+async def refused(_: Request, error: Exception) -> Response:
+    """Tell that there is no such route, or that it takes another method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = error.headers if isinstance(error, HTTPException) else None
+    reason = "There is no such route, or it takes another method."
+    document = error_document(errors.Usage(reason=reason))
+    return JSONResponse(document, status, headers)
 
 
 async def healthy(_: Request) -> Response:

@@ -394,3 +394,21 @@ def test_strangers_are_refused_before_their_bodies_are_read(
 
     assert reply.startswith(b"HTTP/1.1 401")
     assert Role.WORKER not in reply.decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("POST", "/no-such", 404),
+        ("POST", "/call/x", 404),
+        ("PUT", "/call", 405),
+    ],
+)
+def test_unknown_route_gets_an_error_document(
+    gateway: Gateway, method: str, target: str, status: int
+) -> None:
+    with closing(HttpClient(gateway)) as client:
+        found, reply = client.request(method, target, b"")
+
+    assert found == status
+    assert reply["error"]["code"] == "USAGE"
