@@ -22,7 +22,7 @@ from taskorch.domain.errors import TaskOrchestratorError
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.rates import Rates
 
-#: Maximum size of the body of a request. The items of a call have at most 2 MiB.
+#: Maximum size of the body of a request. The items of a call have at most 1.25 MiB.
 BODY_BYTES = 8 * 1024 * 1024
 #: A larger body is large: each token has few of them in memory, the others wait.
 SMALL_BYTES = 64 * 1024

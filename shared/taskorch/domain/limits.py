@@ -37,9 +37,9 @@ ITEM_FIELDS = (
 #: of their dependencies; `depend` adds as many. The step blocks Redis for some
 #: milliseconds.
 BATCH_ITEMS = 50
-BATCH_DEPENDENCIES = 300
+BATCH_DEPENDENCIES = 150
 #: Maximum total size of what one step writes of its items.
-BATCH_BYTES = 2 * 1024 * 1024
+BATCH_BYTES = 1280 * 1024
 #: Maximum number of items that are assigned, edited, claimed or completed in one step.
 BATCH_STEPS = 20
 #: Maximum number of items that one command claims, in several steps.
@@ -350,7 +350,7 @@ def batch_size(words: Iterable[object], times: int = 1) -> None:
     if size > BATCH_BYTES:
         raise errors.Invalid(
             reason=f"The items of this call have {size} bytes in total; at most "
-            f"{BATCH_BYTES} (2 MiB) are allowed in a call. Use several calls (of a plan: "
+            f"{BATCH_BYTES} (1.25 MiB) are allowed in a call. Use several calls (of a plan: "
             "several plans), or put large content into files, and name their paths."
         )
 

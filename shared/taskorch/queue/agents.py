@@ -32,8 +32,7 @@ class AgentStatus(Frozen):
     name: str
     #: Time of its last call, in ms; 0 if none of its sessions has called.
     last_seen_at: int
-    #: Time since then in ms, by the clock of Redis; without a call, since it was first
-    #: named.
+    #: Time since then in ms, by the clock of Redis.
     silent_ms: int
     #: The session that called last, and the version of its program.
     host: str
@@ -45,20 +44,22 @@ class AgentStatus(Frozen):
     holds: tuple[HeldItemStatus, ...]
     #: The number of items that it holds besides.
     more: int
+    #: Time in ms since its last call, or since it was first named if it never called.
+    idle_ms: int
 
 
 def is_forgotten(agent: AgentStatus) -> bool:
     """Return whether the service forgets an agent: it has no items and is silent."""
-    return agent.silent_ms >= FORGOTTEN_MS and not any(agent.counts.values())
+    return agent.idle_ms >= FORGOTTEN_MS and not any(agent.counts.values())
 
 
 def agent_status(view: Reply) -> AgentStatus:
-    """Read `{name, ms when last seen, silent ms, fields, {held item …}, number held}`.
+    """Read `{name, last seen ms, silent ms, fields, {held item …}, held, idle ms}`.
 
     `held_item_status` reads a held item.
     """
-    name, last_seen, silent, flat, holds, held = cast(
-        "tuple[str, str, str, Reply, list[list[str]], int]", view
+    name, last_seen, silent, flat, holds, held, idle = cast(
+        "tuple[str, str, str, Reply, list[list[str]], int, str]", view
     )
     with Reading("agent", name):
         if not limits.is_name(name):
@@ -79,6 +80,7 @@ def agent_status(view: Reply) -> AgentStatus:
                 if limits.is_item_id(row[0])
             ),
             more=max(0, held - len(holds)),
+            idle_ms=int(idle),
         )
 
 

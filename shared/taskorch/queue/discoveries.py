@@ -22,7 +22,7 @@ WORKER, ORCHESTRATOR = "worker", "orchestrator"
 LIMIT = 1000
 MOST = 5000
 #: Discoveries that one call returns, so that it blocks Redis for some ms at most.
-PAGE = 100
+PAGE = 40
 
 
 def in_order(

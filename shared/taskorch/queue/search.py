@@ -8,7 +8,7 @@ from taskorch.domain.item import Item, ItemFilter, Order
 from taskorch.queue.port import Argument
 
 #: Maximum number of calls of one search.
-MOST_CALLS = 1000
+MOST_CALLS = 2000
 #: Maximum number of values of one kind in a filter.
 MOST_VALUES = 100
 

@@ -28,9 +28,9 @@ KINDS = (
     "blocked",
 )
 #: Rows that one call returns, so that it blocks Redis for some ms at most.
-PAGE = 80
-#: Maximum number of calls: of 150 items each, that is 100,000 items.
-MOST_CALLS = 667
+PAGE = 30
+#: Maximum number of calls: of 60 items each, that is 100,000 items.
+MOST_CALLS = 1667
 
 #: The command that helps, by the reason why an item is stuck.
 COMMANDS = {

@@ -50,9 +50,9 @@ Row = TypeVar("Row")
 
 LIMIT = 1000
 #: Rows that one call of a script returns, so that it blocks Redis for some ms at most.
-PAGE = 100
+PAGE = 40
 #: The same of rows that take longer: with the newest report, or what an agent holds.
-SHORT_PAGE = 50
+SHORT_PAGE = 20
 #: Items whose records one call returns: a record has many reports on its item.
 RECORDS = 20
 #: Projects that one call of `purged` looks for.
@@ -128,7 +128,7 @@ class Views:
     ) -> DiscoveryPage:
         """Return the discoveries after a cursor, of one project or of all.
 
-        Of all projects, it reads the newest 200.
+        Of all projects, it reads the newest 100.
         """
         target = limits.project_id(project) if project else discoveries.ALL
         return discoveries.in_order(self._scripts, target, since, limit)
@@ -187,7 +187,7 @@ class Views:
     ) -> Found:
         """Return the first items that match, in as many calls as that takes.
 
-        Each call visits a bounded number of items, and there are at most 100 calls. A
+        Each call visits a bounded number of items, and there are at most 2,000 calls. A
         search with an order takes no cursor.
         """
         words = search.arguments(wanted)

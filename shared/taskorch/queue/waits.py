@@ -24,7 +24,7 @@ from taskorch.queue.wait_results import Answered, Goal, Standing, Waited
 
 #: Maximum duration of one block. A broken connection without an error is noticed then.
 PERIOD_S = 60.0
-MOST_EVENTS = 400
+MOST_EVENTS = 150
 #: Between two searches of a large project for the dead item that holds it up.
 SEARCH_PERIOD_S = 10.0
 #: The states of items whose progress depends on other items.

@@ -510,9 +510,9 @@ def test_item_with_many_dependencies_is_imported(
         made.id
         for made in bench.create_many(project, [NewItem(title="x")] * 1000)
     )
-    item = bench.item(project, depends_on=others[:250])
-    for first in (250, 500, 750):
-        bench.queue.depend(item, others[first : first + 250])
+    item = bench.item(project, depends_on=others[:125])
+    for first in range(125, 1000, 125):
+        bench.queue.depend(item, others[first : first + 125])
     export_lines(bench, file)
 
     restore(file, copy.queue.backup)

@@ -230,7 +230,7 @@ def test_newest_discoveries_are_read_beyond_one_page(bench: Bench) -> None:
 
 def test_new_discoveries_are_one_page_at_most(bench: Bench) -> None:
     item = bench.item(agent="bob")
-    for number in range(130):
+    for number in range(70):
         bench.add_discovery(item, f"{number + 1}-0", str(number))
 
     first, second = (
@@ -238,7 +238,7 @@ def test_new_discoveries_are_one_page_at_most(bench: Bench) -> None:
         bench.queue.new_discoveries(limit=1000),
     )
 
-    assert (len(first.discoveries), first.more) == (100, True)
+    assert (len(first.discoveries), first.more) == (40, True)
     assert (len(second.discoveries), second.more) == (30, False)
 
 
@@ -275,7 +275,7 @@ def test_large_discoveries_make_a_short_page(bench: Bench) -> None:
 def test_too_many_projects_are_read_from_the_newest(bench: Bench) -> None:
     oldest = bench.item(agent="bob")
     bench.add_discovery(oldest, "1-0", "in the oldest")
-    for _ in range(200):
+    for _ in range(100):
         newest = bench.item(agent="bob")
     bench.add_discovery(newest, "2-0", "in the newest")
 
@@ -283,9 +283,9 @@ def test_too_many_projects_are_read_from_the_newest(bench: Bench) -> None:
     project = bench.queue.views.show(oldest).item.project
 
     assert texts(page) == ["in the newest"]
-    assert (page.looked_at, page.project_count) == (200, 201)
+    assert (page.looked_at, page.project_count) == (100, 101)
     (hint, _) = actions.discoveries(bench.queue).hints
-    assert "200 of 201" in hint
+    assert "100 of 101" in hint
     assert texts(bench.queue.views.discoveries(project)) == ["in the oldest"]
 
 

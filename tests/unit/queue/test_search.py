@@ -117,9 +117,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     read = scripts.source
 
     def shortened(name: str) -> str:
-        numbers = "= 300, 100, 1048576, 100"
+        numbers = "= 150, 40, 524288, 100"
         assert name != "list" or numbers in read(name)
-        return read(name).replace(numbers, "= 2, 2, 1048576, 100")
+        return read(name).replace(numbers, "= 2, 2, 524288, 100")
 
     monkeypatch.setattr(scripts, "source", shortened)
     monkeypatch.setattr(scripts.LuaScript, "function", "")  # by its text

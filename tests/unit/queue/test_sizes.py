@@ -230,13 +230,13 @@ def test_long_host_name_is_cut(bench: Bench) -> None:
     assert holder.host == "h" * 255
 
 
-def test_new_items_of_call_have_2_mib(bench: Bench) -> None:
+def test_new_items_of_call_have_1250_kib(bench: Bench) -> None:
     project = bench.project()
-    items = [heavy(MOST - 1000), heavy(MOST - 1000)]
+    items = [heavy(MOST - 1000), heavy(MOST // 4 - 1000)]
 
     bench.queue.create_many(project, items)
     before = bench.everything()
-    with pytest.raises(errors.Invalid, match="2 MiB"):
+    with pytest.raises(errors.Invalid, match=r"1\.25 MiB"):
         bench.queue.create_many(project, [*items, heavy(3000)])
 
     assert bench.everything() == before
@@ -274,14 +274,14 @@ def test_call_changes_few_large_items(bench: Bench) -> None:
     assert unchanged == before
 
 
-def test_edits_of_call_have_2_mib(bench: Bench) -> None:
-    items = [bench.item() for _ in range(17)]
+def test_edits_of_call_have_1250_kib(bench: Bench) -> None:
+    items = [bench.item() for _ in range(11)]
     two_texts = ("x" * 65_536, "y" * 65_536)
     before = bench.everything()
 
-    with pytest.raises(errors.Invalid, match="2 MiB"):
+    with pytest.raises(errors.Invalid, match=r"1\.25 MiB"):
         bench.queue.edit(items, ItemEdit(requirements=two_texts))
-    with pytest.raises(errors.Invalid, match="2 MiB"):
+    with pytest.raises(errors.Invalid, match=r"1\.25 MiB"):
         bench.queue.assign_many(items, "bob", resources=two_texts)
 
     assert bench.everything() == before

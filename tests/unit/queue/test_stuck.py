@@ -321,16 +321,13 @@ def test_empty_queues_end_call_of_stuck(bench: Bench) -> None:
     project = bench.project()
     bench.create_many(
         project,
-        [
-            NewItem(title="x", agent=f"agent-{number}")
-            for number in range(1200)
-        ],
+        [NewItem(title="x", agent=f"agent-{number}") for number in range(480)],
     )
     bench.queue.complete_project(project, force=True)
 
-    cursors = [part_of_stuck(bench, "", limit=80)[0]]
+    cursors = [part_of_stuck(bench, "", limit=30)[0]]
     while cursors[-1]:
-        cursors.append(part_of_stuck(bench, cursors[-1], limit=80)[0])
+        cursors.append(part_of_stuck(bench, cursors[-1], limit=30)[0])
 
     kinds = [cursor.partition(":")[0] for cursor in cursors]
     assert kinds == ["queue"] * 8 + [""]

@@ -4,7 +4,7 @@
 -- ARGV     7 number of agents to skip, 8 maximum number
 -- RETURNS  {number to skip next time, or '' at the end, {{name, last seen ms, silent ms,
 --          fields, {{item id, state, host, pid, session, since, last step ms, silent ms}
---          …}, number of items it holds} …}}
+--          …}, number of items it holds, ms since it called or was first named} …}}
 -- ERRORS   none of its own
 local MAX_HELD_SHOWN = 20
 
@@ -41,10 +41,11 @@ return guarded(function()
   for i = 1, #names, 2 do
     local name, last_seen = names[i], names[i + 1]
     local fields = call('HGETALL', key('agent', name))
-    local since = tonumber(last_seen)
-    if since == 0 then since = tonumber(value_of(fields, 'named_at') or now) or now end
-    table.insert(agents, {name, last_seen, ms(math.max(0, now - since)), fields,
-      held_items(name), call('ZCARD', key('held', name))})
+    local was_seen = tonumber(last_seen) > 0
+    local since = was_seen and last_seen or value_of(fields, 'named_at')
+    local idle = ms(math.max(0, now - (tonumber(since or now) or now)))
+    table.insert(agents, {name, last_seen, was_seen and idle or '0', fields, held_items(name),
+      call('ZCARD', key('held', name)), idle})
   end
   return {#agents == limit and tostring(from + limit) or '', agents}
 end)

@@ -4,7 +4,7 @@
 -- RETURNS  {'1' if the event of the cursor still exists, else '', the newest event's id
 --          or '0-0', {stream entry …}}
 -- ERRORS   none of its own
-local MAX_EVENTS = 400
+local MAX_EVENTS = 150
 
 return guarded(function()
   local stream, cursor, limit = prefix .. 'events', ARGV[7], math.min(ARGV[8], MAX_EVENTS)

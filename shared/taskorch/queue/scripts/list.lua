@@ -9,14 +9,14 @@
 -- RETURNS  {next cursor or '', {item view …}, number of items that match}; with an
 --          order, the first of the part that the call has visited
 -- ERRORS   NO_PROJECT
-local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 300, 100, 1048576, 100
+local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 150, 40, 524288, 100
 local project, text = scope.project_or_own(ARGV[7]), string.lower(ARGV[12])
 local since, order = tonumber(ARGV[13]), ARGV[14]
 local cursor, limit = ARGV[15], tonumber(ARGV[16])
 local labels = cjson.decode(ARGV[11])
 if since < 0 then since = now + since end
 local most = order == '' and MAX_VISITED or MAX_SORTED
--- Ids of items, or with an order {id, its value, place}; and bytes of what is returned, and
+-- Views of items, or with an order {id, its value, place}; and bytes of what is returned, and
 -- of texts that were searched.
 local found, visited, searched = {}, 0, 0
 
@@ -52,6 +52,13 @@ end
 
 local function ms_of(event) return tonumber(string.match(event or '', '^%d+')) or 0 end
 
+local function add_view(id)
+  local view = View.item(id)
+  if scope.is_foreign(value_of(view[2], 'project')) then return end
+  searched = searched + bytes_of(view)
+  table.insert(found, view)
+end
+
 -- Adds an item to those that were found if it matches.
 local function add_if_wanted(id)
   local v = read_hash('item', id, 'HMGET', 'state', 'agent', 'priority', 'labels', 'event',
@@ -62,8 +69,8 @@ local function add_if_wanted(id)
   if agents and not agents[v[2] or ''] then return end
   if priorities and not priorities[tonumber(priority)] then return end
   if changed < since or not has_labels(v[4] or '') or not has_text(id) then return end
+  if order == '' then return add_view(id) end
   searched = searched + item_bytes(id)
-  if order == '' then return table.insert(found, id) end
   local values = {created = -(tonumber(v[6]) or 0), changed = -changed, priority = priority}
   table.insert(found, {id, tonumber(values[order]) or 0, #found})
 end
@@ -113,13 +120,13 @@ local function comes_before(one, other)
   return one[3] < other[3]
 end
 
--- Returns the ids of the first items in the wanted order.
+-- Returns the views of the first items in the wanted order.
 local function first_found()
   if order == '' then return found end
   table.sort(found, comes_before)
   local ids = {}
   for i = 1, math.min(#found, limit) do ids[i] = found[i][1] end
-  return ids
+  return (View.items(ids, math.huge))
 end
 
 return guarded(function()
@@ -130,5 +137,5 @@ return guarded(function()
   else
     next_cursor = visit_all(first, after)
   end
-  return {next_cursor, (View.items(first_found(), math.huge)), #found}
+  return {next_cursor, first_found(), #found}
 end)

@@ -3,7 +3,7 @@
 -- ARGV     7 item, 8 id of the last note that was read, or '' to begin
 -- RETURNS  {{stream entry …}, '1' if there are more, else ''}
 -- ERRORS   NO_ITEM
-local MAX_NOTES = 200
+local MAX_NOTES = 100
 local id, last = ARGV[7], ARGV[8]
 
 return guarded(function()

@@ -4,7 +4,7 @@
 -- ARGV     7 'open', or '' for all, 8 number of projects to skip, 9 maximum number
 -- RETURNS  {number to skip next time, or '' at the end, {project view …}}
 -- ERRORS   none of its own
-local MAX_VISITED = 2000
+local MAX_VISITED = 800
 local which, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 
 return guarded(function()

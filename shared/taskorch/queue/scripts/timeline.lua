@@ -8,7 +8,7 @@
 --          read, with those that are gone, '1' if there are older reports, else '', the
 --          same of discoveries}
 -- ERRORS   NO_ITEM
-local PAGE = 100
+local PAGE = 40
 local id, before, seen = ARGV[7], ARGV[8], tonumber(ARGV[9]) or 0
 
 -- Returns the newest discoveries that were not read, the oldest first; the number that was

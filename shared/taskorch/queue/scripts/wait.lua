@@ -35,7 +35,7 @@ return guarded(function()
     Question.refuse_none(item, wanted, 'wait')
   end
 
-  local reports = read_entries('XREVRANGE', key('progress', id), '+', '-', 200,
+  local reports = read_entries('XREVRANGE', key('progress', id), '+', '-', 100,
     REPORT_BYTES_LOOKED_AT)
   if #reports == 0 then reports = {Reports.completion(id)} end
   local newest = reports[1]

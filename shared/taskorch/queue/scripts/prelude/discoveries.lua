@@ -6,9 +6,9 @@
 local FETCHED_FIRST, FETCHED = 2, 20
 -- Projects that one read looks at, the bytes of their first entries, and the bytes that
 -- it returns.
-local MAX_PROJECTS, MAX_FIRST_BYTES, MAX_FOUND_BYTES = 200, 1048576, 1048576
+local MAX_PROJECTS, MAX_FIRST_BYTES, MAX_FOUND_BYTES = 100, 524288, 524288
 -- Items of an agent whose projects are its own: of those held, and of those queued.
-local MAX_OWN_ITEMS = 100
+local MAX_OWN_ITEMS = 50
 -- New discoveries that are counted.
 local MAX_NEW_COUNTED = 100
 

@@ -2,7 +2,7 @@
 --         verb of a holder.
 
 -- Comments that a receipt shows, and reports among which they are looked for.
-local COMMENTS_SHOWN, COMMENTS_LOOKED_AT = 10, 200
+local COMMENTS_SHOWN, COMMENTS_LOOKED_AT = 10, 100
 -- Bytes of reports among which one is looked for.
 local REPORT_BYTES_LOOKED_AT = 2097152
 

@@ -1,6 +1,6 @@
 -- Views: what several scripts return.
 
-local MAX_DEPENDENCIES_SHOWN = 100
+local MAX_DEPENDENCIES_SHOWN = 50
 -- Bytes of items, projects and reports after which a reply has no more of them: Redis is
 -- busy for some milliseconds. A page is then shorter, and the client reads the next one.
 local MAX_REPLY_BYTES = 1048576
