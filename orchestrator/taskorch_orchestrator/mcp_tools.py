@@ -11,7 +11,11 @@ from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import replace
 from taskorch.mcp.tool import SECONDS, ToolArguments, ToolResult, seconds
+from taskorch.mcp.tool_set import ToolSet
 from taskorch.mcp.tool_texts import Tool, Tools
+
+from taskorch_orchestrator import mcp_tasks
+from taskorch_orchestrator.call_queue import queue_of
 
 if TYPE_CHECKING:
     from taskorch.config.settings import Settings
@@ -40,7 +44,7 @@ PLANNED_ITEM: dict[str, Any] = {
     "type": "object",
     "required": ["name", "title"],
     "properties": {
-        "name": {**_TEXT, "description": "Unique in the project"},
+        "name": {**_TEXT, "description": "Unique"},
         "title": _TEXT,
         "description": _TEXT,
         "agent": {**_TEXT, "description": "Assigns it"},
@@ -51,7 +55,7 @@ PLANNED_ITEM: dict[str, Any] = {
         "max_attempts": {"type": "integer"},
         "not_before": {**_TEXT, "description": "30m, or RFC 3339"},
         "context": {"type": "object", "description": "Name: fact"},
-        "resources": {**_TEXTS, "description": "Files, links"},
+        "resources": _TEXTS,
         "deliverables": _TEXTS,
         "accept": {**_TEXTS, "description": "Criteria"},
         "labels": _TEXTS,
@@ -69,7 +73,7 @@ class PlanArguments(ToolArguments):
     description: Annotated[str, "What the user wants, of a new project"] = ""
     key: Annotated[
         str,
-        "A plan of the same key adds to the same project",
+        "The same key adds to the same project",
     ] = ""
     dry_run: bool = False
     update: Annotated[
@@ -92,7 +96,7 @@ class PlanArguments(ToolArguments):
                 given[name] = text
         plan = plan_file.read("This", json.dumps(given).encode())
         applied = actions.apply(
-            _queue(call),
+            queue_of(call),
             handoff_writer.writer(call.files),
             plan,
             dry_run=self.dry_run,
@@ -138,7 +142,7 @@ class EditArguments(ToolArguments):
         if change == ItemEdit():
             raise errors.Usage(reason="Say what to change, such as title.")
         handoffs = handoff_writer.writer(call.files)
-        edited = actions.edit(_queue(call), handoffs, self.items, change)
+        edited = actions.edit(queue_of(call), handoffs, self.items, change)
         return _result(edited)
 
 
@@ -161,7 +165,7 @@ class AssignArguments(ToolArguments):
         from taskorch_orchestrator.mirror import handoff_writer
 
         assigned = actions.assign(
-            _queue(call),
+            queue_of(call),
             handoff_writer.writer(call.files),
             self.items,
             self.agent,
@@ -174,7 +178,7 @@ class AssignArguments(ToolArguments):
 class StatusArguments(ToolArguments):
     """Show a project with its items, an item with its timeline, or a list.
 
-    inbox: questions that wait for your answer; stuck: stalled items, and why.
+    inbox: open questions; stuck: stalled items, and why.
     """
 
     name = "status"
@@ -195,13 +199,13 @@ class StatusArguments(ToolArguments):
     since: Annotated[str, "Changed since: 2h, RFC 3339"] = ""
     sort: Literal["", "created", "changed", "priority"] = ""
     cursor: str = ""
-    log: Annotated[int, "Lines of an item's output in worker run"] = 0
+    log: Annotated[int, "Lines of an item's output"] = 0
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Read the project, the item, its log, or the list."""
         from taskorch_orchestrator import actions, mcp_results
 
-        queue = _queue(call)
+        queue = queue_of(call)
         if self.log:
             return self._read_log(call, queue)
         if self.of == "items":
@@ -292,7 +296,7 @@ class DiscoveriesArguments(ToolArguments):
     name = "discoveries"
     quotes_others = True
     access = Access.READ
-    project: Annotated[str, "proj_…, or none for all"] = ""
+    project: Annotated[str, "proj_…, or all"] = ""
     new: Annotated[bool, "Only unread ones"] = False
     since: str = ""
     limit: int = 100
@@ -308,11 +312,11 @@ class DiscoveriesArguments(ToolArguments):
             raise errors.Usage(reason="new and since exclude each other.")
         if self.new:
             found = actions.new_discoveries(
-                _queue(call), self.project, limit=self.limit
+                queue_of(call), self.project, limit=self.limit
             )
         else:
             found = actions.discoveries(
-                _queue(call),
+                queue_of(call),
                 self.project,
                 since=self.since or FROM_THE_START,
                 limit=self.limit,
@@ -321,7 +325,7 @@ class DiscoveriesArguments(ToolArguments):
 
 
 class AnswerArguments(ToolArguments):
-    """Answer a question on an item, so that its holder can continue.
+    """Answer a question on an item.
 
     comment: to the holder of any open item, or the next one; it answers nothing.
     """
@@ -336,7 +340,7 @@ class AnswerArguments(ToolArguments):
         """Answer the question, or comment on the item."""
         from taskorch_orchestrator import actions
 
-        queue = _queue(call)
+        queue = queue_of(call)
         if self.kind == "comment":
             if self.question:
                 reason = "question is for kind answer, not for comment."
@@ -351,8 +355,7 @@ class AnswerArguments(ToolArguments):
 class MendArguments(ToolArguments):
     """Cancel, requeue or take an item, or make it wait; cancel, reopen or close a project.
 
-    requeue: of a failed, cancelled or completed item. assign: take it from its holder.
-    complete: cancel the open items of the project, too.
+    assign: take it from its holder. complete: cancel the open items of the project, too.
     """
 
     name = "mend"
@@ -372,8 +375,8 @@ class MendArguments(ToolArguments):
         if self.verb == "complete":
             return _close(call, self.item, force=True)
         if limits.is_project_id(self.item):
-            return _result(self._mend_project(_queue(call)))
-        return _result(self._mend_item(_queue(call), call.files))
+            return _result(self._mend_project(queue_of(call)))
+        return _result(self._mend_item(queue_of(call), call.files))
 
     def _mend_project(self, queue: "Queue") -> "Published[object]":
         from taskorch_orchestrator import actions
@@ -456,7 +459,7 @@ class WaitUntilArguments(ToolArguments):
 
         if not self.until:
             raise errors.Usage(reason="until must name a goal.")
-        queue = _queue(call)
+        queue = queue_of(call)
         waited = actions.wait(
             queue,
             queue.waits(),
@@ -525,6 +528,7 @@ COMMANDS: Tools = {
 
 TOOLS: tuple[type[ToolArguments], ...] = (
     PlanArguments,
+    mcp_tasks.DelegateArguments,
     EditArguments,
     AssignArguments,
     StatusArguments,
@@ -535,26 +539,20 @@ TOOLS: tuple[type[ToolArguments], ...] = (
     CompleteProjectArguments,
 )
 
-
-def _queue(call: "ToolCall") -> "Queue":
-    from taskorch.queue.queue import Queue
-
-    from taskorch_orchestrator.context import caller_of
-
-    return Queue(
-        call.connection,
-        call.settings.namespace,
-        caller_of(call.settings),
-        requests=call.requests,
-        damage=call.damage,
-    )
+TOOL_SET = ToolSet(
+    role="orchestrate",
+    about=ABOUT,
+    tools=TOOLS,
+    commands=COMMANDS,
+    task_methods=mcp_tasks.METHODS,
+)
 
 
 def _close(call: "ToolCall", project: str, *, force: bool) -> ToolResult:
     """Close a project; `force` cancels its open items."""
     from taskorch_orchestrator import actions, mcp_results
 
-    closed = actions.complete(_queue(call), project, force=force)
+    closed = actions.complete(queue_of(call), project, force=force)
     return _result(closed, mcp_results.completed(closed.data))
 
 

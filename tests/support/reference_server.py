@@ -9,8 +9,8 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
-from taskorch.mcp.server import OTHERS_TEXT
 from taskorch.mcp.tool import listed
+from taskorch.mcp.tool_set import OTHERS_TEXT
 from taskorch.version import __version__
 from taskorch_worker import mcp_tools
 

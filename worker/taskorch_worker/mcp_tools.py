@@ -21,6 +21,7 @@ from taskorch.mcp.tool import (
     ToolResult,
     seconds,
 )
+from taskorch.mcp.tool_set import ToolSet
 from taskorch.mcp.tool_texts import Tool, Tools
 
 from taskorch_worker.agent_name import agent_of
@@ -45,14 +46,6 @@ KIND_OF_ARGUMENT = {
     "needs": "blocker",
     "question": "withdraw",
 }
-
-
-def about(settings: Settings) -> str:
-    """Return the server's instructions.
-
-    Raises errors.Usage if no agent is set, errors.Invalid for a bad name.
-    """
-    return ABOUT.format(agent=agent_of(settings))
 
 
 class CheckArguments(ToolArguments):
@@ -329,6 +322,24 @@ TOOLS: tuple[type[ToolArguments], ...] = (
     FailArguments,
     ReleaseArguments,
 )
+
+
+def tool_set(settings: Settings) -> ToolSet:
+    """Return the tools of the configured agent.
+
+    Raises errors.Usage if no agent is set, errors.Invalid for a bad name.
+    """
+    return tools_of(agent_of(settings))
+
+
+def tools_of(agent: str) -> ToolSet:
+    """Return the tools of an agent."""
+    return ToolSet(
+        role="worker",
+        about=ABOUT.format(agent=agent),
+        tools=TOOLS,
+        commands=COMMANDS,
+    )
 
 
 def _session(call: "ToolCall") -> "AgentSession":

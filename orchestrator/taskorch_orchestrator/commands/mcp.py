@@ -27,10 +27,4 @@ def mcp() -> None:
 
     from taskorch_orchestrator import mcp_tools
 
-    serve(
-        "orchestrate",
-        mcp_tools.ABOUT,
-        app.settings(),
-        mcp_tools.TOOLS,
-        mcp_tools.COMMANDS,
-    )
+    serve(mcp_tools.TOOL_SET, app.settings())

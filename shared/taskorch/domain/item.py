@@ -125,6 +125,8 @@ class NewItem(Frozen):
     #: nothing.
     id: str = ""
     created_at: int = 0
+    #: The SHA-256 of the secret of its task of MCP; "" for none.
+    task: str = ""
 
 
 class ItemEdit(Frozen):
@@ -193,7 +195,7 @@ class Question(Frozen):
 class Item(Frozen):
     """A work item as stored in Redis."""
 
-    _hidden = ("last_host",)
+    _hidden = ("last_host", "task", "generation", "had_failed")
     id: str
     project: str
     title: str
@@ -225,6 +227,12 @@ class Item(Frozen):
     requeue_reason: str = ""
     #: The machine of the newest claim, which may have ended; "" before the first.
     last_host: str = ""
+    #: The SHA-256 of the secret of its task of MCP; "" for none.
+    task: str = ""
+    #: How often it was requeued.
+    generation: int = 0
+    #: Whether it had failed before it was cancelled.
+    had_failed: bool = False
     not_before_at: int
     created_at: int
     assigned_at: int

@@ -31,6 +31,8 @@ class ToolCall(ABC):
 
     #: The client's id of its session, "" if it has none.
     program_session = ""
+    #: Whether the client accepts a task in place of a result.
+    takes_tasks = False
     connection: Connection
 
     def __init__(

@@ -12,6 +12,8 @@ INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
+HEADER_MISMATCH = -32020
+MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 
 RequestId = str | int
@@ -89,6 +91,16 @@ def refusal(id_: RequestId | None, error: ProtocolError) -> dict[str, Any]:
 def notification(method: str, **params: object) -> dict[str, Any]:
     """Return the message of a notification."""
     return {"jsonrpc": "2.0", "method": method, "params": params}
+
+
+def progress(token: object, passed_s: float) -> dict[str, Any]:
+    """Return the notification that a call continues."""
+    return notification(
+        "notifications/progress",
+        progressToken=token,
+        progress=round(passed_s, 1),
+        message=f"Waiting for {passed_s:.0f} s.",
+    )
 
 
 def is_id(value: object) -> bool:

@@ -4,13 +4,15 @@ Until 2025-11-25, a client opens with a handshake. Since 2026-07-28, each reques
 its version instead. The first request of a client decides.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from taskorch.domain.frozen import Frozen
 from taskorch.mcp.messages import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
     UNSUPPORTED_VERSION,
     Message,
     ProtocolError,
@@ -25,26 +27,44 @@ VERSION = "io.modelcontextprotocol/protocolVersion"
 CLIENT_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 CAPABILITIES = {"tools": {"listChanged": False}}
+#: The extension by which a long call returns a task. Versions with a handshake lack it.
+TASKS = "io.modelcontextprotocol/tasks"
 #: How long a client may keep a list: the next session may have another role.
 NOT_CACHED = {"ttlMs": 0, "cacheScope": "private"}
+
+
+class Server(Frozen):
+    """What a server says about itself."""
+
+    name: str
+    version: str
+    instructions: str
+    #: Its tools, as clients list them.
+    tools: Sequence[Mapping[str, Any]]
+    #: The methods of the extension "tasks" that it has, such as "tasks/get".
+    task_methods: Collection[str] = ()
+
+    @property
+    def info(self) -> Mapping[str, str]:
+        """Its name and version."""
+        return {"name": self.name, "version": self.version}
 
 
 class ClientSession:
     """What server and client have agreed on."""
 
     def __init__(
-        self,
-        name: str,
-        version: str,
-        instructions: str,
-        tools: Sequence[Mapping[str, Any]],
+        self, server: Server, *, is_modern: bool | None = None
     ) -> None:
-        self._server = {"name": name, "version": version}
-        self._instructions = instructions
-        self._tools = tools
+        """Begin a session.
+
+        A transport without sessions gives `is_modern`: whether requests name their
+        version. Then each request has a session of its own, after the handshake.
+        """
+        self._server = server
         #: Whether requests name their version; None before the first one.
-        self._is_modern: bool | None = None
-        self._is_initialized = False
+        self._is_modern = is_modern
+        self._is_initialized = is_modern is not None
 
     def answer(self, request: Message) -> dict[str, Any] | None:
         """Return the result of a request, or None for a call of a tool.
@@ -71,25 +91,29 @@ class ClientSession:
         if not self._is_modern:
             return dict(result)
         return {
-            **result,
             "resultType": "complete",
-            "_meta": {SERVER_INFO: self._server},
+            **result,
+            "_meta": {SERVER_INFO: self._server.info},
         }
 
     def _modern_answer(self, request: Message) -> dict[str, Any] | None:
+        server = self._server
         match request.method:
             case "server/discover":
                 return self.completed(
                     {
                         "supportedVersions": MODERN_VERSIONS,
-                        "capabilities": CAPABILITIES,
-                        "instructions": self._instructions,
+                        "capabilities": _capabilities(server),
+                        "instructions": server.instructions,
                         **NOT_CACHED,
                     }
                 )
             case "tools/list":
-                return self.completed({"tools": self._tools, **NOT_CACHED})
+                return self.completed({"tools": server.tools, **NOT_CACHED})
             case "tools/call":
+                return None
+            case method if method in server.task_methods:
+                _need_tasks(request)
                 return None
             case method:
                 raise _no_method(method)
@@ -105,7 +129,7 @@ class ClientSession:
             case "tools/list" | "tools/call" if not self._is_initialized:
                 raise invalid_parameters()
             case "tools/list":
-                return {"tools": self._tools}
+                return {"tools": self._server.tools}
             case "tools/call":
                 return None
             case method:
@@ -125,9 +149,18 @@ class ClientSession:
         return {
             "protocolVersion": asked if is_known else HANDSHAKE_VERSIONS[-1],
             "capabilities": CAPABILITIES,
-            "serverInfo": self._server,
-            "instructions": self._instructions,
+            "serverInfo": self._server.info,
+            "instructions": self._server.instructions,
         }
+
+
+def takes_tasks(request: Message) -> bool:
+    """Return whether the client of a request accepts a task in place of a result."""
+    capabilities = request.meta.get(CLIENT_CAPABILITIES)
+    if VERSION not in request.meta or not isinstance(capabilities, dict):
+        return False
+    extensions = capabilities.get("extensions")
+    return isinstance(extensions, dict) and TASKS in extensions
 
 
 def invalid_parameters() -> ProtocolError:
@@ -137,6 +170,22 @@ def invalid_parameters() -> ProtocolError:
 
 def _no_method(method: str) -> ProtocolError:
     return ProtocolError(METHOD_NOT_FOUND, "Method not found", method)
+
+
+def _capabilities(server: Server) -> dict[str, Any]:
+    if not server.task_methods:
+        return CAPABILITIES
+    return {**CAPABILITIES, "extensions": {TASKS: {}}}
+
+
+def _need_tasks(request: Message) -> None:
+    """Raise ProtocolError unless the client of a request has declared the extension."""
+    if not takes_tasks(request):
+        required: dict[str, Any] = {
+            "requiredCapabilities": {"extensions": {TASKS: {}}}
+        }
+        reason = "Missing required client capability"
+        raise ProtocolError(MISSING_CAPABILITY, reason, required)
 
 
 def _check_modern(request: Message) -> None:

@@ -38,6 +38,22 @@ class QuotingResult(ToolResult):
     quotes_others = True
 
 
+class ProtocolResult(ToolResult):
+    """A result in the words of the protocol, such as a task."""
+
+    def __init__(self, content: Mapping[str, object]) -> None:
+        super().__init__(None)
+        self.content = content
+
+
+class Continued(ToolResult):
+    """The result of a first step: the rest is a call of another tool."""
+
+    def __init__(self, rest: "ToolArguments") -> None:
+        super().__init__(None)
+        self.rest = rest
+
+
 class ToolArguments(Frozen):
     """The arguments of a tool, as fields.
 
@@ -57,6 +73,8 @@ class ToolArguments(Frozen):
     quotes_others = False
     #: The argument with the seconds of its wait, "" if it never waits.
     waits_for = ""
+    #: Whether it is a method of the protocol, such as "tasks/get", which no list has.
+    is_method = False
 
     @abstractmethod
     def perform(self, call: "ToolCall") -> ToolResult:
@@ -104,6 +122,14 @@ class ToolArguments(Frozen):
         if mistakes:
             raise errors.Usage(reason=" ".join(mistakes))
         return cls(**values)
+
+
+def performed(arguments: ToolArguments, call: "ToolCall") -> ToolResult:
+    """Perform a call to its end. Raises errors.TaskOrchestratorError."""
+    result = arguments.perform(call)
+    while isinstance(result, Continued):
+        result = result.rest.perform(call)
+    return result
 
 
 def listed(tool: type[ToolArguments]) -> dict[str, Any]:

@@ -255,6 +255,7 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
         "max_attempts": "" if attempts == DEFAULT_MAX_ATTEMPTS else attempts,
         "labels": "" if new.labels is None else limits.labels(new.labels),
         "created_at": created_at or "",
+        "task": new.task,
     }
 
 

@@ -9,12 +9,16 @@ import pytest
 from support.commands import eventually
 from taskorch.config.settings import resolve
 from taskorch.mcp.messages import Message
-from taskorch.mcp.protocol import ClientSession
+from taskorch.mcp.protocol import ClientSession, Server
 from taskorch.mcp.running_call import CallContext, RunningCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch.mcp.tool_set import Requested
 
 if TYPE_CHECKING:
     from taskorch.mcp.call import ToolCall
+
+
+SERVER = Server(name="server", version="1", instructions="", tools=[])
 
 
 class Sent:
@@ -50,12 +54,12 @@ def test_call_is_over_although_its_undo_fails(
         role="worker",
         settings=resolve({}, environment, tmp_path),
         commands={},
-        session=ClientSession("server", "1", "", []),
+        session=ClientSession(SERVER),
         output=sent,
         slots=Semaphore(1),
     )
     request = Message(method="tools/call", params={}, id=1)
-    call = RunningCall(request, Claiming, {}, context)
+    call = RunningCall(request, Requested(Claiming, {}), context)
 
     call.start()
     eventually(lambda: sent.messages)

@@ -18,10 +18,4 @@ def mcp() -> None:
     from taskorch_worker import mcp_tools
 
     settings = app.settings()
-    serve(
-        "worker",
-        mcp_tools.about(settings),
-        settings,
-        mcp_tools.TOOLS,
-        mcp_tools.COMMANDS,
-    )
+    serve(mcp_tools.tool_set(settings), settings)

@@ -29,7 +29,8 @@ return once(function()
   Lease.revoke_token(item)
   Question.close_all(item)
   report(item, 'cancel', 'text', reason)
+  local had_failed = item.state == 'failed'
   move(item, 'cancelled')
-  emit('cancel', item)
+  emit('cancel', item, unpack(had_failed and {'had_failed', '1'} or {}))
   return {id, item.state, item.agent, waiting, table.concat(item.closed, ' ')}
 end)

@@ -14,6 +14,7 @@ local MAX_DEPENDENTS = 30
 local ENDED = {failed = true, cancelled = true, completed = true}
 
 local function start_afresh(item)
+  local generation = (tonumber(call('HGET', key('item', item.id), 'generation') or 0) or 0) + 1
   if Project.is_closed(item.project) then Project.reopen(item.project) end
   Lease.revoke_token(item)
   if item.token == '0' then
@@ -24,12 +25,12 @@ local function start_afresh(item)
   remove_from_index(item)
   item.attempts, item.not_before, item.seq = 0, 0, next_sequence()
   call('HDEL', key('item', item.id), 'percent', 'summary', 'deliverables', 'started_at',
-    'completed_at', 'completion', 'requeue_reason')
+    'completed_at', 'completion', 'requeue_reason', 'had_failed')
   enqueue_or_wait(item)
   if reason == '' then
-    emit('requeue', item, 'seq', item.seq)
+    emit('requeue', item, 'seq', item.seq, 'generation', generation)
   else
-    emit('requeue', item, 'seq', item.seq, 'requeue_reason', reason)
+    emit('requeue', item, 'seq', item.seq, 'generation', generation, 'requeue_reason', reason)
   end
 end
 

@@ -87,8 +87,9 @@ do
       Question.close_all(item)
       Question.list_closed(item, closed)
       Reports.add(agent, item, 'cancel', 'text', reason)
+      local had_failed = item.state == 'failed'
       move(item, 'cancelled')
-      emit('cancel', item)
+      emit('cancel', item, unpack(had_failed and {'had_failed', '1'} or {}))
     end
     if batch then write_batch() end
     handled = handled + #items
