@@ -20,6 +20,7 @@ from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.exchange import Exchange
 from taskorch_gateway.hosts import HostCheck
+from taskorch_gateway.mcp import endpoints
 from taskorch_gateway.performer import Performer
 from taskorch_gateway.pool import ConnectionPool
 from taskorch_gateway.rates import Rates
@@ -68,6 +69,7 @@ def create(settings: Settings, options: Options) -> Starlette:
             Route("/healthz", healthy),
             Route("/readyz", readiness.respond),
             *api.routes(),
+            *endpoints.routes(exchange, performer),
         ],
         middleware=[Middleware(HostCheck, hosts=options.hosts)],
         exception_handlers={HTTPException: refused},

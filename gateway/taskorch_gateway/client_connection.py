@@ -38,6 +38,8 @@ class Client(Frozen):
 
     access: ClientAccess
     address: str
+    #: Whether it accepts a task of MCP in place of a result.
+    takes_tasks: bool = False
 
 
 class WaitNeeded(Exception):

@@ -151,15 +151,8 @@ def address_of(request: Request) -> str:
 
 
 def error_response(error: TaskOrchestratorError) -> Response:
-    """Return the reply for an error.
-
-    Why Redis is unavailable concerns those who run the gateway, and is logged.
-    """
-    if isinstance(error, errors.Unavailable):
-        error = _outward(error)
-    elif error.exit_code == TaskOrchestratorError.exit_code:
-        _log.error("%s", error)
-        error = TaskOrchestratorError(reason="the log of the gateway has it")
+    """Return the reply for an error."""
+    error = outward(error)
     status = STATUS.get(error.exit_code, UNEXPECTED)
     headers = {}
     if isinstance(error, errors.TokenRefused):
@@ -177,8 +170,20 @@ def error_response(error: TaskOrchestratorError) -> Response:
     return JSONResponse(error_document(error, **more), status, headers)
 
 
-def _outward(error: errors.Unavailable) -> errors.Unavailable:
-    """Return an error of Redis as a client may see it: without addresses."""
+def outward(error: TaskOrchestratorError) -> TaskOrchestratorError:
+    """Return an error as a client may see it.
+
+    Why Redis is unavailable concerns those who run the gateway, and is logged.
+    """
+    if isinstance(error, errors.Unavailable):
+        return _without_address(error)
+    if error.exit_code == TaskOrchestratorError.exit_code:
+        _log.error("%s", error)
+        return TaskOrchestratorError(reason="the log of the gateway has it")
+    return error
+
+
+def _without_address(error: errors.Unavailable) -> errors.Unavailable:
     if isinstance(error, errors.RateLimited):
         return error
     _log.warning("%s", error)

@@ -1,7 +1,7 @@
 """Performs verbs for clients: each step in a thread of the pool, and waits in none."""
 
 from asyncio import CancelledError, Future, Task, create_task, shield
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from time import monotonic
@@ -36,6 +36,8 @@ class Performed(Frozen):
     damage: Damage
     #: Item -> the token of the lease that the call has claimed, for later calls.
     tokens: Mapping[str, str]
+    #: Gives back what the call has claimed, if the client never gets the result.
+    undo: Callable[[], None] | None = None
 
 
 class Performer:
@@ -66,11 +68,13 @@ class Performer:
         *,
         lease: Lease | None = None,
         key: str = "",
+        admits: Callable[[], Awaitable[bool]] | None = None,
     ) -> Performed:
         """Perform a verb under the lease that the client has shown.
 
         Calls of a verb with the same `key` act once; "" is no key. A wait takes at most
-        55 s. Raises errors.TaskOrchestratorError.
+        55 s. `admits` tells after a wait whether the token of the client is still valid.
+        Raises errors.TaskOrchestratorError.
         """
         seconds = getattr(verb, verb.waits_for) if verb.waits_for else 0.0
         deadline = monotonic() + min(seconds, LONGEST_WAIT_S)
@@ -88,6 +92,8 @@ class Performer:
             except WaitNeeded as wait:
                 left_s = max(0.0, deadline - monotonic())
                 await self._wait(client, wait, min(wait.seconds, left_s))
+                if admits and not await admits():
+                    raise errors.TokenRefused(url="") from None
                 left_s = max(0.0, deadline - monotonic())
                 verb = verb.after_wait(left_s, wait.cursor)
             except errors.WaitOver as over:
@@ -109,14 +115,20 @@ class Performer:
                 lambda connection: call.perform(verb, connection, self._audit)
             )
         )
+
+        def undo() -> None:
+            undoing = create_task(self._undo(call, step))
+            self._undoing.add(undoing)
+            undoing.add_done_callback(self._undoing.discard)
+
         try:
-            return await shield(step)
+            performed = await shield(step)
         except CancelledError:
             if not is_kept:
-                undoing = create_task(self._undo(call, step))
-                self._undoing.add(undoing)
-                undoing.add_done_callback(self._undoing.discard)
+                undo()
             raise
+        else:
+            return performed if is_kept else replace(performed, undo=undo)
         finally:
             if call.has_stopped_waiting:
                 self._waits.wake(call.client.access.name)
@@ -162,6 +174,7 @@ class ClientCall(ToolCall):
         super().__init__(own, requests, leases)
         self.client = client
         self._gateway = settings
+        self.takes_tasks = client.takes_tasks
         #: Whether a claim of the call has stopped waiting.
         self.has_stopped_waiting = False
 

@@ -1,23 +1,35 @@
-// A session of the official TypeScript client with an MCP server on stdio.
+// A session of the official TypeScript client with an MCP server, on stdio or over HTTP.
 //
 // Usage: node typescript_client.mjs MODULES SESSION
 //
 // MODULES is a folder with @modelcontextprotocol/sdk. SESSION is a JSON document: the
-// server's "command" and "args", and "steps". A step is a call of a tool, {"tool",
-// "arguments"}, which {"cancel": true} cancels at its first progress, or a command,
+// server's "command" and "args", or its "url" and the access "token", and "steps". A step is
+// a call of a tool, {"tool", "arguments"}, which {"cancel": true} cancels at its first
+// progress, and {"claimed": true} shows the token of the last claim; or a command,
 // {"run": [...]}. Prints one JSON document: the server, its tools, a result of each step.
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const [, , modules, session] = process.argv;
-const { command, args, steps } = JSON.parse(session);
+const { command, args, url, token, steps } = JSON.parse(session);
+let claimed = "";
 const resolve = createRequire(join(modules, "of-test.js")).resolve;
 const load = (name) => import(resolve(`@modelcontextprotocol/sdk/${name}`));
 const { Client } = await load("client/index.js");
-const { StdioClientTransport } = await load("client/stdio.js");
 
-async function call(client, { tool, arguments: given = {}, cancel = false }) {
+async function transport() {
+  if (!url) {
+    const { StdioClientTransport } = await load("client/stdio.js");
+    return new StdioClientTransport({ command, args, env: process.env });
+  }
+  const { StreamableHTTPClientTransport } = await load("client/streamableHttp.js");
+  const headers = { Authorization: `Bearer ${token}` };
+  return new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+}
+
+async function call(client, { tool, arguments: given = {}, cancel = false, claimed: shows }) {
+  if (shows) given = { ...given, token: claimed };
   const progress = [];
   const stop = new AbortController();
   const options = {
@@ -30,7 +42,9 @@ async function call(client, { tool, arguments: given = {}, cancel = false }) {
   try {
     const request = { name: tool, arguments: given };
     const { isError = false, content } = await client.callTool(request, undefined, options);
-    return { progress, isError, document: JSON.parse(content[0].text) };
+    const document = JSON.parse(content[0].text);
+    claimed = Object.values(document.meta?.tokens ?? {})[0] ?? claimed;
+    return { progress, isError, document };
   } catch (error) {
     return { progress, raised: String(error) };
   }
@@ -43,7 +57,7 @@ async function perform(client, step) {
 }
 
 const client = new Client({ name: "of-test", version: "1" }, { capabilities: {} });
-await client.connect(new StdioClientTransport({ command, args, env: process.env }));
+await client.connect(await transport());
 const { tools } = await client.listTools();
 const results = [];
 for (const step of steps) results.push(await perform(client, step));

@@ -1,0 +1,455 @@
+"""The tool `delegate`, and the tasks of MCP, over HTTP and over standard input."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import mcp_types as mcp
+import pytest
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from pydantic import Field
+from support import gateways, mcp_http
+from support.builders import Bench
+from support.commands import BIN, Shell
+from support.gateways import Gateway
+from support.mcp_http import (
+    MODERN,
+    ORCHESTRATOR,
+    TASKS,
+    WITH_TASKS,
+    RawClient,
+)
+from support.tool_client import receive, run_async, send
+from taskorch.domain.item import Lease
+
+UNKNOWN = f"item_00000000.0.{'0' * 32}"
+
+
+class TaskClient:
+    """A client that sends requests of 2026-07-28."""
+
+    def ask(
+        self, method: str, meta: Mapping[str, Any] = WITH_TASKS, **params: Any
+    ) -> Any:
+        """Return the message that answers a request."""
+        raise NotImplementedError
+
+    def delegate(
+        self, meta: Mapping[str, Any] = WITH_TASKS, **arguments: Any
+    ) -> Any:
+        """Return the result of the tool `delegate`, for the agent ada."""
+        given = {"agent": "ada", "title": "Schema", **arguments}
+        answer = self.ask("tools/call", meta, name="delegate", arguments=given)
+        return answer["result"]
+
+    def task(self, id_: str) -> Any:
+        """Return a task."""
+        answer = self.ask("tasks/get", taskId=id_)
+        assert "result" in answer, answer
+        assert answer["result"]["resultType"] == "complete"
+        return answer["result"]
+
+    def code(self, method: str, id_: object, **params: Any) -> int:
+        """Return the code of the error of a method."""
+        answer = self.ask(method, taskId=id_, **params)
+        return int(answer["error"]["code"])
+
+
+class HttpTaskClient(TaskClient):
+    """A client of a gateway."""
+
+    def __init__(self, gateway: Gateway, name: str) -> None:
+        token = gateway.token(name, "orchestrator")
+        self._client = RawClient(gateway, ORCHESTRATOR, token)
+
+    def ask(
+        self, method: str, meta: Mapping[str, Any] = WITH_TASKS, **params: Any
+    ) -> Any:
+        return self._client.modern(method, meta=meta, **params).message
+
+
+class LineTaskClient(TaskClient):
+    """A client of `orchestrate mcp`."""
+
+    def __init__(self, shell: Shell, name: str) -> None:
+        session = shell.lacking("AGENT_ID").having(ORCHESTRATOR_ID=name)
+        self.process = session.start(BIN / "orchestrate", "mcp")
+        self._id = 0
+
+    def ask(
+        self, method: str, meta: Mapping[str, Any] = WITH_TASKS, **params: Any
+    ) -> Any:
+        self._id += 1
+        request = {"jsonrpc": "2.0", "id": self._id, "method": method}
+        send(self.process, {**request, "params": {**params, "_meta": meta}})
+        (answer,) = receive(self.process)
+        assert answer["id"] == self._id
+        return answer
+
+
+@pytest.fixture
+def gateway(shell: Shell) -> Iterator[Gateway]:
+    with gateways.running(shell) as running:
+        yield running
+
+
+@pytest.fixture(params=["http", "stdio"])
+def planner(
+    request: pytest.FixtureRequest, shell: Shell
+) -> Iterator[TaskClient]:
+    if request.param == "http":
+        with gateways.running(shell) as running:
+            yield HttpTaskClient(running, "planner")
+        return
+    client = LineTaskClient(shell, "planner")
+    yield client
+    client.process.communicate()
+
+
+def item_of(task: Any) -> str:
+    return str(task["taskId"]).partition(".")[0]
+
+
+def claimed(bench: Bench, task: Any) -> Lease:
+    return bench.claimed(item_of(task))
+
+
+def document(result: Any) -> Any:
+    (content,) = result["content"]
+    return json.loads(content["text"])
+
+
+def test_task_follows_its_item_to_completion(
+    planner: TaskClient, bench: Bench
+) -> None:
+    created = planner.delegate(requirements=["Tests"])
+    waiting = planner.task(created["taskId"])
+    lease = claimed(bench, created)
+    bench.agent().progress(lease, "Half", percent=50)
+    working = planner.task(created["taskId"])
+    bench.agent().complete(lease, "Written", deliverables={"file": "a.sql"})
+    done = planner.task(created["taskId"])
+
+    assert created["resultType"] == "task"
+    assert created["status"] == "working"
+    assert created["ttlMs"] is None
+    assert created["pollIntervalMs"] > 0
+    assert "result" not in created
+    assert waiting["statusMessage"] == "queued, 0%"
+    assert working["statusMessage"] == "in_progress, 50%"
+    assert done["status"] == "completed"
+    assert done["createdAt"] == created["createdAt"]
+    assert done["result"]["isError"] is False
+    data = document(done["result"])["data"]
+    assert data["summary"] == "Written"
+    assert data["deliverables"] == {"file": "a.sql"}
+
+
+def test_question_becomes_an_input_request(
+    planner: TaskClient, bench: Bench
+) -> None:
+    created = planner.delegate()
+    id_ = created["taskId"]
+    lease = claimed(bench, created)
+    bench.agent().blocker(lease, "Which door?", needs="a choice")
+
+    asking = planner.task(id_)
+    ignored = planner.ask(
+        "tasks/update",
+        taskId=id_,
+        inputResponses={
+            "question-7": {"action": "accept", "content": {"answer": "x"}},
+            "other": {"action": "accept", "content": {"answer": "x"}},
+            "question-1": {"action": "cancel"},
+        },
+    )
+    still = planner.task(id_)
+    updated = planner.ask(
+        "tasks/update",
+        taskId=id_,
+        inputResponses={
+            "question-1": {"action": "accept", "content": {"answer": "Left"}}
+        },
+    )
+    working = planner.task(id_)
+
+    assert asking["status"] == "input_required"
+    form = asking["inputRequests"]["question-1"]
+    assert form["method"] == "elicitation/create"
+    assert form["params"]["message"] == "Which door?\na choice"
+    assert ignored["result"]["resultType"] == "complete"
+    assert still["status"] == "input_required"
+    assert set(updated["result"]) == {"resultType", "_meta"}
+    assert working["status"] == "working"
+    history = bench.queue.views.show(item_of(created)).history
+    assert [each.text for each in history if each.kind == "answer"] == ["Left"]
+
+
+def test_declined_question_lets_the_agent_continue(
+    planner: TaskClient, bench: Bench
+) -> None:
+    created = planner.delegate()
+    bench.agent().blocker(claimed(bench, created), "Which door?")
+
+    planner.ask(
+        "tasks/update",
+        taskId=created["taskId"],
+        inputResponses={"question-1": {"action": "decline"}},
+    )
+
+    assert bench.state(item_of(created)) == "in_progress"
+
+
+def test_cancelled_task_stays_cancelled(
+    planner: TaskClient, bench: Bench
+) -> None:
+    created = planner.delegate()
+    id_ = created["taskId"]
+
+    answer = planner.ask("tasks/cancel", taskId=id_)
+    cancelled = planner.task(id_)
+    bench.queue.requeue(item_of(created))
+    after = planner.task(id_)
+
+    assert set(answer["result"]) == {"resultType", "_meta"}
+    assert cancelled["status"] == after["status"] == "cancelled"
+    assert "result" not in cancelled
+    assert bench.state(item_of(created)) == "queued"
+
+
+def test_failed_item_is_a_completed_task_with_error(
+    planner: TaskClient, bench: Bench
+) -> None:
+    created = planner.delegate()
+    id_ = created["taskId"]
+    bench.agent().fail(claimed(bench, created), "No luck", retry=False)
+
+    failed = planner.task(id_)
+    planner.ask("tasks/cancel", taskId=id_)
+    bench.queue.cancel(item_of(created))
+    after_cancel = planner.task(id_)
+    bench.queue.requeue(item_of(created))
+    bench.claimed(item_of(created))
+    after_requeue = planner.task(id_)
+
+    for task in (failed, after_cancel):
+        assert task["status"] == "completed"
+        assert task["result"]["isError"] is True
+        assert document(task["result"])["data"]["reason"] == "No luck"
+    assert after_requeue["status"] in ("completed", "cancelled")
+
+
+def test_completed_task_stays_completed_after_requeue(
+    planner: TaskClient, bench: Bench
+) -> None:
+    created = planner.delegate()
+    id_ = created["taskId"]
+    bench.agent().complete(claimed(bench, created), "Written")
+    bench.queue.requeue(item_of(created), reopen=True)
+    bench.agent().blocker(claimed(bench, created), "Which door?")
+
+    task = planner.task(id_)
+    planner.ask(
+        "tasks/update",
+        taskId=id_,
+        inputResponses={
+            "question-1": {"action": "accept", "content": {"answer": "Left"}}
+        },
+    )
+    planner.ask("tasks/cancel", taskId=id_)
+    other = id_.replace(".0.", ".2.")
+
+    assert task["status"] == "completed"
+    assert document(task["result"])["data"]["text"] == "Written"
+    assert bench.state(item_of(created)) == "blocked"
+    assert planner.code("tasks/get", other) == -32602
+
+
+@pytest.mark.parametrize(
+    "method", ["tasks/get", "tasks/update", "tasks/cancel"]
+)
+def test_unknown_task_is_an_invalid_parameter(
+    planner: TaskClient, bench: Bench, method: str
+) -> None:
+    created = planner.delegate()
+    item = item_of(created)
+    params: dict[str, Any] = {}
+    if method == "tasks/update":
+        params["inputResponses"] = {}
+    plain = bench.item()
+
+    codes = {
+        planner.code(method, id_, **params)
+        for id_ in (
+            *(UNKNOWN, "", "x", item, f"{item}.0.{'0' * 32}", 7, None),
+            f"{plain}.0.{'0' * 32}",
+        )
+    }
+
+    assert codes == {-32602}
+    assert bench.state(item) == "queued"
+
+
+@pytest.mark.parametrize(
+    "method", ["tasks/get", "tasks/update", "tasks/cancel"]
+)
+def test_task_needs_the_declared_extension(
+    planner: TaskClient, method: str
+) -> None:
+    answer = planner.ask(method, MODERN, taskId=UNKNOWN)
+
+    assert answer["error"]["code"] == -32021
+    assert answer["error"]["data"] == {
+        "requiredCapabilities": {"extensions": {TASKS: {}}}
+    }
+
+
+def test_server_declares_the_extension(planner: TaskClient) -> None:
+    discovered = planner.ask("server/discover", MODERN)["result"]
+
+    assert discovered["capabilities"]["extensions"] == {TASKS: {}}
+
+
+def test_task_of_another_orchestrator_is_unknown(gateway: Gateway) -> None:
+    planner = HttpTaskClient(gateway, "planner")
+    other = HttpTaskClient(gateway, "other")
+    task = planner.delegate()["taskId"]
+
+    assert other.code("tasks/get", task) == -32602
+    assert other.code("tasks/cancel", task) == -32602
+    assert planner.task(task)["status"] == "working"
+
+
+def test_task_survives_the_gateway(shell: Shell) -> None:
+    with gateways.running(shell) as gateway:
+        token = gateway.token("planner", "orchestrator")
+        client = RawClient(gateway, ORCHESTRATOR, token)
+        given = {"agent": "ada", "title": "Schema"}
+        created = client.call("delegate", WITH_TASKS, **given).result
+        gateway.kill()
+        gateway.start()
+
+        task = client.modern(
+            "tasks/get", meta=WITH_TASKS, taskId=created["taskId"]
+        )
+
+    assert task.result["status"] == "working"
+
+
+def test_other_clients_get_an_ordinary_result(
+    planner: TaskClient, bench: Bench
+) -> None:
+    result = planner.delegate(MODERN, project="Shop", timeout=0)
+
+    found = document(result)
+    assert result["resultType"] == "complete"
+    assert not result["isError"]
+    assert found["data"]["state"] == "queued"
+    assert found["meta"]["hint"] == (
+        f"It is not done yet: the tool wait with id={found['data']['id']}"
+    )
+    project = bench.queue.views.projects()[0]
+    assert project.title == "Shop"
+
+
+def test_delegate_waits_for_the_agent(gateway: Gateway, bench: Bench) -> None:
+    planner = RawClient(
+        gateway, ORCHESTRATOR, gateway.token("planner", "orchestrator")
+    )
+    body, headers = planner.modern_parts(
+        "tools/call",
+        name="delegate",
+        arguments={"agent": "ada", "title": "Schema", "timeout": 50},
+    )
+    waiting = planner.start(body, headers)
+    claim = bench.agent().claim(wait_s=30)
+    assert claim
+    assert claim.lease
+
+    bench.agent().complete(claim.lease, "Written")
+    reply = waiting.getresponse()
+    content = json.loads(reply.read())
+    waiting.close()
+
+    data = document(content["result"])["data"]
+    assert (data["state"], data["summary"]) == ("completed", "Written")
+    assert len(bench.queue.views.projects()) == 1
+
+
+class CreatedTask(mcp.Result):
+    """A task in place of a result."""
+
+    result_type: Literal["task"] = Field(alias="resultType")
+    task_id: str = Field(alias="taskId")
+    status: str
+
+
+class TaskParams(mcp.RequestParams):
+    """The parameters of `tasks/get`."""
+
+    task_id: str = Field(alias="taskId")
+
+
+class GetTask(mcp.Request[TaskParams, Literal["tasks/get"]]):
+    """A request for a task."""
+
+    method: Literal["tasks/get"] = "tasks/get"
+    params: TaskParams
+
+
+class FoundTask(mcp.Result):
+    """The answer to it."""
+
+    status: str
+    result: dict[str, Any] | None = None
+
+
+class TaskExtension(ClientExtension):
+    """The extension as a client of the package mcp implements it."""
+
+    identifier = TASKS
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.statuses: list[str] = []
+
+    def claims(self) -> list[ResultClaim[Any]]:
+        return [
+            ResultClaim(
+                result_type="task", model=CreatedTask, resolve=self._finish
+            )
+        ]
+
+    async def _finish(
+        self, created: CreatedTask, context: ClaimContext
+    ) -> mcp.CallToolResult:
+        for _ in range(2):
+            params = TaskParams(taskId=created.task_id)
+            found = await context.session.send_request(
+                GetTask(params=params), FoundTask
+            )
+            self.statuses.append(found.status)
+            if found.result:
+                return mcp.CallToolResult.model_validate(found.result)
+            lease = self._bench.claimed(created.task_id.partition(".")[0])
+            self._bench.agent().complete(lease, "Written")
+        raise AssertionError(self.statuses)
+
+
+def test_package_mcp_resolves_a_task(gateway: Gateway, bench: Bench) -> None:
+    extension = TaskExtension(bench)
+    token = gateway.token("planner", "orchestrator")
+
+    async def test() -> None:
+        async with mcp_http.client(
+            gateway, ORCHESTRATOR, token, extension
+        ) as planner:
+            result = await planner.call_tool(
+                "delegate", {"agent": "ada", "title": "Schema"}
+            )
+
+        assert extension.statuses == ["working", "completed"]
+        (content,) = result.content
+        assert "Written" in content.text  # type: ignore[union-attr]
+
+    run_async(test)
