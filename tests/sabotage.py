@@ -150,6 +150,29 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
+        guard="A stream of events ends when its token is revoked",
+        file="gateway/taskorch_gateway/api/event_stream.py",
+        line="            if not (batch.known and is_admitted):\n",
+        instead="            if not batch.known:\n",
+        tests=(
+            "tests/acceptance/test_api.py::test_stream_of_a_revoked_token_ends",
+        ),
+    ),
+    Sabotage(
+        guard="Calls of the API with one key act once",
+        file="gateway/taskorch_gateway/performer.py",
+        line="    return Requests(store=KeptKey(request))\n",
+        instead="    return Requests()\n",
+        tests=("tests/acceptance/test_api.py::test_same_key_acts_once",),
+    ),
+    Sabotage(
+        guard="The API takes no argument twice",
+        file="gateway/taskorch_gateway/api/request_arguments.py",
+        line="            object_pairs_hook=_unique,\n",
+        instead="",
+        tests=("tests/integration/test_api_roles.py",),
+    ),
+    Sabotage(
         guard="A gateway answers no web page of another site",
         file="gateway/taskorch_gateway/hosts.py",
         line="        return sites <= {host}\n",

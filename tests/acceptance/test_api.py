@@ -272,6 +272,53 @@ def test_same_key_acts_once(planner: ApiClient) -> None:
     assert len(planner.get("orchestrator/projects")["data"]) == 2
 
 
+def test_same_key_at_the_same_time_acts_once(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    token = gateway.token("planner", "orchestrator")
+    clients = [ApiClient(gateway, token) for _ in range(6)]
+
+    def project(client: ApiClient) -> str:
+        document = client.post("orchestrator/project", "k", title="Once")
+        return str(document["data"]["id"])
+
+    with ThreadPoolExecutor(6) as threads:
+        ids = set(threads.map(project, clients))
+
+    for client in clients:
+        client.close()
+    assert len(ids) == 1
+    assert len(planner.get("orchestrator/projects")["data"]) == 1
+
+
+def test_key_outlives_a_killed_gateway(
+    gateway: Gateway, planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    items = [created(planner, project) for _ in range(2)]
+    first = ada.post("worker/pop", "k")["meta"]["tokens"]
+    gateway.kill()
+    gateway.start()
+    for client in (planner, ada):
+        client.close()
+
+    again = ada.post("worker/pop", "k")["meta"]["tokens"]
+
+    assert list(first) == items[:1]
+    assert again == first
+
+
+def test_plan_keeps_every_character(planner: ApiClient) -> None:
+    title = "Schéma 🙂 \u007f \u2028 'x': #"
+    plan = [{"name": "a", "title": title}]
+
+    applied = planner.post("orchestrator/apply", project="P", items=plan)
+
+    item = applied["data"]["items"][0]["id"]
+    shown = planner.get("orchestrator/show", f"item={item}")["data"]
+    assert shown["title"] == title
+
+
 def test_key_is_for_one_verb_and_one_token(
     gateway: Gateway, planner: ApiClient
 ) -> None:
@@ -455,8 +502,8 @@ class Stream:
         return json.loads(self.read_until("data: "))
 
     def ends(self) -> bool:
-        """Return whether the stream ends."""
-        return not [line for line in self._lines if line.startswith("data:")]
+        """Return whether the stream ends before its next event."""
+        return not any(line.startswith(("data:", ":")) for line in self._lines)
 
     def close(self) -> None:
         """Close the connection."""
