@@ -51,6 +51,8 @@ CALLS = int(os.environ.get("BENCH_CALLS", "1000"))
 LONGEST_S = 30
 MANY, FEW = 10**6, 20
 HUNDRED, THIRTY = 100, 30
+#: Heavy items whose bytes one call may create, and assign with more context.
+CREATED, ASSIGNED = 20, 16
 STEPS = limits.BATCH_STEPS
 LONG_MS = 60_000
 #: How often a fixed loop runs after the calls of a row.
@@ -373,7 +375,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     other = planner.create(crowd.large, new(""))
     texts = cycle(("One", "Two"))
     heavy_project = planner.project("Heavy")
-    heavies = [planner.create(heavy_project, heavy()) for _ in range(STEPS)]
+    heavies = [planner.create(heavy_project, heavy()) for _ in range(ASSIGNED)]
     numbers = cycle(range(2))
 
     def edit(items: Sequence[str], text: str) -> None:
@@ -415,8 +417,8 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     )
     yield _step(
         "create",
-        lambda: planner.create_many(crowd.large, [heavy()] * THIRTY),
-        "30 heavy items",
+        lambda: planner.create_many(crowd.large, [heavy()] * CREATED),
+        "20 heavy items",
         FEW,
     )
     yield _step("edit", lambda: edit(some[:1], next(texts)))
@@ -429,7 +431,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
         lambda: planner.assign_many(
             heavies, agent(next(numbers)), context={"a": "x" * 10_000}
         ),
-        "20 heavy items",
+        "16 heavy items",
     )
     yield _step("cancel", cancel, "1,000 items wait")
     yield _step("depend", lambda: planner.depend(other, [crowd.thousand[0]]))

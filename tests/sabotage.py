@@ -392,8 +392,8 @@ SABOTAGES = (
     Sabotage(
         guard="A repeated claim finds its items",
         file=f"{SCRIPTS}/claim.lua",
-        line="local receipts = is_repeat and claims_of_first_copy()",
-        instead="local receipts = nil",
+        line="end, nil, nil, claims_of_first_copy)",
+        instead="end)",
         tests=("tests/unit/queue/test_item_requests.py",),
     ),
     Sabotage(
@@ -443,8 +443,8 @@ SABOTAGES = (
     Sabotage(
         guard="A repeated completion finds its reports",
         file=f"{SCRIPTS}/complete.lua",
-        line="  if before then return before end\n",
-        instead="",
+        line="end, nil, nil, receipts_of_repeat)",
+        instead="end)",
         tests=("tests/unit/queue/test_item_requests.py",),
     ),
     Sabotage(

@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 import redis
 from support import servers
-from support.builders import Bench
+from support.builders import Bench, need_lease
 from support.connections import connect
+from support.repeats import RecordingConnection
 from support.workflow import workflow
 from taskorch.config.settings import resolve
 from taskorch.domain import errors
@@ -233,6 +234,27 @@ def test_repeat_is_answered_when_memory_is_full(raw: redis.Redis) -> None:
     again = connection.run_script(project, create[1], create[2:])
 
     assert again == first
+
+
+@pytest.mark.parametrize("verb", ["claim", "complete"])
+def test_repeat_found_on_items_survives_full_memory(
+    raw: redis.Redis, verb: str
+) -> None:
+    there = bench(raw)
+    project = there.project()
+    for _ in range(2):
+        there.item(project)
+    connection = RecordingConnection(there.queue.connection)
+    agent = there.with_connection(lambda _: connection).agent()
+    lease = need_lease(agent.claim())
+    if verb == "complete":
+        agent.complete(lease, "done", next=True)
+    fill_memory(raw)
+
+    first, again = connection.repeat(len(connection.calls) - 1)
+
+    assert first.script.name == verb
+    assert again.reply == first.reply
 
 
 def test_full_memory_is_reported_to_fcall_alone(raw: redis.Redis) -> None:

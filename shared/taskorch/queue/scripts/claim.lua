@@ -19,17 +19,13 @@ local function pass_wake_token_on()
 end
 
 return once(function()
-  local receipts = is_repeat and claims_of_first_copy()
-  if not receipts then
-    new_receipts, looks_again = claim_first(limit, lease)
-    receipts = new_receipts
-  end
-  if not receipts then
+  new_receipts, looks_again = claim_first(limit, lease)
+  if not new_receipts then
     pass_wake_token_on()
     return nil
   end
-  return receipts, finds_claims_again()
+  return new_receipts, finds_claims_again()
 end, function(receipts)
   local claims, due_ms = claims_view(receipts, receipts == new_receipts)
   return {claims, looks_again and '0' or due_ms}
-end)
+end, nil, nil, claims_of_first_copy)

@@ -126,10 +126,8 @@ local function receipt_of_first_copy(item, token)
   end
 end
 
--- Returns the receipts of a call that has completed its items before, or nil: a repeat, or
--- a report with an origin, whose request is the same in every process.
+-- Returns the receipts of a call whose request has completed its items before, or nil.
 local function receipts_of_first_copy(items)
-  if not (is_repeat or has_origin) then return nil end
   local receipts = {}
   for i, item in ipairs(items) do
     receipts[i] = receipt_of_first_copy(item, ARGV[FIRST + WORDS * (i - 1) + 1])
@@ -139,9 +137,20 @@ local function receipts_of_first_copy(items)
   return receipts
 end
 
+local function receipts_of_repeat()
+  local items = {}
+  for at = FIRST, origin - 1, WORDS do
+    local item = find_item(ARGV[at])
+    if not item or scope.is_foreign(item.project) then return nil end
+    table.insert(items, item)
+  end
+  return receipts_of_first_copy(items)
+end
+
 return once(function()
   local items = need_items(FIRST, WORDS, origin - 1)
-  local before = receipts_of_first_copy(items)
+  -- A report with an origin has the same request in every process.
+  local before = has_origin and receipts_of_first_copy(items)
   if before then return before end
   for i, item in ipairs(items) do
     local at = FIRST + WORDS * (i - 1)
@@ -172,4 +181,4 @@ end, function(receipts)
     table.insert(View.with_comments(settled), missing(settled[1]))
   end
   return {receipts, (claims_view(claimed, claimed == new_claims)), is_left or ''}
-end)
+end, nil, nil, receipts_of_repeat)

@@ -257,8 +257,9 @@ end
 -- call is not kept, because a repeat of the verb finds it by the items.
 -- The first write changes nothing, and fails if the server is read-only or out of
 -- memory. A verb that `frees_memory` starts with a DEL instead: Redis lets a script
--- that has deleted something write even if memory is full.
-local function once(verb, read, accept, frees_memory)
+-- that has deleted something write even if memory is full. So does a repeat that `find`
+-- has found the first reply for, on the items that carry the request.
+local function once(verb, read, accept, frees_memory, find)
   return guarded(function(schema, kept)
     local reply
     if kept then
@@ -268,14 +269,19 @@ local function once(verb, read, accept, frees_memory)
       if type(reply) == 'table' and reply.refusal then error({err = reply.refusal}, 0) end
     else
       Rights.check()
-      if frees_memory then
+      reply = is_repeat and find and find()
+      if reply or frees_memory then
         call('DEL', prefix .. 'fence:1')
       else
         call('RPUSHX', prefix .. 'fence:1', '')
       end
       if not schema then call('HSET', meta, 'schema', SCHEMA, 'created_at', now) end
       local is_on_items
-      if is_repeat then reply = run_repeat(verb) else reply, is_on_items = verb() end
+      if is_repeat then
+        reply = reply or run_repeat(verb)
+      else
+        reply, is_on_items = verb()
+      end
       if batch then write_batch() end
       if is_repeat or (reply and not is_on_items) then keep_reply(reply) end
     end
