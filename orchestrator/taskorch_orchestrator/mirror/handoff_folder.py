@@ -17,14 +17,16 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from taskorch.config import files, root_folder
 from taskorch.config.files import PathLike
 from taskorch.domain.frozen import Frozen
 
-from taskorch_orchestrator.mirror import file_append
 from taskorch_orchestrator.mirror import signature as signatures
-from taskorch_orchestrator.mirror.file_append import Addition
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.mirror.file_append import Addition
 
 #: File-based workers do not look into folders.
 DONE = "done"
@@ -157,12 +159,14 @@ class HandoffFolder:
         self.remove(temporary)
         return signature if made else None
 
-    def append(self, name: str, seen: str, added: Addition) -> str | None:
+    def append(self, name: str, seen: str, added: "Addition") -> str | None:
         """Append to a file with the signature `seen`; return its new signature.
 
         Return None, without a change, if the file is another one by now, or if a worker
         has it open: then it has to be replaced.
         """
+        from taskorch_orchestrator.mirror import file_append
+
         try:
             return file_append.append(
                 self._folder, self._sync, name, seen, added
@@ -172,6 +176,8 @@ class HandoffFolder:
 
     def finish_append(self) -> None:
         """Finish the append during which a pass was killed."""
+        from taskorch_orchestrator.mirror import file_append
+
         file_append.finish(self._folder, self._sync)
 
     def retire(self, name: str, seen: File) -> None:
