@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 import pytest
+from taskorch.queue import scripts
 
 REPOSITORY = Path(__file__).parents[2]
 TRAP = "raise RuntimeError('a command imported a module of the user')\n"
@@ -74,6 +75,18 @@ def test_wheel_has_four_packages_with_their_data(
         "taskorch_orchestrator/setup/skills/orchestrator/SKILL.md",
         "taskorch_orchestrator/setup/skills/worker/SKILL.md",
     }
+
+
+def test_wheel_has_the_hash_of_its_library(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        written = archive.read(f"taskorch/queue/scripts/{scripts.BUILT}")
+
+    assert written.decode() == scripts.library_hash()
+    assert (
+        not (REPOSITORY / "shared/taskorch/queue/scripts")
+        .joinpath(scripts.BUILT)
+        .exists()
+    )
 
 
 def test_installed_commands_ignore_modules_named_like_ours(

@@ -75,20 +75,21 @@ def hash_of(
     So the hash is cached beside the files, as Python caches bytecode: with the size and
     the time of each.
     """
-    files = sorted(_lua_files(folder), key=lambda file: file.path)
-    stats = [(file.path, file.stat()) for file in files]
+    files = list(_lua_files(folder))
+    stats = [(entry.name, entry.stat()) for entry in files]
     stats += [(path, os.stat(path)) for path in (*sources, __file__)]
-    seen = __version__ + repr(
-        [(path, stat.st_mtime_ns, stat.st_size) for path, stat in stats]
-    )
+    rows = [
+        f"{name} {stat.st_mtime_ns} {stat.st_size}" for name, stat in stats
+    ]
+    seen = "\n".join((__version__, folder, *rows))
     cache = f"{folder}/__pycache__/library"
     with suppress(OSError):
         digits, _, cached = _read(cache).decode().partition("\n")
         if cached == seen:
             return digits
     texts = [f"{compose()}{_GROUP}{_FUNCTION}".encode()]
-    for file in files:
-        texts += file.path.removeprefix(folder).encode(), _read(file.path)
+    for path in sorted(entry.path for entry in files):
+        texts += path.removeprefix(folder).encode(), _read(path)
     digits = _digest(b"\0".join(texts))
     if not sys.dont_write_bytecode:
         with suppress(OSError):
