@@ -93,6 +93,8 @@ class Performer:
                 left_s = max(0.0, deadline - monotonic())
                 await self._wait(client, wait, min(wait.seconds, left_s))
                 if admits and not await admits():
+                    # another waiter looks at what has ended this wait
+                    self._waits.wake(client.access.name)
                     raise errors.TokenRefused(url="") from None
                 left_s = max(0.0, deadline - monotonic())
                 verb = verb.after_wait(left_s, wait.cursor)

@@ -420,6 +420,28 @@ def test_gone_client_claims_nothing(
     assert ada.post("worker/pop", wait=10)["data"]["id"] == item
 
 
+def test_token_revoked_during_a_wait_claims_nothing(
+    gateway: Gateway, planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    token = gateway.token("ada", "worker")
+    revoked = ApiClient(gateway, token)
+    with ThreadPoolExecutor(1) as waiting:
+        popped = waiting.submit(revoked.refusal, "worker/pop", wait=50)
+        eventually(lambda: '"verb": "claim"' in gateway.log)
+        gateway.shell.orchestrate("token", "revoke", token[:12])
+        other = HttpClient(gateway, token)
+        eventually(lambda: other.get(f"{PREFIX}/whoami")[0] == 401)
+
+        item = created(planner, project)
+        refusal = popped.result(30)
+
+    for client in (revoked, other):
+        client.close()
+    assert refusal == (401, "TOKEN_REFUSED")
+    assert ada.post("worker/pop")["data"]["id"] == item
+
+
 def test_wait_for_answer_ends_with_the_answer(
     planner: ApiClient, ada: ApiClient
 ) -> None:

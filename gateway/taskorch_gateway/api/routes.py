@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -109,6 +110,7 @@ class Api:
             verb,
             lease=shown(getattr(verb, "item", ""), token),
             key=_key(request, row, verb),
+            admits=partial(self._exchange.admits, request),
         )
         try:
             if verb.waits_for:
