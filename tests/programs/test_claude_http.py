@@ -36,6 +36,7 @@ def client(
     """Return a shell that knows the gateway alone, set up for Claude Code."""
     folder = checkout.folder.parent / "sandbox"
     folder.mkdir()
+    checkout.within(folder).git("init", "--quiet")
     variable = "AGENT_ID" if role == "worker" else "ORCHESTRATOR_ID"
     url = gateway.url.replace("localhost", "127.0.0.1")
     shell = checkout.within(folder).having(
