@@ -52,7 +52,7 @@ LONGEST_S = 30
 MANY, FEW = 10**6, 20
 HUNDRED, THIRTY = 100, 30
 #: Heavy items whose bytes one call may create, and assign with more context.
-CREATED, ASSIGNED = 20, 16
+CREATED, ASSIGNED = 20, 10
 STEPS = limits.BATCH_STEPS
 LONG_MS = 60_000
 #: How often a fixed loop runs after the calls of a row.
@@ -431,7 +431,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
         lambda: planner.assign_many(
             heavies, agent(next(numbers)), context={"a": "x" * 10_000}
         ),
-        "16 heavy items",
+        "10 heavy items",
     )
     yield _step("cancel", cancel, "1,000 items wait")
     yield _step("depend", lambda: planner.depend(other, [crowd.thousand[0]]))

@@ -285,7 +285,7 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_sizes.py",),
     ),
     Sabotage(
-        guard="A call changes items of 1.5 MiB at most",
+        guard="A call changes items of 1 MiB at most",
         file=f"{SCRIPTS}/edit.lua",
         line="    editing.refuse_many_bytes(item.id, #items)\n",
         instead="",

@@ -243,7 +243,7 @@ def test_new_items_of_call_have_1250_kib(bench: Bench) -> None:
 
 
 def test_call_changes_few_large_contexts(bench: Bench) -> None:
-    context = {str(name): "x" * 65_000 for name in range(3)}
+    context = {str(name): "x" * 65_000 for name in range(2)}
     home = bench.project()
     items = [bench.item(home, context=context) for _ in range(3)]
     before = bench.everything()

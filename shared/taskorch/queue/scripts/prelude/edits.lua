@@ -25,7 +25,7 @@ do
   local MAX_SHOWN, SHOWN_BEFORE = 400, 40
   -- Bytes of several items that a call changes. A context that it changes counts three
   -- times: to parse it takes as long.
-  local MAX_CHANGED_BYTES = 1572864
+  local MAX_CHANGED_BYTES = 1048576
   local OF_HELD = {priority = true, labels = true, context = true}
   local OF_COMPLETED = {labels = true}
   local NAMES = {
