@@ -676,6 +676,27 @@ SABOTAGES = (
         tests=("tests/unit/mirror/test_purged_files.py",),
     ),
     Sabotage(
+        guard="A purge keeps a copy of a changed handoff",
+        file="orchestrator/taskorch_orchestrator/mirror/purged_files.py",
+        line="if not handoff_package.is_unchanged(handoff.data):",
+        instead="if not handoff.data:",
+        tests=("tests/unit/mirror/test_purged_files.py",),
+    ),
+    Sabotage(
+        guard="A purge keeps a copy of a text that a person added",
+        file="orchestrator/taskorch_orchestrator/mirror/item_sync.py",
+        line="if report_files.has_additions(kind, header, entries):",
+        instead="if not kind:",
+        tests=("tests/unit/mirror/test_purged_files.py",),
+    ),
+    Sabotage(
+        guard="A late copy of `token create` gives the token no secret",
+        file=f"{SCRIPTS}/create_access_token.lua",
+        line="if not is_repeat or exists ~= '' then return reply end",
+        instead="if exists ~= '' then return reply end",
+        tests=("tests/unit/queue/test_access_tokens.py",),
+    ),
+    Sabotage(
         guard="One root archives a project",
         file=f"{SCRIPTS}/archive_take.lua",
         line="if is_others or not is_old then",
