@@ -15,6 +15,7 @@ from statistics import median, quantiles
 from time import monotonic
 
 from taskorch.domain import errors, limits
+from taskorch.domain.audit_line import AuditFilter, Refusal
 from taskorch.domain.item import (
     Caller,
     ItemEdit,
@@ -494,6 +495,21 @@ def _tokens(planner: Queue) -> Iterator[Step]:
     yield _step("revoke_access_token", create)
     yield _step("use_access_token", lambda: tokens.use(token.token, "::1"))
     yield _step("rotate_access_token", lambda: tokens.rotate(token.id))
+    log = planner.audit_log()
+    refusal = Refusal(
+        token=token.id,
+        name=AGENT,
+        role="",
+        verb="",
+        outcome="USAGE",
+        address="",
+    )
+    for _ in range(HUNDRED):
+        log.note({refusal: 1})
+    every = AuditFilter(token="", name="", verb="", since_ms=0)
+    yield _step("note_refusals", lambda: log.note({refusal: 1}))
+    yield _step("audit_log", lambda: log.newest(every, 1))
+    yield _step("signals", planner.signals().newest_cursor)
 
 
 def _audit_pages(planner: Queue) -> Iterator[object]:

@@ -146,7 +146,7 @@ SABOTAGES = (
         line="        if known and monotonic() < known[1]:\n",
         instead="        if known:\n",
         tests=(
-            "tests/acceptance/test_gateway.py::test_revoked_token_is_refused_within_a_second",
+            "tests/acceptance/test_gateway_tokens.py::test_rotated_token_keeps_its_new_client",
         ),
     ),
     Sabotage(
@@ -197,6 +197,51 @@ SABOTAGES = (
         instead="    if False:\n",
         tests=(
             "tests/integration/test_gateway_roles.py::test_confined_token_runs_no_script_of_all_projects",
+        ),
+    ),
+    Sabotage(
+        guard="Scripts refuse an access token that is gone",
+        file="shared/taskorch/queue/scripts/prelude/clients.lua",
+        line="    if not v[1] or expires_at and expires_at <= now then refuse('TOKEN_REFUSED', {url = ''}) end\n",
+        instead="",
+        tests=(
+            "tests/unit/queue/test_client_access.py::test_revoked_token_is_refused_by_scripts",
+        ),
+    ),
+    Sabotage(
+        guard="A step of a client leaves its line",
+        file="shared/taskorch/queue/scripts/prelude/call.lua",
+        line="      Access.record(reply)\n",
+        instead="",
+        tests=(
+            "tests/unit/queue/test_client_access.py::test_step_leaves_a_line_with_its_ids",
+        ),
+    ),
+    Sabotage(
+        guard="A client has no more open items than its quota",
+        file="shared/taskorch/queue/scripts/create.lua",
+        line="  Access.need_items(missing)\n",
+        instead="",
+        tests=(
+            "tests/unit/queue/test_client_access.py::test_open_items_over_the_quota_are_refused",
+        ),
+    ),
+    Sabotage(
+        guard="A client sets no field that belongs to scripts",
+        file="gateway/taskorch_gateway/bounds.py",
+        line="        if name not in known:\n",
+        instead="        if False:\n",
+        tests=(
+            "tests/unit/gateway/test_bounds.py::test_client_sets_no_field_of_scripts",
+        ),
+    ),
+    Sabotage(
+        guard="Only a gateway names an access token",
+        file="shared/taskorch/queue/scripts/prelude/clients.lua",
+        line="      Rights.refuse('only a gateway names an access token.')\n",
+        instead="",
+        tests=(
+            "tests/integration/test_redis_roles.py::test_only_administrators_name_an_access_token",
         ),
     ),
     Sabotage(

@@ -1,5 +1,6 @@
 """The HTTP application of the gateway: its parts, its routes, its start and its end."""
 
+from asyncio import create_task
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -25,6 +26,8 @@ from taskorch_gateway.performer import Performer
 from taskorch_gateway.pool import ConnectionPool
 from taskorch_gateway.rates import Rates
 from taskorch_gateway.readiness import Readiness
+from taskorch_gateway.refusals import Refusals
+from taskorch_gateway.signals import SignalReceiver
 from taskorch_gateway.waits import ClientWaits
 from taskorch_gateway.wire import Wire
 
@@ -45,8 +48,10 @@ def create(settings: Settings, options: Options) -> Starlette:
     """
     pool = ConnectionPool(settings)
     waits = ClientWaits(settings, pool)
+    refusals = Refusals(settings, pool)
+    authentication = Authentication(settings, pool, refusals)
     exchange = Exchange(
-        Authentication(settings, pool), Rates(options.calls_per_second)
+        authentication, Rates(options.calls_per_second), refusals
     )
     audit = AuditLog()
     wire = Wire(settings.namespace, pool, waits, audit)
@@ -54,11 +59,16 @@ def create(settings: Settings, options: Options) -> Starlette:
     streams = EventStreams(exchange, performer, waits)
     api = Api(settings.namespace, exchange, performer, streams)
     readiness = Readiness(settings, pool)
+    signals = SignalReceiver(settings, authentication, waits)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
         waits.start()
+        signals.start()
+        writing = create_task(refusals.write_forever())
         yield
+        writing.cancel()
+        await refusals.write()
         pool.close()
 
     return Starlette(

@@ -2,8 +2,10 @@
 
 from hashlib import sha256
 from time import monotonic
+from typing import NoReturn
 
 from taskorch.config.settings import Settings
+from taskorch.domain import errors
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.item import Caller
 from taskorch.queue.access_tokens import AccessTokens
@@ -11,48 +13,79 @@ from taskorch.queue.port import Connection
 from taskorch.queue.scripts import Scripts
 
 from taskorch_gateway.pool import NAME, ConnectionPool
+from taskorch_gateway.rates import FailedTokens
+from taskorch_gateway.refusals import Refusals
 
-#: How long a check is valid: a revoked token is refused within this time.
+#: How long a check is valid. The scripts refuse a revoked token themselves; the old
+#: secret of a rotated one is refused within this time.
 FRESH_S = 0.9
 #: Maximum number of tokens whose checks are kept.
 KEPT = 10_000
 SCHEME = "bearer"
+NEVER = 0.0
 
 
 class Authentication:
     """Checks the access tokens of one namespace."""
 
-    def __init__(self, settings: Settings, pool: ConnectionPool) -> None:
+    def __init__(
+        self, settings: Settings, pool: ConnectionPool, refusals: Refusals
+    ) -> None:
         self._namespace = settings.namespace
         self._pool = pool
-        #: SHA-256 of a token -> what it allows, and until when that is valid.
+        self._refusals = refusals
+        self._failed = FailedTokens()
+        #: SHA-256 of a token -> what it allowed last, and until when that is valid.
         self._checked: dict[bytes, tuple[ClientAccess, float]] = {}
 
-    async def access(
-        self, authorization: str, address: str
-    ) -> ClientAccess | None:
-        """Return what the header `Authorization` allows a client, None for nothing.
+    async def access(self, authorization: str, address: str) -> ClientAccess:
+        """Return what the header `Authorization` allows a client.
 
-        Raises errors.Unavailable if Redis is.
+        Raises errors.TokenRefused, errors.RateLimited for a client that has shown too
+        many refused tokens, and errors.Unavailable if Redis is.
         """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != SCHEME:
-            return None
+            self._refuse(address)
         key = sha256(token.encode()).digest()
         known = self._checked.get(key)
         if known and monotonic() < known[1]:
             return known[0]
+        if not known:
+            self._admit(address, token)
         started = monotonic()
-        access = await self._pool.run(
+        checked = await self._pool.run(
             lambda connection: self._tokens(connection).use(token, address)
         )
+        access = checked.access
         if access is None:
             self._checked.pop(key, None)
-            return None
+            self._failed.count(address, token)
+            self._refuse(address, checked.token)
         if len(self._checked) >= KEPT:
             self._checked.clear()
-        self._checked[key] = access, started + FRESH_S
+        fresh_until = min(started + FRESH_S, access.valid_until)
+        self._checked[key] = access, fresh_until
         return access
+
+    def forget(self, token: str) -> None:
+        """Check a token again at its next use; "" for all of them."""
+        for key, (access, _) in tuple(self._checked.items()):
+            if token in ("", access.token):
+                self._checked[key] = access, NEVER
+
+    def _admit(self, address: str, token: str) -> None:
+        try:
+            self._failed.admit(address, token)
+        except errors.RateLimited as error:
+            self._refusals.note(error.word, address)
+            raise
+
+    def _refuse(self, address: str, token: str = "") -> NoReturn:
+        """Refuse a request; `token` is the id of the token if there is such a token."""
+        refused = errors.TokenRefused(url="")
+        self._refusals.note(refused.word, address, token=token)
+        raise refused
 
     def _tokens(self, connection: Connection) -> AccessTokens:
         caller = Caller(agent=NAME)

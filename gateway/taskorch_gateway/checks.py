@@ -14,8 +14,10 @@ from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.role import Role
 from taskorch.queue import roles, scripts
-from taskorch.queue.port import CONFINED, REPEAT, Argument, Script
+from taskorch.queue.port import CLIENT, CONFINED, REPEAT, Argument, Script
 from taskorch.version import __version__
+
+from taskorch_gateway import bounds
 
 #: The words in front of a script's own: request, agent, host, pid, session, version.
 CALLER_WORDS = 6
@@ -36,8 +38,6 @@ WITHOUT_ORIGIN = {
 #: last word in front of them is the number of items.
 COMPLETE_WORDS, ITEM_WORDS = 10, 4
 COMPLETE_COUNT = COMPLETE_WORDS - 1
-#: Where `claim` says that its caller stops waiting.
-LAST_LOOK = 7
 
 
 class Call(Frozen):
@@ -62,6 +62,7 @@ def checked(access: ClientAccess, name: str, given: object) -> Call:
     need_name(access, words[AGENT])
     if access.role is not Role.ADMIN:
         _need_no_mirror(name, words)
+        bounds.check(name, words[CALLER_WORDS:])
     return Call(script=scripts.load(name), words=words)
 
 
@@ -155,11 +156,12 @@ def own_request(
     """Return the words with a request id that no other token can name.
 
     Kept replies are found by this id, so no client reads a reply kept for another. The
-    project that the token is confined to follows it.
+    token follows it, and the project that it is confined to.
     """
     request = words[REQUEST].removesuffix(REPEAT)
     mark = words[REQUEST].removeprefix(request)
     own = sha256(f"{access.token} {request}".encode()).hexdigest()[:16]
+    own += CLIENT + access.token
     if access.project:
         own += CONFINED + access.project
     return own + mark, *words[1:]

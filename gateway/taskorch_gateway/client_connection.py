@@ -22,7 +22,6 @@ from taskorch.queue.port import (
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.checks import (
     HOST,
-    LAST_LOOK,
     PID,
     Call,
     checked,
@@ -62,9 +61,6 @@ class ClientConnection(ConnectionWrapper):
         super().__init__(connection)
         self._client = client
         self._audit = audit
-        #: Whether a claim has stopped waiting: it may have passed its wake token on, of
-        #: which no event tells.
-        self.has_stopped_waiting = False
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -88,13 +84,13 @@ class ClientConnection(ConnectionWrapper):
             )
         except ScriptError as refusal:
             self._audit.record(access, call.script, call.words, str(refusal))
+            if str(refusal).startswith(errors.TokenRefused.word):
+                raise errors.TokenRefused(url="") from None
             raise
         except errors.TaskOrchestratorError as error:
             self._audit.record(access, call.script, call.words, error.word)
             raise
         self._audit.record(access, call.script, call.words, "")
-        if call.script.name == "claim" and call.words[LAST_LOOK] == "1":
-            self.has_stopped_waiting = True
         return reply
 
     def run_command(self, key: str, *command: Argument) -> NoReturn:  # noqa: ARG002

@@ -7,8 +7,14 @@ import json
 import logging
 from asyncio import FIRST_COMPLETED, Semaphore, create_task, timeout, wait
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import TypeVar, cast
 
@@ -20,7 +26,9 @@ from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.errors import TaskOrchestratorError
 
 from taskorch_gateway.authentication import Authentication
+from taskorch_gateway.checks import SCRIPTS
 from taskorch_gateway.rates import Rates
+from taskorch_gateway.refusals import Refusals
 
 #: Maximum size of the body of a request. The items of a call have at most 1.25 MiB.
 BODY_BYTES = 8 * 1024 * 1024
@@ -36,7 +44,7 @@ REPLY_BYTES = 64 * 1024 * 1024
 #: Exit code of an error -> status of the reply.
 STATUS = {2: 400, 3: 404, 4: 503, 5: 422, 6: 409, 7: 403, 8: 200}
 UNEXPECTED = 500
-RETRY_AFTER_S = "1"
+RETRY_AFTER_S = 1
 
 Body = Mapping[str, object]
 Result = TypeVar("Result")
@@ -57,9 +65,12 @@ class TooLong(errors.Invalid):
 class Exchange:
     """Answers requests that show a token, with JSON."""
 
-    def __init__(self, authentication: Authentication, rates: Rates) -> None:
+    def __init__(
+        self, authentication: Authentication, rates: Rates, refusals: Refusals
+    ) -> None:
         self._authentication = authentication
         self._rates = rates
+        self._refusals = refusals
         #: Token -> the turns of its large bodies.
         self._large: dict[str, Semaphore] = defaultdict(
             lambda: Semaphore(LARGE_BODIES)
@@ -70,6 +81,7 @@ class Exchange:
 
         async def respond(access: ClientAccess, request: Request) -> Response:
             body = _parsed(await body_of(request))
+            request.state.verb = _verb(body)
             return response_of(await answer(access, body, request))
 
         return self.guarded(respond)
@@ -81,6 +93,7 @@ class Exchange:
             try:
                 access = await self._admit(request)
                 async with AsyncExitStack() as held:
+                    held.enter_context(self._noting(access, request))
                     turns = self._large[access.token]
                     request.scope[_TURN] = partial(
                         held.enter_async_context, turns
@@ -101,23 +114,46 @@ class Exchange:
 
     async def admits(self, request: Request) -> bool:
         """Return whether the token of a request is valid. Raises errors.Unavailable."""
-        access = await self._authentication.access(
-            request.headers.get("authorization", ""), address_of(request)
-        )
-        return access is not None
+        try:
+            await self._access(request)
+        except errors.TokenRefused:
+            return False
+        return True
 
     async def _admit(self, request: Request) -> ClientAccess:
         """Return what the client may do.
 
         Raises errors.TokenRefused, errors.RateLimited and errors.Unavailable.
         """
-        access = await self._authentication.access(
+        access = await self._access(request)
+        with self._noting(access, request):
+            self._rates.count(access.token)
+        return access
+
+    async def _access(self, request: Request) -> ClientAccess:
+        return await self._authentication.access(
             request.headers.get("authorization", ""), address_of(request)
         )
-        if access is None:
-            raise errors.TokenRefused(url="")
-        self._rates.count(access.token)
-        return access
+
+    @contextmanager
+    def _noting(
+        self, access: ClientAccess, request: Request
+    ) -> Iterator[None]:
+        """Note for the audit log what a token does not allow."""
+        try:
+            yield
+        except (
+            errors.NotAllowed,
+            errors.OtherNamespace,
+            errors.RateLimited,
+        ) as error:
+            self._refusals.note(
+                error.word,
+                address_of(request),
+                access=access,
+                verb=getattr(request.state, "verb", ""),
+            )
+            raise
 
 
 async def while_connected(
@@ -158,11 +194,11 @@ def error_response(error: TaskOrchestratorError) -> Response:
     if isinstance(error, errors.TokenRefused):
         status, headers = 401, {"WWW-Authenticate": "Bearer"}
     elif isinstance(error, errors.RateLimited):
-        status, headers = 429, {"Retry-After": RETRY_AFTER_S}
+        status, headers = 429, {"Retry-After": str(error.details["seconds"])}
     elif isinstance(error, TooLong):
         status = 413
     elif isinstance(error, errors.Unavailable):
-        headers = {"Retry-After": RETRY_AFTER_S}
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
     more: dict[str, Json] = {}
     if isinstance(error, errors.NotReplicated):
         # the step was done, and the client may have to undo a part of it
@@ -229,6 +265,12 @@ def _parsed(content: bytes) -> Body:
     if not isinstance(body, dict):
         raise errors.Usage(reason="The request is not a JSON object.")
     return body
+
+
+def _verb(body: Body) -> str:
+    """Return the script that a request names, "" for none that exists."""
+    name = body.get("script")
+    return name if isinstance(name, str) and name in SCRIPTS else ""
 
 
 def response_of(content: Mapping[str, object]) -> Response:

@@ -131,9 +131,6 @@ class Performer:
             raise
         else:
             return performed if is_kept else replace(performed, undo=undo)
-        finally:
-            if call.has_stopped_waiting:
-                self._waits.wake(call.client.access.name)
 
     async def _undo(
         self, call: "ClientCall", step: "Future[Performed]"
@@ -149,13 +146,17 @@ class Performer:
     ) -> None:
         """Wait until something may have happened, at most some seconds."""
         reports = keys.reports(self._settings.namespace, "")
+        access = client.access
         if not wait.cursor:
-            await self._waits.for_item_of(client.access.name, seconds)
+            waited = self._waits.for_item_of(access.name, seconds)
         elif wait.key.startswith(reports):
             item = wait.key.removeprefix(reports)
-            await self._waits.for_report(item, wait.cursor, seconds)
+            waited = self._waits.for_report(item, wait.cursor, seconds)
         else:
-            await self._waits.for_event(wait.cursor, seconds)
+            waited = self._waits.for_event(
+                wait.cursor, seconds, access.project
+            )
+        await self._waits.of_client(access, waited)
 
 
 class ClientCall(ToolCall):
@@ -177,19 +178,13 @@ class ClientCall(ToolCall):
         self.client = client
         self._gateway = settings
         self.takes_tasks = client.takes_tasks
-        #: Whether a claim of the call has stopped waiting.
-        self.has_stopped_waiting = False
 
     def perform(
         self, verb: ToolArguments, connection: Connection, audit: AuditLog
     ) -> Performed:
         """Perform a verb over a connection. Raises WaitNeeded."""
-        own = ClientConnection(self.client, connection, audit)
-        self.connection = own
-        try:
-            result = verb.perform(self)
-        finally:
-            self.has_stopped_waiting = own.has_stopped_waiting
+        self.connection = ClientConnection(self.client, connection, audit)
+        result = verb.perform(self)
         tokens = {lease.item: lease.shown() for lease in self.leases.claimed}
         return Performed(result=result, damage=self.damage, tokens=tokens)
 

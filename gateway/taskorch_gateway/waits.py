@@ -5,25 +5,40 @@ wait costs Redis nothing.
 """
 
 import logging
-from asyncio import Event, Future, get_running_loop, timeout
+import os
+from asyncio import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Event,
+    Future,
+    create_task,
+    get_running_loop,
+    sleep,
+    timeout,
+)
+from asyncio import wait as first_of
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from threading import Thread
-from time import sleep
+from time import sleep as sleep_in_thread
+from typing import cast
 from weakref import WeakSet
 
 from taskorch.config.settings import Settings
 from taskorch.connections import open_connection
 from taskorch.domain import errors
 from taskorch.domain.access import Access
-from taskorch.domain.events import Events
+from taskorch.domain.access_token import ClientAccess
+from taskorch.domain.events import FROM_THE_START, Events
 from taskorch.domain.item import Caller, State
-from taskorch.queue import keys
-from taskorch.queue.port import Connection
+from taskorch.queue import keys, scripts
+from taskorch.queue.port import CONFINED, Argument, Connection, Reply
 from taskorch.queue.queue import Queue
+from taskorch.version import __version__
 
 from taskorch_gateway.pool import NAME, ConnectionPool
+from taskorch_gateway.token_changes import TokenChanges
 
 _log = logging.getLogger(__name__)
 #: The shortest wait, in seconds: Redis returns what is there already.
@@ -82,10 +97,12 @@ class ClientWaits:
         self._agents: dict[str, deque[Wait]] = defaultdict(deque)
         #: Item -> the waits for a report on it.
         self._items: dict[str, set[Wait]] = defaultdict(set)
-        #: The waits for any event.
-        self._any: set[Wait] = set()
+        #: The waits for any event, by the project that they are confined to; "" for none.
+        self._events: dict[str, set[Wait]] = defaultdict(set)
         #: Those that still have a reader.
         self._subscriptions: WeakSet[Subscription] = WeakSet()
+        #: The waits and streams of clients, by their tokens.
+        self.changes = TokenChanges()
 
     def start(self) -> None:
         """Start the thread that follows the events. It ends with the process."""
@@ -115,6 +132,10 @@ class ClientWaits:
                 seconds,
                 lambda connection: connection.wait_for_wake(key, LOOK_S),
             )
+        except CancelledError:
+            if wait.done():  # the client has left, and learns nothing of it
+                self.wake(agent)
+            raise
         finally:
             with suppress(ValueError):
                 waits.remove(wait)
@@ -125,16 +146,53 @@ class ClientWaits:
         """Wait for a report on an item after a cursor; False after `seconds`."""
         key = keys.reports(self._settings.namespace, item)
         waits = self._items[item]
+
+        def look(connection: Connection) -> bool:
+            return connection.wait_for_entry(key, cursor, LOOK_S)
+
         try:
-            return await self._until_in(waits, key, cursor, seconds)
+            return await self._until_in(waits, look, seconds)
         finally:
             if not waits:
                 self._items.pop(item, None)
 
-    async def for_event(self, cursor: str, seconds: float) -> bool:
-        """Wait for an event after a cursor; return False after `seconds`."""
-        key = keys.events(self._settings.namespace)
-        return await self._until_in(self._any, key, cursor, seconds)
+    async def for_event(
+        self, cursor: str, seconds: float, project: str = ""
+    ) -> bool:
+        """Wait for an event after a cursor; return False after `seconds`.
+
+        With a `project`, only its events count.
+        """
+        waits = self._events[project]
+
+        def look(connection: Connection) -> bool:
+            if project:
+                return self._has_event_of(connection, project, cursor)
+            key = keys.events(self._settings.namespace)
+            return connection.wait_for_entry(key, cursor, LOOK_S)
+
+        try:
+            return await self._until_in(waits, look, seconds)
+        finally:
+            if not waits:
+                self._events.pop(project, None)
+
+    async def for_audit_line(self, cursor: str, seconds: float) -> bool:
+        """Wait for a line of the audit log after a cursor; False after `seconds`.
+
+        Only administrators wait for one, so it looks once a second.
+        """
+        key = keys.audit_log(self._settings.namespace)
+        with suppress(TimeoutError):
+            async with timeout(seconds):
+                while not await self._pool.run(  # noqa: ASYNC110  no event tells
+                    lambda connection: connection.wait_for_entry(
+                        key, cursor, LOOK_S
+                    )
+                ):
+                    await sleep(PAUSE_S)
+                return True
+        return False
 
     async def subscribe(self) -> Subscription:
         """Return the events from now on. Raises errors.Unreachable."""
@@ -148,6 +206,21 @@ class ClientWaits:
             raise errors.Unreachable(url="", reason=reason) from None
         return subscription
 
+    async def of_client(
+        self, access: ClientAccess, wait: Coroutine[None, None, bool]
+    ) -> bool:
+        """Return the result of a wait, or True as soon as the client's token changes.
+
+        The client then looks again, and its token is checked.
+        """
+        waiting = create_task(wait)
+        with self.changes.of(access) as change:
+            try:
+                await first_of((waiting, change), return_when=FIRST_COMPLETED)
+                return waiting.result() if waiting.done() else True
+            finally:
+                waiting.cancel()
+
     def wake(self, agent: str) -> None:
         """End the oldest wait for an item of an agent, if there is one."""
         for wait in self._agents.get(agent, ()):
@@ -155,19 +228,22 @@ class ClientWaits:
                 wait.set_result(None)
                 return
 
+    def end_all(self) -> None:
+        """End all waits, because what they wait for may have been missed."""
+        for of_a_kind in (self._agents, self._items, self._events):
+            for waits in of_a_kind.values():
+                _end(waits)
+
     async def _until_in(
-        self, waits: set[Wait], key: str, cursor: str, seconds: float
+        self,
+        waits: set[Wait],
+        look: Callable[[Connection], bool],
+        seconds: float,
     ) -> bool:
         wait: Wait = get_running_loop().create_future()
         waits.add(wait)
         try:
-            return await self._until(
-                wait,
-                seconds,
-                lambda connection: connection.wait_for_entry(
-                    key, cursor, LOOK_S
-                ),
-            )
+            return await self._until(wait, seconds, look)
         finally:
             waits.discard(wait)
 
@@ -186,6 +262,19 @@ class ClientWaits:
                 return True
         return False
 
+    def _has_event_of(
+        self, connection: Connection, project: str, cursor: str
+    ) -> bool:
+        """Return whether a project may have an event after a cursor."""
+        key = keys.meta(self._settings.namespace)
+        words: Sequence[Argument] = (*confined_caller(project), cursor, 1)
+        reply = connection.run_script(scripts.load("events"), key, words)
+        known, newest, entries, last = cast(
+            "tuple[str, str, list[Reply], str]", reply
+        )
+        is_lost = not known and cursor != FROM_THE_START
+        return is_lost or bool(entries) or last != newest
+
     def _deliver(self, batch: Events) -> None:
         """End the waits that a batch of events may concern."""
         for subscription in self._subscriptions:
@@ -194,12 +283,16 @@ class ClientWaits:
             if event.state in CLAIMABLE:
                 self.wake(event.agent)
             _end(self._items.get(event.item, ()))
-        _end(self._any)
+            _end(self._events.get(event.project, ()))
+        _end(self._events.get("", ()))
         if not batch.known:  # some events are lost
-            for agent in tuple(self._agents):
-                _end(self._agents[agent])
-            for item in tuple(self._items):
-                _end(self._items[item])
+            self.end_all()
+
+
+def confined_caller(project: str) -> tuple[str, ...]:
+    """Return the words of a gateway's own call that is confined to a project."""
+    request = f"{os.urandom(8).hex()}{CONFINED}{project}"
+    return (request, NAME, "", "", "", __version__)
 
 
 def _end(waits: Iterable[Wait]) -> None:
@@ -226,4 +319,4 @@ def _follow(
                 cursor = batch.cursor
         except errors.TaskOrchestratorError as error:
             _log.warning("Cannot follow the events: %s", error)
-            sleep(PAUSE_S)
+            sleep_in_thread(PAUSE_S)

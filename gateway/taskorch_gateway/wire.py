@@ -3,7 +3,6 @@
 A client names a script and its arguments, never its text.
 """
 
-import os
 import re
 from collections.abc import Mapping
 
@@ -11,15 +10,18 @@ from starlette.requests import Request
 from taskorch.domain import errors, limits
 from taskorch.domain.access_token import ClientAccess
 from taskorch.queue import keys, scripts
-from taskorch.queue.port import CONFINED, Connection, Reply, ScriptError
-from taskorch.version import __version__
+from taskorch.queue.port import Connection, Reply, ScriptError
 
 from taskorch_gateway.audit_log import AuditLog
-from taskorch_gateway.checks import AGENT, checked, need_name, need_role
+from taskorch_gateway.checks import checked, need_name, need_role
 from taskorch_gateway.client_connection import Client, ClientConnection
 from taskorch_gateway.exchange import Body, address_of, while_connected
-from taskorch_gateway.pool import NAME, ConnectionPool
-from taskorch_gateway.waits import LONGEST_WAIT_S, ClientWaits
+from taskorch_gateway.pool import ConnectionPool
+from taskorch_gateway.waits import (
+    LONGEST_WAIT_S,
+    ClientWaits,
+    confined_caller,
+)
 
 _TAG = r"taskorch:\{([A-Za-z0-9_.-]{1,64})\}:"
 
@@ -49,17 +51,14 @@ class Wire:
         call = checked(access, _text(body, "script"), body.get("arguments"))
         client = Client(access=access, address=address_of(request))
 
-        def run(connection: Connection) -> tuple[Reply, bool]:
+        def run(connection: Connection) -> Reply:
             own = ClientConnection(client, connection, self._audit)
-            return own.run_call(call, key), own.has_stopped_waiting
+            return own.run_call(call, key)
 
         try:
-            reply, has_stopped_waiting = await self._pool.run(run)
+            return {"reply": await self._pool.run(run)}
         except ScriptError as refusal:
             return {"refusal": str(refusal)}
-        if has_stopped_waiting:
-            self._waits.wake(call.words[AGENT])
-        return {"reply": reply}
 
     async def wait(
         self, access: ClientAccess, body: Body, request: Request
@@ -70,31 +69,35 @@ class Wire:
         need_role(access, "claim")
         need_name(access, agent)
         wait = self._waits.for_item_of(agent, _seconds(body))
-        return {"reply": await while_connected(request, wait)}
+        own = self._waits.of_client(access, wait)
+        return {"reply": await while_connected(request, own)}
 
     async def follow(
         self, access: ClientAccess, body: Body, request: Request
     ) -> Mapping[str, object]:
-        """Wait for an event, or for a report on an item."""
+        """Wait for an event, a report on an item, or a line of the audit log."""
         key, cursor = _text(body, "key"), _text(body, "cursor")
         if not limits.is_cursor(cursor):
             raise errors.Usage(reason="cursor is not the id of an entry.")
         seconds = _seconds(body)
         if key == keys.events(self._namespace):
             need_role(access, "events")
-            wait = self._waits.for_event(cursor, seconds)
+            wait = self._waits.for_event(cursor, seconds, access.project)
+        elif key == keys.audit_log(self._namespace):
+            need_role(access, "audit_log")
+            wait = self._waits.for_audit_line(cursor, seconds)
         else:
             item = self._name_in(key, keys.reports(self._namespace, ""))
             await self._need_visible(access, limits.item_id(item))
             wait = self._waits.for_report(item, cursor, seconds)
-        return {"reply": await while_connected(request, wait)}
+        own = self._waits.of_client(access, wait)
+        return {"reply": await while_connected(request, own)}
 
     async def _need_visible(self, access: ClientAccess, item: str) -> None:
         """Raise errors.NoItem for an item that a confined token does not see."""
         if not access.project:
             return
-        request = f"{os.urandom(8).hex()}{CONFINED}{access.project}"
-        words = (request, NAME, "", "", "", __version__, item)
+        words = (*confined_caller(access.project), item, "")
         key = keys.meta(self._namespace)
         script = scripts.load("standing")
         try:

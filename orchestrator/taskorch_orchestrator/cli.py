@@ -83,6 +83,9 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.token": {
             "token": "Create, list, rotate and revoke access tokens of the gateway.",
         },
+        "taskorch_orchestrator.commands.audit": {
+            "audit": "List what clients of the gateway did, and what was refused, the newest first.",
+        },
         "taskorch_orchestrator.commands.acl": {
             "acl": "Print the rule of the Redis user for ROLE, or set that user.",
         },
@@ -140,6 +143,7 @@ orchestrate.sections = {
         "service",
         "gateway",
         "token",
+        "audit",
         "acl",
         "sync",
         "doctor",

@@ -69,6 +69,7 @@ COMMANDS = {
         "export",
         "sync status",
         "token list",
+        "audit",
     ),
     Access.NONE: (
         "prime",

@@ -66,6 +66,7 @@ orchestrate init
 orchestrate trust --list
 orchestrate token create ada --role worker
 orchestrate token list
+orchestrate audit
 orchestrate token rotate {token}
 orchestrate token revoke {token}
 orchestrate acl worker ada

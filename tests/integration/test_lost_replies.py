@@ -18,6 +18,7 @@ from support.verbs import ALLOWING_STATE, act
 from support.workflow import workflow
 from taskorch.connections import connect
 from taskorch.domain import errors
+from taskorch.domain.audit_line import Refusal
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.domain.role import Role
 from taskorch.queue import keys
@@ -221,6 +222,13 @@ def revoke_access_token(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.access_tokens().revoke(id_)
 
 
+def note_refusals(_: Bench) -> Call:
+    refusal = Refusal(
+        token="", name="", role="", verb="", outcome="USAGE", address=""
+    )
+    return lambda lossy: lossy.queue.audit_log().note({refusal: 2})
+
+
 def mirror_take(_: Bench) -> Call:
     return lambda lossy: lossy.queue.mirror_take("root", "here", 60_000)
 
@@ -299,6 +307,7 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "use_access_token": use_access_token,
     "rotate_access_token": rotate_access_token,
     "revoke_access_token": revoke_access_token,
+    "note_refusals": note_refusals,
     "mirror_take": mirror_take,
     "mirror_give": mirror_give,
     "audit": audit,

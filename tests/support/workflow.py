@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 
 from support.builders import Bench, need_lease
+from taskorch.domain.audit_line import AuditFilter, Refusal
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
 from taskorch.domain.mirror_record import Origin
@@ -363,3 +364,18 @@ def manage_access_tokens(bench: Bench) -> Iterator[str]:
     yield "rotate_access_token"
     tokens.revoke(created.id)
     yield "revoke_access_token"
+    bench.queue.signals().newest_cursor()
+    yield "signals"
+    refusal = Refusal(
+        token=created.id,
+        name="ada",
+        role=Role.WORKER,
+        verb="claim",
+        outcome="TOKEN_REFUSED",
+        address="127.0.0.1",
+    )
+    bench.queue.audit_log().note({refusal: 1})
+    yield "note_refusals"
+    wanted = AuditFilter(token="", name="", verb="", since_ms=0)
+    bench.queue.audit_log().newest(wanted, 1)
+    yield "audit_log"

@@ -4,7 +4,9 @@ A stream first reads what it has missed. Then it gets the events that its proces
 follows for all: an idle stream costs Redis nothing.
 """
 
+from asyncio import Future
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import cast
 
 from starlette.requests import Request
@@ -22,7 +24,7 @@ from taskorch_gateway.api.request_arguments import pairs_of
 from taskorch_gateway.client_connection import Client
 from taskorch_gateway.exchange import Exchange, address_of
 from taskorch_gateway.performer import Performer
-from taskorch_gateway.waits import ClientWaits, Subscription
+from taskorch_gateway.waits import LOST, ClientWaits, Subscription
 
 #: The header of a client that reconnects: the id of the last event that it has read.
 LAST_ID = "last-event-id"
@@ -91,6 +93,12 @@ class EventStreams:
         )
         return cast("Events", performed.result.data)
 
+    def changes_of(
+        self, client: Client
+    ) -> AbstractContextManager[Future[None]]:
+        """Return what is done as soon as the token of a client changes."""
+        return self._waits.changes.of(client.access)
+
     async def is_admitted(self, request: Request) -> bool:
         """Return whether the token of a request is still valid."""
         return await self._exchange.admits(request)
@@ -112,6 +120,8 @@ class _Stream:
         self._request = request
         self._news = news
         self._project = project
+        #: The project that the token is confined to; "" for none.
+        self._own = client.access.project
         self._cursor = ""
 
     async def parts(self, found: Events, cursor: str) -> AsyncIterator[str]:
@@ -122,8 +132,10 @@ class _Stream:
             while True:
                 async for part in self._missed(found):
                     yield part
-                async for part in self._followed():
-                    yield part
+                with self._streams.changes_of(self._client) as change:
+                    change.add_done_callback(lambda _: self._news.put(LOST))
+                    async for part in self._followed():
+                        yield part
                 if not await self._streams.is_admitted(self._request):
                     return
                 found = await self._streams.read(self._client, self._cursor)
@@ -162,6 +174,8 @@ class _Stream:
             if _position(event.cursor) <= _position(self._cursor):
                 continue
             self._cursor = event.cursor
+            if self._own not in ("", event.project):
+                continue
             if event.is_of(self._project):
                 yield f"id: {event.cursor}\ndata: {line(event)}\n\n"
             else:

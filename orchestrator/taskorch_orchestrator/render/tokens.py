@@ -30,10 +30,13 @@ def table(listed: Sequence[AccessToken]) -> str:
         Column(header="TOKEN"),
         Column(header="ROLE"),
         Column(header="NAME", least=12),
-        Column(header="PROJECT", leaves=3),
-        Column(header="EXPIRES", leaves=2),
+        Column(header="PROJECT", leaves=6),
+        Column(header="EXPIRES", leaves=5),
         Column(header="LAST USED"),
-        Column(header="FROM", leaves=1),
+        Column(header="FROM", leaves=4),
+        Column(header="OPEN ITEMS", leaves=3),
+        Column(header="BYTES TODAY", leaves=2),
+        Column(header="AGENTS", leaves=1),
     )
     for token in listed:
         rows.add_row(
@@ -44,8 +47,16 @@ def table(listed: Sequence[AccessToken]) -> str:
             _expiry(token),
             screen.since(token.used_at) if token.used_at else "never",
             cell(token.used_from),
+            _of(token.used.open_items, token.quotas.open_items),
+            _of(token.used.bytes_a_day, token.quotas.bytes_a_day),
+            _of(token.used.agents, token.quotas.agents),
         )
     return screen.printed(rows)
+
+
+def _of(used: int, most: int) -> str:
+    """Return what is used of a quota, and its maximum if it has one."""
+    return f"{used}/{most}" if most else str(used)
 
 
 def _expiry(token: AccessToken) -> str:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from taskorch.cli import json_output
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain import limits
+from taskorch.domain.audit_line import AuditFilter
 from taskorch.domain.events import FROM_THE_START, Event, Events
 from taskorch.domain.item import Discovery, DiscoveryPage
+from taskorch.queue.audit_log import AuditLines
 from taskorch.queue.requests import KeptRequest, Requests
 from taskorch.queue.wait_results import Standing
 from taskorch.queue.waits import Waits
 
-from taskorch_orchestrator.render import tables
+from taskorch_orchestrator.render import audit, tables
 
 if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
@@ -158,6 +160,15 @@ def events(context: "OrchestratorContext", project: str, since: str) -> None:
         cursor = batch.cursor
         if standing and _may_close(batch, project):
             standing = waits.through_outages(partial(waits.standing, project))
+
+
+def audit_lines(
+    context: "OrchestratorContext", log: AuditLines, wanted: AuditFilter
+) -> None:
+    """Print lines of the audit log, and then new ones, until Ctrl-C."""
+    _exit_without_reader()
+    for line in log.follow(wanted, context.waits().through_outages):
+        context.output.show_entry(line, audit.entry)
 
 
 def _exit_without_reader() -> None:

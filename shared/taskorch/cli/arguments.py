@@ -70,6 +70,26 @@ class Duration(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class Size(click.ParamType[int]):
+    """A number of bytes, such as 500000, 64k, 100M or 1G."""
+
+    name = "size"
+
+    def convert(
+        self,
+        value: str | int,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int:
+        """Return the bytes."""
+        if isinstance(value, int):
+            return value
+        try:
+            return limits.size(value)
+        except errors.Invalid as error:
+            self.fail(str(error), param, ctx)
+
+
 class Seconds(click.FloatRange):
     """A number of seconds within a range."""
 
@@ -248,6 +268,7 @@ ITEM_BEFORE_AGENT = IdArgument("item", before_agent=True)
 PROJECT = IdArgument("proj")
 ITEM_OR_PROJECT = IdArgument("item", "proj")
 DURATION = Duration()
+SIZE = Size()
 START_TIME = StartTimeArgument()
 PAIR = Pair()
 TIMEOUT = click.option(

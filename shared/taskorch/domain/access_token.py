@@ -1,6 +1,7 @@
 """Access tokens: what a client shows to the gateway, and what it may do with it."""
 
 import re
+from math import inf
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.role import Role
@@ -20,6 +21,33 @@ class ClientAccess(Frozen):
     role: Role
     #: The project that it is confined to; "" for none.
     project: str
+    #: When the token expires, by time.monotonic() of this process; infinite for never.
+    valid_until: float = inf
+
+
+class Checked(Frozen):
+    """The result of a check of a token."""
+
+    #: None if it is unknown, wrong or expired.
+    access: ClientAccess | None
+    #: The id of the token if there is such a token, even with another secret; else "".
+    token: str
+
+
+class Quotas(Frozen):
+    """What the client of a token may use up; 0 for any number."""
+
+    #: Items that it has created and that are neither completed nor cancelled.
+    open_items: int
+    #: Bytes that it writes in a day (UTC).
+    bytes_a_day: int
+    #: Different agents that it assigns items to.
+    agents: int
+
+
+#: The quotas of a token that is created without others.
+USUAL = Quotas(open_items=10_000, bytes_a_day=1_000_000_000, agents=1_000)
+NONE = Quotas(open_items=0, bytes_a_day=0, agents=0)
 
 
 class AccessToken(Frozen):
@@ -39,6 +67,9 @@ class AccessToken(Frozen):
     #: The address of the client at that time.
     used_from: str
     expired: bool
+    quotas: Quotas
+    #: What is used of each quota.
+    used: Quotas
 
 
 class NewAccessToken(Frozen):
@@ -57,6 +88,11 @@ class Credentials(Frozen):
 
     id: str
     secret: str
+
+
+def usual_quotas(role: Role) -> Quotas:
+    """Return the quotas of a token of a role that is created without others."""
+    return NONE if role is Role.ADMIN else USUAL
 
 
 def new(id_: str, secret: str) -> NewAccessToken:

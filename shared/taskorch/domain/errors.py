@@ -20,7 +20,7 @@ TaskOrchestratorError           1   Unprintable
 |                                   RunHolds, NoWorktree, TooFewFiles,
 |                                   UserFolderUnusable, ForeignServer, UnknownData,
 |                                   LeavesProject, Unhealthy, UntrustedConfig,
-|                                   ForeignFolder, OtherVersion
+|                                   ForeignFolder, OtherVersion, QuotaReached
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- TokenRefused                7   raised over a gateway
@@ -177,7 +177,7 @@ class AmbiguousId(NotFound):
 
 class NoAccessToken(NotFound):
     word = "NO_ACCESS_TOKEN"
-    message = "There is no access token {token}."
+    message = "There is no access token {access_token}."
     next_step = "List them: orchestrate token list"
 
 
@@ -267,8 +267,8 @@ class NoGateway(Unavailable):
 
 class RateLimited(Unavailable):
     word = "RATE_LIMITED"
-    message = "The gateway at {url} allows {calls} calls a second with one access token."
-    next_step = "Wait a second, then rerun this command: it acts once."
+    message = "The gateway at {url} allows {calls} {what}."
+    next_step = "Wait {seconds} s, then rerun this command: it acts once."
 
 
 class Untrusted(Unavailable):
@@ -780,6 +780,32 @@ class TooLarge(Invalid):
     next_step = "Put large content into files, and name their paths or URLs."
 
 
+class QuotaReached(Invalid):
+    word = "QUOTA"
+    message = "The access token {access_token} {reached}."
+
+    _REACHED: Mapping[str, str] = {
+        "open_items": "has {used} open items, and may have {most}",
+        "bytes": "has written {used} bytes today, and may write {most} a day",
+        "agents": "has assigned items to {used} agents, and may name {most}",
+    }
+
+    def _shown(self) -> dict[str, object]:
+        reached = self._REACHED[str(self.details["what"])]
+        return {**self.details, "reached": reached.format_map(self.details)}
+
+    def hint(self) -> str:
+        """Return when or how the client may go on."""
+        higher = "Or ask an administrator for a token with a higher quota."
+        match self.details["what"]:
+            case "bytes":
+                free_at = rfc3339_seconds(int(str(self.details["free_at"])))
+                return f"It may write again from {free_at}. {higher}"
+            case "open_items":
+                return f"Complete or cancel some of them. {higher}"
+        return f"Use one of these agents. {higher}"
+
+
 class NoAttempts(Invalid):
     word = "NO_ATTEMPTS"
     message = "{item} has used its {attempts}, and cannot be taken over."
@@ -1036,6 +1062,6 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, NoQuestion, SeveralQuestions, Cycle, TooDeep,
         TooMany, TooLarge, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
-        AlreadyCompleted, NeedsReopen, NoAccessToken, NotAllowed,
+        AlreadyCompleted, NeedsReopen, NoAccessToken, NotAllowed, QuotaReached, TokenRefused,
     )
 }  # fmt: skip

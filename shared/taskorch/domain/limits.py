@@ -66,9 +66,11 @@ Value = TypeVar("Value")
 
 _as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_BYTES = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3}
 #: Patterns, as text: `re` compiles one when it is first used, which a short command
 #: may never do.
 _DURATION = r"([0-9]{1,12})(ms|s|m|h|d)"
+_SIZE = r"([0-9]{1,12})(k|M|G|)"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _LABEL = r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,49}"
 _ID = r"(proj|item)_[0-9a-z]{1,32}"
@@ -390,6 +392,17 @@ def shortened(value: str, characters: int = SHOWN_CHARACTERS) -> str:
 def is_duration(value: str) -> bool:
     """Tell whether a text has the form of a duration, such as 30m."""
     return bool(re.fullmatch(_DURATION, value))
+
+
+def size(value: str) -> int:
+    """Return a number of bytes such as 500000, 64k, 100M or 1G; a k is 1000 bytes."""
+    match = re.fullmatch(_SIZE, value)
+    if not match:
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is not a size. Write one such as 500000, "
+            "64k, 100M or 1G."
+        )
+    return int(match[1]) * _BYTES[match[2]]
 
 
 def duration_ms(value: str) -> int:

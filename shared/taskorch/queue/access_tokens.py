@@ -7,13 +7,18 @@ would add nothing.
 import secrets
 from hashlib import sha256
 from hmac import compare_digest
+from math import inf
+from time import monotonic
 from typing import cast
 
 from taskorch.domain import access_token, errors, limits
 from taskorch.domain.access_token import (
     AccessToken,
+    Checked,
     ClientAccess,
+    Credentials,
     NewAccessToken,
+    Quotas,
 )
 from taskorch.domain.role import Role
 from taskorch.queue import fields as read
@@ -23,6 +28,10 @@ from taskorch.queue.scripts import Scripts, random_digits
 SECRET_BYTES = 32
 #: Tokens that one call lists.
 PAGE = 100
+#: The largest quota. Scripts count with 14 digits.
+LARGEST_QUOTA = 10**13
+#: Stands for a malformed token, so that its check takes as long as any other.
+NO_TOKEN = Credentials(id="tok_", secret="")
 
 
 class AccessTokens:
@@ -38,12 +47,14 @@ class AccessTokens:
         *,
         project: str = "",
         lifetime_ms: int | None = None,
+        quotas: Quotas | None = None,
     ) -> NewAccessToken:
         """Create a token for the caller `name`; it is returned this one time.
 
         It is confined to a `project`, and expires after `lifetime_ms`, if they are
-        given. If Redis did not answer and the request is repeated, the token that the
-        first one created gets a new secret. Raises errors.NoProject and errors.Invalid.
+        given. Without `quotas`, it has the usual ones of its role. If Redis did not
+        answer and the request is repeated, the token that the first one created gets a
+        new secret. Raises errors.NoProject and errors.Invalid.
         """
         limits.agent_name(name)
         if project and role is Role.ADMIN:
@@ -56,9 +67,10 @@ class AccessTokens:
             limits.number(lifetime_ms, "lifetime in ms", 1, limits.LONGEST_MS)
         if project:
             limits.project_id(project)
+        most = _words(quotas or access_token.usual_quotas(role))
         while True:
             id_, secret = f"tok_{random_digits()}", _new_secret()
-            words = (id_, _hash(secret), name, role, project, lifetime)
+            words = (id_, _hash(secret), name, role, project, lifetime, *most)
             reply = self._scripts.run_script("create_access_token", *words)
             created, exists = read.texts(reply)
             if not exists:
@@ -89,27 +101,44 @@ class AccessTokens:
         """Remove a token. Raises errors.NoAccessToken."""
         self._scripts.run_script("revoke_access_token", _need_id(id_))
 
-    def use(self, token: str, address: str) -> ClientAccess | None:
-        """Return what a token allows, None if it is unknown, wrong or expired.
+    def use(self, token: str, address: str) -> Checked:
+        """Return what a token allows.
 
         Redis keeps the `address` of the client as that of the token's last use.
         """
-        credentials = access_token.parse(token)
-        if credentials is None:
-            return None
-        shown = _hash(credentials.secret)
+        credentials = access_token.parse(token) or NO_TOKEN
+        shown, asked_at = _hash(credentials.secret), monotonic()
         reply = self._scripts.run_script(
             "use_access_token", credentials.id, shown, address
         )
         fields = read.texts(reply)
         if not fields:
-            return None
-        expected, name, role, project = fields
-        if not compare_digest(expected, shown):
-            return None
-        return ClientAccess(
-            token=credentials.id, name=name, role=Role(role), project=project
+            return Checked(access=None, token="")
+        expected, name, role, project, left_ms = fields
+        access = None
+        if compare_digest(expected, shown) and left_ms != "0":
+            access = ClientAccess(
+                token=credentials.id,
+                name=name,
+                role=Role(role),
+                project=project,
+                valid_until=asked_at + read.whole(left_ms) / 1000
+                if left_ms
+                else inf,
+            )
+        return Checked(access=access, token=credentials.id)
+
+
+def _words(quotas: Quotas) -> list[int | str]:
+    """Return quotas as arguments: "" for any number."""
+    return [
+        limits.number(most, f"quota of {what}", 0, LARGEST_QUOTA) or ""
+        for what, most in (
+            ("open items", quotas.open_items),
+            ("bytes", quotas.bytes_a_day),
+            ("agents", quotas.agents),
         )
+    ]
 
 
 def _new_secret() -> str:
@@ -122,13 +151,17 @@ def _hash(secret: str) -> str:
 
 def _need_id(id_: str) -> str:
     if not access_token.is_id(id_):
-        raise errors.NoAccessToken(token=limits.shortened(id_))
+        raise errors.NoAccessToken(access_token=limits.shortened(id_))
     return id_
 
 
 def _listed(row: list[str], now: int) -> AccessToken:
-    id_, name, role, project, created, by, expires, used, place = row
+    id_, name, role, project, created, by, expires, used, place, *numbers = row
     expires_at = read.whole(expires) if expires else 0
+    items, size, agents, *used_up = [
+        read.whole(each) if each else 0 for each in numbers
+    ]
+    open_items, written, named = used_up
     return AccessToken(
         id=id_,
         name=name,
@@ -140,4 +173,6 @@ def _listed(row: list[str], now: int) -> AccessToken:
         used_at=read.whole(used) if used else 0,
         used_from=place,
         expired=bool(expires_at) and expires_at <= now,
+        quotas=Quotas(open_items=items, bytes_a_day=size, agents=agents),
+        used=Quotas(open_items=open_items, bytes_a_day=written, agents=named),
     )

@@ -27,6 +27,8 @@ PAGE = 200
 #: The prefix of the counts of a project or an agent. They are not exported, because
 #: they follow from the items.
 COUNT = "n_"
+#: The access token by which an item was created: it belongs to this namespace.
+CREATED_WITH = "access_token"
 
 
 class Backup:
@@ -350,6 +352,7 @@ def item_line(view: list[Reply], now: int) -> Line:
     item, sequence, score, held_since = cast("list[str]", view[:4])
     flat, open_, left_out = cast("list[list[str]]", view[4:])
     fields = _fields(flat)
+    fields.pop(CREATED_WITH, None)
     depends_on = _ids(fields.get("depends_on", "[]"))
     if left_out:
         depends_on = [each for each in depends_on if each not in left_out]

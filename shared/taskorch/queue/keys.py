@@ -171,7 +171,27 @@ KEYS = (
     Key(
         name="access_token:<id>",
         type="hash",
-        holds="the SHA-256 of its secret, name, role, project, times",
+        holds="the SHA-256 of its secret, name, role, project, times, quotas, bytes written today",
+    ),
+    Key(
+        name="access_token:<id>:agents",
+        type="set",
+        holds="agents that its client has assigned items to",
+    ),
+    Key(
+        name="open_items:<token>",
+        type="set",
+        holds="items that the client of an access token has created, until they are completed or cancelled",
+    ),
+    Key(
+        name="audit_log",
+        type="stream",
+        holds="a line for each step of a client of a gateway: ids and names only, capped",
+    ),
+    Key(
+        name="signals",
+        type="stream",
+        holds="what gateways tell their waiting clients beside the events, capped",
     ),
     Key(
         name="req:<id>",
@@ -208,6 +228,16 @@ def wake(namespace: str, agent: str) -> str:
 def events(namespace: str) -> str:
     """Return the stream of events, on which waits block."""
     return tag(namespace) + "events"
+
+
+def audit_log(namespace: str) -> str:
+    """Return the stream of lines about the clients of gateways."""
+    return tag(namespace) + "audit_log"
+
+
+def signals(namespace: str) -> str:
+    """Return the stream of what gateways tell their waiting clients."""
+    return tag(namespace) + "signals"
 
 
 def reports(namespace: str, item: str) -> str:

@@ -26,7 +26,9 @@ WAIT_TIMEOUT_MS = 2000
 
 #: Marks the request id of a repeat.
 REPEAT = "+"
-#: Precedes the project that a caller is confined to, behind the request id.
+#: Behind the request id, precede the access token of a gateway's client, and the project
+#: that a caller is confined to.
+CLIENT = ":"
 CONFINED = "@"
 
 

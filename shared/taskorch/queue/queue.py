@@ -48,6 +48,8 @@ from taskorch.queue.views import Views
 
 if TYPE_CHECKING:
     from taskorch.queue.access_tokens import AccessTokens
+    from taskorch.queue.audit_log import AuditLines
+    from taskorch.queue.signals import Signals
     from taskorch.queue.waits import Waits
 
 #: Items that one call of a script visits, so that it blocks Redis for some ms at most.
@@ -160,6 +162,18 @@ class Queue:
         from taskorch.queue.access_tokens import AccessTokens
 
         return AccessTokens(self._scripts)
+
+    def audit_log(self) -> "AuditLines":
+        """Return the audit log of the gateways of the namespace."""
+        from taskorch.queue.audit_log import AuditLines
+
+        return AuditLines(self._scripts)
+
+    def signals(self) -> "Signals":
+        """Return the signals of the namespace, for gateways."""
+        from taskorch.queue.signals import Signals
+
+        return Signals(self._scripts)
 
     def waits(self, notify: Notify = lambda _: None) -> "Waits":
         """Return the waits of the namespace.

@@ -37,7 +37,8 @@ _ADMINISTERING = (
 )  # fmt: skip
 #: Kinds of keys that only scripts of an administrator write.
 _OF_ADMINISTRATORS = frozenset((
-    "access_tokens", "access_token:<id>", "damaged:<number>", "mirrors", "mirror:<root>", "notes:<agent>:<id>",
+    "access_tokens", "access_token:<id>", "access_token:<id>:agents", "audit_log", "damaged:<number>", "mirrors",
+    "mirror:<root>", "notes:<agent>:<id>",
 ))  # fmt: skip
 #: Of these, the ones that an orchestrator and a viewer read.
 _READ_BY_ALL = frozenset(("mirrors", "mirror:<root>"))

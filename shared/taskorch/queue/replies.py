@@ -366,9 +366,10 @@ def note(view: Reply) -> Note:
 
 
 def events(view: Reply, damage: Damage) -> Events:
-    """Read `{'1' or '', newest id, {stream entry …}}`."""
-    known, newest, entries = cast("tuple[str, str, list[Reply]]", view)
-    last = str(cast("list[Reply]", entries[-1])[0]) if entries else ""
+    """Read `{'1' or '', newest id, {stream entry …}, cursor}`."""
+    known, newest, entries, last = cast(
+        "tuple[str, str, list[Reply], str]", view
+    )
     return Events(
         known=bool(known),
         newest=newest,

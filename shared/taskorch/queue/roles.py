@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from taskorch.domain.role import Role
 
-#: What a viewer reads: everything but notes, tokens and exports. Any call may find a
-#: namespace of an older version, and upgrade it.
+#: What a viewer reads: everything but notes, tokens and exports. The others may also find
+#: a namespace of an older version, and upgrade it.
 _READS = frozenset((
-    "agents", "count_new_discoveries", "discoveries", "environment", "events", "expect", "find", "finished", "inbox",
-    "indexed", "list", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline", "upgrade",
+    "agents", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished", "inbox", "indexed",
+    "list", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline",
 ))  # fmt: skip
 #: Script -> the roles that may run it. An administrator may run the others, too.
 SCRIPTS: Mapping[Role, frozenset[str]] = {
@@ -18,8 +18,8 @@ SCRIPTS: Mapping[Role, frozenset[str]] = {
         "wait", "withdraw",
     )),
     Role.ORCHESTRATOR: _READS | {
-        "answer", "assign", "cancel", "close_project", "comment", "create", "depend", "edit", "new_discoveries",
-        "project", "reap", "records", "reopen_project", "requeue", "resume",
+        "answer", "assign", "cancel", "close_project", "comment", "create", "depend", "edit", "expect",
+        "new_discoveries", "project", "reap", "records", "reopen_project", "requeue", "resume", "upgrade",
     },
     Role.VIEWER: _READS,
 }  # fmt: skip
@@ -28,7 +28,7 @@ SCRIPTS: Mapping[Role, frozenset[str]] = {
 #: What concerns more than one project: a caller that is confined to one may not run it.
 #: The others show it nothing of other projects.
 BEYOND_A_PROJECT = frozenset((
-    "agents", "environment", "events", "find", "finished", "mirrors", "project",
+    "environment", "finished", "mirrors", "project",
 ))  # fmt: skip
 
 

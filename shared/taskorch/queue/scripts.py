@@ -27,7 +27,7 @@ from taskorch.queue.requests import Requests
 from taskorch.version import __version__
 
 #: The files of the prelude in front of every script; each may use the ones before it.
-PRELUDE = ("call", "questions", "items", "leases", "views")
+PRELUDE = ("call", "clients", "questions", "items", "leases", "views")
 #: The files that only some scripts need: each call runs all that is in front of it.
 PARTS = {
     "assign": ("sizes", "edits"),
@@ -54,17 +54,18 @@ PARTS = {
     "timeline": ("sizes", "packages"),
 }
 
-#: The line in front of a verb, with the roles that may run it: each call begins with it.
-BEGIN = "begin_call(KEYS, ARGV, '{}')\n"
+#: The line in front of a verb, with its name and the roles that may run it: each call
+#: begins with it.
+BEGIN = "begin_call(KEYS, ARGV, '{}', '{}')\n"
 #: A verb in a script. It is a function, so that its local variables do not count among the
 #: 200 that Lua allows the prelude.
 _VERB = "return (function(KEYS, ARGV) {}end)(KEYS, ARGV)\n"
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
-    "access_tokens", "agents", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment", "events",
-    "export", "find", "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime", "progress_of_project",
-    "projects", "purged", "records", "show", "standing", "stuck", "timeline", "wait",
+    "access_tokens", "agents", "audit_log", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment",
+    "events", "export", "find", "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime",
+    "progress_of_project", "projects", "purged", "records", "show", "signals", "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 
 #: The scripts that may run when Redis is out of memory, because they free some: as
@@ -344,7 +345,7 @@ def _begun(name: str) -> str:
     """Return a script behind the line that begins its call."""
     from taskorch.queue import roles
 
-    return BEGIN.format(" ".join(roles.of_script(name))) + source(name)
+    return BEGIN.format(name, " ".join(roles.of_script(name))) + source(name)
 
 
 def _flags(name: str) -> Sequence[str]:

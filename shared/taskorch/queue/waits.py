@@ -5,7 +5,6 @@ that cursor, so a change between the two ends it immediately and nothing is miss
 """
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from math import inf
 from random import uniform
 from time import monotonic
@@ -162,9 +161,11 @@ class Waits:
             lambda: _events(self._scripts, cursor, limit=MOST_EVENTS)
         )
         while True:
-            if not batch.known or batch.entries:
+            # a caller that is confined to a project may be past events of others
+            if not batch.known or batch.entries or batch.cursor != cursor:
                 yield batch
-            batch = self._events_after(batch.cursor)
+            cursor = batch.cursor
+            batch = self._events_after(cursor)
 
     def _events_after(self, cursor: str) -> Events:
         """Block until there are events after a cursor, and return them."""
@@ -249,6 +250,8 @@ class _GoalWait:
         self._expects = False
         #: When it may search a large project again.
         self._searches_at = 0.0
+        #: Whether it blocks on the events, because it could not make a stream.
+        self._follows_events = False
 
     def look(self) -> _Look[Waited]:
         """Check the current state and, if they count, the new events."""
@@ -268,8 +271,9 @@ class _GoalWait:
         if item and item.state not in MAY_WAIT and Goal.ANY not in self._goals:
             if not is_over and self._expect(standing):
                 return self.look()
-            stream = keys.reports(self._scripts.namespace, item.id)
-            return _Look(waited, is_over, stream, standing.report)
+            if not self._follows_events:
+                stream = keys.reports(self._scripts.namespace, item.id)
+                return _Look(waited, is_over, stream, standing.report)
         stream = keys.events(self._scripts.namespace)
         return _Look(waited, is_over, stream, waited.cursor)
 
@@ -285,14 +289,16 @@ class _GoalWait:
         """Make a stream for the reports of an item without one, once.
 
         A completion writes its report there only if there is a stream. Return whether
-        this may have changed something. If Redis cannot write now, the wait learns of
-        the completion at its next look.
+        this may have changed something. If Redis cannot write now, or the caller may
+        not, the wait blocks on the events.
         """
         if self._expects or standing.report != FROM_THE_START:
             return False
         self._expects = True
-        with suppress(errors.Unavailable):
+        try:
             self._scripts.run_script("expect", self._id)
+        except (errors.Unavailable, errors.NotAllowed):
+            self._follows_events = True
         return True
 
     def _with_events(self, standing: Standing) -> Waited:

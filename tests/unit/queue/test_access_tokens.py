@@ -1,11 +1,12 @@
 """Access tokens of the gateway: who they are for, and until when."""
 
 import re
+from time import monotonic
 
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.domain.access_token import ClientAccess
+from taskorch.domain.access_token import Checked, ClientAccess
 from taskorch.domain.role import Role
 from taskorch.queue.access_tokens import AccessTokens
 from taskorch.queue.port import REPEAT
@@ -23,6 +24,12 @@ NO_TOKENS = (
     "tok_*_" + "0" * 64,
     "tok_1a2b3c4d_" + "0" * 64 + "\n",
 )
+NOTHING = Checked(access=None, token="")
+
+
+def refused(token: str) -> Checked:
+    """Return the check of a token that exists, but is refused."""
+    return Checked(access=None, token=token)
 
 
 def test_created_token_gives_its_access(bench: Bench) -> None:
@@ -32,8 +39,11 @@ def test_created_token_gives_its_access(bench: Bench) -> None:
     created = tokens.create("ada", Role.WORKER, project=project)
 
     assert re.fullmatch(r"tok_[0-9a-f]{8}_[0-9a-f]{64}", created.token)
-    assert tokens.use(created.token, ADDRESS) == ClientAccess(
-        token=created.id, name="ada", role=Role.WORKER, project=project
+    assert tokens.use(created.token, ADDRESS) == Checked(
+        access=ClientAccess(
+            token=created.id, name="ada", role=Role.WORKER, project=project
+        ),
+        token=created.id,
     )
 
 
@@ -49,14 +59,15 @@ def test_redis_has_no_secret(bench: Bench) -> None:
 
 @pytest.mark.parametrize("token", NO_TOKENS)
 def test_malformed_token_gives_nothing(bench: Bench, token: str) -> None:
-    assert bench.queue.access_tokens().use(token, ADDRESS) is None
+    assert bench.queue.access_tokens().use(token, ADDRESS) == NOTHING
 
 
 def test_wrong_secret_gives_nothing(bench: Bench) -> None:
     tokens = bench.queue.access_tokens()
     created = tokens.create("ada", Role.ADMIN)
 
-    assert tokens.use(f"{created.id}_{'0' * 64}", ADDRESS) is None
+    wrong = f"{created.id}_{'0' * 64}"
+    assert tokens.use(wrong, ADDRESS) == refused(created.id)
     assert [token.used_at for token in tokens.list()] == [0]
 
 
@@ -66,7 +77,7 @@ def test_revoked_token_gives_nothing(bench: Bench) -> None:
 
     tokens.revoke(created.id)
 
-    assert tokens.use(created.token, ADDRESS) is None
+    assert tokens.use(created.token, ADDRESS) == NOTHING
     assert tokens.list() == ()
     with pytest.raises(errors.NoAccessToken):
         tokens.revoke(created.id)
@@ -80,7 +91,7 @@ def test_expired_token_gives_nothing(bench: Bench) -> None:
 
     bench.expire_access_token(created.id)
 
-    assert tokens.use(created.token, ADDRESS) is None
+    assert tokens.use(created.token, ADDRESS) == refused(created.id)
     assert [token.expired for token in tokens.list()] == [True]
 
 
@@ -91,8 +102,8 @@ def test_rotated_token_has_another_secret(bench: Bench) -> None:
     rotated = tokens.rotate(created.id)
 
     assert rotated.id == created.id
-    assert tokens.use(created.token, ADDRESS) is None
-    access = tokens.use(rotated.token, ADDRESS)
+    assert tokens.use(created.token, ADDRESS) == refused(created.id)
+    access = tokens.use(rotated.token, ADDRESS).access
     assert access
     assert access.role is Role.VIEWER
 
@@ -153,8 +164,8 @@ def test_repeated_creation_replaces_the_lost_secret(bench: Bench) -> None:
 
     assert created.id == lost.id
     assert [token.id for token in tokens.list()] == [created.id]
-    assert tokens.use(created.token, ADDRESS)
-    assert tokens.use(lost.token, ADDRESS) is None
+    assert tokens.use(created.token, ADDRESS).access
+    assert tokens.use(lost.token, ADDRESS) == refused(lost.id)
 
 
 def test_late_copy_of_creation_keeps_the_new_secret(bench: Bench) -> None:
@@ -164,5 +175,26 @@ def test_late_copy_of_creation_keeps_the_new_secret(bench: Bench) -> None:
 
     repeated(bench, request).create("ada", Role.WORKER)
 
-    assert tokens.use(created.token, ADDRESS)
+    assert tokens.use(created.token, ADDRESS).access
     assert len(tokens.list()) == 1
+
+
+def test_lifetime_ends_the_validity(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.WORKER, lifetime_ms=60_000)
+    before = monotonic()
+
+    access = tokens.use(created.token, ADDRESS).access
+
+    assert access
+    assert 50 < access.valid_until - before < 61
+
+
+@pytest.mark.parametrize("lifetime_ms", [0, -1, 365 * 24 * 3_600_000 + 1])
+def test_lifetime_out_of_range_is_refused(
+    bench: Bench, lifetime_ms: int
+) -> None:
+    tokens = bench.queue.access_tokens()
+
+    with pytest.raises(errors.Invalid):
+        tokens.create("ada", Role.WORKER, lifetime_ms=lifetime_ms)

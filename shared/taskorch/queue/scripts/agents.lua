@@ -4,7 +4,9 @@
 -- ARGV     7 number of agents to skip, 8 maximum number
 -- RETURNS  {number to skip next time, or '' at the end, {{name, last seen ms, silent ms,
 --          fields, {{item id, state, host, pid, session, since, last step ms, silent ms}
---          …}, number of items it holds, ms since it called or was first named} …}}
+--          …}, number of items it holds, ms since it called or was first named} …}}; to a
+--          caller that is confined to a project, the agents that hold items of it, and of
+--          each no counts
 -- ERRORS   none of its own
 local MAX_HELD_SHOWN = 20
 
@@ -29,9 +31,21 @@ local function held_items(agent)
   local held = {}
   for _, id in ipairs(call('ZRANGE', key('held', agent), 0, MAX_HELD_SHOWN - 1)) do
     local item = find_item(id)
-    if item and is_held(item) then table.insert(held, held_item(item)) end
+    local is_shown = item and is_held(item) and not scope.is_foreign(item.project)
+    if is_shown then table.insert(held, held_item(item)) end
   end
   return held
+end
+
+-- Returns the fields of an agent, without its counts if they are of other projects, too.
+local function fields_of(agent)
+  if confined == '' then return call('HGETALL', key('agent', agent)) end
+  local fields = {}
+  for _, name in ipairs({'host', 'pid', 'session', 'version'}) do
+    table.insert(fields, name)
+    table.insert(fields, call('HGET', key('agent', agent), name) or '')
+  end
+  return fields
 end
 
 return guarded(function()
@@ -40,12 +54,14 @@ return guarded(function()
   local names = call('ZREVRANGE', prefix .. 'agents', from, from + limit - 1, 'WITHSCORES')
   for i = 1, #names, 2 do
     local name, last_seen = names[i], names[i + 1]
-    local fields = call('HGETALL', key('agent', name))
+    local fields, held = fields_of(name), held_items(name)
     local was_seen = tonumber(last_seen) > 0
     local since = was_seen and last_seen or value_of(fields, 'named_at')
     local idle = ms(math.max(0, now - (tonumber(since or now) or now)))
-    table.insert(agents, {name, last_seen, was_seen and idle or '0', fields, held_items(name),
-      call('ZCARD', key('held', name)), idle})
+    local count = confined == '' and call('ZCARD', key('held', name)) or #held
+    if confined == '' or #held > 0 then
+      table.insert(agents, {name, last_seen, was_seen and idle or '0', fields, held, count, idle})
+    end
   end
-  return {#agents == limit and tostring(from + limit) or '', agents}
+  return {#names == 2 * limit and tostring(from + limit) or '', agents}
 end)

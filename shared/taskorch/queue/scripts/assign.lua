@@ -80,8 +80,10 @@ return once(function()
     check(item)
     editing.refuse_many_bytes(item.id, #items)
   end
+  local named = Access.need_agents({agent})
 
   begin_batch(items)
+  Access.add_agents(named)
   local is_new = add_agent(agent)
   local rows = {}
   for i, item in ipairs(items) do

@@ -11,11 +11,15 @@ local lease, is_last_look, limit = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 local new_receipts, looks_again
 
 -- The caller may have taken the wake token of an item that is still delayed, or, if it
--- takes none, of any item: another waiter must look at it.
+-- takes none, of any item: another waiter must look at it. A waiter at a gateway takes no
+-- wake token, and learns of it from the signal.
 local function pass_wake_token_on()
   local left = tonumber(call('HGET', key('agent', caller.agent), 'n_delayed') or 0) or 0
   if limit == 0 then left = left + call('ZCARD', key('queue', caller.agent)) end
-  if is_last_look and left > 0 then wake(caller.agent) end
+  if is_last_look and left > 0 then
+    wake(caller.agent)
+    Access.signal('wake', caller.agent)
+  end
 end
 
 return once(function()

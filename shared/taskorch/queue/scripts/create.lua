@@ -186,7 +186,7 @@ end
 local function create(project, new, seq)
   local item = {
     id = new_id('item', new.digits), project = project, agent = new.agent,
-    priority = new.priority, seq = seq, is_new = true,
+    priority = new.priority, seq = seq, is_new = true, access_token = caller.access_token,
     not_before = new.delay > 0 and now + new.delay or new.not_before,
   }
   local open = new.depends_on and depend(item.id, new.depends_on) or 0
@@ -196,6 +196,9 @@ local function create(project, new, seq)
   if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
   emit('create', item, 'project', project, 'agent', new.agent, 'seq', seq, 'created_at', now,
     'created_by', caller.agent, unpack(ARGV, new.first_word, new.last_word))
+  if item.access_token ~= '' then
+    call('HSET', key('item', item.id), 'access_token', item.access_token)
+  end
   if new.agent ~= '' and was_created_elsewhere(new) then
     call('HSET', key('item', item.id), 'assigned_at', now)
   end
@@ -230,16 +233,25 @@ local function create_missing(project, news, missing)
   for dependents, ids in pairs(members) do call_in_chunks('SADD', dependents, ids) end
 end
 
--- Returns the agents of new items that the namespace does not know yet, in the order of
--- the call, and adds them unless this is a dry run.
-local function new_agents(news)
+-- Returns the agents of new items, each once, in the order of the call.
+local function agents_of(news)
   local found, is_done = {}, {[''] = true}
   for i, new in ipairs(news) do
     local agent = new.agent
     if rows[i][4] == '' and not is_done[agent] then
       is_done[agent] = true
-      if not call('ZSCORE', prefix .. 'agents', agent) then table.insert(found, agent) end
+      table.insert(found, agent)
     end
+  end
+  return found
+end
+
+-- Returns those of them that the namespace does not know yet, and adds them unless this is
+-- a dry run.
+local function new_agents(agents)
+  local found = {}
+  for _, agent in ipairs(agents) do
+    if not call('ZSCORE', prefix .. 'agents', agent) then table.insert(found, agent) end
   end
   if not dry then
     for _, agent in ipairs(found) do add_agent(agent) end
@@ -296,14 +308,18 @@ local function apply()
     if row[4] == '' then missing = missing + 1 end
   end
   if edits_existing then check_edits(news) end
+  local agents = agents_of(news)
+  Access.need_items(missing)
+  local named = Access.need_agents(agents)
   local remark = project and 'repeat' or ''
-  if dry then return {project or '', remark, rows, new_agents(news)} end
+  if dry then return {project or '', remark, rows, new_agents(agents)} end
 
   project = project or open_project()
   begin_batch(news)
   create_missing(project, news, missing)
   edit_existing()
-  return {project, remark, rows, new_agents(news)}
+  Access.add_agents(named)
+  return {project, remark, rows, new_agents(agents)}
 end
 
 if dry then return guarded(function() return in_full(apply()) end) end

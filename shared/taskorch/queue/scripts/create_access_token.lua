@@ -3,17 +3,19 @@
 --                      its own client knows, because the first secret may be lost.
 -- KEYS     meta
 -- ARGV     7 id, 8 SHA-256 of the secret, 9 name of the caller, 10 role, 11 project it is
---          confined to or '', 12 ms until it expires or ''
+--          confined to or '', 12 ms until it expires or '', 13 maximum number of
+--          open items or '' for any, 14 of bytes a day or '', 15 of agents or ''
 -- RETURNS  {id, '1' if the id exists already, else ''}; a repeat has the first id
 -- ERRORS   NO_PROJECT
-local id, secret, name, role, project, lifetime = unpack(ARGV, 7)
+local id, secret, name, role, project, lifetime = unpack(ARGV, 7, 12)
 return once(function()
   if project ~= '' then Project.need(project) end
   local token = key('access_token', id)
   if call('EXISTS', token) == 1 then return {id, '1'} end
   local expires_at = lifetime == '' and '' or now + lifetime
   call('HSET', token, 'sha256', secret, 'name', name, 'role', role, 'project', project,
-    'created_at', now, 'created_by', caller.agent, 'expires_at', expires_at)
+    'created_at', now, 'created_by', caller.agent, 'expires_at', expires_at,
+    'max_open_items', ARGV[13], 'max_bytes', ARGV[14], 'max_agents', ARGV[15])
   call('ZADD', prefix .. 'access_tokens', now, id)
   return {id, ''}
 end, function(reply)

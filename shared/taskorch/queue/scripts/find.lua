@@ -18,10 +18,15 @@ local function add(name, id)
   table.insert(found, {id, title or ''})
 end
 
+-- Adds an item, or a project, if it exists for the caller.
+local function add_whole(name, id, project)
+  if call('EXISTS', key(name, id)) == 1 and not scope.is_foreign(project) then add(name, id) end
+end
+
 local function find_whole()
   local item, project = 'item_' .. digits, 'proj_' .. digits
-  if of_items and call('EXISTS', key('item', item)) == 1 then add('item', item) end
-  if of_projects and call('EXISTS', key('project', project)) == 1 then add('project', project) end
+  if of_items then add_whole('item', item, read_hash('item', item, 'HGET', 'project')) end
+  if of_projects then add_whole('project', project, project) end
   return #found > 0
 end
 
@@ -36,6 +41,14 @@ local function look_at_items(project, from)
     visited, from = visited + math.min(STEP, call('ZCARD', items)), next
   until from == '0'
   return from
+end
+
+-- Finds what `find` does for a caller that sees one project.
+local function find_in_own(from)
+  local is_match = string.sub(confined, 1, #project_start) == project_start
+  if of_projects and is_match and from == '0' then add('project', confined) end
+  local stopped_at = of_items and look_at_items(confined, from) or '0'
+  return {stopped_at ~= '0' and confined .. ':' .. stopped_at or '', found}
 end
 
 local function find(first, from)
@@ -55,12 +68,17 @@ local function find(first, from)
   end
 end
 
+local function is_foreign_item(id)
+  return confined ~= '' and scope.is_foreign(read_hash('item', id, 'HGET', 'project'))
+end
+
 local function find_of_agent()
   local start = 'item_' .. digits
   for _, index in ipairs({'held', 'queue'}) do
     for _, id in ipairs(call('ZRANGE', key(index, agent), 0, STEP - 1)) do
       if #found >= limit then break end
-      if string.sub(id, 1, #start) == start then add('item', id) end
+      local is_match = string.sub(id, 1, #start) == start
+      if is_match and not is_foreign_item(id) then add('item', id) end
     end
   end
   return {'', found}
@@ -70,5 +88,6 @@ return guarded(function()
   if agent ~= '' then return find_of_agent() end
   local first, from = string.match(cursor, '^(.*):(%d+)$')
   if not first and find_whole() then return {'', found} end
+  if confined ~= '' then return find_in_own(from or '0') end
   return find(first, from)
 end)

@@ -116,7 +116,10 @@ return once(function()
   for _, links in ipairs(part) do
     if links.is_ours then remove_links(links) end
     if links.is_whole then
-      if links.item then remove_from_index(links.item) end
+      if links.item then
+        remove_from_index(links.item)
+        Access.count_item(links.item, links.item.state, nil)
+      end
       if links.is_ours then remove_item(links.name) end
       table.insert(done, links.name)
     end

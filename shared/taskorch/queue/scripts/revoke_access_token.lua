@@ -5,9 +5,10 @@
 -- ERRORS   NO_ACCESS_TOKEN
 local id = ARGV[7]
 return once(function()
-  if call('DEL', key('access_token', id)) == 0 then
-    refuse('NO_ACCESS_TOKEN', {token = id})
-  end
+  local token = key('access_token', id)
+  if call('DEL', token) == 0 then refuse('NO_ACCESS_TOKEN', {access_token = id}) end
+  call('DEL', token .. ':agents', key('open_items', id))
   call('ZREM', prefix .. 'access_tokens', id)
+  Access.signal('access_token', id)
   return {id}
 end)

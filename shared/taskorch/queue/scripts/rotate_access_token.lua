@@ -7,7 +7,8 @@
 local id, secret = ARGV[7], ARGV[8]
 return once(function()
   local token = key('access_token', id)
-  if call('EXISTS', token) == 0 then refuse('NO_ACCESS_TOKEN', {token = id}) end
+  if call('EXISTS', token) == 0 then refuse('NO_ACCESS_TOKEN', {access_token = id}) end
   call('HSET', token, 'sha256', secret)
+  Access.signal('access_token', id)
   return {id}
 end)

@@ -2,11 +2,13 @@
 --       errors, batched writes, and how a verb or a view runs.
 -- KEYS     1 the namespace's meta key; every other key shares its prefix, and so its
 --          slot
--- ARGV     1 request id (16 hex digits), with '@' and a project if the caller is confined
---          to it, and with a '+' in a repeat; the caller's 2 agent, 3 host, 4 pid, 5
---          session, 6 version; the script's own from 7
+-- ARGV     1 request id (16 hex digits); behind it, ':' and the access token of a
+--          gateway's client, '@' and a project if the caller is confined to it, and a '+'
+--          in a repeat; the caller's 2 agent, 3 host, 4 pid, 5 session, 6 version; the
+--          script's own from 7
 -- RETURNS  what the script returns; times are ms since the epoch by this server's clock
--- ERRORS   SCHEMA {found, supported}, NOT_ALLOWED {reason}
+-- ERRORS   SCHEMA {found, supported}, NOT_ALLOWED {reason}, TOKEN_REFUSED, QUOTA {access_token,
+--          what, used, most, free_at}
 
 local SCHEMA = '2'
 -- The schemas that `upgrade` brings to this one: the one before, and a half upgraded one.
@@ -42,18 +44,19 @@ local user
 local refusal, batch, caller_was_seen, handled, leaves_some, project_views, newest_read,
   rests_read, bytes_read
 
--- Begins a call with the KEYS and the ARGV of its script, and the roles that may run it. A
--- user who may run CONFIG GET may do everything: one question is enough.
-local function begin_call(keys, values, roles)
+-- Begins a call of a script with its KEYS and ARGV, and the roles that may run it. A user
+-- who may run CONFIG GET may do everything: one question is enough.
+local function begin_call(keys, values, script, roles)
   call, arguments, meta = redis.call, values, keys[1]
   prefix = string.sub(meta, 1, -#'meta' - 1)
   local clock = call('TIME')
   now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-  local repeats
-  request, confined, repeats = string.match(values[1], '^([^@+]*)@?([^+]*)(%+?)$')
+  local token, repeats
+  request, token, confined, repeats = string.match(values[1],
+    '^([^:@+]*):?([^@+]*)@?([^+]*)(%+?)$')
   is_repeat = repeats ~= ''
   caller = {agent = values[2], host = values[3], pid = values[4], session = values[5],
-    version = values[6]}
+    version = values[6], script = script, access_token = token}
   local may_do_all = not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x')
   user = {may_do_all = may_do_all, needs_role_of = roles}
   refusal, batch, caller_was_seen = nil, nil, false
@@ -187,9 +190,12 @@ function Rights.check_user()
   Rights.refuse('only these roles may do it: ' .. user.needs_role_of .. '.')
 end
 
--- Runs a view, or a verb for `once`: checks the user and the schema version, and turns a
--- refusal into an error reply. A script may `accept` other words in place of the schema
--- version.
+-- What the access token of a gateway's client allows; `clients.lua` has its functions.
+local Access = {}
+
+-- Runs a view, or a verb for `once`: checks the user, the access token and the schema
+-- version, and turns a refusal into an error reply. A script may `accept` other words in
+-- place of the schema version.
 -- The fence is two keys that never exist. While a Cluster moves the slot key by key,
 -- the node that has only some of the keys refuses to read them: nothing was written by
 -- then. The reply kept for this request is read together with them.
@@ -201,9 +207,11 @@ local function guarded(run, accept)
     if found and found ~= SCHEMA and not (accept and accept[found]) then
       refuse('SCHEMA', {found = found, supported = SCHEMA})
     end
+    Access.check()
     return run(found, kept)
   end)
   if ok then return result end
+  Access.record_refusal()
   return redis.error_reply(type(result) == 'table' and result.err or tostring(result))
 end
 
@@ -222,13 +230,14 @@ function Rights.check()
   local KINDS = {
     'agent:x', 'agents', 'archive:x', 'blocked', 'dead', 'delayed', 'dependents:x', 'deps:x',
     'discoveries:x', 'events', 'fence:1', 'found:x', 'held:x', 'item:x', 'leases', 'meta',
-    'noted:x', 'plans', 'progress:x', 'project:x', 'project:x:items', 'project:x:keys',
-    'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
-    'satisfied:x', 'unassigned', 'unfinished', 'waiting', 'wake:x',
+    'noted:x', 'open_items:x', 'plans', 'progress:x', 'project:x', 'project:x:items',
+    'project:x:keys', 'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
+    'satisfied:x', 'signals', 'unassigned', 'unfinished', 'waiting', 'wake:x',
   }
   -- The kinds that only scripts of an administrator write.
   local KINDS_OF_ADMINISTRATORS = {
-    'access_token:x', 'access_tokens', 'damaged:x', 'mirror:x', 'mirrors', 'notes:x:x',
+    'access_token:x', 'access_token:x:agents', 'access_tokens', 'audit_log', 'damaged:x',
+    'mirror:x', 'mirrors', 'notes:x:x',
   }
   for _, command in ipairs(COMMANDS) do Rights.need(command, meta) end
   -- HINCRBY needs the right to read a key and the right to write it.
@@ -241,11 +250,17 @@ local function keep_reply(reply)
   call('SET', key('req', request), cjson.encode(reply), 'PX', REPLY_KEPT_MS)
 end
 
+-- Runs a verb, if the access token has bytes left for it.
+local function step(verb)
+  Access.need_bytes()
+  return verb()
+end
+
 -- Runs a verb for a repeat. The first copy of the request may still be on its way, and
 -- must not act when it arrives: a refusal is kept like a reply, and so is a reply of
 -- nothing.
 local function run_repeat(verb)
-  local ok, result = pcall(verb)
+  local ok, result = pcall(step, verb)
   if ok then return result or false end
   if refusal then keep_reply({refusal = refusal}) end
   error(result, 0)
@@ -260,6 +275,7 @@ end
 -- that has deleted something write even if memory is full. So does a repeat that `find`
 -- has found the first reply for, on the items that carry the request.
 local function once(verb, read, accept, frees_memory, find)
+  caller.acts = true
   return guarded(function(schema, kept)
     local reply
     if kept then
@@ -280,10 +296,11 @@ local function once(verb, read, accept, frees_memory, find)
       if is_repeat then
         reply = reply or run_repeat(verb)
       else
-        reply, is_on_items = verb()
+        reply, is_on_items = step(verb)
       end
       if batch then write_batch() end
       if is_repeat or (reply and not is_on_items) then keep_reply(reply) end
+      Access.record(reply)
     end
     if read then return read(reply) end
     return reply

@@ -105,7 +105,7 @@ local function find_item(id)
   local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
     'live_token', 'attempts', 'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq',
     'not_before', 'blocker', 'started_at', 'open_questions', 'asked', 'commented',
-    'comments_read', 'edited')
+    'comments_read', 'edited', 'access_token')
   if not v then return nil, 'key' end
   local exists = v[1] or v[2] or v[12]
   if not exists then return nil end
@@ -122,6 +122,7 @@ local function find_item(id)
     blocker = blocker, started_at = v[15] or now, asked = asked,
     open = Question.numbers(v[16] or '', asked, blocker),
     commented = entry_id(v[18]), comments_read = entry_id(v[19]), edited = v[20] or '',
+    access_token = v[21] or '',
   }
 end
 
@@ -238,6 +239,7 @@ local function remove_from_index(item)
 end
 
 local function add_to_index(item, state, score)
+  Access.count_item(item, item.state, state)
   item.state = state
   local to = index_of(item)
   if to then put(to, item.id, score) end
@@ -427,6 +429,7 @@ end
 local function quarantine(kind, id, why)
   local fields = read_hash(kind, id, 'HGETALL') or {}
   if #fields == 0 then return end
+  Access.forget_item(id, fields)
   local moved = key('damaged', call('HINCRBY', meta, 'damaged', 1))
   for i = 1, #fields, 2 do call('HSET', moved, fields[i], fields[i + 1]) end
   call('HSET', moved, ':kind', kind, ':id', id, ':why', why, ':at', now)

@@ -1,0 +1,70 @@
+"""Signals: what gateways tell their waiting clients beside the events.
+
+An agent has got a wake token again, or an access token was revoked or rotated.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import cast
+
+from taskorch.domain.frozen import Frozen
+from taskorch.queue import keys
+from taskorch.queue.scripts import Scripts
+
+#: Maximum duration of one block. A broken connection without an error is noticed then.
+PERIOD_S = 60.0
+
+
+class SignalKind(StrEnum):
+    """What a signal is about."""
+
+    WAKE = "wake"
+    ACCESS_TOKEN = "access_token"  # noqa: S105  a kind, not a token
+
+
+class Signal(Frozen):
+    """One signal: its kind, and the agent or the id of the token."""
+
+    kind: str
+    name: str
+
+
+class SignalPage(Frozen):
+    """Signals, the oldest first."""
+
+    #: Whether the signal at the cursor still exists. If not, later ones may be lost too.
+    known: bool
+    cursor: str
+    signals: tuple[Signal, ...]
+
+
+class Signals:
+    """The signals of a namespace."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    def newest_cursor(self) -> str:
+        """Return the cursor of the newest signal."""
+        return self._after("").cursor
+
+    def follow(self, cursor: str) -> Iterator[SignalPage]:
+        """Yield the signals after a cursor as they are given. It never ends.
+
+        Raises errors.Unavailable.
+        """
+        stream = keys.signals(self._scripts.namespace)
+        while True:
+            page = self._after(cursor)
+            is_lost = not page.known and not page.signals
+            cursor = self.newest_cursor() if is_lost else page.cursor
+            if page.signals or not page.known:
+                yield page
+            else:
+                self._scripts.wait_for_entry(stream, cursor, PERIOD_S)
+
+    def _after(self, cursor: str) -> SignalPage:
+        reply = self._scripts.run_script("signals", cursor)
+        known, newest, rows = cast("tuple[str, str, list[list[str]]]", reply)
+        signals = tuple(Signal(kind=kind, name=name) for kind, name in rows)
+        return SignalPage(known=bool(known), cursor=newest, signals=signals)
