@@ -81,11 +81,13 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request."""
-        if self._is_in_head and not self._limit:
-            self._limit_time(HEAD_S)
         self._has_ended = False
         super().data_received(data)
-        if self._is_in_head and not self._has_ended:
+        if self._has_ended and self._is_in_head:
+            return  # most requests have one part
+        if not self._limit:
+            self._limit_time(HEAD_S if self._is_in_head else BODY_S)
+        if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self.transport.abort()
@@ -105,7 +107,6 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_in_head = False
         self._head_bytes = 0
         self._end_limit()
-        self._limit_time(BODY_S)
         self._idle.pop(self, None)
         super().on_headers_complete()
         if len(self.pipeline) > AHEAD:

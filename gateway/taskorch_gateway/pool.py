@@ -1,11 +1,12 @@
 """The connections of the gateway to Redis: each serves one thread at a time."""
 
 import logging
+from asyncio import get_running_loop
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from queue import LifoQueue
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from taskorch.config.settings import Settings
 from taskorch.connections import open_connection
 from taskorch.domain.access import Access
@@ -28,16 +29,18 @@ class ConnectionPool:
         self._free: LifoQueue[Connection] = LifoQueue()
         for _ in range(SIZE):
             self._free.put(open_connection(settings, _log.info, Access.CREATE))
-        self._limiter = CapacityLimiter(SIZE)
+        # they cost less than those of anyio, which starlette would use
+        self._threads = ThreadPoolExecutor(SIZE, thread_name_prefix=NAME)
 
     async def run(self, use: Callable[[Connection], Result]) -> Result:
         """Return what a function returns for a connection of its own."""
-        return await to_thread.run_sync(
-            self._with_connection, use, limiter=self._limiter
+        return await get_running_loop().run_in_executor(
+            self._threads, self._with_connection, use
         )
 
     def close(self) -> None:
-        """Close the connections that are free."""
+        """Close the connections that are free; the threads end with their calls."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         while not self._free.empty():
             self._free.get().close()
 
