@@ -6,6 +6,7 @@ from benchmarks import (
     commands,
     fleet,
     functions,
+    gateway,
     growth,
     guards,
     limit,
@@ -32,6 +33,7 @@ ALL = (
     memory.measure,
     mirror.measure,
     waits.measure,
+    gateway.measure,
 )
 
 if __name__ == "__main__":

@@ -57,6 +57,9 @@ NAMES = [
     "heavy_item",
     "soak",
     "waits",
+    "gateway_commands",
+    "gateway",
+    "gateway_waits",
 ]
 COMPARISON = Comparison(
     name="commands",
