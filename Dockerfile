@@ -1,4 +1,5 @@
 # The image of docker-compose.yml: the commands `orchestrate` and `worker`, without build tools.
+# It has the extra `gateway`, too.
 # Any Debian with Python 3.11 or newer works: docker build --build-arg PYTHON_IMAGE=python:3.13-slim .
 ARG PYTHON_IMAGE=python:3.12-slim
 
@@ -8,9 +9,9 @@ WORKDIR /build
 RUN python -m venv --without-pip /opt/taskorch && python -m venv --without-pip /opt/build
 # The dependencies first: this layer is reused while only our own code changes. Every download is in lock/ with its hash;
 # a dependency that the lock lacks fails the build.
-COPY lock/build.txt lock/runtime.txt lock/
+COPY lock/build.txt lock/image.txt lock/
 RUN pip --python /opt/build/bin/python install --require-hashes --requirement lock/build.txt \
-    && pip --python /opt/taskorch/bin/python install --require-hashes --requirement lock/runtime.txt
+    && pip --python /opt/taskorch/bin/python install --require-hashes --requirement lock/image.txt
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY shared shared
 COPY worker worker

@@ -87,6 +87,7 @@ lock: .venv-lock  ## Update lock/ to the newest releases that pyproject.toml all
 	$(COMPILE) --upgrade --all-extras pyproject.toml --output-file lock/bench.txt
 	$(COMPILE) --constraints lock/bench.txt --extra dev --extra gateway pyproject.toml --output-file lock/dev.txt
 	$(COMPILE) --constraints lock/bench.txt pyproject.toml --output-file lock/runtime.txt
+	$(COMPILE) --constraints lock/bench.txt --extra gateway pyproject.toml --output-file lock/image.txt
 	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | \
 	    $(COMPILE) --constraints lock/bench.txt - --output-file lock/build.txt
 	@for python in 3.11 3.12 3.13 3.14; do \

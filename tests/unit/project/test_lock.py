@@ -16,6 +16,7 @@ PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS = {
     "runtime": (),
+    "image": ("gateway",),
     "dev": ("dev", "gateway"),
     "bench": tuple(PROJECT["optional-dependencies"]),
 }
