@@ -85,7 +85,7 @@ COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.1
 
 lock: .venv-lock  ## Update lock/ to the newest releases that pyproject.toml allows
 	$(COMPILE) --upgrade --all-extras pyproject.toml --output-file lock/bench.txt
-	$(COMPILE) --constraints lock/bench.txt --extra dev --extra gateway pyproject.toml --output-file lock/dev.txt
+	$(COMPILE) --constraints lock/bench.txt --extra dev --extra gateway --extra otel pyproject.toml --output-file lock/dev.txt
 	$(COMPILE) --constraints lock/bench.txt pyproject.toml --output-file lock/runtime.txt
 	$(COMPILE) --constraints lock/bench.txt --extra gateway pyproject.toml --output-file lock/image.txt
 	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | \

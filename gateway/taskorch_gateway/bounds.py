@@ -382,6 +382,7 @@ CREATED: Mapping[str, Check] = {
     "lease_ms": number(1, limits.LONGEST_MS),
     "max_attempts": number(1, 1000),
     "labels": _label,
+    "traceparent": limits.traceparent,
     "created_at": number(),
     "task": matching(r"[0-9a-f]{64}", "the hash of a secret"),
 }
@@ -389,7 +390,7 @@ _EDITED: Mapping[str, Check] = {
     **{
         name: optional(each)
         for name, each in CREATED.items()
-        if name not in ("created_at", "task")
+        if name not in ("created_at", "task", "traceparent")
     },
     "priority": number(0, 4),
     "context+": pairs,

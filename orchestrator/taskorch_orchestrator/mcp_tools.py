@@ -59,6 +59,7 @@ PLANNED_ITEM: dict[str, Any] = {
         "deliverables": _TEXTS,
         "accept": {**_TEXTS, "description": "Criteria"},
         "labels": _TEXTS,
+        "traceparent": _TEXT,
     },
 }
 

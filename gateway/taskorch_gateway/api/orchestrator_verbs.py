@@ -107,6 +107,7 @@ class Create(ToolArguments):
     deliverables: Annotated[Texts, "Expected deliverables"] = ()
     accept: Annotated[Texts, "Acceptance criteria"] = ()
     labels: Texts = ()
+    traceparent: Annotated[str, "Its place in a trace, as W3C writes it"] = ""
     key: Annotated[
         str, "If an item of the project has this key, its id is returned"
     ] = ""
@@ -132,6 +133,7 @@ class Create(ToolArguments):
             key=self.key,
             agent=self.assign,
             labels=self.labels,
+            traceparent=self.traceparent,
         )
         created = actions.create(
             _queue(call), NO_HANDOFFS, self.project, new, remark=starts.remark

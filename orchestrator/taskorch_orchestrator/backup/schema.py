@@ -71,6 +71,7 @@ Labels = Json[
         Field(max_length=limits.LABELS),
     ]
 ]
+Traceparent = Annotated[str, _checked_by(limits.traceparent)]
 Changes = Json[list[Annotated[list[Text], Field(min_length=3, max_length=3)]]]
 
 HELD = (State.IN_PROGRESS, State.BLOCKED)
@@ -173,6 +174,7 @@ class ItemFields(_Strict):
     agent: NameOrNone
     assigned_by: NameOrNone = ""
     requeue_reason: Text = ""
+    traceparent: Traceparent = ""
     priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")] = LEFT_OUT[
         "priority"
     ]

@@ -140,6 +140,11 @@ def project(
     help="Labels, for filters such as list --label …",
 )
 @click.option(
+    "--traceparent",
+    default="",
+    help="Its place in a trace, as W3C Trace Context writes it. Also: TRACEPARENT",
+)
+@click.option(
     "--key",
     default="",
     help="Key of the item. If an item has it already, print that item's id.",

@@ -150,6 +150,7 @@ class PlannedItem(BaseModel):
     accept: Texts = ()
     #: None leaves the labels of an existing item.
     labels: Labels = None
+    traceparent: Annotated[str, _checked_by(limits.traceparent)] = ""
 
     def new(self, depends_on: Sequence[str | int]) -> NewItem:
         """Return the item to create; its name becomes its key.
@@ -173,6 +174,7 @@ class PlannedItem(BaseModel):
             deliverables_expected=self.deliverables,
             criteria=self.accept,
             labels=self.labels,
+            traceparent=self.traceparent,
         )
 
 

@@ -17,6 +17,7 @@ from taskorch.config.settings import Settings, resolve, wants_json
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.short_id import Candidate, ShortId
+from taskorch.tracing import switch as tracing
 
 INTERRUPTED = 130
 #: Columns of help, where the terminal has them: an example fits on one line.
@@ -243,6 +244,7 @@ def _exit(code: int) -> NoReturn:
         # a stream may be closed, or may not exist
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
+    tracing.flush()
     os._exit(code)
 
 

@@ -121,6 +121,9 @@ class NewItem(Frozen):
     agent: str = ""
     #: At most 20 words for filters. None leaves those of an item that exists already.
     labels: Texts | None = None
+    #: Its place in a trace, as W3C Trace Context writes it; "" for TRACEPARENT of the
+    #: environment.
+    traceparent: str = ""
     #: The id and creation time of an imported item. A repeat with the same id creates
     #: nothing.
     id: str = ""
@@ -223,6 +226,8 @@ class Item(Frozen):
     #: Its open questions, the oldest first.
     questions: tuple[Question, ...]
     assigned_by: str
+    #: Its place in a trace, as W3C Trace Context writes it; "" without one.
+    traceparent: str = ""
     #: Why it was requeued, for its holders; "" if no reason was given.
     requeue_reason: str = ""
     #: The machine of the newest claim, which may have ended; "" before the first.

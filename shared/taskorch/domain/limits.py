@@ -15,6 +15,7 @@ TITLE_CHARACTERS = 500
 TEXT_BYTES = 64 * 1024
 #: Maximum number of characters of the host and the session of a caller.
 CALLER_CHARACTERS = 255
+TRACEPARENT_BYTES = 512
 LIST_VALUES = 200
 #: Maximum number of labels of an item, and of characters of a label;
 #: scripts/prelude/ has the same number of labels.
@@ -76,6 +77,13 @@ _LABEL = r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,49}"
 _ID = r"(proj|item)_[0-9a-z]{1,32}"
 #: What begins like one of our ids, which agents confuse with a name.
 _LIKE_ID = r"(proj|item)_[0-9a-f]+"
+#: The header `traceparent` of W3C Trace Context, of any version.
+_TRACEPARENT = (
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    r"(-[!-~]*)?"
+)
+#: The number of characters of version 00; others may have more.
+_TRACEPARENT_00_CHARACTERS = 55
 _LIST_CURSOR = r"proj_[0-9a-z]{1,32}:[0-9]{1,19}"
 _CURSOR = r"[0-9]{1,19}-[0-9]{1,19}"
 _DISCOVERY_CURSOR = _CURSOR + r"(:proj_[0-9a-z]{1,32})?"
@@ -258,6 +266,26 @@ def values(listed: Sequence[str], what: str, argument: str) -> str:
             f"{LIST_VALUES} are allowed."
         )
     return _as_json([text(value, what, required=True) for value in listed])
+
+
+def traceparent(value: str) -> str:
+    """Return the place of an item in a trace, as W3C Trace Context writes it."""
+    _need_text(value, "traceparent")
+    if not is_traceparent(value):
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is not a traceparent, such as "
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        )
+    return value
+
+
+def is_traceparent(value: str) -> bool:
+    """Tell whether a text is a traceparent of at most 512 bytes."""
+    most = TRACEPARENT_BYTES
+    if value.startswith("00-"):
+        most = _TRACEPARENT_00_CHARACTERS
+    is_short = len(value) <= most
+    return is_short and re.fullmatch(_TRACEPARENT, value) is not None
 
 
 def label(value: str) -> str:

@@ -18,6 +18,7 @@ from taskorch.domain.item import (
     Receipt,
     SettledReceipt,
 )
+from taskorch.queue import spans
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.claim_reports import REPORTS, last_question
 from taskorch.queue.port import WaitBrokenOff
@@ -265,12 +266,13 @@ class Task:
 @contextmanager
 def working(task: Task) -> Iterator[Task]:
     """Yield a task, and end it with the block, by `Task.end`."""
-    try:
-        yield task
-    except BaseException as error:
-        task.end(error)
-        raise
-    task.end(None)
+    with spans.working(task.queue.namespace, task.item):
+        try:
+            yield task
+        except BaseException as error:
+            task.end(error)
+            raise
+        task.end(None)
 
 
 def reason_of(error: BaseException) -> str:

@@ -15,6 +15,7 @@ TITLE_LENGTH, REPORT_LENGTH = 120, 100
 #: Fields that only the queue needs, such as the ids of claims.
 INTERNAL = frozenset((
     "token", "claim", "lease", "written_at", "changed_at", "pid", "version", "looked_at",
+    "traceparent",
 ))  # fmt: skip
 #: The names and values of these are those of users.
 OF_USERS = frozenset(("context", "deliverables", "links", "details"))

@@ -2,24 +2,26 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
-from time import monotonic
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from taskorch.domain import errors, limits
+from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     Assignments,
     Caller,
     Claim,
+    Item,
     Lease,
     Note,
     Receipt,
     SettledReceipt,
 )
-from taskorch.queue import replies
+from taskorch.queue import replies, spans
 from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Argument, Connection, Reply
 from taskorch.queue.requests import Requests
@@ -110,6 +112,11 @@ class AgentQueue:
         That is the first call in a namespace of an earlier version, which upgrades it.
         """
         self._scripts.notify = notify
+
+    @property
+    def namespace(self) -> str:
+        """The name of the namespace."""
+        return self._scripts.namespace
 
     def over(self, connection: Connection) -> "AgentQueue":
         """Return the queue of the same agent over another connection."""
@@ -257,6 +264,7 @@ class AgentQueue:
             left_s = deadline - monotonic()
             is_last_look = "" if left_s > 0 else "1"
             words = ("claim", duration, is_last_look, count)
+            started_ns = time_ns()
             if is_first_look:
                 reply = self._run_script(*words)
             else:
@@ -264,7 +272,7 @@ class AgentQueue:
                     *words, seconds=left_s, notify=notice.outage
                 )
             views, due_ms = cast("tuple[list[Reply], str]", reply)
-            claims = self._held(views)
+            claims = self._held(views, started_ns)
             if claims:
                 return claims
             if views:
@@ -314,7 +322,8 @@ class AgentQueue:
             mode = "takeover"
         if peek:
             mode = "peek"
-        return self._claim(
+        started_ns = time_ns()
+        claim = self._claim(
             self._run(
                 "get",
                 lease,
@@ -322,6 +331,9 @@ class AgentQueue:
                 _lease(lease_ms),
             )
         )
+        if claim.lease and claim.lease.token != lease.token:
+            self._note_received([claim], started_ns)
+        return claim
 
     def progress(
         self, lease: Lease, text: str, *, percent: int | None = None
@@ -481,14 +493,16 @@ class AgentQueue:
         becomes a dead letter. `next` and `lease_ms` are those of `complete`.
         """
         reason = limits.text(reason, "reason", required=True)
+        started_ns = time_ns()
         try:
-            view = self._run(
-                "fail",
-                lease,
-                reason,
-                "1" if retry else "",
-                *_next(next=next, lease_ms=lease_ms),
-            )
+            with self._settling([lease], AttemptEnd.FAILED):
+                view = self._run(
+                    "fail",
+                    lease,
+                    reason,
+                    "1" if retry else "",
+                    *_next(next=next, lease_ms=lease_ms),
+                )
         except errors.NotReplicated as shortfall:
             if next:
                 self._give_back_claims(shortfall)
@@ -497,7 +511,8 @@ class AgentQueue:
             return replies.settled(view, self._damage)
         settled, claims = cast("tuple[Reply, list[Reply]]", view)
         return _with_next(
-            replies.settled(settled, self._damage), self._held(claims)
+            replies.settled(settled, self._damage),
+            self._held(claims, started_ns),
         )
 
     def release(
@@ -509,12 +524,13 @@ class AgentQueue:
         it again.
         """
         reason = limits.text(reason, "reason")
-        return self._step(
-            "release",
-            lease,
-            reason,
-            "1" if asks else "",
-        )
+        with self._settling([lease], AttemptEnd.RELEASED):
+            return self._step(
+                "release",
+                lease,
+                reason,
+                "1" if asks else "",
+            )
 
     def renew(
         self, lease: Lease, *, leaves_news: bool = False, shown: str = ""
@@ -592,10 +608,17 @@ class AgentQueue:
                 limits.pairs(deliverables, "deliverables", "deliverables")
             )
         limits.batch_size(words)
+        leases = [lease for lease, _, _ in deliveries]
+        started_ns = time_ns()
         try:
-            view = self._run_script(
-                "complete", *options, len(deliveries), *words, *self._origin
-            )
+            with self._settling(leases, AttemptEnd.COMPLETED):
+                view = self._run_script(
+                    "complete",
+                    *options,
+                    len(deliveries),
+                    *words,
+                    *self._origin,
+                )
         except errors.NotReplicated as shortfall:
             self._give_back_claims(shortfall)
             raise
@@ -605,23 +628,44 @@ class AgentQueue:
         if is_left and not self._origin:
             self._resume()
         completed = partial(replies.completed, damage=self._damage)
-        return tuple(map(completed, settled)), self._held(claims)
+        held = self._held(claims, started_ns)
+        return tuple(map(completed, settled)), held
 
     def _give_back_claims(self, shortfall: errors.NotReplicated) -> None:
         """Release what a step has claimed with its settling: its caller gets an error."""
         _, claims, *_ = cast("list[list[Reply]]", shortfall.reply)
-        for claim in self._held(claims):
+        for claim in self._held(claims, time_ns()):
             with suppress(errors.TaskOrchestratorError):
                 if claim.lease:
                     self.release(claim.lease, reason=NOT_STARTED)
 
-    def _held(self, claims: list[Reply]) -> tuple[Claim, ...]:
-        """Return the claims of a reply.
+    def _held(self, claims: list[Reply], started_ns: int) -> tuple[Claim, ...]:
+        """Return the claims of a reply to a call that began at a time.
 
         A repeated request may return some that the caller no longer holds.
         """
         found = readable(self._claim, claims, self._damage)
-        return tuple(claim for claim in found if claim.lease)
+        held = tuple(claim for claim in found if claim.lease)
+        self._note_received(held, started_ns)
+        return held
+
+    def _note_received(self, claims: Sequence[Claim], started_ns: int) -> None:
+        scripts = self._scripts
+        spans.received(
+            scripts.namespace, scripts.caller.agent, claims, started_ns
+        )
+
+    def _settling(
+        self, leases: Sequence[Lease], end: AttemptEnd
+    ) -> AbstractContextManager[None]:
+        """Return a block that ends claims, for its spans."""
+
+        def look(item: str) -> Item:
+            # with request ids of its own: they are for the step in the block
+            own = self.over(self.connection)
+            return own.get(Lease(item=item), peek=True).package.item
+
+        return spans.settling(self._scripts.namespace, look, leases, end)
 
     def _claim(self, view: Reply) -> Claim:
         return replies.claim(view, self._damage)

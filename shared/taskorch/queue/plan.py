@@ -254,6 +254,9 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
         "lease_ms": "" if lease_ms == DEFAULT_LEASE_MS else lease_ms,
         "max_attempts": "" if attempts == DEFAULT_MAX_ATTEMPTS else attempts,
         "labels": "" if new.labels is None else limits.labels(new.labels),
+        "traceparent": limits.traceparent(new.traceparent)
+        if new.traceparent
+        else "",
         "created_at": created_at or "",
         "task": new.task,
     }

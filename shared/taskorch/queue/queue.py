@@ -44,6 +44,7 @@ from taskorch.queue.plan import (
 from taskorch.queue.port import Connection, Reply
 from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Scripts, random_digits
+from taskorch.queue.spans import PlanSpans, assigning
 from taskorch.queue.views import Views
 
 if TYPE_CHECKING:
@@ -244,6 +245,16 @@ class Queue:
         `dry_run` checks everything and writes nothing; new items then have no id and no
         state. Raises the errors of `create`, and errors.Cycle and errors.TooMany.
         """
+        if dry_run:
+            return self._apply(plan, dry_run=True, updates=updates)
+        traced = PlanSpans(plan, self.namespace)
+        result = self._apply(traced.plan, dry_run=False, updates=updates)
+        traced.end(result)
+        return result
+
+    def _apply(
+        self, plan: Plan, *, dry_run: bool, updates: bool
+    ) -> AppliedPlan:
         words = arguments(plan, dry_run=dry_run, updates=updates)
         reply = self._run_script("create", *words)
         return applied(plan, reply)
@@ -316,13 +327,14 @@ class Queue:
             else "",
         )
         limits.batch_size(added, times=count)
-        reply = self._run_script(
-            "assign",
-            limits.agent_name(agent),
-            *added,
-            "1" if force else "",
-            *map(limits.item_id, items),
-        )
+        with assigning(self.namespace, limits.agent_name(agent), items):
+            reply = self._run_script(
+                "assign",
+                agent,
+                *added,
+                "1" if force else "",
+                *map(limits.item_id, items),
+            )
         return replies.assigned(reply)
 
     def answer(

@@ -541,6 +541,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         links=_links(deliverables),
         questions=_questions(fields),
         assigned_by=read.agent_name(fields, "assigned_by", ""),
+        traceparent=_traceparent(fields.get("traceparent", "")),
         requeue_reason=fields.get("requeue_reason", ""),
         last_host=fields.get("holder_host", ""),
         task=fields.get("task", ""),
@@ -559,6 +560,12 @@ def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
     if not all(map(limits.is_label, labels)):
         raise DamagedField("labels")
     return labels
+
+
+def _traceparent(traceparent: str) -> str:
+    if traceparent and not limits.is_traceparent(traceparent):
+        raise DamagedField("traceparent")
+    return traceparent
 
 
 def _links(deliverables: Mapping[str, str]) -> dict[str, str]:

@@ -31,7 +31,12 @@ SHARED = {
     "taskorch.version": (),
     "taskorch.checkout": (),
     "taskorch.config": ("taskorch.domain",),
-    "taskorch.queue": ("taskorch.domain", "taskorch.version"),
+    "taskorch.queue": (
+        "taskorch.domain",
+        "taskorch.version",
+        "taskorch.tracing",
+    ),
+    "taskorch.tracing": ("taskorch.domain", "taskorch.version"),
     "taskorch.transport": (
         "taskorch.domain",
         "taskorch.config",
@@ -61,6 +66,7 @@ SHARED = {
         "taskorch.domain",
         "taskorch.config",
         "taskorch.version",
+        "taskorch.tracing.switch",
     ),
     "taskorch.mcp": (
         "taskorch.domain",
@@ -118,6 +124,7 @@ LIBRARIES = {
         "taskorch_gateway.server",
         "taskorch_gateway.bounded_http",
     ),
+    "opentelemetry": ("taskorch.tracing.tracer",),
     "mcp": (),
 }
 

@@ -17,7 +17,7 @@ PROJECT = PYPROJECT["project"]
 EXTRAS = {
     "runtime": (),
     "image": ("gateway",),
-    "dev": ("dev", "gateway"),
+    "dev": ("dev", "gateway", "otel"),
     "bench": tuple(PROJECT["optional-dependencies"]),
 }
 LOCKS = [*EXTRAS, "build"]

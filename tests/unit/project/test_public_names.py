@@ -55,7 +55,15 @@ VIEWS_NOT_ASYNC = {
 #: The verbs of a holder that are no verbs of a task: those of several items, and those
 #: that need no lease.
 NOT_OF_A_TASK = {
-    *("over", "connection", "find", "candidates", "check", "prime"),
+    *(
+        "namespace",
+        "over",
+        "connection",
+        "find",
+        "candidates",
+        "check",
+        "prime",
+    ),
     *("discoveries", "new_discoveries", "claim", "claim_many"),
     *("complete_many", "get", "pass_wake_on", "stray", "report_upgrade"),
 }

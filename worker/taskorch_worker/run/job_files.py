@@ -10,7 +10,9 @@ from taskorch.config import password, token
 from taskorch.config.files import make_private_folder
 from taskorch.config.settings import URL, Settings, is_gateway
 from taskorch.domain.frozen import Frozen, replace
-from taskorch.domain.item import Claim, Lease
+from taskorch.domain.item import Claim, Item, Lease
+from taskorch.queue import spans
+from taskorch.tracing import trace_context
 from taskorch.transport import address
 
 from taskorch_worker import git, inherited_lease
@@ -18,6 +20,8 @@ from taskorch_worker.render import prompt as prompts
 from taskorch_worker.run.options import StdinSource
 from taskorch_worker.run.worktrees import Worktree
 
+#: Has names and values that every span of a program gets.
+RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
 #: The longest variable on Linux, with its name.
 VARIABLE_BYTES = 128 * 1024 - 1
 
@@ -87,6 +91,7 @@ def prepare(
         "TASKORCH_PROMPT_FILE": str(prompt),
         "TASKORCH_RESULT_FILE": str(result),
         **_worktree_variables(worktree),
+        **_trace_variables(claim.package.item, settings.namespace),
     }
     not_inherited = {
         "ORCHESTRATOR_ID",  # it would make an orchestrator of the agent
@@ -135,6 +140,23 @@ def _worktree_variables(worktree: Worktree | None) -> dict[str, str]:
         inherited_lease.BRANCH: worktree.branch,
         "PWD": str(worktree.folder),
     }
+
+
+def _trace_variables(item: Item, namespace: str) -> dict[str, str]:
+    """Return where the spans of the command belong, and what they are about."""
+    about = {
+        "gen_ai.agent.name": item.agent,
+        "taskorch.item": item.id,
+        "taskorch.namespace": namespace,
+        "taskorch.project": item.project,
+    }
+    attributes = [f"{name}={value}" for name, value in about.items()]
+    if inherited := os.environ.get(RESOURCE_ATTRIBUTES):
+        attributes.insert(0, inherited)
+    variables = {RESOURCE_ATTRIBUTES: ",".join(attributes)}
+    if place := spans.place_of_work(namespace, item):
+        variables[trace_context.VARIABLE] = place
+    return variables
 
 
 def _redis_variables(settings: Settings, folder: Path) -> dict[str, str]:
