@@ -371,6 +371,7 @@ def test_delegate_waits_for_the_agent(gateway: Gateway, bench: Bench) -> None:
     content = json.loads(reply.read())
     waiting.close()
 
+    assert "data" in document(content["result"]), content
     data = document(content["result"])["data"]
     assert (data["state"], data["summary"]) == ("completed", "Written")
     assert len(bench.queue.views.projects()) == 1
