@@ -1,5 +1,6 @@
 """`purge` deletes a completed project with everything in it, and nothing else."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -11,6 +12,7 @@ from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import NewItem, State
 from taskorch.queue import queue
+from taskorch.queue.backup import Line
 from taskorch.queue.plan import Plan
 from taskorch.queue.requests import Requests
 from taskorch_orchestrator.backup import export
@@ -460,8 +462,30 @@ def test_export_during_purge_is_refused(
         next(export)
     bench.queue.purge(project)
 
-    with pytest.raises(errors.Invalid, match="Export again"):
+    with pytest.raises(errors.ExportOutdated):
         list(export)
+
+
+@pytest.mark.one_lane
+def test_export_to_file_begins_again_after_purge(
+    bench: Bench, tmp_path: Path
+) -> None:
+    project, kept = over(bench), bench.item()
+    tries: list[int] = []
+
+    def lines() -> Iterator[Line]:
+        tries.append(1)
+        for number, line in enumerate(bench.queue.backup.lines()):
+            yield line
+            if number == 1 and len(tries) == 1:
+                bench.queue.purge(project)
+
+    export.whole_to_file(lines, tmp_path / "export.jsonl")
+
+    written = (tmp_path / "export.jsonl").read_text()
+    assert len(tries) == 2
+    assert kept in written
+    assert project not in written
 
 
 def test_export_continues_under_id_of_lost_project(bench: Bench) -> None:
