@@ -230,6 +230,10 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     )
     yield _step("events", lambda: views.events(limit=1000))
     yield _step("environment", views.environment)
+    yield _step("metrics", views.counters, "the counters")
+    yield _step("metrics", lambda: views.hours(192), "8 days")
+    yield _step("metrics", views.item_counts, "projects")
+    yield _step("metrics", views.agent_figures, "agents")
     yield _step("mirrors", views.mirrors)
     yield _step(
         "discoveries", lambda: views.discoveries(crowd.heavy), "a project"

@@ -14,6 +14,9 @@ from taskorch.cli.json_output import error_document
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import Caller
+from taskorch_orchestrator.metrics.collector import registry_of
+from taskorch_orchestrator.metrics.figures import reader_of
 
 from taskorch_gateway.api.event_stream import EventStreams
 from taskorch_gateway.api.routes import Api
@@ -22,8 +25,13 @@ from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.exchange import Exchange
 from taskorch_gateway.hosts import HostCheck
 from taskorch_gateway.mcp import endpoints
+from taskorch_gateway.metrics import (
+    CountedRequests,
+    MetricsPage,
+    RequestMetrics,
+)
 from taskorch_gateway.performer import Performer
-from taskorch_gateway.pool import ConnectionPool
+from taskorch_gateway.pool import NAME, ConnectionPool
 from taskorch_gateway.rates import Rates
 from taskorch_gateway.readiness import Readiness
 from taskorch_gateway.refusals import Refusals
@@ -39,6 +47,8 @@ class Options(Frozen):
     hosts: Sequence[str]
     #: Calls a second of one access token; 0 for any number.
     calls_per_second: int
+    #: Whether clients without an access token may read the metrics.
+    metrics_are_open: bool = False
 
 
 def create(settings: Settings, options: Options) -> Starlette:
@@ -50,9 +60,8 @@ def create(settings: Settings, options: Options) -> Starlette:
     waits = ClientWaits(settings, pool)
     refusals = Refusals(settings, pool)
     authentication = Authentication(settings, pool, refusals)
-    exchange = Exchange(
-        authentication, Rates(options.calls_per_second), refusals
-    )
+    rates = Rates(options.calls_per_second)
+    exchange = Exchange(authentication, rates, refusals)
     audit = AuditLog()
     wire = Wire(settings.namespace, pool, waits, audit)
     performer = Performer(settings, pool, waits, audit)
@@ -60,6 +69,11 @@ def create(settings: Settings, options: Options) -> Starlette:
     api = Api(settings.namespace, exchange, performer, streams)
     readiness = Readiness(settings, pool)
     signals = SignalReceiver(settings, authentication, waits)
+    figures = reader_of(settings, Caller(agent=NAME))
+    registry = registry_of(settings.namespace, figures)
+    page = MetricsPage(
+        registry, authentication, rates, is_open=options.metrics_are_open
+    )
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -70,6 +84,7 @@ def create(settings: Settings, options: Options) -> Starlette:
         writing.cancel()
         await refusals.write()
         pool.close()
+        figures.close()
 
     return Starlette(
         routes=[
@@ -78,10 +93,14 @@ def create(settings: Settings, options: Options) -> Starlette:
             Route("/follow", exchange.endpoint(wire.follow), methods=["POST"]),
             Route("/healthz", healthy),
             Route("/readyz", readiness.respond),
+            Route("/metrics", page.respond),
             *api.routes(),
             *endpoints.routes(exchange, performer),
         ],
-        middleware=[Middleware(HostCheck, hosts=options.hosts)],
+        middleware=[
+            Middleware(CountedRequests, metrics=RequestMetrics(registry)),
+            Middleware(HostCheck, hosts=options.hosts),
+        ],
         exception_handlers={HTTPException: refused},
         lifespan=life,
     )

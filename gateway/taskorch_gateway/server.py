@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess
 from taskorch_gateway import hosts
 from taskorch_gateway.app import Options, create
 from taskorch_gateway.bounded_http import BoundedHttp
+from taskorch_gateway.metrics import counted_together
 
 #: How long an idle connection stays open: longer than proxies keep theirs.
 KEEP_ALIVE_S = 75
@@ -47,6 +48,8 @@ class Listener(Frozen):
     host_names: Sequence[str]
     #: Calls a second of one access token; 0 for any number.
     calls_per_second: int
+    #: Whether clients without an access token may read the metrics.
+    metrics_are_open: bool
 
 
 def serve(settings: Settings, listener: Listener) -> None:
@@ -65,7 +68,11 @@ def serve(settings: Settings, listener: Listener) -> None:
         names += hosts.LOOPBACK
     elif not listener.certificate:
         logging.getLogger(__name__).warning(UNENCRYPTED)
-    options = Options(hosts=names, calls_per_second=listener.calls_per_second)
+    options = Options(
+        hosts=names,
+        calls_per_second=listener.calls_per_second,
+        metrics_are_open=listener.metrics_are_open,
+    )
     config = uvicorn.Config(
         partial(_application, settings, options),
         factory=True,
@@ -85,10 +92,11 @@ def serve(settings: Settings, listener: Listener) -> None:
         timeout_graceful_shutdown=STOP_S,
     )
     sockets = [_bind(listener)]
-    if listener.workers > 1:
-        Multiprocess(config, sockets=sockets).run()
-    else:
-        uvicorn.Server(config).run(sockets)
+    with counted_together(listener.workers):
+        if listener.workers > 1:
+            Multiprocess(config, sockets=sockets).run()
+        else:
+            uvicorn.Server(config).run(sockets)
 
 
 def _application(settings: Settings, options: Options) -> Starlette:

@@ -147,6 +147,7 @@ class Run:
             held=held,
             inconsistencies=bench.inconsistencies(),
             broken=self.fleet.broken,
+            counters=self._queue.views.counters(),
         )
 
     def _records(self) -> Iterator[MirrorRecord]:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from taskorch.domain.item import Item, Report, State
 from taskorch.domain.mirror_record import MirrorRecord
+from taskorch.queue.metrics import Counters
 
 from chaos.ledger import Call
 from chaos.worker import POISON
@@ -35,6 +36,8 @@ class Evidence:
     inconsistencies: Sequence[str] = ()
     #: Processes that ended unexpectedly.
     broken: Sequence[str] = ()
+    #: The counters of the namespace, if they were read.
+    counters: Counters | None = None
 
     def of_item(self) -> Mapping[str, list[Call]]:
         """Return the acknowledged calls by item."""
@@ -275,6 +278,23 @@ def held_forever(evidence: Evidence) -> Iterable[str]:
     ]
 
 
+def miscounted(evidence: Evidence) -> Iterator[str]:
+    """Return counters that differ from what happened to the items."""
+    counters = evidence.counters
+    if counters is None:
+        return
+    items = [record.item for record in evidence.records.values()]
+    completed = sum(item.state is State.COMPLETED for item in items)
+    happened = {
+        "create": (counters.events.get("create", 0), len(items)),
+        "claim": (counters.claims, sum(item.token for item in items)),
+        "complete": (counters.events.get("complete", 0), completed),
+    }
+    for verb, (counted, number) in happened.items():
+        if counted != number:
+            yield f"{verb}: {counted} counted, {number} happened"
+
+
 def unexpected_errors(evidence: Evidence) -> Iterator[str]:
     """Return calls that ended in an unexpected error."""
     return (
@@ -362,6 +382,7 @@ INVARIANTS = (
         name="inconsistencies in Redis",
         find=lambda evidence: evidence.inconsistencies,
     ),
+    Invariant(name="wrong counters", find=miscounted),
     Invariant(name="unexpected errors", find=unexpected_errors),
     Invariant(
         name="processes that failed", find=lambda evidence: evidence.broken

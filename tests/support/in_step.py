@@ -91,6 +91,8 @@ class InStep(RuleBasedStateMachine):
         left = raw_keys.read(self.bench, but=self.other_keys)
         assert {name.partition(":")[0] for name in left.values} <= {
             "meta",
+            "counters",
+            "hours",
             "agents",
             "agent",
             "wake",
@@ -481,6 +483,8 @@ class InStep(RuleBasedStateMachine):
         shown["events"] = Counter(events[self.events_seen :])
         expected["events"] = Counter(self.model.events[self.events_seen :])
         self.events_seen = len(events)
+        shown["counters"] = _counters(found)
+        expected["counters"] = self._expected_counters()
         names = sorted({*shown, *expected})
         wrong = [
             f"{name}: {shown.get(name)}, not {expected.get(name)}"
@@ -489,6 +493,15 @@ class InStep(RuleBasedStateMachine):
         ]
         wrong += found.wrong()
         assert not wrong, wrong
+
+    def _expected_counters(self) -> dict[str, int]:
+        """Return what the model has counted, in the form of `_counters`."""
+        verbs = Counter(verb for verb, *_ in self.model.events)
+        return {
+            **verbs,
+            "claims from queue": self.model.claims_from_queue,
+            "ends": verbs["complete"] + verbs["fail"],
+        }
 
     def _expected(self) -> dict[str, object]:
         """Return the state of the model in the form of `_shown`."""
@@ -552,6 +565,24 @@ def _do(me: AgentQueue, lease: Lease, verb: str, text: str) -> Receipt:
         return steps[verb]()
     step: Callable[[Lease, str], Receipt] = getattr(me, verb)
     return step(lease, text)
+
+
+def _counters(found: RawKeys) -> dict[str, int]:
+    """Return the number of events of each verb, and of times, as they were counted."""
+    verbs: Counter[str] = Counter()
+    buckets: Counter[str] = Counter()
+    for field, number in found.values.get("counters", {}).items():
+        word, colon, _ = field.partition(":")
+        events = int(number) // 10**12 if colon else int(number)
+        if colon:
+            buckets[word] += events
+        if word != "queue_wait":
+            verbs[word] += events
+    return {
+        **verbs,
+        "claims from queue": buckets["claim"] + buckets["queue_wait"],
+        "ends": buckets["complete"] + buckets["fail"],
+    }
 
 
 def _shown(found: RawKeys) -> dict[str, object]:

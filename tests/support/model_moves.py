@@ -114,6 +114,8 @@ class Moves:
         self.items: dict[str, Item] = {}
         #: The events: verb, item or '', project, agent, state.
         self.events: list[tuple[str, str, str, str, str]] = []
+        #: The number of claims of queued items, by reports, too.
+        self.claims_from_queue = 0
         self._places = 0
 
     def _project(self, id_: str) -> Project:
@@ -154,6 +156,7 @@ class Moves:
 
     def _new_claim(self, item: Item, me: Actor) -> None:
         """Claim an item: token and attempts increase."""
+        self.claims_from_queue += item.state is State.QUEUED
         item.token += 1
         item.attempts += 1
         item.live, item.session, item.edited = True, me.session, []

@@ -314,6 +314,14 @@ def sync_files(bench: Bench) -> Iterator[str]:
     yield "mirror_give"
     views.mirrors()
     yield "mirrors"
+    views.counters()
+    yield "counters"
+    views.hours()
+    yield "hours"
+    views.item_counts()
+    yield "item_counts"
+    views.agent_figures()
+    yield "agent_figures"
     queue.complete_project(project, force=True)
     yield "close_project"
 

@@ -8,30 +8,11 @@ import click
 from taskorch.cli import app
 from taskorch.domain import errors
 
+from taskorch_orchestrator.commands.listen import Listen
 from taskorch_orchestrator.group import orchestrate
 
 #: The entry points by which the gateway is found.
 GROUP = "taskorch.gateway"
-
-
-class Listen(click.ParamType[tuple[str, int]]):
-    """A host and a port, such as 127.0.0.1:8650 or [::1]:8650."""
-
-    name = "address"
-
-    def convert(
-        self,
-        value: str | tuple[str, int],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> tuple[str, int]:
-        """Return the host, without brackets, and the port."""
-        if isinstance(value, tuple):
-            return value
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or not int(port) < 2**16:
-            self.fail(f"{value!r} is not HOST:PORT.", param, ctx)
-        return host.strip("[]"), int(port)
 
 
 @orchestrate.command(
@@ -77,6 +58,11 @@ class Listen(click.ParamType[tuple[str, int]]):
     metavar="CALLS",
     help="Maximum number of calls a second of one access token; 0 for any number.",
 )
+@click.option(
+    "--metrics-open",
+    is_flag=True,
+    help="Show /metrics to clients without an access token, too.",
+)
 def gateway(
     listen: tuple[str, int],
     workers: int,
@@ -84,6 +70,7 @@ def gateway(
     tls_key: str | None,
     host_names: tuple[str, ...],
     rate: int,
+    metrics_open: bool,
 ) -> None:
     """Serve the queue over HTTP, to clients that show an access token.
 
@@ -101,6 +88,7 @@ def gateway(
         key=tls_key or "",
         host_names=host_names,
         calls_per_second=rate,
+        metrics_are_open=metrics_open,
     )
     server.serve(app.settings(), listener)
 

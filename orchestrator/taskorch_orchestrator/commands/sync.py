@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli import app
 
+from taskorch_orchestrator.commands.listen import Listen
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
@@ -84,7 +85,15 @@ def status(context: "OrchestratorContext", *, check: bool) -> None:
     envvar="TASKORCH_NO_RQ",
     help="Run the duties in a loop instead of as RQ jobs. Also: TASKORCH_NO_RQ=1",
 )
-def service(roots: tuple[Path, ...], no_rq: bool) -> None:
+@click.option(
+    "--metrics",
+    type=Listen(),
+    metavar="HOST:PORT",
+    help="Serve metrics for Prometheus over HTTP, to all who reach this address.",
+)
+def service(
+    roots: tuple[Path, ...], no_rq: bool, metrics: tuple[str, int] | None
+) -> None:
     """Sync files and maintain the queue until SIGTERM or Ctrl-C."""
     # Loading the service takes 0.3 s, and a signal must end it in the meantime, too.
     # PID 1 of a container ignores signals without a handler.
@@ -92,5 +101,8 @@ def service(roots: tuple[Path, ...], no_rq: bool) -> None:
     from taskorch_orchestrator.service.start import serve
 
     serve(
-        app.settings(), [root.resolve() for root in roots], with_rq=not no_rq
+        app.settings(),
+        [root.resolve() for root in roots],
+        with_rq=not no_rq,
+        metrics=metrics,
     )

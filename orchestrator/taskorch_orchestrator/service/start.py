@@ -27,15 +27,22 @@ if TYPE_CHECKING:
 RQ_URL = "TASKORCH_RQ_URL"
 
 
-def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
+def serve(
+    settings: Settings,
+    roots: Sequence[Path],
+    *,
+    with_rq: bool,
+    metrics: tuple[str, int] | None = None,
+) -> None:
     """Run the service of `roots`, or of the current root, until a signal ends it.
 
-    It logs to stderr. With the bundled server it is the only service of the root, and
+    It logs to stderr. With `metrics`, a host and a port, it serves the metrics there.
+    With the bundled server it is the only service of the root, and
     it kills the server if their folder is deleted or replaced.
     RQ runs neither on a Redis Cluster nor over a gateway. There the duties run in the
     service's own loop, unless TASKORCH_RQ_URL names another Redis.
-    Raises errors.Usage for missing roots and roots of different namespaces, and
-    errors.ServiceRuns.
+    Raises errors.Usage for missing roots, roots of different namespaces, and an address
+    that cannot be listened on, and errors.ServiceRuns.
     """
     _check_roots(settings, roots)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -53,6 +60,8 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     )
     queue = Queue(connect_to(settings), settings.namespace, caller)
     queue.report_upgrade(logging.getLogger(__name__).info)
+    if metrics:
+        _serve_metrics(settings, caller, metrics)
     roots = list(roots) or [settings.root]
     source = source_of(settings)
     keeper = Retention(queue, roots[0], settings.retention_ms)
@@ -67,6 +76,24 @@ def serve(settings: Settings, roots: Sequence[Path], *, with_rq: bool) -> None:
     service.serve(_job_queue(service, settings) if with_rq else None, keeper)
     if server and server.is_lost():
         server.kill()
+
+
+def _serve_metrics(
+    settings: Settings, caller: Caller, address: tuple[str, int]
+) -> None:
+    """Serve the metrics of the namespace until the process ends."""
+    try:
+        from taskorch_orchestrator.metrics.collector import registry_of
+        from taskorch_orchestrator.metrics.listener import listen
+    except ModuleNotFoundError:
+        raise errors.Usage(
+            reason="The metrics are not installed. Run: "
+            "pip install 'task-orchestrator[metrics]'"
+        ) from None
+    from taskorch_orchestrator.metrics.figures import reader_of
+
+    reader = reader_of(settings, caller)
+    listen(*address, registry_of(settings.namespace, reader))
 
 
 def _lacks_rq(url: str) -> bool:

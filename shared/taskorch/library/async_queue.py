@@ -165,6 +165,10 @@ class AsyncViews(_InThreads[Views]):
     agents = _coroutine(Views.agents)
     events = _coroutine(Views.events)
     find = _coroutine(Views.find)
+    counters = _coroutine(Views.counters)
+    hours = _coroutine(Views.hours)
+    item_counts = _coroutine(Views.item_counts)
+    agent_figures = _coroutine(Views.agent_figures)
 
 
 class AsyncAgent(_InThreads[Agent]):

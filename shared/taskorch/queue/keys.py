@@ -22,7 +22,17 @@ KEYS = (
     Key(
         name="meta",
         type="hash",
-        holds="schema version, created_at, the sequence counter, the numbers of purges and of quarantined records",
+        holds="schema version, created_at, sequence counter, numbers of purges and quarantined records, newest hour",
+    ),
+    Key(
+        name="counters",
+        type="hash",
+        holds="numbers that only increase: of events by verb, and of times by bucket",
+    ),
+    Key(
+        name="hours",
+        type="hash",
+        holds="hour since the epoch -> some counters when it began, as JSON; the last 8 days",
     ),
     Key(name="projects", type="zset", holds="project id -> created_ms"),
     Key(

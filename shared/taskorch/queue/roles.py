@@ -8,7 +8,7 @@ from taskorch.domain.role import Role
 #: a namespace of an older version, and upgrade it.
 _READS = frozenset((
     "agents", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished", "inbox", "indexed",
-    "list", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline",
+    "list", "metrics", "mirrors", "progress_of_project", "projects", "show", "standing", "stuck", "timeline",
 ))  # fmt: skip
 #: Script -> the roles that may run it. An administrator may run the others, too.
 SCRIPTS: Mapping[Role, frozenset[str]] = {
@@ -28,7 +28,7 @@ SCRIPTS: Mapping[Role, frozenset[str]] = {
 #: What concerns more than one project: a caller that is confined to one may not run it.
 #: The others show it nothing of other projects.
 BEYOND_A_PROJECT = frozenset((
-    "environment", "finished", "mirrors", "project",
+    "environment", "finished", "metrics", "mirrors", "project",
 ))  # fmt: skip
 
 

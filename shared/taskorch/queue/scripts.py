@@ -27,7 +27,15 @@ from taskorch.queue.requests import Requests
 from taskorch.version import __version__
 
 #: The files of the prelude in front of every script; each may use the ones before it.
-PRELUDE = ("call", "clients", "questions", "items", "leases", "views")
+PRELUDE = (
+    "call",
+    "clients",
+    "counters",
+    "questions",
+    "items",
+    "leases",
+    "views",
+)
 #: The files that only some scripts need: each call runs all that is in front of it.
 PARTS = {
     "assign": ("sizes", "edits"),
@@ -64,7 +72,7 @@ _VERB = "return (function(KEYS, ARGV) {}end)(KEYS, ARGV)\n"
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
     "access_tokens", "agents", "audit_log", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment",
-    "events", "export", "find", "finished", "inbox", "indexed", "list", "mirrors", "notes", "prime",
+    "events", "export", "find", "finished", "inbox", "indexed", "list", "metrics", "mirrors", "notes", "prime",
     "progress_of_project", "projects", "purged", "records", "show", "signals", "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 

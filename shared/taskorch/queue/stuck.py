@@ -79,15 +79,15 @@ class Stuck(Frozen):
 
 
 def read_stuck(
-    scripts: Scripts, words: Sequence[Argument], limit: int
+    scripts: Scripts, words: Sequence[Argument], limit: int, most_calls: int
 ) -> Stuck:
-    """Return the first stalled items, in as many calls as that takes, up to MOST_CALLS.
+    """Return the first stalled items, in as many calls as that takes, up to a bound.
 
     Each kind of items gets an equal share of the calls that are left, so that many
     items of one kind hide no others.
     """
     found: dict[tuple[str, str], StuckItem] = {}
-    looked_at, left, is_cut = 0, MOST_CALLS, False
+    looked_at, left, is_cut = 0, most_calls, False
     cursor = _start_of(KINDS[0])
     for place, kind in enumerate(KINDS):
         for _ in range(left // (len(KINDS) - place)):

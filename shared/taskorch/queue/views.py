@@ -45,6 +45,7 @@ from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
 if TYPE_CHECKING:
     from taskorch.domain.timeline import ItemTimeline
+    from taskorch.queue.metrics import AgentFigures, Counters, Hour
 
 Row = TypeVar("Row")
 
@@ -236,12 +237,13 @@ class Views:
         silent_ms: int = SILENT_MS,
         project: str = "",
         limit: int = LIMIT,
+        most_calls: int = stuck.MOST_CALLS,
     ) -> Stuck:
         """Return stalled items of one project or of all, with the reason.
 
         A queued item is stalled if no agent has claimed it for `unstarted_ms`, an item
         in progress if its holder has not reported for `silent_ms`. It checks at most
-        100,000 items.
+        100,000 items: 150 in each of `most_calls`.
         """
         words = (
             limits.number(
@@ -250,7 +252,9 @@ class Views:
             limits.number(silent_ms, "silence in ms", 1, limits.LONGEST_MS),
             limits.project_id(project) if project else "",
         )
-        return stuck.read_stuck(self._scripts, words, _checked(limit))
+        return stuck.read_stuck(
+            self._scripts, words, _checked(limit), most_calls
+        )
 
     def projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects."""
@@ -404,6 +408,34 @@ class Views:
     def environment(self) -> Environment:
         """Return the clock of the server, and its INFO if the user may read it."""
         return audit.environment(self._run_script("environment", *SECTIONS))
+
+    def counters(self) -> "Counters":
+        """Return the counters of the namespace."""
+        from taskorch.queue.metrics import read_counters
+
+        return read_counters(self._scripts)
+
+    def hours(self, number: int = 24) -> "tuple[Hour, ...]":
+        """Return what happened in each of the last hours, this one last.
+
+        At most 192, which are 8 days.
+        """
+        from taskorch.queue.metrics import HOURS_KEPT, read_hours
+
+        limits.number(number, "number of hours", 1, HOURS_KEPT)
+        return read_hours(self._scripts, number)
+
+    def item_counts(self) -> Mapping[State, int]:
+        """Return the number of items in each state, in all projects."""
+        from taskorch.queue.metrics import read_items
+
+        return read_items(self._scripts)
+
+    def agent_figures(self) -> "tuple[AgentFigures, ...]":
+        """Return what each agent holds and has in its queue."""
+        from taskorch.queue.metrics import read_agents
+
+        return read_agents(self._scripts)
 
     def _items(
         self, script: str, *arguments: Argument, limit: int

@@ -19,6 +19,7 @@ from taskorch.queue import (
     agents,
     fields,
     keys,
+    metrics,
     mirror_replies,
     plan,
     queue,
@@ -650,6 +651,13 @@ def test_numbers_are_those_of_the_source() -> None:
         "events that mirrors counts for a root": number(
             "MAX_COUNTED", SCRIPTS["mirrors"]
         ),
+        "projects that metrics looks at in a call, about": number(
+            "PROJECTS", SCRIPTS["metrics"]
+        ),
+        "agents that metrics looks at in a call, about": number(
+            "AGENTS", SCRIPTS["metrics"]
+        ),
+        "hours whose counters are kept": metrics.HOURS_KEPT,
         "dependencies that depend and create follow; an item counts as 10": number(
             "MAX_FOLLOWED", PRELUDE
         ),
@@ -688,6 +696,10 @@ def test_numbers_are_those_of_the_source() -> None:
         r"([\d,]+) ms \((\d+) (\w+)\)", " ".join(stated.values())
     ):
         assert int(ms.replace(",", "")) == int(count) * units[unit]
+
+
+def test_hours_kept_agree_in_python_and_lua() -> None:
+    assert f"HOURS_KEPT = 3600000, {metrics.HOURS_KEPT}\n" in PARTS["counters"]
 
 
 def test_item_limits_agree_in_python_and_lua() -> None:

@@ -85,8 +85,12 @@ FEATURES = (
     "plan",
     "setup",
     "service",
+    "metrics",
 )
-FEATURES_BELOW = {"migrate": ("mirror",), "service": ("mirror", "backup")}
+FEATURES_BELOW = {
+    "migrate": ("mirror",),
+    "service": ("mirror", "backup", "metrics"),
+}
 #: What rendering does not import: it prints results of other modules.
 MACHINERY = (
     "taskorch.transport",
@@ -125,6 +129,10 @@ LIBRARIES = {
         "taskorch_gateway.bounded_http",
     ),
     "opentelemetry": ("taskorch.tracing.tracer",),
+    "prometheus_client": (
+        "taskorch_orchestrator.metrics",
+        "taskorch_gateway.metrics",
+    ),
     "mcp": (),
 }
 

@@ -1,5 +1,6 @@
 """The verdict of a chaos run finds exactly the violations in prepared ledgers."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from chaos.verdict import Evidence, check_invariants
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Findings, Item, Lease, Project, Report, State
 from taskorch.domain.mirror_record import MirrorRecord, RecordCursor
+from taskorch.queue.metrics import Counters
 
 ITEM, OTHER = "item_1", "item_2"
 AGENT, RIVAL = "agent-1", "agent-2"
@@ -497,3 +499,24 @@ def test_call_is_read_from_all_its_lines() -> None:
         (True, 2, "x")
     ]
     assert [each.answer for each in killed] == [""]
+
+
+def test_counters_that_differ_from_items_are_wrong() -> None:
+    made, item = worked()
+    right = Counters(
+        events={"create": 1, "complete": 1},
+        claims=2,
+        histograms={},
+        now=0,
+        blocked_since=0,
+    )
+    known = evidence(made, item)
+
+    assert failures(dataclasses.replace(known, counters=right)) == set()
+    for wrong in (
+        replace(right, claims=3),
+        replace(right, events={"create": 1, "complete": 2}),
+        replace(right, events={"complete": 1}),
+    ):
+        found = failures(dataclasses.replace(known, counters=wrong))
+        assert found == {"wrong counters"}

@@ -11,6 +11,7 @@ return once(function()
   local questions = Question.read(item)
   local place = Question.find(item, questions, wanted, 'answer')
 
+  item.answered_ms = now - (tonumber(questions[place].at) or now)
   local number = Question.close(item, questions, place)
   report(item, 'answer', 'text', text, 'question', number)
   local ends_block = item.state == 'blocked' and #questions == 0

@@ -23,12 +23,13 @@ local function pass_wake_token_on()
 end
 
 return once(function()
-  new_receipts, looks_again = claim_first(limit, lease)
+  local holds_few
+  new_receipts, looks_again, holds_few = claim_first(limit, lease)
   if not new_receipts then
     pass_wake_token_on()
     return nil
   end
-  return new_receipts, finds_claims_again()
+  return new_receipts, holds_few or finds_claims_again()
 end, function(receipts)
   local claims, due_ms = claims_view(receipts, receipts == new_receipts)
   return {claims, looks_again and '0' or due_ms}

@@ -44,6 +44,9 @@ local user
 local refusal, batch, caller_was_seen, handled, leaves_some, project_views, newest_read,
   rests_read, bytes_read
 
+-- The counters of the namespace (`prelude/counters.lua`), and the newest hour that `hours` has.
+local Counters = {}
+
 -- Begins a call of a script with its KEYS and ARGV, and the roles that may run it. A user
 -- who may run CONFIG GET may do everything: one question is enough.
 local function begin_call(keys, values, script, roles)
@@ -62,6 +65,7 @@ local function begin_call(keys, values, script, roles)
   refusal, batch, caller_was_seen = nil, nil, false
   handled, leaves_some = 0, false
   project_views, newest_read, rests_read, bytes_read = {}, {}, {}, 0
+  Counters.hour = nil
 end
 
 local function key(kind, id) return prefix .. kind .. ':' .. id end
@@ -91,7 +95,7 @@ end
 -- read any of these.
 
 local function begin_batch(items)
-  if #items > 1 then batch = {entries = {}, counts = {}, wakes = {}} end
+  if #items > 1 then batch = {entries = {}, counts = {}, wakes = {}, counters = {}} end
 end
 
 local function put(index, id, score)
@@ -116,6 +120,21 @@ local function add_to_count(owner, state, by)
   local states = batch.counts[owner] or {}
   batch.counts[owner] = states
   states[state] = (states[state] or 0) + by
+end
+
+-- Adds to a field of `counters`. A damaged one starts again.
+function Counters.add(field, by)
+  if batch then
+    batch.counters[field] = (batch.counters[field] or 0) + by
+    return
+  end
+  local sum = redis.pcall('HINCRBY', prefix .. 'counters', field, by)
+  local is_damaged = type(sum) == 'table'
+  if is_damaged then
+    redis.pcall('HSET', prefix .. 'counters', field, by)
+  elseif Counters.is_full(sum) then
+    Counters.empty(field)
+  end
 end
 
 local function wake(agent)
@@ -154,6 +173,7 @@ local function write_batch()
       if by ~= 0 then add_to_count(owner, state, by) end
     end
   end
+  for field, by in pairs(written.counters) do Counters.add(field, by) end
   for agent, times in pairs(written.wakes) do
     for _ = 1, math.min(times, 2) do wake(agent) end
   end
@@ -203,7 +223,8 @@ local function guarded(run, accept)
   local ok, result = pcall(function()
     Rights.check_user()
     local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
-    local found = call('HGET', meta, 'schema')
+    local found, hour = unpack(call('HMGET', meta, 'schema', 'hour'))
+    Counters.hour = hour
     if found and found ~= SCHEMA and not (accept and accept[found]) then
       refuse('SCHEMA', {found = found, supported = SCHEMA})
     end
@@ -228,8 +249,8 @@ function Rights.check()
     'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN', 'ZSCORE',
   }
   local KINDS = {
-    'agent:x', 'agents', 'archive:x', 'blocked', 'dead', 'delayed', 'dependents:x', 'deps:x',
-    'discoveries:x', 'events', 'fence:1', 'found:x', 'held:x', 'item:x', 'leases', 'meta',
+    'agent:x', 'agents', 'archive:x', 'blocked', 'counters', 'dead', 'delayed', 'dependents:x', 'deps:x',
+    'discoveries:x', 'events', 'fence:1', 'found:x', 'held:x', 'hours', 'item:x', 'leases', 'meta',
     'noted:x', 'open_items:x', 'plans', 'progress:x', 'project:x', 'project:x:items',
     'project:x:keys', 'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
     'satisfied:x', 'signals', 'unassigned', 'unfinished', 'waiting', 'wake:x',

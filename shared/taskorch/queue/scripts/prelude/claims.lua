@@ -59,11 +59,11 @@ do
 
   -- Claims the first items of the caller's queue, after some leases were reaped and some
   -- items promoted. Returns their receipts; or nil if there are none, and whether the next
-  -- call may find some behind those that this one has begun to cancel. `lease` is in ms, or
-  -- '' for the items' own.
+  -- call may find some behind those that this one has begun to cancel; and whether the caller
+  -- holds so few items that a repeat finds these. `lease` is in ms, or '' for the items' own.
   function claim_first(limit, lease)
     seen()
-    Lease.maintain(MAX_DUE)
+    local _, _, held = Lease.maintain(MAX_DUE)
     local closing = continue_unfinished() and {} or nil
     local items, has_more, is_cut = first_of_queue(limit, closing)
     if #items == 0 then return nil, is_cut and handled > 0 end
@@ -78,7 +78,7 @@ do
       receipts[i] = Lease.receipt(item)
     end
     if has_more then wake(caller.agent) end
-    return receipts
+    return receipts, false, held < MAX_DUE
   end
 
   -- Returns whether a repeat of this call would find the items that it claims.
@@ -138,6 +138,6 @@ do
   -- their receipts, empty if the queue is empty.
   function claim_next(limit, lease)
     if batch then write_batch() end
-    return claim_first(limit, lease) or {}
+    return (claim_first(limit, lease)) or {}
   end
 end

@@ -27,7 +27,6 @@ do
   -- times: to parse it takes as long.
   local MAX_CHANGED_BYTES = 1048576
   local OF_HELD = {priority = true, labels = true, context = true}
-  local OF_COMPLETED = {labels = true}
   local NAMES = {
     criteria = 'acceptance criteria', deliverables_expected = 'expected deliverables',
     lease_ms = 'lease', max_attempts = 'max attempts', depends_on = 'dependencies',
@@ -182,9 +181,9 @@ do
   end
 
   local function may_change(item, field)
-    if item.state == 'completed' then return OF_COMPLETED[field] end
-    if item.state == 'in_progress' or item.state == 'blocked' then return OF_HELD[field] end
-    return true
+    local is_held = item.state == 'in_progress' or item.state == 'blocked'
+    if is_held then return OF_HELD[field] end
+    return item.state ~= 'completed' or field == 'labels'
   end
 
   -- Notes one change; `stored` is '' for a field to delete, nil for one that is written

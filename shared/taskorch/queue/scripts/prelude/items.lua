@@ -105,7 +105,7 @@ local function find_item(id)
   local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
     'live_token', 'attempts', 'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq',
     'not_before', 'blocker', 'started_at', 'open_questions', 'asked', 'commented',
-    'comments_read', 'edited', 'access_token')
+    'comments_read', 'edited', 'access_token', 'event', 'since', 'holder_since')
   if not v then return nil, 'key' end
   local exists = v[1] or v[2] or v[12]
   if not exists then return nil end
@@ -122,7 +122,8 @@ local function find_item(id)
     blocker = blocker, started_at = v[15] or now, asked = asked,
     open = Question.numbers(v[16] or '', asked, blocker),
     commented = entry_id(v[18]), comments_read = entry_id(v[19]), edited = v[20] or '',
-    access_token = v[21] or '',
+    access_token = v[21] or '', event = v[22], since = v[23],
+    held_since = tonumber(v[24] or v[15]) or now,
   }
 end
 
@@ -391,7 +392,9 @@ do
     local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
       'verb', verb, 'item', item.id or '', 'project', item.project,
       'agent', item.agent or '', 'state', item.state)
+    Counters.count(verb, item)
     if not item.id then return end
+    item.event = event
     if not item.is_new then Question.adopt(item) end
     if item.is_new_claim then
       write_item(item, 'event', event, fields_of_claim(item, ...))
@@ -408,9 +411,10 @@ do
 end
 
 -- Returns since when (ms) an item is queued or pending: the time of its newest event, or
--- of an earlier one if the newest did not move it.
-local function changed_at(id)
-  local event, since = unpack(read_hash('item', id, 'HMGET', 'event', 'since') or {})
+-- of an earlier one if the newest did not move it. `item` has its fields, if it was read.
+local function changed_at(id, item)
+  local fields = item and {item.event, item.since} or read_hash('item', id, 'HMGET', 'event', 'since')
+  local event, since = unpack(fields or {})
   local at, kept = string.match(since or '', '^(%d+%-%d+) (%d+)$')
   if event and at == event then return tonumber(kept) end
   return tonumber(string.match(event or '', '^(%d+)-%d+$') or now)
@@ -476,6 +480,13 @@ local function seen()
   if caller_was_seen then return end
   caller_was_seen = true
   call('ZADD', prefix .. 'agents', now, caller.agent)
-  call('HSET', key('agent', caller.agent), 'host', caller.host, 'pid', caller.pid,
-    'session', caller.session, 'version', caller.version)
+  local name = key('agent', caller.agent)
+  local host, pid, session, version =
+    unpack(call('HMGET', name, 'host', 'pid', 'session', 'version'))
+  local is_known = host == caller.host and pid == caller.pid and session == caller.session
+    and version == caller.version
+  if not is_known then
+    call('HSET', name, 'host', caller.host, 'pid', caller.pid, 'session', caller.session,
+      'version', caller.version)
+  end
 end

@@ -84,7 +84,8 @@ end
 function Lease.last_step_at(item, expires) return expires - item.claim_lease_ms end
 
 -- Repairs what an agent holds: an item in progress without a lease would never expire,
--- and gets a full one; an item that no longer exists is dropped.
+-- and gets a full one; an item that no longer exists is dropped. Returns the number of items
+-- that were looked at.
 function Lease.reconcile(agent, limit)
   local held = call('ZRANGE', key('held', agent), 0, limit - 1)
   local leases = #held > 0 and call('ZMSCORE', prefix .. 'leases', unpack(held))
@@ -96,14 +97,16 @@ function Lease.reconcile(agent, limit)
       call('ZADD', prefix .. 'leases', now + item.claim_lease_ms, id)
     end
   end
+  return #held
 end
 
--- Returns the number of leases that were reaped, and of items that were promoted.
+-- Returns the number of leases that were reaped, of items that were promoted, and of those
+-- that the caller held, up to the limit.
 function Lease.maintain(limit)
-  Lease.reconcile(caller.agent, limit)
+  local held = Lease.reconcile(caller.agent, limit)
   local reaped = Lease.act_on_due('leases', 'in_progress', Lease.expire, limit)
   local promoted = Lease.act_on_due('delayed', 'delayed', Lease.promote, limit)
-  return reaped, promoted
+  return reaped, promoted, held
 end
 
 -- Returns what was edited since the last step of the holder, which learns of it now.
@@ -117,6 +120,8 @@ end
 -- A new claim by the caller: the token and the attempts go up by one.
 function Lease.new_claim(item, lease_ms)
   item.is_new_claim = true
+  if item.state == 'queued' then item.queued_ms = now - changed_at(item.id, item) end
+  item.held_since = now
   item.token = string.format('%d', item.token + 1)
   item.claim = request
   item.live_token = item.token

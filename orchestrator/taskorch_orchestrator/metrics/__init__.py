@@ -1,0 +1,1 @@
+"""The metrics of a namespace, as Prometheus reads them."""
