@@ -514,6 +514,13 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_closed_projects.py",),
     ),
     Sabotage(
+        guard="An item of a closing project is not claimed",
+        file=LEASES,
+        line="if status == 'closing' then refuse(",
+        instead="if false then refuse(",
+        tests=("tests/unit/queue/test_closed_projects.py",),
+    ),
+    Sabotage(
         guard="A fence refuses a slot that is being moved",
         file=CALL,
         line="call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]",

@@ -447,6 +447,47 @@ def test_next_item_is_none_of_closing_project(bench: Bench) -> None:
     assert settled.next.package.item.id == other
 
 
+@pytest.mark.parametrize(
+    "verb", ["get", "progress", "discover", "blocker", "complete"]
+)
+def test_item_of_closing_project_is_not_claimed(
+    bench: Bench, verb: str
+) -> None:
+    project = bench.project()
+    item = fill(bench, project, 3 * PART, agent="ada")[0]
+    bench.queue._run_script("close_project", project, "1", "no budget")
+    step = getattr(bench.agent(), verb)
+    texts = () if verb == "get" else ("text",)
+
+    with pytest.raises(errors.Cancelled) as refusal:
+        step(Lease(item=item), *texts)
+
+    assert refusal.value.details["reason"] == "no budget"
+    assert bench.state(item) is State.QUEUED
+
+
+def test_item_of_closing_project_is_not_taken_over(bench: Bench) -> None:
+    lease = bench.claimed()
+    project = bench.queue.views.show(lease.item).item.project
+    fill(bench, project, 3 * PART, agent="ada")
+    bench.queue._run_script("close_project", project, "1", "no budget")
+
+    with pytest.raises(errors.Cancelled):
+        bench.agent().get(Lease(item=lease.item), takeover=True)
+
+    assert bench.agent().get(lease).lease
+
+
+def test_peek_shows_item_of_closing_project(bench: Bench) -> None:
+    project = bench.project()
+    item = fill(bench, project, 3 * PART, agent="ada")[0]
+    bench.queue._run_script("close_project", project, "1", "no budget")
+
+    assert (
+        bench.agent().get(Lease(item=item), peek=True).package.item.id == item
+    )
+
+
 def test_claim_finds_item_behind_large_closing_project(bench: Bench) -> None:
     project = bench.project()
     fill(bench, project, LEFT_OUT + 3 * PART, agent="ada")

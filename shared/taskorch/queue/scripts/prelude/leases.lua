@@ -220,6 +220,13 @@ function Lease.refuse_lost(item, token)
   refuse('LEASE_LOST', {item = item.id, token = number, newest = item.token, state = item.state})
 end
 
+-- Refuses to claim an item of a project that is closing: a later call cancels the item.
+function Lease.refuse_closing(item)
+  local status, reason = unpack(read_hash('project', item.project, 'HMGET', 'status',
+    'closing_reason') or {})
+  if status == 'closing' then refuse('CANCELLED', {item = item.id, reason = reason or ''}) end
+end
+
 -- The guard of every verb of a holder: returns if the caller may act on the item. A
 -- report may find the item queued for the caller; claim_if_queued then claims it.
 function Lease.check_holder(item, token, verb, is_report)
@@ -234,6 +241,7 @@ function Lease.check_holder(item, token, verb, is_report)
   if token ~= '' then Lease.refuse_lost(item, token) end
   if is_held(item) then Lease.refuse_held(item) end
   if item.state ~= 'queued' or not is_report then refuse_state(item, verb) end
+  Lease.refuse_closing(item)
   item.claimed_by_report = true
   return item
 end
