@@ -161,7 +161,7 @@ SABOTAGES = (
     Sabotage(
         guard="Calls of the API with one key act once",
         file="gateway/taskorch_gateway/performer.py",
-        line="    return Requests(store=KeptKey(request))\n",
+        line='    return KeyedRequests(f"{type(verb).__module__} {verb.name} {key}")\n',
         instead="    return Requests()\n",
         tests=("tests/acceptance/test_api.py::test_same_key_acts_once",),
     ),

@@ -14,7 +14,7 @@ from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch.queue import keys
 from taskorch.queue.fields import Damage
-from taskorch.queue.port import Connection
+from taskorch.queue.port import REPEAT, Connection
 from taskorch.queue.requests import Requests
 
 from taskorch_gateway.audit_log import AuditLog
@@ -206,23 +206,29 @@ class ClientCall(ToolCall):
         return call
 
 
-class KeptKey:
-    """Makes the first step of a verb a repeat, whose reply is kept whatever it is."""
+class KeyedRequests(Requests):
+    """The request ids of a verb with a key: all of its steps are repeats.
 
-    def __init__(self, request: str) -> None:
-        self._request = request
+    So the replies of all are kept, whatever they are. A repeat of the verb gets them in
+    the same order, and goes on behind the last one.
+    """
 
-    def take(self, step: tuple[str, ...]) -> str:  # noqa: ARG002
-        """Return the id of the request."""
-        return self._request
+    def __init__(self, words: str) -> None:
+        """`words` are the verb and its key."""
+        super().__init__()
+        self._words = words
+        self._steps = 0
 
-    def keep(self, step: tuple[str, ...], request: str) -> None:
-        """Keep nothing: the client has its key."""
+    def next(self, step: tuple[str, ...], *, acts: bool) -> str:
+        """Return the id of the next step that acts, or one for a step that reads."""
+        if not acts:
+            return super().next(step, acts=acts)
+        self._steps += 1
+        numbered = f"{self._words} {self._steps}"
+        return sha256(numbered.encode()).hexdigest()[:16] + REPEAT
 
 
 def _requests(verb: ToolArguments, key: str) -> Requests:
     if not key:
         return Requests()
-    words = f"{type(verb).__module__} {verb.name} {key}"
-    request = sha256(words.encode()).hexdigest()[:16]
-    return Requests(store=KeptKey(request))
+    return KeyedRequests(f"{type(verb).__module__} {verb.name} {key}")

@@ -15,6 +15,7 @@ from support.api_client import ApiClient
 from support.commands import Shell, eventually
 from support.gateways import Gateway, HttpClient
 from taskorch_gateway.api.table import PREFIX, VERBS
+from taskorch.domain import limits
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
 
@@ -309,6 +310,23 @@ def test_key_outlives_a_killed_gateway(
 
 
 def test_plan_keeps_every_character(planner: ApiClient) -> None:
+def test_key_covers_all_steps_of_pop(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    plan = [
+        {"name": f"n{number}", "title": "It", "agent": "ada"}
+        for number in range(2 * limits.BATCH_STEPS + 2)
+    ]
+    planner.post("orchestrator/apply", project="P", items=plan)
+    count = limits.BATCH_STEPS + 1
+    first = ada.post("worker/pop", "k", count=count)["meta"]["tokens"]
+
+    again = ada.post("worker/pop", "k", count=count)["meta"]["tokens"]
+
+    assert len(first) == count
+    assert again == first
+
+
     title = "Schéma 🙂 \u007f \u2028 'x': #"
     plan = [{"name": "a", "title": title}]
 
