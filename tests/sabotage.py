@@ -152,10 +152,10 @@ SABOTAGES = (
     Sabotage(
         guard="A stream of events ends when its token is revoked",
         file="gateway/taskorch_gateway/api/event_stream.py",
-        line="            if not (batch.known and is_admitted):\n",
-        instead="            if not batch.known:\n",
+        line="                    change.add_done_callback(lambda _: self._news.put(LOST))\n",
+        instead="",
         tests=(
-            "tests/acceptance/test_api.py::test_stream_of_a_revoked_token_ends",
+            "tests/acceptance/test_api.py::test_idle_stream_of_revoked_token_ends",
         ),
     ),
     Sabotage(

@@ -1,12 +1,13 @@
 """Who calls: the one check of access tokens. Another one, such as OIDC, can replace it."""
 
+from asyncio import Task, create_task, current_task, shield
 from hashlib import sha256
 from time import monotonic
 from typing import NoReturn
 
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
-from taskorch.domain.access_token import ClientAccess
+from taskorch.domain.access_token import Checked, ClientAccess
 from taskorch.domain.item import Caller
 from taskorch.queue.access_tokens import AccessTokens
 from taskorch.queue.port import Connection
@@ -37,6 +38,8 @@ class Authentication:
         self._failed = FailedTokens()
         #: SHA-256 of a token -> what it allowed last, and until when that is valid.
         self._checked: dict[bytes, tuple[ClientAccess, float]] = {}
+        #: SHA-256 of a token -> its check that runs, for all streams and calls that ask.
+        self._checking: dict[bytes, Task[Checked]] = {}
 
     async def access(self, authorization: str, address: str) -> ClientAccess:
         """Return what the header `Authorization` allows a client.
@@ -53,26 +56,46 @@ class Authentication:
             return known[0]
         if not known:
             self._admit(address, token)
-        started = monotonic()
-        checked = await self._pool.run(
-            lambda connection: self._tokens(connection).use(token, address)
-        )
-        access = checked.access
-        if access is None:
-            self._checked.pop(key, None)
+        checking = self._checking.get(key)
+        if checking is None:
+            checking = create_task(self._check(key, token, address))
+            self._checking[key] = checking
+        checked = await shield(checking)
+        if checked.access is None:
             self._failed.count(address, token)
             self._refuse(address, checked.token)
-        if len(self._checked) >= KEPT:
-            self._checked.clear()
-        fresh_until = min(started + FRESH_S, access.valid_until)
-        self._checked[key] = access, fresh_until
-        return access
+        return checked.access
 
     def forget(self, token: str) -> None:
         """Check a token again at its next use; "" for all of them."""
+        self._checking.clear()  # they may have begun before the change
         for key, (access, _) in tuple(self._checked.items()):
             if token in ("", access.token):
                 self._checked[key] = access, NEVER
+
+    async def _check(self, key: bytes, token: str, address: str) -> Checked:
+        """Ask Redis about a token, and keep the result unless it was forgotten since."""
+        started = monotonic()
+        checking = current_task()
+        try:
+            checked = await self._pool.run(
+                lambda connection: self._tokens(connection).use(token, address)
+            )
+            if self._checking.get(key) is checking:
+                self._keep(key, checked, started + FRESH_S)
+            return checked
+        finally:
+            if self._checking.get(key) is checking:
+                del self._checking[key]
+
+    def _keep(self, key: bytes, checked: Checked, fresh_until: float) -> None:
+        access = checked.access
+        if access is None:
+            self._checked.pop(key, None)
+            return
+        if len(self._checked) >= KEPT:
+            self._checked.clear()
+        self._checked[key] = access, min(fresh_until, access.valid_until)
 
     def _admit(self, address: str, token: str) -> None:
         try:

@@ -68,7 +68,10 @@ def _follow(settings: Settings, deliver: Callable[[SignalPage], None]) -> None:
     signals, cursor = queue.signals(), ""
     while True:
         try:
-            cursor = cursor or signals.newest_cursor()
+            if not cursor:
+                cursor = signals.newest_cursor()
+                # clients that came before may have missed one
+                deliver(SignalPage(known=False, cursor=cursor, signals=()))
             for page in signals.follow(cursor):
                 deliver(page)
                 cursor = page.cursor

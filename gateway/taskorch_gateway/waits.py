@@ -11,6 +11,7 @@ from asyncio import (
     CancelledError,
     Event,
     Future,
+    Task,
     create_task,
     get_running_loop,
     sleep,
@@ -20,6 +21,7 @@ from asyncio import wait as first_of
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Thread
 from time import sleep as sleep_in_thread
 from typing import cast
@@ -30,7 +32,7 @@ from taskorch.connections import open_connection
 from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.access_token import ClientAccess
-from taskorch.domain.events import FROM_THE_START, Events
+from taskorch.domain.events import FROM_THE_START, Events, position
 from taskorch.domain.item import Caller, State
 from taskorch.queue import keys, scripts
 from taskorch.queue.port import CONFINED, Argument, Connection, Reply
@@ -99,6 +101,10 @@ class ClientWaits:
         self._items: dict[str, set[Wait]] = defaultdict(set)
         #: The waits for any event, by the project that they are confined to; "" for none.
         self._events: dict[str, set[Wait]] = defaultdict(set)
+        #: The waits for a line of the audit log -> their cursors.
+        self._audit_lines: dict[Wait, str] = {}
+        #: What looks for such lines while there is a wait for one.
+        self._looking: Task[None] | None = None
         #: Those that still have a reader.
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         #: The waits and streams of clients, by their tokens.
@@ -180,19 +186,36 @@ class ClientWaits:
     async def for_audit_line(self, cursor: str, seconds: float) -> bool:
         """Wait for a line of the audit log after a cursor; False after `seconds`.
 
-        Only administrators wait for one, so it looks once a second.
+        Only administrators wait for one, and each call of a client writes one. So one
+        look a second, for all of them, costs least.
         """
-        key = keys.audit_log(self._settings.namespace)
-        with suppress(TimeoutError):
+        wait: Wait = get_running_loop().create_future()
+        self._audit_lines[wait] = cursor
+        if len(self._audit_lines) == 1:
+            self._looking = create_task(self._look_for_audit_lines())
+        try:
             async with timeout(seconds):
-                while not await self._pool.run(  # noqa: ASYNC110  no event tells
-                    lambda connection: connection.wait_for_entry(
-                        key, cursor, LOOK_S
-                    )
+                await wait
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            del self._audit_lines[wait]
+            if not self._audit_lines and self._looking:
+                self._looking.cancel()
+
+    async def _look_for_audit_lines(self) -> None:
+        """End all waits for a line as soon as one of them has one: they look again."""
+        key = keys.audit_log(self._settings.namespace)
+        while True:
+            cursor = min(self._audit_lines.values(), key=position)
+            with suppress(errors.TaskOrchestratorError):
+                if await self._pool.run(
+                    partial(_has_entry, key=key, cursor=cursor)
                 ):
-                    await sleep(PAUSE_S)
-                return True
-        return False
+                    _end(self._audit_lines)
+            await sleep(PAUSE_S)
 
     async def subscribe(self) -> Subscription:
         """Return the events from now on. Raises errors.Unreachable."""
@@ -293,6 +316,10 @@ def confined_caller(project: str) -> tuple[str, ...]:
     """Return the words of a gateway's own call that is confined to a project."""
     request = f"{os.urandom(8).hex()}{CONFINED}{project}"
     return (request, NAME, "", "", "", __version__)
+
+
+def _has_entry(connection: Connection, *, key: str, cursor: str) -> bool:
+    return connection.wait_for_entry(key, cursor, LOOK_S)
 
 
 def _end(waits: Iterable[Wait]) -> None:

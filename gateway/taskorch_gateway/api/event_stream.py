@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from taskorch.cli.json_output import line
 from taskorch.domain import errors, limits
 from taskorch.domain.access_token import ClientAccess
-from taskorch.domain.events import Events
+from taskorch.domain.events import Events, position
 from taskorch.domain.item import Caller
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
@@ -130,14 +130,15 @@ class _Stream:
         try:
             yield COMMENT
             while True:
-                async for part in self._missed(found):
-                    yield part
+                # a change after the check ends the stream, however slow the client is
                 with self._streams.changes_of(self._client) as change:
                     change.add_done_callback(lambda _: self._news.put(LOST))
+                    if not await self._streams.is_admitted(self._request):
+                        return
+                    async for part in self._missed(found):
+                        yield part
                     async for part in self._followed():
                         yield part
-                if not await self._streams.is_admitted(self._request):
-                    return
                 found = await self._streams.read(self._client, self._cursor)
         except errors.TaskOrchestratorError:
             return  # the client connects again, with the id of its last event
@@ -171,7 +172,7 @@ class _Stream:
     def _shown(self, batch: Events) -> Iterator[str]:
         """Yield the events of a batch that are new to the client."""
         for event in batch.entries:
-            if _position(event.cursor) <= _position(self._cursor):
+            if position(event.cursor) <= position(self._cursor):
                 continue
             self._cursor = event.cursor
             if self._own not in ("", event.project):
@@ -180,11 +181,6 @@ class _Stream:
                 yield f"id: {event.cursor}\ndata: {line(event)}\n\n"
             else:
                 yield f"id: {event.cursor}\n\n"
-
-
-def _position(cursor: str) -> tuple[int, int]:
-    ms, _, number = cursor.partition("-")
-    return int(ms), int(number)
 
 
 def _parameters(request: Request) -> Mapping[str, str]:

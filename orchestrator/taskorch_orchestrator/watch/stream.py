@@ -13,7 +13,7 @@ from taskorch.cli import json_output
 from taskorch.cli.quoting import NOTICE
 from taskorch.domain import limits
 from taskorch.domain.audit_line import AuditFilter
-from taskorch.domain.events import FROM_THE_START, Event, Events
+from taskorch.domain.events import FROM_THE_START, Event, Events, position
 from taskorch.domain.item import Discovery, DiscoveryPage
 from taskorch.queue.audit_log import AuditLines
 from taskorch.queue.requests import KeptRequest, Requests
@@ -149,7 +149,7 @@ def events(context: "OrchestratorContext", project: str, since: str) -> None:
     while (
         standing is None
         or not standing.is_closed
-        or _position(cursor) < _position(standing.cursor)
+        or position(cursor) < position(standing.cursor)
     ):
         batch = next(batches)
         if not batch.known:
@@ -201,7 +201,7 @@ def _reader_is_gone(timeout_ms: int | None) -> bool:
 
 
 def _marker(verb: str, cursor: str, project: str, state: str = "") -> Event:
-    at, _ = _position(cursor)
+    at, _ = position(cursor)
     return Event(
         cursor=cursor,
         at=at,
@@ -225,8 +225,3 @@ def _may_close(batch: Events, project: str) -> bool:
     return any(
         event.verb in ("complete_project", "restore") for event in events
     )
-
-
-def _position(cursor: str) -> tuple[int, int]:
-    at, _, number = cursor.partition("-")
-    return int(at), int(number)

@@ -41,3 +41,9 @@ class Events(Frozen):
     def cursor(self) -> str:
         """Return the cursor to continue from."""
         return self.last or self.newest
+
+
+def position(cursor: str) -> tuple[int, int]:
+    """Return what cursors are ordered by: the ms and the number of an entry."""
+    at, _, number = cursor.partition("-")
+    return int(at), int(number)
