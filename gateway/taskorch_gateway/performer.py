@@ -1,6 +1,14 @@
 """Performs verbs for clients: each step in a thread of the pool, and waits in none."""
 
-from asyncio import CancelledError, Future, Task, create_task, shield
+from asyncio import (
+    CancelledError,
+    Future,
+    Semaphore,
+    Task,
+    create_task,
+    shield,
+)
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -24,8 +32,13 @@ from taskorch_gateway.client_connection import (
     WaitNeeded,
 )
 from taskorch_gateway.client_leases import ClientLeases
-from taskorch_gateway.pool import ConnectionPool
+from taskorch_gateway.pool import SIZE, ConnectionPool
 from taskorch_gateway.waits import LONGEST_WAIT_S, ClientWaits
+
+#: Steps of verbs at the same time. A large project takes seconds to close, so others have
+#: connections left: checks of tokens, `/call`, and verbs of another token.
+TURNS = SIZE - 2
+TURNS_OF_TOKEN = TURNS // 2
 
 
 class Performed(Frozen):
@@ -58,6 +71,11 @@ class Performer:
         self._pool = pool
         self._waits = waits
         self._audit = audit
+        self._turns = Semaphore(TURNS)
+        #: Token -> its turns.
+        self._turns_of_token: dict[str, Semaphore] = defaultdict(
+            lambda: Semaphore(TURNS_OF_TOKEN)
+        )
         #: The calls of clients that are gone, which are being undone.
         self._undoing: set[Task[None]] = set()
 
@@ -88,7 +106,7 @@ class Performer:
                 ClientLeases(lease),
             )
             try:
-                return await self._step(call, verb, is_kept=bool(key))
+                return await self._step(client, call, verb, is_kept=bool(key))
             except WaitNeeded as wait:
                 left_s = max(0.0, deadline - monotonic())
                 await self._wait(client, wait, min(wait.seconds, left_s))
@@ -105,7 +123,12 @@ class Performer:
                 ) from None
 
     async def _step(
-        self, call: "ClientCall", verb: ToolArguments, *, is_kept: bool
+        self,
+        client: Client,
+        call: "ClientCall",
+        verb: ToolArguments,
+        *,
+        is_kept: bool,
     ) -> Performed:
         """Perform a verb once, up to its wait.
 
@@ -113,8 +136,9 @@ class Performer:
         reply is kept for a repeat.
         """
         step: Future[Performed] = create_task(
-            self._pool.run(
-                lambda connection: call.perform(verb, connection, self._audit)
+            self._in_turn(
+                client,
+                lambda connection: call.perform(verb, connection, self._audit),
             )
         )
 
@@ -131,6 +155,12 @@ class Performer:
             raise
         else:
             return performed if is_kept else replace(performed, undo=undo)
+
+    async def _in_turn(
+        self, client: Client, use: Callable[[Connection], Performed]
+    ) -> Performed:
+        async with self._turns_of_token[client.access.token], self._turns:
+            return await self._pool.run(use)
 
     async def _undo(
         self, call: "ClientCall", step: "Future[Performed]"
