@@ -378,6 +378,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     views = planner.views
     some = [item.id for item in views.unassigned(limit=STEPS)]
     other = planner.create(crowd.large, new(""))
+    planner.create(crowd.large, NewItem(title="Next", depends_on=(other,)))
     texts = cycle(("One", "Two"))
     heavy_project = planner.project("Heavy")
     heavies = [planner.create(heavy_project, heavy()) for _ in range(ASSIGNED)]

@@ -447,7 +447,10 @@ class NotEmpty(Invalid):
 class ExportOutdated(Invalid):
     word = "EXPORT_OUTDATED"
     message = "A project was purged during the export, so its lines do not fit together."
-    next_step = "Export again: orchestrate export FILE"
+    next_step = (
+        "Discard what was printed. To begin again automatically after a purge, name a "
+        "file: orchestrate export FILE"
+    )
 
 
 class Damaged(Invalid):

@@ -8,13 +8,13 @@ from support.builders import Bench
 from support.named_calls import Noted
 from support.waiters import SOON_S
 from taskorch.domain import errors
-from taskorch.domain.item import NewItem
+from taskorch.domain.item import NewItem, State
 from taskorch.queue.backup import SCHEMA
 from taskorch.queue.views import SHORT_PAGE
 from taskorch.queue.wait_results import Goal
 
 #: What one call handles.
-EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 150, 1000, 10_000, 200
+EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 150, 1000, 4_000, 200
 AGENTS, NAMES, ENTRIES = 200, 500, 32
 DEPENDENCIES, EXPORTED, VISITED, STANDING = 150, 200, 250, 60
 
@@ -59,12 +59,24 @@ def test_too_many_dependencies_are_not_followed(bench: Bench) -> None:
     number = FOLLOWED // DEPENDENCIES
     second = some_items(bench, number, depends_on=first)
     item = bench.item()
+    bench.item(depends_on=(item,))
     before = bench.everything()
 
     with pytest.raises(errors.TooDeep):
         bench.queue.depend(item, second)
 
     assert bench.everything() == before
+
+
+def test_item_without_dependents_may_depend_on_many(bench: Bench) -> None:
+    first = some_items(bench, DEPENDENCIES)
+    number = FOLLOWED // DEPENDENCIES
+    second = some_items(bench, number, depends_on=first)
+    item = bench.item()
+
+    depends = bench.queue.depend(item, second)
+
+    assert depends is State.WAITING
 
 
 def test_cancel_looks_at_few_dependents(bench: Bench) -> None:

@@ -14,7 +14,7 @@
 -- Lua allows 200 local variables at a time, so a block hides those of this file, and
 -- `editing` has its functions.
 
-local MAX_FOLLOWED, FOLLOWED_BY_ITEM, MAX_LABELS, MAX_VALUES, MAX_BYTES = 10000, 10, 20, 200, 262144
+local MAX_FOLLOWED, FOLLOWED_BY_ITEM, MAX_LABELS, MAX_VALUES, MAX_BYTES = 4000, 10, 20, 200, 262144
 local editing = {
   NOT_BEGUN = {pending = true, waiting = true, queued = true, delayed = true},
 }
@@ -85,9 +85,18 @@ do
       end
     end
 
+    -- Only an item that others depend on can be in a cycle. Most items are new, and have none.
+    local is_wanted = {}
+    for _, dependencies in pairs(after) do
+      for _, id in ipairs(dependencies) do is_wanted[id] = true end
+    end
+    local function has_dependents(id)
+      return is_wanted[id] or call('EXISTS', key('dependents', id), key('satisfied', id)) > 0
+    end
+
     for _, root in ipairs(items) do
       target = root
-      if not is_done[root] then enter(root) end
+      if not is_done[root] and has_dependents(root) then enter(root) end
       while #path > 0 do
         local step = path[#path]
         step.at = step.at + 1
