@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -21,11 +21,12 @@ from taskorch.domain.item import (
     Receipt,
     SettledReceipt,
 )
-from taskorch.queue import replies, spans
+from taskorch.queue import replies
 from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Argument, Connection, Reply
 from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Scripts
+from taskorch.tracing import switch as tracing
 
 if TYPE_CHECKING:
     from taskorch.domain.item import DiscoveryPage
@@ -650,6 +651,10 @@ class AgentQueue:
         return held
 
     def _note_received(self, claims: Sequence[Claim], started_ns: int) -> None:
+        if tracing.is_off():
+            return
+        from taskorch.queue import spans
+
         scripts = self._scripts
         spans.received(
             scripts.namespace, scripts.caller.agent, claims, started_ns
@@ -659,6 +664,9 @@ class AgentQueue:
         self, leases: Sequence[Lease], end: AttemptEnd
     ) -> AbstractContextManager[None]:
         """Return a block that ends claims, for its spans."""
+        if tracing.is_off():
+            return nullcontext()
+        from taskorch.queue import spans
 
         def look(item: str) -> Item:
             # with request ids of its own: they are for the step in the block

@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, cast
 
 from taskorch.domain import errors, limits
@@ -44,8 +45,8 @@ from taskorch.queue.plan import (
 from taskorch.queue.port import Connection, Reply
 from taskorch.queue.requests import Requests
 from taskorch.queue.scripts import Scripts, random_digits
-from taskorch.queue.spans import PlanSpans, assigning
 from taskorch.queue.views import Views
+from taskorch.tracing import switch as tracing
 
 if TYPE_CHECKING:
     from taskorch.queue.access_tokens import AccessTokens
@@ -247,6 +248,10 @@ class Queue:
         """
         if dry_run:
             return self._apply(plan, dry_run=True, updates=updates)
+        if tracing.is_off():
+            return self._apply(plan, dry_run=False, updates=updates)
+        from taskorch.queue.spans import PlanSpans
+
         traced = PlanSpans(plan, self.namespace)
         result = self._apply(traced.plan, dry_run=False, updates=updates)
         traced.end(result)
@@ -327,7 +332,7 @@ class Queue:
             else "",
         )
         limits.batch_size(added, times=count)
-        with assigning(self.namespace, limits.agent_name(agent), items):
+        with self._assigning(limits.agent_name(agent), items):
             reply = self._run_script(
                 "assign",
                 agent,
@@ -336,6 +341,16 @@ class Queue:
                 *map(limits.item_id, items),
             )
         return replies.assigned(reply)
+
+    def _assigning(
+        self, agent: str, items: Sequence[str]
+    ) -> AbstractContextManager[None]:
+        """Return a block that assigns items, for its span."""
+        if tracing.is_off():
+            return nullcontext()
+        from taskorch.queue.spans import assigning
+
+        return assigning(self.namespace, agent, items)
 
     def answer(
         self, item: str, text: str, *, question: int = 0

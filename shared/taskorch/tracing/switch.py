@@ -1,4 +1,4 @@
-"""Whether this process makes spans. Until it does, it loads nothing of OpenTelemetry."""
+"""Whether this process makes spans. Until it does, it loads nothing for them."""
 
 import os
 from collections.abc import Mapping
@@ -13,6 +13,13 @@ ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 )
+#: Without all of these there are no spans, and no places in a trace.
+VARIABLES = (*ENDPOINTS, "OTEL_TRACES_EXPORTER", "TRACEPARENT")
+
+
+def is_off() -> bool:
+    """Return whether the environment says nothing about traces."""
+    return not any(name in os.environ for name in VARIABLES)
 
 
 def is_wanted(environment: Mapping[str, str]) -> bool:
