@@ -3,7 +3,9 @@
 Sources, as of 1 December 2026: the files 00-RELEASENOTES of each branch and the security
 advisories at https://github.com/redis/redis and https://github.com/valkey-io/valkey, and
 the records at https://www.cve.org. The table leaves out modules, replicas, Sentinel,
-versions that are too old for us, and what needs the right to CONFIG or ACL.
+versions that are too old for us, and what needs the right to CONFIG or ACL. Redis fixed
+RDB files, vector sets and names of TLS certificates in the same versions as
+CVE-2026-81934, which stands for all of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -71,6 +73,12 @@ VULNERABILITIES = (
             (8, 8): 2,
             (8, 10): 1,
         },
+        valkey={},
+    ),
+    Vulnerability(
+        id="CVE-2026-66373",
+        risk="RESTORE may run code",
+        redis={(7, 2): 15, (7, 4): 10, (8, 2): 8, (8, 4): 5, (8, 6): 5},
         valkey={},
     ),
     Vulnerability(
