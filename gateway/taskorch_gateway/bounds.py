@@ -320,6 +320,12 @@ WORDS: Mapping[str, Words] = {
             rows,
         )
     ),
+    "metrics": Words(
+        first=(
+            choice("counters", "hours", "projects", "agents"),
+            optional(matching(r"[0-9]{1,19}", "a cursor of ZSCAN")),
+        )
+    ),
     "mirrors": Words(first=(skip, rows)),
     "new_discoveries": Words(first=(*_READER, rows)),
     "note": Words(first=(item, text)),
