@@ -195,7 +195,7 @@ class McpServer:
             )
         requested = tool_set.requested(message)
         if self._number >= MOST_CALLS:
-            raise errors.RateLimited(url="", calls=MOST_CALLS)
+            raise too_many_calls()
         return LongReply(
             self._call(request, session, tool_set, requested),
             streams=request.accepted.events,
@@ -301,6 +301,13 @@ class McpServer:
                 answers.unexpected(error), tool, tool_set.commands
             ), None
         return content, performed.undo
+
+
+def too_many_calls() -> errors.RateLimited:
+    """Return the error for a call beside MOST_CALLS others."""
+    return errors.RateLimited(
+        url="", calls=MOST_CALLS, what="calls of tools at a time", seconds=1
+    )
 
 
 async def metadata(request: Request) -> Response:

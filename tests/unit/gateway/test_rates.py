@@ -2,6 +2,8 @@
 
 import pytest
 from taskorch.domain import errors
+from taskorch_gateway.exchange import error_response
+from taskorch_gateway.mcp.endpoints import too_many_calls
 from taskorch_gateway.rates import FAILURES, FailedTokens, Rates
 
 ADDRESS, OTHER = "192.0.2.7", "192.0.2.8"
@@ -89,3 +91,11 @@ def test_failed_token_is_checked_again_later(now: list[float]) -> None:
     now[0] += 7
 
     failed.admit(ADDRESS, TOKEN)
+
+
+def test_call_beside_too_many_tells_when_to_repeat() -> None:
+    response = error_response(too_many_calls())
+
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "1"
+    assert b"1000 calls of tools at a time" in response.body
