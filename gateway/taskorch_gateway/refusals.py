@@ -92,11 +92,14 @@ class Refusals:
         queue.audit_log().note(noted)
 
     def _has_line(self) -> bool:
-        """Take a line of this minute, and return whether there was one left."""
+        """Take a line of this minute, and return whether there was one left.
+
+        While Redis is unreachable, no more than those of one minute wait for it.
+        """
         if monotonic() - self._minute_began >= MINUTE_S:
             self._minute_began, self._lines_left = monotonic(), LINES_A_MINUTE
         self._lines_left -= 1
-        return self._lines_left >= 0
+        return self._lines_left >= 0 and len(self._noted) < LINES_A_MINUTE
 
 
 def _line(refusal: Refusal, count: int) -> str:
