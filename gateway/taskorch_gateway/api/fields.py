@@ -64,6 +64,11 @@ def whole(least: int, most: int) -> Mapping[str, Any]:
     return {"type": "integer", "minimum": least, "maximum": most}
 
 
+def duration_ms(duration: str) -> int | None:
+    """Return a duration such as "30m" in ms, None for ""."""
+    return limits.duration_ms(duration) if duration else None
+
+
 ROWS = whole(1, 5000)
 SHOWN = whole(1, limits.SHOWN_ITEMS)
 Rows = Annotated[int, ROWS, "Maximum number of rows"]

@@ -54,6 +54,7 @@ from taskorch_gateway.api.fields import (
     Texts,
     Title,
     Wait,
+    duration_ms,
     whole,
 )
 
@@ -125,7 +126,7 @@ class Create(ToolArguments):
             deliverables_expected=self.deliverables,
             criteria=self.accept,
             priority=_given(self.priority, DEFAULT_PRIORITY),
-            lease_ms=_given(_duration_ms(self.lease), DEFAULT_LEASE_MS),
+            lease_ms=_given(duration_ms(self.lease), DEFAULT_LEASE_MS),
             max_attempts=_given(self.max_attempts, DEFAULT_MAX_ATTEMPTS),
             depends_on=self.depends_on,
             not_before_at=starts.at,
@@ -248,7 +249,7 @@ class Edit(ToolArguments):
             ),
             criteria=self._cleared("accept", self.accept, ()),
             priority=self.priority,
-            lease_ms=_duration_ms(self.lease),
+            lease_ms=duration_ms(self.lease),
             max_attempts=self.max_attempts,
             context=self.context,
             remove_context=self.remove_context,
@@ -475,8 +476,8 @@ class Stuck(ToolArguments):
         """List the items."""
         found = actions.stuck(
             _queue(call),
-            unstarted_ms=_duration_ms(self.unstarted_for),
-            silent_ms=_duration_ms(self.silent_for),
+            unstarted_ms=duration_ms(self.unstarted_for),
+            silent_ms=duration_ms(self.silent_for),
             project=self.project,
             limit=self.limit,
         )
@@ -642,10 +643,6 @@ def _queue(call: ToolCall) -> Queue:
 
 def _result(published: Published[object]) -> ToolResult:
     return ToolResult(published.data, **published.meta)
-
-
-def _duration_ms(duration: str) -> int | None:
-    return limits.duration_ms(duration) if duration else None
 
 
 def _start_time(time: str) -> StartTime:

@@ -24,6 +24,7 @@ from taskorch_gateway.api.fields import (
     Question,
     Token,
     Wait,
+    duration_ms,
     whole,
 )
 
@@ -66,7 +67,7 @@ class Pop(ToolArguments):
         claims = session.pop(
             _number(self.count),
             wait_s=self.wait,
-            lease_ms=_duration_ms(self.lease),
+            lease_ms=duration_ms(self.lease),
         )
         if not claims:
             raise errors.NothingToDo
@@ -94,7 +95,7 @@ class Get(ToolArguments):
             self.item,
             peek=False,
             takeover=self.takeover,
-            lease_ms=_duration_ms(self.lease),
+            lease_ms=duration_ms(self.lease),
         )
         if claim.lease and claim.lease.claim != before.claim:
             call.undo = partial(_release, call, [claim.lease])
@@ -408,11 +409,7 @@ def _next_ms(duration: str, *, is_wanted: bool) -> int | None:
         raise errors.Usage(
             reason="lease is that of the next item: it needs next."
         )
-    return _duration_ms(duration)
-
-
-def _duration_ms(duration: str) -> int | None:
-    return limits.duration_ms(duration) if duration else None
+    return duration_ms(duration)
 
 
 def _number(count: int | None) -> int:
