@@ -75,7 +75,7 @@ class DelegateArguments(ToolArguments):
         applied = actions.apply(queue, handoffs, self._plan(queue, secret))
         (created,) = applied.data.items
         if secret:
-            task = Task(item=created.id, generation=0, secret=secret)
+            task = McpTask(item=created.id, generation=0, secret=secret)
             found = queue.views.show(created.id)
             shown = _shown(task, found.item, "working")
             return ProtocolResult({"resultType": "task", **shown})
@@ -193,7 +193,7 @@ METHODS: Mapping[str, type[ToolArguments]] = {
 ASKING = "input_required"
 
 
-class Task(Frozen):
+class McpTask(Frozen):
     """A task, as its id names it."""
 
     _secret = ("secret",)
@@ -221,14 +221,14 @@ def status_of(item: "Item") -> str:
     return "cancelled" if item.state == "cancelled" else "working"
 
 
-def _find(queue: "Queue", id_: str) -> "tuple[Task, Package]":
+def _find(queue: "Queue", id_: str) -> "tuple[McpTask, Package]":
     """Return a task of the caller, and its item. Raises ProtocolError."""
     import hmac
 
     match = re.fullmatch(_ID, id_)
     if not match:
         raise _no_task()
-    task = Task(item=match[1], generation=int(match[2]), secret=match[3])
+    task = McpTask(item=match[1], generation=int(match[2]), secret=match[3])
     try:
         found = queue.views.show(task.item)
     except errors.NoItem:
@@ -246,7 +246,7 @@ def _no_task() -> ProtocolError:
     return ProtocolError(INVALID_PARAMS, reason)
 
 
-def _shown(task: Task, item: "Item", status: str) -> dict[str, Any]:
+def _shown(task: McpTask, item: "Item", status: str) -> dict[str, Any]:
     """Return a task without what depends on its status."""
     return {
         "taskId": task.id,
@@ -259,7 +259,7 @@ def _shown(task: Task, item: "Item", status: str) -> dict[str, Any]:
     }
 
 
-def _detailed(task: Task, found: "Package") -> dict[str, Any]:
+def _detailed(task: McpTask, found: "Package") -> dict[str, Any]:
     """Return the newest task of an item, with its result or its questions."""
     item = found.item
     status = status_of(item)
@@ -273,7 +273,9 @@ def _detailed(task: Task, found: "Package") -> dict[str, Any]:
     return shown
 
 
-def _ended_earlier(queue: "Queue", task: Task, item: "Item") -> dict[str, Any]:
+def _ended_earlier(
+    queue: "Queue", task: McpTask, item: "Item"
+) -> dict[str, Any]:
     """Return a task whose item was requeued after its end, from the item's history.
 
     Raises ProtocolError if the history does not go back that far.

@@ -334,7 +334,7 @@ class Progress(ToolArguments):
         return _result(actions.progress(queue, self.id))
 
 
-class Discoveries(ToolArguments):
+class ListDiscoveries(ToolArguments):
     """List what the agents found, after a cursor. meta.cursor is the next one."""
 
     name = "discoveries"
@@ -354,7 +354,7 @@ class Discoveries(ToolArguments):
         return _result(found)
 
 
-class NewDiscoveries(ToolArguments):
+class ListNewDiscoveries(ToolArguments):
     """List what the agents found that you have not read yet.
 
     They count as read from now on.
@@ -462,7 +462,7 @@ class Inbox(ToolArguments):
         return _result(actions.inbox(_queue(call), limit=self.limit))
 
 
-class Stuck(ToolArguments):
+class ListStuck(ToolArguments):
     """List stalled items, each with the reason."""
 
     name = "stuck"

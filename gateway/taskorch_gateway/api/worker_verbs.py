@@ -174,7 +174,7 @@ class Discover(ToolArguments):
         )
 
 
-class Discoveries(ToolArguments):
+class ReadDiscoveries(ToolArguments):
     """Read what the agents of a project found. meta.cursor is the next cursor."""
 
     name = "discoveries"
@@ -190,7 +190,7 @@ class Discoveries(ToolArguments):
         )
 
 
-class NewDiscoveries(ToolArguments):
+class ReadNewDiscoveries(ToolArguments):
     """Read what the agents of a project found that you have not read yet.
 
     It counts as read from now on.

@@ -36,7 +36,7 @@ from taskorch_gateway.exchange import (
 )
 from taskorch_gateway.mcp import headers as mcp_headers
 from taskorch_gateway.mcp.headers import Accepted
-from taskorch_gateway.mcp.long_reply import LongReply, Outcome
+from taskorch_gateway.mcp.long_reply import LongReply, ReplyMessage
 from taskorch_gateway.performer import Performed, Performer
 
 UNAUTHORIZED = 401
@@ -115,7 +115,7 @@ class McpServer:
         self._performer = performer
         self._number = 0
         #: Token, session and id of a request -> its call.
-        self._calls: dict[tuple[str, str, object], Task[Outcome]] = {}
+        self._calls: dict[tuple[str, str, object], Task[ReplyMessage]] = {}
 
     async def respond(self, request: Request) -> Response:
         """Return the reply to a request."""
@@ -214,7 +214,7 @@ class McpServer:
             tools=[_with_token(tool) for tool in server.tools],
         )
 
-    def _add(self, request: _McpRequest, task: Task[Outcome]) -> None:
+    def _add(self, request: _McpRequest, task: Task[ReplyMessage]) -> None:
         """Make a call known to the cancellations of its client."""
         key = (
             request.access.token,
@@ -237,7 +237,7 @@ class McpServer:
         session: ClientSession,
         tool_set: ToolSet,
         requested: Requested,
-    ) -> Outcome:
+    ) -> ReplyMessage:
         """Perform a call, and return the message with its result."""
         id_ = request.message.id
         undo = None
@@ -247,9 +247,11 @@ class McpServer:
             status = 200
             if request.is_modern:
                 status = STATUS.get(error.code, status)
-            return Outcome(message=messages.refusal(id_, error), status=status)
+            return ReplyMessage(
+                message=messages.refusal(id_, error), status=status
+            )
         result = session.completed(content)
-        return Outcome(message=messages.result(id_, result), undo=undo)
+        return ReplyMessage(message=messages.result(id_, result), undo=undo)
 
     async def _perform(
         self, request: _McpRequest, tool_set: ToolSet, requested: Requested
@@ -335,11 +337,11 @@ def _url(request: Request, path: str) -> str:
     return f"{request.url.scheme}://{request.headers.get('host', '')}{path}"
 
 
-def _cancelled(id_: messages.RequestId | None) -> Outcome:
+def _cancelled(id_: messages.RequestId | None) -> ReplyMessage:
     """Return what a client gets for a call that it has cancelled."""
     reason = "The client has cancelled the call."
     error = ProtocolError(messages.INTERNAL_ERROR, reason)
-    return Outcome(message=messages.refusal(id_, error))
+    return ReplyMessage(message=messages.refusal(id_, error))
 
 
 def _text(content: bytes) -> str:

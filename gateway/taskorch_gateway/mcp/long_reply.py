@@ -29,7 +29,7 @@ FIRST_PROGRESS_S, PROGRESS_S = 1.0, 10.0
 Message = Mapping[str, Any]
 
 
-class Outcome(Frozen):
+class ReplyMessage(Frozen):
     """The message that answers a request, and its status."""
 
     message: Message
@@ -43,12 +43,12 @@ class LongReply(Response):
 
     def __init__(
         self,
-        work: Coroutine[None, None, Outcome],
+        work: Coroutine[None, None, ReplyMessage],
         *,
-        cancelled: Outcome,
+        cancelled: ReplyMessage,
         streams: bool,
         progress_token: object = None,
-        started: Callable[[Task[Outcome]], None] = lambda _: None,
+        started: Callable[[Task[ReplyMessage]], None] = lambda _: None,
     ) -> None:
         """Answer with events if `streams`, and with `cancelled` if others end the work.
 
@@ -89,7 +89,7 @@ class LongReply(Response):
 
     async def _keep_alive(
         self,
-        working: Task[Outcome],
+        working: Task[ReplyMessage],
         leaving: Task[None],
         stream: "_EventStream",
     ) -> None:
