@@ -128,3 +128,28 @@ def test_interrupted_demo_does_not_break_the_next_one(shell: Shell) -> None:
         specialists
     )
     assert demo_shell.orchestrate("projects", "--json").data() == []
+
+
+def test_cleared_item_goes_to_no_specialist(shell: Shell) -> None:
+    demo_shell = shell.having(
+        TASKORCH_NAMESPACE="demo", PATH=f"{BIN}:{os.environ['PATH']}"
+    ).lacking("AGENT_ID")
+    project = demo_shell.orchestrate("project", "Old").stdout.strip()
+    demo_shell.orchestrate("create", project, "It", "--assign", AGENTS[0])
+
+    cleared = demo_shell.start(REPOSITORY / "demo" / "clear")
+    cleared.communicate(timeout=60)
+
+    assert cleared.returncode == 0
+    assert demo_shell.orchestrate("list", "--json").data() == []
+
+
+def test_clearing_spares_namespaces_of_others(shell: Shell) -> None:
+    there = shell.having(PATH=f"{BIN}:{os.environ['PATH']}")
+    project = there.orchestrate("project", "Mine").stdout.strip()
+
+    cleared = there.start(REPOSITORY / "demo" / "clear")
+    cleared.communicate(timeout=60)
+
+    assert cleared.returncode == 0
+    assert project in there.orchestrate("projects").stdout
