@@ -104,6 +104,7 @@ class DelegatedWait(ToolArguments):
     name = "delegated"
     read_only = True
     quotes_others = True
+    waits_for = "timeout"
     access = Access.READ
     item: str
     timeout: float
