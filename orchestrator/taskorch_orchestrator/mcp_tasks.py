@@ -43,9 +43,14 @@ if TYPE_CHECKING:
 POLL_MS = 5000
 CANCELLED = "Its orchestrator has cancelled the task."
 DECLINED = "The question was declined: continue without an answer."
-#: The reports with which a run of an item ends.
+#: The reports of attempts that have failed.
 FAILURES = ("fail", "expire")
-ENDS = ("complete", "cancel", *FAILURES)
+#: The state in which a run of an item ends -> the reports with which it ends so.
+ENDS = {
+    "completed": ("complete",),
+    "failed": FAILURES,
+    "cancelled": ("cancel",),
+}
 _ID = r"(item_[0-9a-f]{8})\.([0-9]{1,9})\.([0-9a-f]{32})"
 _QUESTION = r"question-([1-9][0-9]{0,8})"
 Texts = tuple[str, ...]
@@ -290,19 +295,24 @@ def _ended_earlier(
     later = item.generation - task.generation
     if len(requeues) < later:
         raise _no_task()
-    ends = [each for each in reports[: requeues[-later]] if each.kind in ENDS]
+    place = requeues[-later]
+    state = reports[place].ended
+    ends = [
+        each for each in reports[:place] if each.kind in ENDS.get(state, ())
+    ]
     if not ends:
         raise _no_task()
     end = ends[-1]
-    status = "cancelled" if end.kind == "cancel" else "completed"
+    status = "cancelled" if state == "cancelled" else "completed"
     shown = {
         **_shown(task, item, status),
-        "statusMessage": f"{end.kind}; the item was requeued since.",
+        "statusMessage": f"{state}; the item was requeued since.",
         "lastUpdatedAt": rfc3339(end.at),
     }
     if status == "completed":
-        delivered = {"id": item.id, "text": end.text}
-        shown["result"] = _result(delivered, is_error=end.kind != "complete")
+        text = "reason" if state == "failed" else "summary"
+        delivered = {"id": item.id, "state": state, text: end.text}
+        shown["result"] = _result(delivered, is_error=state == "failed")
     return shown
 
 

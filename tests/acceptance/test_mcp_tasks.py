@@ -1,6 +1,7 @@
 """The tool `delegate`, and the tasks of MCP, over HTTP and over standard input."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -232,11 +233,14 @@ def test_failed_item_is_a_completed_task_with_error(
     bench.claimed(item_of(created))
     after_requeue = planner.task(id_)
 
-    for task in (failed, after_cancel):
+    for task in (failed, after_cancel, after_requeue):
         assert task["status"] == "completed"
         assert task["result"]["isError"] is True
-        assert document(task["result"])["data"]["reason"] == "No luck"
-    assert after_requeue["status"] in ("completed", "cancelled")
+        data = document(task["result"])["data"]
+        assert (data["state"], data["reason"]) in (
+            ("failed", "No luck"),
+            ("cancelled", "No luck"),
+        )
 
 
 def test_completed_task_stays_completed_after_requeue(
@@ -260,9 +264,30 @@ def test_completed_task_stays_completed_after_requeue(
     other = id_.replace(".0.", ".2.")
 
     assert task["status"] == "completed"
-    assert document(task["result"])["data"]["text"] == "Written"
+    assert document(task["result"])["data"]["summary"] == "Written"
     assert bench.state(item_of(created)) == "blocked"
     assert planner.code("tasks/get", other) == -32602
+
+
+def test_task_is_known_after_export_and_import(
+    planner: TaskClient, shell: Shell
+) -> None:
+    first = planner.delegate(title="First")
+    second = planner.delegate(title="Second")
+    shell.orchestrate("cancel", item_of(first))
+    shell.orchestrate("requeue", item_of(first))
+    copy = shell.having(TASKORCH_NAMESPACE=f"test-{os.urandom(4).hex()}")
+
+    shell.orchestrate("export", "backup.jsonl")
+    imported = copy.orchestrate("import", "backup.jsonl")
+    client = LineTaskClient(copy, "planner")
+    statuses = [
+        client.task(each["taskId"])["status"] for each in (first, second)
+    ]
+    client.process.communicate()
+
+    assert imported.code == 0, imported.stderr
+    assert statuses == ["cancelled", "working"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,13 @@ def fill_namespace(bench: Bench) -> dict[State, Lease]:
         [leases[State.IN_PROGRESS].item],
         ItemEdit(priority=0, add_labels=("odd", "v2"), context={"c": ODD}),
     )
+    delegated = bench.queue.create(
+        project, NewItem(title="Delegated", agent="ada", task="f" * 64)
+    )
+    bench.queue.cancel(delegated)
+    bench.queue.requeue(delegated)
+    bench.agent().fail(bench.claimed(delegated), ODD, retry=False)
+    bench.queue.cancel(delegated)
     bench.queue.complete_project(bench.project())
     bench.queue.apply(
         Plan(

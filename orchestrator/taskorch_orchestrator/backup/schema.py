@@ -174,6 +174,10 @@ class ItemFields(_Strict):
     agent: NameOrNone
     assigned_by: NameOrNone = ""
     requeue_reason: Text = ""
+    #: Of its task of MCP.
+    task: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
+    generation: Number = "0"
+    had_failed: Literal["", "1"] = ""
     traceparent: Traceparent = ""
     priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")] = LEFT_OUT[
         "priority"
@@ -291,6 +295,8 @@ class ReportFields(_Strict):
     pid: Text = ""
     session: Text = ""
     since: NumberOrNone = ""
+    #: Of a requeue.
+    ended: Literal["", "completed", "failed", "cancelled"] = ""
     written_at: Text = ""
     made_at: NumberOrNone = ""
 

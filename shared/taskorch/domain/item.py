@@ -268,8 +268,10 @@ class Report(Frozen):
     #: ("" if none).
     request: str = ""
     written_at: str = ""
+    #: Of a requeue: how the run before it has ended; a failed one may be cancelled since.
+    ended: str = ""
 
-    _hidden = ("request",)
+    _hidden = ("request", "ended")
 
 
 class Discovery(Frozen):

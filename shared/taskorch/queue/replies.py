@@ -309,6 +309,7 @@ def report(view: Reply) -> Report:
             changes=changed,
             request=fields.get("request", ""),
             written_at=fields.get("written_at", ""),
+            ended=fields.get("ended", ""),
         )
 
 

@@ -14,13 +14,15 @@ local MAX_DEPENDENTS = 30
 local ENDED = {failed = true, cancelled = true, completed = true}
 
 local function start_afresh(item)
-  local generation = (tonumber(call('HGET', key('item', item.id), 'generation') or 0) or 0) + 1
+  local stored, had_failed = unpack(call('HMGET', key('item', item.id), 'generation', 'had_failed'))
+  local generation = (tonumber(stored or 0) or 0) + 1
+  local ended = had_failed and 'failed' or item.state
   if Project.is_closed(item.project) then Project.reopen(item.project) end
   Lease.revoke_token(item)
   if item.token == '0' then
-    report(item, 'requeue', 'text', reason)
+    report(item, 'requeue', 'text', reason, 'ended', ended)
   else
-    report_end(item, 'requeue', 'text', reason)
+    report_end(item, 'requeue', 'text', reason, 'ended', ended)
   end
   remove_from_index(item)
   item.attempts, item.not_before, item.seq = 0, 0, next_sequence()
