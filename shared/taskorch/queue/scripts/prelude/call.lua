@@ -54,9 +54,13 @@ local function begin_call(keys, values, script, roles)
   prefix = string.sub(meta, 1, -#'meta' - 1)
   local clock = call('TIME')
   now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-  local token, repeats
-  request, token, confined, repeats = string.match(values[1],
-    '^([^:@+]*):?([^@+]*)@?([^+]*)(%+?)$')
+  local token, repeats = '', ''
+  request, confined = values[1], ''
+  local is_plain = not string.find(request, '%X')
+  if not is_plain then
+    request, token, confined, repeats = string.match(values[1],
+      '^([^:@+]*):?([^@+]*)@?([^+]*)(%+?)$')
+  end
   is_repeat = repeats ~= ''
   caller = {agent = values[2], host = values[3], pid = values[4], session = values[5],
     version = values[6], script = script, access_token = token}

@@ -36,9 +36,9 @@ local Damage = {
 local Reports = {}
 local Project = {}
 
-local function is_id(kind, id)
-  return #id <= 37 and string.find(id, '^' .. kind .. '_[0-9a-z]+$') ~= nil
-end
+local ID_PATTERNS = {item = '^item_[0-9a-z]+$', proj = '^proj_[0-9a-z]+$'}
+
+local function is_id(kind, id) return #id <= 37 and string.find(id, ID_PATTERNS[kind]) ~= nil end
 
 local function is_name(name)
   local has_two_dots = string.find(name, '..', 1, true)
@@ -84,8 +84,10 @@ function Damage.of_item(v)
   if not sequence then return 'seq' end
   for place, name in pairs(Damage.NUMBERS) do
     local value = v[place]
-    local is_empty = value == '' and Damage.MAY_BE_EMPTY[name]
-    if value and not is_empty and not is_number(value) then return name end
+    if value and not is_number(value) then
+      local is_empty = value == '' and Damage.MAY_BE_EMPTY[name]
+      if not is_empty then return name end
+    end
   end
   if not Damage.is_list_of_numbers(v[16] or '') then return 'open_questions' end
   if agent == '' then
