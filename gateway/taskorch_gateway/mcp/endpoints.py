@@ -58,8 +58,8 @@ UNREADABLE = (messages.PARSE_ERROR, messages.INVALID_REQUEST)
 MOST_CALLS = 1000
 TOKEN = {"type": "string", "description": "Of the item, from meta.tokens"}
 KEEP_TOKENS = (
-    "Keep each token in meta.tokens, and show it in later calls on its item. After a "
-    "loss: get with takeover=true."
+    "A claim returns its item's token in meta.tokens: pass it as token in later calls on "
+    "the item. If you have lost it: get with takeover=true."
 )
 _log = logging.getLogger(__name__)
 
