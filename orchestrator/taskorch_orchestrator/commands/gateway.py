@@ -74,7 +74,7 @@ def gateway(
 ) -> None:
     """Serve the queue over HTTP, to clients that show an access token.
 
-    Runs until SIGTERM or Ctrl-C. Needs the extra: pip install task-orchestrator[gateway]
+    Runs until SIGTERM or Ctrl-C. Needs the extra gateway: see orchestrate docs gateway.
     """
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key need each other.")
@@ -99,6 +99,6 @@ def _server() -> Any:  # noqa: ANN401  a module that this package does not know
         with suppress(ModuleNotFoundError):
             return found.load()
     raise errors.Usage(
-        reason="The gateway is not installed. Run: "
-        "pip install 'task-orchestrator[gateway]'"
+        reason="The gateway is not installed. In a checkout, run: "
+        "pipx install --force '.[gateway]'"
     )

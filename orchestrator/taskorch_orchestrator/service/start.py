@@ -87,8 +87,8 @@ def _serve_metrics(
         from taskorch_orchestrator.metrics.listener import listen
     except ModuleNotFoundError:
         raise errors.Usage(
-            reason="The metrics are not installed. Run: "
-            "pip install 'task-orchestrator[metrics]'"
+            reason="The metrics are not installed. In a checkout, run: "
+            "pipx install --force '.[metrics]'"
         ) from None
     from taskorch_orchestrator.metrics.figures import reader_of
 
