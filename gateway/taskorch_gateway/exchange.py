@@ -232,7 +232,7 @@ def _without_address(error: errors.Unavailable) -> errors.Unavailable:
         outward = errors.NotReplicated(**details, url="")
         outward.reply = error.reply
         return outward
-    return errors.Unreachable(url="", reason="the gateway cannot use Redis")
+    return errors.Unreachable(url="", reason="the gateway cannot reach Redis")
 
 
 async def body_of(request: Request) -> bytes:

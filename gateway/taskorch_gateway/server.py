@@ -63,6 +63,7 @@ def serve(settings: Settings, listener: Listener) -> None:
             reason="A gateway needs Redis itself: unset TASKORCH_URL."
         )
     _log_to_stderr()
+    bound = _bind(listener)
     names = tuple(listener.host_names)
     if _is_loopback(listener.host):
         names += hosts.LOOPBACK
@@ -91,12 +92,16 @@ def serve(settings: Settings, listener: Listener) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
     )
-    sockets = [_bind(listener)]
+    logging.getLogger(__name__).info(
+        "Serving the queue on %s until SIGTERM or Ctrl-C",
+        _address(listener, bound),
+    )
     with counted_together(listener.workers):
         if listener.workers > 1:
-            Multiprocess(config, sockets=sockets).run()
+            Multiprocess(config, sockets=[bound]).run()
         else:
-            uvicorn.Server(config).run(sockets)
+            uvicorn.Server(config).run([bound])
+    logging.getLogger(__name__).info("The gateway has stopped")
 
 
 def _application(settings: Settings, options: Options) -> Starlette:
@@ -107,6 +112,7 @@ def _application(settings: Settings, options: Options) -> Starlette:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 def _most_connections() -> int:
@@ -136,6 +142,13 @@ def _bind(listener: Listener) -> socket.socket:
             f"{error.strerror}"
         ) from None
     return bound
+
+
+def _address(listener: Listener, bound: socket.socket) -> str:
+    """Return the address that clients on this network use."""
+    scheme = "https" if listener.certificate else "http"
+    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    return f"{scheme}://{host}:{bound.getsockname()[1]}"
 
 
 def _is_loopback(host: str) -> bool:

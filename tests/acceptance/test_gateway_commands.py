@@ -134,7 +134,7 @@ def test_service_of_a_worker_says_what_it_lacks(gateway: Gateway) -> None:
     ada = gateway.worker("ada").having(ORCHESTRATOR_ID="ada")
 
     with services.running(ada) as [service]:
-        eventually(lambda: service.has_logged("does not allow it"))
+        eventually(lambda: service.has_logged("does not allow this"))
         code = service.stop()
 
     assert code == 0

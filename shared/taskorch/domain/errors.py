@@ -213,8 +213,19 @@ class Unreachable(Unavailable):
         "Rerunning this command is safe."
     )
 
+    def _message(self) -> str:
+        """Return what cannot be reached: a gateway may answer without its Redis."""
+        url = str(self.details["url"])
+        if not url:
+            return "The queue is unreachable: {reason}"
+        if url.startswith(("https:", "http:")):
+            return "The queue is unreachable at {url}: {reason}"
+        return self.message
+
     def hint(self) -> str:
         """Return what to check: sentinels may run without knowing the service."""
+        if not self.details["url"]:  # a client of a gateway that runs
+            return "Try again in a few seconds."
         if "+sentinel://" in str(self.details["url"]):
             return (
                 "Check that the sentinels are running, and that they know the name "
@@ -222,8 +233,8 @@ class Unreachable(Unavailable):
             )
         if str(self.details["url"]).startswith(("https:", "http:")):
             return (
-                "Check that the gateway is running and that TASKORCH_URL is right. "
-                "Rerunning this command is safe."
+                "Check that the gateway and its Redis are running and that "
+                "TASKORCH_URL is right. Rerunning this command is safe."
             )
         return super().hint()
 
@@ -1001,10 +1012,25 @@ class TokenRefused(TaskOrchestratorError):
         "to a token that orchestrate token create has printed."
     )
 
+    def _message(self) -> str:
+        """Return who refused; a client of the HTTP API knows the address."""
+        if not self.details["url"]:
+            return "The gateway refused the access token."
+        return self.message
+
+    def hint(self) -> str:
+        """Return how to show another token: in a variable, or in the request."""
+        if not self.details["url"]:
+            return (
+                "It is missing, unknown, expired or revoked. Send one that orchestrate "
+                "token create has printed, as Authorization: Bearer TOKEN"
+            )
+        return super().hint()
+
 
 class NotAllowed(TaskOrchestratorError):
     word, exit_code = "NOT_ALLOWED", 7
-    message = "This access token or Redis user does not allow it: {reason}"
+    message = "This access token or Redis user does not allow this: {reason}"
 
 
 class NothingToDo(TaskOrchestratorError):
