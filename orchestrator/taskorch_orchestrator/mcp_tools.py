@@ -71,7 +71,7 @@ class PlanArguments(ToolArguments):
     access = Access.CREATE
     project: Annotated[str, "Title of a new one, or proj_…"]
     items: Annotated[list[object], {"type": "array", "items": PLANNED_ITEM}]
-    description: Annotated[str, "What the user wants, of a new project"] = ""
+    description: Annotated[str, "What the user wants"] = ""
     key: Annotated[
         str,
         "The same key adds to the same project",

@@ -63,9 +63,11 @@ class UnreplicatedConnection(ConnectionWrapper):
     ) -> Reply:
         reply = self.connection.run_script(script, key, arguments)
         if script.name == self._verb:
-            raise errors.NotReplicated(
+            error = errors.NotReplicated(
                 reached=0, wanted=1, reason="there is no replica"
             )
+            error.reply = reply
+            raise error
         return reply
 
 
