@@ -17,6 +17,7 @@ from taskorch_orchestrator.backup import export
 #: Keys that are not exported, or differ in a copy.
 LOCAL_KEYS = (
     *("events", "meta", "wake:", "mirror", "purged", "counters", "hours"),
+    "signals",
 )
 ODD = 'line\n\x01\x1b[31m\u2028 \U0001f680 "quoted" \\ é /'
 

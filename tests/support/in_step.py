@@ -98,6 +98,7 @@ class InStep(RuleBasedStateMachine):
             "wake",
             "events",
             "purged",
+            "signals",
         }
         assert left.wrong() == []
 
