@@ -1,12 +1,11 @@
 """A load balancer: it forwards each connection to one of several servers that answers."""
 
 import asyncio
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import cycle
 
-READ_BYTES = 65536
+from support import tunnels
 
 
 class Balancer:
@@ -28,68 +27,19 @@ class Balancer:
                     server = await asyncio.open_connection(
                         "127.0.0.1", next(self._ports)
                     )
-                    await _forward(reader, writer, *server)
+                    await tunnels.forward(reader, writer, *server)
                     return
         finally:
             writer.transport.abort()
 
 
-async def _forward(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    server_reader: asyncio.StreamReader,
-    server_writer: asyncio.StreamWriter,
-) -> None:
-    pumps = [
-        asyncio.ensure_future(_pump(reader, server_writer)),
-        asyncio.ensure_future(_pump(server_reader, writer)),
-    ]
-    try:
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
-        server_writer.transport.abort()
-
-
-async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    while data := await reader.read(READ_BYTES):
-        writer.write(data)
-        await writer.drain()
-
-
 @contextmanager
 def running(ports: Sequence[int]) -> Iterator[Balancer]:
     """Run a balancer in front of the servers on these ports, in a thread."""
-    balancer, loop, ended = (
-        Balancer(ports),
-        asyncio.new_event_loop(),
-        asyncio.Event(),
-    )
+    balancer, loop = Balancer(ports), asyncio.new_event_loop()
     listening = loop.run_until_complete(
         asyncio.start_server(balancer.serve, "127.0.0.1", 0)
     )
     balancer.port = listening.sockets[0].getsockname()[1]
-    thread = threading.Thread(
-        target=loop.run_until_complete, args=[_serving(listening, ended)]
-    )
-    thread.start()
-    try:
+    with tunnels.served(loop, listening):
         yield balancer
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join()
-        loop.close()
-
-
-async def _serving(listening: asyncio.Server, ended: asyncio.Event) -> None:
-    await ended.wait()
-    listening.close()
-    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)

@@ -4,13 +4,13 @@ It listens on a Unix socket, which processes in a network of their own can reach
 """
 
 import asyncio
-import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-READ_BYTES = 65536
+from support import tunnels
+
 #: What clients show to it.
 USER = "agent:s3cret"
 
@@ -55,25 +55,7 @@ class ConnectProxy:
         self.tunnels.append(place)
         there = await asyncio.open_connection(*self._hosts[place])
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        pumps = [
-            asyncio.ensure_future(_pump(reader, there[1])),
-            asyncio.ensure_future(_pump(there[0], writer)),
-        ]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            there[1].transport.abort()
-
-
-async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    while data := await reader.read(READ_BYTES):
-        writer.write(data)
-        await writer.drain()
+        await tunnels.forward(reader, writer, *there)
 
 
 @contextmanager
@@ -81,31 +63,9 @@ def running(
     path: Path, hosts: Mapping[str, tuple[str, int]]
 ) -> Iterator[ConnectProxy]:
     """Run a proxy on a Unix socket, in a thread."""
-    proxy, loop, ended = (
-        ConnectProxy(hosts),
-        asyncio.new_event_loop(),
-        asyncio.Event(),
-    )
+    proxy, loop = ConnectProxy(hosts), asyncio.new_event_loop()
     listening = loop.run_until_complete(
         asyncio.start_unix_server(proxy.serve, path)
     )
-    thread = threading.Thread(
-        target=loop.run_until_complete, args=[_serving(listening, ended)]
-    )
-    thread.start()
-    try:
+    with tunnels.served(loop, listening):
         yield proxy
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join()
-        loop.close()
-
-
-async def _serving(listening: asyncio.Server, ended: asyncio.Event) -> None:
-    await ended.wait()
-    listening.close()
-    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)
