@@ -20,6 +20,7 @@ from typing import TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive
 from taskorch.cli.json_output import Json, error_document
 from taskorch.domain import errors
 from taskorch.domain.access_token import ClientAccess
@@ -164,7 +165,7 @@ async def while_connected(
     Raises ClientDisconnect then.
     """
     working = create_task(work)
-    leaving = create_task(_left(request))
+    leaving = create_task(client_left(request.receive))
     try:
         await wait((working, leaving), return_when=FIRST_COMPLETED)
         if not working.done():
@@ -175,9 +176,9 @@ async def while_connected(
         leaving.cancel()
 
 
-async def _left(request: Request) -> None:
+async def client_left(receive: Receive) -> None:
     """Wait until the client has closed its connection."""
-    while (await request.receive())["type"] != "http.disconnect":
+    while (await receive())["type"] != "http.disconnect":
         pass
 
 

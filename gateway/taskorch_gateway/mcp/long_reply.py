@@ -15,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 from taskorch.domain.frozen import Frozen
 from taskorch.mcp import messages
 
+from taskorch_gateway.exchange import client_left
+
 #: How often a stream sends something, at least.
 PING_S = 15.0
 PING = b": ping\r\n\r\n"
@@ -67,7 +69,7 @@ class LongReply(Response):
         """Do the work and send its outcome, unless the client leaves."""
         working = create_task(self._work)
         self._started(working)
-        leaving = create_task(_left(receive))
+        leaving = create_task(client_left(receive))
         stream = _EventStream(send)
         try:
             await self._keep_alive(working, leaving, stream)
@@ -154,9 +156,3 @@ class _EventStream:
 def _event(message: Message) -> bytes:
     data = json.dumps(message, separators=(",", ":"))
     return f"event: message\r\ndata: {data}\r\n\r\n".encode()
-
-
-async def _left(receive: Receive) -> None:
-    """Wait until the client has closed its connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
