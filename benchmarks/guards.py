@@ -36,7 +36,7 @@ WITHOUT: Mapping[str, Sequence[tuple[str, str]]] = {
     AS_IT_IS: (),
     "without the request id": (
         (", key('req', request))[3]", ")[3]"),
-        ("receipts, finds_claims_again()", "receipts, true"),
+        ("holds_few or finds_claims_again()", "true"),
         (
             "if is_repeat or (reply and not is_on_items) then keep_reply(reply) end",
             "",

@@ -171,6 +171,25 @@ def test_client_without_token_sees_the_description_alone(
     assert refused == {401}
 
 
+@pytest.mark.parametrize(("token", "refusals"), [("", {401}), ("tok_1", {401, 429})])
+def test_no_operation_is_open_without_token(
+    gateway: Gateway, token: str, refusals: set[int]
+) -> None:
+    client = HttpClient(gateway, token)
+    _, description = client.get(f"{PREFIX}/openapi.json")
+
+    answers = {
+        (method, path): client.request(method.upper(), path, b"{}")[0]
+        for path, operations in description["paths"].items()
+        for method in operations
+        if not path.endswith("openapi.json")
+    }
+
+    client.close()
+    assert len(answers) > 40
+    assert {path: got for path, got in answers.items() if got not in refusals} == {}
+
+
 @pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256])
 def test_malformed_key_is_refused(planner: ApiClient, key: str) -> None:
     headers = {"Idempotency-Key": key.encode("utf-8").decode("latin-1")}

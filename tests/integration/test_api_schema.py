@@ -16,8 +16,9 @@ from taskorch_gateway.api.table import PREFIX
 
 #: A stream, and a verb that waits as long as the request says.
 NOT_CALLED = ("events", "workerPop")
-#: The description has no words for all that a verb refuses with 422.
-NOT_CHECKED = "positive_data_acceptance"
+#: The description has no words for all that a verb refuses with 422. How many malformed
+#: tokens an address may show depends on the time: `test_api_roles` shows them.
+NOT_CHECKED = "positive_data_acceptance,ignored_auth"
 
 
 @pytest.fixture(scope="module")

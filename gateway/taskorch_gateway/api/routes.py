@@ -39,14 +39,6 @@ _KEY = r"[!-~]{1,255}"
 NOTHING = errors.NothingToDo.exit_code
 
 
-class NoVerb(errors.NotFound):
-    """There is no such path, or it takes another method."""
-
-    word = "NO_VERB"
-    message = "There is no {verb} here."
-    next_step = f"{PREFIX}/openapi.json describes what there is."
-
-
 class Api:
     """The HTTP API of one namespace."""
 
@@ -159,7 +151,9 @@ class NoSuchVerb:
         """Answer with an error."""
         path = scope["path"]
         verb = limits.shortened(f"{scope['method']} {path}")
-        response = error_response(NoVerb(verb=verb))
+        response = error_response(
+            errors.NoVerb(verb=verb, description=f"{PREFIX}/openapi.json")
+        )
         known = self._paths.get(path)
         if known:
             response.status_code = 405

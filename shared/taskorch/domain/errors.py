@@ -193,6 +193,14 @@ class NoQueue(NotFound):
     next_step = "Create one: orchestrate project TITLE"
 
 
+class NoVerb(NotFound):
+    """The HTTP API has no such path, or the path takes another method."""
+
+    word = "NO_VERB"
+    message = "There is no {verb} here."
+    next_step = "{description} describes what there is."
+
+
 class NoLog(NotFound):
     word = "NO_LOG"
     message = "{reason}"
