@@ -171,7 +171,9 @@ def test_client_without_token_sees_the_description_alone(
     assert refused == {401}
 
 
-@pytest.mark.parametrize(("token", "refusals"), [("", {401}), ("tok_1", {401, 429})])
+@pytest.mark.parametrize(
+    ("token", "refusals"), [("", {401}), ("tok_1", {401, 429})]
+)
 def test_no_operation_is_open_without_token(
     gateway: Gateway, token: str, refusals: set[int]
 ) -> None:
@@ -187,7 +189,9 @@ def test_no_operation_is_open_without_token(
 
     client.close()
     assert len(answers) > 40
-    assert {path: got for path, got in answers.items() if got not in refusals} == {}
+    assert {
+        path: got for path, got in answers.items() if got not in refusals
+    } == {}
 
 
 @pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256])
