@@ -9,6 +9,8 @@ from taskorch.domain.role import Role
 #: The id, by which Redis finds it, and the secret, of which Redis has the SHA-256.
 _TOKEN = r"tok_([0-9a-f]{8})_([0-9a-f]{64})"  # noqa: S105  the pattern of one
 _ID = r"tok_[0-9a-f]{8}"
+#: How the secret of a sign-in link begins; chance gives this to no other token.
+_LINK_MARK = "0" * 16
 
 
 class ClientAccess(Frozen):
@@ -107,6 +109,19 @@ def parse(token: str) -> Credentials | None:
         return None
     digits, secret = match.groups()
     return Credentials(id=f"tok_{digits}", secret=secret)
+
+
+def link_secret(secret: str) -> str:
+    """Return a random secret as that of a sign-in link."""
+    return _LINK_MARK + secret[len(_LINK_MARK) :]
+
+
+def is_link(token: str) -> bool:
+    """Return whether a token is that of a sign-in link, which allows nothing else."""
+    credentials = parse(token)
+    return credentials is not None and credentials.secret.startswith(
+        _LINK_MARK
+    )
 
 
 def is_id(text: str) -> bool:

@@ -24,6 +24,7 @@ TaskOrchestratorError           1   Unprintable
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
 |-- TokenRefused                7   raised over a gateway
+|-- LinkRefused                 7   raised by the board
 |-- NotAllowed                  7
 |-- NothingToDo                 8   raised by commands; the library returns None
 |-- NoOwnItems                  8   raised by commands
@@ -1034,6 +1035,12 @@ class TokenRefused(TaskOrchestratorError):
                 "token create has printed, as Authorization: Bearer TOKEN"
             )
         return super().hint()
+
+
+class LinkRefused(TaskOrchestratorError):
+    word, exit_code = "LINK_REFUSED", 7
+    message = "{reason}"
+    next_step = "Get another one: orchestrate board"
 
 
 class NotAllowed(TaskOrchestratorError):

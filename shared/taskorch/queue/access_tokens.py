@@ -20,6 +20,7 @@ from taskorch.domain.access_token import (
     NewAccessToken,
     Quotas,
 )
+from taskorch.domain.frozen import replace
 from taskorch.domain.role import Role
 from taskorch.queue import fields as read
 from taskorch.queue.port import Reply
@@ -28,6 +29,10 @@ from taskorch.queue.scripts import Scripts, random_digits
 SECRET_BYTES = 32
 #: Tokens that one call lists.
 PAGE = 100
+#: How long a sign-in link works.
+LINK_MS = 10 * 60_000
+#: How long the token is valid for which a sign-in link is redeemed.
+SESSION_MS = 7 * 24 * 3_600_000
 #: The largest quota. Scripts count with 14 digits.
 LARGEST_QUOTA = 10**13
 #: Stands for a malformed token, so that its check takes as long as any other.
@@ -76,6 +81,41 @@ class AccessTokens:
             if not exists:
                 return access_token.new(created, secret)
 
+    def create_link(
+        self, name: str, role: Role, *, project: str = ""
+    ) -> NewAccessToken:
+        """Create the token of a sign-in link for the board, which works once.
+
+        Within 10 minutes it is redeemed for a token that acts; it does not act itself.
+        Raises like `create`.
+        """
+        created = self.create(
+            name, role, project=project, lifetime_ms=LINK_MS
+        )
+        secret = access_token.link_secret(_new_secret())
+        return self._replace_secret(created.id, secret)
+
+    def redeem(self, link: str, address: str) -> NewAccessToken:
+        """Return a token with the name and the role of a sign-in link, which ends.
+
+        Of several callers with the same link, one gets a token. Raises
+        errors.LinkRefused for a link that was redeemed, has expired, or is none.
+        """
+        checked = self._check(link, address)
+        access = checked.access
+        if access is None or not access_token.is_link(link):
+            raise _used() if not checked.token else _expired()
+        try:
+            self.revoke(access.token)
+        except errors.NoAccessToken:
+            raise _used() from None
+        return self.create(
+            access.name,
+            access.role,
+            project=access.project,
+            lifetime_ms=SESSION_MS,
+        )
+
     def list(self) -> tuple[AccessToken, ...]:
         """Return all tokens, the newest first."""
         found: dict[str, AccessToken] = {}
@@ -91,11 +131,7 @@ class AccessTokens:
 
     def rotate(self, id_: str) -> NewAccessToken:
         """Replace the secret of a token. Raises errors.NoAccessToken."""
-        secret = _new_secret()
-        self._scripts.run_script(
-            "rotate_access_token", _need_id(id_), _hash(secret)
-        )
-        return access_token.new(id_, secret)
+        return self._replace_secret(id_, _new_secret())
 
     def revoke(self, id_: str) -> None:
         """Remove a token. Raises errors.NoAccessToken."""
@@ -104,8 +140,22 @@ class AccessTokens:
     def use(self, token: str, address: str) -> Checked:
         """Return what a token allows.
 
-        Redis keeps the `address` of the client as that of the token's last use.
+        Redis keeps the `address` of the client as that of the token's last use. A
+        sign-in link allows nothing.
         """
+        checked = self._check(token, address)
+        if access_token.is_link(token):
+            return replace(checked, access=None)
+        return checked
+
+    def _replace_secret(self, id_: str, secret: str) -> NewAccessToken:
+        self._scripts.run_script(
+            "rotate_access_token", _need_id(id_), _hash(secret)
+        )
+        return access_token.new(id_, secret)
+
+    def _check(self, token: str, address: str) -> Checked:
+        """Return what a token allows, or the link that it signs in with."""
         credentials = access_token.parse(token) or NO_TOKEN
         shown, asked_at = _hash(credentials.secret), monotonic()
         reply = self._scripts.run_script(
@@ -147,6 +197,19 @@ def _new_secret() -> str:
 
 def _hash(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
+
+
+def _used() -> errors.LinkRefused:
+    return errors.LinkRefused(
+        reason="This sign-in link was used already: it works once."
+    )
+
+
+def _expired() -> errors.LinkRefused:
+    minutes = LINK_MS // 60_000
+    return errors.LinkRefused(
+        reason=f"This sign-in link has expired: it works for {minutes} minutes."
+    )
 
 
 def _need_id(id_: str) -> str:

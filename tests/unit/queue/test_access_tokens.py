@@ -198,3 +198,54 @@ def test_lifetime_out_of_range_is_refused(
 
     with pytest.raises(errors.Invalid):
         tokens.create("ada", Role.WORKER, lifetime_ms=lifetime_ms)
+
+
+def test_sign_in_link_is_redeemed_once(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    link = tokens.create_link("ada", Role.ORCHESTRATOR)
+
+    session = tokens.redeem(link.token, ADDRESS)
+
+    access = tokens.use(session.token, ADDRESS).access
+    assert access
+    assert (access.name, access.role) == ("ada", Role.ORCHESTRATOR)
+    with pytest.raises(errors.LinkRefused, match="used already"):
+        tokens.redeem(link.token, ADDRESS)
+
+
+def test_sign_in_link_gives_no_access(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+
+    link = tokens.create_link("ada", Role.ADMIN)
+
+    assert tokens.use(link.token, ADDRESS) == refused(link.id)
+
+
+def test_sign_in_link_keeps_the_project(bench: Bench) -> None:
+    tokens, project = bench.queue.access_tokens(), bench.queue.project("One")
+    link = tokens.create_link("ada", Role.VIEWER, project=project)
+
+    session = tokens.redeem(link.token, ADDRESS)
+
+    access = tokens.use(session.token, ADDRESS).access
+    assert access
+    assert access.project == project
+
+
+def test_expired_sign_in_link_says_so(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    link = tokens.create_link("ada", Role.VIEWER)
+    bench.expire_access_token(link.id)
+
+    with pytest.raises(errors.LinkRefused, match="expired"):
+        tokens.redeem(link.token, ADDRESS)
+
+
+def test_ordinary_token_is_no_sign_in_link(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.VIEWER)
+
+    with pytest.raises(errors.LinkRefused):
+        tokens.redeem(created.token, ADDRESS)
+
+    assert tokens.use(created.token, ADDRESS).access
