@@ -40,6 +40,9 @@ class NowView(Frozen):
     now: int
     #: The newest event when the read began: a client follows the events after it.
     cursor: str
+    #: When time alone changes a part next, such as the end of a lease or of a delay, or
+    #: an item that becomes silent: in ms by the same clock, later than `now`; 0 for never.
+    due: int
 
     @property
     def count(self) -> int:

@@ -4,8 +4,9 @@
 // What templates say to it (the stream itself is described in live.py):
 //
 // body    data-live="now" or "status"   the fragments that the stream sends; none without it
-//         data-have="status:1a2b …"     their versions in this page (live.versions)
-//         data-since="1712-0"           the newest event when the page was read (live.cursor)
+//         data-have="status:1a2b …"     their versions in this page (live.versions(view))
+//         data-since="1712-0"           the newest event before the page was read (view.cursor,
+//                                       else waits.newest)
 //         data-now="1712000000000"      the server's time in ms, for the ages
 //         data-csrf="…"                 filled into input[name=csrf][value=""] of new fragments
 //         data-count="3"                how many things need a person: the title and the icon
@@ -36,3 +37,643 @@
 //         there is no such field, and the server answers with a page that asks.
 // file    input[type=file][data-into="plan"]: the text of the file goes into that field.
 // once    dialog#ask, dialog#help, p#say[role=status], input[type=search] for /.
+(() => {
+  "use strict";
+  const page = document.documentElement;
+  const $ = (selector, inside = document) => inside.querySelector(selector);
+  const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
+  const FRAGMENT = { Accept: "text/fragment+html" };
+  const SEND_MS = 30_000;
+
+  const say = (text) => { $("#say").textContent = text; };
+
+  const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
+
+  // The reader --------------------------------------------------------------------------------
+
+  // Nothing moves under the reader: a part with the pointer or the focus in it keeps its rows. A
+  // reader who has not moved for a minute has left, and the board goes on by itself.
+  const AWAY_MS = 60_000;
+  let movedAt = performance.now();
+  const hasPointer = matchMedia("(hover: hover)");
+  for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
+    addEventListener(kind, () => { movedAt = performance.now(); }, { passive: true, capture: true });
+  }
+
+  const isTyped = (field) => {
+    if (field.type === "hidden" || field.type === "submit") return false;
+    if (field.matches("[type=checkbox], [type=radio]")) return field.checked !== field.defaultChecked;
+    if (field.matches("select")) {
+      return [...field.options].some((option) => option.selected !== option.defaultSelected)
+        && field.selectedIndex > 0;
+    }
+    return field.value !== field.defaultValue;
+  };
+  const hasTyped = (part) => all("input, textarea, select", part).some(isTyped);
+  const isRead = (part) => {
+    if (performance.now() - movedAt > AWAY_MS) return false;
+    return (hasPointer.matches && part.matches(":hover")) || part.contains(document.activeElement);
+  };
+  const isBusy = (part) => hasTyped(part) || isRead(part);
+
+  // Ages --------------------------------------------------------------------------------------
+
+  let clockAheadMs = 0;
+  const now = () => Date.now() + clockAheadMs;
+  const setClock = (serverMs) => { if (serverMs) clockAheadMs = serverMs - Date.now(); };
+
+  const duration = (ms) => {
+    const seconds = Math.max(0, Math.floor(ms / 1000));
+    if (seconds < 60) return `${seconds} s`;
+    const minutes = Math.floor(seconds / 60);
+    if (minutes < 60) return `${minutes} min`;
+    const hours = Math.floor(minutes / 60);
+    if (hours < 24) return `${hours} h ${String(minutes % 60).padStart(2, "0")} min`;
+    return hours < 48 ? "1 day" : `${Math.floor(hours / 24)} days`;
+  };
+  const aged = {
+    for: (ms) => (duration(ms) === "1 day" ? "yesterday" : duration(ms)),
+    ago: (ms) => (duration(ms) === "1 day" ? "yesterday" : `${duration(ms)} ago`),
+    left: (ms) => (ms > 0 ? "lease is over" : `${duration(-ms)} left`),
+  };
+  const age = (time) => {
+    const at = Date.parse(time.dateTime);
+    if (Number.isNaN(at)) return;
+    const text = (aged[time.dataset.form] ?? aged.for)(now() - at);
+    if (time.textContent !== text) time.textContent = text;
+  };
+  const shrink = (bar) => {
+    const { from, until } = bar.dataset;
+    const left = Math.max(0, Math.min(100, Math.round(100 * (until - now()) / (until - from))));
+    const rect = $("rect", bar);
+    if (rect.getAttribute("width") === `${left}%`) return;
+    rect.setAttribute("width", `${left}%`);
+    bar.setAttribute("aria-label", `${left}% of the lease left`);
+  };
+  const ageAll = (part = document) => {
+    all("time[datetime]", part).forEach(age);
+    all("svg.bar[data-until]", part).forEach(shrink);
+  };
+
+  // Replacing parts ---------------------------------------------------------------------------
+
+  const keyOf = (node) => (node.nodeType === 1 ? node.dataset.key || node.id || "" : "");
+  const isSame = (one, other) => one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
+  const isBlank = (node) => node.nodeType === 3 && !node.data.trim();
+  const isKept = (node) => node.nodeType === 1 && "keep" in node.dataset;
+  const childrenOf = (node) => [...node.childNodes].filter((child) => !isKept(child) && !isBlank(child));
+  const withoutMotion = matchMedia("(prefers-reduced-motion: reduce)");
+
+  const fade = (node) => {
+    const row = (node.nodeType === 1 ? node : node.parentElement)?.closest("[data-key]");
+    if (row && !withoutMotion.matches) row.classList.add("changed");
+  };
+  addEventListener("animationend", ({ target, animationName }) => {
+    if (animationName === "changed") target.classList.remove("changed");
+  });
+
+  const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const fill = (part) => {
+    for (const field of all("input[name=csrf]", part)) field.value ||= document.body.dataset.csrf;
+    for (const field of all("input[name=key]", part)) field.value ||= newKey();
+  };
+  const made = (node) => {
+    const copy = document.importNode(node, true);
+    if (copy.nodeType === 1) { fill(copy); ageAll(copy); if (copy.matches("time")) age(copy); }
+    return copy;
+  };
+
+  // What the reader or the script has set, and the server cannot know.
+  const OWN = { DETAILS: ["open"], DIALOG: ["open"] };
+  const owns = (node, name) => OWN[node.nodeName]?.includes(name)
+    || (name === "value" && node.matches("input[name=csrf], input[name=key]"));
+  const copyAttributes = (old, fresh) => {
+    const fades = old.classList.contains("changed");
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && !owns(old, name)) old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (owns(old, name) || old.getAttribute(name) === value) continue;
+      old.setAttribute(name, value);
+      if (name === "href" && old.nodeName === "use") fade(old);
+    }
+    if (fades) old.classList.add("changed");
+  };
+
+  // Make an element like a fresh one. Return whether all of it could be done: in a part that is
+  // busy, texts are replaced in place, but rows neither come nor go.
+  const morph = (old, fresh, busy) => {
+    if (old.nodeType !== 1) {
+      if (old.data !== fresh.data) { old.data = fresh.data; fade(old); }
+      return true;
+    }
+    if (old.isEqualNode(fresh) || old.matches(".live")) return true;
+    if (old.matches("section, form")) busy = isBusy(old);
+    const isRow = "key" in old.dataset;
+    if (busy && (old.matches(".settled") || (isRow && hasTyped(old)))) return false;
+    if (old.matches("textarea") && isTyped(old)) return false;
+    copyAttributes(old, fresh);
+    if (old.matches("svg.bar[data-until]")) { shrink(old); return true; }
+    if (old.matches("time")) { age(old); return true; }
+    const olds = childrenOf(old);
+    const freshes = childrenOf(fresh);
+    const isInPlace = olds.length === freshes.length
+      && olds.every((child, index) => isSame(child, freshes[index]));
+    if (isInPlace) {
+      return olds.map((child, index) => morph(child, freshes[index], busy)).every(Boolean);
+    }
+    return busy ? morphKept(olds, freshes) : morphRows(old, olds, freshes);
+  };
+  // In a busy part, only the rows that stay are renewed; one that is gone is muted.
+  const morphKept = (olds, freshes) => {
+    const byKey = new Map(freshes.filter(keyOf).map((node) => [keyOf(node), node]));
+    for (const child of olds) {
+      const fresh = byKey.get(keyOf(child));
+      if (fresh && isSame(child, fresh)) morph(child, fresh, true);
+      else if (child.dataset?.key && !hasTyped(child)) child.classList.add("settled");
+    }
+    return false;
+  };
+  const morphRows = (parent, olds, freshes) => {
+    const rest = new Set(olds);
+    let done = true;
+    let place = parent.firstChild;
+    for (const fresh of freshes) {
+      const old = [...rest].find((child) => isSame(child, fresh));
+      if (old) rest.delete(old);
+      while (place && (isBlank(place) || isKept(place) || (rest.has(place) && place !== old && isGone(place, freshes)))) {
+        const next = place.nextSibling;
+        if (rest.delete(place)) drop(place);
+        place = next;
+      }
+      const node = old ?? made(fresh);
+      if (node === place) place = place.nextSibling;
+      else parent.insertBefore(node, place);
+      if (old) done = morph(old, fresh, false) && done;
+      else fade(node);
+    }
+    rest.forEach(drop);
+    return done;
+  };
+  const isGone = (node, freshes) => !freshes.some((fresh) => isSame(node, fresh));
+  // The focus of a row that goes is taken by the next one.
+  const drop = (node) => {
+    if (node.nodeType === 1 && node.contains(document.activeElement)) step(1, node);
+    node.remove();
+  };
+
+  // Parts that could not be replaced completely, and what they are to become.
+  const held = new Map();
+  const replace = (id, fresh) => {
+    const old = document.getElementById(id);
+    if (!old || !fresh) { held.delete(id); return; }
+    const isWhole = old.matches("dialog, main");
+    if (morph(old, fresh, !isWhole && isBusy(old))) held.delete(id);
+    else held.set(id, fresh);
+    count();
+  };
+  const replaceHeld = () => {
+    for (const [id, fresh] of held) {
+      const old = document.getElementById(id);
+      if (!old || old.matches("dialog, main") || !isBusy(old)) replace(id, fresh);
+    }
+  };
+  for (const kind of ["pointerover", "focusout", "input"]) {
+    addEventListener(kind, () => { if (held.size) requestAnimationFrame(replaceHeld); }, { passive: true });
+  }
+  page.addEventListener("pointerleave", () => { if (held.size) requestAnimationFrame(replaceHeld); });
+
+  // The title and the icon carry the number of things that need a person.
+  let counted = "";
+  const count = () => {
+    const number = $("#needs-you[data-count], #status[data-count], #status [data-count]")?.dataset.count
+      ?? document.body.dataset.count ?? "0";
+    if (number === counted) return;
+    counted = number;
+    const title = document.title.replace(/^\(\d+\) /, "");
+    document.title = number === "0" ? title : `(${number}) ${title}`;
+    const mark = number === "0" ? "" : "<text x='8' y='12' font-family='sans-serif' font-size="
+      + `'${number.length > 1 ? 9 : 11}' font-weight='700' text-anchor='middle' fill='#fff'>${number}</text>`;
+    const icon = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>"
+      + `<rect width='16' height='16' rx='4' fill='#2c51cc'/>${mark}</svg>`;
+    $("link[rel=icon]")?.setAttribute("href", `data:image/svg+xml,${encodeURIComponent(icon)}`);
+  };
+
+  // The stream --------------------------------------------------------------------------------
+
+  const SILENT_MS = 40_000; // the server sends something every 15 seconds
+  const LONGEST_PAUSE_MS = 10_000;
+  const stream = {
+    versions: new Map(), since: "", open: null, failures: 0, timer: 0, heardAt: 0,
+    state: "connecting", freshAt: Date.now(), isPaused: false,
+  };
+
+  const showState = () => {
+    const place = $("#status .live [role=status]");
+    document.body.classList.toggle("paused", stream.isPaused);
+    document.body.classList.toggle("away", stream.state === "away");
+    if (!place) return;
+    const old = duration(Date.now() - stream.freshAt);
+    const text = stream.isPaused ? "paused"
+      : stream.state === "ended" ? "signed out"
+        : stream.state === "away" ? `reconnecting, data is ${old} old` : "live";
+    if (place.textContent !== text) place.textContent = text;
+  };
+  const setState = (state) => {
+    if (state === "live") stream.freshAt = Date.now();
+    stream.state = state;
+    showState();
+  };
+
+  const waiting = new Map();
+  const show = ({ name, version, html }) => {
+    if (!waiting.size) {
+      requestAnimationFrame(() => {
+        const fragments = [...waiting];
+        waiting.clear();
+        for (const [id, text] of fragments) replace(id, $(`[id="${CSS.escape(id)}"]`, parsed(text)));
+      });
+    }
+    waiting.set(name, html);
+    stream.versions.set(name, version);
+  };
+  const hear = {
+    fragment: show,
+    touched: (named) => touch(named),
+    state: ({ redis }) => setState(redis === "ok" ? "live" : "away"),
+    alive: ({ now: serverMs }) => { setClock(serverMs); },
+    end: () => end(),
+  };
+  const receive = (block) => {
+    let kind = "";
+    let data = "";
+    for (const line of block.split("\n")) {
+      if (line.startsWith("event: ")) kind = line.slice(7);
+      else if (line.startsWith("data: ")) data += line.slice(6);
+      else if (line.startsWith("id: ")) stream.since = line.slice(4);
+    }
+    if (stream.state === "live") stream.freshAt = Date.now();
+    hear[kind]?.(JSON.parse(data));
+  };
+  const listen = async (signal) => {
+    const have = [...stream.versions].map((pair) => pair.join(":")).join(" ");
+    const query = new URLSearchParams({ fragments: document.body.dataset.live, have, since: stream.since });
+    const response = await fetch(`/live?${query}`, { signal, headers: { Accept: "text/event-stream" } });
+    if (response.status === 401 || response.status === 403) { end(); return; }
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    stream.failures = 0;
+    stream.heardAt = performance.now();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      stream.heardAt = performance.now();
+      const blocks = (rest + value).split("\n\n");
+      rest = blocks.pop();
+      blocks.forEach(receive);
+    }
+  };
+  const connect = async () => {
+    clearTimeout(stream.timer);
+    if (stream.open || stream.isPaused || document.hidden || stream.state === "ended") return;
+    const open = new AbortController();
+    stream.open = open;
+    try { await listen(open.signal); } catch (error) { if (open.signal.aborted) return; }
+    if (stream.open !== open) return;
+    stream.open = null;
+    if (stream.state === "ended") return;
+    setState("away");
+    const pause = Math.min(LONGEST_PAUSE_MS, 500 * 2 ** stream.failures++) * (0.5 + Math.random() / 2);
+    stream.timer = setTimeout(connect, pause);
+  };
+  const disconnect = () => {
+    clearTimeout(stream.timer);
+    const { open } = stream;
+    stream.open = null;
+    open?.abort();
+  };
+  const end = () => {
+    setState("ended");
+    say("You are signed out. Sign in again in another tab; what you typed stays here.");
+  };
+  const hasLive = () => "live" in document.body.dataset;
+  addEventListener("visibilitychange", () => {
+    if (!hasLive()) return;
+    if (document.hidden) disconnect();
+    else { tick(); connect(); }
+  });
+  addEventListener("pagehide", disconnect);
+  addEventListener("pageshow", ({ persisted }) => { if (persisted && hasLive()) connect(); });
+  addEventListener("online", () => { if (hasLive()) { disconnect(); connect(); } });
+
+  // One timer for the page; a hidden tab has none.
+  let ticking = 0;
+  const tick = () => {
+    clearTimeout(ticking);
+    if (document.hidden) return;
+    ageAll();
+    showState();
+    if (held.size) replaceHeld();
+    if (stream.open && stream.heardAt && performance.now() - stream.heardAt > SILENT_MS) {
+      disconnect();
+      setState("away");
+      connect();
+    }
+    ticking = setTimeout(tick, 1000);
+  };
+
+  // Other parts: read again when an event names what they show -----------------------------------
+
+  const READ_AGAIN_MS = 400;
+  const reading = new WeakMap();
+  const names = (part, { items = [], projects = [], all: any }) => {
+    const on = (part.dataset.on ?? "").split(" ");
+    return any || on.includes("*") || on.some((id) => items.includes(id) || projects.includes(id));
+  };
+  const touch = (named) => {
+    for (const part of all("[data-refresh]")) if (names(part, named)) readSoon(part);
+  };
+  // A slow answer is asked for less often: a part takes at most a tenth of the server's time.
+  const readSoon = (part) => {
+    const state = reading.get(part) ?? { pauseMs: READ_AGAIN_MS / 4, timer: 0, isWanted: false };
+    reading.set(part, state);
+    state.isWanted = true;
+    state.timer ||= setTimeout(() => readAgain(part, state), state.pauseMs);
+  };
+  const readAgain = async (part, state) => {
+    state.isWanted = false;
+    const begun = performance.now();
+    if (part.isConnected && !document.hidden) await read(part);
+    state.pauseMs = Math.min(15_000, Math.max(READ_AGAIN_MS, 10 * (performance.now() - begun)));
+    state.timer = 0;
+    if (state.isWanted) readSoon(part);
+  };
+  const read = async (part) => {
+    try {
+      const response = await fetch(part.dataset.refresh, { headers: FRAGMENT });
+      if (response.status === 401) { end(); return; }
+      if (!response.ok) return;
+      replace(part.id, $(`[id="${CSS.escape(part.id)}"]`, parsed(await response.text())));
+    } catch { /* the state of the stream says that the server is away */ }
+  };
+  const readAll = () => all("[data-refresh]").forEach(readSoon);
+
+  // Actions -----------------------------------------------------------------------------------
+
+  const ask = () => $("#ask");
+  let asked = null;
+  const drafts = new Map(); // what was typed into a question that was put off
+  const question = (form, button) => {
+    const dialog = ask();
+    const { why = "", text = "", yes = "Yes", name = "text" } = button.dataset;
+    const field = $("textarea", dialog);
+    asked = { form, button };
+    $("h2", dialog).textContent = button.dataset.ask;
+    $("p", dialog).textContent = why;
+    $("label", dialog).hidden = !text;
+    $("label span", dialog).textContent = text;
+    field.name = name;
+    field.required = Boolean(text) && !("optional" in button.dataset);
+    field.value = drafts.get(addressOf(form, button)) ?? "";
+    const confirm = $("[value=yes]", dialog);
+    confirm.textContent = yes;
+    confirm.classList.toggle("danger", button.classList.contains("danger"));
+    $("[value=no]", dialog).formNoValidate = true;
+    dialog.returnValue = "no";
+    dialog.showModal();
+    (text ? field : $("[value=no]", dialog)).focus();
+  };
+  const settleQuestion = () => {
+    const { form, button } = asked;
+    const field = $("textarea", ask());
+    const address = addressOf(form, button);
+    if (ask().returnValue === "yes") {
+      send(form, button, { confirm: "yes", ...(button.dataset.text ? { [field.name]: field.value } : {}) });
+    } else if (field.value) drafts.set(address, field.value);
+  };
+
+  const addressOf = (form, button) => (
+    button?.hasAttribute("formaction") ? button.formAction : form.action);
+  const contentOf = (form, button, more) => {
+    const data = new FormData(form, button);
+    for (const [name, value] of Object.entries(more)) data.set(name, value);
+    return form.enctype === "multipart/form-data" ? data : new URLSearchParams(data);
+  };
+  const complain = (form, text) => {
+    let alert = $("[role=alert]", form);
+    if (!alert) {
+      alert = Object.assign(document.createElement("p"), { role: "alert", className: "s-failed" });
+      alert.dataset.keep = "";
+      form.append(alert);
+    }
+    alert.textContent = text;
+  };
+  const send = async (form, button, more = {}) => {
+    if (form.ariaBusy === "true") return;
+    form.ariaBusy = "true";
+    $("[role=alert]", form)?.replaceChildren();
+    const address = addressOf(form, button);
+    try {
+      const body = contentOf(form, button, more);
+      const signal = AbortSignal.timeout(SEND_MS);
+      const response = await fetch(address, { method: "POST", body, headers: FRAGMENT, signal });
+      const answer = parsed(await response.text());
+      form.ariaBusy = "false";
+      if (response.ok) { drafts.delete(address); settle(form, button, $("output", answer)); }
+      else refuse(form, answer, response.status);
+    } catch {
+      form.ariaBusy = "false";
+      complain(form, "Not sent: the server does not answer. Nothing is lost; send it again.");
+    }
+  };
+  // A settled row keeps its place and its height, and the focus goes to the next one.
+  const settle = (form, button, output) => {
+    const receipt = output?.textContent.trim() || button?.dataset.done || "Done.";
+    if (output?.dataset.next) { location.assign(output.dataset.next); return; }
+    say(receipt);
+    form.reset();
+    for (const field of all("input[name=key]", form)) field.value = newKey();
+    const shown = Object.assign(document.createElement("output"), { textContent: receipt });
+    const row = form.closest("[data-key]");
+    if (row) {
+      form.replaceChildren(shown);
+      row.classList.add("settled");
+      step(1, row);
+    } else {
+      shown.dataset.keep = "";
+      for (const old of all("output[data-keep]", form)) old.remove();
+      form.append(shown);
+    }
+    readAll();
+  };
+  const refuse = (form, answer, status) => {
+    const action = form.getAttribute("action");
+    const again = all("form", answer).find((other) => other.getAttribute("action") === action);
+    if (status === 401) { end(); complain(form, "You are signed out. Sign in again in another tab, then send it."); return; }
+    if (again && !form.closest("[data-key]")) {
+      const fresh = made(again);
+      form.replaceWith(fresh);
+      ($("[aria-invalid=true]", fresh) ?? $("input:not([type=hidden]), textarea, button", fresh))?.focus();
+    } else {
+      complain(form, $("[role=alert]", answer)?.textContent.trim() || "The server refused this.");
+    }
+    say($("[role=alert]", answer)?.textContent.trim() ?? "");
+    readAll();
+  };
+
+  addEventListener("submit", (event) => {
+    const { target: form, submitter: button } = event;
+    if (form.getAttribute("method") !== "post" || "plain" in form.dataset) return;
+    event.preventDefault();
+    if (button?.dataset.ask) question(form, button);
+    else send(form, button);
+  });
+
+  // The drawer ----------------------------------------------------------------------------------
+
+  let opener = null; // the row that the drawer was opened from: its key, or its link
+  const drawer = () => $("dialog.drawer");
+  const showDrawer = (dialog) => {
+    dialog.open = false;
+    dialog.showModal();
+    dialog.scrollTop = 0;
+    ($("h1", dialog) ?? dialog).focus();
+    dialog.addEventListener("close", () => { if (dialog.isConnected) leaveDrawer(dialog); });
+  };
+  const leaveDrawer = (dialog) => {
+    if (history.state?.drawer) history.go(-history.state.depth);
+    else location.assign(dialog.dataset.back ?? "/");
+  };
+  const removeDrawer = () => {
+    const dialog = drawer();
+    if (!dialog) return;
+    dialog.remove();
+    const link = opener?.link.isConnected ? opener.link
+      : $(`[data-key="${CSS.escape(opener?.key ?? "")}"] [data-stop]`);
+    link?.focus();
+    opener = null;
+  };
+  const openDrawer = async (path, { push = true } = {}) => {
+    let answer;
+    try {
+      const response = await fetch(path, { headers: FRAGMENT });
+      answer = response.ok ? $("dialog.drawer", parsed(await response.text())) : null;
+    } catch { answer = null; }
+    if (!answer) { location.assign(path); return; }
+    const dialog = made(answer);
+    drawer()?.remove();
+    document.body.append(dialog);
+    const depth = (history.state?.depth ?? 0) + 1;
+    if (push) history.pushState({ drawer: path, depth }, "", path);
+    showDrawer(dialog);
+  };
+  addEventListener("popstate", ({ state }) => {
+    if (state?.drawer) openDrawer(state.drawer, { push: false });
+    else removeDrawer();
+  });
+
+  // Clicks and keys -------------------------------------------------------------------------------
+
+  const copied = async (text) => {
+    if (navigator.clipboard) { await navigator.clipboard.writeText(text); return; }
+    const field = Object.assign(document.createElement("textarea"), { value: text, className: "vh" });
+    document.body.append(field); // a page without TLS has no clipboard
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  };
+  const act = {
+    theme() {
+      const usual = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+      const theme = (page.dataset.theme || usual) === "dark" ? "light" : "dark";
+      page.dataset.theme = theme;
+      document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax`;
+    },
+    pause() {
+      stream.isPaused = !stream.isPaused;
+      $("[data-do=pause]")?.setAttribute("aria-pressed", stream.isPaused);
+      if (stream.isPaused) disconnect();
+      else connect();
+      showState();
+    },
+    help() { $("#help").showModal(); },
+    close(button) { button.closest("dialog").close(); },
+    async copy(button) {
+      await copied($("code", button.parentElement).textContent);
+      button.textContent = "Copied";
+      say("Copied");
+    },
+    all(box) {
+      for (const other of all("td [type=checkbox]", box.closest("table"))) other.checked = box.checked;
+    },
+  };
+  addEventListener("click", (event) => {
+    const { target } = event;
+    const button = target.closest("[data-do]");
+    if (button) { act[button.dataset.do]?.(button); return; }
+    const link = target.closest("a[data-drawer]");
+    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
+      const close = target.closest("dialog.drawer a[data-close]");
+      if (close) { event.preventDefault(); close.closest("dialog").close(); }
+      return;
+    }
+    event.preventDefault();
+    if (!drawer()) opener = { link, key: link.closest("[data-key]")?.dataset.key };
+    openDrawer(link.getAttribute("href"));
+  });
+  addEventListener("change", async ({ target }) => {
+    if (!target.matches("[type=file][data-into]") || !target.files.length) return;
+    target.form.elements[target.dataset.into].value = await target.files[0].text();
+  });
+
+  // j and k go over the rows of the open drawer, or else of the page.
+  const step = (by, from = document.activeElement) => {
+    const stops = all("[data-stop]", drawer() ?? document)
+      .filter((stop) => stop.checkVisibility?.() !== false && (!stop.closest(".settled") || from.contains(stop)));
+    const at = stops.findIndex((stop) => stop === from || from.contains(stop) || stop.closest("[data-key]")?.contains(from));
+    const next = at < 0 ? 0 : Math.max(0, Math.min(stops.length - 1, at + by));
+    const stop = stops[next] === stops[at] && from.matches?.(".settled") ? stops[at - 1] : stops[next];
+    stop?.focus();
+  };
+  const keys = {
+    j: () => step(1),
+    k: () => step(-1),
+    t: act.theme,
+    p: act.pause,
+    "?": act.help,
+    "/": () => { const field = $("[type=search]"); if (field) field.focus(); else location.assign("/items"); },
+    a: () => ($("[data-key]:focus-within [name=answer]") ?? $("[name=answer]", drawer() ?? document))?.focus(),
+  };
+  const PAGES = { n: "/", p: "/projects", i: "/items" };
+  let isGoing = false;
+  addEventListener("keydown", (event) => {
+    const { key, target } = event;
+    if (target.matches("input:not([type=checkbox]), textarea, select")) {
+      if (key === "Escape" && !target.closest("#ask")) { event.preventDefault(); target.blur(); }
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || $("dialog:modal:not(.drawer)")) return;
+    const run = isGoing && PAGES[key] ? () => location.assign(PAGES[key]) : keys[key];
+    isGoing = key === "g";
+    if (!run) return;
+    event.preventDefault();
+    run();
+  });
+
+  // Start ---------------------------------------------------------------------------------------
+
+  addEventListener("DOMContentLoaded", () => {
+    const { have = "", since = "", now: serverMs } = document.body.dataset;
+    for (const pair of have.split(" ").filter(Boolean)) stream.versions.set(...pair.split(":"));
+    stream.since = since;
+    setClock(Number(serverMs));
+    ask()?.addEventListener("close", settleQuestion);
+    const opened = drawer();
+    if (opened) showDrawer(opened);
+    count();
+    tick();
+    if (hasLive()) connect();
+  });
+})();
