@@ -22,6 +22,7 @@ from taskorch_gateway.api.event_stream import EventStreams
 from taskorch_gateway.api.routes import Api
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
+from taskorch_gateway.board.routes import Board
 from taskorch_gateway.exchange import Exchange
 from taskorch_gateway.hosts import HostCheck
 from taskorch_gateway.mcp import endpoints
@@ -67,6 +68,7 @@ def create(settings: Settings, options: Options) -> Starlette:
     performer = Performer(settings, pool, waits, audit)
     streams = EventStreams(exchange, performer, waits)
     api = Api(settings.namespace, exchange, performer, streams)
+    board = Board(settings.namespace, exchange, authentication, performer)
     readiness = Readiness(settings, pool)
     signals = SignalReceiver(settings, authentication, waits)
     figures = reader_of(settings, Caller(agent=NAME))
@@ -74,6 +76,11 @@ def create(settings: Settings, options: Options) -> Starlette:
     page = MetricsPage(
         registry, authentication, rates, is_open=options.metrics_are_open
     )
+
+    async def refused(request: Request, error: Exception) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return await board.unknown(request, error)
+        return await no_route(request, error)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -96,6 +103,7 @@ def create(settings: Settings, options: Options) -> Starlette:
             Route("/metrics", page.respond),
             *api.routes(),
             *endpoints.routes(exchange, performer),
+            *board.routes(),
         ],
         middleware=[
             Middleware(CountedRequests, metrics=RequestMetrics(registry)),
@@ -106,7 +114,7 @@ def create(settings: Settings, options: Options) -> Starlette:
     )
 
 
-async def refused(_: Request, error: Exception) -> Response:
+async def no_route(_: Request, error: Exception) -> Response:
     """Tell that there is no such route, or that it takes another method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None

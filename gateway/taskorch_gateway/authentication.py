@@ -7,7 +7,11 @@ from typing import NoReturn
 
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
-from taskorch.domain.access_token import Checked, ClientAccess
+from taskorch.domain.access_token import (
+    Checked,
+    ClientAccess,
+    NewAccessToken,
+)
 from taskorch.domain.item import Caller
 from taskorch.queue.access_tokens import AccessTokens
 from taskorch.queue.port import Connection
@@ -65,6 +69,24 @@ class Authentication:
             self._failed.count(address, token)
             self._refuse(address, checked.token)
         return checked.access
+
+    async def redeem(self, link: str, address: str) -> NewAccessToken:
+        """Return the token of a session for a sign-in link, which works once.
+
+        Raises errors.LinkRefused, errors.RateLimited for a client that has shown too
+        many refused links and tokens, and errors.Unavailable.
+        """
+        self._admit(address, link)
+        try:
+            return await self._pool.run(
+                lambda connection: self._tokens(connection).redeem(
+                    link, address
+                )
+            )
+        except errors.LinkRefused as refused:
+            self._refusals.note(refused.word, address)
+            self._failed.count(address, link)
+            raise
 
     def forget(self, token: str) -> None:
         """Check a token again at its next use; "" for all of them."""

@@ -1,6 +1,6 @@
 """One request and its reply: the token, the limits, and errors as HTTP.
 
-Every route that needs a token goes through `answer`.
+Every route that needs a token goes through `guarded`.
 """
 
 import json
@@ -15,7 +15,6 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import AsyncExitStack, contextmanager
-from functools import partial
 from typing import TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
@@ -25,6 +24,7 @@ from taskorch.cli.json_output import Json, error_document
 from taskorch.domain import errors
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.errors import TaskOrchestratorError
+from taskorch.domain.frozen import Frozen
 
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.checks import SCRIPTS
@@ -36,8 +36,9 @@ BODY_BYTES = 8 * 1024 * 1024
 #: A larger body is large: each token has few of them in memory, the others wait.
 SMALL_BYTES = 64 * 1024
 LARGE_BODIES = 4
-#: Where a request has the function that waits for the turn of its large body.
-_TURN = "taskorch.turn"
+#: Where a request has the turns of large bodies, and holds its own until it is answered.
+_TURNS = "taskorch.turns"
+_HELD = "taskorch.held"
 #: Timeout of a body, in seconds.
 BODY_S = 30.0
 #: Maximum size of a reply.
@@ -63,8 +64,30 @@ class TooLong(errors.Invalid):
     message = "The {what} is longer than {limit} bytes."
 
 
+class ClientKind(Frozen):
+    """How clients of a kind show their tokens, and read errors."""
+
+    #: Returns the token of a request, as the header `Authorization` shows it. Raises
+    #: errors.TokenRefused for a request without one.
+    authorization: Callable[[Request], str]
+    refused: Callable[[Request, TaskOrchestratorError], Awaitable[Response]]
+
+
+async def _error_document(
+    _: Request, error: TaskOrchestratorError
+) -> Response:
+    return error_response(error)
+
+
+#: They send their token in a header, and read errors as JSON.
+PROGRAMS = ClientKind(
+    authorization=lambda request: request.headers.get("authorization", ""),
+    refused=_error_document,
+)
+
+
 class Exchange:
-    """Answers requests that show a token, with JSON."""
+    """Answers requests that show a token."""
 
     def __init__(
         self, authentication: Authentication, rates: Rates, refusals: Refusals
@@ -72,7 +95,7 @@ class Exchange:
         self._authentication = authentication
         self._rates = rates
         self._refusals = refusals
-        #: Token -> the turns of its large bodies.
+        #: Token -> the turns of its large bodies; "" for clients without one.
         self._large: dict[str, Semaphore] = defaultdict(
             lambda: Semaphore(LARGE_BODIES)
         )
@@ -87,53 +110,67 @@ class Exchange:
 
         return self.guarded(respond)
 
-    def guarded(self, respond: Respond) -> Endpoint:
+    def guarded(
+        self, respond: Respond, kind: ClientKind = PROGRAMS
+    ) -> Endpoint:
         """Return the endpoint of a route, for clients whose token is valid."""
 
+        async def respond_to_client(request: Request) -> Response:
+            access = await self._admit(request, kind)
+            request.scope[_TURNS] = self._large[access.token]
+            with self._noting(access, request):
+                return await respond(access, request)
+
+        return self.for_anyone(respond_to_client, kind)
+
+    def for_anyone(
+        self, respond: Endpoint, kind: ClientKind = PROGRAMS
+    ) -> Endpoint:
+        """Return the endpoint of a route, for clients with or without a token."""
+
         async def guard(request: Request) -> Response:
-            try:
-                access = await self._admit(request)
-                async with AsyncExitStack() as held:
-                    held.enter_context(self._noting(access, request))
-                    turns = self._large[access.token]
-                    request.scope[_TURN] = partial(
-                        held.enter_async_context, turns
+            async with AsyncExitStack() as held:
+                request.scope[_TURNS] = self._large[""]
+                request.scope[_HELD] = held
+                try:
+                    return await _answered(respond, kind, request)
+                except Exception:  # noqa: BLE001
+                    # the last resort of a server: an error, and a log entry
+                    _log.exception("A request failed.")
+                    return await kind.refused(
+                        request,
+                        TaskOrchestratorError(reason="a request failed"),
                     )
-                    return await respond(access, request)
-            except TaskOrchestratorError as error:
-                return error_response(error)
-            except ClientDisconnect:
-                return Response(status_code=400)
-            except Exception:  # noqa: BLE001
-                # the last resort of a server: an error document, and a log entry
-                _log.exception("A request failed.")
-                return error_response(
-                    TaskOrchestratorError(reason="a request failed")
-                )
 
         return guard
 
-    async def admits(self, request: Request) -> bool:
+    async def admits(
+        self, request: Request, kind: ClientKind = PROGRAMS
+    ) -> bool:
         """Return whether the token of a request is valid. Raises errors.Unavailable."""
         try:
-            await self._access(request)
+            await self._access(request, kind)
         except errors.TokenRefused:
             return False
         return True
 
-    async def _admit(self, request: Request) -> ClientAccess:
+    async def _admit(
+        self, request: Request, kind: ClientKind
+    ) -> ClientAccess:
         """Return what the client may do.
 
         Raises errors.TokenRefused, errors.RateLimited and errors.Unavailable.
         """
-        access = await self._access(request)
+        access = await self._access(request, kind)
         with self._noting(access, request):
             self._rates.count(access.token)
         return access
 
-    async def _access(self, request: Request) -> ClientAccess:
+    async def _access(
+        self, request: Request, kind: ClientKind
+    ) -> ClientAccess:
         return await self._authentication.access(
-            request.headers.get("authorization", ""), address_of(request)
+            kind.authorization(request), address_of(request)
         )
 
     @contextmanager
@@ -155,6 +192,17 @@ class Exchange:
                 verb=getattr(request.state, "verb", ""),
             )
             raise
+
+
+async def _answered(
+    respond: Endpoint, kind: ClientKind, request: Request
+) -> Response:
+    try:
+        return await respond(request)
+    except TaskOrchestratorError as error:
+        return await kind.refused(request, error)
+    except ClientDisconnect:
+        return Response(status_code=400)
 
 
 async def while_connected(
@@ -251,7 +299,9 @@ async def body_of(request: Request) -> bytes:
                     raise TooLong(what="request", limit=BODY_BYTES)
                 if len(content) > SMALL_BYTES and not is_large:
                     is_large = True
-                    await request.scope[_TURN]()
+                    await request.scope[_HELD].enter_async_context(
+                        request.scope[_TURNS]
+                    )
     except TimeoutError:
         raise errors.Usage(reason="The request took too long.") from None
     return bytes(content)

@@ -124,6 +124,8 @@ LIBRARIES = {
         "taskorch_orchestrator.service.rq_jobs",
     ),
     "starlette": ("taskorch_gateway",),
+    "jinja2": ("taskorch_gateway.board.pages",),
+    "markupsafe": ("taskorch_gateway.board",),
     "uvicorn": (
         "taskorch_gateway.server",
         "taskorch_gateway.bounded_http",

@@ -1,0 +1,119 @@
+"""The cookies of the board: the session, the theme, and the receipt of the last action.
+
+The session is the access token itself, so the gateway keeps no sessions: any number of
+processes serve a board, and a revoked token ends it like any client.
+"""
+
+from urllib.parse import quote, unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+THEME = "taskorch_theme"
+THEMES = ("light", "dark")
+YEAR_S = 365 * 24 * 3600
+#: How long a receipt waits for the page that shows it, and its longest text.
+RECEIPT_S = 60
+RECEIPT_CHARACTERS = 500
+
+
+def token_of(request: Request) -> str:
+    """Return the access token of a session, "" for none."""
+    return request.cookies.get(_name("session", request), "")
+
+
+def set_token(response: Response, request: Request, token: str) -> None:
+    """Begin a session; it ends with the browser, or with the token."""
+    _set(response, request, _name("session", request), token)
+
+
+def drop_token(response: Response, request: Request) -> None:
+    """End a session."""
+    _drop(response, request, _name("session", request))
+
+
+def receipt_of(request: Request) -> str:
+    """Return what the page says about the last action, "" for nothing."""
+    return unquote(request.cookies.get(_name("receipt", request), ""))
+
+
+def set_receipt(response: Response, request: Request, text: str) -> None:
+    """Let the next page say something about the last action."""
+    if len(text) > RECEIPT_CHARACTERS:
+        text = text[:RECEIPT_CHARACTERS] + "…"
+    name = _name("receipt", request)
+    _set(response, request, name, quote(text), RECEIPT_S)
+
+
+def drop_receipt(response: Response, request: Request) -> None:
+    """Let no further page say something about the last action."""
+    _drop(response, request, _name("receipt", request))
+
+
+def theme_of(request: Request) -> str:
+    """Return the theme that was chosen, "" for that of the system."""
+    theme = request.cookies.get(THEME, "")
+    return theme if theme in THEMES else ""
+
+
+def set_theme(response: Response, request: Request, theme: str) -> None:
+    """Keep the theme; the script may set it, too."""
+    response.set_cookie(
+        THEME,
+        theme,
+        max_age=YEAR_S,
+        path="/",
+        secure=_is_secure(request),
+        samesite="strict",
+    )
+
+
+def _set(
+    response: Response,
+    request: Request,
+    name: str,
+    value: str,
+    seconds: int | None = None,
+) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _drop(response: Response, request: Request, name: str) -> None:
+    response.delete_cookie(
+        name,
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _name(what: str, request: Request) -> str:
+    """Return the name of a cookie of this gateway.
+
+    Browsers send the cookies of one port to all ports of a host. The prefix lets no
+    other host set it.
+    """
+    is_secure = _is_secure(request)
+    port = _port(request) or (443 if is_secure else 80)
+    prefix = "__Host-" if is_secure else ""
+    return f"{prefix}taskorch_{what}_{port}"
+
+
+def _is_secure(request: Request) -> bool:
+    return request.url.scheme == "https"
+
+
+def _port(request: Request) -> int | None:
+    try:
+        return request.url.port
+    except ValueError:  # one beyond 65535
+        return None

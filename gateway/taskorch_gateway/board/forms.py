@@ -1,0 +1,215 @@
+"""The forms of the board: what a person has typed, and what the board replies.
+
+Every form has these hidden fields: `csrf`, which only pages of the board know; `key`, so
+that a form that is sent twice acts once; and sometimes `back`, the page that it stood on,
+and `confirm`, the answer to a question.
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import HTTP
+from hashlib import sha256
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.requests import ClientDisconnect, Request
+from taskorch.domain import errors, limits
+from taskorch.domain.errors import TaskOrchestratorError
+from taskorch.domain.frozen import Frozen
+
+from taskorch_gateway.exchange import body_of
+
+CSRF = "csrf"
+KEY = "key"
+BACK = "back"
+CONFIRM = "confirm"
+YES = "yes"
+#: What the frame reads of a form. The other fields are those of the action.
+OF_THE_FRAME = (CSRF, KEY, BACK)
+#: The types of the bodies of forms. The second one is for files.
+PLAIN = "application/x-www-form-urlencoded"
+WITH_FILES = "multipart/form-data"
+#: Maximum number of fields; a page of items has a checkbox for each.
+MOST_FIELDS = 2_000
+#: The longest key.
+KEY_CHARACTERS = 64
+
+Fields = Sequence[tuple[str, str]]
+
+
+class Form:
+    """The fields of a form, in the order of the page."""
+
+    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+        self._all = tuple(fields)
+        #: The fields of the action.
+        self.fields: Fields = tuple(
+            (name, value)
+            for name, value in self._all
+            if name not in OF_THE_FRAME
+        )
+
+    def text(self, name: str) -> str:
+        """Return what was typed into a field, without outer blanks; "" for nothing."""
+        for field, value in self._all:
+            if field == name:
+                return value.replace("\r\n", "\n").strip()
+        return ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the values of all fields of a name, such as checkboxes."""
+        return tuple(
+            value.strip()
+            for field, value in self._all
+            if field == name and value.strip()
+        )
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        """Return the lines of a field that are not empty."""
+        lines = map(str.strip, self.text(name).split("\n"))
+        return tuple(filter(None, lines))
+
+    def number(self, name: str) -> int | None:
+        """Return a whole number, None for an empty field. Raises errors.Usage."""
+        text = self.text(name)
+        if not text:
+            return None
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
+            raise errors.Usage(
+                reason=f"{name} is {limits.shortened(text)}, which is not a whole "
+                "number."
+            )
+        return int(text)
+
+    def has(self, name: str) -> bool:
+        """Return whether a field was sent, such as a checkbox that is checked."""
+        return any(field == name for field, _ in self._all)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the question of the action was answered with yes."""
+        return self.text(CONFIRM) == YES
+
+    @property
+    def digest(self) -> str:
+        """The same for the same key and fields: a repeat of the request."""
+        key = self.text(KEY)[:KEY_CHARACTERS]
+        return sha256(f"{key} {self.encoded}".encode()).hexdigest()
+
+    @property
+    def encoded(self) -> str:
+        """The fields of the action as a text, which `decoded` reads."""
+        return urlencode(self.fields)
+
+
+class Receipt(Frozen):
+    """What the board says after an action."""
+
+    text: str
+    #: The page to go to; "" for the page that the form stood on.
+    next_path: str = ""
+
+
+class Question(Frozen):
+    """What the board asks before an action that is hard to undo.
+
+    An action returns it as long as its form is not confirmed. With the script, the
+    button asks it (`parts.asking`); without, a page does.
+    """
+
+    #: Such as "Cancel Login form?"
+    title: str
+    #: What follows.
+    why: str
+    #: The word of the button, such as "Cancel the item".
+    yes: str
+    is_dangerous: bool = False
+    #: The label of a text to type; "" for none.
+    label: str = ""
+    #: The field of that text.
+    field: str = "text"
+
+
+def decoded(encoded: str) -> Form:
+    """Return a form of some fields. Raises errors.Usage."""
+    try:
+        fields = parse_qsl(
+            encoded,
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MOST_FIELDS,
+        )
+    except ValueError:
+        raise errors.Usage(
+            reason="The form has too many fields, or is not valid UTF-8."
+        ) from None
+    return Form(fields)
+
+
+async def read(request: Request) -> Form:
+    """Return the form of a request. Raises errors.Usage and exchange.TooLong."""
+    if getattr(request.state, "has_form", False):  # what is left of one that failed
+        raise errors.Usage(reason="The form was read already.")
+    request.state.has_form = True
+    header = request.headers.get("content-type", "")
+    kind = header.partition(";")[0].strip().lower()
+    if kind == PLAIN:
+        return decoded(_ascii(await body_of(request)))
+    if kind == WITH_FILES:
+        return _with_files(header, await body_of(request))
+    raise errors.Usage(reason="The request is not a form.")
+
+
+async def read_if_possible(request: Request) -> Form | None:
+    """Return the form of a request that is refused, None if it cannot be read."""
+    try:
+        return await read(request)
+    except (TaskOrchestratorError, ClientDisconnect):
+        return None
+
+
+def csrf_of(token: str) -> str:
+    """Return what the forms of a session show: only its own pages can know it."""
+    return hmac.new(token.encode(), b"board", sha256).hexdigest()[:32]
+
+
+def need_csrf(shown: str, token: str) -> None:
+    """Raise errors.NotAllowed for a form that is not from a page of the session."""
+    if not hmac.compare_digest(shown.encode(), csrf_of(token).encode()):
+        raise errors.NotAllowed(
+            reason="the form is of another session, or another site has made it. "
+            "Look at it, and send it again."
+        )
+
+
+def _ascii(content: bytes) -> str:
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError:
+        raise errors.Usage(reason="The form is damaged.") from None
+
+
+def _with_files(header: str, content: bytes) -> Form:
+    """Return a form whose files are fields with their text. Raises errors.Usage."""
+    head = f"Content-Type: {header}\r\n\r\n".encode("latin-1", "replace")
+    parsed = BytesParser(policy=HTTP).parsebytes(head + content)
+    parts = parsed.get_payload()
+    if not isinstance(parts, list) or len(parts) > MOST_FIELDS:
+        raise errors.Usage(reason="The form is damaged, or has too many fields.")
+    return Form(_field(part) for part in parts if isinstance(part, Message))
+
+
+def _field(part: Message) -> tuple[str, str]:
+    name = part.get_param("name", "", "content-disposition")
+    content = part.get_payload(decode=True)
+    if not isinstance(content, bytes):
+        raise errors.Usage(reason="The form is damaged.")
+    try:
+        return str(name), content.decode()
+    except UnicodeDecodeError:
+        raise errors.Usage(
+            reason=f"The file of {limits.shortened(str(name))} is not a text in UTF-8."
+        ) from None
+
