@@ -81,10 +81,15 @@ def status_of(error: TaskOrchestratorError) -> int:
     return error_response(error).status_code
 
 
-def fragment(error: TaskOrchestratorError) -> Response:
-    """Return an error for the script, which leaves the form as it is."""
+def fragment(
+    error: TaskOrchestratorError, csrf: object = ""
+) -> Response:
+    """Return an error for the script, which leaves the form as it is.
+
+    `csrf` is that of the session: the form may be of an older one.
+    """
     answer = error_response(error)
-    values = {"error": shown(error)}
+    values = {"error": shown(error), "csrf": csrf}
     content = pages.render("alert.html", values)
     headers = {
         name: value
@@ -151,7 +156,7 @@ def page(
     A page that was only read tries again by itself while Redis is unavailable.
     """
     if is_script(request):
-        return fragment(error)
+        return fragment(error, values.get("csrf", ""))
     answer = error_response(error)
     is_read = request.method in ("GET", "HEAD")
     retries = isinstance(error, errors.Unavailable) and error.retryable

@@ -482,6 +482,7 @@
       const answer = parsed(await response.text());
       form.ariaBusy = "false";
       if (response.ok) { drafts.delete(address); settle(form, button, $("output", answer)); }
+      else if (isOtherSession(answer)) await send(form, button, more);
       else refuse(form, answer, response.status);
     } catch {
       form.ariaBusy = "false";
@@ -507,6 +508,15 @@
       form.append(shown);
     }
     readAll();
+  };
+  // The reader has signed in again, in another tab: the forms of this page are of that session now.
+  const isOtherSession = (answer) => {
+    const csrf = $("input[name=csrf]", answer)?.value;
+    if (!csrf || csrf === document.body.dataset.csrf) return false;
+    document.body.dataset.csrf = csrf;
+    for (const field of all("input[name=csrf]")) field.value = csrf;
+    if (stream.state === "ended" && hasLive()) { stream.state = "connecting"; connect(); }
+    return true;
   };
   const refuse = (form, answer, status) => {
     const action = form.getAttribute("action");
@@ -589,7 +599,7 @@
       const usual = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
       const theme = (page.dataset.theme || usual) === "dark" ? "light" : "dark";
       page.dataset.theme = theme;
-      document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax`;
+      document.cookie = `taskorch_theme=${theme}; path=/; max-age=31536000; samesite=strict`;
     },
     pause() {
       stream.isPaused = !stream.isPaused;
