@@ -234,6 +234,9 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     yield _step("metrics", lambda: views.hours(192), "8 days")
     yield _step("metrics", views.item_counts, "projects")
     yield _step("metrics", views.agent_figures, "agents")
+    yield _step("overview", lambda: views.needs(limit=100), "what needs a person")
+    yield _step("overview", views.workload, "agents")
+    yield _step("overview", lambda: views.news(limit=100), "events")
     yield _step("mirrors", views.mirrors)
     yield _step(
         "discoveries", lambda: views.discoveries(crowd.heavy), "a project"

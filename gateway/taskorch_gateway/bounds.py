@@ -330,6 +330,9 @@ WORDS: Mapping[str, Words] = {
     "new_discoveries": Words(first=(*_READER, rows)),
     "note": Words(first=(item, text)),
     "notes": Words(first=(item, optional(cursor))),
+    "overview": Words(
+        first=(choice("needs", "agents", "events"), skip, number(0, PAGE))
+    ),
     "prime": Words(first=(number(1, limits.SHOWN_ITEMS), _leases)),
     "progress": Words(first=(item, token, text, percent)),
     "progress_of_project": Words(first=(project, skip, rows)),

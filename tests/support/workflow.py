@@ -170,6 +170,12 @@ def deliver_items(bench: Bench) -> Iterator[str]:
     yield "projects"
     queue.views.agents()
     yield "agents"
+    queue.views.needs()
+    yield "needs"
+    queue.views.workload()
+    yield "workload"
+    queue.views.news()
+    yield "news"
 
 
 def recover_item(bench: Bench) -> Iterator[str]:

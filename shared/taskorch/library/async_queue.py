@@ -169,6 +169,9 @@ class AsyncViews(_InThreads[Views]):
     hours = _coroutine(Views.hours)
     item_counts = _coroutine(Views.item_counts)
     agent_figures = _coroutine(Views.agent_figures)
+    needs = _coroutine(Views.needs)
+    workload = _coroutine(Views.workload)
+    news = _coroutine(Views.news)
 
 
 class AsyncAgent(_InThreads[Agent]):

@@ -46,6 +46,7 @@ from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 if TYPE_CHECKING:
     from taskorch.domain.timeline import ItemTimeline
     from taskorch.queue.metrics import AgentFigures, Counters, Hour
+    from taskorch.queue.overview import Needs, News, Workload
 
 Row = TypeVar("Row")
 
@@ -436,6 +437,28 @@ class Views:
         from taskorch.queue.metrics import read_agents
 
         return read_agents(self._scripts)
+
+    def needs(self, *, limit: int = 25) -> "Needs":
+        """Return the items that need a person, at most `limit` of each kind.
+
+        Those are items with a question, failed ones, some that wait for a dead item, and
+        unassigned ones.
+        """
+        from taskorch.queue.overview import read_needs
+
+        return read_needs(self._scripts, _checked(limit))
+
+    def workload(self) -> "Workload":
+        """Return the agents, and what each holds and has in its queue, in short."""
+        from taskorch.queue.overview import read_workload
+
+        return read_workload(self._scripts)
+
+    def news(self, *, limit: int = 10) -> "News":
+        """Return the newest events with their texts, the newest first: at most 150."""
+        from taskorch.queue.overview import read_news
+
+        return read_news(self._scripts, _checked(limit))
 
     def _items(
         self, script: str, *arguments: Argument, limit: int

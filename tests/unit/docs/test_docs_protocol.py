@@ -657,6 +657,15 @@ def test_numbers_are_those_of_the_source() -> None:
         "agents that metrics looks at in a call, about": number(
             "AGENTS", SCRIPTS["metrics"]
         ),
+        "items of an index that overview looks at": number(
+            "MAX_VISITED", SCRIPTS["overview"]
+        ),
+        "agents that overview looks at in a call": number(
+            "MAX_AGENTS", SCRIPTS["overview"]
+        ),
+        "events that overview looks at in a call": number(
+            "MAX_EVENTS", SCRIPTS["overview"]
+        ),
         "hours whose counters are kept": metrics.HOURS_KEPT,
         "dependencies that depend and create follow; an item counts as 10": number(
             "MAX_FOLLOWED", PRELUDE

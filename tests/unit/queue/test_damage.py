@@ -397,6 +397,10 @@ def test_no_view_shows_claim_of_another_holder(
             ("agents", 0, 10),
             ("events", "0-0", 10),
             ("standing", item),
+            *(
+                ("overview", part, 0, 10)
+                for part in ("needs", "agents", "events")
+            ),
         )
     ]
     replies += [

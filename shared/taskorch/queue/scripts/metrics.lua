@@ -7,29 +7,12 @@
 -- ERRORS   none of its own
 -- Projects and agents that a call looks at, about.
 local PROJECTS, AGENTS = 300, 60
--- Items of each priority that are looked at for the oldest one of a queue.
-local FIRST, PRIORITIES = 2, 5
 local ORDER = {
   'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'delayed', 'completed', 'failed',
   'cancelled',
 }
 local FIELDS = {}
 for place, state in ipairs(ORDER) do FIELDS[place] = 'n_' .. state end
-
--- Returns since when (ms) the oldest item of a queue is queued, or '' if it is empty. Within
--- a priority the first ones are the oldest, unless they were delayed or waited.
-local function oldest_of(queue)
-  local oldest
-  for priority = 0, PRIORITIES - 1 do
-    local ids = call('ZRANGE', queue, priority * 1e13, string.format('(%d', (priority + 1) * 1e13),
-      'BYSCORE', 'LIMIT', 0, FIRST)
-    for _, id in ipairs(ids) do
-      local since = changed_at(id)
-      if not oldest or since < oldest then oldest = since end
-    end
-  end
-  return oldest and string.format('%d', oldest) or ''
-end
 
 local parts = {}
 
@@ -87,7 +70,7 @@ function parts.agents(cursor)
     local queue = key('queue', name)
     local queued = call('ZCARD', queue)
     table.insert(rows, {name, last_seen, call('ZCARD', key('held', name)), queued,
-      queued > 0 and oldest_of(queue) or ''})
+      queued > 0 and View.queued_since(queue) or ''})
   end
   return {next_cursor, rows}
 end

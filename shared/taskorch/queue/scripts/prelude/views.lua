@@ -10,6 +10,23 @@ local View = {}
 -- Returns whether a list may go on after its first row.
 function View.has_room() return bytes_read < MAX_REPLY_BYTES end
 
+-- Returns since when (ms) the oldest item of a queue is queued, or '' if it is empty. Within
+-- a priority the first ones are the oldest, unless they were delayed or waited.
+function View.queued_since(queue)
+  -- Items of each priority that are looked at.
+  local FIRST, PRIORITIES = 2, 5
+  local oldest
+  for priority = 0, PRIORITIES - 1 do
+    local ids = call('ZRANGE', queue, priority * 1e13, string.format('(%d', (priority + 1) * 1e13),
+      'BYSCORE', 'LIMIT', 0, FIRST)
+    for _, id in ipairs(ids) do
+      local since = changed_at(id)
+      if not oldest or since < oldest then oldest = since end
+    end
+  end
+  return oldest and string.format('%d', oldest) or ''
+end
+
 function View.newest_event()
   local newest = call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', 1)[1]
   return newest and newest[1] or '0-0'

@@ -1,0 +1,336 @@
+"""What a person wants to see at once, in short rows: what needs a person, what the agents
+work on, and what has just happened.
+"""
+
+from collections import Counter
+from typing import cast
+
+from taskorch.domain import limits
+from taskorch.domain.events import Event
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import State
+from taskorch.queue import fields as read
+from taskorch.queue import replies
+from taskorch.queue.fields import (
+    Damage,
+    DamagedField,
+    Fields,
+    Reading,
+    readable,
+)
+from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Scripts
+
+#: Why an item needs a person, in the order of the script.
+QUESTION, FAILED = "question", "failed"
+DEAD_DEPENDENCY, UNASSIGNED = "dead_dependency", "unassigned"
+REASONS = (QUESTION, FAILED, DEAD_DEPENDENCY, UNASSIGNED)
+#: Those that the script counts, too.
+COUNTED = (QUESTION, FAILED, UNASSIGNED)
+#: Calls that read agents: each looks at 400 at most. The last one begins at the end of the
+#: list, where those are that never called.
+AGENT_CALLS, LAST_AGENTS = 6, 200
+
+
+class ItemLine(Frozen):
+    """An item in a line; long texts are cut."""
+
+    id: str
+    title: str
+    project: str
+    project_title: str
+    agent: str
+    state: State
+
+    @property
+    def name(self) -> str:
+        """Return its title, or the id if that shows nothing."""
+        return self.title.strip() or self.id
+
+
+class Need(Frozen):
+    """An item that cannot go on without a person or the orchestrator."""
+
+    item: ItemLine
+    #: One of REASONS.
+    why: str
+    #: Since when it waits, in ms.
+    since: int
+    #: The question, or why the last attempt failed.
+    text: str = ""
+    #: The kind of the report of the failure, such as `fail` or `expire`.
+    kind: str = ""
+    #: What would answer the question.
+    needs: str = ""
+    #: The number of the question, the agent that asked, and the number of open ones.
+    question: int = 0
+    asker: str = ""
+    open: int = 0
+    attempts: int = 0
+    max_attempts: int = 0
+    #: The number of items that wait for it.
+    waiting: int = 0
+    #: The failed or cancelled item that it waits for.
+    dependency: str = ""
+    dependency_title: str = ""
+    dependency_state: str = ""
+    #: Whether the requeue that helps has to reopen a project.
+    reopens: bool = False
+
+
+class Needs(Frozen):
+    """The first items of each kind that need a person, the oldest first."""
+
+    rows: tuple[Need, ...]
+    #: The number of items in progress.
+    in_progress: int
+    #: The number of items that need a person, with those that have no row.
+    count: int
+    #: Time of the read in ms, by the clock of Redis.
+    now: int
+
+
+class HeldLine(Frozen):
+    """An item that a session of an agent holds."""
+
+    item: ItemLine
+    host: str
+    session: str
+    #: Since when it is held, in ms.
+    since: int
+    #: None if nobody has given one.
+    percent: int | None
+    #: The newest report under this claim; 0 and "" if there is none.
+    reported_at: int = 0
+    kind: str = ""
+    text: str = ""
+    #: The end of the lease, its duration, and the last step of the holder, in ms; 0 for
+    #: a blocked item.
+    expires_at: int = 0
+    lease_ms: int = 0
+    last_step_at: int = 0
+    #: When a blocked item was blocked, in ms; else 0.
+    asked_at: int = 0
+
+
+class AgentLine(Frozen):
+    """An agent, and what it has."""
+
+    name: str
+    #: Time of its last call in ms; 0 if none of its sessions has called.
+    last_seen_at: int
+    #: The machine of the session that called last; "" for an agent without items.
+    host: str
+    held_count: int
+    #: The items that it has held longest, at most 20.
+    held: tuple[HeldLine, ...]
+    queued_count: int
+    #: Since when the oldest item of its queue is queued, in ms; 0 for none.
+    queued_since: int
+    #: The first item of its queue.
+    first: ItemLine | None
+
+
+class Workload(Frozen):
+    """The agents, the one that called last first."""
+
+    agents: tuple[AgentLine, ...]
+    #: The number of agents that were not looked at.
+    more: int
+
+
+class NewsLine(Frozen):
+    """An event, with the texts that belong to it."""
+
+    event: Event
+    title: str
+    project_title: str
+    text: str
+    percent: int | None
+
+
+class News(Frozen):
+    """The newest events, the newest first."""
+
+    lines: tuple[NewsLine, ...]
+    #: The cursor of the newest event of all.
+    newest: str
+
+
+def read_needs(scripts: Scripts, limit: int) -> Needs:
+    """Return the items that need a person, at most `limit` of each kind."""
+    now, counts, rows = cast(
+        "tuple[str, list[int], list[Reply]]",
+        scripts.run_script("overview", "needs", 0, limit),
+    )
+    listed = readable(_need, rows, scripts.damage)
+    found: dict[str, Need] = {}
+    for need in listed:
+        # of an item with a question that has failed, too, the question is shown
+        found.setdefault(need.item.id, need)
+    in_progress, *numbers = counts
+    kinds = Counter(need.why for need in listed)
+    without_row = sum(
+        max(0, number - kinds[why])
+        for why, number in zip(COUNTED, numbers, strict=True)
+    )
+    return Needs(
+        rows=tuple(sorted(found.values(), key=_age)),
+        in_progress=in_progress,
+        count=len(found) + without_row,
+        now=int(now),
+    )
+
+
+def read_workload(scripts: Scripts) -> Workload:
+    """Return the agents in a bounded number of calls.
+
+    If there are very many, some of those in the middle of the list are not looked at.
+    """
+    found: dict[str, AgentLine] = {}
+    skip, count, looked_at = "0", 0, 0
+    for place in range(AGENT_CALLS):
+        is_last = place == AGENT_CALLS - 1
+        if is_last:
+            skip = str(max(int(skip), count - LAST_AGENTS))
+        began = int(skip)
+        _, skip, count, rows = cast(
+            "tuple[str, str, int, list[Reply]]",
+            scripts.run_script("overview", "agents", began, 1),
+        )
+        looked_at += (int(skip) if skip else max(count, began)) - began
+        lines = readable(
+            lambda row: _agent_line(row, scripts.damage), rows, scripts.damage
+        )
+        for line in lines:
+            # one that called between two pages is on both
+            found[line.name] = line
+        if not skip:
+            break
+    return Workload(
+        agents=tuple(found.values()), more=max(0, count - looked_at)
+    )
+
+
+def read_news(scripts: Scripts, limit: int) -> News:
+    """Return the newest events that people care about."""
+    _, newest, rows = cast(
+        "tuple[str, str, list[Reply]]",
+        scripts.run_script("overview", "events", 0, limit),
+    )
+    lines = readable(_news_line, rows, scripts.damage)
+    return News(lines=lines, newest=newest)
+
+
+def _age(need: Need) -> tuple[int, str]:
+    return need.since, need.item.id
+
+
+def _need(row: Reply) -> Need:
+    """Read `{why, since, item, {field, value …}}`."""
+    why, since, id_, flat = cast("tuple[str, str, str, Reply]", row)
+    with Reading("item", id_):
+        fields = read.fields_of(flat)
+        if why not in REASONS:
+            raise DamagedField("reason")
+        return Need(
+            item=_item_line(id_, fields),
+            why=why,
+            since=int(since),
+            text=fields.get("text", ""),
+            kind=fields.get("kind", ""),
+            needs=fields.get("needs", ""),
+            question=read.number(fields, "number", "0"),
+            asker=read.agent_name(fields, "asker", ""),
+            open=read.number(fields, "open", "0"),
+            attempts=read.number(fields, "attempts", "0"),
+            max_attempts=read.number(fields, "max_attempts", "0"),
+            waiting=read.number(fields, "waiting", "0"),
+            dependency=read.item_id(fields.get("dependency", "")),
+            dependency_title=fields.get("dependency_title", ""),
+            dependency_state=fields.get("dependency_state", ""),
+            reopens=bool(fields.get("reopens")),
+        )
+
+
+def _agent_line(row: Reply, damage: Damage) -> AgentLine:
+    """Read a row of the part `agents`."""
+    name, seen, host, held_count, held, queued, since, first = cast(
+        "tuple[str, str, str, int, list[Reply], int, str, Reply]", row
+    )
+    waiting = [first] if first else []
+    with Reading("agent", name):
+        if not limits.is_name(name):
+            raise DamagedField("name")
+        return AgentLine(
+            name=name,
+            last_seen_at=read.whole(seen),
+            host=host,
+            held_count=held_count,
+            held=readable(_held_line, held, damage),
+            queued_count=queued,
+            queued_since=read.whole(since),
+            first=next(iter(readable(_first_line, waiting, damage)), None),
+        )
+
+
+def _held_line(row: Reply) -> HeldLine:
+    """Read `{item, {field, value …}}`."""
+    id_, flat = cast("tuple[str, Reply]", row)
+    with Reading("item", id_):
+        fields = read.fields_of(flat)
+        return HeldLine(
+            item=_item_line(id_, fields),
+            host=fields["host"],
+            session=fields["session"],
+            since=read.number(fields, "since", "0"),
+            percent=_percent(fields),
+            reported_at=read.number(fields, "reported_at", "0"),
+            kind=fields.get("kind", ""),
+            text=fields.get("text", ""),
+            expires_at=read.whole(fields.get("expires", "")),
+            lease_ms=read.number(fields, "lease_ms", "0"),
+            last_step_at=read.whole(fields.get("last_step", "")),
+            asked_at=read.whole(fields.get("asked_at", "")),
+        )
+
+
+def _first_line(row: Reply) -> ItemLine:
+    id_, flat = cast("tuple[str, Reply]", row)
+    with Reading("item", id_):
+        return _item_line(id_, read.fields_of(flat))
+
+
+def _item_line(id_: str, fields: Fields) -> ItemLine:
+    if not limits.is_project_id(fields["project"]):
+        raise DamagedField("project")
+    return ItemLine(
+        id=id_,
+        title=fields["title"],
+        project=fields["project"],
+        project_title=fields["project_title"],
+        agent=read.agent_name(fields, "agent"),
+        state=read.state(fields),
+    )
+
+
+def _news_line(row: Reply) -> NewsLine:
+    """Read `{stream entry, title, title of the project, text, percent or ''}`."""
+    entry, title, project_title, text, percent = cast(
+        "tuple[Reply, str, str, str, str]", row
+    )
+    event = replies.event(entry)
+    with Reading("event", event.cursor):
+        return NewsLine(
+            event=event,
+            title=title,
+            project_title=project_title,
+            text=text,
+            percent=_percent({"percent": percent}),
+        )
+
+
+def _percent(fields: Fields) -> int | None:
+    if not fields.get("percent"):
+        return None
+    return read.number(fields, "percent")

@@ -1,0 +1,278 @@
+-- overview: what a person wants to see at once: what needs a person, what the agents work
+--           on, or what has just happened. It looks at a bounded number, and cuts texts.
+-- KEYS     meta
+-- ARGV     7 part: 'needs', 'agents' or 'events', 8 number of agents to skip, or 0, 9 maximum
+--          number of rows
+-- RETURNS  what the function of the part returns, below
+-- ERRORS   none of its own
+-- Items of an index that a call visits, and dependencies of waiting ones, about.
+local MAX_VISITED, MAX_LINKS = 200, 600
+-- Agents of a page, and what a page reads of them: an agent counts as 1, an item that it
+-- holds as 4, its queue as 8.
+local MAX_AGENTS, MAX_STEPS, HELD_STEPS, QUEUE_STEPS = 400, 800, 4, 8
+-- Items that an agent holds, and in its queue those that are looked at for one of the
+-- caller's project.
+local MAX_HELD_SHOWN, MAX_QUEUED = 20, 20
+-- Events that are looked at, and ms before an event in which its report was written.
+local MAX_EVENTS, WRITTEN_MS = 150, 2
+local part, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local links, steps = 0, 0
+local titles = {}
+
+local function ms(number) return string.format('%d', number) end
+
+local function start_of(text) return Question.start_of(text or '') end
+
+-- Returns the title of an item or a project, '' if it is gone or damaged.
+local function title_of(kind, id)
+  if not titles[id] then titles[id] = start_of(read_hash(kind, id, 'HGET', 'title') or '') end
+  return titles[id]
+end
+
+local function flat(fields)
+  local words = {}
+  for name, value in pairs(fields) do
+    table.insert(words, name)
+    table.insert(words, tostring(value))
+  end
+  return words
+end
+
+-- Returns the fields of an item that every row has, and `more`.
+local function described(item, more)
+  more.project, more.agent, more.state = item.project, item.agent, item.state
+  more.title, more.project_title = title_of('item', item.id), title_of('project', item.project)
+  return flat(more)
+end
+
+-- Adds rows for items of an index: `look` returns why an item needs a person, since when,
+-- and the fields that tell more, or nil. The rows are the first `limit`.
+local function add_needs(rows, index, state, look)
+  local page, added = call('ZRANGE', index, 0, MAX_VISITED - 1, 'WITHSCORES'), 0
+  for i = 1, #page, 2 do
+    if added == limit or links > MAX_LINKS or not View.has_room() then return end
+    local item = find_item(page[i])
+    local is_wanted = item and not scope.is_foreign(item.project)
+    if is_wanted and (state == '' or item.state == state) then
+      local why, since, more = look(item, tonumber(page[i + 1]))
+      if why then
+        added = added + 1
+        table.insert(rows, {why, ms(since), item.id, described(item, more)})
+      end
+    end
+  end
+end
+
+local function look_at_question(item, since)
+  local questions = Question.read(item)
+  for _, question in ipairs(questions) do
+    bytes_read = bytes_read + #tostring(question.text) + #tostring(question.needs or '')
+  end
+  local oldest = questions[1]
+  if not oldest then return nil end
+  return 'question', since, {text = start_of(tostring(oldest.text)), number = oldest.number,
+    needs = start_of(tostring(oldest.needs or '')), asker = tostring(oldest.agent or ''),
+    open = #questions, attempts = item.attempts, max_attempts = item.max_attempts}
+end
+
+-- After an expired lease there is no text.
+local function look_at_failed(item, since)
+  local newest = View.newest_about_work(item.id)
+  return 'failed', since, {text = start_of(newest and value_of(newest[2], 'text')),
+    kind = newest and value_of(newest[2], 'kind') or '', attempts = item.attempts,
+    max_attempts = item.max_attempts, waiting = call('SCARD', key('dependents', item.id)),
+    reopens = Project.reopens(item.id)}
+end
+
+local function look_at_waiting(item, since)
+  local dependencies = call('SMEMBERS', key('deps', item.id))
+  links = links + #dependencies
+  for _, dependency in ipairs(dependencies) do
+    local state = state_of(dependency)
+    if state == 'failed' or state == 'cancelled' then
+      return 'dead_dependency', since, {dependency = dependency, dependency_state = state,
+        dependency_title = title_of('item', dependency), reopens = Project.reopens(dependency)}
+    end
+  end
+end
+
+local function look_at_unassigned(item) return 'unassigned', changed_at(item.id, item), {} end
+
+-- Returns the numbers of items in progress, with an open question, failed and unassigned.
+local function counts()
+  if confined == '' then
+    return {call('ZCARD', prefix .. 'leases'), call('ZCARD', prefix .. 'questions'),
+      call('ZCARD', prefix .. 'dead'), call('ZCARD', prefix .. 'unassigned')}
+  end
+  local kept = read_hash('project', confined, 'HMGET', 'n_in_progress', 'n_failed', 'n_pending')
+    or {}
+  for i = 1, 3 do kept[i] = math.max(0, tonumber(kept[i] or 0) or 0) end
+  return {kept[1], call('ZCARD', key('questions', confined)), kept[2], kept[3]}
+end
+
+local parts = {}
+
+-- {now, {items in progress, with an open question, failed, unassigned}, {{why, since in ms,
+-- item, {field, value …}} …}}: of each kind the first ones. Of waiting items the oldest are
+-- looked at.
+function parts.needs()
+  local rows = {}
+  local questions = confined == '' and prefix .. 'questions' or key('questions', confined)
+  add_needs(rows, questions, '', look_at_question)
+  add_needs(rows, prefix .. 'dead', 'failed', look_at_failed)
+  add_needs(rows, prefix .. 'waiting', 'waiting', look_at_waiting)
+  add_needs(rows, prefix .. 'unassigned', 'pending', look_at_unassigned)
+  return {ms(now), counts(), rows}
+end
+
+-- Returns the fields of the newest report of the claim of an item, if it has one.
+local function report_of(item)
+  local newest = View.newest_about_work(item.id)
+  if not newest or value_of(newest[2], 'token') ~= item.token then return {} end
+  return {kind = value_of(newest[2], 'kind') or '', text = start_of(value_of(newest[2], 'text')),
+    reported_at = string.match(newest[1], '^%d+')}
+end
+
+-- Returns {item, {field, value …}} of an item that an agent holds.
+local function held_row(item)
+  local host, _, session, since = holder_of(item.id)
+  local fields = report_of(item)
+  local score = call('ZSCORE', index_of(item), item.id)
+  fields.host, fields.session, fields.since = host, session, since
+  fields.percent = call('HGET', key('item', item.id), 'percent') or ''
+  if item.state == 'in_progress' and score then
+    fields.expires, fields.lease_ms = score, item.claim_lease_ms
+    fields.last_step = ms(Lease.last_step_at(item, score))
+  elseif score then
+    fields.asked_at = score
+  end
+  return {item.id, described(item, fields)}
+end
+
+-- Returns the rows of the items that an agent holds, and their number.
+local function held_by(agent)
+  local held = key('held', agent)
+  local count, rows, seen_count = call('ZCARD', held), {}, 0
+  if count == 0 then return rows, 0 end
+  for _, id in ipairs(call('ZRANGE', held, 0, MAX_HELD_SHOWN - 1)) do
+    local item = find_item(id)
+    if item and is_held(item) and not scope.is_foreign(item.project) and View.has_room() then
+      steps, seen_count = steps + HELD_STEPS, seen_count + 1
+      table.insert(rows, held_row(item))
+    end
+  end
+  return rows, confined == '' and count or seen_count
+end
+
+-- Returns the row of the first item in the queue of an agent, the number of items in it,
+-- and since when (ms) the oldest one is.
+local function queued_for(agent)
+  local queue = key('queue', agent)
+  local count = call('ZCARD', queue)
+  if count == 0 then return {}, 0, '' end
+  steps = steps + QUEUE_STEPS
+  local first, own, since = nil, 0, nil
+  for _, id in ipairs(call('ZRANGE', queue, 0, confined == '' and 0 or MAX_QUEUED - 1)) do
+    local item = find_item(id)
+    if item and item.state == 'queued' and not scope.is_foreign(item.project) then
+      first, own = first or item, own + 1
+      since = since or changed_at(id, item)
+    end
+  end
+  local oldest = confined == '' and View.queued_since(queue) or since and ms(since) or ''
+  local row = first and {first.id, described(first, {})} or {}
+  return row, confined == '' and count or own, oldest
+end
+
+-- {now, number of agents to skip next time or '', number of agents or 0, {{agent, last call
+-- in ms or 0, host, number of items it holds, {{item, {field, value …}} …} of them, number in its
+-- queue, since when the oldest of these is in ms or '', {item, {field, value …}} or {} of
+-- the first} …}}: the agents that called last come first, those that never called are at the
+-- end. To a caller that is confined to a project, the agents that have items of it.
+function parts.agents()
+  local agents, rows = prefix .. 'agents', {}
+  local count = confined == '' and call('ZCARD', agents) or 0
+  local page = call('ZREVRANGE', agents, from, from + MAX_AGENTS - 1, 'WITHSCORES')
+  for i = 1, #page, 2 do
+    if steps >= MAX_STEPS or not View.has_room() then
+      return {ms(now), ms(from + (i - 1) / 2), count, rows}
+    end
+    local name, last_seen = page[i], page[i + 1]
+    steps = steps + 1
+    local held, held_count = held_by(name)
+    local first, queued, since = queued_for(name)
+    local has_items = held_count > 0 or queued > 0
+    if has_items or confined == '' then
+      local host = has_items and call('HGET', key('agent', name), 'host') or ''
+      table.insert(rows, {name, last_seen, host, held_count, held, queued, since, first})
+    end
+  end
+  local has_more = #page == 2 * MAX_AGENTS
+  return {ms(now), has_more and ms(from + MAX_AGENTS) or '', count, rows}
+end
+
+-- Events that only move an item, or that nobody asked for.
+local QUIET = {
+  mend = true, promote = true, ready = true, renew = true, stray = true, wait = true,
+}
+-- Events whose text is in the report that was written with them.
+local REPORTED = {
+  answer = true, blocker = true, cancel = true, comment = true, fail = true, progress = true,
+  release = true, requeue = true,
+}
+
+-- Returns the newest entry of a stream that was written with an event and fits, or nil.
+local function written_with(stream, at, fits)
+  local entries = call('XREVRANGE', stream, ms(at), ms(at - WRITTEN_MS), 'COUNT', 4)
+  for _, entry in ipairs(entries) do
+    bytes_read = bytes_read + bytes_of(entry)
+    if fits(entry[2]) then return entry[2] end
+  end
+end
+
+-- Returns the text and the percent of an event.
+local function text_of(verb, item, project, at)
+  local fields
+  if verb == 'discover' then
+    fields = written_with(key('discoveries', project), at, function(found)
+      return value_of(found, 'item') == item
+    end)
+  elseif verb == 'complete' then
+    return start_of(read_hash('item', item, 'HGET', 'summary') or ''), ''
+  elseif REPORTED[verb] then
+    fields = written_with(key('progress', item), at, function(found)
+      return value_of(found, 'kind') == verb
+    end)
+  end
+  if not fields then return '', '' end
+  return start_of(value_of(fields, 'text')), value_of(fields, 'percent') or ''
+end
+
+local function event_row(entry)
+  local fields, at = entry[2], tonumber(string.match(entry[1], '^%d+'))
+  local item, project = value_of(fields, 'item') or '', value_of(fields, 'project') or ''
+  local item_title, text, percent = '', '', ''
+  if is_id('item', item) and is_id('proj', project) then
+    item_title = title_of('item', item)
+    text, percent = text_of(value_of(fields, 'verb'), item, project, at)
+  end
+  local project_title = is_id('proj', project) and title_of('project', project) or ''
+  return {entry, item_title, project_title, text, percent}
+end
+
+-- {now, newest event, {{stream entry, title of the item, title of the project, text,
+-- percent or ''} …}}: the newest events that people care about, the newest first.
+function parts.events()
+  local rows = {}
+  local page = call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', MAX_EVENTS)
+  for _, entry in ipairs(page) do
+    if #rows == limit or not View.has_room() then break end
+    local is_own = not scope.is_foreign(value_of(entry[2], 'project'))
+    if is_own and not QUIET[value_of(entry[2], 'verb')] then
+      table.insert(rows, event_row(entry))
+    end
+  end
+  return {ms(now), page[1] and page[1][1] or '0-0', rows}
+end
+
+return guarded(function() return parts[part]() end)
