@@ -2,14 +2,38 @@
 
 All of it is one read, `ReadNow`, of a few bounded calls of scripts. A `NowView` has times
 and no ages, so two views are equal if nothing has happened. Each of its parts is what one
-fragment shows: `changed` names the fragments to send.
+fragment shows: `version` tells whether it has changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
+from typing import cast
 
+from markupsafe import Markup
+from starlette.responses import Response
+from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import HOUR_MS, Caller, Project
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch.queue import overview
+from taskorch.queue.metrics import Histogram, Hour
+from taskorch.queue.overview import (
+    AgentLine,
+    HeldLine,
+    ItemLine,
+    Need,
+    NewsLine,
+    Workload,
+)
+from taskorch.queue.queue import Queue
+from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
+
+from taskorch_gateway.board import pages
+from taskorch_gateway.board.ticks import Ticks, ticks
+from taskorch_gateway.board.visit import Page, Visit
 
 #: Id of a fragment in the page -> the part of the view that it shows. The template of
 #: each is `now/<id>.html`.
@@ -21,21 +45,203 @@ FRAGMENTS: Mapping[str, str] = {
     "flow": "flow",
     "events": "news",
 }
+#: Rows of #needs-you that are shown, and those that are folded below them.
+NEEDS_SHOWN, NEEDS_FOLDED = 5, 20
+#: Rows of #agents, and names of idle agents.
+AGENTS_SHOWN, IDLE_SHOWN = 100, 60
+#: From this number of rows on, each has one line.
+DENSE = 15
+PROJECTS_SHOWN = 20
+#: Rows of #events, and events that are read for them: several may become one row.
+EVENTS_SHOWN, EVENTS_READ = 8, 30
+HOURS = 24
+DAY_HOURS = 24
 
 
 class Status(Frozen):
     """The numbers in the top bar."""
+
+    in_progress: int
+    needs: int
+    #: Held items whose holder is silent or whose lease expired, and agents that have not
+    #: started.
+    silent: int
+    unstarted: int
+    #: Since midnight, UTC; None if the token may not read it.
+    done_today: int | None
+
+    @property
+    def stuck(self) -> int:
+        """Return the number of stalled items in the table of agents."""
+        return self.silent + self.unstarted
+
+
+class NeedsPart(Frozen):
+    """What needs a person."""
+
+    shown: tuple[Need, ...]
+    folded: tuple[Need, ...]
+    #: The number of all, with those that have no row.
+    count: int
+
+    @property
+    def more(self) -> int:
+        """Return the number of those below the rows that are shown."""
+        return self.count - len(self.shown)
+
+    @property
+    def left_out(self) -> int:
+        """Return the number of those without a row."""
+        return self.more - len(self.folded)
+
+
+class AgentRow(Frozen):
+    """A row of the table: an item that an agent holds, or the first of its queue."""
+
+    agent: str
+    #: Time of its last call in ms; 0 if none of its sessions has called.
+    last_seen_at: int
+    host: str
+    #: None if the agent has not started the items of its queue.
+    held: HeldLine | None
+    item: ItemLine
+    queued_count: int
+    queued_since: int
+
+    @property
+    def others(self) -> int:
+        """Return the number of items in its queue that have no row."""
+        return self.queued_count - (0 if self.held else 1)
+
+    @property
+    def silent_from(self) -> int:
+        """Return when the item counts as silent, in ms; 0 for never."""
+        if not self.held or not self.held.last_step_at:
+            return 0
+        return self.held.last_step_at + SILENT_MS
+
+    @property
+    def unstarted_from(self) -> int:
+        """Return when the agent counts as stuck because it has not started, in ms."""
+        return 0 if self.held else self.queued_since + UNSTARTED_MS
+
+    def is_silent(self, now: int) -> bool:
+        """Tell whether the holder is silent, or its lease has expired."""
+        return 0 < self.silent_from <= now or self.is_expired(now)
+
+    def lease_left(self, now: int) -> int:
+        """Return what is left of the lease, in percent."""
+        if not self.held or not self.held.lease_ms:
+            return 0
+        left = 100 * (self.held.expires_at - now) // self.held.lease_ms
+        return max(0, min(100, left))
+
+    def is_expired(self, now: int) -> bool:
+        """Tell whether the lease has expired."""
+        return self.held is not None and 0 < self.held.expires_at <= now
+
+    def is_unstarted(self, now: int) -> bool:
+        """Tell whether the agent has not started for too long."""
+        return 0 < self.unstarted_from <= now
+
+
+class IdleAgent(Frozen):
+    """An agent without items."""
+
+    name: str
+    last_seen_at: int
+
+
+class AgentsPart(Frozen):
+    """The agents by name: a row for each item that one holds."""
+
+    rows: tuple[AgentRow, ...]
+    #: The number of agents and of rows that are left out.
+    count: int
+    left_out: int
+    idle: tuple[IdleAgent, ...]
+    #: The number of idle agents, with those that are not named.
+    idle_count: int
+    #: The number of agents that were not looked at.
+    unknown: int
+
+    @property
+    def is_dense(self) -> bool:
+        """Tell whether each row has one line."""
+        return len(self.rows) >= DENSE
+
+
+class ProjectRow(Frozen):
+    """A project with its ticks."""
+
+    id: str
+    title: str
+    completed: int
+    wanted: int
+    is_closing: bool
+    ticks: Ticks
+
+
+class ProjectsPart(Frozen):
+    """The newest projects that are not completed."""
+
+    rows: tuple[ProjectRow, ...]
+    has_more: bool
+
+
+class Bar(Frozen):
+    """An hour of the flow."""
+
+    at: int
+    done: int
+
+    @property
+    def hour(self) -> str:
+        """Return when the hour began, such as 13:00, in UTC."""
+        return f"{self.at // HOUR_MS % DAY_HOURS:02}:00"
+
+
+class FlowPart(Frozen):
+    """How work flows: by hour, and what is ready."""
+
+    #: The last 24 hours, this one last; () if the token may not read them.
+    bars: tuple[Bar, ...]
+    ready: int
+    #: Since when the oldest ready item is queued, in ms; 0 for none.
+    oldest: int
+    #: Upper bounds of the time in a queue in s: of half of the claims, and of nine of ten;
+    #: 0 without claims, infinite for more than a day.
+    half_waited_s: float
+    most_waited_s: float
+
+    @property
+    def peak(self) -> int:
+        """Return the largest number of an hour."""
+        return max((bar.done for bar in self.bars), default=0)
+
+
+class NewsRow(Frozen):
+    """An event, or several of a kind that follow each other."""
+
+    line: NewsLine
+    count: int
+
+
+class NewsPart(Frozen):
+    """What has just happened."""
+
+    rows: tuple[NewsRow, ...]
 
 
 class NowView(Frozen):
     """What the page shows. The parts are compared, and not the rest."""
 
     status: Status
-    needs: Frozen
-    agents: Frozen
-    projects: Frozen
-    flow: Frozen
-    news: Frozen
+    needs: NeedsPart
+    agents: AgentsPart
+    projects: ProjectsPart
+    flow: FlowPart
+    news: NewsPart
     #: Time of the read in ms, by the clock of Redis.
     now: int
     #: The newest event when the read began: a client follows the events after it.
@@ -47,7 +253,17 @@ class NowView(Frozen):
     @property
     def count(self) -> int:
         """Return the number of things that wait for a person."""
-        raise NotImplementedError
+        return self.needs.count
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether nobody has used the queue yet."""
+        return not (
+            self.projects.rows
+            or self.agents.count
+            or self.news.rows
+            or self.needs.count
+        )
 
 
 class ReadNow(ToolArguments):
@@ -55,26 +271,217 @@ class ReadNow(ToolArguments):
 
     name = "board_now"
     read_only = True
+    #: Whether the token may read figures of all projects.
+    has_figures: bool = True
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Read the parts over one connection."""
-        raise NotImplementedError
+        """Read the parts over one connection: the news first, for its cursor."""
+        views = Queue(
+            call.connection,
+            call.settings.namespace,
+            Caller(agent=call.settings.orchestrator),
+            damage=call.damage,
+        ).views
+        news = views.news(limit=EVENTS_READ)
+        needs = views.needs(limit=NEEDS_SHOWN + NEEDS_FOLDED)
+        workload = views.workload()
+        projects = views.open_projects(limit=PROJECTS_SHOWN + 1)
+        hours = views.hours(HOURS) if self.has_figures else ()
+        agents = agents_part(workload)
+        view = NowView(
+            status=_status(needs, agents, hours),
+            needs=_needs_part(needs),
+            agents=agents,
+            projects=_projects_part(projects),
+            flow=_flow_part(workload, hours),
+            news=_news_part(news.lines),
+            now=needs.now,
+            cursor=news.newest,
+        )
+        return ToolResult(view)
 
 
-def changed(before: NowView, after: NowView) -> tuple[str, ...]:
-    """Return the fragments that differ between two views."""
-    return tuple(
-        name
-        for name, part in FRAGMENTS.items()
-        if getattr(before, part) != getattr(after, part)
-    )
+def reading_for(access: ClientAccess) -> ReadNow:
+    """Return the read of the page for a client."""
+    return ReadNow(has_figures=not access.project)
+
+
+def version(name: str, view: NowView) -> str:
+    """Return what a fragment has in common with itself as long as it shows the same.
+
+    It is the same in all processes.
+    """
+    part = getattr(view, FRAGMENTS[name])
+    return sha256(repr(part).encode()).hexdigest()[:8]
 
 
 def fragment(name: str, view: NowView, values: Mapping[str, object]) -> str:
     """Return the HTML of a fragment.
 
-    `values` are those that each template gets from the frame: `may_act`, `csrf`, `key`
-    ("" in what is shared by several readers) and `namespace`. `now_ms` is that of the
-    view.
+    `values` are those of `Visit.values`; `csrf` and `key` are "" in what several people
+    read.
     """
-    raise NotImplementedError
+    part = getattr(view, FRAGMENTS[name])
+    return pages.render(
+        f"now/{name}.html", {**values, "part": part, "now_ms": view.now}
+    )
+
+
+async def show(visit: Visit) -> Response:
+    """Show the page."""
+    view = cast("NowView", await visit.ask(reading_for(visit.access)))
+    values = visit.values()
+    fragments = {
+        name: Markup(fragment(name, view, values))  # noqa: S704  templates escape
+        for name in FRAGMENTS
+    }
+    return visit.page(
+        "now.html",
+        fragments=fragments,
+        is_new=view.is_new,
+        damaged=len(visit.damage),
+        live="now",
+        have=" ".join(f"{name}:{version(name, view)}" for name in FRAGMENTS),
+        since=view.cursor,
+        count=view.count,
+        now_ms=view.now,
+    )
+
+
+def agents_part(workload: Workload) -> AgentsPart:
+    """Return the rows of the agents, by name; those that hold items have precedence."""
+    rows = [row for line in workload.agents for row in _rows_of(line)]
+    kept = sorted(rows, key=lambda row: row.held is None)[:AGENTS_SHOWN]
+    idle = sorted(
+        (
+            IdleAgent(name=line.name, last_seen_at=line.last_seen_at)
+            for line in workload.agents
+            if not line.held_count and not line.queued_count
+        ),
+        key=attrgetter("name"),
+    )
+    hidden = sum(
+        max(0, line.held_count - len(line.held)) for line in workload.agents
+    )
+    return AgentsPart(
+        rows=tuple(sorted(kept, key=_place_of)),
+        count=len(workload.agents) + workload.more,
+        left_out=len(rows) - len(kept) + hidden,
+        idle=tuple(idle[:IDLE_SHOWN]),
+        idle_count=len(idle),
+        unknown=workload.more,
+    )
+
+
+def _rows_of(line: AgentLine) -> Iterable[AgentRow]:
+    """Yield the rows of an agent; the first one has its queue."""
+    queued_count, queued_since = line.queued_count, line.queued_since
+    for held in line.held:
+        yield AgentRow(
+            agent=line.name,
+            last_seen_at=line.last_seen_at,
+            host=held.host,
+            held=held,
+            item=held.item,
+            queued_count=queued_count,
+            queued_since=queued_since,
+        )
+        queued_count = queued_since = 0
+    if not line.held and line.first:
+        yield AgentRow(
+            agent=line.name,
+            last_seen_at=line.last_seen_at,
+            host=line.host,
+            held=None,
+            item=line.first,
+            queued_count=queued_count,
+            queued_since=queued_since,
+        )
+
+
+def _place_of(row: AgentRow) -> tuple[str, int, str]:
+    return row.agent, row.held.since if row.held else 0, row.item.id
+
+
+def _status(
+    needs: overview.Needs, agents: AgentsPart, hours: Sequence[Hour]
+) -> Status:
+    now = needs.now
+    hours_today = now // HOUR_MS % DAY_HOURS + 1
+    today = sum(hour.completed for hour in hours[-hours_today:])
+    return Status(
+        in_progress=needs.in_progress,
+        needs=needs.count,
+        silent=sum(row.is_silent(now) for row in agents.rows),
+        unstarted=sum(row.is_unstarted(now) for row in agents.rows),
+        done_today=today if hours else None,
+    )
+
+
+def _needs_part(needs: overview.Needs) -> NeedsPart:
+    last = NEEDS_SHOWN + NEEDS_FOLDED
+    return NeedsPart(
+        shown=needs.rows[:NEEDS_SHOWN],
+        folded=needs.rows[NEEDS_SHOWN:last],
+        count=max(needs.count, len(needs.rows)),
+    )
+
+
+def _projects_part(projects: Sequence[Project]) -> ProjectsPart:
+    return ProjectsPart(
+        rows=tuple(map(project_row, projects[:PROJECTS_SHOWN])),
+        has_more=len(projects) > PROJECTS_SHOWN,
+    )
+
+
+def project_row(project: Project) -> ProjectRow:
+    """Return a project with its ticks."""
+    return ProjectRow(
+        id=project.id,
+        title=project.title,
+        completed=project.completed,
+        wanted=project.wanted,
+        is_closing=project.status == "closing",
+        ticks=ticks(project.counts),
+    )
+
+
+def _flow_part(workload: Workload, hours: Sequence[Hour]) -> FlowPart:
+    since = [
+        line.queued_since for line in workload.agents if line.queued_since
+    ]
+    waited = _sum_of([hour.queue_wait for hour in hours])
+    return FlowPart(
+        bars=tuple(Bar(at=hour.at, done=hour.completed) for hour in hours),
+        ready=sum(line.queued_count for line in workload.agents),
+        oldest=min(since, default=0),
+        half_waited_s=waited.quantile(0.5),
+        most_waited_s=waited.quantile(0.9),
+    )
+
+
+def _sum_of(histograms: Sequence[Histogram]) -> Histogram:
+    buckets: dict[float, int] = {}
+    for histogram in histograms:
+        for bound, number in histogram.buckets.items():
+            buckets[bound] = buckets.get(bound, 0) + number
+    return Histogram(buckets=buckets)
+
+
+def _news_part(lines: Sequence[NewsLine]) -> NewsPart:
+    """Return rows of events; items that a plan created are one row."""
+    rows = []
+    for _, group in groupby(lines, key=_group_of):
+        first, *others = group
+        rows.append(NewsRow(line=first, count=1 + len(others)))
+    return NewsPart(rows=tuple(rows[:EVENTS_SHOWN]))
+
+
+def _group_of(line: NewsLine) -> tuple[str, str]:
+    """Return what adjacent events of one row have in common."""
+    event = line.event
+    if event.verb == "create":
+        return event.verb, event.project
+    return event.verb, event.cursor
+
+PAGES = (Page(path="/", show=show, entry="now"),)
