@@ -4,7 +4,7 @@
 // What templates say to it (the stream itself is described in live.py):
 //
 // body    data-live="now" or "status"   the fragments that the stream sends; none without it
-//         data-have="status:1a2b …"     their versions in this page (live.versions(view))
+//         data-have="status:1a2b …"     their versions in this page (versions.versions)
 //         data-since="1712-0"           the newest event before the page was read (view.cursor,
 //                                       else waits.newest)
 //         data-now="1712000000000"      the server's time in ms, for the ages
@@ -14,7 +14,8 @@
 //         of #status is .live, with the state in words in its [role=status].
 //         #needs-you[data-count] carries the new count.
 // row     [data-key="item_11aa22bb"]    what comes, goes and fades as one: li, tr; unique in its
-//         fragment. Attributes and texts of a row with the same key are replaced in place.
+//         fragment. Attributes and texts of a row with the same key are replaced in place. Each
+//         section is busy or not by itself, also those of a drawer.
 // other   [data-refresh="/projects/proj_1"][id]   read again from that path, and replaced by the
 //         element with the same id of the answer, when an event names one of the ids in its
 //         data-on="item_11aa22bb proj_33cc44dd" ("*": any event).
@@ -24,13 +25,16 @@
 // bar     svg.bar[data-from][data-until] (ms): the script keeps rect's width at what is left.
 // stop    [data-stop]: where j and k stop, a link or a button; not inside of .settled.
 // drawer  a[data-drawer]: its page is fetched, and the dialog.drawer in it is opened over this
-//         page. dialog.drawer[data-back="/"] says where closing leads if it was opened directly.
-// do      button[data-do=theme|pause|help|copy|all|close]. copy copies the code beside it; all
+//         page. dialog.drawer[data-back="/"] says where closing leads if it was opened directly;
+//         a link to there inside of it has data-close. With an id and data-refresh it is live.
+// do      [data-do=theme|pause|help|copy|all|close], shown by the script if it is hidden. copy
+//         copies the code beside it; all checks the checkboxes of its table.|pause|help|copy|all|close], shown by the script if it is hidden. copy|pause|help|copy|all|close]. copy copies the code beside it; all
 //         checks the checkboxes of its table.
 // form    form[method=post]: sent by fetch with "Accept: text/fragment+html". A 2xx answer holds
-//         <output> with the receipt, and if the page changes, <output data-next="/path">; other
-//         answers hold the form again, filled in, with [role=alert]. form[data-plain] is sent by
-//         the browser. input[name=key] makes a form act once.
+//         <output> with the receipt, and if it goes on elsewhere, <output data-next="/path">.
+//         409 with form.again is a question that the server has; other answers hold
+//         [role=alert], which is put into the form. Nothing typed is lost. form[data-plain] is
+//         sent by the browser. After an action every [data-refresh] is read again.
 // ask     button[data-ask="Cancel Login form?"] asks first, in #ask. data-why what follows,
 //         data-yes the word of the button, data-text the label of a text, data-name the name of
 //         its field (text), .danger. The form is then sent with confirm=yes; without the script
@@ -64,13 +68,13 @@
     if (field.type === "hidden" || field.type === "submit") return false;
     if (field.matches("[type=checkbox], [type=radio]")) return field.checked !== field.defaultChecked;
     if (field.matches("select")) {
-      return [...field.options].some((option) => option.selected !== option.defaultSelected)
-        && field.selectedIndex > 0;
+      return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
     }
     return field.value !== field.defaultValue;
   };
   const hasTyped = (part) => all("input, textarea, select", part).some(isTyped);
   const isRead = (part) => {
+    if (ask()?.open && part.contains(asked?.form)) return true;
     if (performance.now() - movedAt > AWAY_MS) return false;
     return (hasPointer.matches && part.matches(":hover")) || part.contains(document.activeElement);
   };
@@ -88,12 +92,12 @@
     const minutes = Math.floor(seconds / 60);
     if (minutes < 60) return `${minutes} min`;
     const hours = Math.floor(minutes / 60);
-    if (hours < 24) return `${hours} h ${String(minutes % 60).padStart(2, "0")} min`;
-    return hours < 48 ? "1 day" : `${Math.floor(hours / 24)} days`;
+    if (hours < 10) return `${hours} h ${String(minutes % 60).padStart(2, "0")} min`;
+    return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
   };
   const aged = {
-    for: (ms) => (duration(ms) === "1 day" ? "yesterday" : duration(ms)),
-    ago: (ms) => (duration(ms) === "1 day" ? "yesterday" : `${duration(ms)} ago`),
+    for: (ms) => duration(ms),
+    ago: (ms) => `${duration(ms)} ago`,
     left: (ms) => (ms > 0 ? "lease is over" : `${duration(-ms)} left`),
   };
   const age = (time) => {
@@ -169,7 +173,8 @@
       return true;
     }
     if (old.isEqualNode(fresh) || old.matches(".live")) return true;
-    if (old.matches("section, form")) busy = isBusy(old);
+    if (old.matches("section")) busy = isBusy(old);
+    else if (old.matches("form")) busy ||= isBusy(old);
     const isRow = "key" in old.dataset;
     if (busy && (old.matches(".settled") || (isRow && hasTyped(old)))) return false;
     if (old.matches("textarea") && isTyped(old)) return false;
@@ -185,41 +190,58 @@
     }
     return busy ? morphKept(olds, freshes) : morphRows(old, olds, freshes);
   };
-  // In a busy part, only the rows that stay are renewed; one that is gone is muted.
+  // Pair children by their keys, those without one by their number among their kind.
+  const paired = (olds, freshes) => {
+    const labels = (nodes) => {
+      const numbers = {};
+      return nodes.map((node) => {
+        const kind = `${node.nodeName} ${keyOf(node)}`;
+        numbers[kind] = (numbers[kind] ?? 0) + 1;
+        return `${kind} ${numbers[kind]}`;
+      });
+    };
+    const byLabel = new Map();
+    const oldLabels = labels(olds);
+    olds.forEach((node, index) => byLabel.set(oldLabels[index], node));
+    const pairs = new Map();
+    labels(freshes).forEach((label, index) => {
+      if (byLabel.has(label)) pairs.set(freshes[index], byLabel.get(label));
+    });
+    return pairs;
+  };
+  // In a busy part, only what stays is renewed; a row that is gone is muted.
   const morphKept = (olds, freshes) => {
-    const byKey = new Map(freshes.filter(keyOf).map((node) => [keyOf(node), node]));
-    for (const child of olds) {
-      const fresh = byKey.get(keyOf(child));
-      if (fresh && isSame(child, fresh)) morph(child, fresh, true);
-      else if (child.dataset?.key && !hasTyped(child)) child.classList.add("settled");
+    const pairs = paired(olds, freshes);
+    const staying = new Set(pairs.values());
+    for (const [fresh, old] of pairs) morph(old, fresh, true);
+    for (const old of olds) {
+      if (!staying.has(old) && old.dataset?.key && !hasTyped(old)) old.classList.add("settled");
     }
     return false;
   };
   const morphRows = (parent, olds, freshes) => {
-    const rest = new Set(olds);
+    const focused = document.activeElement;
+    const pairs = paired(olds, freshes);
+    const staying = new Set(pairs.values());
+    for (const old of olds) if (!staying.has(old)) drop(old);
     let done = true;
     let place = parent.firstChild;
     for (const fresh of freshes) {
-      const old = [...rest].find((child) => isSame(child, fresh));
-      if (old) rest.delete(old);
-      while (place && (isBlank(place) || isKept(place) || (rest.has(place) && place !== old && isGone(place, freshes)))) {
-        const next = place.nextSibling;
-        if (rest.delete(place)) drop(place);
-        place = next;
-      }
+      while (place && (isBlank(place) || isKept(place))) place = place.nextSibling;
+      const old = pairs.get(fresh);
       const node = old ?? made(fresh);
       if (node === place) place = place.nextSibling;
       else parent.insertBefore(node, place);
       if (old) done = morph(old, fresh, false) && done;
       else fade(node);
     }
-    rest.forEach(drop);
+    fill(parent);
+    if (parent.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
     return done;
   };
-  const isGone = (node, freshes) => !freshes.some((fresh) => isSame(node, fresh));
   // The focus of a row that goes is taken by the next one.
   const drop = (node) => {
-    if (node.nodeType === 1 && node.contains(document.activeElement)) step(1, node);
+    if (node.nodeType === 1 && node.contains(document.activeElement)) leave(node);
     node.remove();
   };
 
@@ -239,10 +261,14 @@
       if (!old || old.matches("dialog, main") || !isBusy(old)) replace(id, fresh);
     }
   };
-  for (const kind of ["pointerover", "focusout", "input"]) {
-    addEventListener(kind, () => { if (held.size) requestAnimationFrame(replaceHeld); }, { passive: true });
-  }
-  page.addEventListener("pointerleave", () => { if (held.size) requestAnimationFrame(replaceHeld); });
+  let isPlanned = false;
+  const planHeld = () => {
+    if (!held.size || isPlanned) return;
+    isPlanned = true;
+    requestAnimationFrame(() => { isPlanned = false; replaceHeld(); });
+  };
+  for (const kind of ["pointerover", "focusout", "input"]) addEventListener(kind, planHeld, { passive: true });
+  page.addEventListener("pointerleave", planHeld);
 
   // The title and the icon carry the number of things that need a person.
   let counted = "";
@@ -263,7 +289,7 @@
   // The stream --------------------------------------------------------------------------------
 
   const SILENT_MS = 40_000; // the server sends something every 15 seconds
-  const LONGEST_PAUSE_MS = 10_000;
+  const LONGEST_PAUSE_MS = 5000;
   const stream = {
     versions: new Map(), since: "", open: null, failures: 0, timer: 0, heardAt: 0,
     state: "connecting", freshAt: Date.now(), isPaused: false,
@@ -425,33 +451,31 @@
   const ask = () => $("#ask");
   let asked = null;
   const drafts = new Map(); // what was typed into a question that was put off
-  const question = (form, button) => {
+  const question = (form, button, { ask: title, why = "", text = "", yes = "Yes", name = "text", isDangerous }) => {
     const dialog = ask();
-    const { why = "", text = "", yes = "Yes", name = "text" } = button.dataset;
     const field = $("textarea", dialog);
-    asked = { form, button };
-    $("h2", dialog).textContent = button.dataset.ask;
+    asked = { form, button, name: text && name };
+    $("h2", dialog).textContent = title;
     $("p", dialog).textContent = why;
     $("label", dialog).hidden = !text;
     $("label span", dialog).textContent = text;
     field.name = name;
-    field.required = Boolean(text) && !("optional" in button.dataset);
+    field.required = Boolean(text) && !("optional" in (button?.dataset ?? {}));
     field.value = drafts.get(addressOf(form, button)) ?? "";
     const confirm = $("[value=yes]", dialog);
     confirm.textContent = yes;
-    confirm.classList.toggle("danger", button.classList.contains("danger"));
+    confirm.classList.toggle("danger", Boolean(isDangerous));
     $("[value=no]", dialog).formNoValidate = true;
     dialog.returnValue = "no";
     dialog.showModal();
     (text ? field : $("[value=no]", dialog)).focus();
   };
   const settleQuestion = () => {
-    const { form, button } = asked;
-    const field = $("textarea", ask());
-    const address = addressOf(form, button);
-    if (ask().returnValue === "yes") {
-      send(form, button, { confirm: "yes", ...(button.dataset.text ? { [field.name]: field.value } : {}) });
-    } else if (field.value) drafts.set(address, field.value);
+    const { form, button, name } = asked;
+    const { value } = $("textarea", ask());
+    asked = null;
+    if (value) drafts.set(addressOf(form, button), value);
+    if (ask().returnValue === "yes") send(form, button, { confirm: "yes", ...(name ? { [name]: value } : {}) });
   };
 
   const addressOf = (form, button) => (
@@ -461,32 +485,33 @@
     for (const [name, value] of Object.entries(more)) data.set(name, value);
     return form.enctype === "multipart/form-data" ? data : new URLSearchParams(data);
   };
-  const complain = (form, text) => {
-    let alert = $("[role=alert]", form);
-    if (!alert) {
-      alert = Object.assign(document.createElement("p"), { role: "alert", className: "s-failed" });
-      alert.dataset.keep = "";
-      form.append(alert);
-    }
-    alert.textContent = text;
+  const complain = (form, alert) => {
+    $("[role=alert]", form)?.remove();
+    alert.dataset.keep = "";
+    form.append(alert);
+    say(alert.textContent);
   };
+  const alertOf = (text) => Object.assign(document.createElement("p"), {
+    role: "alert", className: "refusal", textContent: text,
+  });
+  const sending = new WeakSet();
   const send = async (form, button, more = {}) => {
-    if (form.ariaBusy === "true") return;
-    form.ariaBusy = "true";
-    $("[role=alert]", form)?.replaceChildren();
+    if (sending.has(form)) return;
+    sending.add(form);
+    $("[role=alert]", form)?.remove();
     const address = addressOf(form, button);
     try {
       const body = contentOf(form, button, more);
       const signal = AbortSignal.timeout(SEND_MS);
       const response = await fetch(address, { method: "POST", body, headers: FRAGMENT, signal });
       const answer = parsed(await response.text());
-      form.ariaBusy = "false";
+      sending.delete(form);
       if (response.ok) { drafts.delete(address); settle(form, button, $("output", answer)); }
       else if (isOtherSession(answer)) await send(form, button, more);
-      else refuse(form, answer, response.status);
-    } catch {
-      form.ariaBusy = "false";
-      complain(form, "Not sent: the server does not answer. Nothing is lost; send it again.");
+      else refuse(form, button, answer, response.status);
+    } catch (error) {
+      if (!sending.delete(form)) throw error;
+      complain(form, alertOf("Not sent: the server does not answer. Nothing is lost; send it again."));
     }
   };
   // A settled row keeps its place and its height, and the focus goes to the next one.
@@ -501,11 +526,11 @@
     if (row) {
       form.replaceChildren(shown);
       row.classList.add("settled");
-      step(1, row);
+      leave(row);
     } else {
       shown.dataset.keep = "";
-      for (const old of all("output[data-keep]", form)) old.remove();
-      form.append(shown);
+      for (const old of all(":scope > output[data-keep]", form.parentElement)) old.remove();
+      form.after(shown);
     }
     readAll();
   };
@@ -518,18 +543,24 @@
     if (stream.state === "ended" && hasLive()) { stream.state = "connecting"; connect(); }
     return true;
   };
-  const refuse = (form, answer, status) => {
-    const action = form.getAttribute("action");
-    const again = all("form", answer).find((other) => other.getAttribute("action") === action);
-    if (status === 401) { end(); complain(form, "You are signed out. Sign in again in another tab, then send it."); return; }
-    if (again && !form.closest("[data-key]")) {
-      const fresh = made(again);
-      form.replaceWith(fresh);
-      ($("[aria-invalid=true]", fresh) ?? $("input:not([type=hidden]), textarea, button", fresh))?.focus();
-    } else {
-      complain(form, $("[role=alert]", answer)?.textContent.trim() || "The server refused this.");
+  // A refused form stays as it is, with the error in it; or the server has a question first.
+  const refuse = (form, button, answer, status) => {
+    const again = $("form.again", answer);
+    if (status === 409 && again) {
+      const text = $("textarea", again);
+      question(form, button, {
+        ask: $("h1", answer).textContent,
+        why: $("main > p", answer)?.textContent,
+        yes: $("button", again).textContent,
+        text: text?.closest("label").textContent,
+        name: text?.name,
+        isDangerous: Boolean($("button.danger", again)),
+      });
+      return;
     }
-    say($("[role=alert]", answer)?.textContent.trim() ?? "");
+    if (status === 401) end();
+    const alert = $("[role=alert]", answer);
+    complain(form, alert ? document.importNode(alert, true) : alertOf("The server refused this."));
     readAll();
   };
 
@@ -537,24 +568,31 @@
     const { target: form, submitter: button } = event;
     if (form.getAttribute("method") !== "post" || "plain" in form.dataset) return;
     event.preventDefault();
-    if (button?.dataset.ask) question(form, button);
+    if (button?.dataset.ask) question(form, button, { ...button.dataset, isDangerous: button.matches(".danger") });
     else send(form, button);
   });
 
   // The drawer ----------------------------------------------------------------------------------
 
   let opener = null; // the row that the drawer was opened from: its key, or its link
+  let isDirect = false; // whether this page is the one of the drawer
   const drawer = () => $("dialog.drawer");
   const showDrawer = (dialog) => {
+    let warnedAt = 0;
     dialog.open = false;
     dialog.showModal();
-    dialog.scrollTop = 0;
     ($("h1", dialog) ?? dialog).focus();
+    dialog.addEventListener("cancel", (event) => {
+      if (event.target !== dialog || !hasTyped(dialog) || warnedAt) return;
+      warnedAt = event.timeStamp;
+      event.preventDefault();
+      say("Your text is not sent. Press Escape again to close.");
+    });
     dialog.addEventListener("close", () => { if (dialog.isConnected) leaveDrawer(dialog); });
   };
   const leaveDrawer = (dialog) => {
-    if (history.state?.drawer) history.go(-history.state.depth);
-    else location.assign(dialog.dataset.back ?? "/");
+    if (isDirect || !history.state?.drawer) location.assign(dialog.dataset.back || "/");
+    else history.go(-history.state.depth);
   };
   const removeDrawer = () => {
     const dialog = drawer();
@@ -580,7 +618,7 @@
     showDrawer(dialog);
   };
   addEventListener("popstate", ({ state }) => {
-    if (state?.drawer) openDrawer(state.drawer, { push: false });
+    if (state?.drawer || isDirect) openDrawer(state?.drawer ?? location.pathname, { push: false });
     else removeDrawer();
   });
 
@@ -622,7 +660,11 @@
   addEventListener("click", (event) => {
     const { target } = event;
     const button = target.closest("[data-do]");
-    if (button) { act[button.dataset.do]?.(button); return; }
+    if (button) {
+      if (button.form && button.type === "submit") event.preventDefault();
+      act[button.dataset.do]?.(button);
+      return;
+    }
     const link = target.closest("a[data-drawer]");
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
       const close = target.closest("dialog.drawer a[data-close]");
@@ -639,13 +681,20 @@
   });
 
   // j and k go over the rows of the open drawer, or else of the page.
-  const step = (by, from = document.activeElement) => {
-    const stops = all("[data-stop]", drawer() ?? document)
-      .filter((stop) => stop.checkVisibility?.() !== false && (!stop.closest(".settled") || from.contains(stop)));
-    const at = stops.findIndex((stop) => stop === from || from.contains(stop) || stop.closest("[data-key]")?.contains(from));
-    const next = at < 0 ? 0 : Math.max(0, Math.min(stops.length - 1, at + by));
-    const stop = stops[next] === stops[at] && from.matches?.(".settled") ? stops[at - 1] : stops[next];
-    stop?.focus();
+  const stops = () => all("[data-stop]", drawer() ?? document)
+    .filter((stop) => !stop.closest(".settled") && stop.checkVisibility());
+  const step = (by) => {
+    const found = stops();
+    const focused = document.activeElement;
+    const row = focused.closest("[data-key]");
+    const at = found.findIndex((stop) => stop === focused || (row && row === stop.closest("[data-key]")));
+    found[at < 0 ? 0 : Math.max(0, Math.min(found.length - 1, at + by))]?.focus();
+  };
+  // Go to the row after one that is settled, or before it if it is the last.
+  const leave = (row) => {
+    const others = stops().filter((stop) => !row.contains(stop));
+    const isAfter = (stop) => row.compareDocumentPosition(stop) & Node.DOCUMENT_POSITION_FOLLOWING;
+    (others.find(isAfter) ?? others.at(-1))?.focus();
   };
   const keys = {
     j: () => step(1),
@@ -679,9 +728,10 @@
     for (const pair of have.split(" ").filter(Boolean)) stream.versions.set(...pair.split(":"));
     stream.since = since;
     setClock(Number(serverMs));
+    for (const button of all("[data-do][hidden]")) button.hidden = false;
     ask()?.addEventListener("close", settleQuestion);
-    const opened = drawer();
-    if (opened) showDrawer(opened);
+    isDirect = Boolean(drawer());
+    if (isDirect) showDrawer(drawer());
     count();
     tick();
     if (hasLive()) connect();
