@@ -28,8 +28,7 @@
 //         page. dialog.drawer[data-back="/"] says where closing leads if it was opened directly;
 //         a link to there inside of it has data-close. With an id and data-refresh it is live.
 // do      [data-do=theme|pause|help|copy|all|close], shown by the script if it is hidden. copy
-//         copies the code beside it; all checks the checkboxes of its table.|pause|help|copy|all|close], shown by the script if it is hidden. copy|pause|help|copy|all|close]. copy copies the code beside it; all
-//         checks the checkboxes of its table.
+//         copies the code beside it; all checks the checkboxes of its table.
 // form    form[method=post]: sent by fetch with "Accept: text/fragment+html". A 2xx answer holds
 //         <output> with the receipt, and if it goes on elsewhere, <output data-next="/path">.
 //         409 with form.again is a question that the server has; other answers hold
