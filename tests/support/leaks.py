@@ -7,6 +7,8 @@ import gc
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from support.hermetic import MARK
 #: The variable with which pytest names the running test to its processes.
 CURRENT_TEST = b"PYTEST_CURRENT_TEST="
 ENDED_WITHIN_S = 10
+#: Running threads of fixtures that several tests share.
+_SHARED: set[threading.Thread] = set()
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,16 @@ class Open:
         )
 
 
+@contextmanager
+def shared(threads: set[threading.Thread]) -> Iterator[None]:
+    """Let the threads of a fixture run until it ends; then they must end."""
+    _SHARED.update(threads)
+    try:
+        yield
+    finally:
+        _SHARED.difference_update(threads)
+
+
 def unclosed(before: Open) -> list[str]:
     """Return the new threads that still run, and unreferenced files left open.
 
@@ -42,7 +56,7 @@ def unclosed(before: Open) -> list[str]:
     now = Open.now()
     threads = [
         f"{thread} still runs"
-        for thread in now.threads - before.threads
+        for thread in now.threads - before.threads - _SHARED
         if not _has_ended(thread)
     ]
     if now.descriptors <= before.descriptors:

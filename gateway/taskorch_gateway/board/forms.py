@@ -9,7 +9,6 @@ import hmac
 from collections.abc import Iterable, Sequence
 from email.message import Message
 from email.parser import BytesParser
-from email.policy import HTTP
 from hashlib import sha256
 from urllib.parse import parse_qsl, urlencode
 
@@ -194,7 +193,7 @@ def _ascii(content: bytes) -> str:
 def _with_files(header: str, content: bytes) -> Form:
     """Return a form whose files are fields with their text. Raises errors.Usage."""
     head = f"Content-Type: {header}\r\n\r\n".encode("latin-1", "replace")
-    parsed = BytesParser(policy=HTTP).parsebytes(head + content)
+    parsed = BytesParser().parsebytes(head + content)
     parts = parsed.get_payload()
     if not isinstance(parts, list) or len(parts) > MOST_FIELDS:
         raise errors.Usage(reason="The form is damaged, or has too many fields.")
@@ -202,14 +201,14 @@ def _with_files(header: str, content: bytes) -> Form:
 
 
 def _field(part: Message) -> tuple[str, str]:
-    name = part.get_param("name", "", "content-disposition")
+    name = str(part.get_param("name", "", "content-disposition"))
     content = part.get_payload(decode=True)
-    if not isinstance(content, bytes):
+    if not (isinstance(content, bytes) and name.isascii()):
         raise errors.Usage(reason="The form is damaged.")
     try:
-        return str(name), content.decode()
+        return name, content.decode()
     except UnicodeDecodeError:
         raise errors.Usage(
-            reason=f"The file of {limits.shortened(str(name))} is not a text in UTF-8."
+            reason=f"The file of {limits.shortened(name)} is not a text in UTF-8."
         ) from None
 

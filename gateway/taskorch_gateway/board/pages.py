@@ -5,7 +5,7 @@ Every value is escaped, and a value that a template names must exist.
 
 from collections.abc import Mapping
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from taskorch_gateway.board import asset_files, formats
 
@@ -13,6 +13,11 @@ from taskorch_gateway.board import asset_files, formats
 def render(template: str, values: Mapping[str, object]) -> str:
     """Return a page, or a part of one such as "now/agents.html"."""
     return _TEMPLATES.get_template(template).render(values)
+
+
+def template(name: str) -> Template:
+    """Return a template, compiled."""
+    return _TEMPLATES.get_template(name)
 
 
 def _environment() -> Environment:

@@ -1,0 +1,53 @@
+"""The templates of the board: they compile, escape, and name only what exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+from taskorch_gateway import board
+from taskorch_gateway.board import asset_files, pages
+from taskorch_gateway.board.pages import render
+
+FOLDER = Path(board.__path__[0])
+TEMPLATES = sorted(
+    file.relative_to(FOLDER / "templates").as_posix()
+    for file in (FOLDER / "templates").rglob("*.html")
+)
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_template_compiles(template: str) -> None:
+    assert pages.template(template)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_template_has_no_inline_code(template: str) -> None:
+    text = (FOLDER / "templates" / template).read_text(encoding="utf-8")
+
+    assert not re.search(r"\son[a-z]+=|\sstyle=|<style|javascript:", text)
+    assert not re.search(r"<script(?! src=)", text)
+    assert "|safe" not in text.replace(" ", "")
+
+
+def test_hostile_text_stays_text() -> None:
+    shown = render("receipt.html", {"text": HOSTILE, "next": HOSTILE})
+
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert shown.count('"') == 2
+
+
+def test_missing_value_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        render("receipt.html", {"next": ""})
+
+
+def test_assets_are_small() -> None:
+    sizes = {
+        name: len(asset.content) for name, asset in asset_files.ASSETS.items()
+    }
+
+    assert sizes["board.js"] < 40_000
+    assert sizes["board.css"] < 40_000
