@@ -129,6 +129,13 @@ class AgentRow(Frozen):
         """Tell whether the holder is silent, or its lease has expired."""
         return 0 < self.silent_from <= now or self.is_expired(now)
 
+    def times(self) -> Iterable[int]:
+        """Yield when time alone changes the row, in ms."""
+        yield self.silent_from
+        yield self.unstarted_from
+        if self.held:
+            yield self.held.expires_at
+
     def lease_left(self, now: int) -> int:
         """Return what is left of the lease, in percent."""
         if not self.held or not self.held.lease_ms:
@@ -297,6 +304,7 @@ class ReadNow(ToolArguments):
             news=_news_part(news.lines),
             now=needs.now,
             cursor=news.newest,
+            due=_due(agents, needs.now),
         )
         return ToolResult(view)
 
@@ -311,8 +319,13 @@ def version(name: str, view: NowView) -> str:
 
     It is the same in all processes.
     """
-    part = getattr(view, FRAGMENTS[name])
-    return sha256(repr(part).encode()).hexdigest()[:8]
+    shown = repr(getattr(view, FRAGMENTS[name]))
+    if name == "agents":  # some of their marks come with time alone
+        passed = [
+            0 < at <= view.now for row in view.agents.rows for at in row.times()
+        ]
+        shown += repr(passed)
+    return sha256(shown.encode()).hexdigest()[:8]
 
 
 def fragment(name: str, view: NowView, values: Mapping[str, object]) -> str:
@@ -371,6 +384,12 @@ def agents_part(workload: Workload) -> AgentsPart:
         idle_count=len(idle),
         unknown=workload.more,
     )
+
+
+def _due(agents: AgentsPart, now: int) -> int:
+    """Return when time alone changes a row next, in ms; 0 for never."""
+    times = (at for row in agents.rows for at in row.times())
+    return min((at for at in times if at > now), default=0)
 
 
 def _rows_of(line: AgentLine) -> Iterable[AgentRow]:
