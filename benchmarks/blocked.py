@@ -31,6 +31,7 @@ from taskorch.queue.backup import SCHEMA
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 from taskorch.queue.scripts import Scripts
+from taskorch_orchestrator.doctor.audit import OWNERS
 
 from benchmarks.busy import BusyCall, WatchedConnection
 from benchmarks.crowd import (
@@ -234,7 +235,9 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     yield _step("metrics", lambda: views.hours(192), "8 days")
     yield _step("metrics", views.item_counts, "projects")
     yield _step("metrics", views.agent_figures, "agents")
-    yield _step("overview", lambda: views.needs(limit=100), "what needs a person")
+    yield _step(
+        "overview", lambda: views.needs(limit=100), "what needs a person"
+    )
     yield _step("overview", views.workload, "agents")
     yield _step("overview", lambda: views.news(limit=100), "events")
     yield _step("mirrors", views.mirrors)
@@ -454,7 +457,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
 def _maintenance(planner: Queue) -> Iterator[Step]:
     pages = _audit_pages(planner)
     counts = {
-        f"agent:{agent(number)}": Counter(queued=1) for number in range(200)
+        f"agent:{agent(number)}": Counter(queued=1) for number in range(OWNERS)
     }
     for number in range(HUNDRED):
         planner.quarantine("agent", agent(AGENTS - 1 - number), "A test")

@@ -56,13 +56,13 @@ if TYPE_CHECKING:
 
 #: Items that one call of a script visits, so that it blocks Redis for some ms at most.
 REAP_BATCH = 20
-AGENTS_BATCH = 200
-AUDIT_BATCH = 60
+AGENTS_BATCH = 60
+AUDIT_BATCH = 40
 PURGE_BATCH = 50
 #: Agents that one call of `forget_agents` looks at.
-FORGET_BATCH = 200
+FORGET_BATCH = 120
 #: Items that one call of `check_purge` looks at.
-CHECK_BATCH = 1000
+CHECK_BATCH = 400
 #: The reason of items that a completed project cancels.
 COMPLETED = "The project was completed."
 #: Records that one call returns from quarantine.

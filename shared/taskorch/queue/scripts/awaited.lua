@@ -5,7 +5,7 @@
 --          dependents ':' and a cursor among them, 9 maximum number of items
 -- RETURNS  next cursor, or '' at the end
 -- ERRORS   NO_PROJECT WRONG_STATE AWAITED
-local MAX_LOOKED_AT, SCANNED = 1000, 250
+local MAX_LOOKED_AT, SCANNED = 400, 100
 local looked_at = 0
 
 -- Checks some dependents of an item. Returns a cursor among them, '0' at the end.

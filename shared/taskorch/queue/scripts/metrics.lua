@@ -6,7 +6,7 @@
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 -- Projects and agents that a call looks at, about.
-local PROJECTS, AGENTS = 300, 60
+local PROJECTS, AGENTS = 150, 30
 local ORDER = {
   'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'delayed', 'completed', 'failed',
   'cancelled',
