@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 REAP_BATCH = 20
 AGENTS_BATCH = 60
 AUDIT_BATCH = 40
-PURGE_BATCH = 50
+PURGE_BATCH = 30
 #: Agents that one call of `forget_agents` looks at.
 FORGET_BATCH = 120
 #: Items that one call of `check_purge` looks at.
