@@ -154,9 +154,7 @@ class Exchange:
             return False
         return True
 
-    async def _admit(
-        self, request: Request, kind: ClientKind
-    ) -> ClientAccess:
+    async def _admit(self, request: Request, kind: ClientKind) -> ClientAccess:
         """Return what the client may do.
 
         Raises errors.TokenRefused, errors.RateLimited and errors.Unavailable.

@@ -9,14 +9,13 @@ content security policy.
 
 import os
 from collections.abc import Iterator
-from typing import Protocol
 
 import pytest
 import redis
 from playwright.sync_api import Browser
 from support import browser as browsers
 from support import gateways
-from support.browser import LAPTOP, Screen, Theme
+from support.browser import LAPTOP, OpenBoard, Screen, Theme
 from support.builders import Bench
 from support.commands import Shell
 from support.gateways import Gateway
@@ -24,22 +23,6 @@ from taskorch.connections import connect
 from taskorch.domain.item import Caller
 from taskorch.domain.role import Role
 from taskorch.queue.queue import Queue
-
-
-
-class OpenBoard(Protocol):
-    """Opens a window of a person with a role, who is signed in; None for nobody."""
-
-    def __call__(
-        self,
-        role: Role | None = Role.ORCHESTRATOR,
-        path: str = "/",
-        *,
-        size: tuple[int, int] = LAPTOP,
-        theme: Theme = "light",
-        has_script: bool = True,
-    ) -> Screen:
-        """Return the window."""
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
@@ -19,6 +19,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 from support import leaks
+from taskorch.domain.role import Role
 
 CHROMIUM = Path("/usr/bin/chromium")
 #: Without a sandbox it runs as root; the rest keeps it from the network.
@@ -36,7 +37,14 @@ LAPTOP, PHONE, LARGE = (1280, 800), (390, 844), (3840, 2160)
 #: How long a step may take on a busy machine.
 STEP_MS = 20_000
 #: The rules of axe: WCAG 2.2 to level AA, and its own.
-RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+RULES = (
+    "wcag2a",
+    "wcag2aa",
+    "wcag21a",
+    "wcag21aa",
+    "wcag22aa",
+    "best-practice",
+)
 
 Theme = Literal["light", "dark"]
 
@@ -67,8 +75,6 @@ class Screen:
         """Have the session of an access token, as after signing in."""
         port = self.url.rpartition(":")[2]
         name = f"taskorch_session_{port}"
-        if self.url.startswith("https:"):
-            name = f"__Host-{name}"
         self.context.add_cookies(
             [
                 {
@@ -92,7 +98,9 @@ class Screen:
     def accessibility_problems(self) -> list[str]:
         """Return what axe finds on the page: the rule and the element."""
         options = {"runOnly": {"type": "tag", "values": list(RULES)}}
-        found: Mapping[str, Any] = Axe().run(self.page, options=options).response
+        found: Mapping[str, Any] = (
+            Axe().run(self.page, options=options).response
+        )
         return [
             f"{broken['id']}: {node['html'][:200]} {node.get('failureSummary', '')}"
             for broken in found["violations"]
@@ -120,6 +128,21 @@ class Screen:
             self.problems.append(f"{message.text} ({message.location['url']})")
 
 
+class OpenBoard(Protocol):
+    """Opens a window of a person with a role, who is signed in; None for nobody."""
+
+    def __call__(
+        self,
+        role: Role | None = Role.ORCHESTRATOR,
+        path: str = "/",
+        *,
+        size: tuple[int, int] = LAPTOP,
+        theme: Theme = "light",
+        has_script: bool = True,
+    ) -> Screen:
+        """Return the window."""
+
+
 @contextmanager
 def running() -> Iterator[Browser]:
     """Run Chromium without a window."""
@@ -140,7 +163,6 @@ def opened(
     size: tuple[int, int] = LAPTOP,
     theme: Theme = "light",
     has_script: bool = True,
-    has_certificate: bool = True,
 ) -> Screen:
     """Return a new window; a person without the script has turned it off."""
     context = browser.new_context(
@@ -149,6 +171,5 @@ def opened(
         java_script_enabled=has_script,
         has_touch=size == PHONE,
         is_mobile=size == PHONE,
-        ignore_https_errors=not has_certificate,
     )
     return Screen(context, url)

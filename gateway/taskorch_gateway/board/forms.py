@@ -31,7 +31,8 @@ PLAIN = "application/x-www-form-urlencoded"
 WITH_FILES = "multipart/form-data"
 #: Maximum number of fields; a page of items has a checkbox for each.
 MOST_FIELDS = 2_000
-#: The longest key.
+#: The longest number and the longest key.
+DIGITS = 15
 KEY_CHARACTERS = 64
 
 Fields = Sequence[tuple[str, str]]
@@ -75,7 +76,9 @@ class Form:
         if not text:
             return None
         digits = text.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
+        if not (
+            digits.isascii() and digits.isdigit() and len(digits) <= DIGITS
+        ):
             raise errors.Usage(
                 reason=f"{name} is {limits.shortened(text)}, which is not a whole "
                 "number."
@@ -149,7 +152,9 @@ def decoded(encoded: str) -> Form:
 
 async def read(request: Request) -> Form:
     """Return the form of a request. Raises errors.Usage and exchange.TooLong."""
-    if getattr(request.state, "has_form", False):  # what is left of one that failed
+    if getattr(
+        request.state, "has_form", False
+    ):  # what is left of one that failed
         raise errors.Usage(reason="The form was read already.")
     request.state.has_form = True
     header = request.headers.get("content-type", "")
@@ -196,7 +201,9 @@ def _with_files(header: str, content: bytes) -> Form:
     parsed = BytesParser().parsebytes(head + content)
     parts = parsed.get_payload()
     if not isinstance(parts, list) or len(parts) > MOST_FIELDS:
-        raise errors.Usage(reason="The form is damaged, or has too many fields.")
+        raise errors.Usage(
+            reason="The form is damaged, or has too many fields."
+        )
     return Form(_field(part) for part in parts if isinstance(part, Message))
 
 
@@ -211,4 +218,3 @@ def _field(part: Message) -> tuple[str, str]:
         raise errors.Usage(
             reason=f"The file of {limits.shortened(name)} is not a text in UTF-8."
         ) from None
-

@@ -322,7 +322,9 @@ def version(name: str, view: NowView) -> str:
     shown = repr(getattr(view, FRAGMENTS[name]))
     if name == "agents":  # some of their marks come with time alone
         passed = [
-            0 < at <= view.now for row in view.agents.rows for at in row.times()
+            0 < at <= view.now
+            for row in view.agents.rows
+            for at in row.times()
         ]
         shown += repr(passed)
     return sha256(shown.encode()).hexdigest()[:8]
@@ -502,5 +504,6 @@ def _group_of(line: NewsLine) -> tuple[str, str]:
     if event.verb == "create":
         return event.verb, event.project
     return event.verb, event.cursor
+
 
 PAGES = (Page(path="/", show=show, entry="now"),)

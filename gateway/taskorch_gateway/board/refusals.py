@@ -81,9 +81,7 @@ def status_of(error: TaskOrchestratorError) -> int:
     return error_response(error).status_code
 
 
-def fragment(
-    error: TaskOrchestratorError, csrf: object = ""
-) -> Response:
+def fragment(error: TaskOrchestratorError, csrf: object = "") -> Response:
     """Return an error for the script, which leaves the form as it is.
 
     `csrf` is that of the session: the form may be of an older one.
@@ -171,7 +169,9 @@ def page(
     content = pages.render("refused.html", {**known, **values})
     response = HTMLResponse(content, answer.status_code)
     if retries:
-        response.headers["Retry-After"] = answer.headers.get("retry-after", "1")
+        response.headers["Retry-After"] = answer.headers.get(
+            "retry-after", "1"
+        )
     if known["receipt"]:
         cookies.drop_receipt(response, request)
     return response

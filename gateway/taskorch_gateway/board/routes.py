@@ -26,6 +26,7 @@ from taskorch_gateway.board import (
     asset_files,
     cookies,
     forms,
+    now,
     origin,
     pages,
     refusals,
@@ -50,20 +51,12 @@ from taskorch_gateway.exchange import (
 from taskorch_gateway.performer import Performer
 
 #: The modules of the board: each line adds one.
-PAGES: Sequence[Page] = ()
+PAGES: Sequence[Page] = (*now.PAGES,)
 ACTIONS: Sequence[Action] = ()
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 #: The headers of every page. With another policy of referrers, browsers would send no
 #: origin with forms.
@@ -112,16 +105,12 @@ class Board:
                 Route(path, self._for_anyone(respond), methods=[method])
                 for method, path, respond in self._sign_in.endpoints()
             ),
-            Route(
-                "/theme", self._for_anyone(_choose_theme), methods=["POST"]
-            ),
+            Route("/theme", self._for_anyone(_choose_theme), methods=["POST"]),
             *(self._route_of_page(page) for page in self._shown),
             *(route for route, _ in self._actions),
         ]
 
-    async def unknown(
-        self, request: Request, error: Exception
-    ) -> Response:
+    async def unknown(self, request: Request, error: Exception) -> Response:
         """Tell a person that there is no such page, or that it takes no form."""
         refused = errors.Usage(reason=NO_PAGE)
         response = refusals.page(
@@ -150,9 +139,7 @@ class Board:
             visit = self._visit(access, request)
             origin.need_own(request)
             form = request.state.form = await forms.read(request)
-            forms.need_csrf(
-                form.text(forms.CSRF), cookies.token_of(request)
-            )
+            forms.need_csrf(form.text(forms.CSRF), cookies.token_of(request))
             if not visit.may_act or (
                 action.is_for_admins and not visit.may_administer
             ):
@@ -168,9 +155,7 @@ class Board:
 
         return Route(action.path, _protected(note), methods=["POST"])
 
-    async def _act(
-        self, action: Action, visit: Visit, form: Form
-    ) -> Response:
+    async def _act(self, action: Action, visit: Visit, form: Form) -> Response:
         """Perform an action, and reply with its receipt or its question."""
         try:
             result = await action.act(visit, form)
@@ -239,7 +224,9 @@ def _authorization(request: Request) -> str:
 
 def _not_for(access: ClientAccess) -> errors.NotAllowed:
     if access.role is Role.VIEWER:
-        return errors.NotAllowed(reason="its role is viewer, which only looks.")
+        return errors.NotAllowed(
+            reason="its role is viewer, which only looks."
+        )
     return errors.NotAllowed(reason="it is for administrators.")
 
 

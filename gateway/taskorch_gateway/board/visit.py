@@ -179,7 +179,7 @@ class Action(Frozen):
     #: The word of its button.
     word: str
     #: The fields that a person types into -> their labels.
-    texts: Mapping[str, str] = {}  # noqa: RUF012  it is never changed
+    texts: Mapping[str, str] = {}
     is_for_admins: bool = False
     #: Shows the page of the form again after an error. Without it, a page shows the
     #: error and the texts.

@@ -19,7 +19,8 @@ def request(target: str = "/", **headers: str) -> Request:
             "path": path,
             "query_string": query.encode(),
             "headers": [
-                (name.encode(), value.encode()) for name, value in known.items()
+                (name.encode(), value.encode())
+                for name, value in known.items()
             ],
         }
     )

@@ -24,11 +24,12 @@ def test_template_compiles(template: str) -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_template_has_no_inline_code(template: str) -> None:
-    text = (FOLDER / "templates" / template).read_text(encoding="utf-8")
+    source = (FOLDER / "templates" / template).read_text(encoding="utf-8")
+    text = re.sub(r"\{[{%#].*?[}%#]\}", "", source, flags=re.DOTALL)
 
     assert not re.search(r"\son[a-z]+=|\sstyle=|<style|javascript:", text)
     assert not re.search(r"<script(?! src=)", text)
-    assert "|safe" not in text.replace(" ", "")
+    assert "|safe" not in source.replace(" ", "")
 
 
 def test_hostile_text_stays_text() -> None:
