@@ -100,9 +100,9 @@ def measure() -> Iterator[Comparison]:
     """Measure commands, clients at full speed, and idle waits."""
     with rooted() as (root, url), TemporaryDirectory() as folder:
         files = _certificate(Path(folder))
-        with _serving(root) as plain, _serving(root, *files) as encrypted:
+        with serving(root) as plain, serving(root, *files) as encrypted:
             yield _commands(root, plain, encrypted)
-        with _serving(root) as plain:
+        with serving(root) as plain:
             yield _load(url, plain)
         remark = (
             "Half of them wait for an item, half for an event; "
@@ -111,9 +111,9 @@ def measure() -> Iterator[Comparison]:
         # a fresh process for each: memory that was used is not given back
         idle: list[Round] = []
         for _ in range(LOADS):
-            with _serving(root) as plain:
+            with serving(root) as plain:
                 waiting = {HTTP: _idle(url, plain)}
-            with _serving(root, *files) as encrypted:
+            with serving(root, *files) as encrypted:
                 waiting[TLS] = _idle(url, encrypted)
             idle.append(waiting)
         yield Comparison(
@@ -392,11 +392,13 @@ def _certificate(folder: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def _serving(root: Path, *options: str) -> Iterator[Served]:
+def serving(
+    root: Path, *options: str, namespace: str = NAMESPACE
+) -> Iterator[Served]:
     """Run a gateway for the queue of a root."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    variables = environment(root)
+    variables = environment(root, TASKORCH_NAMESPACE=namespace)
     orchestrate = str(BIN / "orchestrate")
     token = subprocess.run(
         [orchestrate, "token", "create", "benchmark", "--role", "admin"],

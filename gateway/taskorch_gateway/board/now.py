@@ -6,7 +6,6 @@ fragment shows: `version` tells whether it has changed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
 from typing import cast
@@ -14,7 +13,7 @@ from typing import cast
 from markupsafe import Markup
 from starlette.responses import Response
 from taskorch.domain.access_token import ClientAccess
-from taskorch.domain.frozen import Frozen
+from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import HOUR_MS, Caller, Project
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
@@ -31,7 +30,7 @@ from taskorch.queue.overview import (
 from taskorch.queue.queue import Queue
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
 
-from taskorch_gateway.board import pages
+from taskorch_gateway.board import pages, versions
 from taskorch_gateway.board.ticks import Ticks, ticks
 from taskorch_gateway.board.visit import Page, Visit
 
@@ -107,6 +106,11 @@ class AgentRow(Frozen):
     item: ItemLine
     queued_count: int
     queued_since: int
+    #: What time alone brings: the holder has made no step for too long, the lease has
+    #: expired, the agent has not started for too long.
+    is_silent: bool = False
+    is_expired: bool = False
+    is_unstarted: bool = False
 
     @property
     def others(self) -> int:
@@ -123,18 +127,25 @@ class AgentRow(Frozen):
     @property
     def unstarted_from(self) -> int:
         """Return when the agent counts as stuck because it has not started, in ms."""
-        return 0 if self.held else self.queued_since + UNSTARTED_MS
-
-    def is_silent(self, now: int) -> bool:
-        """Tell whether the holder is silent, or its lease has expired."""
-        return 0 < self.silent_from <= now or self.is_expired(now)
+        if self.held or not self.queued_since:
+            return 0
+        return self.queued_since + UNSTARTED_MS
 
     def times(self) -> Iterable[int]:
         """Yield when time alone changes the row, in ms."""
         yield self.silent_from
         yield self.unstarted_from
-        if self.held:
-            yield self.held.expires_at
+        yield self.held.expires_at if self.held else 0
+
+    def at(self, now: int) -> "AgentRow":
+        """Return the row as it is at a time."""
+        silent, unstarted, expired = (0 < at <= now for at in self.times())
+        return replace(
+            self,
+            is_silent=silent,
+            is_unstarted=unstarted,
+            is_expired=expired,
+        )
 
     def lease_left(self, now: int) -> int:
         """Return what is left of the lease, in percent."""
@@ -142,14 +153,6 @@ class AgentRow(Frozen):
             return 0
         left = 100 * (self.held.expires_at - now) // self.held.lease_ms
         return max(0, min(100, left))
-
-    def is_expired(self, now: int) -> bool:
-        """Tell whether the lease has expired."""
-        return self.held is not None and 0 < self.held.expires_at <= now
-
-    def is_unstarted(self, now: int) -> bool:
-        """Tell whether the agent has not started for too long."""
-        return 0 < self.unstarted_from <= now
 
 
 class IdleAgent(Frozen):
@@ -294,7 +297,7 @@ class ReadNow(ToolArguments):
         workload = views.workload()
         projects = views.open_projects(limit=PROJECTS_SHOWN + 1)
         hours = views.hours(HOURS) if self.has_figures else ()
-        agents = agents_part(workload)
+        agents = agents_part(workload, needs.now)
         view = NowView(
             status=_status(needs, agents, hours),
             needs=_needs_part(needs),
@@ -319,15 +322,7 @@ def version(name: str, view: NowView) -> str:
 
     It is the same in all processes.
     """
-    shown = repr(getattr(view, FRAGMENTS[name]))
-    if name == "agents":  # some of their marks come with time alone
-        passed = [
-            0 < at <= view.now
-            for row in view.agents.rows
-            for at in row.times()
-        ]
-        shown += repr(passed)
-    return sha256(shown.encode()).hexdigest()[:8]
+    return versions.version(getattr(view, FRAGMENTS[name]))
 
 
 def fragment(name: str, view: NowView, values: Mapping[str, object]) -> str:
@@ -356,14 +351,14 @@ async def show(visit: Visit) -> Response:
         is_new=view.is_new,
         damaged=len(visit.damage),
         live="now",
-        have=" ".join(f"{name}:{version(name, view)}" for name in FRAGMENTS),
+        have=versions.versions(view, FRAGMENTS),
         since=view.cursor,
         count=view.count,
         now_ms=view.now,
     )
 
 
-def agents_part(workload: Workload) -> AgentsPart:
+def agents_part(workload: Workload, now: int) -> AgentsPart:
     """Return the rows of the agents, by name; those that hold items have precedence."""
     rows = [row for line in workload.agents for row in _rows_of(line)]
     kept = sorted(rows, key=lambda row: row.held is None)[:AGENTS_SHOWN]
@@ -379,7 +374,7 @@ def agents_part(workload: Workload) -> AgentsPart:
         max(0, line.held_count - len(line.held)) for line in workload.agents
     )
     return AgentsPart(
-        rows=tuple(sorted(kept, key=_place_of)),
+        rows=tuple(row.at(now) for row in sorted(kept, key=_place_of)),
         count=len(workload.agents) + workload.more,
         left_out=len(rows) - len(kept) + hidden,
         idle=tuple(idle[:IDLE_SHOWN]),
@@ -427,14 +422,13 @@ def _place_of(row: AgentRow) -> tuple[str, int, str]:
 def _status(
     needs: overview.Needs, agents: AgentsPart, hours: Sequence[Hour]
 ) -> Status:
-    now = needs.now
-    hours_today = now // HOUR_MS % DAY_HOURS + 1
+    hours_today = needs.now // HOUR_MS % DAY_HOURS + 1
     today = sum(hour.completed for hour in hours[-hours_today:])
     return Status(
         in_progress=needs.in_progress,
         needs=needs.count,
-        silent=sum(row.is_silent(now) for row in agents.rows),
-        unstarted=sum(row.is_unstarted(now) for row in agents.rows),
+        silent=sum(row.is_silent or row.is_expired for row in agents.rows),
+        unstarted=sum(row.is_unstarted for row in agents.rows),
         done_today=today if hours else None,
     )
 

@@ -169,13 +169,13 @@ def read_hours(scripts: Scripts, number: int) -> tuple[Hour, ...]:
         "tuple[int, str, Reply, Reply]",
         scripts.run_script("metrics", "hours", ""),
     )
+    this = now // HOUR_MS
     starts = {
         int(hour): _totals(text)
         for hour, text in fields_of(flat).items()
-        if hour.isdecimal()
+        if hour.isdecimal() and this - number < int(hour) <= this
     }
-    this = now // HOUR_MS
-    order = sorted(hour for hour in starts if hour <= this)
+    order = sorted(starts)
     ends = [*(starts[hour] for hour in order[1:]), _totals(newest)]
     happened = {
         hour: _hour(hour, starts[hour], end, bounds)
