@@ -7,7 +7,7 @@ import pytest
 from support.builders import Bench
 from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS
 from taskorch.domain import errors
-from taskorch.domain.item import NewItem
+from taskorch.domain.item import NewItem, State
 from taskorch.queue.port import (
     CONFINED,
     Argument,
@@ -120,6 +120,29 @@ def test_lists_of_all_have_own_project_alone(
     found = confined.queue.new_discoveries().discoveries
     assert [each.text for each in found] == ["Here"]
     assert views.records([foreign.item]) == ()
+
+
+def test_overview_has_own_project_alone(
+    bench: Bench, confined: Bench, own: str
+) -> None:
+    bench.lease_in(State.BLOCKED)
+    bench.lease_in(State.FAILED)
+    bench.item(agent="")
+    foreign = bench.claimed(agent="bob")
+    mine = bench.claimed(bench.item(own, title="Mine"))
+    bench.agent().blocker(mine, "What?")
+    bench.item(own, agent="cleo", title="Queued")
+    views = confined.queue.views
+
+    needs, workload, news = views.needs(), views.workload(), views.news()
+
+    assert [need.item.id for need in needs.rows] == [mine.item]
+    assert (needs.count, needs.in_progress) == (1, 0)
+    assert {line.name for line in workload.agents} == {"ada", "cleo"}
+    assert workload.more == 0
+    assert {line.event.project for line in news.lines} == {own}
+    assert foreign.item not in repr((needs, workload, news))
+
 
 
 def test_claim_skips_items_of_foreign_projects(
