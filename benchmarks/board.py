@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
@@ -102,7 +103,9 @@ def _work(queue: Queue, project: str, number: int) -> None:
         mine.progress(lease, f"Step {step} of {REPORTS}", percent=step * 20)
     mine.discover(lease, "Expired sessions need an index")
     if number < ASKING:
-        mine.blocker(lease, "Which month does the report cover?", needs="a month")
+        mine.blocker(
+            lease, "Which month does the report cover?", needs="a month"
+        )
 
 
 def _urgent(queue: Queue, project: str, number: int) -> Lease:
@@ -151,7 +154,7 @@ def _page(client: HTTPConnection, host: str, token: str) -> int:
     client.request("GET", "/", headers=headers)
     response = client.getresponse()
     content = response.read()
-    if response.status != 200 or b'id="agents"' not in content:
+    if response.status != HTTPStatus.OK or b'id="agents"' not in content:
         raise RuntimeError(f"the board answers {response.status}")
     return len(content)
 

@@ -170,12 +170,6 @@ def deliver_items(bench: Bench) -> Iterator[str]:
     yield "projects"
     queue.views.agents()
     yield "agents"
-    queue.views.needs()
-    yield "needs"
-    queue.views.workload()
-    yield "workload"
-    queue.views.news()
-    yield "news"
 
 
 def recover_item(bench: Bench) -> Iterator[str]:
@@ -328,6 +322,12 @@ def sync_files(bench: Bench) -> Iterator[str]:
     yield "item_counts"
     views.agent_figures()
     yield "agent_figures"
+    views.needs()
+    yield "needs"
+    views.workload()
+    yield "workload"
+    views.news()
+    yield "news"
     queue.complete_project(project, force=True)
     yield "close_project"
 

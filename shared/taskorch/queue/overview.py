@@ -1,5 +1,6 @@
-"""What a person wants to see at once, in short rows: what needs a person, what the agents
-work on, and what has just happened.
+"""What a person wants to see at once, in short rows.
+
+That is what needs a person, what the agents work on, and what has just happened.
 """
 
 from collections import Counter

@@ -144,7 +144,6 @@ def test_overview_has_own_project_alone(
     assert foreign.item not in repr((needs, workload, news))
 
 
-
 def test_claim_skips_items_of_foreign_projects(
     bench: Bench, confined: Bench, own: str
 ) -> None:

@@ -14,7 +14,7 @@ local MAX_AGENTS, MAX_STEPS, HELD_STEPS, QUEUE_STEPS = 400, 800, 4, 8
 -- caller's project.
 local MAX_HELD_SHOWN, MAX_QUEUED = 20, 20
 -- Events that are looked at, and ms before an event in which its report was written.
-local MAX_EVENTS, WRITTEN_MS = 150, 2
+local MAX_EVENTS, WRITTEN_MS = 150, 1000
 local part, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local links, steps = 0, 0
 local titles = {}
