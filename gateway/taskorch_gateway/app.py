@@ -22,6 +22,7 @@ from taskorch_gateway.api.event_stream import EventStreams
 from taskorch_gateway.api.routes import Api
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
+from taskorch_gateway.board.live import LiveBoards
 from taskorch_gateway.board.routes import Board
 from taskorch_gateway.exchange import Exchange
 from taskorch_gateway.hosts import HostCheck
@@ -68,7 +69,14 @@ def create(settings: Settings, options: Options) -> Starlette:
     performer = Performer(settings, pool, waits, audit)
     streams = EventStreams(exchange, performer, waits)
     api = Api(settings.namespace, exchange, performer, streams)
-    board = Board(settings.namespace, exchange, authentication, performer)
+    live = LiveBoards(settings.namespace, performer, waits)
+    board = Board(
+        settings.namespace,
+        exchange,
+        authentication,
+        performer,
+        more_pages=(live.page(),),
+    )
     readiness = Readiness(settings, pool)
     signals = SignalReceiver(settings, authentication, waits)
     figures = reader_of(settings, Caller(agent=NAME))

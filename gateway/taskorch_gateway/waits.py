@@ -24,7 +24,7 @@ from contextlib import suppress
 from functools import partial
 from threading import Thread
 from time import sleep as sleep_in_thread
-from typing import cast
+from typing import Protocol, cast
 from weakref import WeakSet
 
 from taskorch.config.settings import Settings
@@ -32,6 +32,7 @@ from taskorch.connections import open_connection
 from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.access_token import ClientAccess
+from taskorch.domain.backoff import Notify
 from taskorch.domain.events import FROM_THE_START, Events, position
 from taskorch.domain.item import Caller, State
 from taskorch.queue import keys, scripts
@@ -58,6 +59,13 @@ LOST = Events(known=False, newest="", entries=())
 LONGEST_WAIT_S = 55.0
 
 Wait = Future[None]
+
+
+class OutageListener(Protocol):
+    """Receives whether Redis is unreachable."""
+
+    def __call__(self, *, is_away: bool) -> None:
+        """Act on the news."""
 
 
 class Subscription:
@@ -109,6 +117,11 @@ class ClientWaits:
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         #: The waits and streams of clients, by their tokens.
         self.changes = TokenChanges()
+        #: The newest event that is known; "" before the first connection to Redis.
+        self.newest = ""
+        #: Whether the events cannot be followed, because Redis is unreachable.
+        self.is_away = False
+        self._outage_listeners: list[OutageListener] = []
 
     def start(self) -> None:
         """Start the thread that follows the events. It ends with the process."""
@@ -117,14 +130,22 @@ class ClientWaits:
         def deliver(batch: Events) -> None:
             loop.call_soon_threadsafe(self._deliver, batch)
 
-        def is_following() -> None:
-            loop.call_soon_threadsafe(self._is_following.set)
+        def is_following(cursor: str) -> None:
+            loop.call_soon_threadsafe(self._begin, cursor)
+
+        def notify(failure: errors.Unavailable | None) -> None:
+            if (failure is not None) != self.is_away:
+                loop.call_soon_threadsafe(self._note_outage, failure)
 
         Thread(
             target=_follow,
-            args=(self._settings, is_following, deliver),
+            args=(self._settings, is_following, deliver, notify),
             daemon=True,
         ).start()
+
+    def on_outage(self, tell: OutageListener) -> None:
+        """Call a function when Redis becomes unreachable, and when it answers again."""
+        self._outage_listeners.append(tell)
 
     async def for_item_of(self, agent: str, seconds: float) -> bool:
         """Wait until an item of an agent may be ready; return False after `seconds`."""
@@ -298,8 +319,22 @@ class ClientWaits:
         is_lost = not known and cursor != FROM_THE_START
         return is_lost or bool(entries) or last != newest
 
+    def _begin(self, cursor: str) -> None:
+        """Note from where the events are followed."""
+        self.newest = cursor
+        self._is_following.set()
+
+    def _note_outage(self, failure: errors.Unavailable | None) -> None:
+        is_away = failure is not None
+        if is_away == self.is_away:
+            return
+        self.is_away = is_away
+        for tell in self._outage_listeners:
+            tell(is_away=is_away)
+
     def _deliver(self, batch: Events) -> None:
         """End the waits that a batch of events may concern."""
+        self.newest = batch.cursor
         for subscription in self._subscriptions:
             subscription.put(batch)
         for event in batch.entries:
@@ -330,17 +365,19 @@ def _end(waits: Iterable[Wait]) -> None:
 
 def _follow(
     settings: Settings,
-    is_following: Callable[[], None],
+    is_following: Callable[[str], None],
     deliver: Callable[[Events], None],
+    notify: Notify,
 ) -> None:
     """Deliver the events of a namespace as they happen, through every outage."""
     connection = open_connection(settings, _log.info, Access.CREATE)
-    waits = Queue(connection, settings.namespace, Caller(agent=NAME)).waits()
+    queue = Queue(connection, settings.namespace, Caller(agent=NAME))
+    waits = queue.waits(notify)
     cursor = ""
     while True:
         try:
             cursor = cursor or waits.through_outages(waits.newest_cursor)
-            is_following()
+            is_following(cursor)
             for batch in waits.events(cursor):
                 deliver(batch)
                 cursor = batch.cursor

@@ -11,6 +11,7 @@ page of the same session and the role of the token may act; then
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -174,7 +175,13 @@ class Board:
     def _visit(self, access: ClientAccess, request: Request) -> Visit:
         client = Client(access=access, address=address_of(request))
         need_looking(access)
-        visit = Visit(request, client, self._performer, self._namespace)
+        visit = Visit(
+            request,
+            client,
+            self._performer,
+            self._namespace,
+            partial(self._exchange.admits, kind=self.browsers),
+        )
         request.state.visit = visit
         return visit
 

@@ -60,7 +60,9 @@ class Visit:
         client: Client,
         performer: Performer,
         namespace: str,
+        admits: Callable[[Request], Awaitable[bool]],
     ) -> None:
+        """`admits` tells whether the token of a request is valid."""
         self.request = request
         self.client = client
         self.namespace = namespace
@@ -70,6 +72,7 @@ class Visit:
         self.damage: dict[tuple[str, str], str] = {}
         self.csrf = forms.csrf_of(cookies.token_of(request))
         self._performer = performer
+        self._admits = admits
         #: What a repeat of the request has in common with it; "" if it changes nothing.
         self._digest = ""
         self._asked = 0
@@ -123,6 +126,10 @@ class Visit:
         performed = await self._performer.perform(self.client, verb, key=key)
         self.damage.update(performed.damage)
         return performed.result.data
+
+    async def is_admitted(self) -> bool:
+        """Return whether the token is still valid. Raises errors.Unavailable."""
+        return await self._admits(self.request)
 
     def page(
         self, template: str, *, status: int = 200, **values: object

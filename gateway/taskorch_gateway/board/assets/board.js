@@ -4,7 +4,7 @@
 // What templates say to it (the stream itself is described in live.py):
 //
 // body    data-live="now" or "status"   the fragments that the stream sends; none without it
-//         data-have="status:1a2b …"     their versions in this page (versions.versions)
+//         data-have="status:1a2b …"     their versions in this page (now.version)
 //         data-since="1712-0"           the newest event before the page was read (view.cursor,
 //                                       else waits.newest)
 //         data-now="1712000000000"      the server's time in ms, for the ages
@@ -22,6 +22,7 @@
 // age     <time datetime="2026-03-12T11:50:02Z">: the script writes "14 min". data-form="ago"
 //         "14 min ago", "left" "22 min left", "for" (the default) "14 min". The text that the
 //         server writes, such as "11:50 UTC", is for readers without the script.
+// due     [data-due] (ms): hidden until that time.
 // bar     svg.bar[data-from][data-until] (ms): the script keeps rect's width at what is left.
 // stop    [data-stop]: where j and k stop, a link or a button; not inside of .settled.
 // drawer  a[data-drawer]: its page is fetched, and the dialog.drawer in it is opened over this
@@ -116,6 +117,7 @@
   const ageAll = (part = document) => {
     all("time[datetime]", part).forEach(age);
     all("svg.bar[data-until]", part).forEach(shrink);
+    for (const sign of all("[data-due]", part)) sign.hidden = now() < Number(sign.dataset.due);
   };
 
   // Replacing parts ---------------------------------------------------------------------------
@@ -252,6 +254,7 @@
     const isWhole = old.matches("dialog, main");
     if (morph(old, fresh, !isWhole && isBusy(old))) held.delete(id);
     else held.set(id, fresh);
+    ageAll(old);
     count();
   };
   const replaceHeld = () => {

@@ -1,0 +1,187 @@
+"""Live updates of boards, over a real gateway: what arrives, for whom, and at what cost."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import redis
+from support import gateways
+from support.board_stream import following
+from support.builders import Bench
+from support.commands import Shell
+from support.connections import connect
+from support.gateways import Gateway
+from taskorch.domain.item import Caller
+from taskorch.domain.role import Role
+from taskorch.queue.queue import Queue
+
+MANY_EVENTS = 60
+
+
+@pytest.fixture(scope="module")
+def shell(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    variables = {
+        "TASKORCH_REDIS_URL": valkey_url,
+        "TASKORCH_NAMESPACE": f"live-{os.urandom(3).hex()}",
+    }
+    return Shell(tmp_path_factory.mktemp("live"), variables)
+
+
+@pytest.fixture(scope="module")
+def gateway(shell: Shell) -> Iterator[Gateway]:
+    with gateways.running(shell) as running:
+        yield running
+
+
+@pytest.fixture
+def bench(shell: Shell) -> Iterator[Bench]:
+    """Return the queue of the gateway."""
+    url = shell.variables["TASKORCH_REDIS_URL"]
+    namespace = shell.variables["TASKORCH_NAMESPACE"]
+    caller = Caller(agent="planner", host="here", pid=1)
+    queue = Queue(connect(url), namespace, caller)
+    with redis.Redis.from_url(url, decode_responses=True) as raw:
+        yield Bench(queue, raw, namespace, url)
+
+
+def token_of(
+    bench: Bench, role: Role = Role.ORCHESTRATOR, project: str = ""
+) -> str:
+    tokens = bench.queue.access_tokens()
+    return tokens.create("ana", role, project=project).token
+
+
+def test_event_reaches_an_open_board(bench: Bench, gateway: Gateway) -> None:
+    lease = bench.claimed()
+
+    with following(gateway, token_of(bench)) as stream:
+        stream.fragment("agents", lease.item)
+        bench.agent().progress(lease, "Indexes on sessions")
+
+        assert stream.fragment("agents", "Indexes on sessions")
+        assert lease.item in stream.next("touched")["items"]
+
+
+def test_current_fragments_are_not_sent(
+    bench: Bench, gateway: Gateway
+) -> None:
+    token = token_of(bench)
+    have = {}
+    with following(gateway, token) as stream:
+        for message in stream.messages():
+            if message.kind == "fragment":
+                have[message.data["name"]] = message.data["version"]
+            if len(have) == 6:
+                break
+    shown = " ".join(":".join(pair) for pair in have.items())
+
+    with following(gateway, token, have=shown) as stream:
+        bench.item(title="A new item")
+        sent = next(
+            each.data["name"]
+            for each in stream.messages()
+            if each.kind == "fragment"
+        )
+
+    assert sent != "flow"
+
+
+def test_burst_is_sent_as_few_messages(bench: Bench, gateway: Gateway) -> None:
+    lease = bench.claimed()
+
+    with following(gateway, token_of(bench)) as stream:
+        stream.fragment("agents", lease.item)
+        for number in range(MANY_EVENTS):
+            bench.agent().progress(lease, f"Step {number}.")
+        sent = 0
+        for message in stream.messages():
+            sent += message.kind == "fragment"
+            if f"Step {MANY_EVENTS - 1}." in str(message.data):
+                break
+
+    assert sent < MANY_EVENTS
+
+
+def test_boards_share_one_reader_of_redis(
+    bench: Bench, gateway: Gateway
+) -> None:
+    token = token_of(bench)
+    with following(gateway, token) as stream:
+        stream.next("fragment")
+        blocked = bench.blocked_clients()
+
+        with ExitStack() as boards:
+            for _ in range(5):
+                board = boards.enter_context(following(gateway, token))
+                board.next("fragment")
+
+            assert bench.blocked_clients() <= blocked
+
+
+def test_revoked_token_ends_the_board(bench: Bench, gateway: Gateway) -> None:
+    created = bench.queue.access_tokens().create("ana", Role.VIEWER)
+
+    with following(gateway, created.token) as stream:
+        stream.next("fragment")
+        bench.queue.access_tokens().revoke(created.id)
+
+        assert stream.next("end") == {"why": "token"}
+        assert not list(stream.messages())
+
+
+def test_viewer_gets_no_form(bench: Bench, gateway: Gateway) -> None:
+    lease = bench.claimed()
+    bench.agent().blocker(lease, "Which month?")
+
+    with following(gateway, token_of(bench, Role.VIEWER)) as stream:
+        html = stream.fragment("needs-you", "Which month?")
+
+    assert "<form" not in html
+
+
+def test_shared_fragment_has_no_secret(bench: Bench, gateway: Gateway) -> None:
+    lease = bench.claimed()
+    bench.agent().blocker(lease, "Which year?")
+
+    with following(gateway, token_of(bench)) as stream:
+        html = stream.fragment("needs-you", "Which year?")
+
+    assert 'name="csrf" value=""' in html
+    assert 'name="key" value=""' in html
+
+
+def test_confined_board_sees_its_project(
+    bench: Bench, gateway: Gateway
+) -> None:
+    own, other = bench.project(), bench.project()
+    token = token_of(bench, Role.VIEWER, own)
+
+    with following(gateway, token) as stream:
+        stream.next("fragment")
+        hidden = bench.item(other)
+        shown = bench.item(own)
+        touched = stream.next("touched")
+
+    assert shown in touched["items"]
+    assert hidden not in touched["items"]
+
+
+def test_expired_lease_is_shown_without_event(
+    bench: Bench, gateway: Gateway
+) -> None:
+    lease = bench.claimed(bench.item(agent="grace"), agent="grace")
+    bench.shorten_lease(lease.item, left_ms=1500)
+
+    with following(gateway, token_of(bench)) as stream:
+        stream.fragment("agents", lease.item)
+
+        assert "in progress, silent" in stream.fragment("agents", lease.item)
+
+
+def test_unknown_fragments_are_refused(bench: Bench, gateway: Gateway) -> None:
+    with (
+        pytest.raises(AssertionError, match="There are no fragments other"),
+        following(gateway, token_of(bench), fragments="other"),
+    ):
+        pass
