@@ -147,6 +147,7 @@ def page(
     request: Request,
     namespace: str,
     error: TaskOrchestratorError,
+    /,
     **values: object,
 ) -> Response:
     """Return the page of an error; `values` are those of a visit, if there is one.
