@@ -5,9 +5,9 @@ and no ages, so two views are equal if nothing has happened. Each of its parts i
 fragment shows: `version` tells whether it has changed.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from operator import attrgetter
 from typing import cast
 
 from markupsafe import Markup
@@ -29,6 +29,7 @@ from taskorch.queue.overview import (
 )
 from taskorch.queue.queue import Queue
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
+from taskorch.queue.views import Views
 
 from taskorch_gateway.board import pages, versions
 from taskorch_gateway.board.ticks import Ticks, ticks
@@ -50,11 +51,15 @@ NEEDS_SHOWN, NEEDS_FOLDED = 5, 20
 AGENTS_SHOWN, IDLE_SHOWN = 100, 60
 #: From this number of rows on, each has one line.
 DENSE = 15
-PROJECTS_SHOWN = 20
+#: Rows of #projects that are shown, and those with the folded ones.
+PROJECTS_SHOWN, PROJECTS_READ = 8, 20
 #: Rows of #events, and events that are read for them: several may become one row.
 EVENTS_SHOWN, EVENTS_READ = 8, 30
 HOURS = 24
 DAY_HOURS = 24
+
+#: The words and the numbers of a name.
+Name = list[tuple[int, str]]
 
 
 class Status(Frozen):
@@ -97,7 +102,7 @@ class NeedsPart(Frozen):
 class AgentRow(Frozen):
     """A row of the table: an item that an agent holds, or the first of its queue."""
 
-    agent: str
+    name: str
     #: Time of its last call in ms; 0 if none of its sessions has called.
     last_seen_at: int
     host: str
@@ -195,8 +200,14 @@ class ProjectRow(Frozen):
 class ProjectsPart(Frozen):
     """The newest projects that are not completed."""
 
-    rows: tuple[ProjectRow, ...]
+    shown: tuple[ProjectRow, ...]
+    folded: tuple[ProjectRow, ...]
     has_more: bool
+
+    @property
+    def count(self) -> int:
+        """Return the number of those with a row."""
+        return len(self.shown) + len(self.folded)
 
 
 class Bar(Frozen):
@@ -269,7 +280,7 @@ class NowView(Frozen):
     def is_new(self) -> bool:
         """Tell whether nobody has used the queue yet."""
         return not (
-            self.projects.rows
+            self.projects.count
             or self.agents.count
             or self.news.rows
             or self.needs.count
@@ -285,31 +296,35 @@ class ReadNow(ToolArguments):
     has_figures: bool = True
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Read the parts over one connection: the news first, for its cursor."""
-        views = Queue(
+        """Read the parts over one connection."""
+        queue = Queue(
             call.connection,
             call.settings.namespace,
             Caller(agent=call.settings.orchestrator),
             damage=call.damage,
-        ).views
-        news = views.news(limit=EVENTS_READ)
-        needs = views.needs(limit=NEEDS_SHOWN + NEEDS_FOLDED)
-        workload = views.workload()
-        projects = views.open_projects(limit=PROJECTS_SHOWN + 1)
-        hours = views.hours(HOURS) if self.has_figures else ()
-        agents = agents_part(workload, needs.now)
-        view = NowView(
-            status=_status(needs, agents, hours),
-            needs=_needs_part(needs),
-            agents=agents,
-            projects=_projects_part(projects),
-            flow=_flow_part(workload, hours),
-            news=_news_part(news.lines),
-            now=needs.now,
-            cursor=news.newest,
-            due=_due(agents, needs.now),
         )
-        return ToolResult(view)
+        return ToolResult(read(queue.views, has_figures=self.has_figures))
+
+
+def read(views: Views, *, has_figures: bool = True) -> NowView:
+    """Return what the page shows. The news are the first, because of the cursor."""
+    news = views.news(limit=EVENTS_READ)
+    needs = views.needs(limit=NEEDS_SHOWN + NEEDS_FOLDED)
+    workload = views.workload()
+    projects = views.open_projects(limit=PROJECTS_READ + 1)
+    hours = views.hours(HOURS) if has_figures else ()
+    agents = agents_part(workload, needs.now)
+    return NowView(
+        status=_status(needs, agents, hours),
+        needs=_needs_part(needs),
+        agents=agents,
+        projects=_projects_part(projects),
+        flow=_flow_part(workload, hours),
+        news=_news_part(news.lines),
+        now=needs.now,
+        cursor=news.newest,
+        due=_due(agents, needs.now),
+    )
 
 
 def reading_for(access: ClientAccess) -> ReadNow:
@@ -368,7 +383,7 @@ def agents_part(workload: Workload, now: int) -> AgentsPart:
             for line in workload.agents
             if not line.held_count and not line.queued_count
         ),
-        key=attrgetter("name"),
+        key=_name_of,
     )
     hidden = sum(
         max(0, line.held_count - len(line.held)) for line in workload.agents
@@ -394,7 +409,7 @@ def _rows_of(line: AgentLine) -> Iterable[AgentRow]:
     queued_count, queued_since = line.queued_count, line.queued_since
     for held in line.held:
         yield AgentRow(
-            agent=line.name,
+            name=line.name,
             last_seen_at=line.last_seen_at,
             host=held.host,
             held=held,
@@ -405,7 +420,7 @@ def _rows_of(line: AgentLine) -> Iterable[AgentRow]:
         queued_count = queued_since = 0
     if not line.held and line.first:
         yield AgentRow(
-            agent=line.name,
+            name=line.name,
             last_seen_at=line.last_seen_at,
             host=line.host,
             held=None,
@@ -415,8 +430,15 @@ def _rows_of(line: AgentLine) -> Iterable[AgentRow]:
         )
 
 
-def _place_of(row: AgentRow) -> tuple[str, int, str]:
-    return row.agent, row.held.since if row.held else 0, row.item.id
+def _place_of(row: AgentRow) -> tuple[Name, int, str]:
+    since = row.held.since if row.held else 0
+    return _name_of(row), since, row.item.id
+
+
+def _name_of(row: AgentRow | IdleAgent) -> Name:
+    """Return what agents are ordered by: tester-2 comes before tester-10."""
+    parts = re.split(r"([0-9]+)", row.name.lower())
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 def _status(
@@ -443,9 +465,11 @@ def _needs_part(needs: overview.Needs) -> NeedsPart:
 
 
 def _projects_part(projects: Sequence[Project]) -> ProjectsPart:
+    rows = tuple(map(project_row, projects[:PROJECTS_READ]))
     return ProjectsPart(
-        rows=tuple(map(project_row, projects[:PROJECTS_SHOWN])),
-        has_more=len(projects) > PROJECTS_SHOWN,
+        shown=rows[:PROJECTS_SHOWN],
+        folded=rows[PROJECTS_SHOWN:],
+        has_more=len(projects) > len(rows),
     )
 
 
