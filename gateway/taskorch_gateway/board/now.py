@@ -7,6 +7,7 @@ fragment shows: `version` tells whether it has changed.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from itertools import groupby
 from typing import cast
 
@@ -30,8 +31,9 @@ from taskorch.queue.overview import (
 from taskorch.queue.queue import Queue
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
 from taskorch.queue.views import Views
+from taskorch.version import __version__
 
-from taskorch_gateway.board import pages, versions
+from taskorch_gateway.board import pages
 from taskorch_gateway.board.ticks import Ticks, ticks
 from taskorch_gateway.board.visit import Page, Visit
 
@@ -57,6 +59,7 @@ PROJECTS_SHOWN, PROJECTS_READ = 8, 20
 EVENTS_SHOWN, EVENTS_READ = 8, 30
 HOURS = 24
 DAY_HOURS = 24
+VERSION_CHARACTERS = 16
 
 #: The words and the numbers of a name.
 Name = list[tuple[int, str]]
@@ -337,7 +340,8 @@ def version(name: str, view: NowView) -> str:
 
     It is the same in all processes.
     """
-    return versions.version(getattr(view, FRAGMENTS[name]))
+    shown = f"{__version__} {getattr(view, FRAGMENTS[name])!r}"
+    return sha256(shown.encode()).hexdigest()[:VERSION_CHARACTERS]
 
 
 def fragment(name: str, view: NowView, values: Mapping[str, object]) -> str:
@@ -366,7 +370,7 @@ async def show(visit: Visit) -> Response:
         is_new=view.is_new,
         damaged=len(visit.damage),
         live="now",
-        have=versions.versions(view, FRAGMENTS),
+        have=" ".join(f"{name}:{version(name, view)}" for name in FRAGMENTS),
         since=view.cursor,
         count=view.count,
         now_ms=view.now,
