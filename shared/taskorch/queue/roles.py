@@ -8,7 +8,8 @@ from taskorch.domain.role import Role
 #: a namespace of an older version, and upgrade it.
 _READS = frozenset((
     "agents", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished", "inbox", "indexed",
-    "list", "metrics", "mirrors", "overview", "progress_of_project", "projects", "show", "standing", "stuck", "timeline",
+    "list", "metrics", "mirrors", "overview", "progress_of_project", "projects", "show", "standing", "stuck",
+    "timeline",
 ))  # fmt: skip
 #: Script -> the roles that may run it. An administrator may run the others, too.
 SCRIPTS: Mapping[Role, frozenset[str]] = {

@@ -69,7 +69,7 @@ def test_failed_item_comes_with_its_reason(bench: Bench) -> None:
     assert waits.why == DEAD_DEPENDENCY
 
 
-def test_item_that_waits_for_cancelled_one_needs_a_person(
+def test_item_behind_cancelled_one_needs_person(
     bench: Bench,
 ) -> None:
     first = bench.item(title="First")
