@@ -27,7 +27,7 @@ import logging
 from asyncio import Event, Lock, Task, create_task, sleep, timeout, to_thread
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from math import inf
-from time import monotonic, time
+from time import monotonic, process_time, time
 from typing import NamedTuple, cast
 
 from starlette.responses import Response, StreamingResponse
@@ -47,9 +47,10 @@ from taskorch_gateway.waits import ClientWaits, Subscription
 _log = logging.getLogger(__name__)
 #: For how long events are gathered, in seconds, if the views are read quickly.
 GATHER_S = 0.1
-LONGEST_GATHER_S = 2.0
-#: Events are gathered for this many times the duration of the last reading, so that
-#: readings take at most a sixth of the time on a busy queue.
+LONGEST_GATHER_S = 1.0
+#: Events are gathered for this many times the processor time of the last reading, so
+#: that boards take at most a sixth of a core on a busy queue; and for as long as it took,
+#: so that a slow Redis has as much time for others.
 READINGS_APART = 5
 #: How often an idle stream tells that its connection is alive, and checks its token.
 ALIVE_S = 15.0
@@ -444,14 +445,15 @@ class LiveBoards:
 
     async def _refresh(self) -> None:
         """Read the views that may have changed, and send what has."""
-        begun = monotonic()
+        began, cpu_began = monotonic(), process_time()
         for views in tuple(self._kinds.values()):
-            if views.is_stale or views.due_at <= begun:
+            if views.is_stale or views.due_at <= began:
                 await self._refresh_kind(views)
-        took_s = monotonic() - begun
-        self._gather_s = min(
-            LONGEST_GATHER_S, max(GATHER_S, READINGS_APART * took_s)
+        took_s = max(
+            monotonic() - began,
+            READINGS_APART * (process_time() - cpu_began),
         )
+        self._gather_s = min(LONGEST_GATHER_S, max(GATHER_S, took_s))
         self._tell(is_away=self._waits.is_away)
 
     async def _refresh_kind(self, views: KindViews) -> None:
