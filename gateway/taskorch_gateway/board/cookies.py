@@ -14,7 +14,7 @@ THEMES = ("light", "dark")
 YEAR_S = 365 * 24 * 3600
 #: How long a receipt waits for the page that shows it, and its longest text.
 RECEIPT_S = 60
-RECEIPT_CHARACTERS = 500
+RECEIPT_CHARACTERS = 300
 
 
 def token_of(request: Request) -> str:

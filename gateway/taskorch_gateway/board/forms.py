@@ -54,7 +54,7 @@ class Form:
         """Return what was typed into a field, without outer blanks; "" for nothing."""
         for field, value in self._all:
             if field == name:
-                return value.replace("\r\n", "\n").strip()
+                return _typed(value)
         return ""
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -96,9 +96,11 @@ class Form:
 
     @property
     def digest(self) -> str:
-        """The same for the same key and fields: a repeat of the request."""
+        """The same for a repeat of the request, in whatever order its fields are."""
         key = self.text(KEY)[:KEY_CHARACTERS]
-        return sha256(f"{key} {self.encoded}".encode()).hexdigest()
+        typed = sorted((name, _typed(value)) for name, value in self.fields)
+        words = urlencode([pair for pair in typed if pair[1]])
+        return sha256(f"{key} {words}".encode()).hexdigest()
 
     @property
     def encoded(self) -> str:
@@ -186,6 +188,11 @@ def need_csrf(shown: str, token: str) -> None:
             reason="the form is of another session, or another site has made it. "
             "Look at it, and send it again."
         )
+
+
+def _typed(value: str) -> str:
+    """Return a value without outer blanks, its lines as we write them."""
+    return value.replace("\r\n", "\n").strip()
 
 
 def _ascii(content: bytes) -> str:

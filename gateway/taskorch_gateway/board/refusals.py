@@ -8,7 +8,7 @@ from taskorch.domain import errors
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.frozen import Frozen
 
-from taskorch_gateway.board import cookies, pages
+from taskorch_gateway.board import cookies, origin, pages
 from taskorch_gateway.board.forms import (
     CONFIRM,
     KEY,
@@ -164,11 +164,12 @@ def page(
         "title": TITLES.get(answer.status_code, UNEXPECTED),
         "error": shown(error),
         "again": None,
-        "back": request.url.path if is_read else "/",
-        "refresh": str(RETRY_S) if is_read and retries else "",
+        "back": origin.path_of(request) if is_read else "/",
     }
     content = pages.render("refused.html", {**known, **values})
     response = HTMLResponse(content, answer.status_code)
+    if retries and is_read:
+        response.headers["Refresh"] = str(RETRY_S)
     if retries:
         response.headers["Retry-After"] = answer.headers.get(
             "retry-after", "1"

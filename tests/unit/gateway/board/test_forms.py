@@ -92,10 +92,12 @@ def test_odd_number_is_refused(number: str) -> None:
 
 
 def test_same_form_has_the_same_digest() -> None:
-    first = Form([("key", "k"), ("csrf", "one"), ("answer", "yes")])
-    again = Form([("key", "k"), ("csrf", "two"), ("answer", "yes")])
-    changed = Form([("key", "k"), ("csrf", "one"), ("answer", "no")])
-    later = Form([("key", "l"), ("csrf", "one"), ("answer", "yes")])
+    first = Form([("key", "k"), ("answer", "yes\r\n1"), ("force", "1")])
+    again = Form(
+        [("csrf", "c"), ("force", "1"), ("answer", "yes\n1 "), ("key", "k")]
+    )
+    changed = Form([("key", "k"), ("answer", "no"), ("force", "1")])
+    later = Form([("key", "l"), ("answer", "yes\n1"), ("force", "1")])
 
     assert first.digest == again.digest
     assert len({first.digest, changed.digest, later.digest}) == 3
