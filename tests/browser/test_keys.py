@@ -1,7 +1,7 @@
 """The board by keyboard alone."""
 
-from browser.conftest import OpenBoard
 from playwright.sync_api import Page, expect
+from support.browser import OpenBoard
 from support.builders import Bench
 
 

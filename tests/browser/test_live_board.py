@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.conftest import OpenBoard
 from playwright.sync_api import Browser, Page, expect
 from support import browser as browsers
 from support import gateways
-from support.browser import Screen
+from support.browser import OpenBoard, Screen
 from support.builders import Bench
 from support.commands import Shell
 from support.gateways import Gateway
@@ -139,7 +138,7 @@ def test_answer_of_one_shows_to_other(board: OpenBoard, bench: Bench) -> None:
     bench.agent().blocker(lease, "Which colour?")
     one, other = board().page, board(Role.VIEWER).page
     is_live(other)
-    question = row(one, "needs-you", lease.item)
+    question = row("needs-you", lease.item)
 
     one.locator(f"{question} [name=answer]").fill("Blue")
     one.keyboard.press("Enter")
