@@ -11,9 +11,11 @@ from pathlib import Path
 from statistics import median, quantiles
 from threading import Event, Thread
 from time import monotonic, perf_counter, sleep
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import redis
+from playwright.sync_api import sync_playwright
 from taskorch.connections import connect
 from taskorch.domain.item import Caller, Lease, NewItem
 from taskorch.queue.queue import Queue
@@ -41,6 +43,21 @@ FIGURES = {
     "p95": Figure(title="p95, ms", compared=False),
     "sent": Figure(title="sent to a board, kB/s", digits=1, compared=False),
 }
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+EVENTS_ON_SCREEN = 50
+SCREEN = {
+    "tasks": Figure(title="tasks of 50 ms and more", compared=False),
+    "longest": Figure(title="the longest, ms", compared=False),
+}
+#: Notes the tasks that block the window.
+WATCH_TASKS = """() => {
+    window.blocked = [];
+    new PerformanceObserver((seen) => {
+        for (const task of seen.getEntries()) window.blocked.push(task.duration);
+    }).observe({type: "longtask"});
+}"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +111,23 @@ def measure() -> Iterator[Comparison]:
             work = Work(url=url, queue=queue, leases=_leases(queue))
             settle(url, namespace)
             rounds = [_round(root, work) for _ in range(ROUNDS)]
+            screens = [
+                {f"{EVENTS_ON_SCREEN} events/s": _screen(root, work)}
+                for _ in range(ROUNDS if CHROMIUM.exists() else 0)
+            ]
     remark = (
         f"{board.SMALL:,} items, {board.AGENTS} agents, {board.PROJECTS} projects; "
         f"{ROUNDS} rounds of {SECONDS:g} s for each row. On the screen: in the last "
         "of the boards that show it."
     )
+    if CHROMIUM.exists():
+        yield Comparison(
+            name="board_frames",
+            rows="a window",
+            figures=SCREEN,
+            rounds=screens,
+            remarks=("Browsers report tasks of 50 ms and more only.",),
+        )
     yield Comparison(
         name="live_boards",
         rows="open boards",
@@ -106,6 +135,33 @@ def measure() -> Iterator[Comparison]:
         rounds=rounds,
         remarks=(remark,),
     )
+
+
+def _screen(root: Path, work: Work) -> dict[str, float]:
+    """Return how long the script blocks a real window while events come."""
+    with (
+        serving(root, namespace=work.queue.namespace) as served,
+        sync_playwright() as playwright,
+        closing(
+            playwright.chromium.launch(
+                executable_path=CHROMIUM, args=["--no-sandbox"]
+            )
+        ) as browser,
+    ):
+        page = browser.new_page()
+        port = served.url.rpartition(":")[2]
+        session = {
+            "name": f"taskorch_session_{port}",
+            "value": served.token,
+            "url": served.url,
+        }
+        page.context.add_cookies([cast("Any", session)])
+        page.goto(served.url)
+        page.wait_for_selector("#status >> text=live")
+        page.evaluate(WATCH_TASKS)
+        _report(work, EVENTS_ON_SCREEN)
+        blocked = [float(each) for each in page.evaluate("window.blocked")]
+    return {"tasks": len(blocked), "longest": max(blocked, default=0)}
 
 
 def _leases(queue: Queue) -> list[Lease]:

@@ -1,15 +1,14 @@
 """An open board keeps itself up to date, and nothing moves under its reader."""
 
-import os
 import re
-import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support import browser as browsers
-from support import gateways
+from support import gateways, servers
 from support.browser import OpenBoard, Screen
 from support.builders import Bench
 from support.commands import Shell
@@ -220,15 +219,40 @@ def test_many_events_leave_no_memory(board: OpenBoard, bench: Bench) -> None:
     assert page.locator("*").count() - before[1] < 100
 
 
+class RestartedRedis:
+    """A server that a test kills and starts again, with the data that it has saved."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._life = ExitStack()
+
+    def start(self) -> str:
+        """Start it, and return its address."""
+        options = ("--appendonly", "yes", "--appendfsync", "always")
+        valkey = servers.binaries()["valkey"]
+        running = servers.running(valkey, self._folder, *options)
+        return self._life.enter_context(running)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._life.close()
+
+
 @pytest.fixture
-def own_shell(tmp_path: Path) -> Iterator[Shell]:
-    """Return a shell with a server of its own, which may be killed."""
+def own_redis(tmp_path: Path) -> Iterator[RestartedRedis]:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RestartedRedis(folder)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_shell(own_redis: RestartedRedis, tmp_path: Path) -> Shell:
+    """Return a shell whose server and gateway may be killed."""
     root = tmp_path / "root"
     root.mkdir()
-    shell = Shell(root, {"TASKORCH_SERVICE": "off"})
-    shell.orchestrate("project", "Starts the server")
-    yield shell
-    shell.orchestrate("server", "stop")
+    return Shell(root, {"TASKORCH_REDIS_URL": own_redis.start()})
 
 
 @pytest.fixture
@@ -259,16 +283,16 @@ def own_screen(
 
 
 def test_killed_redis_is_reported_and_survived(
-    own_screen: Screen, own_shell: Shell
+    own_screen: Screen, own_redis: RestartedRedis, own_shell: Shell
 ) -> None:
     page = own_screen.page
-    status = own_shell.orchestrate("server", "status", "--json").data()
 
-    os.kill(status["pid"], signal.SIGKILL)
+    own_redis.kill()
 
     expect(page.locator("#status [role=status]")).to_contain_text(
         "reconnecting, data is"
     )
+    own_redis.start()
     own_shell.orchestrate("project", "After the restart")
     expect(page.locator("#status [role=status]")).to_have_text(
         "live", timeout=BACK_MS

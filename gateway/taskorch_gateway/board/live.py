@@ -274,7 +274,7 @@ class KindViews:
             if known is None or known.version != version:
                 html = self._rendered(name, view, namespace)
                 self.fragments[name] = _fragment(name, version, html)
-        self.due_at = _due_at(view)
+        self.due_at = due_at(view)
 
     def _rendered(self, name: str, view: NowView, namespace: str) -> str:
         """Return the HTML of a fragment, without what only one reader has."""
@@ -295,7 +295,7 @@ def _fragment(name: str, version: str, html: str) -> RenderedFragment:
     return RenderedFragment(version=version, message=message)
 
 
-def _due_at(view: NowView) -> float:
+def due_at(view: NowView) -> float:
     """Return when a view is to be read again without an event."""
     if not view.due:
         return inf

@@ -1,17 +1,24 @@
 """What an open board is sent: the newest of each fragment, and the ids of events."""
 
 import json
+from math import inf
+from time import monotonic
 from typing import cast
 
+import pytest
+from support.builders import Bench
 from taskorch.domain.events import Event, Events
+from taskorch_gateway.board import now
 from taskorch_gateway.board.live import (
     MOST_IDS,
+    SLOW_S,
     AccessKind,
     BoardRequest,
     BoardUpdates,
     KindViews,
     RenderedFragment,
     Touched,
+    due_at,
 )
 from taskorch_gateway.board.visit import Visit
 from taskorch_gateway.waits import LOST
@@ -115,3 +122,24 @@ def test_lost_events_concern_every_board() -> None:
     views.note(LOST)
 
     assert views.touched.is_all
+
+
+@pytest.mark.one_lane
+def test_idle_view_is_never_due(bench: Bench) -> None:
+    bench.completed_item()
+
+    assert due_at(now.read(bench.queue.views)) == inf
+
+
+@pytest.mark.one_lane
+def test_view_with_lease_is_due_soon(bench: Bench) -> None:
+    bench.claimed()
+
+    assert due_at(now.read(bench.queue.views)) <= monotonic() + SLOW_S
+
+
+@pytest.mark.one_lane
+def test_view_is_due_when_lease_ends(bench: Bench) -> None:
+    bench.shorten_lease(bench.claimed().item, left_ms=1000)
+
+    assert due_at(now.read(bench.queue.views)) <= monotonic() + 1
