@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import Item, Project, Report
+from taskorch.domain.item import Item, Project, Report, State
 
 #: Reports that an item keeps; scripts/prelude/ has the same number.
 REPORTS_KEPT = 1000
@@ -24,10 +24,19 @@ class TimelineEntry(Frozen):
     details: Mapping[str, str] = {}
 
 
+class Dependent(Frozen):
+    """An item that waits for another one."""
+
+    id: str
+    title: str
+    state: State
+
+
 class ItemTimeline(Frozen):
     """An item with its project, its dependencies and everything that happened to it."""
 
     _flat = "item"
+    _hidden = ("has_older",)
     item: Item
     project_context: Project
     dependencies: tuple[Item, ...]
@@ -37,3 +46,8 @@ class ItemTimeline(Frozen):
     trimmed: bool
     #: The number of dependencies after those that are shown.
     dependencies_left_out: int = 0
+    #: Some of the items that wait for it, and the number of the others.
+    dependents: tuple[Dependent, ...] = ()
+    dependents_left_out: int = 0
+    #: Whether there are older entries than these, because only some pages were read.
+    has_older: bool = False

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from taskorch.domain import limits
-from taskorch.domain.item import Item, Report
+from taskorch.domain.events import position
+from taskorch.domain.item import Item, Report, State
 from taskorch.domain.timeline import (
     REPORTS_KEPT,
+    Dependent,
     ItemTimeline,
     TimelineEntry,
 )
@@ -42,15 +44,21 @@ class _Page(NamedTuple):
     #: "1" if there are older reports, and older discoveries.
     older: str
     more: str
+    #: Of the first page: `{id, title, state}` of items that wait for it, and the number
+    #: of the others.
+    dependents: list[Reply]
+    dependents_left_out: int
 
 
 class _Entries(NamedTuple):
-    """The first page of a timeline, and the entries of all pages."""
+    """The first page of a timeline, and the entries of the pages that were read."""
 
-    package: Reply
+    first: _Page
     #: Oldest first.
     reports: list[Reply]
     discoveries: list[Reply]
+    #: What happened before is on pages that were not read; 0 if all were read.
+    read_since: int
 
 
 class _Recorded(NamedTuple):
@@ -60,12 +68,18 @@ class _Recorded(NamedTuple):
     fields: Fields
 
 
-def read_timeline(scripts: Scripts, item: str) -> ItemTimeline:
-    """Read an item with its timeline: one call, and more for a very long one."""
-    entries = _entries(scripts, limits.item_id(item))
+def read_timeline(
+    scripts: Scripts, item: str, *, most_pages: int | None = None
+) -> ItemTimeline:
+    """Read an item with its timeline: one call, and more for a very long one.
+
+    With `most_pages`, it makes no more calls than that, and lacks the oldest entries.
+    """
+    entries = _entries(scripts, limits.item_id(item), most_pages)
     damage = scripts.damage
-    package = replies.package(entries.package, damage)
-    item_view = cast("list[Reply]", entries.package)[0]
+    (page_package,) = entries.first.packages
+    package = replies.package(page_package, damage)
+    item_view = cast("list[Reply]", page_package)[0]
     stored = read.fields_of(cast("list[Reply]", item_view)[1])
     fields = replies.with_defaults(stored)
     recorded = readable(_recorded, entries.reports, damage)
@@ -78,37 +92,71 @@ def read_timeline(scripts: Scripts, item: str) -> ItemTimeline:
         *map(_reported, recorded),
         *discoveries,
     ]
+    shown = [each for each in made if _stored_at(each) >= entries.read_since]
     return ItemTimeline(
         item=package.item,
         project_context=package.project_context,
         dependencies=package.dependencies,
-        timeline=tuple(_in_order(made, claims)),
+        timeline=tuple(_in_order(shown, claims)),
         trimmed=len(entries.reports) >= REPORTS_KEPT,
         dependencies_left_out=package.left_out.dependencies,
+        dependents=tuple(
+            readable(_dependent, entries.first.dependents, damage)
+        ),
+        dependents_left_out=int(entries.first.dependents_left_out),
+        has_older=entries.read_since > 0,
     )
 
 
-def _entries(scripts: Scripts, item: str) -> _Entries:
-    """Read all pages; the number of entries is bounded, because streams are capped."""
-    page = _page(scripts, item, "", 0)
+def _entries(scripts: Scripts, item: str, most_pages: int | None) -> _Entries:
+    """Read the pages; their number is bounded anyway, because streams are capped."""
+    page = first = _page(scripts, item, "", 0)
     (package,) = page.packages
     newest_first = list(cast("list[list[Reply]]", package)[3])
-    found, seen = [page.discoveries], page.seen
-    while page.older or page.more:
+    found, seen, pages = [page.discoveries], page.seen, 1
+    while (page.older or page.more) and pages != most_pages:
         before = AT_THE_START
         if page.older:
-            before = str(cast("list[Reply]", newest_first[-1])[0])
+            before = _id(newest_first[-1])
         page = _page(scripts, item, before, seen)
         newest_first += page.reports
         found.append(page.discoveries)
         seen += page.seen
+        pages += 1
     oldest_first = [entry for older in reversed(found) for entry in older]
-    return _Entries(package, newest_first[::-1], oldest_first)
+    read_since = 0
+    if page.older:
+        read_since = _ms(_id(newest_first[-1]))
+    if page.more and oldest_first:
+        _, entry = cast("list[Reply]", oldest_first[0])
+        read_since = max(read_since, _ms(_id(entry)))
+    return _Entries(first, newest_first[::-1], oldest_first, read_since)
+
+
+def _id(entry: Reply) -> str:
+    return str(cast("list[Reply]", entry)[0])
+
+
+def _ms(entry_id: str) -> int:
+    return position(entry_id)[0] if limits.is_cursor(entry_id) else 0
+
+
+def _stored_at(entry: TimelineEntry) -> int:
+    """Return when an entry was written; an imported report has an earlier time."""
+    return _ms(entry.report.id) or entry.report.at
 
 
 def _page(scripts: Scripts, item: str, before: str, seen: int) -> _Page:
     reply = scripts.run_script("timeline", item, before, seen or "")
     return _Page(*cast("list[Any]", reply))
+
+
+def _dependent(view: Reply) -> Dependent:
+    id_, title, state = cast("tuple[str, str, str]", view)
+    with Reading("item", id_):
+        if not limits.is_item_id(id_):
+            raise DamagedField("id")
+        return Dependent(id=id_, title=title, state=State(state))
 
 
 def _recorded(view: Reply) -> _Recorded:

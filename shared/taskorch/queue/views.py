@@ -99,14 +99,17 @@ class Views:
         view = self._run_script("show", limits.item_id(item))
         return replies.package(view, self._damage)
 
-    def timeline(self, item: str) -> "ItemTimeline":
+    def timeline(
+        self, item: str, *, most_pages: int | None = None
+    ) -> "ItemTimeline":
         """Return an item with everything that happened to it, oldest first.
 
-        That is one call; a very long timeline takes more, one per 200 entries.
+        That is one call; a very long timeline takes more, one per 200 entries. With
+        `most_pages`, it takes no more calls than that: the oldest entries are left out.
         """
         from taskorch.queue.timeline import read_timeline
 
-        return read_timeline(self._scripts, item)
+        return read_timeline(self._scripts, item, most_pages=most_pages)
 
     def progress(self, project: str, *, limit: int = LIMIT) -> ProjectProgress:
         """Return a project and its first items, with the newest report on each."""

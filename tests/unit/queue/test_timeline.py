@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 from support.builders import Bench, need_lease
-from taskorch.domain.item import Caller, Lease, NewItem
+from taskorch.domain.item import Caller, Lease, NewItem, State
 from taskorch.domain.timeline import TimelineEntry
 from taskorch.queue.queue import Queue
 
@@ -316,3 +316,48 @@ def test_created_by_is_that_of_apply(bench: Bench) -> None:
     item = lead.create(bench.project(), NewItem(title="Its own"))
 
     assert steps(bench, item) == [("create", "lead")]
+
+
+def test_first_page_of_long_timeline_is_bounded(bench: Bench) -> None:
+    lease, ada = bench.claimed(), bench.agent()
+    for number in range(200):
+        ada.progress(lease, f"report {number}")
+        if number == 100:
+            next_ms(bench)
+
+    shown = bench.queue.views.timeline(lease.item, most_pages=1)
+    whole = bench.queue.views.timeline(lease.item, most_pages=3)
+
+    texts = [entry.report.text for entry in shown.timeline]
+    assert shown.has_older
+    assert texts[-1] == "report 199"
+    assert 1 <= len(texts) <= 80
+    assert not whole.has_older
+    assert len(whole.timeline) == 203
+
+
+def test_dependents_are_shown_with_their_states(bench: Bench) -> None:
+    item = bench.item()
+    waiting = bench.item(title="Later", depends_on=(item,))
+    given_up = bench.item(title="Never", depends_on=(item,))
+    bench.queue.cancel(given_up)
+
+    shown = bench.queue.views.timeline(item)
+
+    found = {(each.id, each.title, each.state) for each in shown.dependents}
+    assert found == {
+        (waiting, "Later", State.WAITING),
+        (given_up, "Never", State.CANCELLED),
+    }
+    assert shown.dependents_left_out == 0
+
+
+def test_many_dependents_are_counted(bench: Bench) -> None:
+    item = bench.item()
+    later = [NewItem(title="Later", depends_on=(item,)) for _ in range(60)]
+    bench.create_many(bench.project(), later)
+
+    shown = bench.queue.views.timeline(item)
+
+    assert len(shown.dependents) == 50
+    assert shown.dependents_left_out == 10

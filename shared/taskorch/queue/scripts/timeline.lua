@@ -6,9 +6,10 @@
 -- RETURNS  {{package} or {} after the first page, {report …} the newest first and without
 --          those of the package, {discovery …} the oldest first, number of discoveries
 --          read, with those that are gone, '1' if there are older reports, else '', the
---          same of discoveries}
+--          same of discoveries, {{id, title, state} of an item that waits for it …}, number
+--          of those that are left out; none after the first page}
 -- ERRORS   NO_ITEM
-local PAGE = 40
+local PAGE, DEPENDENTS_SHOWN = 40, 50
 local id, before, seen = ARGV[7], ARGV[8], tonumber(ARGV[9]) or 0
 
 -- Returns the newest discoveries that were not read, the oldest first; the number that was
@@ -29,15 +30,33 @@ local function discoveries()
   return found, read, false
 end
 
+-- Returns some of the items that wait for this one, and the number of the others.
+local function dependents()
+  local found, number = {}, read_hash('dependents', id, 'SCARD') or 0
+  if number == 0 then return found, 0 end
+  local ids = read_hash('dependents', id, 'SSCAN', '0', 'COUNT', DEPENDENTS_SHOWN)[2]
+  table.sort(ids)
+  for i = 1, math.min(#ids, DEPENDENTS_SHOWN) do
+    local project, title, state = unpack(call('HMGET', key('item', ids[i]), 'project', 'title',
+      'state'))
+    local is_shown = project and title and state and not scope.is_foreign(project)
+    if is_shown then table.insert(found, {ids[i], title, state}) end
+  end
+  return found, number - #found
+end
+
 return guarded(function()
   scope.refuse_foreign_item(id)
   local package, reports, has_older = {}, {}, false
+  local waiting, left_out = {}, 0
   if before == '' then
     package = {package_view(id)}
     has_older = package[1][6][2] ~= ''
+    waiting, left_out = dependents()
   else
     reports, has_older = reports_before(id, before)
   end
   local found, read, has_more = discoveries()
-  return {package, reports, found, read, has_older and '1' or '', has_more and '1' or ''}
+  return {package, reports, found, read, has_older and '1' or '', has_more and '1' or '',
+    waiting, left_out}
 end)
