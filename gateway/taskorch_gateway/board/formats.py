@@ -1,5 +1,6 @@
 """Times, numbers, states and texts as the board shows them. Templates use them as filters."""
 
+import re
 from collections.abc import Callable, Mapping
 from time import gmtime, strftime
 
@@ -15,6 +16,8 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 #: From this age on, a duration has no minutes.
 LONG_MS = 10 * HOUR_MS
+#: A URL without what could hide where it leads.
+_URL = r"https?://[!-~]{1,2000}"
 
 
 class Mark(Frozen):
@@ -99,6 +102,11 @@ def shortened(value: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
+def url(value: str) -> str:
+    """Return a text that a page may link to, "" for any other: only http and https."""
+    return value if re.fullmatch(_URL, value) else ""
+
+
 #: The filters of templates.
 FILTERS: Mapping[str, Callable[..., object]] = {
     "clock": clock,
@@ -109,4 +117,5 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "rfc3339": rfc3339_seconds,
     "shortened": shortened,
     "typed": typed,
+    "url": url,
 }

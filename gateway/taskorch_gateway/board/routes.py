@@ -27,6 +27,9 @@ from taskorch_gateway.board import (
     asset_files,
     cookies,
     forms,
+    item,
+    item_actions,
+    item_forms,
     now,
     origin,
     pages,
@@ -52,8 +55,15 @@ from taskorch_gateway.exchange import (
 from taskorch_gateway.performer import Performer
 
 #: The modules of the board: each line adds one.
-PAGES: Sequence[Page] = (*now.PAGES,)
-ACTIONS: Sequence[Action] = ()
+PAGES: Sequence[Page] = (
+    *now.PAGES,
+    *item.PAGES,
+    *item_forms.PAGES,
+)
+ACTIONS: Sequence[Action] = (
+    *item_actions.ACTIONS,
+    *item_forms.ACTIONS,
+)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

@@ -225,3 +225,11 @@ def need_looking(access: ClientAccess) -> None:
             reason=f"its role is {access.role}. The board needs a viewer, an "
             "orchestrator or an admin."
         )
+
+
+def need_acting(access: ClientAccess) -> None:
+    """Raise errors.NotAllowed for a token that may change nothing."""
+    if access.role not in MAY_ACT:
+        raise errors.NotAllowed(
+            reason=f"its role is {access.role}, which only looks."
+        )

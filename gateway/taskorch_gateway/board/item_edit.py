@@ -1,0 +1,332 @@
+"""What can be edited of an item: its fields as people type them, and back.
+
+A form has the digest of each field as it was when the form was opened. So an edit changes
+what a person has changed, and nothing else; and it is refused if somebody else has
+changed the same field since.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from taskorch.domain import errors, limits
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import Item, State
+from taskorch.mcp.call import ToolCall
+from taskorch.mcp.tool import ToolArguments, ToolResult
+
+from taskorch_gateway.api import orchestrator_verbs as verbs
+from taskorch_gateway.board.forms import Form
+from taskorch_gateway.board.item_ids import whole_ids
+
+#: The field with the digests of all fields when the form was opened.
+OPENED = "opened"
+DIGEST_CHARACTERS = 12
+#: The longest part of a value that an error shows.
+SHOWN_CHARACTERS = 200
+#: Before an agent begins an item, all fields can change; then these; and after its
+#: completion only `OF_COMPLETED`.
+OF_BEGUN = ("priority", "labels", "context")
+OF_COMPLETED = ("labels",)
+NOT_BEGUN = (State.PENDING, State.WAITING, State.QUEUED, State.DELAYED)
+
+Changes = Mapping[str, object]
+
+
+class ChangedSince(errors.Conflict):
+    """What a form is about has changed since the form was opened."""
+
+    word = "CHANGED"
+    message = "{what}"
+    next_step = "To go on anyway, send the form again."
+
+
+class Field(Frozen):
+    """A field of an item in a form."""
+
+    name: str
+    label: str
+    #: How it is typed: as a "line", a "text", a "list" with a line for each value,
+    #: "words", or a "priority".
+    kind: str
+    value: str
+    #: Why it cannot be changed here; "" if it can.
+    closed: str = ""
+
+
+class Editable(Frozen):
+    """What a form does with a field of an item."""
+
+    label: str
+    kind: str
+    #: Returns the value as it is typed.
+    shown: Callable[[Item], str]
+    #: Returns the arguments of `edit` that make it what was typed.
+    changes: Callable[[Item, Form], Changes]
+    #: Whether what `shown` returns can be typed; lines of a value cannot.
+    is_typed: Callable[[Item], bool]
+
+
+class ChangeItem(ToolArguments):
+    """Edit an item and add dependencies, with the verbs `depend` and `edit`."""
+
+    name = "edit"
+    item: str
+    edit: verbs.Edit | None
+    #: Ids of items to wait for, whole or short.
+    add: tuple[str, ...] = ()
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Perform both verbs; `depend` is the first, which is refused more often."""
+        result = ToolResult(None)
+        if self.add:
+            added = whole_ids(call, self.add)
+            depend = verbs.Depend(item=self.item, dependencies=added)
+            result = depend.perform(call)
+        return self.edit.perform(call) if self.edit else result
+
+
+def fields_of(item: Item) -> Sequence[Field]:
+    """Return the fields of an item, as an edit form shows them."""
+    return tuple(
+        Field(
+            name=name,
+            label=each.label,
+            kind=each.kind,
+            value=each.shown(item),
+            closed=_closed(item, name),
+        )
+        for name, each in EDITABLE.items()
+    )
+
+
+def digests(fields: Sequence[Field]) -> str:
+    """Return the digests of fields, for the form."""
+    return " ".join(f"{each.name}={_digest(each.value)}" for each in fields)
+
+
+def change_of(item: Item, form: Form) -> ChangeItem | None:
+    """Return what a form changes of an item, None for nothing.
+
+    Raises ChangedSince if somebody else has changed the same fields, and errors.Usage
+    for what is not valid.
+    """
+    opened = dict(each.split("=", 1) for each in _opened(form))
+    wanted, conflicts = [], []
+    for field in fields_of(item):
+        now = _digest(field.value)
+        before = opened.get(field.name, now)
+        typed = _digest(form.text(field.name))
+        # what is not touched, or is already as it was typed, needs no change
+        if not form.has(field.name) or typed in (before, now):
+            continue
+        wanted.append(field.name)
+        if before != now:
+            conflicts.append(field)
+    if conflicts:
+        raise ChangedSince(what=_conflict(conflicts))
+    return _change(item, form, wanted) if wanted else None
+
+
+def is_untouched(field: Field, form: Form) -> bool:
+    """Return whether a field was sent as it was when the form was opened."""
+    opened = dict(each.split("=", 1) for each in _opened(form))
+    return opened.get(field.name) == _digest(form.text(field.name))
+
+
+def facts_of(form: Form) -> dict[str, str]:
+    """Return the typed facts, NAME=VALUE in each line. Raises errors.Usage."""
+    facts = {}
+    for line in form.lines("context"):
+        name, equals, value = line.partition("=")
+        if not (name.strip() and equals):
+            shown = limits.shortened(line)
+            raise errors.Usage(
+                reason=f"A fact is NAME=VALUE, which {shown!r} is not."
+            )
+        facts[name.strip()] = value.strip()
+    return facts
+
+
+def words_of(form: Form, name: str) -> tuple[str, ...]:
+    """Return the words of a field, between blanks or commas, each once."""
+    return tuple(dict.fromkeys(form.text(name).replace(",", " ").split()))
+
+
+def _opened(form: Form) -> Sequence[str]:
+    return [each for each in form.text(OPENED).split() if "=" in each]
+
+
+def _change(item: Item, form: Form, wanted: Sequence[str]) -> ChangeItem:
+    """Return the verbs that change some fields."""
+    values: dict[str, Any] = {}
+    for name in wanted:
+        values.update(EDITABLE[name].changes(item, form))
+    added = values.pop("add", ())
+    edit = verbs.Edit(items=(item.id,), **values) if values else None
+    return ChangeItem(item=item.id, edit=edit, add=added)
+
+
+def _closed(item: Item, name: str) -> str:
+    """Return why a field cannot be changed by the form, or ""."""
+    if not EDITABLE[name].is_typed(item):
+        return "A value has several lines. To change it: orchestrate edit"
+    if item.state in NOT_BEGUN or name in OF_COMPLETED:
+        return ""
+    if item.state is State.COMPLETED:
+        return "The item is completed."
+    return "" if name in OF_BEGUN else "An agent has begun the item."
+
+
+def _conflict(fields: Sequence[Field]) -> str:
+    shown = []
+    for each in fields:
+        value = each.value[:SHOWN_CHARACTERS]
+        now = f"“{value}”" if value else "empty"
+        shown.append(f"{each.label} is now {now}")
+    return f"Changed since this form was opened: {'; '.join(shown)}."
+
+
+def _digest(value: str) -> str:
+    """Return the digest of a value as a browser sends it back."""
+    sent = value.replace("\r\n", "\n").replace("\r", "\n").strip()
+    return sha256(sent.encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+
+def _always(_: Item) -> bool:
+    return True
+
+
+def _line(
+    label: str, name: str, shown: Callable[[Item], str], kind: str = "line"
+) -> Editable:
+    return Editable(
+        label=label,
+        kind=kind,
+        shown=shown,
+        changes=lambda _, form: {name: form.text(name)},
+        is_typed=_always,
+    )
+
+
+def _number(
+    label: str, name: str, shown: Callable[[Item], int], kind: str = "line"
+) -> Editable:
+    return Editable(
+        label=label,
+        kind=kind,
+        shown=lambda item: str(shown(item)),
+        changes=lambda _, form: {name: form.number(name)},
+        is_typed=_always,
+    )
+
+
+def _list(
+    label: str, name: str, values: Callable[[Item], tuple[str, ...]]
+) -> Editable:
+    def shown(item: Item) -> str:
+        return "\n".join(values(item))
+
+    def is_typed(item: Item) -> bool:
+        return Form([(name, shown(item))]).lines(name) == values(item)
+
+    return Editable(
+        label=label,
+        kind="list",
+        shown=shown,
+        changes=lambda _, form: {name: form.lines(name)},
+        is_typed=is_typed,
+    )
+
+
+def _context(item: Item) -> str:
+    return "\n".join(f"{name}={value}" for name, value in item.context.items())
+
+
+def _context_is_typed(item: Item) -> bool:
+    try:
+        return facts_of(Form([("context", _context(item))])) == item.context
+    except errors.Usage:
+        return False
+
+
+def _context_changes(item: Item, form: Form) -> Changes:
+    typed = facts_of(form)
+    changed = {
+        name: value
+        for name, value in typed.items()
+        if item.context.get(name) != value
+    }
+    removed = tuple(name for name in item.context if name not in typed)
+    return {"context": changed, "remove_context": removed}
+
+
+def _label_changes(item: Item, form: Form) -> Changes:
+    typed = words_of(form, "labels")
+    return {
+        "label": tuple(each for each in typed if each not in item.labels),
+        "unlabel": tuple(each for each in item.labels if each not in typed),
+    }
+
+
+def _dependency_changes(item: Item, form: Form) -> Changes:
+    """Return the ids to add, and those to remove."""
+    typed = words_of(form, "depends_on")
+    added = tuple(each for each in typed if each not in item.depends_on)
+    removed = tuple(each for each in item.depends_on if each not in typed)
+    changes: dict[str, object] = {"add": added} if added else {}
+    return {**changes, "undepend": removed} if removed else changes
+
+
+#: Name of a field in the form -> what it is. The names are those of the API.
+EDITABLE: Mapping[str, Editable] = {
+    "title": _line("Title", "title", lambda item: item.title),
+    "description": _line(
+        "Description",
+        "description",
+        lambda item: item.description,
+        "text",
+    ),
+    "requirements": _list(
+        "Requirements", "requirements", lambda item: item.requirements
+    ),
+    "accept": _list(
+        "Acceptance criteria", "accept", lambda item: item.criteria
+    ),
+    "deliverables": _list(
+        "Expected deliverables",
+        "deliverables",
+        lambda item: item.deliverables_expected,
+    ),
+    "resources": _list(
+        "Files and links", "resources", lambda item: item.resources
+    ),
+    "context": Editable(
+        label="Facts",
+        kind="list",
+        shown=_context,
+        changes=_context_changes,
+        is_typed=_context_is_typed,
+    ),
+    "priority": _number(
+        "Priority", "priority", lambda item: item.priority, "priority"
+    ),
+    "labels": Editable(
+        label="Labels",
+        kind="words",
+        shown=lambda item: " ".join(item.labels),
+        changes=_label_changes,
+        is_typed=_always,
+    ),
+    "depends_on": Editable(
+        label="Depends on",
+        kind="words",
+        shown=lambda item: " ".join(item.depends_on),
+        changes=_dependency_changes,
+        is_typed=_always,
+    ),
+    "max_attempts": _number(
+        "Attempts", "max_attempts", lambda item: item.max_attempts
+    ),
+    "lease": _line("New lease", "lease", lambda _: ""),
+}

@@ -1,0 +1,261 @@
+"""The pages with the form of a new item, and with the form that edits one."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from starlette.responses import Response
+from taskorch.domain.errors import TaskOrchestratorError
+from taskorch.domain.frozen import Frozen, replace
+from taskorch.domain.item import (
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_PRIORITY,
+    EditedItem,
+    Item,
+    Project,
+)
+from taskorch.mcp.call import ToolCall
+from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch_orchestrator.actions import PublishedItem
+
+from taskorch_gateway.api import orchestrator_verbs as verbs
+from taskorch_gateway.board import refusals
+from taskorch_gateway.board.forms import Form, Receipt
+from taskorch_gateway.board.item import ReadState
+from taskorch_gateway.board.item_edit import (
+    EDITABLE,
+    Field,
+    change_of,
+    digests,
+    facts_of,
+    fields_of,
+    is_untouched,
+    words_of,
+)
+from taskorch_gateway.board.item_ids import queue_of, whole_ids
+from taskorch_gateway.board.visit import Action, Page, Visit, need_acting
+
+#: What stands below a field of these forms.
+HINTS: Mapping[str, str] = {
+    "requirements": "A line for each.",
+    "accept": "A line for each.",
+    "deliverables": "A line for each.",
+    "resources": "A line for each.",
+    "context": "A line for each: NAME=VALUE",
+    "labels": "Words, with blanks between them.",
+    "depends_on": "Ids of items, with blanks between them. The first 4 digits are enough.",
+    "lease": "Such as 30m or 4h. Empty for no change.",
+    "not_before": "A delay, such as 30m, or a time, such as 2026-03-12T12:00:00Z.",
+    "assign": "The name of an agent. Empty for none yet.",
+}
+#: The fields of a new item that an edit does not have.
+OF_NEW = (
+    Field(name="assign", label="Agent", kind="line", value=""),
+    Field(name="not_before", label="Earliest start", kind="line", value=""),
+)
+#: What a new item begins with.
+DEFAULTS: Mapping[str, str] = {
+    "priority": str(DEFAULT_PRIORITY),
+    "max_attempts": str(DEFAULT_MAX_ATTEMPTS),
+}
+
+
+class FormField(Frozen):
+    """A field of a form, with what is in it."""
+
+    field: Field
+    typed: str
+    hint: str
+
+
+class ReadProject(ToolArguments):
+    """Read a project without its items."""
+
+    name = "board_project_state"
+    read_only = True
+    project: str
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the project. Raises errors.NoProject."""
+        standing = queue_of(call).waits().standing(self.project)
+        return ToolResult(standing.project)
+
+
+class CreateItem(ToolArguments):
+    """Create an item whose dependencies may be named by short ids."""
+
+    name = "create"
+    new: verbs.Create
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Create the item."""
+        depends_on = whole_ids(call, self.new.depends_on)
+        return replace(self.new, depends_on=depends_on).perform(call)
+
+
+async def show_edit(visit: Visit) -> Response:
+    """Return the page with the form that edits an item. Raises errors.NotAllowed."""
+    need_acting(visit.access)
+    found = await _item(visit)
+    return _edit_page(visit, found, _filled(fields_of(found)))
+
+
+async def edit(visit: Visit, form: Form) -> Receipt:
+    """Change what a person has changed of an item."""
+    found = await _item(visit)
+    path = f"/items/{found.id}"
+    change = change_of(found, form)
+    if change is None:
+        return Receipt(text="Nothing has changed.", next_path=path)
+    done = await visit.ask(change)
+    if isinstance(done, EditedItem) and done.changes:
+        fields = ", ".join(each.field for each in done.changes)
+        return Receipt(text=f"Changed: {fields}.", next_path=path)
+    return Receipt(text="Changed.", next_path=path)
+
+
+async def edit_again(
+    visit: Visit, form: Form, error: TaskOrchestratorError
+) -> Response:
+    """Return the form with what was typed, and the other fields as they are now."""
+    found = await _item(visit)
+    fields = _filled(fields_of(found), form)
+    return _edit_page(visit, found, fields, error)
+
+
+async def show_new(visit: Visit) -> Response:
+    """Return the page with the form of a new item. Raises errors.NotAllowed."""
+    need_acting(visit.access)
+    project = await _project(visit)
+    return _new_page(visit, project, _filled(_fields_of_new()))
+
+
+async def create(visit: Visit, form: Form) -> Receipt:
+    """Create an item in a project."""
+    new = verbs.Create(
+        project=visit.word("id"),
+        title=form.text("title"),
+        description=form.text("description"),
+        requirements=form.lines("requirements"),
+        depends_on=words_of(form, "depends_on"),
+        priority=form.number("priority"),
+        lease=form.text("lease"),
+        max_attempts=form.number("max_attempts"),
+        not_before=form.text("not_before"),
+        context=facts_of(form),
+        resources=form.lines("resources"),
+        deliverables=form.lines("deliverables"),
+        accept=form.lines("accept"),
+        labels=words_of(form, "labels"),
+        assign=form.text("assign"),
+    )
+    created = cast("PublishedItem", await visit.ask(CreateItem(new=new)))
+    return Receipt(
+        text=f"Created {new.title}.", next_path=f"/items/{created.id}"
+    )
+
+
+async def new_again(
+    visit: Visit, form: Form, error: TaskOrchestratorError
+) -> Response:
+    """Return the form of a new item with what was typed."""
+    project = await _project(visit)
+    fields = _filled(_fields_of_new(), form)
+    return _new_page(visit, project, fields, error)
+
+
+def _edit_page(
+    visit: Visit,
+    found: Item,
+    fields: Sequence[FormField],
+    error: TaskOrchestratorError | None = None,
+) -> Response:
+    return visit.page(
+        "item/edit.html",
+        status=refusals.status_of(error) if error else 200,
+        item=found,
+        fields=fields,
+        opened=digests(fields_of(found)),
+        error=refusals.shown(error) if error else None,
+    )
+
+
+def _new_page(
+    visit: Visit,
+    project: Project,
+    fields: Sequence[FormField],
+    error: TaskOrchestratorError | None = None,
+) -> Response:
+    return visit.page(
+        "item/new.html",
+        status=refusals.status_of(error) if error else 200,
+        project=project,
+        fields=fields,
+        error=refusals.shown(error) if error else None,
+    )
+
+
+def _fields_of_new() -> Sequence[Field]:
+    of_edit = (
+        Field(
+            name=name,
+            label=each.label,
+            kind=each.kind,
+            value=DEFAULTS.get(name, ""),
+        )
+        for name, each in EDITABLE.items()
+    )
+    return (*of_edit, *OF_NEW)
+
+
+def _filled(
+    fields: Sequence[Field], form: Form | None = None
+) -> Sequence[FormField]:
+    """Return fields with what was typed; the others with what they are."""
+    return [
+        FormField(
+            field=field,
+            typed=_typed(field, form),
+            hint=HINTS.get(field.name, ""),
+        )
+        for field in fields
+    ]
+
+
+def _typed(field: Field, form: Form | None) -> str:
+    if form is None or not form.has(field.name):
+        return field.value
+    return field.value if is_untouched(field, form) else form.text(field.name)
+
+
+async def _item(visit: Visit) -> Item:
+    """Return the item that a path names. Raises errors.NoItem."""
+    return cast("Item", await visit.ask(ReadState(item=visit.word("id"))))
+
+
+async def _project(visit: Visit) -> Project:
+    """Return the project that a path names. Raises errors.NoProject."""
+    read = ReadProject(project=visit.word("id"))
+    return cast("Project", await visit.ask(read))
+
+
+_TEXTS = {name: each.label for name, each in EDITABLE.items()}
+PAGES = (
+    Page(path="/items/{id}/edit", show=show_edit, entry="items"),
+    Page(path="/projects/{id}/new-item", show=show_new, entry="projects"),
+)
+ACTIONS = (
+    Action(
+        path="/items/{id}/edit",
+        act=edit,
+        word="Save",
+        texts=_TEXTS,
+        again=edit_again,
+    ),
+    Action(
+        path="/projects/{id}/new-item",
+        act=create,
+        word="Create the item",
+        texts={**_TEXTS, **{each.name: each.label for each in OF_NEW}},
+        again=new_again,
+    ),
+)
