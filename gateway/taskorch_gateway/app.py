@@ -71,11 +71,7 @@ def create(settings: Settings, options: Options) -> Starlette:
     api = Api(settings.namespace, exchange, performer, streams)
     live = LiveBoards(settings.namespace, performer, waits)
     board = Board(
-        settings.namespace,
-        exchange,
-        authentication,
-        performer,
-        more_pages=(live.page(),),
+        settings.namespace, exchange, authentication, performer, live
     )
     readiness = Readiness(settings, pool)
     signals = SignalReceiver(settings, authentication, waits)

@@ -323,6 +323,11 @@ class LiveBoards:
         self._ahead_ms = 0
         waits.on_outage(self._note_outage)
 
+    @property
+    def newest(self) -> str:
+        """The newest event that is known; "" before the first connection to Redis."""
+        return self._waits.newest
+
     def page(self) -> Page:
         """Return the page that is the stream."""
         return Page(path="/live", show=self.show)

@@ -36,6 +36,7 @@ from taskorch_gateway.board import (
     refusals,
 )
 from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.live import LiveBoards
 from taskorch_gateway.board.refusals import Again
 from taskorch_gateway.board.sign_in import SignIn
 from taskorch_gateway.board.visit import (
@@ -93,17 +94,17 @@ class Board:
         exchange: Exchange,
         authentication: Authentication,
         performer: Performer,
-        more_pages: Sequence[Page] = (),
+        live: LiveBoards,
     ) -> None:
-        """`more_pages` are those that need more than a visit, such as streams."""
         self._namespace = namespace
         self._exchange = exchange
         self._performer = performer
+        self._live = live
         self._sign_in = SignIn(namespace, authentication, self._restored)
         self.browsers = ClientKind(
             authorization=_authorization, refused=self._refused
         )
-        self._shown = (*PAGES, *more_pages)
+        self._shown = (*PAGES, live.page())
         self._actions: Sequence[tuple[Route, Action]] = [
             (self._route_of_action(action), action) for action in ACTIONS
         ]
@@ -192,6 +193,7 @@ class Board:
             self._namespace,
             partial(self._exchange.admits, kind=self.browsers),
         )
+        visit.since = self._live.newest
         request.state.visit = visit
         return visit
 

@@ -68,6 +68,8 @@ class Visit:
         self.namespace = namespace
         #: The entry of the navigation that the page belongs to.
         self.entry = ""
+        #: The newest event before anything was read.
+        self.since = ""
         #: The damaged rows that the data of the verbs lacks, with the reasons.
         self.damage: dict[tuple[str, str], str] = {}
         self.csrf = forms.csrf_of(cookies.token_of(request))
@@ -151,6 +153,7 @@ class Visit:
             "page": self.entry,
             "csrf": self.csrf,
             "live": "status",
+            "since": self.since,
         }
 
     def begin(self, form: Form) -> None:

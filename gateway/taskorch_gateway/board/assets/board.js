@@ -18,7 +18,8 @@
 //         section is busy or not by itself, also those of a drawer.
 // other   [data-refresh="/projects/proj_1"][id]   read again from that path, and replaced by the
 //         element with the same id of the answer, when an event names one of the ids in its
-//         data-on="item_11aa22bb proj_33cc44dd" ("*": any event).
+//         data-on="item_11aa22bb proj_33cc44dd" ("*": any event). Without such an element in the
+//         answer, it is removed.
 // age     <time datetime="2026-03-12T11:50:02Z">: the script writes "14 min". data-form="ago"
 //         "14 min ago", "left" "22 min left", "for" (the default) "14 min". The text that the
 //         server writes, such as "11:50 UTC", is for readers without the script.
@@ -250,7 +251,11 @@
   const held = new Map();
   const replace = (id, fresh) => {
     const old = document.getElementById(id);
-    if (!old || !fresh) { held.delete(id); return; }
+    if (!old || !fresh) {
+      held.delete(id);
+      if (old && !isBusy(old)) old.remove();
+      return;
+    }
     const isWhole = old.matches("dialog, main");
     if (morph(old, fresh, !isWhole && isBusy(old))) held.delete(id);
     else held.set(id, fresh);
