@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -67,10 +67,6 @@ def following(
     target = f"/live?{urlencode({'fragments': 'now', **query})}"
     cookie = f"taskorch_session_{gateway.port}={token}"
     connection.request("GET", target, headers={"Cookie": cookie})
-    response = connection.getresponse()
-    assert response.status == 200, response.read()
-    try:
+    with closing(connection), closing(connection.getresponse()) as response:
+        assert response.status == 200, response.read()
         yield BoardStream(response)
-    finally:
-        response.close()
-        connection.close()
