@@ -191,6 +191,69 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
+        guard="A form of the board is of the same session",
+        file="gateway/taskorch_gateway/board/forms.py",
+        line="    if not hmac.compare_digest(shown.encode(), csrf_of(token).encode()):\n",
+        instead="    if False:\n",
+        tests=(
+            "tests/integration/test_board_frame.py::test_form_needs_its_csrf",
+        ),
+    ),
+    Sabotage(
+        guard="A form comes from a page of the board",
+        file="gateway/taskorch_gateway/board/origin.py",
+        line="""    if not request.headers.get("origin"):\n""",
+        instead="    if False:\n",
+        tests=(
+            "tests/unit/gateway/board/test_origin.py::test_form_without_origin_is_refused",
+        ),
+    ),
+    Sabotage(
+        guard="The board leads to no other site",
+        file="gateway/taskorch_gateway/board/origin.py",
+        line='    return text if re.fullmatch(_PATH, text) else ""\n',
+        instead="    return text\n",
+        tests=(
+            "tests/unit/gateway/board/test_origin.py::test_other_site_is_no_path",
+        ),
+    ),
+    Sabotage(
+        guard="A viewer changes nothing on the board",
+        file="gateway/taskorch_gateway/board/routes.py",
+        line="            if not visit.may_act or (\n",
+        instead="            if (\n",
+        tests=(
+            "tests/integration/test_board_frame.py::test_viewer_is_refused",
+        ),
+    ),
+    Sabotage(
+        guard="A worker sees no board",
+        file="gateway/taskorch_gateway/board/visit.py",
+        line="    if access.role not in MAY_LOOK:\n",
+        instead="    if False:\n",
+        tests=(
+            "tests/integration/test_board_frame.py::test_worker_sees_no_board",
+        ),
+    ),
+    Sabotage(
+        guard="The board escapes every text",
+        file="gateway/taskorch_gateway/board/pages.py",
+        line="        autoescape=True,\n",
+        instead="        autoescape=False,  # noqa: S701\n",
+        tests=(
+            "tests/unit/gateway/board/test_pages.py::test_hostile_text_stays_text",
+        ),
+    ),
+    Sabotage(
+        guard="The board shows what is invisible",
+        file="gateway/taskorch_gateway/board/pages.py",
+        line="        finalize=formats.visible,\n",
+        instead="",
+        tests=(
+            "tests/integration/test_board_frame.py::test_forged_receipt_is_only_text",
+        ),
+    ),
+    Sabotage(
         guard="A token of one project runs no script of all projects",
         file="gateway/taskorch_gateway/checks.py",
         line="    if access.project and not roles.may_run_in_a_project(script):\n",
