@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from support import browser as browsers
 from support import gateways
 from support.browser import LAPTOP, OpenBoard, Screen, Theme
@@ -23,6 +23,8 @@ from taskorch.connections import connect
 from taskorch.domain.item import Caller
 from taskorch.domain.role import Role
 from taskorch.queue.queue import Queue
+
+expect.set_options(timeout=browsers.STEP_MS)
 
 
 @pytest.fixture(scope="module")

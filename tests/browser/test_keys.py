@@ -24,6 +24,24 @@ def test_rows_are_reached_by_keys(board: OpenBoard, bench: Bench) -> None:
     assert focused(page) == first
 
 
+def test_enter_opens_and_escape_returns(
+    board: OpenBoard, bench: Bench
+) -> None:
+    bench.agent().blocker(bench.claimed(), "Which month?")
+    page = board().page
+    page.keyboard.press("j")
+    row = focused(page)
+
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog.drawer[open]")).to_be_visible()
+    assert "/items/item_" in page.url
+    page.keyboard.press("Escape")
+
+    expect(page.locator("dialog.drawer")).to_have_count(0)
+    assert page.url.endswith("/")
+    assert focused(page) == row
+
+
 def test_letter_a_goes_to_answer(board: OpenBoard, bench: Bench) -> None:
     bench.agent().blocker(bench.claimed(), "Which month?")
     page = board().page

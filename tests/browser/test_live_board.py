@@ -143,9 +143,43 @@ def test_answer_of_one_shows_to_other(board: OpenBoard, bench: Bench) -> None:
     one.keyboard.press("Enter")
 
     expect(one.locator(f"{question}.settled output")).to_be_visible()
+    expect(one.locator(question)).to_have_count(0)
     expect(other.locator(question)).to_have_count(0)
     expect(other.locator("#events")).to_contain_text("answer")
     assert bench.queue.views.show(lease.item).item.state == "in_progress"
+
+
+def test_open_drawer_follows_its_item(board: OpenBoard, bench: Bench) -> None:
+    lease = bench.claimed()
+    page = board().page
+    is_live(page)
+    page.locator(f"{row('agents', lease.item)} [data-drawer]").click()
+    drawer = page.locator("dialog.drawer")
+    expect(drawer).to_be_visible()
+
+    bench.agent().progress(lease, "Seen in the drawer", percent=70)
+
+    expect(drawer.locator("ol.time").first).to_contain_text(
+        "Seen in the drawer"
+    )
+    expect(drawer.locator("progress").first).to_have_attribute("value", "70")
+
+
+def test_typed_text_in_drawer_stays(board: OpenBoard, bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().blocker(lease, "Which month?")
+    page = board(path=f"/items/{lease.item}").page
+    is_live(page)
+    page.locator("[name=answer]").last.type("Febr")
+
+    bench.queue.comment(lease.item, "Any month will do")
+
+    drawer = page.locator("dialog.drawer")
+    expect(drawer.locator("ol.time").first).to_contain_text("Any month")
+    expect(page.locator("[name=answer]").last).to_have_value("Febr")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_visible()
 
 
 def test_hidden_tab_reads_nothing(board: OpenBoard, bench: Bench) -> None:

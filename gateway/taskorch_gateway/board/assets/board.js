@@ -74,12 +74,18 @@
     return field.value !== field.defaultValue;
   };
   const hasTyped = (part) => all("input, textarea, select", part).some(isTyped);
+  const isAsked = (part) => Boolean(ask()?.open && part.contains(asked?.form));
   const isRead = (part) => {
-    if (ask()?.open && part.contains(asked?.form)) return true;
+    if (isAsked(part)) return true;
     if (performance.now() - movedAt > AWAY_MS) return false;
     return (hasPointer.matches && part.matches(":hover")) || part.contains(document.activeElement);
   };
-  const isBusy = (part) => hasTyped(part) || isRead(part);
+  // A receipt stays long enough to be read.
+  const RECEIPT_MS = 5000;
+  const settledAt = new WeakMap();
+  const hasReceipt = (part) => all(".settled", part)
+    .some((row) => performance.now() - (settledAt.get(row) ?? -RECEIPT_MS) < RECEIPT_MS);
+  const isBusy = (part) => hasTyped(part) || isRead(part) || hasReceipt(part);
 
   // Ages --------------------------------------------------------------------------------------
 
@@ -179,6 +185,7 @@
     else if (old.matches("form")) busy ||= isBusy(old);
     const isRow = "key" in old.dataset;
     if (busy && (old.matches(".settled") || (isRow && hasTyped(old)))) return false;
+    if (old.matches("form") && (hasTyped(old) || isAsked(old))) return false;
     if (old.matches("textarea") && isTyped(old)) return false;
     copyAttributes(old, fresh);
     if (old.matches("svg.bar[data-until]")) { shrink(old); return true; }
@@ -249,6 +256,7 @@
 
   // Parts that could not be replaced completely, and what they are to become.
   const held = new Map();
+  const WHOLE = "dialog, main, article"; // what has sections, each busy or not by itself
   const replace = (id, fresh) => {
     const old = document.getElementById(id);
     if (!old || !fresh) {
@@ -256,8 +264,7 @@
       if (old && !isBusy(old)) old.remove();
       return;
     }
-    const isWhole = old.matches("dialog, main");
-    if (morph(old, fresh, !isWhole && isBusy(old))) held.delete(id);
+    if (morph(old, fresh, !old.matches(WHOLE) && isBusy(old))) held.delete(id);
     else held.set(id, fresh);
     ageAll(old);
     count();
@@ -265,7 +272,7 @@
   const replaceHeld = () => {
     for (const [id, fresh] of held) {
       const old = document.getElementById(id);
-      if (!old || old.matches("dialog, main") || !isBusy(old)) replace(id, fresh);
+      if (!old || old.matches(WHOLE) || !isBusy(old)) replace(id, fresh);
     }
   };
   let isPlanned = false;
@@ -533,6 +540,7 @@
     if (row) {
       form.replaceChildren(shown);
       row.classList.add("settled");
+      settledAt.set(row, performance.now());
       leave(row);
     } else {
       shown.dataset.keep = "";
