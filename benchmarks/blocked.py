@@ -197,7 +197,7 @@ def _steps(
 
 def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     views = planner.views
-    none = ItemFilter(text="no item has this")
+    none = ItemFilter(texts=("no item has this",))
     ordered = ItemFilter(order=Order.CHANGED)
     yield _step("agents", lambda: views.agents(limit=5000))
     yield _step("projects", lambda: views.projects(limit=5000))
@@ -259,7 +259,7 @@ def _heavy_views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     views = planner.views
     items = [item.id for item in views.items_of(crowd.heavy)]
     ordered = ItemFilter(project=crowd.heavy, order=Order.CREATED)
-    text = ItemFilter(project=crowd.heavy, text="no item has this")
+    text = ItemFilter(project=crowd.heavy, texts=("no item has this",))
     yield _step("list", lambda: views.list(project=crowd.heavy), "heavy items")
     yield _step("list", lambda: views.search(text), "a text of heavy items")
     yield _step(

@@ -23,6 +23,8 @@ _DIGITS = r"[0-9a-f]{0,32}"
 WORD_CHARACTERS = 300
 #: Names in one JSON list of `list`.
 LISTED = 100
+#: Texts that `list` searches for.
+SEARCHED = 10
 #: Items that `records` is asked for at once.
 RECORDS = 100
 #: Rows of a page that keeps a call short, and those of scripts that bound it themselves.
@@ -232,6 +234,11 @@ def _priorities(word: str) -> None:
             raise errors.Usage(reason="A priority is not 0 to 4.")
 
 
+def _titles(word: str) -> None:
+    for each in parsed(word, list, SEARCHED):
+        limits.title(each)
+
+
 def _since(word: str) -> None:
     number()(word.removeprefix("-"))
 
@@ -313,7 +320,8 @@ WORDS: Mapping[str, Words] = {
             texts(LISTED),
             _priorities,
             texts(LISTED),
-            title,
+            _titles,
+            _since,
             _since,
             short,
             short,

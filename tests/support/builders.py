@@ -266,6 +266,12 @@ class Bench:
         at = self.now_ms() - days * 86_400_000
         self.raw.hset(key, "completed_at", at)
 
+    def age_item(self, item: str, *, hours: int) -> None:
+        """Move the newest event of an item into the past."""
+        key = f"{keys.tag(self.namespace)}item:{item}"
+        at = self.now_ms() - hours * 3_600_000
+        self.raw.hset(key, "event", f"{at}-0")
+
     def delete_project(self, project: str) -> None:
         """Delete the hash of a project."""
         self.delete_key(f"project:{project}")

@@ -399,7 +399,7 @@ class ListItems(ToolArguments):
             agents=self.agent,
             priorities=self.priority,
             labels=self.label,
-            text=self.grep,
+            texts=(self.grep,) if self.grep else (),
             since_at=since.at,
             since_ago_ms=since.delay_ms,
             order=Order(self.sort) if self.sort else None,

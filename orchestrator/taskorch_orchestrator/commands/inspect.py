@@ -188,6 +188,7 @@ def list_(
     /,
     states: tuple[str, ...],
     since: StartTime,
+    text: str,
     order: str | None,
     cursor: str,
     limit: int,
@@ -206,6 +207,7 @@ def list_(
         states=tuple(map(State, states)),
         since_at=since.at,
         since_ago_ms=since.delay_ms,
+        texts=(text,) if text else (),
         order=Order(order) if order else None,
         **fields,  # type: ignore[arg-type]
     )

@@ -588,11 +588,13 @@ class ItemFilter(Frozen):
     priorities: tuple[int, ...] = ()
     #: An item must have all of them.
     labels: tuple[str, ...] = ()
-    #: In its title or description; ASCII letters match in either case.
-    text: str = ""
+    #: All of them are in its title or its description; ASCII letters match in either case.
+    texts: tuple[str, ...] = ()
     #: It changed at this time or later, or at most this long ago.
     since_at: int = 0
     since_ago_ms: int = 0
+    #: It has not changed for this long.
+    until_ago_ms: int = 0
     #: None: the newest project first, its items in the order of their creation.
     order: Order | None = None
 
@@ -606,6 +608,10 @@ class Found(Frozen):
     cursor: str
     #: The number of items that match; without an order, of those returned.
     matching: int
+    #: The number of items and projects that were looked at.
+    visited: int
+    #: The titles of the projects of these items, by the id.
+    project_titles: Mapping[str, str]
 
 
 class ClosedProject(Frozen):

@@ -40,14 +40,29 @@ class AuditLines:
 
     def newest(self, wanted: AuditFilter, limit: int) -> tuple[AuditLine, ...]:
         """Return the newest lines, the newest first."""
+        return self.before("", wanted, limit=limit).lines
+
+    def before(
+        self,
+        cursor: str,
+        wanted: AuditFilter,
+        *,
+        limit: int,
+        most_calls: int | None = None,
+    ) -> LinePage:
+        """Return the next lines before a cursor, "" for the end; the newest first.
+
+        Each call looks at a bounded number of lines, and there are at most `most_calls`.
+        """
         limits.number(limit, "limit", 1, limits.LARGEST)
         found: list[AuditLine] = []
-        cursor, has_more = "", True
-        while has_more and len(found) < limit:
+        has_more, calls = True, 0
+        while has_more and len(found) < limit and calls != most_calls:
             page = self._page("before", cursor, wanted, limit - len(found))
             found += page.lines
             cursor, has_more = page.cursor, page.has_more
-        return tuple(found)
+            calls += 1
+        return LinePage(lines=tuple(found), cursor=cursor, has_more=has_more)
 
     def after(self, cursor: str, wanted: AuditFilter) -> LinePage:
         """Return the next lines after a cursor, the oldest first."""

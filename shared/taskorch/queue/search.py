@@ -9,8 +9,8 @@ from taskorch.queue.port import Argument
 
 #: Maximum number of calls of one search.
 MOST_CALLS = 2000
-#: Maximum number of values of one kind in a filter.
-MOST_VALUES = 100
+#: Maximum number of values of one kind in a filter, and of its texts.
+MOST_VALUES, MOST_TEXTS = 100, 10
 
 
 def arguments(wanted: ItemFilter) -> list[Argument]:
@@ -23,15 +23,20 @@ def arguments(wanted: ItemFilter) -> list[Argument]:
     ]
     since_at = limits.number(wanted.since_at, "time", 0, limits.LARGEST)
     ago = limits.number(wanted.since_ago_ms, "age in ms", 0, limits.LONGEST_MS)
-    text = wanted.text
+    until_ago = limits.number(
+        wanted.until_ago_ms, "age in ms", 0, limits.LONGEST_MS
+    )
+    limits.number(len(wanted.texts), "number of texts", 0, MOST_TEXTS)
+    texts = [limits.title(text, "text to search for") for text in wanted.texts]
     return [
         limits.project_id(wanted.project) if wanted.project else "",
         json.dumps(wanted.states),
         json.dumps(agents),
         json.dumps(priorities),
         json.dumps([limits.label(label) for label in wanted.labels]),
-        limits.title(text, "text to search for") if text else "",
+        json.dumps(texts),
         -ago or since_at,
+        -until_ago,
         wanted.order or "",
     ]
 

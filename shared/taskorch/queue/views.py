@@ -171,7 +171,7 @@ class Views:
         while left > 0 and is_full:
             asked = min(left, PAGE)
             reply = self._run_script("list", *words, cursor, asked)
-            cursor, views, number = cast("tuple[str, Reply, int]", reply)
+            cursor, views, number, *_ = cast("tuple[str, Reply, int]", reply)
             items += self._readable(replies.item, views)
             left -= number
             is_full = number == asked and cursor != ""
@@ -188,31 +188,47 @@ class Views:
         return tuple(found)
 
     def search(
-        self, wanted: ItemFilter, *, cursor: str = "", limit: int = 100
+        self,
+        wanted: ItemFilter,
+        *,
+        cursor: str = "",
+        limit: int = 100,
+        most_calls: int = search.MOST_CALLS,
     ) -> Found:
         """Return the first items that match, in as many calls as that takes.
 
-        Each call visits a bounded number of items, and there are at most 2,000 calls. A
+        Each call visits a bounded number of items, and there are at most `most_calls`. A
         search with an order takes no cursor.
         """
         words = search.arguments(wanted)
         cursor = limits.list_cursor(cursor)
         left = _checked(limit)
         found: list[Item] = []
-        matching = 0
-        for _ in range(search.MOST_CALLS):
+        titles: dict[str, str] = {}
+        matching = visited = 0
+        for _ in range(most_calls):
             asked = min(left, PAGE)
             reply = self._run_script("list", *words, cursor, asked)
-            cursor, views, number = cast("tuple[str, Reply, int]", reply)
+            cursor, views, number, looked_at, projects = cast(
+                "tuple[str, Reply, int, int, Reply]", reply
+            )
             found += self._readable(replies.item, views)
             matching += number
+            visited += looked_at
+            titles.update(read.fields_of(projects))
             if wanted.order:
                 found = search.first(found, wanted.order, limit)
             else:
                 left -= number
             if not cursor or left < 1:
                 break
-        return Found(items=tuple(found), cursor=cursor, matching=matching)
+        return Found(
+            items=tuple(found),
+            cursor=cursor,
+            matching=matching,
+            visited=visited,
+            project_titles=titles,
+        )
 
     def unassigned(
         self, *, project: str = "", limit: int = LIMIT

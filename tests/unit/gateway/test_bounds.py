@@ -23,6 +23,7 @@ ITEM, PROJECT = "item_00000000", "proj_00000000"
 LONG = "x" * (limits.TEXT_BYTES + 1)
 DEEP = "[" * 100_000
 NEW = ("1a2b3c4d", "", "", "2", "0", "0", "")
+LISTS = ("[]",) * 5
 PLAN = (PROJECT, "", "", "", "", "")
 #: The scripts that clients call who are not administrators.
 CALLED = sorted(set().union(*roles.SCRIPTS.values()))
@@ -79,7 +80,11 @@ def test_whole_workflow_is_within_the_bounds(bench: Bench) -> None:
         ("complete", ("", "", "", "1", ITEM, "", "", '{"a": "' + LONG + '"}')),
         ("claim", ("", "", "21")),
         ("agents", ("0", "51")),
-        ("list", ("", "[]", "[]", "[]", "[]", "", "0", "", "", "101")),
+        ("list", ("", *LISTS, "0", "0", "", "", "101")),
+        (
+            "list",
+            ("", *LISTS[:-1], '["' + "x" * 501 + '"]', "0", "0", "", "", "1"),
+        ),
         ("create", (*PLAN, *NEW, "2", "title", "x" * 501)),
         ("create", (*PLAN, *NEW, "2", "requirements", str(["x"] * 201))),
     ],

@@ -52,6 +52,34 @@ def test_newest_lines_come_first_on_all_pages(
     assert [line.ids[0] for line in log.newest(ALL, 3)] == projects[:-4:-1]
 
 
+def test_page_before_a_cursor_goes_on(bench: Bench, log: AuditLines) -> None:
+    behind, _ = client(bench)
+    projects = [behind.queue.project("x") for _ in range(5)]
+
+    first = log.before("", ALL, limit=3)
+    rest = log.before(first.cursor, ALL, limit=3)
+
+    assert [line.ids[0] for line in first.lines] == projects[:1:-1]
+    assert [line.ids[0] for line in rest.lines] == projects[1::-1]
+    assert (first.has_more, rest.has_more) == (True, False)
+
+
+def test_search_of_lines_ends_after_its_calls(
+    bench: Bench, log: AuditLines
+) -> None:
+    behind, _ = client(bench)
+    oldest = behind.queue.project("x")
+    behind.queue.complete_project(oldest)
+    for _ in range(150):
+        behind.queue.project("x")
+
+    first = log.before("", wanted(verb="close_project"), limit=3, most_calls=1)
+    rest = log.before(first.cursor, wanted(verb="close_project"), limit=3)
+
+    assert (first.lines, first.has_more) == ((), True)
+    assert [line.ids[0] for line in rest.lines] == [oldest]
+
+
 def test_filters_leave_other_lines_out(bench: Bench, log: AuditLines) -> None:
     one, token = client(bench)
     other, _ = client(bench)

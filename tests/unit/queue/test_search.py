@@ -3,7 +3,7 @@
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.domain.item import ItemEdit, ItemFilter, Order, State
+from taskorch.domain.item import HOUR_MS, ItemEdit, ItemFilter, Order, State
 from taskorch.queue import scripts
 
 
@@ -61,9 +61,55 @@ def test_grep_searches_titles_and_descriptions(bench: Bench) -> None:
     text = bench.item(project, description="a\nnew login. (%d+)")
     bench.item(project, title="Other", requirements=("login",))
 
-    assert ids(bench, ItemFilter(text="login")) == [title, text]
-    assert ids(bench, ItemFilter(text="(%d+)")) == [text]
-    assert ids(bench, ItemFilter(text="log.n")) == []
+    assert ids(bench, ItemFilter(texts=("login",))) == [title, text]
+    assert ids(bench, ItemFilter(texts=("(%d+)",))) == [text]
+    assert ids(bench, ItemFilter(texts=("log.n",))) == []
+
+
+def test_several_texts_must_all_be_there(bench: Bench) -> None:
+    project = bench.project()
+    both = bench.item(project, title="Login", description="of the FORM")
+    bench.item(project, title="Login")
+    bench.item(project, title="Form")
+
+    assert ids(bench, ItemFilter(texts=("form", "login"))) == [both]
+    assert ids(bench, ItemFilter(texts=("login\nof",))) == []
+
+
+def test_until_finds_what_has_not_changed(bench: Bench) -> None:
+    old = bench.item()
+    bench.item()
+    bench.age_item(old, hours=3)
+
+    assert ids(bench, ItemFilter(until_ago_ms=2 * HOUR_MS)) == [old]
+    assert ids(bench, ItemFilter(until_ago_ms=4 * HOUR_MS)) == []
+
+
+def test_search_names_projects_and_counts_visits(bench: Bench) -> None:
+    project = bench.queue.project("A title")
+    bench.item(project)
+    bench.item()
+
+    found = bench.queue.views.search(ItemFilter(project=project))
+
+    assert found.project_titles == {project: "A title"}
+    assert found.visited == 1
+
+
+@pytest.mark.usefixtures("few")
+def test_search_ends_after_its_calls(bench: Bench) -> None:
+    project = bench.project()
+    items = [bench.item(project) for _ in range(9)]
+    wanted = ItemFilter(project=project, texts=("nothing",))
+
+    found = bench.queue.views.search(wanted, most_calls=2)
+    rest = bench.queue.views.search(
+        ItemFilter(project=project), cursor=found.cursor
+    )
+
+    scripts.load.cache_clear()
+    assert (found.items, found.visited) == ((), 4)
+    assert [item.id for item in rest.items] == items[4:]
 
 
 def test_since_finds_what_has_changed(bench: Bench) -> None:
@@ -173,7 +219,7 @@ def test_call_searches_a_bounded_number_of_bytes(bench: Bench) -> None:
         bench.item(project, description="x" * 60_000)
     needle = bench.item(project, title="needle")
 
-    found = bench.queue.views.search(ItemFilter(text="needle"))
+    found = bench.queue.views.search(ItemFilter(texts=("needle",)))
 
     assert [item.id for item in found.items] == [needle]
 
@@ -185,9 +231,11 @@ def test_call_searches_a_bounded_number_of_bytes(bench: Bench) -> None:
         ItemFilter(agents=("../x",)),
         ItemFilter(priorities=(5,)),
         ItemFilter(labels=("two words",)),
-        ItemFilter(text="x" * 501),
-        ItemFilter(text="\0"),
+        ItemFilter(texts=("x" * 501,)),
+        ItemFilter(texts=("\0",)),
+        ItemFilter(texts=("x",) * 11),
         ItemFilter(since_at=-1),
+        ItemFilter(until_ago_ms=-1),
         ItemFilter(agents=("ada",) * 101),
     ],
     ids=str,

@@ -3,18 +3,22 @@
 -- KEYS     meta
 -- ARGV     7 project or '' for all, 8 states, 9 agents, 10 priorities, 11 labels: JSON
 --          lists, of which an item has one value, but all of the labels, and any if
---          the list is empty, 12 text in its title or description or '', 13 ms since
---          when it has changed, negative for ms before now, or 0, 14 'created',
---          'changed', 'priority' or '', 15 cursor or '', 16 maximum number
--- RETURNS  {next cursor or '', {item view …}, number of items that match}; with an
---          order, the first of the part that the call has visited
+--          the list is empty, 12 JSON list of texts that are all in its title or its
+--          description, 13 ms since when it has changed, negative for ms before now, or 0,
+--          14 ms since when it has not changed, the same, 15 'created', 'changed',
+--          'priority' or '', 16 cursor or '', 17 maximum number
+-- RETURNS  {next cursor or '', {item view …}, number of items that match, number of items
+--          and projects visited, {project of such an item, its title …}}; with an order,
+--          the first of the part that the call has visited
 -- ERRORS   NO_PROJECT
 local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 150, 40, 524288, 100
-local project, text = scope.project_or_own(ARGV[7]), string.lower(ARGV[12])
-local since, order = tonumber(ARGV[13]), ARGV[14]
-local cursor, limit = ARGV[15], tonumber(ARGV[16])
-local labels = cjson.decode(ARGV[11])
+local project = scope.project_or_own(ARGV[7])
+local since, order = tonumber(ARGV[13]), ARGV[15]
+local unchanged_since = tonumber(ARGV[14])
+local cursor, limit = ARGV[16], tonumber(ARGV[17])
+local labels, texts = cjson.decode(ARGV[11]), cjson.decode(ARGV[12])
 if since < 0 then since = now + since end
+if unchanged_since < 0 then unchanged_since = now + unchanged_since end
 local most = order == '' and MAX_VISITED or MAX_SORTED
 -- Views of items, or with an order {id, its value, place}; and bytes of what is returned, and
 -- of texts that were searched.
@@ -39,15 +43,15 @@ local function has_labels(stored)
   return true
 end
 
-local function has_text(id)
-  if text == '' then return true end
-  for _, value in ipairs(read_hash('item', id, 'HMGET', 'title', 'description')) do
-    if value then
-      searched = searched + #value
-      if string.find(string.lower(value), text, 1, true) then return true end
-    end
+local function has_texts(id)
+  if #texts == 0 then return true end
+  local title, description = unpack(read_hash('item', id, 'HMGET', 'title', 'description'))
+  local searched_in = string.lower((title or '') .. '\0' .. (description or ''))
+  for _, text in ipairs(texts) do
+    searched = searched + #searched_in
+    if not string.find(searched_in, string.lower(text), 1, true) then return false end
   end
-  return false
+  return true
 end
 
 local function ms_of(event) return tonumber(string.match(event or '', '^%d+')) or 0 end
@@ -68,7 +72,8 @@ local function add_if_wanted(id)
   if states and not states[v[1]] then return end
   if agents and not agents[v[2] or ''] then return end
   if priorities and not priorities[tonumber(priority)] then return end
-  if changed < since or not has_labels(v[4] or '') or not has_text(id) then return end
+  if changed < since or (unchanged_since > 0 and changed > unchanged_since) then return end
+  if not has_labels(v[4] or '') or not has_texts(id) then return end
   if order == '' then return add_view(id) end
   searched = searched + item_bytes(id)
   local values = {created = -(tonumber(v[6]) or 0), changed = -changed, priority = priority}
@@ -120,6 +125,20 @@ local function comes_before(one, other)
   return one[3] < other[3]
 end
 
+-- Returns the titles of the projects of items: project, title ….
+local function titles_of(views)
+  local flat, is_known = {}, {}
+  for _, view in ipairs(views) do
+    local id = value_of(view[2], 'project') or ''
+    if not is_known[id] then
+      is_known[id] = true
+      table.insert(flat, id)
+      table.insert(flat, read_hash('project', id, 'HGET', 'title') or '')
+    end
+  end
+  return flat
+end
+
 -- Returns the views of the first items in the wanted order.
 local function first_found()
   if order == '' then return found end
@@ -137,5 +156,6 @@ return guarded(function()
   else
     next_cursor = visit_all(first, after)
   end
-  return {next_cursor, first_found(), #found}
+  local views = first_found()
+  return {next_cursor, views, #found, visited, titles_of(views)}
 end)
