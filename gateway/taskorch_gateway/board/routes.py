@@ -25,11 +25,13 @@ from taskorch.domain.role import Role
 from taskorch_gateway.authentication import SCHEME, Authentication
 from taskorch_gateway.board import (
     asset_files,
+    bulk,
     cookies,
     forms,
     item,
     item_actions,
     item_forms,
+    items,
     now,
     origin,
     pages,
@@ -60,10 +62,13 @@ PAGES: Sequence[Page] = (
     *now.PAGES,
     *item.PAGES,
     *item_forms.PAGES,
+    *items.PAGES,
+    *bulk.PAGES,
 )
 ACTIONS: Sequence[Action] = (
     *item_actions.ACTIONS,
     *item_forms.ACTIONS,
+    *bulk.ACTIONS,
 )
 
 POLICY = (
