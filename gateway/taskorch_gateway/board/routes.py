@@ -25,6 +25,7 @@ from taskorch.domain.role import Role
 from taskorch_gateway.authentication import SCHEME, Authentication
 from taskorch_gateway.board import (
     asset_files,
+    audit,
     bulk,
     cookies,
     forms,
@@ -36,6 +37,7 @@ from taskorch_gateway.board import (
     origin,
     pages,
     refusals,
+    tokens,
 )
 from taskorch_gateway.board.forms import Form, Question, Receipt
 from taskorch_gateway.board.live import LiveBoards
@@ -64,11 +66,14 @@ PAGES: Sequence[Page] = (
     *item_forms.PAGES,
     *items.PAGES,
     *bulk.PAGES,
+    *tokens.PAGES,
+    *audit.PAGES,
 )
 ACTIONS: Sequence[Action] = (
     *item_actions.ACTIONS,
     *item_forms.ACTIONS,
     *bulk.ACTIONS,
+    *tokens.ACTIONS,
 )
 
 POLICY = (
