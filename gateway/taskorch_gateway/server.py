@@ -1,9 +1,10 @@
 """The processes of the gateway."""
 
+import errno
 import logging
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import ip_address
 
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from taskorch.config.settings import Settings, is_gateway
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
+from taskorch_orchestrator.board import gateway_record
 from uvicorn.supervisors import Multiprocess
 
 from taskorch_gateway import hosts
@@ -49,20 +51,27 @@ class Listener(Frozen):
     #: Calls a second of one access token; 0 for any number.
     calls_per_second: int
     #: Whether clients without an access token may read the metrics.
-    metrics_are_open: bool
+    metrics_are_open: bool = False
+    #: The lowest level of what it logs to stderr.
+    log_level: int = logging.INFO
 
 
-def serve(settings: Settings, listener: Listener) -> None:
+def serve(
+    settings: Settings,
+    listener: Listener,
+    ready: Callable[[str], None] = lambda _: None,
+) -> None:
     """Serve the queue of the settings over HTTP until SIGTERM or Ctrl-C.
 
-    Raises errors.Usage for an address that cannot be listened on, for a certificate
-    that cannot be used, and for a queue behind another gateway.
+    `ready` is called with the address once a single process serves. Raises what `ready`
+    does, errors.PortTaken, and errors.Usage for an address that cannot be listened on,
+    for a certificate that cannot be used, and for a queue behind another gateway.
     """
     if is_gateway(settings.redis_url):
         raise errors.Usage(
             reason="A gateway needs Redis itself: unset TASKORCH_URL."
         )
-    _log_to_stderr()
+    _log_to_stderr(listener.log_level)
     bound = _bind(listener)
     names = tuple(listener.host_names)
     if _is_loopback(listener.host):
@@ -75,7 +84,7 @@ def serve(settings: Settings, listener: Listener) -> None:
         metrics_are_open=listener.metrics_are_open,
     )
     config = uvicorn.Config(
-        partial(_application, settings, options),
+        partial(_application, settings, options, listener.log_level),
         factory=True,
         host=listener.host,
         port=listener.port,
@@ -92,26 +101,49 @@ def serve(settings: Settings, listener: Listener) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
     )
+    url = _address(listener, bound)
     logging.getLogger(__name__).info(
-        "Serving the queue on %s until SIGTERM or Ctrl-C",
-        _address(listener, bound),
+        "Serving the queue on %s until SIGTERM or Ctrl-C", url
     )
-    with counted_together(listener.workers):
+    with (
+        gateway_record.recorded(settings, url),
+        counted_together(listener.workers),
+    ):
         if listener.workers > 1:
             Multiprocess(config, sockets=[bound]).run()
         else:
-            uvicorn.Server(config).run([bound])
+            _Server(config, partial(ready, url)).run([bound])
     logging.getLogger(__name__).info("The gateway has stopped")
 
 
-def _application(settings: Settings, options: Options) -> Starlette:
+class _Server(uvicorn.Server):
+    """A server of one process, which reports when it serves."""
+
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(
+        self, sockets: list[socket.socket] | None = None
+    ) -> None:
+        """Start to serve; signals stop it from here on."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _application(
+    settings: Settings, options: Options, log_level: int
+) -> Starlette:
     """Return the application, in the process that serves it."""
-    _log_to_stderr()
+    _log_to_stderr(log_level)
     return create(settings, options)
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+def _log_to_stderr(level: int) -> None:
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
@@ -127,7 +159,7 @@ def _most_connections() -> int:
 
 
 def _bind(listener: Listener) -> socket.socket:
-    """Return a socket that listens. Raises errors.Usage."""
+    """Return a socket that listens. Raises errors.PortTaken and errors.Usage."""
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     # asyncio turns the delay of small packets off only for sockets that name TCP
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -137,6 +169,10 @@ def _bind(listener: Listener) -> socket.socket:
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise errors.PortTaken(
+                host=listener.host, port=listener.port
+            ) from None
         raise errors.Usage(
             reason=f"Cannot listen on {listener.host}:{listener.port}: "
             f"{error.strerror}"

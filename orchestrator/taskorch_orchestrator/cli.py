@@ -80,6 +80,9 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.gateway": {
             "gateway": "Serve the queue over HTTP, to clients that show an access token.",
         },
+        "taskorch_orchestrator.commands.board": {
+            "board": "Open the board in a browser: who needs you, and what the agents are doing.",
+        },
         "taskorch_orchestrator.commands.token": {
             "token": "Create, list, rotate and revoke access tokens of the gateway.",
         },
@@ -113,6 +116,7 @@ orchestrate.sections = {
     ),
     "Follow": (
         "status",
+        "board",
         "progress",
         "discoveries",
         "list",
@@ -172,6 +176,7 @@ orchestrate.synonyms = {
     **dict.fromkeys(("note", "message", "tell"), ("comment",)),
     **dict.fromkeys(("retry", "restart", "redo"), ("requeue",)),
     **dict.fromkeys(("delete", "remove", "rm"), ("cancel", "purge")),
+    **dict.fromkeys(("ui", "web", "dashboard", "browser"), ("board",)),
     **dict.fromkeys(("health", "check"), ("doctor",)),
     **dict.fromkeys(("backup", "dump"), ("export",)),
     **dict.fromkeys(("restore",), ("import",)),

@@ -48,6 +48,7 @@ COMMANDS = {
         "token create",
         "token rotate",
         "token revoke",
+        "board",
         "acl",
         "mcp",
     ),

@@ -1,18 +1,11 @@
 """The `gateway` command, which starts what stands on top of this package."""
 
-from contextlib import suppress
-from importlib.metadata import entry_points
-from typing import Any
-
 import click
 from taskorch.cli import app
-from taskorch.domain import errors
 
+from taskorch_orchestrator.commands import gateway_module
 from taskorch_orchestrator.commands.listen import Listen
 from taskorch_orchestrator.group import orchestrate
-
-#: The entry points by which the gateway is found.
-GROUP = "taskorch.gateway"
 
 
 @orchestrate.command(
@@ -78,7 +71,7 @@ def gateway(
     """
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key need each other.")
-    server = _server()
+    server = gateway_module.load("server")
     host, port = listen
     listener = server.Listener(
         host=host,
@@ -91,14 +84,3 @@ def gateway(
         metrics_are_open=metrics_open,
     )
     server.serve(app.settings(), listener)
-
-
-def _server() -> Any:  # noqa: ANN401  a module that this package does not know
-    """Return the module of the gateway. Raises errors.Usage if it is not installed."""
-    for found in entry_points(group=GROUP):
-        with suppress(ModuleNotFoundError):
-            return found.load()
-    raise errors.Usage(
-        reason="The gateway is not installed. In a checkout, run: "
-        "pipx install --force '.[gateway]'"
-    )

@@ -1,7 +1,7 @@
 """Every error of the queue, its word in scripts and in `--json`, and its exit code.
 
 TaskOrchestratorError           1   Unprintable
-|-- Usage                       2   SharedCheckout
+|-- Usage                       2   SharedCheckout, PortTaken
 |-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue, NoLog,
 |                                   NoAccessToken, OtherNamespace
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated,
@@ -100,6 +100,12 @@ class SharedCheckout(Usage):
         "worker run --pool {pool} --worktree -- COMMAND. "
         "If the slots may share the checkout, add --shared."
     )
+
+
+class PortTaken(Usage):
+    word = "PORT_TAKEN"
+    message = "Cannot listen on {host}:{port}: another program does."
+    next_step = "Choose another port, or stop that program."
 
 
 class NotFound(TaskOrchestratorError):

@@ -89,9 +89,7 @@ class AccessTokens:
         Within 10 minutes it is redeemed for a token that acts; it does not act itself.
         Raises like `create`.
         """
-        created = self.create(
-            name, role, project=project, lifetime_ms=LINK_MS
-        )
+        created = self.create(name, role, project=project, lifetime_ms=LINK_MS)
         secret = access_token.link_secret(_new_secret())
         return self._replace_secret(created.id, secret)
 
