@@ -359,22 +359,30 @@ def fragment(name: str, view: NowView, values: Mapping[str, object]) -> str:
 async def show(visit: Visit) -> Response:
     """Show the page."""
     view = cast("NowView", await visit.ask(reading_for(visit.access)))
-    values = visit.values()
-    fragments = {
-        name: Markup(fragment(name, view, values))  # noqa: S704  templates escape
-        for name in FRAGMENTS
+    damaged = len(visit.damage)
+    values = page_values(view, visit.values(), damaged=damaged)
+    return visit.page("now.html", status=200, **values)
+
+
+def page_values(
+    view: NowView, values: Mapping[str, object], *, damaged: int
+) -> dict[str, object]:
+    """Return what the template of the page gets, beside the values of every page."""
+    return {
+        "fragments": {
+            name: Markup(fragment(name, view, values))  # noqa: S704  templates escape
+            for name in FRAGMENTS
+        },
+        "is_new": view.is_new,
+        "damaged": damaged,
+        "live": "now",
+        "have": " ".join(
+            f"{name}:{version(name, view)}" for name in FRAGMENTS
+        ),
+        "since": view.cursor,
+        "count": view.count,
+        "now_ms": view.now,
     }
-    return visit.page(
-        "now.html",
-        fragments=fragments,
-        is_new=view.is_new,
-        damaged=len(visit.damage),
-        live="now",
-        have=" ".join(f"{name}:{version(name, view)}" for name in FRAGMENTS),
-        since=view.cursor,
-        count=view.count,
-        now_ms=view.now,
-    )
 
 
 def agents_part(workload: Workload, now: int) -> AgentsPart:

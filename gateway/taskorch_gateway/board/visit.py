@@ -199,12 +199,21 @@ class Action(Frozen):
 def about(request: Request, namespace: str) -> dict[str, object]:
     """Return what every page shows, also to those who are not signed in."""
     return {
+        **of_nobody(namespace),
+        "theme": cookies.theme_of(request),
+        "receipt": cookies.receipt_of(request),
+    }
+
+
+def of_nobody(namespace: str) -> dict[str, object]:
+    """Return what a page shows that no request asks for."""
+    return {
         "visit": None,
         "may_act": False,
         "page": "",
         "namespace": namespace,
-        "theme": cookies.theme_of(request),
-        "receipt": cookies.receipt_of(request),
+        "theme": "",
+        "receipt": "",
         "key": token_hex(KEY_BYTES),
         "csrf": "",
         "now_ms": int(time() * 1000),
