@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help venv demo test test-fast test-programs chaos check format bench measure bench-peers sabotage reference recordings lock clean
+.PHONY: help venv demo demo-board test test-fast test-programs chaos check format bench measure bench-peers sabotage reference recordings lock clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -11,10 +11,10 @@ help:  ## Show what there is to make
 LOCKED := $(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 OURS := $(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation
 
-.venv/demo: pyproject.toml lock/build.txt lock/runtime.txt
+.venv/demo: pyproject.toml lock/build.txt lock/image.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(LOCKED) --requirement lock/build.txt --requirement lock/runtime.txt
+	$(LOCKED) --requirement lock/build.txt --requirement lock/image.txt
 	$(OURS) --editable .
 	$(BIN)/pip --disable-pip-version-check check
 	@touch $@
@@ -31,6 +31,9 @@ venv: .venv/demo  ## Install the commands `orchestrate` and `worker` into .venv
 
 demo: .venv/demo  ## Run the user's workflow: an orchestrator and three agents, real processes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run
+
+demo-board: .venv/demo  ## Watch a team of agents at work on the board, until Ctrl-C
+	@$(BIN)/python -m demo.team
 
 # One process more than the smallest machine has cores: some tests wait for a failover or a time limit.
 JOBS ?= 3
@@ -72,7 +75,7 @@ sabotage: .venv/dev  ## Take out one guard after the other, and see which test f
 reference: .venv/demo  ## Write docs/reference.md from the commands
 	$(BIN)/python docs/reference.py
 
-recordings: .venv/dev  ## Record the terminals in docs/images/ again; ARGS=watch records one of them
+recordings: .venv/dev  ## Record the images in docs/images/ again; ARGS=watch records one of them
 	@$(BIN)/python -m demo.recordings $(ARGS)
 
 # One resolution for every Python and system that we support; the smaller files take their versions from the largest.

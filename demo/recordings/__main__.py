@@ -1,4 +1,7 @@
-"""`make recordings`: play each scenario, and write its image."""
+"""`make recordings`: play each scenario, and write its image.
+
+The board has pictures, which need Chromium.
+"""
 
 import argparse
 import signal
@@ -6,6 +9,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from demo.recordings import board_picture
+from demo.recordings.board_picture import PICTURES
 from demo.recordings.recorder import Recorder, Recording
 from demo.recordings.scenario import Scenario
 from demo.recordings.scenarios import first_minute, work_in_progress
@@ -17,6 +22,7 @@ SCENARIOS = (
     work_in_progress.WATCH,
     work_in_progress.PROGRESS,
 )
+NAMES = tuple(each.name for each in (*SCENARIOS, *PICTURES))
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
@@ -28,13 +34,13 @@ def main() -> None:
     arguments.add_argument(
         "name",
         nargs="*",
-        help="image to record: " + ", ".join(each.name for each in SCENARIOS),
+        help="image to record: " + ", ".join(NAMES),
     )
     arguments.add_argument(
         "--to", type=Path, default=IMAGES, help="folder for the images"
     )
     wanted = arguments.parse_args()
-    unknown = set(wanted.name) - {each.name for each in SCENARIOS}
+    unknown = set(wanted.name) - set(NAMES)
     if unknown:
         arguments.error(f"There is no recording {', '.join(sorted(unknown))}.")
     # The processes that were started end with the blocks below.
@@ -44,6 +50,11 @@ def main() -> None:
         if not wanted.name or scenario.name in wanted.name:
             image = wanted.to / f"{scenario.name}.svg"
             image.write_text(_image(scenario), encoding="utf-8")
+            sys.stdout.write(f"{image}\n")
+    for picture in PICTURES:
+        if not wanted.name or picture.name in wanted.name:
+            image = wanted.to / f"{picture.name}.png"
+            board_picture.take(picture, image)
             sys.stdout.write(f"{image}\n")
 
 
