@@ -77,6 +77,24 @@ def test_wheel_has_four_packages_with_their_data(
     }
 
 
+def test_wheel_has_the_files_of_the_board(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+
+    board = "taskorch_gateway/board"
+    for folder in ("templates", "assets"):
+        files = REPOSITORY.joinpath("gateway", board, folder).rglob("*")
+        expected = {
+            str(file.relative_to(REPOSITORY / "gateway"))
+            for file in files
+            if file.is_file()
+        }
+        assert expected
+        assert expected == {
+            name for name in names if name.startswith(f"{board}/{folder}/")
+        }
+
+
 def test_wheel_has_the_hash_of_its_library(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         written = archive.read(f"taskorch/queue/scripts/{scripts.BUILT}")
