@@ -51,7 +51,7 @@ def take(picture: Picture, file: Path) -> None:
             reduced_motion="reduce",
         )
         page.goto(link)
-        page.locator("#agents [data-key]").first.wait_for()
+        page.locator("#status [role=status]", has_text="live").wait_for()
         page.screenshot(path=file)
         browser.close()
 
