@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from taskorch.domain import errors
 from taskorch.domain.errors import TaskOrchestratorError
-from taskorch.domain.frozen import Frozen
+from taskorch.domain.frozen import Frozen, replace
 
 from taskorch_gateway.board import cookies, origin, pages
 from taskorch_gateway.board.forms import (
@@ -46,6 +46,8 @@ class ShownError(Frozen):
     rows: Sequence[str]
     #: Whether the same request may succeed later.
     is_temporary: bool
+    #: Whether the person has to sign in, in another tab: this page keeps the form.
+    needs_sign_in: bool = False
 
 
 class Again(Frozen):
@@ -87,7 +89,9 @@ def fragment(error: TaskOrchestratorError, csrf: object = "") -> Response:
     `csrf` is that of the session: the form may be of an older one.
     """
     answer = error_response(error)
-    values = {"error": shown(error), "csrf": csrf}
+    needs_sign_in = isinstance(error, errors.TokenRefused)
+    alert = replace(shown(error), needs_sign_in=needs_sign_in)
+    values = {"error": alert, "csrf": csrf}
     content = pages.render("alert.html", values)
     headers = {
         name: value

@@ -77,7 +77,8 @@ class Visit:
         self._admits = admits
         #: What a repeat of the request has in common with it; "" if it changes nothing.
         self._digest = ""
-        self._asked = 0
+        #: The number of verbs so far that change something.
+        self._acts = 0
 
     @property
     def access(self) -> ClientAccess:
@@ -122,9 +123,10 @@ class Visit:
         In an action, each verb acts once, however often the form is sent. Raises
         errors.TaskOrchestratorError.
         """
-        self._asked += 1
-        is_repeatable = self._digest and not verb.read_only
-        key = f"board {self._digest} {self._asked}" if is_repeatable else ""
+        key = ""
+        if self._digest and not verb.read_only:
+            self._acts += 1
+            key = f"board {self._digest} {self._acts}"
         performed = await self._performer.perform(self.client, verb, key=key)
         self.damage.update(performed.damage)
         return performed.result.data
