@@ -202,6 +202,9 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     yield _step("agents", lambda: views.agents(limit=5000))
     yield _step("projects", lambda: views.projects(limit=5000))
     yield _step("projects", views.open_projects, "open")
+    yield _step(
+        "projects", lambda: views.projects_page("completed"), "completed"
+    )
     yield _step("finished", lambda: views.finished(older_than_ms=1))
     yield _step("progress_of_project", lambda: views.progress(crowd.large))
     yield _step(

@@ -656,6 +656,14 @@ class Page(Frozen):
     cursor: str
 
 
+class ProjectPage(Frozen):
+    """A page of the projects, the newest first."""
+
+    projects: tuple[Project, ...]
+    #: The number of projects to skip for the next page; None at the end.
+    skip: int | None
+
+
 class DiscoveryPage(Frozen):
     """Discoveries of one or more projects in the order in which they were made."""
 

@@ -160,6 +160,7 @@ class AsyncViews(_InThreads[Views]):
     stuck = _coroutine(Views.stuck)
     projects = _coroutine(Views.projects)
     open_projects = _coroutine(Views.open_projects)
+    projects_page = _coroutine(Views.projects_page)
     finished = _coroutine(Views.finished)
     finished_page = _coroutine(Views.finished_page)
     agents = _coroutine(Views.agents)

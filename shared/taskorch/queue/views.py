@@ -16,6 +16,7 @@ from taskorch.domain.item import (
     Package,
     Page,
     Project,
+    ProjectPage,
     ProjectProgress,
     State,
 )
@@ -61,6 +62,8 @@ RECORDS = 20
 PURGED_PAGE = 500
 #: Projects that a call looks at to find old ones.
 FINISHED_PAGE = 400
+#: Calls for one page of projects, each of which looks at a bounded number.
+MOST_PROJECT_CALLS = 10
 #: The sections of INFO that `environment` reads.
 SECTIONS = ("server", "replication", "persistence", "memory")
 
@@ -283,6 +286,28 @@ class Views:
     def open_projects(self, *, limit: int = LIMIT) -> tuple[Project, ...]:
         """Return the newest projects that are active or closing."""
         return self._projects("open", limit)
+
+    def projects_page(
+        self, which: str = "", *, skip: int = 0, limit: int = 100
+    ) -> ProjectPage:
+        """Return a page of the newest projects: all, `open` or `completed` ones.
+
+        `skip` is that of the page before. A page can be shorter than `limit` and still
+        have a next one, because its calls look at a bounded number of projects.
+        """
+        left = _checked(limit)
+        next_skip: int | None = limits.number(skip, "skip", 0, limits.LARGEST)
+        found: list[Project] = []
+        for _ in range(MOST_PROJECT_CALLS):
+            asked = min(left, PAGE)
+            reply = self._run_script("projects", which, next_skip or 0, asked)
+            passed, views = cast("tuple[str, list[Reply]]", reply)
+            found += self._readable(replies.project, views)
+            left -= len(views)
+            next_skip = int(passed) if passed else None
+            if next_skip is None or left < 1:
+                break
+        return ProjectPage(projects=tuple(found), skip=next_skip)
 
     def finished(
         self, *, older_than_ms: int, limit: int | None = None

@@ -442,3 +442,19 @@ def test_records_of_many_items_keep_order(bench: Bench) -> None:
     records = bench.queue.views.records([*items[::-1], "item_00000000"])
 
     assert [record.item.id for record in records] == items[::-1]
+
+
+@pytest.mark.parametrize("which", ["", "open", "completed"])
+def test_projects_have_pages_by_status(bench: Bench, which: str) -> None:
+    projects = [bench.project() for _ in range(5)]
+    for project in projects[::2]:
+        bench.queue.complete_project(project)
+    wanted = {"": projects, "open": projects[1::2], "completed": projects[::2]}
+
+    page = bench.queue.views.projects_page(which, limit=2)
+    found = list(page.projects)
+    while page.skip is not None:
+        page = bench.queue.views.projects_page(which, skip=page.skip, limit=2)
+        found += page.projects
+
+    assert [project.id for project in found] == wanted[which][::-1]
