@@ -33,9 +33,12 @@ from taskorch_gateway.board import (
     item_actions,
     item_forms,
     items,
+    new_project,
     now,
     origin,
     pages,
+    project,
+    projects,
     refusals,
     tokens,
 )
@@ -68,12 +71,17 @@ PAGES: Sequence[Page] = (
     *bulk.PAGES,
     *tokens.PAGES,
     *audit.PAGES,
+    *projects.PAGES,
+    *new_project.PAGES,
+    *project.PAGES,
 )
 ACTIONS: Sequence[Action] = (
     *item_actions.ACTIONS,
     *item_forms.ACTIONS,
     *bulk.ACTIONS,
     *tokens.ACTIONS,
+    *new_project.ACTIONS,
+    *project.ACTIONS,
 )
 
 POLICY = (

@@ -754,6 +754,8 @@ class BadPlan(Invalid):
         `left_out` is the number of further mistakes.
         """
         super().__init__(file=file, mistakes=mistakes, left_out=left_out)
+        self.mistakes = mistakes
+        self.left_out = left_out
         self._rows = [
             f"line {m['line']}: {m['path']}{': ' if m['path'] else ''}{m['message']}"
             for m in mistakes

@@ -692,7 +692,10 @@
   });
   addEventListener("change", async ({ target }) => {
     if (!target.matches("[type=file][data-into]") || !target.files.length) return;
-    target.form.elements[target.dataset.into].value = await target.files[0].text();
+    const into = target.form.elements[target.dataset.into];
+    into.value = await target.files[0].text();
+    target.value = ""; // the field is what is sent, and may be edited
+    into.focus();
   });
 
   // j and k go over the rows of the open drawer, or else of the page.

@@ -1,0 +1,240 @@
+"""The page of a project: its graph, its items and its discoveries; and its actions."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from starlette.responses import Response
+from taskorch.domain import errors, limits
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.item import (
+    ClosedProject,
+    CompletedProject,
+    Discovery,
+    Item,
+    ItemFilter,
+    Project,
+    ReopenedProject,
+    State,
+)
+from taskorch.mcp.call import ToolCall
+from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch.queue.stuck import StuckItem
+from taskorch.queue.views import Views
+
+from taskorch_gateway.api import orchestrator_verbs as verbs
+from taskorch_gateway.board import project_graph
+from taskorch_gateway.board.formats import counted, shortened
+from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.project_graph import ProjectGraph
+from taskorch_gateway.board.projects import queue_of
+from taskorch_gateway.board.visit import Action, Page, Visit
+
+#: The newest discoveries of the page.
+DISCOVERIES = 30
+#: The longest title in a question.
+TITLE_CHARACTERS = 80
+#: Calls that look for stalled items, each at 60 of the namespace.
+STUCK_CALLS = 8
+
+
+class ProjectView(Frozen):
+    """What the page shows."""
+
+    project: Project
+    graph: ProjectGraph
+    #: The items of the graph, as the table has them.
+    items: tuple[Item, ...]
+    #: Stalled items of the project, by id.
+    stuck: Mapping[str, StuckItem]
+    #: The newest first.
+    discoveries: tuple[Discovery, ...]
+    has_older_discoveries: bool
+    #: The items of the graph, by id.
+    known: Mapping[str, Item]
+
+    @property
+    def needing(self) -> int:
+        """The number of items that need a person."""
+        counts = self.project.counts
+        return sum(
+            counts.get(state, 0)
+            for state in (State.BLOCKED, State.FAILED, State.PENDING)
+        )
+
+
+class ReadProject(ToolArguments):
+    """Read what the page of a project shows. The result is a ProjectView."""
+
+    name = "board_project"
+    read_only = True
+    project: str
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the parts over one connection."""
+        views = queue_of(call).views
+        project = _head(views, self.project)
+        total = sum(project.counts.values())
+        found = _items_for_graph(views, project.id, total)
+        items = sorted(found, key=lambda item: item.created_at)
+        stuck = views.stuck(
+            project=project.id,
+            limit=project_graph.MOST_ITEMS,
+            most_calls=STUCK_CALLS,
+        )
+        stuck_items = {each.item.id: each for each in stuck.items}
+        page = views.discoveries(project.id, since="", limit=DISCOVERIES)
+        return ToolResult(
+            ProjectView(
+                project=project,
+                graph=project_graph.drawn(items, stuck_items, total),
+                items=tuple(by_need(items)),
+                stuck=stuck_items,
+                discoveries=page.discoveries[::-1],
+                has_older_discoveries=page.more,
+                known={item.id: item for item in items},
+            )
+        )
+
+
+class ReadHead(ToolArguments):
+    """Read a project without its items. The result is a Project."""
+
+    name = "board_project_head"
+    read_only = True
+    project: str
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Read the project."""
+        return ToolResult(_head(queue_of(call).views, self.project))
+
+
+def by_need(items: Sequence[Item]) -> list[Item]:
+    """Return items in the order in which a person needs them."""
+    order = project_graph.ORDER
+    return sorted(
+        items, key=lambda item: (order.index(item.state), -item.changed_at)
+    )
+
+
+def _head(views: Views, project: str) -> Project:
+    return views.progress(limits.project_id(project), limit=1).project
+
+
+def _items_for_graph(views: Views, project: str, total: int) -> list[Item]:
+    """Return all items of a small project, and those of a large one that matter."""
+    most = project_graph.MOST_ITEMS
+    if total <= most:
+        return list(views.list(project=project, limit=most).items)
+    found: list[Item] = []
+    groups = (project_graph.URGENT, project_graph.READY, project_graph.OVER)
+    for states in groups:
+        if len(found) < most:
+            wanted = ItemFilter(project=project, states=states)
+            found += views.search(wanted, limit=most - len(found)).items
+    return found
+
+
+async def show(visit: Visit) -> Response:
+    """Show a project."""
+    read = ReadProject(project=visit.word("id"))
+    view = cast("ProjectView", await visit.ask(read))
+    return visit.page(
+        "project.html",
+        view=view,
+        project=view.project,
+        closing=closing_question(view.project),
+        cancelling=cancelling_question(view.project),
+        mark_of=project_graph.mark_of,
+        waits_for=project_graph.waits_for,
+    )
+
+
+def closing_question(project: Project) -> Question | None:
+    """Return what is asked before a project is closed; None if no item is open."""
+    if not project.open:
+        return None
+    open_items = counted(project.open, "open item")
+    held = project.counts.get(State.IN_PROGRESS, 0) + project.counts.get(
+        State.BLOCKED, 0
+    )
+    why = f"Its {open_items} will be cancelled."
+    if held:
+        agents = counted(held, "of them is", "of them are")
+        why += f" {agents} held by an agent, which loses the lease."
+    title = shortened(project.title, TITLE_CHARACTERS)
+    return Question(
+        title=f"Close {title} with {open_items}?",
+        why=f"{why} Completed items keep their results.",
+        yes="Close the project",
+        is_dangerous=True,
+    )
+
+
+def cancelling_question(project: Project) -> Question:
+    """Return what is asked before a project is cancelled."""
+    open_items = counted(project.open, "open item")
+    title = shortened(project.title, TITLE_CHARACTERS)
+    return Question(
+        title=f"Cancel {title}?",
+        why=f"Its {open_items} will be cancelled, and the project is closed. "
+        "Agents that hold one lose the lease and read the reason.",
+        yes="Cancel the project",
+        is_dangerous=True,
+        label="Reason",
+        field="reason",
+    )
+
+
+async def close(visit: Visit, form: Form) -> Receipt | Question:
+    """Close a project; if items are open, ask first."""
+    project = visit.word("id")
+    verb = verbs.CompleteProject(project=project, force=form.is_confirmed)
+    try:
+        done = cast("CompletedProject", await visit.ask(verb))
+    except errors.OpenItems:
+        question = closing_question(await _project(visit, project))
+        if question is None:
+            raise
+        return question
+    return Receipt(
+        text=f"{done.project.title} is closed: {done.project.done}."
+    )
+
+
+async def cancel(visit: Visit, form: Form) -> Receipt | Question:
+    """Cancel the open items of a project, and close it."""
+    project = visit.word("id")
+    if not form.is_confirmed:
+        return cancelling_question(await _project(visit, project))
+    verb = verbs.Cancel(id=project, reason=form.text("reason"))
+    done = cast("ClosedProject", await visit.ask(verb))
+    cancelled = counted(done.cancelled, "item")
+    return Receipt(
+        text=f"{done.project.title} is cancelled: {cancelled} cancelled."
+    )
+
+
+async def reopen(visit: Visit, form: Form) -> Receipt:  # noqa: ARG001
+    """Make a completed project active again."""
+    verb = verbs.Reopen(project=visit.word("id"))
+    done = cast("ReopenedProject", await visit.ask(verb))
+    return Receipt(
+        text=f"{done.project.title} is open again. Its items keep their states."
+    )
+
+
+async def _project(visit: Visit, project: str) -> Project:
+    return cast("Project", await visit.ask(ReadHead(project=project)))
+
+
+PAGES = (Page(path="/projects/{id}", show=show, entry="projects"),)
+ACTIONS = (
+    Action(path="/projects/{id}/complete", act=close, word="Close"),
+    Action(
+        path="/projects/{id}/cancel",
+        act=cancel,
+        word="Cancel the project",
+        texts={"reason": "Reason"},
+    ),
+    Action(path="/projects/{id}/reopen", act=reopen, word="Reopen"),
+)
