@@ -1,0 +1,114 @@
+"""The page that shows what is happening now, as people see and use it."""
+
+import re
+
+import pytest
+from browser.conftest import OpenBoard
+from playwright.sync_api import expect
+from support.browser import LAPTOP, LARGE, PHONE, Theme
+from support.builders import Bench
+from taskorch.domain.item import NewItem, State
+from taskorch.domain.role import Role
+
+HOSTILE = (
+    '"><script>alert(1)</script><img src=x onerror=alert(1)>\u202e{{ 7 * 7 }}'
+)
+#: A word as long as a text may be wide.
+WIDE = "W" * 500
+
+
+def test_title_and_icon_carry_the_count(
+    board: OpenBoard, bench: Bench
+) -> None:
+    bench.lease_in(State.BLOCKED)
+    bench.lease_in(State.FAILED)
+
+    screen = board()
+
+    number = screen.page.locator("#needs-title b").inner_text()
+    assert int(number) >= 2
+    assert screen.page.title().startswith(f"({number}) Now · ")
+    icon = screen.page.locator("link[rel=icon]").get_attribute("href")
+    assert icon
+    assert re.search(rf"%3E{number}%3C|>{number}<", icon)
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [(LAPTOP, "light"), (PHONE, "dark"), (LARGE, "light")],
+)
+def test_busy_page_is_accessible_in_every_window(
+    board: OpenBoard, bench: Bench, size: tuple[int, int], theme: Theme
+) -> None:
+    for state in (State.BLOCKED, State.FAILED, State.IN_PROGRESS):
+        bench.lease_in(state)
+    bench.item(agent="newcomer")
+    bench.item(agent="")
+
+    screen = board(size=size, theme=theme)
+
+    assert screen.accessibility_problems() == []
+    assert not screen.is_wider_than_window()
+
+
+def test_viewer_sees_no_action(board: OpenBoard, bench: Bench) -> None:
+    for state in (State.BLOCKED, State.FAILED, State.PENDING):
+        bench.lease_in(state)
+
+    page = board(Role.VIEWER).page
+
+    expect(page.locator("#needs-you li").first).to_be_visible()
+    assert page.locator("#needs-you :is(form, button, input)").count() == 0
+
+
+def test_sixth_row_is_behind_a_fold(board: OpenBoard, bench: Bench) -> None:
+    bench.create_many(bench.project(), [NewItem(title="Free")] * 12)
+
+    page = board().page
+
+    sixth = page.locator("#needs-you li").nth(5)
+    expect(sixth).to_be_hidden()
+    page.locator("#needs-you summary").click()
+    expect(sixth).to_be_visible()
+
+
+def test_texts_of_agents_break_nothing(board: OpenBoard, bench: Bench) -> None:
+    for text in (HOSTILE, WIDE, "\u200b"):
+        _work_with(bench, text)
+
+    for size in (LAPTOP, PHONE):
+        screen = board(size=size)
+
+        assert not screen.is_wider_than_window()
+        assert screen.page.locator("main :is(script, img)").count() == 0
+        assert screen.accessibility_problems() == []
+
+
+def test_page_without_script_has_times_and_forms(
+    board: OpenBoard, bench: Bench
+) -> None:
+    bench.lease_in(State.BLOCKED)
+
+    page = board(has_script=False).page
+
+    form = page.locator("#needs-you form").first
+    assert form.locator("input[name=csrf]").input_value()
+    assert form.locator("input[name=key]").input_value()
+    assert "UTC" in page.locator("#needs-you time").first.inner_text()
+
+
+def _work_with(bench: Bench, text: str) -> None:
+    """Let agents write a text wherever they can."""
+    project = bench.queue.project(text)
+    bench.item(project, title=text, agent="")
+    for name in ("fails", "asks", "works"):
+        me = bench.agent(name)
+        lease = bench.claimed(
+            bench.item(project, title=text, agent=name), agent=name
+        )
+        me.progress(lease, text, percent=10)
+        me.discover(lease, text)
+        if name == "fails":
+            me.fail(lease, text, retry=False)
+        if name == "asks":
+            me.blocker(lease, text, needs=text)
