@@ -28,9 +28,9 @@ DEAD_DEPENDENCY, UNASSIGNED = "dead_dependency", "unassigned"
 REASONS = (QUESTION, FAILED, DEAD_DEPENDENCY, UNASSIGNED)
 #: Those that the script counts, too.
 COUNTED = (QUESTION, FAILED, UNASSIGNED)
-#: Calls that read agents: each looks at 400 at most. The last one begins at the end of the
+#: Calls that read agents: each looks at 150 at most. The last one begins at the end of the
 #: list, where those are that never called.
-AGENT_CALLS, LAST_AGENTS = 6, 200
+AGENT_CALLS, LAST_AGENTS = 16, 100
 
 
 class ItemLine(Frozen):
@@ -128,7 +128,7 @@ class AgentLine(Frozen):
     queued_count: int
     #: Since when the oldest item of its queue is queued, in ms; 0 for none.
     queued_since: int
-    #: The first item of its queue.
+    #: The first item of its queue; None if it holds items.
     first: ItemLine | None
 
 

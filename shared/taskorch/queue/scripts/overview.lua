@@ -8,8 +8,8 @@
 -- Items of an index that a call visits, and dependencies of waiting ones, about.
 local MAX_VISITED, MAX_LINKS = 200, 600
 -- Agents of a page, and what a page reads of them: an agent counts as 1, an item that it
--- holds as 4, its queue as 8.
-local MAX_AGENTS, MAX_STEPS, HELD_STEPS, QUEUE_STEPS = 400, 800, 4, 8
+-- holds as 8, its queue as 6.
+local MAX_AGENTS, MAX_STEPS, HELD_STEPS, QUEUE_STEPS = 150, 150, 8, 6
 -- Items that an agent holds, and in its queue those that are looked at for one of the
 -- caller's project.
 local MAX_HELD_SHOWN, MAX_QUEUED = 20, 20
@@ -164,15 +164,16 @@ local function held_by(agent)
   return rows, confined == '' and count or seen_count
 end
 
--- Returns the row of the first item in the queue of an agent, the number of items in it,
--- and since when (ms) the oldest one is.
-local function queued_for(agent)
+-- Returns the row of the first item in the queue of an agent, if it is to be shown, the
+-- number of items in it, and since when (ms) the oldest one is.
+local function queued_for(agent, is_shown)
   local queue = key('queue', agent)
   local count = call('ZCARD', queue)
   if count == 0 then return {}, 0, '' end
   steps = steps + QUEUE_STEPS
   local first, own, since = nil, 0, nil
-  for _, id in ipairs(call('ZRANGE', queue, 0, confined == '' and 0 or MAX_QUEUED - 1)) do
+  local most = confined ~= '' and MAX_QUEUED or is_shown and 1 or 0
+  for _, id in ipairs(most > 0 and call('ZRANGE', queue, 0, most - 1) or {}) do
     local item = find_item(id)
     if item and item.state == 'queued' and not scope.is_foreign(item.project) then
       first, own = first or item, own + 1
@@ -180,15 +181,16 @@ local function queued_for(agent)
     end
   end
   local oldest = confined == '' and View.queued_since(queue) or since and ms(since) or ''
-  local row = first and {first.id, described(first, {})} or {}
+  local row = is_shown and first and {first.id, described(first, {})} or {}
   return row, confined == '' and count or own, oldest
 end
 
 -- {now, number of agents to skip next time or '', number of agents or 0, {{agent, last call
--- in ms or 0, host, number of items it holds, {{item, {field, value …}} …} of them, number in its
--- queue, since when the oldest of these is in ms or '', {item, {field, value …}} or {} of
--- the first} …}}: the agents that called last come first, those that never called are at the
--- end. To a caller that is confined to a project, the agents that have items of it.
+-- in ms or 0, host, number of items it holds, {{item, {field, value …}} …} of them, number
+-- in its queue, since when the oldest of these is in ms or '', {item, {field, value …}} or {} of
+-- the first if it holds none} …}}: the agents that called last come first, those that never
+-- called are at the end. To a caller that is confined to a project, the agents that have
+-- items of it.
 function parts.agents()
   local agents, rows = prefix .. 'agents', {}
   local count = confined == '' and call('ZCARD', agents) or 0
@@ -200,7 +202,7 @@ function parts.agents()
     local name, last_seen = page[i], page[i + 1]
     steps = steps + 1
     local held, held_count = held_by(name)
-    local first, queued, since = queued_for(name)
+    local first, queued, since = queued_for(name, held_count == 0)
     local has_items = held_count > 0 or queued > 0
     if has_items or confined == '' then
       local host = has_items and call('HGET', key('agent', name), 'host') or ''
