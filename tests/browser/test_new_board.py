@@ -1,8 +1,7 @@
 """The page of a queue that is new, and of one with thirty agents at work."""
 
-from browser.conftest import OpenBoard
 from playwright.sync_api import expect
-from support.browser import LAPTOP
+from support.browser import LAPTOP, OpenBoard
 from support.builders import Bench
 
 

@@ -3,9 +3,8 @@
 import re
 
 import pytest
-from browser.conftest import OpenBoard
 from playwright.sync_api import expect
-from support.browser import LAPTOP, LARGE, PHONE, Theme
+from support.browser import LAPTOP, LARGE, PHONE, OpenBoard, Theme
 from support.builders import Bench
 from taskorch.domain.item import NewItem, State
 from taskorch.domain.role import Role
