@@ -426,7 +426,11 @@
 
   // Other parts: read again when an event names what they show -----------------------------------
 
+  // The first news is read soon; on a busy queue, all pages together leave the server its time.
+  const READ_SOON_MS = 100;
   const READ_AGAIN_MS = 400;
+  const READ_ANY_MS = 3000; // of a part that any event concerns
+  const ANSWERS_APART = 40;
   const reading = new WeakMap();
   const names = (part, { items = [], projects = [], all: any }) => {
     const on = (part.dataset.on ?? "").split(" ");
@@ -435,18 +439,20 @@
   const touch = (named) => {
     for (const part of all("[data-refresh]")) if (names(part, named)) readSoon(part);
   };
-  // A slow answer is asked for less often: a part takes at most a tenth of the server's time.
   const readSoon = (part) => {
-    const state = reading.get(part) ?? { pauseMs: READ_AGAIN_MS / 4, timer: 0, isWanted: false };
+    const state = reading.get(part) ?? { nextAt: 0, timer: 0, isWanted: false };
     reading.set(part, state);
     state.isWanted = true;
-    state.timer ||= setTimeout(() => readAgain(part, state), state.pauseMs);
+    const pause = Math.max(READ_SOON_MS, state.nextAt - performance.now());
+    state.timer ||= setTimeout(() => readAgain(part, state), pause);
   };
   const readAgain = async (part, state) => {
     state.isWanted = false;
-    const begun = performance.now();
+    const began = performance.now();
     if (part.isConnected && !document.hidden) await read(part);
-    state.pauseMs = Math.min(15_000, Math.max(READ_AGAIN_MS, 10 * (performance.now() - begun)));
+    const least = part.dataset.on?.includes("*") ? READ_ANY_MS : READ_AGAIN_MS;
+    const took = performance.now() - began;
+    state.nextAt = performance.now() + Math.min(15_000, Math.max(least, ANSWERS_APART * took));
     state.timer = 0;
     if (state.isWanted) readSoon(part);
   };
@@ -458,7 +464,17 @@
       replace(part.id, $(`[id="${CSS.escape(part.id)}"]`, parsed(await response.text())));
     } catch { /* the state of the stream says that the server is away */ }
   };
-  const readAll = () => all("[data-refresh]").forEach(readSoon);
+  // After an action nothing waits.
+  const readAll = () => {
+    for (const part of all("[data-refresh]")) {
+      const state = reading.get(part);
+      if (state) {
+        clearTimeout(state.timer);
+        state.timer = state.nextAt = 0;
+      }
+      readSoon(part);
+    }
+  };
 
   // Actions -----------------------------------------------------------------------------------
 
