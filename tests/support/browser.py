@@ -16,6 +16,7 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Response,
+    expect,
     sync_playwright,
 )
 from support import leaks
@@ -147,6 +148,7 @@ class OpenBoard(Protocol):
 def running() -> Iterator[Browser]:
     """Run Chromium without a window."""
     before = set(threading.enumerate())
+    expect.set_options(timeout=STEP_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, headless=True, args=list(FLAGS)

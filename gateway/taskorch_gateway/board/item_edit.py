@@ -108,8 +108,8 @@ def digests(fields: Sequence[Field]) -> str:
 def change_of(item: Item, form: Form) -> ChangeItem | None:
     """Return what a form changes of an item, None for nothing.
 
-    Raises ChangedSince if somebody else has changed the same fields, and errors.Usage
-    for what is not valid.
+    Raises ChangedSince if somebody else has changed the same fields, unless the form is
+    confirmed, and errors.Usage for what is not valid.
     """
     opened = dict(each.split("=", 1) for each in _opened(form))
     wanted, conflicts = [], []
@@ -123,7 +123,7 @@ def change_of(item: Item, form: Form) -> ChangeItem | None:
         wanted.append(field.name)
         if before != now:
             conflicts.append(field)
-    if conflicts:
+    if conflicts and not form.is_confirmed:
         raise ChangedSince(what=_conflict(conflicts))
     return _change(item, form, wanted) if wanted else None
 

@@ -19,10 +19,11 @@ from taskorch_orchestrator.actions import PublishedItem
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
 from taskorch_gateway.board import refusals
-from taskorch_gateway.board.forms import Form, Receipt
+from taskorch_gateway.board.forms import Form, Question, Receipt
 from taskorch_gateway.board.item import ReadState
 from taskorch_gateway.board.item_edit import (
     EDITABLE,
+    ChangedSince,
     Field,
     change_of,
     digests,
@@ -99,11 +100,20 @@ async def show_edit(visit: Visit) -> Response:
     return _edit_page(visit, found, _filled(fields_of(found)))
 
 
-async def edit(visit: Visit, form: Form) -> Receipt:
-    """Change what a person has changed of an item."""
+async def edit(visit: Visit, form: Form) -> Receipt | Question:
+    """Change what a person has changed of an item.
+
+    The script, which keeps the form, asks about fields that somebody else has changed.
+    """
     found = await _item(visit)
     path = f"/items/{found.id}"
-    change = change_of(found, form)
+    try:
+        change = change_of(found, form)
+    except ChangedSince as changed:
+        if not visit.is_script:
+            raise
+        title = f"Save {found.title} anyway?"
+        return Question(title=title, why=str(changed), yes="Save anyway")
     if change is None:
         return Receipt(text="Nothing has changed.", next_path=path)
     done = await visit.ask(change)
