@@ -484,7 +484,8 @@
   const question = (form, button, { ask: title, why = "", text = "", yes = "Yes", name = "text", isDangerous }) => {
     const dialog = ask();
     const field = $("textarea", dialog);
-    asked = { form, button, name: text && name };
+    // what the person has seen, whatever the form is renewed to in the meantime
+    asked = { form, button, name: text && name, seen: form.elements.seen?.value };
     $("h2", dialog).textContent = title;
     $("p", dialog).textContent = why;
     $("label", dialog).hidden = !text;
@@ -501,11 +502,12 @@
     (text ? field : $("[value=no]", dialog)).focus();
   };
   const settleQuestion = () => {
-    const { form, button, name } = asked;
+    const { form, button, name, seen } = asked;
     const { value } = $("textarea", ask());
     asked = null;
     if (value) drafts.set(addressOf(form, button), value);
-    if (ask().returnValue === "yes") send(form, button, { confirm: "yes", ...(name ? { [name]: value } : {}) });
+    const more = { confirm: "yes", ...(seen ? { seen } : {}), ...(name ? { [name]: value } : {}) };
+    if (ask().returnValue === "yes") send(form, button, more);
   };
 
   const addressOf = (form, button) => (
