@@ -21,6 +21,8 @@ from taskorch_orchestrator.mirror.sqlite_copy import SqliteCopy
 
 #: The owner of the troubles with a removal, in `sync/state.db`.
 PURGED = "purged"
+#: What an item that Redis does not have is reported with, until a purge explains it.
+MISSING = "Redis has no such item. Its files are left as they are."
 #: Why a copy of a removed file was kept.
 ADDITIONS = (
     "The project of {name} was purged. Somebody had added a text to the file that Redis "
@@ -76,7 +78,7 @@ class PurgedFiles:
         _, agent = self._state.notified(item)
         if agent:
             self._folder.drop_line(file_names.pending(agent), item)
-        if not self._state.has_troubles(item):
+        if not self._state.has_troubles(item, besides=MISSING):
             for kind in KINDS:
                 self._remove_unchanged(file_names.report(item, kind))
         self._state.forget_purged_item(item)

@@ -19,13 +19,15 @@ from taskorch_orchestrator.mirror.handoff_folder import ReplacedFile
 from taskorch_orchestrator.mirror.item_append import ItemAppend, NotAppended
 from taskorch_orchestrator.mirror.item_sync import ItemSync, RetrySoon
 from taskorch_orchestrator.mirror.pass_context import PassContext
-from taskorch_orchestrator.mirror.purged_files import PurgedFiles
+from taskorch_orchestrator.mirror.purged_files import MISSING, PurgedFiles
 from taskorch_orchestrator.mirror.sqlite_copy import SqliteCopy
 from taskorch_orchestrator.mirror.sync_state import SyncedItem
 
 BATCH = 50
 #: The fact that `orchestration.db` lacks rows that could not be written.
 INCOMPLETE_COPY = "db_behind"
+#: The fact after which id a stopped pass left the rest to the next one.
+STOPPED_AFTER = "stopped_after"
 
 
 class SyncPass:
@@ -62,8 +64,20 @@ class SyncPass:
         False is for the next pass.
         """
         self.mark_changes(full=full, scan=scan)
-        while not self.stopped and self.sync_batch():
-            self.stopped = not may_go_on()
+        # if more changes than one pass can sync, those with low ids must not always be
+        # first
+        self._after = self._state.fact(STOPPED_AFTER)
+        is_first_half = bool(self._after)
+        while not self.stopped:
+            if self.sync_batch():
+                self.stopped = not may_go_on()
+            elif is_first_half:
+                self._after, is_first_half = "", False
+            else:
+                break
+        self._state.set_fact(
+            STOPPED_AFTER, self._after if self.stopped else ""
+        )
         self.written += self._purged.removed
 
     def mark_changes(self, *, full: bool, scan: bool) -> None:
@@ -245,8 +259,7 @@ class SyncPass:
             error = errors.Damaged(kind="item", id=id_, reason=damage)
             state.add_trouble(id_, id_, str(error))
         elif has_files:
-            message = "Redis has no such item. Its files are left as they are."
-            state.add_trouble(id_, id_, message)
+            state.add_trouble(id_, id_, MISSING)
         for replaced in self._replaced.get(id_, ()):
             self._folder.remove_replaced(replaced)
 

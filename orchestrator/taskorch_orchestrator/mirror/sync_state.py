@@ -308,10 +308,12 @@ class SyncState:
         """Save a trouble with a file or report, until its owner is looked at again."""
         self._put("troubles", owner, name, message)
 
-    def has_troubles(self, owner: str) -> bool:
-        """Return whether an owner has troubles."""
-        query = "SELECT 1 FROM troubles WHERE owner = ? LIMIT 1"
-        return self._row(query, owner) is not None
+    def has_troubles(self, owner: str, *, besides: str) -> bool:
+        """Return whether an owner has troubles with another message than `besides`."""
+        query = (
+            "SELECT 1 FROM troubles WHERE owner = ? AND message != ? LIMIT 1"
+        )
+        return self._row(query, owner, besides) is not None
 
     def clear_troubles(self, owner: str) -> None:
         """Forget the troubles of an owner that is looked at again."""

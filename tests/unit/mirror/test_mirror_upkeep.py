@@ -274,6 +274,22 @@ def test_stopped_pass_is_continued_by_the_next(root: Root) -> None:
     assert all(root.file(item, "handoff").exists() for item in items)
 
 
+def test_new_changes_do_not_starve_old_ones(root: Root) -> None:
+    items = sorted(root.bench.item() for _ in range(130))
+    root.sync()
+    for item in items:
+        root.bench.queue.assign(item, "bob")
+
+    root.mirror.sync(scan=False, stop=lambda: True)
+    for agent in ("carol", "dave", "erin"):
+        for item in items[:60]:
+            root.bench.queue.assign(item, agent)
+        root.mirror.sync(scan=False, stop=lambda: True)
+
+    handoffs = [root.document(item, "handoff") for item in items]
+    assert handoffs[-1]["assigned_to"] == "bob"
+
+
 def test_marked_file_is_synced_without_a_scan(root: Root) -> None:
     item = root.bench.item()
     root.sync()

@@ -10,7 +10,9 @@ from taskorch.domain import errors
 from taskorch.domain.item import Lease
 from taskorch_orchestrator.backup.archive import Archive
 from taskorch_orchestrator.backup.restore import restore
+from taskorch.queue import queue
 from taskorch_orchestrator.mirror import sqlite_copy
+from taskorch_orchestrator.mirror.purged_files import MISSING
 from taskorch_orchestrator.purge import delete, find_completed
 
 pytestmark = pytest.mark.one_lane
@@ -214,6 +216,28 @@ def test_stopped_pass_leaves_the_rest_for_the_next(root: Root) -> None:
     assert stopped.left > 0
     root.sync()
 
+    assert files(root) == rows(root) == set()
+
+
+def test_pass_during_a_purge_leaves_no_file(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "PURGE_BATCH", 1)
+    item = reported_item(root)
+    project = root.bench.queue.views.show(item).item.project
+    root.bench.item(project)
+    root.sync()
+    root.bench.queue.complete_project(project, force=True)
+    root.sync()
+
+    root.bench.queue.purge(project)
+    root.file(item, "discoveries").unlink()
+    during = root.sync()
+    purge(root, project)
+    after = root.sync()
+
+    assert MISSING in during.troubles.values()
+    assert after.troubles == {}
     assert files(root) == rows(root) == set()
 
 
