@@ -3,6 +3,7 @@
 from benchmarks import (
     batches,
     blocked,
+    board,
     commands,
     fleet,
     functions,
@@ -34,6 +35,7 @@ ALL = (
     mirror.measure,
     waits.measure,
     gateway.measure,
+    board.measure,
 )
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ NAMES = [
     "gateway_commands",
     "gateway",
     "gateway_waits",
+    "board",
 ]
 COMPARISON = Comparison(
     name="commands",
