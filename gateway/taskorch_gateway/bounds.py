@@ -347,9 +347,7 @@ WORDS: Mapping[str, Words] = {
     "project": Words(
         first=(limits.title, text, new_project, optional(number()))
     ),
-    "projects": Words(
-        first=(choice("", "open", "completed"), skip, rows)
-    ),
+    "projects": Words(first=(choice("", "open", "completed"), skip, rows)),
     "reap": Words(first=(number(1, 100), number(), number(1, ROWS))),
     "records": Words(
         first=(short,),

@@ -116,6 +116,29 @@ def test_graph_follows_the_work(board: OpenBoard, bench: Bench) -> None:
     expect(screen.page.locator("#items td").nth(1)).to_have_text("completed")
 
 
+def test_items_of_project_are_filtered(board: OpenBoard, project: str) -> None:
+    screen = board(path=f"/projects/{project}")
+
+    screen.page.get_by_label("Filter the items").fill("state:failed")
+    screen.page.keyboard.press("Enter")
+
+    expect(screen.page.locator("#items tbody tr")).to_have_count(1)
+    expect(screen.page.locator("#items tbody tr")).to_contain_text("JWT")
+    expect(screen.page.locator("#graph a")).to_have_count(10)
+
+
+def test_wrong_filter_points_at_its_place(
+    board: OpenBoard, project: str
+) -> None:
+    screen = board(path=f"/projects/{project}?q=agent:ada+stat:failed")
+
+    expect(screen.page.locator("#find-error mark")).to_have_text("stat:")
+    expect(screen.page.get_by_label("Filter the items")).to_have_value(
+        "agent:ada stat:failed"
+    )
+    screen.forgive("400")
+
+
 def test_plan_is_pasted_checked_and_created(
     board: OpenBoard, bench: Bench
 ) -> None:

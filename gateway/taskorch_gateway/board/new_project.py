@@ -28,8 +28,8 @@ from taskorch_gateway.board.project_graph import (
     GraphLine,
     ProjectGraph,
 )
-from taskorch_gateway.board.projects import queue_of
 from taskorch_gateway.board.refusals import ShownError
+from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.visit import Action, Page, Visit
 
 PATH, ENTRY = "/projects/new", "projects"

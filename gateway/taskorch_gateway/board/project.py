@@ -22,15 +22,21 @@ from taskorch.queue.stuck import StuckItem
 from taskorch.queue.views import Views
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
-from taskorch_gateway.board import project_graph
+from taskorch_gateway.board import filters, project_graph
+from taskorch_gateway.board.filters import Filter, ParsedFilter, WrongFilter
 from taskorch_gateway.board.formats import counted, shortened
 from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.items import FilterMistake
 from taskorch_gateway.board.project_graph import ProjectGraph
-from taskorch_gateway.board.projects import queue_of
+from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.visit import Action, Page, Visit
 
+#: Rows of the table of items.
+ROWS = 100
 #: The newest discoveries of the page.
 DISCOVERIES = 30
+#: Calls that look for items of a large project or of a filter, each at 150 items.
+MOST_CALLS = 20
 #: The longest title in a question.
 TITLE_CHARACTERS = 80
 #: Calls that look for stalled items, each at 60 of the namespace.
@@ -42,8 +48,10 @@ class ProjectView(Frozen):
 
     project: Project
     graph: ProjectGraph
-    #: The items of the graph, as the table has them.
+    #: The rows of the table.
     items: tuple[Item, ...]
+    #: The cursor of the next rows, "" for none.
+    cursor: str
     #: Stalled items of the project, by id.
     stuck: Mapping[str, StuckItem]
     #: The newest first.
@@ -68,6 +76,8 @@ class ReadProject(ToolArguments):
     name = "board_project"
     read_only = True
     project: str
+    wanted: Filter
+    cursor: str = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the parts over one connection."""
@@ -82,18 +92,37 @@ class ReadProject(ToolArguments):
             most_calls=STUCK_CALLS,
         )
         stuck_items = {each.item.id: each for each in stuck.items}
+        rows, cursor = self._rows(views, items)
         page = views.discoveries(project.id, since="", limit=DISCOVERIES)
         return ToolResult(
             ProjectView(
                 project=project,
                 graph=project_graph.drawn(items, stuck_items, total),
-                items=tuple(by_need(items)),
+                items=tuple(rows),
+                cursor=cursor,
                 stuck=stuck_items,
                 discoveries=page.discoveries[::-1],
                 has_older_discoveries=page.more,
                 known={item.id: item for item in items},
             )
         )
+
+    def _rows(
+        self, views: Views, items: Sequence[Item]
+    ) -> tuple[Sequence[Item], str]:
+        """Return the rows of the table, and the cursor of the next ones.
+
+        Without a filter they are the items of the graph.
+        """
+        if self.wanted == Filter() and not self.cursor:
+            return by_need(items), ""
+        found = views.search(
+            self.wanted.items(self.project),
+            cursor=self.cursor,
+            limit=ROWS,
+            most_calls=MOST_CALLS,
+        )
+        return found.items, found.cursor
 
 
 class ReadHead(ToolArguments):
@@ -121,7 +150,10 @@ def _head(views: Views, project: str) -> Project:
 
 
 def _items_for_graph(views: Views, project: str, total: int) -> list[Item]:
-    """Return all items of a small project, and those of a large one that matter."""
+    """Return all items of a small project, and those of a large one that matter.
+
+    Of a very large one, only the oldest items are looked at.
+    """
     most = project_graph.MOST_ITEMS
     if total <= most:
         return list(views.list(project=project, limit=most).items)
@@ -130,23 +162,49 @@ def _items_for_graph(views: Views, project: str, total: int) -> list[Item]:
     for states in groups:
         if len(found) < most:
             wanted = ItemFilter(project=project, states=states)
-            found += views.search(wanted, limit=most - len(found)).items
+            found += views.search(
+                wanted, limit=most - len(found), most_calls=MOST_CALLS
+            ).items
     return found
 
 
 async def show(visit: Visit) -> Response:
-    """Show a project."""
-    read = ReadProject(project=visit.word("id"))
+    """Show a project; the query may have a filter for its items."""
+    typed, wanted = visit.query("q"), Filter()
+    mistake: FilterMistake | None = None
+    try:
+        wanted = _without_projects(filters.parse(typed))
+    except WrongFilter as error:
+        mistake = FilterMistake(
+            before=typed[: error.at],
+            wrong=typed[error.at : error.end] or " ",
+            after=typed[error.end :],
+            message=str(error),
+        )
+    read = ReadProject(
+        project=visit.word("id"), wanted=wanted, cursor=visit.query("cursor")
+    )
     view = cast("ProjectView", await visit.ask(read))
     return visit.page(
         "project.html",
+        status=400 if mistake else 200,
         view=view,
         project=view.project,
+        typed=typed,
+        mistake=mistake,
         closing=closing_question(view.project),
         cancelling=cancelling_question(view.project),
         mark_of=project_graph.mark_of,
         waits_for=project_graph.waits_for,
     )
+
+
+def _without_projects(parsed: ParsedFilter) -> Filter:
+    for each in parsed.projects:
+        raise each.wrong(
+            "This list is that of one project. The page Items has all of them."
+        )
+    return parsed.filter
 
 
 def closing_question(project: Project) -> Question | None:

@@ -4,11 +4,11 @@ from typing import cast
 
 from starlette.responses import Response
 from taskorch.domain import errors, limits
-from taskorch.domain.item import Caller, ProjectPage
+from taskorch.domain.item import ProjectPage
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
-from taskorch.queue.queue import Queue
 
+from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.ticks import ticks
 from taskorch_gateway.board.visit import Page, Visit
 
@@ -62,17 +62,6 @@ async def show(visit: Visit) -> Response:
         is_first=not visit.query("skip"),
         found=cast("ProjectPage", page),
         ticks=ticks,
-    )
-
-
-def queue_of(call: ToolCall) -> Queue:
-    """Return the queue of a call of the board."""
-    return Queue(
-        call.connection,
-        call.settings.namespace,
-        Caller(agent=call.settings.orchestrator),
-        requests=call.requests,
-        damage=call.damage,
     )
 
 
