@@ -59,7 +59,7 @@ def test_log_of_this_root_is_shown(bench: Bench, root: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"x" * 40_000, b"line\n" * 500])
-def test_only_the_end_of_a_long_log_is_shown(
+def test_only_end_of_long_log_is_shown(
     bench: Bench, root: Path, text: bytes
 ) -> None:
     log = read(root, written(bench, root, text))
