@@ -1,13 +1,17 @@
 """The event loop of the gateway: asyncio's, with bounds on connections of TLS."""
 
-from asyncio import SelectorEventLoop, sslproto
+from asyncio import AbstractEventLoop, SelectorEventLoop, sslproto
 from asyncio.base_events import Server
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 #: How long a client may take for its handshake.
 HANDSHAKE_S = 15.0
 #: What a connection of TLS reads at a time, and holds while it is idle.
 READ_BYTES = 16 * 1024
+
+Argument = TypeVar("Argument")
 
 
 class EventLoop(SelectorEventLoop):
@@ -28,3 +32,13 @@ class EventLoop(SelectorEventLoop):
         if named.get("ssl"):
             named.setdefault("ssl_handshake_timeout", HANDSHAKE_S)
         return await super().create_server(*arguments, **named)
+
+
+def call_from_thread(
+    loop: AbstractEventLoop,
+    function: Callable[[Argument], object],
+    argument: Argument,
+) -> None:
+    """Call a function in a loop, unless that is closed, because the process ends."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, argument)

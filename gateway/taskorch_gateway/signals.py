@@ -15,6 +15,7 @@ from taskorch.queue.queue import Queue
 from taskorch.queue.signals import SignalKind, SignalPage
 
 from taskorch_gateway.authentication import Authentication
+from taskorch_gateway.event_loop import call_from_thread
 from taskorch_gateway.pool import NAME
 from taskorch_gateway.waits import ClientWaits
 
@@ -40,7 +41,7 @@ class SignalReceiver:
         loop = get_running_loop()
 
         def deliver(page: SignalPage) -> None:
-            loop.call_soon_threadsafe(self._receive, page)
+            call_from_thread(loop, self._receive, page)
 
         Thread(
             target=_follow, args=(self._settings, deliver), daemon=True

@@ -40,6 +40,7 @@ from taskorch.queue.port import CONFINED, Argument, Connection, Reply
 from taskorch.queue.queue import Queue
 from taskorch.version import __version__
 
+from taskorch_gateway.event_loop import call_from_thread
 from taskorch_gateway.pool import NAME, ConnectionPool
 from taskorch_gateway.token_changes import TokenChanges
 
@@ -128,14 +129,14 @@ class ClientWaits:
         loop = get_running_loop()
 
         def deliver(batch: Events) -> None:
-            loop.call_soon_threadsafe(self._deliver, batch)
+            call_from_thread(loop, self._deliver, batch)
 
         def is_following(cursor: str) -> None:
-            loop.call_soon_threadsafe(self._begin, cursor)
+            call_from_thread(loop, self._begin, cursor)
 
         def notify(failure: errors.Unavailable | None) -> None:
             if (failure is not None) != self.is_away:
-                loop.call_soon_threadsafe(self._note_outage, failure)
+                call_from_thread(loop, self._note_outage, failure)
 
         Thread(
             target=_follow,
