@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from demo.recordings import board_picture
-from demo.recordings.board_picture import PICTURES
+from demo.recordings.board_picture import CHROMIUM, PICTURES
 from demo.recordings.recorder import Recorder, Recording
 from demo.recordings.scenario import Scenario
 from demo.recordings.scenarios import first_minute, work_in_progress
@@ -53,6 +53,8 @@ def main() -> None:
             sys.stdout.write(f"{image}\n")
     for picture in PICTURES:
         if not wanted.name or picture.name in wanted.name:
+            if not CHROMIUM.exists():
+                sys.exit(f"Pictures of the board need {CHROMIUM}.")
             image = wanted.to / f"{picture.name}.png"
             board_picture.take(picture, image)
             sys.stdout.write(f"{image}\n")

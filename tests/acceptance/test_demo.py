@@ -4,8 +4,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
+from support.board_commands import Person
 from support.commands import BIN, Shell, eventually
 
 REPOSITORY = Path(__file__).parents[2]
@@ -55,6 +57,9 @@ def test_demo_completes_project_and_leaves_nothing_running() -> None:
         "answer to question 1 by orchestrator: At least 12 characters"
         in ran.stdout
     )
+    assert re.search(
+        r"The board, .*: http://127\.0\.0\.1:\d+/sign-in", ran.stdout
+    )
     assert not Path(server[2]).exists()
     assert not _lives(int(server[1]))
 
@@ -83,6 +88,35 @@ def test_ctrl_c_ends_demo_without_errors(tmp_path: Path) -> None:
     assert "Error" not in left
     assert "unreachable" not in left
     assert not _lives(int(server[1]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_demo_board_shows_a_team_at_work(tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "demo.team", "--no-open"),
+            *("--pace", "0.1"),
+        ],
+        cwd=REPOSITORY,
+        env=os.environ | EXPORTED | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert demo.stdout is not None
+    link = demo.stdout.readline().strip()
+    url, person = link.partition("/sign-in")[0], Person()
+
+    person.get(link)
+    eventually(lambda: "database_expert" in person.get(url).text)
+    eventually(lambda: "of 4" in person.get(url).text)
+    os.killpg(demo.pid, signal.SIGINT)
+    _, errors = demo.communicate(timeout=60)
+
+    assert "A team of 7 agents works until Ctrl-C" in errors
+    assert "Error" not in errors
+    assert "Traceback" not in errors
     assert not list(tmp_path.iterdir())
 
 
