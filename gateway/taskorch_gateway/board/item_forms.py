@@ -183,7 +183,8 @@ def _edit_page(
         "item/edit.html",
         status=refusals.status_of(error) if error else 200,
         item=found,
-        fields=fields,
+        # what cannot be changed now is out of the way
+        fields=sorted(fields, key=lambda each: bool(each.field.closed)),
         opened=digests(fields_of(found)),
         error=refusals.shown(error) if error else None,
     )
