@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from support.browser import LAPTOP, LARGE, PHONE, OpenBoard, Theme
 from support.builders import Bench
 from taskorch.domain.item import NewItem, State
@@ -94,6 +94,41 @@ def test_page_without_script_has_times_and_forms(
     assert form.locator("input[name=csrf]").input_value()
     assert form.locator("input[name=key]").input_value()
     assert "UTC" in page.locator("#needs-you time").first.inner_text()
+
+
+def test_needs_are_settled_from_their_rows(
+    board: OpenBoard, bench: Bench
+) -> None:
+    asked = bench.lease_in(State.BLOCKED).item
+    failed = bench.lease_in(State.FAILED).item
+    given_up = bench.lease_in(State.FAILED).item
+    free = bench.item(agent="", title="Free")
+    page = board().page
+    needs = page.locator("#needs-you")
+    if needs.locator("summary").count():
+        needs.locator("summary").click()
+
+    def row(item: str) -> Locator:
+        return needs.locator(f"li[data-key='{item}']")
+
+    row(asked).locator("[name=answer]").fill("The first")
+    row(asked).get_by_role("button", name="Answer").click()
+    expect(row(asked)).to_contain_text("Answered.")
+    row(failed).get_by_role("button", name="Requeue").click()
+    expect(row(failed)).to_contain_text("Requeued.")
+    row(given_up).get_by_role("button", name="Cancel").click()
+    page.locator("#ask [value=yes]").click()
+    expect(row(given_up)).to_contain_text("Cancelled.")
+    row(free).locator("[name=agent]").fill("bob")
+    row(free).get_by_role("button", name="Assign").click()
+    expect(row(free)).to_contain_text("Assigned to bob.")
+
+    assert [bench.state(item) for item in (asked, failed, given_up, free)] == [
+        State.IN_PROGRESS,
+        State.QUEUED,
+        State.CANCELLED,
+        State.QUEUED,
+    ]
 
 
 def _work_with(bench: Bench, text: str) -> None:
