@@ -54,6 +54,15 @@ def test_letter_a_goes_to_answer(board: OpenBoard, bench: Bench) -> None:
     assert page.evaluate("document.activeElement === document.body")
 
 
+def test_letters_go_to_pages(board: OpenBoard) -> None:
+    page = board().page
+
+    for keys, path in (("gp", "/projects"), ("gi", "/items"), ("gn", "/")):
+        for key in keys:
+            page.keyboard.press(key)
+        page.wait_for_url(f"**{path}")
+
+
 def test_help_opens_and_closes(board: OpenBoard) -> None:
     page = board().page
 
