@@ -15,6 +15,7 @@ from statistics import median, quantiles
 from time import monotonic
 
 from taskorch.domain import errors, limits
+from taskorch.domain.access_token import AccessTokenEdit
 from taskorch.domain.audit_line import AuditFilter, Refusal
 from taskorch.domain.item import (
     Caller,
@@ -508,6 +509,8 @@ def _tokens(planner: Queue) -> Iterator[Step]:
     yield _step("create_access_token", create)
     yield _step("revoke_access_token", create)
     yield _step("use_access_token", lambda: tokens.use(token.token, "::1"))
+    edit = AccessTokenEdit(open_items=5)
+    yield _step("edit_access_token", lambda: tokens.edit(token.id, edit))
     yield _step("rotate_access_token", lambda: tokens.rotate(token.id))
     log = planner.audit_log()
     refusal = Refusal(

@@ -46,6 +46,7 @@ COMMANDS = {
         "purge",
         "sync",
         "token create",
+        "token edit",
         "token rotate",
         "token revoke",
         "board",

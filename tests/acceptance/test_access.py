@@ -41,6 +41,7 @@ ARGUMENTS = {
         "acl": ("viewer",),
         "token create": ("ada", "--role", "worker"),
         **dict.fromkeys(("token rotate", "token revoke"), ("tok_1a2b3c4d",)),
+        "token edit": ("tok_1a2b3c4d", "--max-agents", "5"),
     },
     "worker": {
         **dict.fromkeys(

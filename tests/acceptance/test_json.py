@@ -67,6 +67,7 @@ orchestrate trust --list
 orchestrate token create ada --role worker
 orchestrate token list
 orchestrate audit
+orchestrate token edit {token} --max-agents 5
 orchestrate token rotate {token}
 orchestrate token revoke {token}
 orchestrate acl worker ada

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import hiredis
 import pytest
-from integration.test_lost_replies import CALLS, NOT_KEPT, REFUSED
 from support import gateway_fleet
 from support.builders import Bench
+from support.calls import CALLS, NOT_KEPT, REFUSED
 from support.gateway_fleet import (
     FleetConnection,
     GatewayFleet,

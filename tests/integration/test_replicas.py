@@ -11,6 +11,7 @@ from support.commands import eventually
 from support.connections import connect
 from support.topologies import Node, command
 from taskorch.domain import errors
+from taskorch.domain.access_token import AccessTokenEdit
 from taskorch.domain.item import Caller, ItemEdit, NewItem, State
 from taskorch.domain.role import Role
 from taskorch.queue import scripts
@@ -139,6 +140,9 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         "requeue": lambda: mine.requeue(dependency),
         "close_project": lambda: mine.complete_project(project, force=True),
         "reopen_project": lambda: mine.reopen_project(project),
+        "edit_access_token": lambda: mine.access_tokens().edit(
+            token.id, AccessTokenEdit(role=Role.VIEWER)
+        ),
         "revoke_access_token": lambda: mine.access_tokens().revoke(token.id),
     }
     for verb, step in steps.items():

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 
 from support.builders import Bench, need_lease
+from taskorch.domain.access_token import AccessTokenEdit
 from taskorch.domain.audit_line import AuditFilter, Refusal
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
@@ -374,6 +375,8 @@ def manage_access_tokens(bench: Bench) -> Iterator[str]:
     yield "use_access_token"
     tokens.list()
     yield "access_tokens"
+    tokens.edit(created.id, AccessTokenEdit(open_items=5))
+    yield "edit_access_token"
     tokens.rotate(created.id)
     yield "rotate_access_token"
     tokens.revoke(created.id)

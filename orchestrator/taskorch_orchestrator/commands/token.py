@@ -1,6 +1,7 @@
 """The `token` commands, for the access tokens of the gateway."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from taskorch.cli import app
@@ -12,13 +13,105 @@ from taskorch_orchestrator.group import orchestrate, pass_context
 if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
 
+Command = TypeVar("Command", bound=Callable[..., object])
+NEVER = "never"
+
+
+class TokenId(click.ParamType[str]):
+    """The id of an access token, without its secret."""
+
+    name = "token"
+
+    def convert(
+        self,
+        value: str,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Return the id. The message does not repeat a text with a secret."""
+        from taskorch.domain import access_token
+
+        if not access_token.is_id(value):
+            reason = "it is not an id of `token list`, such as tok_1a2b3c4d"
+            self.fail(reason, param, ctx)
+        return value
+
+
+class Lifetime(click.ParamType[int]):
+    """A lifetime such as 12h or 30d, in milliseconds; `never` is 0."""
+
+    name = "duration"
+
+    def convert(
+        self,
+        value: str | int,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int:
+        """Return the milliseconds."""
+        return 0 if value == NEVER else DURATION.convert(value, param, ctx)
+
+
+TOKEN = click.argument("token_id", metavar="TOKEN", type=TokenId())
+ROLES = click.Choice([role.value for role in Role])
+#: Option, parameter, type, metavar, meaning and usual value of each quota.
+QUOTAS = (
+    (
+        "--max-open-items",
+        "open_items",
+        click.IntRange(0),
+        "N",
+        (
+            "Maximum number of items that its client has created and that are neither "
+            "completed nor cancelled; 0 for any number."
+        ),
+        "10000",
+    ),
+    (
+        "--max-bytes",
+        "bytes_a_day",
+        SIZE,
+        None,
+        (
+            "Maximum number of bytes that its client writes in a day (UTC), such as "
+            "64k, 100M or 1G; 0 for any number."
+        ),
+        "1G",
+    ),
+    (
+        "--max-agents",
+        "agents",
+        click.IntRange(0),
+        "N",
+        (
+            "Maximum number of different agents that its client assigns items to; 0 for "
+            "any number."
+        ),
+        "1000",
+    ),
+)
+
+
+def _quota_options(*, of_new: bool) -> Callable[[Command], Command]:
+    """Return a decorator with an option for each quota; a new token has usual ones."""
+
+    def add(command: Command) -> Command:
+        for option, name, type_, metavar, meaning, usual in reversed(QUOTAS):
+            shown = f"{meaning}  [default: {usual}]" if of_new else meaning
+            command = click.option(
+                option, name, type=type_, metavar=metavar, help=shown
+            )(command)
+        return command
+
+    return add
+
 
 @orchestrate.group(
     cls=app.RoleGroup,
     epilog="Example: orchestrate token create ada --role worker",
 )
 def token() -> None:
-    """Create, list, rotate and revoke access tokens of the gateway."""
+    """Create, list, edit, rotate and revoke access tokens of the gateway."""
 
 
 @token.command(
@@ -27,7 +120,7 @@ def token() -> None:
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice([role.value for role in Role]),
+    type=ROLES,
     required=True,
     help="What the token allows; see orchestrate docs gateway.",
 )
@@ -43,29 +136,7 @@ def token() -> None:
     type=DURATION,
     help="Lifetime, such as 12h or 30d, at most 365d.  [default: until it is revoked]",
 )
-@click.option(
-    "--max-open-items",
-    "open_items",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Maximum number of items that its client has created and that are neither "
-    "completed nor cancelled; 0 for any number.  [default: 10000]",
-)
-@click.option(
-    "--max-bytes",
-    "bytes_a_day",
-    type=SIZE,
-    help="Maximum number of bytes that its client writes in a day (UTC), such as "
-    "64k, 100M or 1G; 0 for any number.  [default: 1G]",
-)
-@click.option(
-    "--max-agents",
-    "agents",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Maximum number of different agents that its client assigns items to; 0 for "
-    "any number.  [default: 1000]",
-)
+@_quota_options(of_new=True)
 @pass_context
 def create(
     context: "OrchestratorContext",
@@ -115,8 +186,46 @@ def list_(context: "OrchestratorContext") -> None:
     context.output.show(found, tokens.table, "No access tokens.")
 
 
+@token.command(
+    epilog="Example: orchestrate token edit tok_1a2b3c4d --max-bytes 100M"
+)
+@TOKEN
+@click.option("--role", type=ROLES, help="What the token allows.")
+@click.option(
+    "--expires",
+    "lifetime_ms",
+    type=Lifetime(),
+    help="Lifetime from now, such as 12h or 30d, at most 365d; never: until it is "
+    "revoked.",
+)
+@_quota_options(of_new=False)
+@pass_context
+def edit(
+    context: "OrchestratorContext",
+    /,
+    token_id: str,
+    role: str | None,
+    lifetime_ms: int | None,
+    **quotas: int | None,
+) -> None:
+    """Change the role, the expiry or the quotas of TOKEN, an id of `token list`.
+
+    Its secret stays valid. The gateways obey the change within a second. A new role
+    keeps the quotas unless they are given.
+    """
+    from taskorch.domain.access_token import AccessTokenEdit
+
+    from taskorch_orchestrator.render import tokens
+
+    change = AccessTokenEdit(
+        role=Role(role) if role else None, lifetime_ms=lifetime_ms, **quotas
+    )
+    context.queue.access_tokens().edit(token_id, change)
+    context.output.show({"id": token_id}, tokens.edited)
+
+
 @token.command(epilog="Example: orchestrate token rotate tok_1a2b3c4d")
-@click.argument("token_id", metavar="TOKEN")
+@TOKEN
 @pass_context
 def rotate(context: "OrchestratorContext", token_id: str) -> None:
     """Give TOKEN, an id of `token list`, a new secret, and print it.
@@ -131,7 +240,7 @@ def rotate(context: "OrchestratorContext", token_id: str) -> None:
 
 
 @token.command(epilog="Example: orchestrate token revoke tok_1a2b3c4d")
-@click.argument("token_id", metavar="TOKEN")
+@TOKEN
 @pass_context
 def revoke(context: "OrchestratorContext", token_id: str) -> None:
     """Revoke TOKEN, an id of `token list`.

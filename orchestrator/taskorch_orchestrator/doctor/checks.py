@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
-from taskorch.cli.text import ago, counted, timestamp
+from taskorch.cli.text import ago, counted, size, timestamp
 from taskorch.domain import errors, hints
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Project, State
@@ -231,12 +231,12 @@ def _eviction(info: Mapping[str, str]) -> CheckResult:
 def _memory(info: Mapping[str, str]) -> CheckResult:
     used, most = int(info.get("used_memory", "0")), _max_memory(info)
     if not most:
-        return _ok("memory", f"{_size(used)} used, no maxmemory")
+        return _ok("memory", f"{size(used)} used, no maxmemory")
     if used > FULL * most:
-        found = f"{_size(used)} used of {_size(most)}: a full server refuses all changes"
+        found = f"{size(used)} used of {size(most)}: a full server refuses all changes"
         mend = SET.format(f"maxmemory {2 * max(used, most)}")
         return _problem("memory", found, mend)
-    return _ok("memory", f"{_size(used)} used of {_size(most)}")
+    return _ok("memory", f"{size(used)} used of {size(most)}")
 
 
 def _max_memory(info: Mapping[str, str]) -> int:
@@ -445,7 +445,7 @@ def of_archive(
     files = counted(len(archived), "project", "projects")
     found = f"{files} in the archive of this root"
     if archived:
-        found += f" ({_size(sum(archived))})"
+        found += f" ({size(sum(archived))})"
     if not retention_ms:
         return _ok("archive", f"off; {found}")
     if due:
@@ -608,11 +608,6 @@ def _first(texts: Sequence[str]) -> str:
     """Return the first texts as a list, and the number of the others."""
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return ", ".join(texts[:SHOWN]) + more
-
-
-def _size(size: int) -> str:
-    megabytes = size / 1_000_000
-    return f"{megabytes:.1f} MB" if megabytes >= 1 else f"{size / 1000:.1f} kB"
 
 
 def _ok(name: str, found: str, items: tuple[str, ...] = ()) -> CheckResult:

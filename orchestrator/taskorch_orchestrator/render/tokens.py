@@ -1,8 +1,8 @@
 """The output of the `token` commands for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from taskorch.cli.text import cell, timestamp
+from taskorch.cli.text import cell, size, timestamp
 from taskorch.domain.access_token import AccessToken, NewAccessToken
 
 from taskorch_orchestrator.render import console as screen
@@ -20,6 +20,11 @@ def new(token: NewAccessToken) -> str:
 def revoked(token: Mapping[str, str]) -> str:
     """Return the id of a revoked token."""
     return f"Revoked {token['id']}."
+
+
+def edited(token: Mapping[str, str]) -> str:
+    """Return the id of a token that was changed."""
+    return f"Changed {token['id']}."
 
 
 def table(listed: Sequence[AccessToken]) -> str:
@@ -47,16 +52,16 @@ def table(listed: Sequence[AccessToken]) -> str:
             _expiry(token),
             screen.since(token.used_at) if token.used_at else "never",
             cell(token.used_from),
-            _of(token.used.open_items, token.quotas.open_items),
-            _of(token.used.bytes_a_day, token.quotas.bytes_a_day),
-            _of(token.used.agents, token.quotas.agents),
+            _of(token.used.open_items, token.quotas.open_items, str),
+            _of(token.used.bytes_a_day, token.quotas.bytes_a_day, size),
+            _of(token.used.agents, token.quotas.agents, str),
         )
     return screen.printed(rows)
 
 
-def _of(used: int, most: int) -> str:
+def _of(used: int, most: int, shown: Callable[[int], str]) -> str:
     """Return what is used of a quota, and its maximum if it has one."""
-    return f"{used}/{most}" if most else str(used)
+    return f"{shown(used)}/{shown(most)}" if most else shown(used)
 
 
 def _expiry(token: AccessToken) -> str:

@@ -50,30 +50,13 @@ class TextArgument(click.ParamType[str]):
         )
 
 
-class Duration(click.ParamType[int]):
-    """A duration such as 90s, 30m, 4h or 1d, in milliseconds."""
+class Amount(click.ParamType[int]):
+    """A number with its unit."""
 
-    name = "duration"
-
-    def convert(
-        self,
-        value: str | int,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> int:
-        """Return the milliseconds."""
-        if isinstance(value, int):
-            return value
-        try:
-            return limits.duration_ms(value)
-        except errors.Invalid as error:
-            self.fail(str(error), param, ctx)
-
-
-class Size(click.ParamType[int]):
-    """A number of bytes, such as 500000, 64k, 100M or 1G."""
-
-    name = "size"
+    def __init__(self, name: str, read: Callable[[str], int]) -> None:
+        """`read` returns the number in a text. Raises errors.Invalid."""
+        self.name = name
+        self._read = read
 
     def convert(
         self,
@@ -81,11 +64,11 @@ class Size(click.ParamType[int]):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> int:
-        """Return the bytes."""
+        """Return the number."""
         if isinstance(value, int):
             return value
         try:
-            return limits.size(value)
+            return self._read(value)
         except errors.Invalid as error:
             self.fail(str(error), param, ctx)
 
@@ -267,8 +250,10 @@ ITEM = IdArgument("item")
 ITEM_BEFORE_AGENT = IdArgument("item", before_agent=True)
 PROJECT = IdArgument("proj")
 ITEM_OR_PROJECT = IdArgument("item", "proj")
-DURATION = Duration()
-SIZE = Size()
+#: Such as 90s, 30m, 4h or 1d, in milliseconds.
+DURATION = Amount("duration", limits.duration_ms)
+#: Such as 500000, 64k, 100M or 1G, in bytes.
+SIZE = Amount("size", limits.size)
 START_TIME = StartTimeArgument()
 PAIR = Pair()
 TIMEOUT = click.option(

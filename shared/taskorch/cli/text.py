@@ -28,6 +28,8 @@ _JOINING = "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u
 _FIRST_RESERVED, _LAST_RESERVED = "\U0001f300", "\U0001faff"
 #: The units of an age with their length in ms, and the number from which each is used.
 _AGES = (("d", 86_400_000, 2), ("h", 3_600_000, 1), ("min", 60_000, 1))
+#: The units of a size with their length in bytes.
+_SIZES = (("GB", 10**9), ("MB", 10**6), ("kB", 1000))
 #: The start of a continued line.
 CONTINUED = "    | "
 #: Items whose closed questions are named.
@@ -161,6 +163,14 @@ def duration(ms: int) -> str:
         if shown or amount or unit == "s":
             shown.append(f"{amount}{unit}")
     return " ".join(shown[:2])
+
+
+def size(count: int) -> str:
+    """Return a number of bytes, such as "0.7 kB" or "1 GB"."""
+    unit, length = next(
+        (each for each in _SIZES if count >= each[1]), _SIZES[-1]
+    )
+    return f"{count / length:.1f}".removesuffix(".0") + f" {unit}"
 
 
 def ago(ms: int) -> str:

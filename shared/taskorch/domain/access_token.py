@@ -74,6 +74,18 @@ class AccessToken(Frozen):
     used: Quotas
 
 
+class AccessTokenEdit(Frozen):
+    """Changes of a token; None leaves a field as it is."""
+
+    role: Role | None = None
+    #: ms from now until it expires; 0 for never.
+    lifetime_ms: int | None = None
+    #: Quotas; 0 for any number.
+    open_items: int | None = None
+    bytes_a_day: int | None = None
+    agents: int | None = None
+
+
 class NewAccessToken(Frozen):
     """A token that was just created or rotated: the only time that it is shown."""
 

@@ -14,6 +14,7 @@ from typing import cast
 from taskorch.domain import access_token, errors, limits
 from taskorch.domain.access_token import (
     AccessToken,
+    AccessTokenEdit,
     Checked,
     ClientAccess,
     Credentials,
@@ -23,7 +24,7 @@ from taskorch.domain.access_token import (
 from taskorch.domain.frozen import replace
 from taskorch.domain.role import Role
 from taskorch.queue import fields as read
-from taskorch.queue.port import Reply
+from taskorch.queue.port import Argument, Reply
 from taskorch.queue.scripts import Scripts, random_digits
 
 SECRET_BYTES = 32
@@ -127,6 +128,17 @@ class AccessTokens:
                 found[token.id] = token
         return tuple(found.values())
 
+    def edit(self, id_: str, edit: AccessTokenEdit) -> None:
+        """Change a token; it is checked again by all gateways.
+
+        Raises errors.NoAccessToken, errors.NotAllowed for an administrator of one
+        project, and errors.Invalid for an edit that changes nothing.
+        """
+        words = _changes(edit)
+        if not words:
+            raise errors.Invalid(reason="The edit changes nothing.")
+        self._scripts.run_script("edit_access_token", _need_id(id_), *words)
+
     def rotate(self, id_: str) -> NewAccessToken:
         """Replace the secret of a token. Raises errors.NoAccessToken."""
         return self._replace_secret(id_, _new_secret())
@@ -177,16 +189,39 @@ class AccessTokens:
         return Checked(access=access, token=credentials.id)
 
 
-def _words(quotas: Quotas) -> list[int | str]:
+def _words(quotas: Quotas) -> list[Argument]:
     """Return quotas as arguments: "" for any number."""
     return [
-        limits.number(most, f"quota of {what}", 0, LARGEST_QUOTA) or ""
-        for what, most in (
-            ("open items", quotas.open_items),
-            ("bytes", quotas.bytes_a_day),
-            ("agents", quotas.agents),
-        )
+        _quota("open items", quotas.open_items),
+        _quota("bytes", quotas.bytes_a_day),
+        _quota("agents", quotas.agents),
     ]
+
+
+def _quota(what: str, most: int) -> Argument:
+    """Return a quota as an argument: "" for any number."""
+    return limits.number(most, f"quota of {what}", 0, LARGEST_QUOTA) or ""
+
+
+def _changes(edit: AccessTokenEdit) -> list[Argument]:
+    """Return the changed fields of a token and their values, as arguments."""
+    words: list[Argument] = []
+    if edit.role:
+        words += ["role", edit.role]
+    if edit.lifetime_ms is not None:
+        words += ["lifetime", _lifetime(edit.lifetime_ms) or ""]
+    for field, what, most in (
+        ("max_open_items", "open items", edit.open_items),
+        ("max_bytes", "bytes", edit.bytes_a_day),
+        ("max_agents", "agents", edit.agents),
+    ):
+        if most is not None:
+            words += [field, _quota(what, most)]
+    return words
+
+
+def _lifetime(lifetime_ms: int) -> int:
+    return limits.number(lifetime_ms, "lifetime in ms", 0, limits.LONGEST_MS)
 
 
 def _new_secret() -> str:

@@ -6,7 +6,13 @@ from time import monotonic
 import pytest
 from support.builders import Bench
 from taskorch.domain import errors
-from taskorch.domain.access_token import Checked, ClientAccess
+from taskorch.domain.access_token import (
+    USUAL,
+    AccessTokenEdit,
+    Checked,
+    ClientAccess,
+)
+from taskorch.domain.frozen import replace
 from taskorch.domain.role import Role
 from taskorch.queue.access_tokens import AccessTokens
 from taskorch.queue.port import REPEAT
@@ -249,3 +255,52 @@ def test_ordinary_token_is_no_sign_in_link(bench: Bench) -> None:
         tokens.redeem(created.token, ADDRESS)
 
     assert tokens.use(created.token, ADDRESS).access
+
+
+def test_edited_token_keeps_its_secret_and_the_rest(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.WORKER, lifetime_ms=60_000)
+
+    tokens.edit(created.id, AccessTokenEdit(role=Role.VIEWER, open_items=5))
+
+    access = tokens.use(created.token, ADDRESS).access
+    assert access
+    assert (access.name, access.role) == ("ada", Role.VIEWER)
+    (listed,) = tokens.list()
+    assert listed.expires_at > 0
+    assert listed.quotas == replace(USUAL, open_items=5)
+
+
+def test_edited_expiry_begins_now(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.WORKER, lifetime_ms=60_000)
+    bench.expire_access_token(created.id)
+
+    tokens.edit(created.id, AccessTokenEdit(lifetime_ms=60_000))
+    renewed = tokens.use(created.token, ADDRESS).access
+    tokens.edit(created.id, AccessTokenEdit(lifetime_ms=0))
+
+    assert renewed
+    (listed,) = tokens.list()
+    assert (listed.expires_at, listed.expired) == (0, False)
+
+
+def test_edit_that_is_refused_changes_nothing(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    project = bench.queue.project("One")
+    created = tokens.create("ada", Role.WORKER, project=project)
+    before = tokens.list()
+
+    for edit in (
+        AccessTokenEdit(),
+        AccessTokenEdit(bytes_a_day=-1),
+        AccessTokenEdit(lifetime_ms=10**15),
+    ):
+        with pytest.raises(errors.Invalid):
+            tokens.edit(created.id, edit)
+    with pytest.raises(errors.NotAllowed):
+        tokens.edit(created.id, AccessTokenEdit(role=Role.ADMIN))
+    with pytest.raises(errors.NoAccessToken):
+        tokens.edit("tok_00000000", AccessTokenEdit(open_items=1))
+
+    assert tokens.list() == before

@@ -1,0 +1,30 @@
+-- edit_access_token: changes the role, the expiry or the quotas of an access token. What its
+--                    client has open is checked again.
+-- KEYS     meta
+-- ARGV     7 id, then the name of a field and its new value, for each changed field: role;
+--          lifetime, ms from now until it expires or '' for never; max_open_items,
+--          max_bytes or max_agents, '' for any number
+-- RETURNS  {id}
+-- ERRORS   NO_ACCESS_TOKEN, NOT_ALLOWED (an administrator who is confined to a project)
+local id = ARGV[7]
+return once(function()
+  local token = key('access_token', id)
+  local fields, role = {}, nil
+  for at = 8, #ARGV, 2 do
+    local name, value = ARGV[at], ARGV[at + 1]
+    if name == 'role' then role = value end
+    if name == 'lifetime' then
+      name, value = 'expires_at', value == '' and '' or now + value
+    end
+    table.insert(fields, name)
+    table.insert(fields, value)
+  end
+  local project = call('HGET', token, 'project')
+  if not project then refuse('NO_ACCESS_TOKEN', {access_token = id}) end
+  if role == 'admin' and project ~= '' then
+    refuse('NOT_ALLOWED', {reason = id .. ' is for one project, and an administrator for all.'})
+  end
+  call('HSET', token, unpack(fields))
+  Access.signal('access_token', id)
+  return {id}
+end)
