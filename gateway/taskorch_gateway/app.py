@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from taskorch.cli.json_output import error_document
 from taskorch.config.settings import Settings
-from taskorch.domain import errors
+from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller
 from taskorch_orchestrator.metrics.collector import registry_of
@@ -41,6 +41,9 @@ from taskorch_gateway.signals import SignalReceiver
 from taskorch_gateway.waits import ClientWaits
 from taskorch_gateway.wire import Wire
 
+#: The page with the routes.
+DESCRIPTION = "orchestrate docs gateway"
+
 
 class Options(Frozen):
     """How the gateway serves its clients."""
@@ -65,7 +68,7 @@ def create(settings: Settings, options: Options) -> Starlette:
     rates = Rates(options.calls_per_second)
     exchange = Exchange(authentication, rates, refusals)
     audit = AuditLog()
-    wire = Wire(settings.namespace, pool, waits, audit)
+    wire = Wire(settings.namespace, exchange, pool, waits, audit)
     performer = Performer(settings, pool, waits, audit)
     streams = EventStreams(exchange, performer, waits)
     api = Api(settings.namespace, exchange, performer, streams)
@@ -77,9 +80,7 @@ def create(settings: Settings, options: Options) -> Starlette:
     signals = SignalReceiver(settings, authentication, waits)
     figures = reader_of(settings, Caller(agent=NAME))
     registry = registry_of(settings.namespace, figures)
-    page = MetricsPage(
-        registry, authentication, rates, is_open=options.metrics_are_open
-    )
+    page = MetricsPage(registry, exchange, is_open=options.metrics_are_open)
 
     async def refused(request: Request, error: Exception) -> Response:
         if "text/html" in request.headers.get("accept", ""):
@@ -118,13 +119,13 @@ def create(settings: Settings, options: Options) -> Starlette:
     )
 
 
-async def no_route(_: Request, error: Exception) -> Response:
+async def no_route(request: Request, error: Exception) -> Response:
     """Tell that there is no such route, or that it takes another method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
-    reason = "There is no such route, or it takes another method."
-    document = error_document(errors.Usage(reason=reason))
-    return JSONResponse(document, status, headers)
+    verb = limits.shortened(f"{request.method} {request.url.path}")
+    unknown = errors.NoVerb(verb=verb, description=DESCRIPTION)
+    return JSONResponse(error_document(unknown), status, headers)
 
 
 async def healthy(_: Request) -> Response:

@@ -269,7 +269,13 @@ WORDS: Mapping[str, Words] = {
     "blocker": Words(first=(item, token, text, text)),
     "cancel": Words(first=(item, text)),
     "check": Words(first=(number(1, limits.SHOWN_ITEMS),)),
-    "claim": Words(first=(duration, flag, number(0, limits.BATCH_STEPS))),
+    "claim": Words(
+        first=(
+            duration,
+            choice("", "1", "again"),
+            number(0, limits.BATCH_STEPS),
+        )
+    ),
     "close_project": Words(first=(project, flag, text)),
     "comment": Words(first=(item, text)),
     "count_new_discoveries": Words(first=_READER),

@@ -86,6 +86,17 @@ PROGRAMS = ClientKind(
 )
 
 
+class HeldByToken(errors.Held):
+    """An item is held, maybe by a client that has not shown its token."""
+
+    def hint(self) -> str:
+        """Return what the caller can do about it, its own token first."""
+        return (
+            "If you have claimed it, pass its token from meta.tokens as token. "
+            f"Otherwise: {super().hint()}"
+        )
+
+
 class Exchange:
     """Answers requests that show a token."""
 
@@ -116,9 +127,9 @@ class Exchange:
         """Return the endpoint of a route, for clients whose token is valid."""
 
         async def respond_to_client(request: Request) -> Response:
-            access = await self._admit(request, kind)
+            access = await self.admit(request, kind)
             request.scope[_TURNS] = self._large[access.token]
-            with self._noting(access, request):
+            with self.noting(access, request):
                 return await respond(access, request)
 
         return self.for_anyone(respond_to_client, kind)
@@ -147,20 +158,26 @@ class Exchange:
     async def admits(
         self, request: Request, kind: ClientKind = PROGRAMS
     ) -> bool:
-        """Return whether the token of a request is valid. Raises errors.Unavailable."""
+        """Return whether the token of a request is valid, and has the same role.
+
+        Raises errors.Unavailable.
+        """
         try:
-            await self._access(request, kind)
+            access = await self._access(request, kind)
         except errors.TokenRefused:
             return False
-        return True
+        return bool(access.role is request.state.role)
 
-    async def _admit(self, request: Request, kind: ClientKind) -> ClientAccess:
+    async def admit(
+        self, request: Request, kind: ClientKind = PROGRAMS
+    ) -> ClientAccess:
         """Return what the client may do.
 
         Raises errors.TokenRefused, errors.RateLimited and errors.Unavailable.
         """
         access = await self._access(request, kind)
-        with self._noting(access, request):
+        request.state.role = access.role
+        with self.noting(access, request):
             self._rates.count(access.token)
         return access
 
@@ -172,9 +189,7 @@ class Exchange:
         )
 
     @contextmanager
-    def _noting(
-        self, access: ClientAccess, request: Request
-    ) -> Iterator[None]:
+    def noting(self, access: ClientAccess, request: Request) -> Iterator[None]:
         """Note for the audit log what a token does not allow."""
         try:
             yield
@@ -260,6 +275,8 @@ def outward(error: TaskOrchestratorError) -> TaskOrchestratorError:
     """
     if isinstance(error, errors.Unavailable):
         return _without_address(error)
+    if isinstance(error, errors.Held) and error.is_own():
+        return HeldByToken(**error.details)
     if error.exit_code == TaskOrchestratorError.exit_code:
         _log.error("%s", error)
         return TaskOrchestratorError(reason="the log of the gateway has it")

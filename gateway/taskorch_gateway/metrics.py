@@ -24,6 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
 from starlette.responses import Response
 from taskorch.domain import errors
+from taskorch.domain.access_token import ClientAccess
 from taskorch.queue import roles
 from taskorch_orchestrator.metrics.collector import (
     COUNTER,
@@ -31,9 +32,7 @@ from taskorch_orchestrator.metrics.collector import (
     Definition,
 )
 
-from taskorch_gateway.authentication import Authentication
-from taskorch_gateway.exchange import address_of, error_response
-from taskorch_gateway.rates import Rates
+from taskorch_gateway.exchange import Exchange, error_response
 
 #: The variable by which the processes of a gateway learn the folder of their counts.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -143,14 +142,12 @@ class MetricsPage:
     def __init__(
         self,
         registry: CollectorRegistry,
-        authentication: Authentication,
-        rates: Rates,
+        exchange: Exchange,
         *,
         is_open: bool,
     ) -> None:
         self._registry = registry
-        self._authentication = authentication
-        self._rates = rates
+        self._exchange = exchange
         self._is_open = is_open
         #: SHA-256 of the headers that were accepted last.
         self._accepted: set[bytes] = set()
@@ -179,10 +176,11 @@ class MetricsPage:
         """
         header = request.headers.get("authorization", "")
         key = sha256(header.encode()).digest()
+        request.state.verb = SCRIPT
         try:
-            access = await self._authentication.access(
-                header, address_of(request)
-            )
+            access = await self._exchange.admit(request)
+        except errors.RateLimited:
+            raise
         except errors.Unavailable:
             if key in self._accepted:
                 return
@@ -190,15 +188,20 @@ class MetricsPage:
         except errors.TokenRefused:
             self._accepted.discard(key)
             raise
-        self._rates.count(access.token)
-        if not roles.may_run(access.role, SCRIPT):
-            raise errors.NotAllowed(
-                reason=f"its role is {access.role}, which may not read metrics."
-            )
-        if access.project:
-            raise errors.NotAllowed(
-                reason=f"it is for {access.project}, and metrics show all projects."
-            )
+        with self._exchange.noting(access, request):
+            _need_right(access)
         if len(self._accepted) >= KEPT:
             self._accepted.clear()
         self._accepted.add(key)
+
+
+def _need_right(access: ClientAccess) -> None:
+    """Raise errors.NotAllowed for a token that may not read metrics."""
+    if not roles.may_run(access.role, SCRIPT):
+        raise errors.NotAllowed(
+            reason=f"its role is {access.role}, which may not read metrics."
+        )
+    if access.project:
+        raise errors.NotAllowed(
+            reason=f"it is for {access.project}, and metrics show all projects."
+        )

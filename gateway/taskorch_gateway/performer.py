@@ -9,7 +9,7 @@ from asyncio import (
     shield,
 )
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from time import monotonic
@@ -33,7 +33,7 @@ from taskorch_gateway.client_connection import (
 )
 from taskorch_gateway.client_leases import ClientLeases
 from taskorch_gateway.pool import SIZE, ConnectionPool
-from taskorch_gateway.waits import LONGEST_WAIT_S, ClientWaits
+from taskorch_gateway.waits import LONGEST_WAIT_S, Admits, ClientWaits
 
 #: Steps of verbs at the same time. A large project takes seconds to close, so others have
 #: connections left: checks of tokens, `/call`, and verbs of another token.
@@ -86,30 +86,35 @@ class Performer:
         *,
         lease: Lease | None = None,
         key: str = "",
-        admits: Callable[[], Awaitable[bool]] | None = None,
+        admits: Admits | None = None,
     ) -> Performed:
         """Perform a verb under the lease that the client has shown.
 
-        Calls of a verb with the same `key` act once; "" is no key. A wait takes at most
-        55 s. `admits` tells after a wait whether the token of the client is still valid.
+        Calls of a verb with the same `key` act once; "" is no key. Of a wait, only the
+        step that ends it is kept. A wait takes at most 55 s. `admits` tells whether the
+        token of the client is still valid.
         Raises errors.TaskOrchestratorError.
         """
         seconds = getattr(verb, verb.waits_for) if verb.waits_for else 0.0
         deadline = monotonic() + min(seconds, LONGEST_WAIT_S)
         if seconds > LONGEST_WAIT_S:
             verb = verb.after_wait(LONGEST_WAIT_S, getattr(verb, "since", ""))
+        is_waiting = seconds > 0
         while True:
             call = ClientCall(
                 self._settings,
                 client,
-                _requests(verb, key),
+                _requests(verb, key, is_waiting=is_waiting),
                 ClientLeases(lease),
             )
             try:
                 return await self._step(client, call, verb, is_kept=bool(key))
             except WaitNeeded as wait:
                 left_s = max(0.0, deadline - monotonic())
-                await self._wait(client, wait, min(wait.seconds, left_s))
+                seconds_left = min(wait.seconds, left_s)
+                await self._wait(
+                    client, wait, seconds_left, admits or _admits_all
+                )
                 if admits and not await admits():
                     # another waiter looks at what has ended this wait
                     self._waits.wake(client.access.name)
@@ -172,9 +177,16 @@ class Performer:
         )
 
     async def _wait(
-        self, client: Client, wait: WaitNeeded, seconds: float
+        self,
+        client: Client,
+        wait: WaitNeeded,
+        seconds: float,
+        admits: Admits,
     ) -> None:
-        """Wait until something may have happened, at most some seconds."""
+        """Wait until something may have happened, at most some seconds.
+
+        Raises errors.TokenRefused.
+        """
         reports = keys.reports(self._settings.namespace, "")
         access = client.access
         if not wait.cursor:
@@ -186,7 +198,7 @@ class Performer:
             waited = self._waits.for_event(
                 wait.cursor, seconds, access.project
             )
-        await self._waits.of_client(access, waited)
+        await self._waits.of_client(access, waited, admits)
 
 
 class ClientCall(ToolCall):
@@ -246,6 +258,7 @@ class KeyedRequests(Requests):
     def __init__(self, words: str) -> None:
         """`words` are the verb and its key."""
         super().__init__()
+        self.is_repeatable = True
         self._words = words
         self._steps = 0
 
@@ -254,11 +267,21 @@ class KeyedRequests(Requests):
         if not acts:
             return super().next(step, acts=acts)
         self._steps += 1
-        numbered = f"{self._words} {self._steps}"
+        return self.numbered(self._steps)
+
+    def numbered(self, step: int) -> str:
+        """Return the id of a step, from 1 on."""
+        numbered = f"{self._words} {step}"
         return sha256(numbered.encode()).hexdigest()[:16] + REPEAT
 
 
-def _requests(verb: ToolArguments, key: str) -> Requests:
+async def _admits_all() -> bool:
+    return True
+
+
+def _requests(verb: ToolArguments, key: str, *, is_waiting: bool) -> Requests:
+    """Return the request ids of a verb; one that waits with a key has one request."""
     if not key:
         return Requests()
-    return KeyedRequests(f"{type(verb).__module__} {verb.name} {key}")
+    requests = KeyedRequests(f"{type(verb).__module__} {verb.name} {key}")
+    return Requests(same=requests.numbered(1)) if is_waiting else requests

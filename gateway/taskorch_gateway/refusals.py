@@ -6,18 +6,23 @@ must not push what happened out of the log.
 
 import json
 import logging
+import os
 from asyncio import sleep
 from collections import Counter
+from collections.abc import Mapping
 from time import monotonic
 
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.audit_line import Refusal
+from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Caller
-from taskorch.queue.port import Connection
+from taskorch.queue.port import REPEAT, Connection
 from taskorch.queue.queue import Queue
+from taskorch.queue.requests import Requests
 
+from taskorch_gateway.following import OutageLog
 from taskorch_gateway.pool import NAME, ConnectionPool
 
 _log = logging.getLogger(__name__)
@@ -35,6 +40,9 @@ class Refusals:
         self._namespace = settings.namespace
         self._pool = pool
         self._noted: Counter[Refusal] = Counter()
+        #: What is being written, until Redis has replied.
+        self._unwritten: _Lines | None = None
+        self._outages = OutageLog("write the audit log")
         self._lines_left = LINES_A_MINUTE
         self._minute_began = monotonic()
 
@@ -72,24 +80,37 @@ class Refusals:
             await self.write()
 
     async def write(self) -> None:
-        """Write what was noted; keep it while Redis is unreachable."""
-        noted, self._noted = self._noted, Counter()
-        if not noted:
-            return
+        """Write what was noted; keep it while Redis is unreachable.
+
+        Lines without a reply are written again under the same request id, so once.
+        """
+        lines = self._unwritten
+        if lines is None:
+            if not self._noted:
+                return
+            lines = _Lines(refused=self._noted, request=os.urandom(8).hex())
+            self._noted = Counter()
+        self._unwritten = lines.repeated()
         try:
             await self._pool.run(
-                lambda connection: self._note(connection, noted)
+                lambda connection: self._note(connection, lines)
             )
         except errors.TaskOrchestratorError as error:
-            _log.warning("Cannot write the audit log: %s", error)
-            self._noted += noted
+            self._outages.note(error)
             return
-        for refusal, count in noted.items():
+        self._outages.note(None)
+        self._unwritten = None
+        for refusal, count in lines.refused.items():
             _log.info("refused %s", _line(refusal, count))
 
-    def _note(self, connection: Connection, noted: Counter[Refusal]) -> None:
-        queue = Queue(connection, self._namespace, Caller(agent=NAME))
-        queue.audit_log().note(noted)
+    def _note(self, connection: Connection, lines: "_Lines") -> None:
+        queue = Queue(
+            connection,
+            self._namespace,
+            Caller(agent=NAME),
+            requests=Requests(same=lines.request),
+        )
+        queue.audit_log().note(lines.refused)
 
     def _has_line(self) -> bool:
         """Take a line of this minute, and return whether there was one left.
@@ -100,6 +121,19 @@ class Refusals:
             self._minute_began, self._lines_left = monotonic(), LINES_A_MINUTE
         self._lines_left -= 1
         return self._lines_left >= 0 and len(self._noted) < LINES_A_MINUTE
+
+
+class _Lines(Frozen):
+    """Lines that one call writes."""
+
+    refused: Mapping[Refusal, int]
+    request: str
+
+    def repeated(self) -> "_Lines":
+        """Return them for a repeat of their call."""
+        return replace(
+            self, request=self.request.removesuffix(REPEAT) + REPEAT
+        )
 
 
 def _line(refusal: Refusal, count: int) -> str:

@@ -4,7 +4,6 @@ An event ends the waits that it may concern, whose clients then look again. So a
 wait costs Redis nothing.
 """
 
-import logging
 import os
 from asyncio import (
     FIRST_COMPLETED,
@@ -14,37 +13,41 @@ from asyncio import (
     Task,
     create_task,
     get_running_loop,
+    shield,
     sleep,
     timeout,
 )
 from asyncio import wait as first_of
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
 from contextlib import suppress
 from functools import partial
-from threading import Thread
-from time import sleep as sleep_in_thread
 from typing import Protocol, cast
 from weakref import WeakSet
 
 from taskorch.config.settings import Settings
-from taskorch.connections import open_connection
 from taskorch.domain import errors
-from taskorch.domain.access import Access
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.backoff import Notify
 from taskorch.domain.events import FROM_THE_START, Events, position
 from taskorch.domain.item import Caller, State
 from taskorch.queue import keys, scripts
+from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import CONFINED, Argument, Connection, Reply
 from taskorch.queue.queue import Queue
 from taskorch.version import __version__
 
+from taskorch_gateway import following
 from taskorch_gateway.event_loop import call_from_thread
 from taskorch_gateway.pool import NAME, ConnectionPool
 from taskorch_gateway.token_changes import TokenChanges
 
-_log = logging.getLogger(__name__)
 #: The shortest wait, in seconds: Redis returns what is there already.
 LOOK_S = 0.001
 #: An item in one of these states may be claimed, now or after its delay.
@@ -60,6 +63,8 @@ LOST = Events(known=False, newest="", entries=())
 LONGEST_WAIT_S = 55.0
 
 Wait = Future[None]
+#: Tells whether the token of a client is valid.
+Admits = Callable[[], Awaitable[bool]]
 
 
 class OutageListener(Protocol):
@@ -114,6 +119,8 @@ class ClientWaits:
         self._audit_lines: dict[Wait, str] = {}
         #: What looks for such lines while there is a wait for one.
         self._looking: Task[None] | None = None
+        #: What passes on the wake tokens of clients that have left.
+        self._passing: set[Task[None]] = set()
         #: Those that still have a reader.
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         #: The waits and streams of clients, by their tokens.
@@ -126,23 +133,24 @@ class ClientWaits:
 
     def start(self) -> None:
         """Start the thread that follows the events. It ends with the process."""
-        loop = get_running_loop()
+        loop, cursor = get_running_loop(), ""
 
-        def deliver(batch: Events) -> None:
-            call_from_thread(loop, self._deliver, batch)
+        def follow(queue: Queue, notify: Notify) -> None:
+            nonlocal cursor
 
-        def is_following(cursor: str) -> None:
+            def tell(failure: errors.Unavailable | None) -> None:
+                notify(failure)
+                if (failure is not None) != self.is_away:
+                    call_from_thread(loop, self._note_outage, failure)
+
+            waits = queue.waits(tell)
+            cursor = cursor or waits.through_outages(waits.newest_cursor)
             call_from_thread(loop, self._begin, cursor)
+            for batch in waits.events(cursor):
+                call_from_thread(loop, self._deliver, batch)
+                cursor = batch.cursor
 
-        def notify(failure: errors.Unavailable | None) -> None:
-            if (failure is not None) != self.is_away:
-                call_from_thread(loop, self._note_outage, failure)
-
-        Thread(
-            target=_follow,
-            args=(self._settings, is_following, deliver, notify),
-            daemon=True,
-        ).start()
+        following.start(self._settings, "events", follow)
 
     def on_outage(self, tell: OutageListener) -> None:
         """Call a function when Redis becomes unreachable, and when it answers again."""
@@ -150,15 +158,12 @@ class ClientWaits:
 
     async def for_item_of(self, agent: str, seconds: float) -> bool:
         """Wait until an item of an agent may be ready; return False after `seconds`."""
-        key = keys.wake(self._settings.namespace, agent)
         waits = self._agents[agent]
         wait: Wait = get_running_loop().create_future()
         waits.append(wait)
         try:
             return await self._until(
-                wait,
-                seconds,
-                lambda connection: connection.wait_for_wake(key, LOOK_S),
+                wait, seconds, partial(self._take_wake_token, agent)
             )
         except CancelledError:
             if wait.done():  # the client has left, and learns nothing of it
@@ -252,19 +257,26 @@ class ClientWaits:
         return subscription
 
     async def of_client(
-        self, access: ClientAccess, wait: Coroutine[None, None, bool]
+        self,
+        access: ClientAccess,
+        wait: Coroutine[None, None, bool],
+        admits: Admits,
     ) -> bool:
         """Return the result of a wait, or True as soon as the client's token changes.
 
-        The client then looks again, and its token is checked.
+        The client then looks again, and its token is checked. `admits` tells whether the
+        token is valid now. Raises errors.TokenRefused.
         """
         waiting = create_task(wait)
-        with self.changes.of(access) as change:
-            try:
+        try:
+            with self.changes.of(access) as change:
+                # a change before this line was missed, so the check is behind it
+                if not await admits():
+                    raise errors.TokenRefused(url="")
                 await first_of((waiting, change), return_when=FIRST_COMPLETED)
                 return waiting.result() if waiting.done() else True
-            finally:
-                waiting.cancel()
+        finally:
+            waiting.cancel()
 
     def wake(self, agent: str) -> None:
         """End the oldest wait for an item of an agent, if there is one."""
@@ -288,7 +300,9 @@ class ClientWaits:
         wait: Wait = get_running_loop().create_future()
         waits.add(wait)
         try:
-            return await self._until(wait, seconds, look)
+            return await self._until(
+                wait, seconds, partial(self._pool.run, look)
+            )
         finally:
             waits.discard(wait)
 
@@ -296,16 +310,45 @@ class ClientWaits:
         self,
         wait: Wait,
         seconds: float,
-        look: Callable[[Connection], bool],
+        look: Callable[[], Coroutine[None, None, bool]],
     ) -> bool:
         """Return True as soon as a wait is over, or a look finds something."""
         with suppress(TimeoutError):
             async with timeout(seconds):
                 await self._is_following.wait()
-                if not await self._pool.run(look):
+                if not await look():
                     await wait
                 return True
         return False
+
+    async def _take_wake_token(self, agent: str) -> bool:
+        """Take a wake token of an agent if there is one.
+
+        If the client leaves meanwhile, another waiter gets it, maybe one at Redis.
+        """
+        key = keys.wake(self._settings.namespace, agent)
+        looking = create_task(
+            self._pool.run(
+                lambda connection: connection.wait_for_wake(key, LOOK_S)
+            )
+        )
+        try:
+            return await shield(looking)
+        except CancelledError:
+            passing = create_task(self._pass_on(agent, looking))
+            self._passing.add(passing)
+            passing.add_done_callback(self._passing.discard)
+            raise
+
+    async def _pass_on(self, agent: str, looking: Task[bool]) -> None:
+        namespace, caller = self._settings.namespace, Caller(agent=agent)
+        with suppress(errors.TaskOrchestratorError):
+            if await looking:
+                await self._pool.run(
+                    lambda connection: AgentQueue(
+                        connection, namespace, caller
+                    ).pass_wake_on()
+                )
 
     def _has_event_of(
         self, connection: Connection, project: str, cursor: str
@@ -362,26 +405,3 @@ def _end(waits: Iterable[Wait]) -> None:
     for wait in waits:
         if not wait.done():
             wait.set_result(None)
-
-
-def _follow(
-    settings: Settings,
-    is_following: Callable[[str], None],
-    deliver: Callable[[Events], None],
-    notify: Notify,
-) -> None:
-    """Deliver the events of a namespace as they happen, through every outage."""
-    connection = open_connection(settings, _log.info, Access.CREATE)
-    queue = Queue(connection, settings.namespace, Caller(agent=NAME))
-    waits = queue.waits(notify)
-    cursor = ""
-    while True:
-        try:
-            cursor = cursor or waits.through_outages(waits.newest_cursor)
-            is_following(cursor)
-            for batch in waits.events(cursor):
-                deliver(batch)
-                cursor = batch.cursor
-        except errors.TaskOrchestratorError as error:
-            _log.warning("Cannot follow the events: %s", error)
-            sleep_in_thread(PAUSE_S)

@@ -5,6 +5,7 @@ A client names a script and its arguments, never its text.
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from starlette.requests import Request
 from taskorch.domain import errors, limits
@@ -15,10 +16,16 @@ from taskorch.queue.port import Connection, Reply, ScriptError
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.checks import checked, need_name, need_role
 from taskorch_gateway.client_connection import Client, ClientConnection
-from taskorch_gateway.exchange import Body, address_of, while_connected
+from taskorch_gateway.exchange import (
+    Body,
+    Exchange,
+    address_of,
+    while_connected,
+)
 from taskorch_gateway.pool import ConnectionPool
 from taskorch_gateway.waits import (
     LONGEST_WAIT_S,
+    Admits,
     ClientWaits,
     confined_caller,
 )
@@ -32,11 +39,13 @@ class Wire:
     def __init__(
         self,
         namespace: str,
+        exchange: Exchange,
         pool: ConnectionPool,
         waits: ClientWaits,
         audit: AuditLog,
     ) -> None:
         self._namespace = namespace
+        self._exchange = exchange
         self._pool = pool
         self._waits = waits
         self._audit = audit
@@ -69,7 +78,7 @@ class Wire:
         need_role(access, "claim")
         need_name(access, agent)
         wait = self._waits.for_item_of(agent, _seconds(body))
-        own = self._waits.of_client(access, wait)
+        own = self._waits.of_client(access, wait, self._admits(request))
         return {"reply": await while_connected(request, own)}
 
     async def follow(
@@ -90,8 +99,11 @@ class Wire:
             item = self._name_in(key, keys.reports(self._namespace, ""))
             await self._need_visible(access, limits.item_id(item))
             wait = self._waits.for_report(item, cursor, seconds)
-        own = self._waits.of_client(access, wait)
+        own = self._waits.of_client(access, wait, self._admits(request))
         return {"reply": await while_connected(request, own)}
+
+    def _admits(self, request: Request) -> Admits:
+        return partial(self._exchange.admits, request)
 
     async def _need_visible(self, access: ClientAccess, item: str) -> None:
         """Raise errors.NoItem for an item that a confined token does not see."""

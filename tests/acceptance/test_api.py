@@ -397,8 +397,49 @@ def test_repeated_refusal_stays_a_refusal(
     assert empty["data"] is again["data"] is None
 
 
-def test_key_and_wait_exclude_each_other(ada: ApiClient) -> None:
-    assert ada.refusal("worker/pop", "k", wait=1) == (400, "USAGE")
+def test_repeated_waiting_pop_returns_the_same_item(
+    gateway: Gateway, planner: ApiClient, ada: ApiClient
+) -> None:
+    project = opened(planner)
+    with ThreadPoolExecutor(1) as waiting:
+        popped = waiting.submit(ada.post, "worker/pop", "k", wait=50)
+        eventually(lambda: '"verb": "claim"' in gateway.log)
+        items = [created(planner, project) for _ in range(2)]
+        first = popped.result(30)
+
+    again = ada.post("worker/pop", "k", wait=50)
+    other = ada.post("worker/pop", "l", wait=50)
+
+    assert first["meta"]["tokens"] == again["meta"]["tokens"]
+    assert [first["data"]["id"], other["data"]["id"]] == items
+
+
+def test_repeat_of_an_empty_wait_is_empty_immediately(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    empty = ada.post("worker/pop", "k", wait=0.2)
+    item = created(planner, opened(planner))
+    started = monotonic()
+
+    again = ada.post("worker/pop", "k", wait=50)
+
+    assert empty["data"] is again["data"] is None
+    assert monotonic() - started < 20
+    assert ada.post("worker/pop", "l", wait=50)["data"]["id"] == item
+
+
+@pytest.mark.parametrize("wait", [0, 50])
+def test_repeat_after_the_completion_claims_nothing(
+    planner: ApiClient, ada: ApiClient, wait: float
+) -> None:
+    project = opened(planner)
+    item, _ = (created(planner, project) for _ in range(2))
+    token = ada.post("worker/pop", "k", wait=wait)["meta"]["tokens"][item]
+    ada.post("worker/ack", item=item, token=token)
+
+    again = ada.post("worker/pop", "k", wait=wait)
+
+    assert again["data"] is None
 
 
 def test_waiting_pop_gets_a_new_item(
@@ -700,6 +741,7 @@ def test_commands_of_the_page_run(gateway: Gateway, tmp_path: Path) -> None:
 
     assert len(blocks) > 4
     assert ran.returncode == 0, ran.stderr
+    assert "curl:" not in ran.stderr
     assert '"status": "completed"' in re.sub(r":(?=\S)", ": ", ran.stdout)
 
 

@@ -18,6 +18,8 @@ from taskorch.version import __version__
 WRONG = "0" * 64
 #: The time within which waits end, with room for a busy machine.
 SOON_S = 10
+#: Less than the time for which a gateway knows a token.
+SHORT_S = 0.6
 
 
 @pytest.fixture
@@ -219,6 +221,38 @@ def test_token_with_bad_options_is_not_created(
     assert shell.orchestrate("--json", "token", "list").data() == []
 
 
+def test_edited_quota_and_role_are_obeyed(gateway: Gateway) -> None:
+    token = gateway.token("planner", "orchestrator", "--max-agents", "1")
+    planner = gateway.client(token, ORCHESTRATOR_ID="planner")
+    project = planner.orchestrate("project", "One").stdout.strip()
+    edit = ("token", "edit", token[:12])
+    create = ("create", project, "x", "--assign")
+    assert planner.orchestrate(*create, "ada").code == 0
+    assert planner.orchestrate(*create, "bob").code == 5
+
+    edited = gateway.shell.orchestrate(*edit, "--max-agents", "2")
+    allowed = planner.orchestrate(*create, "bob")
+    gateway.shell.orchestrate(*edit, "--role", "viewer")
+
+    assert (edited.code, allowed.code) == (0, 0)
+    eventually(lambda: planner.orchestrate(*create, "bob").code == 7)
+    assert planner.orchestrate("projects").code == 0
+
+
+@pytest.mark.parametrize("verb", ["edit", "rotate", "revoke"])
+def test_whole_token_in_place_of_id_is_not_repeated(
+    shell: Shell, verb: str
+) -> None:
+    created = shell.orchestrate("token", "create", "ada", "--role", "worker")
+    token = created.stdout.strip()
+
+    refused = shell.orchestrate("token", verb, token)
+
+    assert refused.code == 2
+    assert "tok_1a2b3c4d" in refused.stderr
+    assert token[13:30] not in refused.stdout + refused.stderr
+
+
 # Tokens that are refused --------------------------------------------------------------
 
 
@@ -406,6 +440,22 @@ def test_passed_wake_token_reaches_the_other_gateway(
     waiting_client.close()
     leaving.close()
     assert replied == (200, {"reply": True})
+
+
+def test_client_that_leaves_during_its_look_passes_the_token_on(
+    gateway: Gateway, bench: Bench
+) -> None:
+    bench.item()
+    tag = f"taskorch:{{{bench.namespace}}}:"
+    client = HttpClient(gateway, gateway.token("ada", "worker"))
+    client.post("/call", call(gateway.shell, "check", "10", name="ada"))
+    bench.raw.client_pause(int(SHORT_S * 1000), all=True)  # the look hangs
+    with pytest.raises(TimeoutError):
+        client.leave_after("/wait", wait_of(gateway.shell, "ada"), SHORT_S / 4)
+
+    eventually(lambda: bench.raw.xlen(f"{tag}signals") > 0)
+
+    assert bench.raw.llen(f"{tag}wake:ada") == 1
 
 
 def test_items_reach_waiting_clients_of_all_processes(

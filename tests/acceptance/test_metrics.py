@@ -140,6 +140,21 @@ def test_metrics_need_a_token_of_a_viewer(
     assert ("taskorch_items" in text) == (status == 200)
 
 
+def test_refused_metrics_are_in_the_audit_log(shell: Shell) -> None:
+    with gateways.running(shell) as gateway:
+        get(gateway.port, **bearer(gateway.token("ada", "worker")))
+
+        def listed() -> list[tuple[str, str, str]]:
+            lines = shell.orchestrate("--json", "audit").data()
+            return [
+                (line["name"], line["verb"], line["outcome"]) for line in lines
+            ]
+
+        eventually(lambda: listed() != [])
+
+    assert listed() == [("ada", "metrics", "NOT_ALLOWED")]
+
+
 def test_open_metrics_need_no_token(shell: Shell) -> None:
     with gateways.running(shell, "--metrics-open") as gateway:
         page = scraped(gateway.port)

@@ -411,4 +411,5 @@ def test_unknown_route_gets_an_error_document(
         found, reply = client.request(method, target, b"")
 
     assert found == status
-    assert reply["error"]["code"] == "USAGE"
+    assert reply["error"]["code"] == "NO_VERB"
+    assert f"{method} {target}" in reply["error"]["message"]

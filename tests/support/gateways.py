@@ -172,6 +172,23 @@ class HttpClient:
             raise
         return reply.status, json.loads(text) if text else None
 
+    def leave_after(
+        self, target: str, body: Mapping[str, object], seconds: float
+    ) -> None:
+        """Send a request, and close the connection before its reply.
+
+        Raises TimeoutError if there was none within some seconds.
+        """
+        headers = {"Authorization": f"Bearer {self._token}"}
+        self._connection.request(
+            "POST", target, json.dumps(body).encode(), headers
+        )
+        try:
+            self._connection.sock.settimeout(seconds)
+            self._connection.getresponse()
+        finally:
+            self._connection.close()
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

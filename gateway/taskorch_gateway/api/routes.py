@@ -101,7 +101,7 @@ class Api:
             Client(access=access, address=address_of(request)),
             verb,
             lease=shown(getattr(verb, "item", ""), token),
-            key=_key(request, row, verb),
+            key=_key(request, row),
             admits=partial(self._exchange.admits, request),
         )
         try:
@@ -182,7 +182,7 @@ def _document(performed: Performed) -> dict[str, object]:
     return dict(document(performed.result.data, meta))
 
 
-def _key(request: Request, row: VerbRow, verb: object) -> str:
+def _key(request: Request, row: VerbRow) -> str:
     """Return the key of a request, "" for none. Raises errors.Usage."""
     key = request.headers.get(KEY_HEADER)
     if key is None or not row.takes_key:
@@ -190,9 +190,5 @@ def _key(request: Request, row: VerbRow, verb: object) -> str:
     if not re.fullmatch(_KEY, key):
         raise errors.Usage(
             reason="Idempotency-Key is not 1 to 255 visible ASCII characters."
-        )
-    if getattr(verb, "wait", 0):
-        raise errors.Usage(
-            reason="wait and Idempotency-Key exclude each other: a key is for one look."
         )
     return f"{row.method} {row.path} {key}"

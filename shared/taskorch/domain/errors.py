@@ -201,7 +201,7 @@ class NoQueue(NotFound):
 
 
 class NoVerb(NotFound):
-    """The HTTP API has no such path, or the path takes another method."""
+    """A gateway has no such path, or the path takes another method."""
 
     word = "NO_VERB"
     message = "There is no {verb} here."
@@ -951,7 +951,7 @@ class Held(Conflict):
         return {
             **self.details,
             "holder": f"another session of {agent}"
-            if self._is_own()
+            if self.is_own()
             else agent,
             "since": rfc3339_seconds(int(str(self.details["since"] or 0))),
             # the lease of a blocked item has no end
@@ -963,7 +963,7 @@ class Held(Conflict):
     def hint(self) -> str:
         """Return what an agent, or an orchestrator, can do about it."""
         item = self.details["item"]
-        if self._is_own():
+        if self.is_own():
             return (
                 "Take other work: worker pop. If that session is dead: "
                 f"worker get {item} --takeover"
@@ -972,7 +972,8 @@ class Held(Conflict):
             f"To reassign it anyway: orchestrate assign {item} AGENT --force"
         )
 
-    def _is_own(self) -> bool:
+    def is_own(self) -> bool:
+        """Return whether another session of the caller holds it."""
         return self.details["caller"] == self.details["agent"]
 
 

@@ -41,6 +41,8 @@ WAIT_PERIOD_S = 60.0
 #: What a claim returns if another one may find an item: more was due than one call
 #: handles, or items of a closing project are in front of it.
 NOW = "0"
+#: What a claim returns in place of a wait if an earlier copy of it has ended the wait.
+OVER = "over"
 #: Looks of a claim that follow each other immediately.
 MOST_LOOKS = 100
 CHECK_LIMIT = 20
@@ -238,12 +240,15 @@ class AgentQueue:
         Wait up to `wait_s` seconds for the first item only, then return (). The wait
         survives an outage of Redis that ends before its time; only the first look raises
         errors.Unavailable immediately. If Redis is unreachable between two steps, return
-        what was claimed by then.
+        what was claimed by then. With Requests(same=…), it is one step: a repeat returns
+        its items, as far as the caller still holds them, and no others.
         """
         limits.number(count, "number of items", 1, limits.CLAIMS)
         asked = min(count, limits.BATCH_STEPS)
         duration = _lease(lease_ms)
         claims = part = self._claim_some(asked, duration, wait_s, notice)
+        if self._scripts.has_one_request:
+            return claims
         with suppress(errors.Unavailable):
             while len(part) == asked and len(claims) < count:
                 asked = min(count - len(claims), limits.BATCH_STEPS)
@@ -263,8 +268,7 @@ class AgentQueue:
         is_first_look, looks = True, 1
         while True:
             left_s = deadline - monotonic()
-            is_last_look = "" if left_s > 0 else "1"
-            words = ("claim", duration, is_last_look, count)
+            words = ("claim", duration, self._next_look(left_s), count)
             started_ns = time_ns()
             if is_first_look:
                 reply = self._run_script(*words)
@@ -274,7 +278,7 @@ class AgentQueue:
                 )
             views, due_ms = cast("tuple[list[Reply], str]", reply)
             claims = self._held(views, started_ns)
-            if claims:
+            if claims or self._has_ended(views, due_ms):
                 return claims
             if views:
                 # a repeated request, whose items the caller no longer holds; or damage
@@ -296,6 +300,16 @@ class AgentQueue:
                 if not outage.retryable:
                     raise
                 notice.outage(outage)
+
+    def _has_ended(self, views: Sequence[Reply], due_ms: str) -> bool:
+        """Return whether an earlier copy of a claim has got all that there was."""
+        return due_ms == OVER or (bool(views) and self._scripts.is_repeatable)
+
+    def _next_look(self, left_s: float) -> str:
+        """Return what a claim says of the look after it."""
+        if left_s <= 0:
+            return "1"
+        return "again" if self._scripts.has_one_request else ""
 
     def pass_wake_on(self) -> None:
         """Claim nothing, and wake another session that waits, if there is an item.

@@ -171,11 +171,14 @@ class Queue:
 
         return AuditLines(self._scripts)
 
-    def signals(self) -> "Signals":
-        """Return the signals of the namespace, for gateways."""
+    def signals(self, notify: Notify = lambda _: None) -> "Signals":
+        """Return the signals of the namespace, for gateways.
+
+        `notify` receives each failure in an outage of Redis, and None after a success.
+        """
         from taskorch.queue.signals import Signals
 
-        return Signals(self._scripts)
+        return Signals(self._scripts, notify)
 
     def waits(self, notify: Notify = lambda _: None) -> "Waits":
         """Return the waits of the namespace.

@@ -37,6 +37,10 @@ class Requests:
         self, *, same: str = "", store: RequestStore | None = None
     ) -> None:
         """With `same`, all calls have that id, and act once."""
+        #: Whether all calls have the same id.
+        self.is_one = bool(same)
+        #: Whether a repeat of all steps has the same ids, and must do nothing more.
+        self.is_repeatable = self.is_one
         self._same = same
         self._store = store
         #: The step, once it was called.

@@ -122,6 +122,16 @@ class Scripts:
             __version__,
         )
 
+    @property
+    def has_one_request(self) -> bool:
+        """Whether all calls are repeats of one request."""
+        return self._requests.is_one
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a repeat of all calls must do nothing more."""
+        return self._requests.is_repeatable
+
     def run_script(self, name: str, *arguments: Argument) -> Reply:
         """Run `scripts/<name>.lua` and return its reply.
 

@@ -4,9 +4,13 @@ An agent has got a wake token again, or an access token was revoked or rotated.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
+from math import inf
 from typing import cast
 
+from taskorch.domain import errors
+from taskorch.domain.backoff import Notify, Patience, retry
 from taskorch.domain.frozen import Frozen
 from taskorch.queue import keys
 from taskorch.queue.scripts import Scripts
@@ -41,27 +45,41 @@ class SignalPage(Frozen):
 class Signals:
     """The signals of a namespace."""
 
-    def __init__(self, scripts: Scripts) -> None:
+    def __init__(
+        self, scripts: Scripts, notify: Notify = lambda _: None
+    ) -> None:
+        """`notify` receives each failure in an outage, and None after each success."""
         self._scripts = scripts
+        self._notify = notify
 
     def newest_cursor(self) -> str:
-        """Return the cursor of the newest signal."""
-        return self._after("").cursor
+        """Return the cursor of the newest signal, after an outage of Redis if need be."""
+        return self._read("").cursor
 
     def follow(self, cursor: str) -> Iterator[SignalPage]:
-        """Yield the signals after a cursor as they are given. It never ends.
+        """Yield the signals after a cursor as they are given, through every outage.
 
-        Raises errors.Unavailable.
+        It never ends.
         """
         stream = keys.signals(self._scripts.namespace)
         while True:
-            page = self._after(cursor)
+            page = self._read(cursor)
             is_lost = not page.known and not page.signals
             cursor = self.newest_cursor() if is_lost else page.cursor
             if page.signals or not page.known:
                 yield page
-            else:
+                continue
+            with suppress(errors.Unavailable):  # the next read tells of it
                 self._scripts.wait_for_entry(stream, cursor, PERIOD_S)
+
+    def _read(self, cursor: str) -> SignalPage:
+        """Return a page of signals; repeat the read while Redis is unreachable."""
+        patience = Patience(
+            may_pass=lambda failure: failure.retryable, seconds=inf
+        )
+        return retry(
+            lambda _: self._after(cursor), patience, notify=self._notify
+        )
 
     def _after(self, cursor: str) -> SignalPage:
         reply = self._scripts.run_script("signals", cursor)

@@ -283,10 +283,10 @@ end
 
 -- Runs a verb for a repeat. The first copy of the request may still be on its way, and
 -- must not act when it arrives: a refusal is kept like a reply, and so is a reply of
--- nothing.
+-- nothing, unless the verb returns that its request is unfinished.
 local function run_repeat(verb)
-  local ok, result = pcall(step, verb)
-  if ok then return result or false end
+  local ok, result, _, is_unfinished = pcall(step, verb)
+  if ok then return result or false, is_unfinished end
   if refusal then keep_reply({refusal = refusal}) end
   error(result, 0)
 end
@@ -317,14 +317,15 @@ local function once(verb, read, accept, frees_memory, find)
         call('RPUSHX', prefix .. 'fence:1', '')
       end
       if not schema then call('HSET', meta, 'schema', SCHEMA, 'created_at', now) end
-      local is_on_items
-      if is_repeat then
-        reply = reply or run_repeat(verb)
-      else
+      local is_on_items, is_unfinished
+      if is_repeat and not reply then
+        reply, is_unfinished = run_repeat(verb)
+      elseif not reply then
         reply, is_on_items = step(verb)
       end
       if batch then write_batch() end
-      if is_repeat or (reply and not is_on_items) then keep_reply(reply) end
+      local is_kept = is_repeat and not is_unfinished
+      if is_kept or (reply and not is_on_items) then keep_reply(reply) end
       Access.record(reply)
     end
     if read then return read(reply) end
