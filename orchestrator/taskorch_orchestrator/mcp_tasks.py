@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 #: How often a client should look: an agent works for minutes.
 POLL_MS = 5000
 CANCELLED = "Its orchestrator has cancelled the task."
+FORGOTTEN = "The task has ended. The item's history no longer has its result."
 DECLINED = "The question was declined: continue without an answer."
 #: The reports of attempts that have failed.
 FAILURES = ("fail", "expire")
@@ -284,7 +285,7 @@ def _ended_earlier(
 ) -> dict[str, Any]:
     """Return a task whose item was requeued after its end, from the item's history.
 
-    Raises ProtocolError if the history does not go back that far.
+    The history is capped. Beyond it, all that is known is that the task has ended.
     """
     reports = [
         entry.report for entry in queue.views.timeline(item.id).timeline
@@ -294,14 +295,14 @@ def _ended_earlier(
     ]
     later = item.generation - task.generation
     if len(requeues) < later:
-        raise _no_task()
+        return _ended_long_ago(task, item)
     place = requeues[-later]
     state = reports[place].ended
     ends = [
         each for each in reports[:place] if each.kind in ENDS.get(state, ())
     ]
     if not ends:
-        raise _no_task()
+        return _ended_long_ago(task, item)
     end = ends[-1]
     status = "cancelled" if state == "cancelled" else "completed"
     shown = {
@@ -314,6 +315,16 @@ def _ended_earlier(
         delivered = {"id": item.id, "state": state, text: end.text}
         shown["result"] = _result(delivered, is_error=state == "failed")
     return shown
+
+
+def _ended_long_ago(task: McpTask, item: "Item") -> dict[str, Any]:
+    """Return a task whose end is no longer in the history of its item."""
+    delivered = {"id": item.id, "reason": FORGOTTEN}
+    return {
+        **_shown(task, item, "completed"),
+        "statusMessage": "ended; the item was requeued since.",
+        "result": _result(delivered, is_error=True),
+    }
 
 
 def _requests(item: "Item") -> dict[str, Any]:

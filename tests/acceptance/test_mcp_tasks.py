@@ -269,6 +269,23 @@ def test_completed_task_stays_completed_after_requeue(
     assert planner.code("tasks/get", other) == -32602
 
 
+def test_task_is_answered_beyond_its_history(
+    planner: TaskClient, bench: Bench
+) -> None:
+    created = planner.delegate()
+    bench.agent().complete(claimed(bench, created), "Written")
+    bench.queue.requeue(item_of(created), reopen=True)
+    bench.agent().progress(claimed(bench, created), "Again")
+    history = f"taskorch:{{{bench.namespace}}}:progress:{item_of(created)}"
+    bench.raw.xtrim(history, maxlen=1, approximate=False)
+
+    task = planner.task(created["taskId"])
+
+    assert task["status"] == "completed"
+    assert task["result"]["isError"] is True
+    assert "history" in document(task["result"])["data"]["reason"]
+
+
 def test_task_is_known_after_export_and_import(
     planner: TaskClient, shell: Shell
 ) -> None:
