@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from taskorch.cli.text import questions
-from taskorch.config.settings import Settings
+from taskorch.config.settings import Settings, is_gateway
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
@@ -347,13 +347,20 @@ class AgentSession:
         from taskorch.transport import address
 
         settings = self._settings
-        sources = {"host": "this machine", "pid": "the process that called"}
+        has_gateway = is_gateway(settings.redis_url)
+        url = "gateway_url" if has_gateway else "redis_url"
+        sources = {
+            **settings.sources,
+            "host": "this machine",
+            "pid": "the process that called",
+            url: settings.sources["redis_url"],
+        }
         return {
             "agent": self.caller.agent,
             "session": self.caller.session,
             "host": self.caller.host,
             "pid": self.caller.pid,
-            "redis_url": address.redacted(address.url_of(settings)),
+            url: address.redacted(address.url_of(settings)),
             "redis_password": "***" if settings.redis_password else "",
             "access_token": "***" if settings.access_token else "",
             "wait_replicas": settings.wait_replicas,
@@ -365,7 +372,7 @@ class AgentSession:
             "root": settings.root_path,
             "service": "on" if settings.service else "off",
             "orchestrator": settings.orchestrator,
-            "sources": {**settings.sources, **sources},
+            "sources": sources,
         }
 
     def _report(

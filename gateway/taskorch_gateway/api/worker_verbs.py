@@ -4,11 +4,12 @@ The docstring of a verb is its description for users of the API. The gateway kee
 leases: a holder shows its token with each step.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
 from taskorch.domain import errors, limits
-from taskorch.domain.item import Lease, Receipt
+from taskorch.domain.item import Lease, Receipt, SettledReceipt
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_worker.session import AgentSession
@@ -284,14 +285,7 @@ class Complete(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Complete the item."""
-        receipt = _session(call).complete(
-            self.item,
-            self.summary,
-            deliverables=self.deliverables,
-            next=self.next,
-            lease_ms=_next_ms(self.lease, is_wanted=self.next),
-        )
-        return _settled(call, receipt)
+        return _delivered(call, self, _session(call).complete)
 
 
 class Ack(ToolArguments):
@@ -307,14 +301,7 @@ class Ack(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Complete the item."""
-        receipt = _session(call).ack(
-            self.item,
-            self.summary,
-            deliverables=self.deliverables,
-            next=self.next,
-            lease_ms=_next_ms(self.lease, is_wanted=self.next),
-        )
-        return _settled(call, receipt)
+        return _delivered(call, self, _session(call).ack)
 
 
 class Fail(ToolArguments):
@@ -386,6 +373,21 @@ def _discoveries(
         more=page.more,
         projects=page.own_projects,
     )
+
+
+def _delivered(
+    call: ToolCall,
+    delivery: Complete | Ack,
+    deliver: Callable[..., SettledReceipt],
+) -> ToolResult:
+    receipt = deliver(
+        delivery.item,
+        delivery.summary,
+        deliverables=delivery.deliverables,
+        next=delivery.next,
+        lease_ms=_next_ms(delivery.lease, is_wanted=delivery.next),
+    )
+    return _settled(call, receipt)
 
 
 def _settled(call: ToolCall, receipt: Receipt) -> ToolResult:

@@ -41,8 +41,8 @@ def to_stdout(lines: Iterable[Line], *, to_terminal: bool) -> None:
     """
     if on_terminal() and not to_terminal:
         raise errors.Usage(
-            reason="The export would be printed on the terminal. Name a FILE, or print "
-            "it with: orchestrate export -"
+            reason="Standard output is a terminal. Name a FILE: orchestrate export "
+            "backup.jsonl. To print the export here: orchestrate export -"
         )
     try:
         write(lines, sys.stdout.buffer)

@@ -57,10 +57,9 @@ def import_(context: "OrchestratorContext", place: Path) -> None:
     """Import an export, or a folder of the file-based predecessor. Ids are kept.
 
     FILE is an export, an archived project, or - for standard input; the namespace must
-    be empty. DIR is a
-    folder of the predecessor, which is not changed. If DIR is the folder of this root,
-    its database is kept as orchestration.db.before-import, because the sync job writes
-    to it.
+    be empty. DIR is a folder of the predecessor, which is not changed. If DIR is the
+    folder of this root, its database is kept as orchestration.db.before-import, because
+    the sync job writes to it.
     """
     if place.is_dir():
         _take_over(context, place)
