@@ -29,7 +29,6 @@ from taskorch_orchestrator import actions
 from taskorch_orchestrator.actions import Published
 from taskorch_orchestrator.mcp_tools import PLANNED_ITEM
 from taskorch_orchestrator.mirror import handoff_writer
-from taskorch_orchestrator.plan import plan_file
 
 from taskorch_gateway.api.fields import (
     ROWS,
@@ -171,6 +170,9 @@ class Apply(ToolArguments):
         for name in ("description", "key"):
             if text := getattr(self, name):
                 given[name] = text
+        # pydantic and yaml take 10 MB, which a gateway whose clients send no plan saves
+        from taskorch_orchestrator.plan import plan_file
+
         plan = plan_file.read("This", json.dumps(given).encode())
         applied = actions.apply(
             _queue(call), NO_HANDOFFS, plan, dry_run=self.dry_run
