@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +46,16 @@ LOADS = 3
 #: More than a gateway completes.
 ITEMS_A_SECOND = 1500
 QUIET_S = 10
+#: Processor time that a gateway uses in half a second while it rests.
+RESTS_S = 0.02
+#: What the reply to a wait has, or an event.
+NEWS = (b'"reply"', b"data: ")
 WAIT_S = 50
 START_S = 30
 NAMESPACE = "default"
 #: The names of the rows.
 SOCKET, HTTP, TLS = "socket", "gateway", "gateway, TLS"
+STREAMS = "gateway, event streams"
 COMMANDS = {
     "socket": Figure(title="on the socket, ms", digits=1),
     "http": Figure(title="over the gateway, ms", digits=1),
@@ -81,6 +86,11 @@ IDLE = {
 }
 
 
+#: Returns the request of the client with a number, from a cursor on, without host and
+#: token; and whether an event reaches it.
+IdleRequest = Callable[[int, str], tuple[str, bool]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Served:
     """A gateway that runs, and an access token that may do everything."""
@@ -105,16 +115,18 @@ def measure() -> Iterator[Comparison]:
         with serving(root) as plain:
             yield _load(url, plain)
         remark = (
-            "Half of them wait for an item, half for an event; "
-            f"{LOADS} rounds, each with a new process."
+            "Half of them wait for an item, half for an event; the streams are those of "
+            f"/api/v1/events. {LOADS} rounds, each with a new process."
         )
         # a fresh process for each: memory that was used is not given back
         idle: list[Round] = []
         for _ in range(LOADS):
             with serving(root) as plain:
-                waiting = {HTTP: _idle(url, plain)}
+                waiting = {HTTP: _idle(url, plain, _wait)}
+            with serving(root) as plain:
+                waiting[STREAMS] = _idle(url, plain, _stream)
             with serving(root, *files) as encrypted:
-                waiting[TLS] = _idle(url, encrypted)
+                waiting[TLS] = _idle(url, encrypted, _wait)
             idle.append(waiting)
         yield Comparison(
             name="gateway_waits",
@@ -295,28 +307,20 @@ def _say(value: object) -> None:
     sys.stdout.flush()
 
 
-def _idle(url: str, served: Served) -> dict[str, float]:
-    """Measure what waits cost while nothing happens, and how one event ends them."""
+def _idle(url: str, served: Served, request: IdleRequest) -> dict[str, float]:
+    """Measure what idle clients cost, and how one event reaches them."""
     before = _memory(served.pid)
     queue = filled(url, NAMESPACE, 0)
     project = queue.project("Nothing happens")
-    wake, events = (
-        keys.wake(NAMESPACE, "nobody"),
-        {
-            "key": keys.events(NAMESPACE),
-            "cursor": queue.waits().newest_cursor(),
-        },
-    )
+    cursor = queue.waits().newest_cursor()
     with ExitStack() as stack, redis.Redis.from_url(url) as raw:
-        waits: list[socket.socket] = []
+        told: list[socket.socket] = []
         for number in range(WAITS):
-            target, body = (
-                ("/follow", events) if number % 2 else ("/wait", {"key": wake})
-            )
-            waits.append(
-                stack.enter_context(closing(_asked(served, target, body)))
-            )
-        _await_quiet(raw)
+            text, hears = request(number, cursor)
+            opened = stack.enter_context(closing(_sent(served, text)))
+            if hears:
+                told.append(opened)
+        _await_quiet(raw, served.pid)
         used, commands = cpu_s(served.pid), _processed(raw)
         sleep(QUIET_S)
         commands = _processed(raw) - commands - 1
@@ -324,8 +328,8 @@ def _idle(url: str, served: Served) -> dict[str, float]:
         memory = _memory(served.pid)
         began = perf_counter()
         queue.complete_project(project)
-        for each in waits[1::2]:
-            each.recv(65536)
+        for each in told:
+            _await_news(each)
         last_ms = (perf_counter() - began) * 1000
     return {
         "commands": commands,
@@ -336,29 +340,53 @@ def _idle(url: str, served: Served) -> dict[str, float]:
     }
 
 
-def _asked(
-    served: Served, target: str, body: Mapping[str, object]
-) -> socket.socket:
-    """Return a connection on which a wait has begun."""
+def _wait(number: int, cursor: str) -> tuple[str, bool]:
+    """Return a wait for an item or for an event, and whether an event ends it."""
+    key, hears = keys.events(NAMESPACE), bool(number % 2)
+    body: dict[str, object] = {"key": key, "cursor": cursor}
+    if not hears:
+        body = {"key": keys.wake(NAMESPACE, "nobody")}
+    text = json.dumps({**body, "seconds": WAIT_S})
+    target = "/follow" if hears else "/wait"
+    head = f"POST {target} HTTP/1.1\r\nContent-Length: {len(text)}\r\n"
+    return f"{head}\r\n{text}", hears
+
+
+def _stream(_: int, cursor: str) -> tuple[str, bool]:
+    """Return a request for a stream of the events after a cursor."""
+    return f"GET /api/v1/events?since={cursor} HTTP/1.1\r\n\r\n", True
+
+
+def _sent(served: Served, request: str) -> socket.socket:
+    """Return a connection on which a request was sent, with its host and token."""
     place = gateway.parse(served.url, served.token)
     opened = socket.create_connection((place.host, place.port))
     if served.authority:
         context = ssl.create_default_context(cafile=served.authority)
         opened = context.wrap_socket(opened, server_hostname=place.host)
-    text = json.dumps({**body, "seconds": WAIT_S})
+    line, _, rest = request.partition("\r\n")
     opened.sendall(
-        f"POST {target} HTTP/1.1\r\nHost: {place.host}:{place.port}\r\n"
-        f"Authorization: Bearer {served.token}\r\n"
-        f"Content-Length: {len(text)}\r\n\r\n{text}".encode()
+        f"{line}\r\nHost: {place.host}:{place.port}\r\n"
+        f"Authorization: Bearer {served.token}\r\n{rest}".encode()
     )
     return opened
 
 
-def _await_quiet(raw: redis.Redis) -> None:
-    """Wait until all waits have looked once."""
-    before = -1
-    while before != (now := _processed(raw)) - 1:
-        before = now
+def _await_news(opened: socket.socket) -> None:
+    """Read the reply to a wait, or the first event of a stream."""
+    seen = b""
+    while not any(mark in seen for mark in NEWS):
+        part = opened.recv(65536)
+        if not part:
+            raise RuntimeError("the gateway has closed a connection")
+        seen += part
+
+
+def _await_quiet(raw: redis.Redis, pid: int) -> None:
+    """Wait until all waits have looked once, and the gateway rests."""
+    before, used = -1, -1.0
+    while before != (now := _processed(raw)) - 1 or cpu_s(pid) > used:
+        before, used = now, cpu_s(pid) + RESTS_S
         sleep(0.5)
 
 
