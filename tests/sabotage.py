@@ -161,9 +161,25 @@ SABOTAGES = (
     Sabotage(
         guard="Calls of the API with one key act once",
         file="gateway/taskorch_gateway/performer.py",
-        line='    return KeyedRequests(f"{type(verb).__module__} {verb.name} {key}")\n',
+        line="    return Requests(same=requests.numbered(1)) if is_waiting else requests\n",
         instead="    return Requests()\n",
         tests=("tests/acceptance/test_api.py::test_same_key_acts_once",),
+    ),
+    Sabotage(
+        guard="A look of a waiting pop with a key keeps no empty reply",
+        file=f"{SCRIPTS}/claim.lua",
+        line="    return nil, nil, asks_again\n",
+        instead="    return nil\n",
+        tests=(
+            "tests/acceptance/test_api.py::test_repeated_waiting_pop_returns_the_same_item",
+        ),
+    ),
+    Sabotage(
+        guard="A wait is registered before its token is checked",
+        file="gateway/taskorch_gateway/waits.py",
+        line="                if not await admits():\n",
+        instead="                if False:\n",
+        tests=("tests/unit/gateway/test_token_changes.py",),
     ),
     Sabotage(
         guard="The API takes no argument twice",
@@ -493,8 +509,8 @@ SABOTAGES = (
     Sabotage(
         guard="A late copy of an empty claim claims nothing",
         file=CALL,
-        line="if is_repeat or (reply and not is_on_items) then keep_reply(reply) end",
-        instead="if reply and (is_repeat or not is_on_items) then keep_reply(reply) end",
+        line="local is_kept = is_repeat and not is_unfinished",
+        instead="local is_kept = is_repeat and reply",
         tests=("tests/integration/test_lost_replies.py",),
     ),
     Sabotage(

@@ -240,9 +240,7 @@ def test_edited_quota_and_role_are_obeyed(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("verb", ["edit", "rotate", "revoke"])
-def test_whole_token_in_place_of_id_is_not_repeated(
-    shell: Shell, verb: str
-) -> None:
+def test_whole_token_as_id_is_not_repeated(shell: Shell, verb: str) -> None:
     created = shell.orchestrate("token", "create", "ada", "--role", "worker")
     token = created.stdout.strip()
 
@@ -442,7 +440,7 @@ def test_passed_wake_token_reaches_the_other_gateway(
     assert replied == (200, {"reply": True})
 
 
-def test_client_that_leaves_during_its_look_passes_the_token_on(
+def test_client_leaving_during_look_passes_token_on(
     gateway: Gateway, bench: Bench
 ) -> None:
     bench.item()
