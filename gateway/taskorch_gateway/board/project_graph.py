@@ -35,7 +35,7 @@ TEXT_WIDTH = graph.BOX_WIDTH - 31 - 6
 TITLE_PX, SUB_PX = 12, 11
 #: Widths of characters, as shares of the size of the font.
 WIDE, BROAD, NARROW, USUAL = 1.05, 0.75, 0.36, 0.57
-BROAD_LETTERS = frozenset("MWmw@%—…ABCDEGHKNOPQRUVXYZ&")
+BROAD_LETTERS = frozenset("MWmw@%—…ABCDEGHKNOPQRUVXYZ&<>=+~^#")
 NARROW_LETTERS = frozenset("iljtfrI.,:;'!|()[] ")
 #: Dependencies that the text of an item names.
 NAMED = 10
