@@ -42,7 +42,7 @@ def test_examples_of_filters_parse() -> None:
     assert all(str(filters.parse(each).filter) for each in examples)
 
 
-def test_roles_that_see_the_board_are_those_of_links() -> None:
+def test_roles_of_links_may_see_the_board() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
 
     assert set(ROLES) == set(MAY_LOOK)
