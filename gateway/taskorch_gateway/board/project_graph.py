@@ -37,6 +37,8 @@ TITLE_PX, SUB_PX = 12, 11
 WIDE, BROAD, NARROW, USUAL = 1.05, 0.75, 0.36, 0.57
 BROAD_LETTERS = frozenset("MWmw@%—…ABCDEGHKNOPQRUVXYZ&<>=+~^#")
 NARROW_LETTERS = frozenset("iljtfrI.,:;'!|()[] ")
+#: Joins the parts of an emoji.
+JOINER = "\u200d"
 #: Dependencies that the text of an item names.
 NAMED = 10
 
@@ -172,7 +174,7 @@ def _cut(text: str, place: int, size: int) -> str:
     while place and room > 0:
         place -= 1
         room -= _share(text[place]) * size
-    return text[:place].rstrip()
+    return text[:place].rstrip(JOINER).rstrip()
 
 
 def _share(character: str) -> float:
