@@ -8,9 +8,9 @@ import pytest
 from support.mirrors import Root, progress, reported_item, root_at, update
 from taskorch.domain import errors
 from taskorch.domain.item import Lease
+from taskorch.queue import queue
 from taskorch_orchestrator.backup.archive import Archive
 from taskorch_orchestrator.backup.restore import restore
-from taskorch.queue import queue
 from taskorch_orchestrator.mirror import sqlite_copy
 from taskorch_orchestrator.mirror.purged_files import MISSING
 from taskorch_orchestrator.purge import delete, find_completed
