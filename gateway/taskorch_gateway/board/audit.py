@@ -12,7 +12,7 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 
 from taskorch_gateway.board import refusals
 from taskorch_gateway.board.search import queue_of
-from taskorch_gateway.board.visit import Page, Visit
+from taskorch_gateway.board.visit import BoardPage, Visit
 
 PATH = "/audit"
 #: Rows of a page, and the calls that it makes to find them.
@@ -60,7 +60,7 @@ async def show(visit: Visit) -> Response:
     )
 
 
-PAGES = (Page(path=PATH, show=show, entry="audit", is_for_admins=True),)
+PAGES = (BoardPage(path=PATH, show=show, entry="audit", is_for_admins=True),)
 
 
 def _read(typed: dict[str, str], cursor: str) -> ReadAudit:

@@ -27,9 +27,9 @@ from taskorch_gateway.board.bulk_changes import (
     ChangeItems,
 )
 from taskorch_gateway.board.filters import WrongFilter
-from taskorch_gateway.board.forms import Form, Receipt
+from taskorch_gateway.board.forms import ActionReceipt, Form
 from taskorch_gateway.board.search import FindItems, FoundItems
-from taskorch_gateway.board.visit import Action, Page, Visit
+from taskorch_gateway.board.visit import Action, BoardPage, Visit
 
 PATH = "/bulk"
 #: Maximum number of items of one bulk action, and of calls that look for them.
@@ -150,7 +150,7 @@ async def ask(visit: Visit) -> Response:
     return await _page(visit, chosen, Form(()))
 
 
-async def act(visit: Visit, form: Form) -> Receipt | Response:
+async def act(visit: Visit, form: Form) -> ActionReceipt | Response:
     """Perform a bulk action for the items of its question, in parts."""
     change = _change_of(form.text("action"))
     steps = [
@@ -170,7 +170,7 @@ async def act(visit: Visit, form: Form) -> Receipt | Response:
     next_path = items.path_of(form.text("q"))
     if result.changed or result.refused or new:
         return visit.page("bulk_result.html", result=result, back=next_path)
-    return Receipt(text=result.summary, next_path=next_path)
+    return ActionReceipt(text=result.summary, next_path=next_path)
 
 
 async def ask_again(
@@ -190,7 +190,7 @@ async def ask_again(
     return await _page(visit, chosen, form, error)
 
 
-PAGES = (Page(path=PATH, show=ask, entry="items"),)
+PAGES = (BoardPage(path=PATH, show=ask, entry="items"),)
 ACTIONS = (
     Action(
         path=PATH,

@@ -20,7 +20,7 @@ LONG_MS = 10 * HOUR_MS
 _URL = r"https?://[!-~]{1,2000}"
 
 
-class Mark(Frozen):
+class StateMark(Frozen):
     """The shape, the colour and the words of a state."""
 
     #: The symbol of the sprite, and the class of its colour, without prefixes.
@@ -30,16 +30,20 @@ class Mark(Frozen):
 
 
 #: State of an item -> how it looks.
-STATES: Mapping[State, Mark] = {
-    State.PENDING: Mark(glyph="pending", style="rest", words="no agent"),
-    State.WAITING: Mark(glyph="wait", style="wait", words="waiting"),
-    State.QUEUED: Mark(glyph="queued", style="queued", words="queued"),
-    State.DELAYED: Mark(glyph="delayed", style="delayed", words="delayed"),
-    State.IN_PROGRESS: Mark(glyph="work", style="work", words="in progress"),
-    State.BLOCKED: Mark(glyph="ask", style="ask", words="blocked"),
-    State.FAILED: Mark(glyph="failed", style="failed", words="failed"),
-    State.COMPLETED: Mark(glyph="done", style="done", words="completed"),
-    State.CANCELLED: Mark(
+STATES: Mapping[State, StateMark] = {
+    State.PENDING: StateMark(glyph="pending", style="rest", words="no agent"),
+    State.WAITING: StateMark(glyph="wait", style="wait", words="waiting"),
+    State.QUEUED: StateMark(glyph="queued", style="queued", words="queued"),
+    State.DELAYED: StateMark(
+        glyph="delayed", style="delayed", words="delayed"
+    ),
+    State.IN_PROGRESS: StateMark(
+        glyph="work", style="work", words="in progress"
+    ),
+    State.BLOCKED: StateMark(glyph="ask", style="ask", words="blocked"),
+    State.FAILED: StateMark(glyph="failed", style="failed", words="failed"),
+    State.COMPLETED: StateMark(glyph="done", style="done", words="completed"),
+    State.CANCELLED: StateMark(
         glyph="cancelled", style="cancelled", words="cancelled"
     ),
 }
@@ -91,7 +95,7 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def mark(state: State) -> Mark:
+def mark(state: State) -> StateMark:
     """Return how a state looks."""
     return STATES[state]
 

@@ -108,7 +108,7 @@ class Form:
         return urlencode(self.fields)
 
 
-class Receipt(Frozen):
+class ActionReceipt(Frozen):
     """What the board says after an action."""
 
     text: str
@@ -116,7 +116,7 @@ class Receipt(Frozen):
     next_path: str = ""
 
 
-class Question(Frozen):
+class ActionQuestion(Frozen):
     """What the board asks before an action that is hard to undo.
 
     An action returns it as long as its form is not confirmed. With the script, the

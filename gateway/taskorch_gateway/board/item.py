@@ -14,16 +14,16 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_orchestrator.backup import archive_index
 
 from taskorch_gateway.board import item_log
-from taskorch_gateway.board.forms import Question
+from taskorch_gateway.board.forms import ActionQuestion
 from taskorch_gateway.board.item_ids import queue_of, whole_ids
 from taskorch_gateway.board.item_log import ShownLog
 from taskorch_gateway.board.item_timeline import (
-    Attempt,
+    AttemptSteps,
     ShownText,
     attempts,
     shown_text,
 )
-from taskorch_gateway.board.visit import Page, Visit
+from taskorch_gateway.board.visit import BoardPage, Visit
 
 #: How many more pages of a timeline "older" reads, and the most that it may add up to.
 PAGES_MORE = 3
@@ -48,7 +48,7 @@ class ItemView(Frozen):
     dependents: tuple[Dependent, ...]
     dependents_left_out: int
     #: The newest first.
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[AttemptSteps, ...]
     has_older: bool
     is_trimmed: bool
     #: What stands above everything else: its summary, or why it is in its state.
@@ -183,7 +183,7 @@ def commands_of(view: ItemView) -> tuple[str, ...]:
     return (*lines, f"orchestrate show {item.id}")
 
 
-def questions_of(view: ItemView) -> Mapping[str, Question | None]:
+def questions_of(view: ItemView) -> Mapping[str, ActionQuestion | None]:
     """Return what the board asks before an action, by the action; None for nothing."""
     item = view.item
     return {
@@ -194,7 +194,7 @@ def questions_of(view: ItemView) -> Mapping[str, Question | None]:
     }
 
 
-def assign_question(item: Item) -> Question:
+def assign_question(item: Item) -> ActionQuestion:
     """Return what the board asks before an item moves to another agent."""
     why = "The new agent gets the item with all reports on it."
     if item.state in HELD:
@@ -204,7 +204,7 @@ def assign_question(item: Item) -> Question:
         )
     elif item.agent:
         why = f"It leaves the queue of {item.agent}."
-    return Question(
+    return ActionQuestion(
         title=f"Reassign {item.title}?",
         why=why,
         yes="Reassign",
@@ -213,7 +213,7 @@ def assign_question(item: Item) -> Question:
     )
 
 
-def cancel_question(item: Item, waiting: int) -> Question:
+def cancel_question(item: Item, waiting: int) -> ActionQuestion:
     """Return what the board asks before an item is cancelled."""
     why = []
     if item.state in HELD:
@@ -225,7 +225,7 @@ def cancel_question(item: Item, waiting: int) -> Question:
         )
     if item.questions:
         why.append("Its open questions are closed without an answer.")
-    return Question(
+    return ActionQuestion(
         title=f"Cancel {item.title}?",
         why=" ".join(why) or "It can be requeued later.",
         yes="Cancel the item",
@@ -235,7 +235,7 @@ def cancel_question(item: Item, waiting: int) -> Question:
     )
 
 
-def comment_question(item: Item) -> Question:
+def comment_question(item: Item) -> ActionQuestion:
     """Return what the board asks for a comment."""
     who = (
         f"{item.agent} gets it" if item.state in HELD else "The holder gets it"
@@ -243,7 +243,7 @@ def comment_question(item: Item) -> Question:
     why = f"{who} with its next step."
     if item.state not in HELD:
         why = "Its next holder gets it."
-    return Question(
+    return ActionQuestion(
         title=f"Comment on {item.title}",
         why=why,
         yes="Comment",
@@ -252,16 +252,16 @@ def comment_question(item: Item) -> Question:
     )
 
 
-def requeue_question(item: Item, project: Project) -> Question | None:
+def requeue_question(item: Item, project: Project) -> ActionQuestion | None:
     """Return what the board asks before an item starts again; None for no question."""
     if project.status == "completed":
-        return Question(
+        return ActionQuestion(
             title=f"Requeue {item.title}?",
             why=f"Its project, {project.title}, is completed. It becomes active again.",
             yes="Reopen and requeue",
         )
     if item.state is State.COMPLETED:
-        return Question(
+        return ActionQuestion(
             title=f"Requeue {item.title}?",
             why="It is completed. Its deliverables are dropped, and the items that "
             "depend on it wait for it again.",
@@ -308,4 +308,4 @@ def _headline(read: ItemTimeline) -> str:
     return item.requeue_reason
 
 
-PAGES = (Page(path="/items/{id}", show=show, entry="items"),)
+PAGES = (BoardPage(path="/items/{id}", show=show, entry="items"),)

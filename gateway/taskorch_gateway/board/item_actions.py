@@ -17,7 +17,7 @@ from taskorch_orchestrator.actions import AssignedItem, CommentedItem
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
 from taskorch_gateway.board import item, origin, refusals
-from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.item import (
     HELD,
     OVER,
@@ -38,7 +38,7 @@ class AnsweredSince(ChangedSince):
     next_step = "To add to it, comment on the item."
 
 
-async def answer(visit: Visit, form: Form) -> Receipt:
+async def answer(visit: Visit, form: Form) -> ActionReceipt:
     """Answer a question; without its number, the only one."""
     question = form.number("question") or 0
     verb = verbs.Answer(
@@ -52,11 +52,11 @@ async def answer(visit: Visit, form: Form) -> Receipt:
         raise
     still_open = questions(done.open_questions)
     if still_open:
-        return Receipt(text=f"Answered. Still open: {still_open}.")
-    return Receipt(text=f"Answered. The item is {_words(done.state)}.")
+        return ActionReceipt(text=f"Answered. Still open: {still_open}.")
+    return ActionReceipt(text=f"Answered. The item is {_words(done.state)}.")
 
 
-async def comment(visit: Visit, form: Form) -> Receipt | Question:
+async def comment(visit: Visit, form: Form) -> ActionReceipt | ActionQuestion:
     """Comment on an item, for its holder or the next one."""
     id_ = visit.word("id")
     if not (form.is_confirmed or form.text("comment")):
@@ -64,13 +64,15 @@ async def comment(visit: Visit, form: Form) -> Receipt | Question:
     verb = verbs.Comment(item=id_, text=form.text("comment"))
     done = cast("CommentedItem", await visit.ask(verb))
     if done.state in HELD:
-        return Receipt(
+        return ActionReceipt(
             text=f"{done.agent} gets the comment with its next step."
         )
-    return Receipt(text="The next holder gets the comment.")
+    return ActionReceipt(text="The next holder gets the comment.")
 
 
-async def assign(visit: Visit, form: Form) -> Receipt | Question | Response:
+async def assign(
+    visit: Visit, form: Form
+) -> ActionReceipt | ActionQuestion | Response:
     """Assign an item; ask first if another agent has it."""
     found = await _state(visit)
     agent = form.text("agent")
@@ -89,10 +91,12 @@ async def assign(visit: Visit, form: Form) -> Receipt | Question | Response:
         text += " No agent of this name has called yet."
     elif done.state is State.WAITING:
         text += " It waits for its dependencies."
-    return Receipt(text=text)
+    return ActionReceipt(text=text)
 
 
-async def cancel(visit: Visit, form: Form) -> Receipt | Question | Response:
+async def cancel(
+    visit: Visit, form: Form
+) -> ActionReceipt | ActionQuestion | Response:
     """Cancel an item, after a question."""
     found = await _state(visit)
     if found.state is not State.CANCELLED:
@@ -112,10 +116,12 @@ async def cancel(visit: Visit, form: Form) -> Receipt | Question | Response:
     if done.waiting:
         items = counted(done.waiting, "item waits", "items wait")
         text += f" {items} for it."
-    return Receipt(text=text)
+    return ActionReceipt(text=text)
 
 
-async def requeue(visit: Visit, form: Form) -> Receipt | Question | Response:
+async def requeue(
+    visit: Visit, form: Form
+) -> ActionReceipt | ActionQuestion | Response:
     """Start an item again; ask first if it is completed."""
     view = await item.read(visit)
     found = view.item
@@ -124,7 +130,7 @@ async def requeue(visit: Visit, form: Form) -> Receipt | Question | Response:
         if question and not form.is_confirmed:
             return question
         if changed := _changed(found, form):
-            again = question or Question(
+            again = question or ActionQuestion(
                 title=f"Requeue {found.title}?", why="", yes="Requeue"
             )
             return _ask_again(visit, form, found, again, changed)
@@ -138,7 +144,7 @@ async def requeue(visit: Visit, form: Form) -> Receipt | Question | Response:
     if done.waiting:
         items = counted(done.waiting, "item waits", "items wait")
         text += f" {items} for it again."
-    return Receipt(text=text)
+    return ActionReceipt(text=text)
 
 
 def _words(state: State) -> str:
@@ -196,7 +202,11 @@ def _phase(state: str) -> str:
 
 
 def _ask_again(
-    visit: Visit, form: Form, found: Item, question: Question, changed: str
+    visit: Visit,
+    form: Form,
+    found: Item,
+    question: ActionQuestion,
+    changed: str,
 ) -> Response:
     """Return the question about an item that has changed, with what was typed.
 

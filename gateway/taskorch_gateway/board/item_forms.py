@@ -19,7 +19,7 @@ from taskorch_orchestrator.actions import PublishedItem
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
 from taskorch_gateway.board import refusals
-from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.item import ReadState
 from taskorch_gateway.board.item_edit import (
     EDITABLE,
@@ -33,7 +33,7 @@ from taskorch_gateway.board.item_edit import (
     words_of,
 )
 from taskorch_gateway.board.item_ids import queue_of, whole_ids
-from taskorch_gateway.board.visit import Action, Page, Visit, need_acting
+from taskorch_gateway.board.visit import Action, BoardPage, Visit, need_acting
 
 #: What stands below a field of these forms.
 HINTS: Mapping[str, str] = {
@@ -68,7 +68,7 @@ class FormField(Frozen):
     hint: str
 
 
-class ReadProject(ToolArguments):
+class ReadItemForm(ToolArguments):
     """Read a project without its items."""
 
     name = "board_project_state"
@@ -100,7 +100,7 @@ async def show_edit(visit: Visit) -> Response:
     return _edit_page(visit, found, _filled(fields_of(found)))
 
 
-async def edit(visit: Visit, form: Form) -> Receipt | Question:
+async def edit(visit: Visit, form: Form) -> ActionReceipt | ActionQuestion:
     """Change what a person has changed of an item.
 
     The script, which keeps the form, asks about fields that somebody else has changed.
@@ -113,14 +113,14 @@ async def edit(visit: Visit, form: Form) -> Receipt | Question:
         if not visit.is_script:
             raise
         title = f"Save {found.title} anyway?"
-        return Question(title=title, why=str(changed), yes="Save anyway")
+        return ActionQuestion(title=title, why=str(changed), yes="Save anyway")
     if change is None:
-        return Receipt(text="Nothing has changed.", next_path=path)
+        return ActionReceipt(text="Nothing has changed.", next_path=path)
     done = await visit.ask(change)
     if isinstance(done, EditedItem) and done.changes:
         fields = ", ".join(each.field for each in done.changes)
-        return Receipt(text=f"Changed: {fields}.", next_path=path)
-    return Receipt(text="Changed.", next_path=path)
+        return ActionReceipt(text=f"Changed: {fields}.", next_path=path)
+    return ActionReceipt(text="Changed.", next_path=path)
 
 
 async def edit_again(
@@ -139,7 +139,7 @@ async def show_new(visit: Visit) -> Response:
     return _new_page(visit, project, _filled(_fields_of_new()))
 
 
-async def create(visit: Visit, form: Form) -> Receipt:
+async def create(visit: Visit, form: Form) -> ActionReceipt:
     """Create an item in a project."""
     new = verbs.Create(
         project=visit.word("id"),
@@ -159,7 +159,7 @@ async def create(visit: Visit, form: Form) -> Receipt:
         assign=form.text("assign"),
     )
     created = cast("PublishedItem", await visit.ask(CreateItem(new=new)))
-    return Receipt(
+    return ActionReceipt(
         text=f"Created {new.title}.", next_path=f"/items/{created.id}"
     )
 
@@ -245,14 +245,14 @@ async def _item(visit: Visit) -> Item:
 
 async def _project(visit: Visit) -> Project:
     """Return the project that a path names. Raises errors.NoProject."""
-    read = ReadProject(project=visit.word("id"))
+    read = ReadItemForm(project=visit.word("id"))
     return cast("Project", await visit.ask(read))
 
 
 _TEXTS = {name: each.label for name, each in EDITABLE.items()}
 PAGES = (
-    Page(path="/items/{id}/edit", show=show_edit, entry="items"),
-    Page(path="/projects/{id}/new-item", show=show_new, entry="projects"),
+    BoardPage(path="/items/{id}/edit", show=show_edit, entry="items"),
+    BoardPage(path="/projects/{id}/new-item", show=show_new, entry="projects"),
 )
 ACTIONS = (
     Action(

@@ -34,7 +34,7 @@ class Quote(Frozen):
     shown: ShownText
 
 
-class Step(Frozen):
+class TimelineStep(Frozen):
     """One thing that happened."""
 
     #: Tells it from the other steps of the item.
@@ -51,16 +51,16 @@ class Step(Frozen):
     closes: int = 0
 
 
-class Attempt(Frozen):
+class AttemptSteps(Frozen):
     """The steps of a claim, and those that followed it; or those before the first."""
 
     label: str
-    steps: tuple[Step, ...]
+    steps: tuple[TimelineStep, ...]
 
 
-def attempts(entries: Sequence[TimelineEntry]) -> tuple[Attempt, ...]:
+def attempts(entries: Sequence[TimelineEntry]) -> tuple[AttemptSteps, ...]:
     """Return the steps by attempts, the newest first. `entries` are the oldest first."""
-    made: list[tuple[str, list[Step]]] = []
+    made: list[tuple[str, list[TimelineStep]]] = []
     token = 0
     for entry in entries:
         report = entry.report
@@ -72,7 +72,7 @@ def attempts(entries: Sequence[TimelineEntry]) -> tuple[Attempt, ...]:
             made.append((BEFORE if report.kind == "create" else EARLIER, []))
         made[-1][1].append(_step(entry))
     return tuple(
-        Attempt(label=label, steps=tuple(reversed(steps)))
+        AttemptSteps(label=label, steps=tuple(reversed(steps)))
         for label, steps in reversed(made)
     )
 
@@ -94,9 +94,9 @@ def _label(entry: TimelineEntry) -> str:
     return f"{number} · {host}" if host else number
 
 
-def _step(entry: TimelineEntry) -> Step:
+def _step(entry: TimelineEntry) -> TimelineStep:
     report = entry.report
-    return Step(
+    return TimelineStep(
         key=f"{report.kind}-{report.id or report.at}",
         glyph=GLYPHS.get(report.kind, "queued"),
         what=WORDS.get(report.kind, _plain)(entry),

@@ -11,7 +11,7 @@ from taskorch.domain.item import Item, State
 from taskorch_gateway.board import filters, formats
 from taskorch_gateway.board.filters import Filter, ParsedFilter, WrongFilter
 from taskorch_gateway.board.search import FindItems, FoundItems
-from taskorch_gateway.board.visit import Page, Visit
+from taskorch_gateway.board.visit import BoardPage, Visit
 
 PATH = "/items"
 #: The filter of a page that is opened without one.
@@ -67,7 +67,7 @@ async def show(visit: Visit) -> Response:
     )
 
 
-PAGES = (Page(path=PATH, show=show, entry="items"),)
+PAGES = (BoardPage(path=PATH, show=show, entry="items"),)
 
 
 class ItemTable(Frozen):

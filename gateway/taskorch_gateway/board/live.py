@@ -39,7 +39,7 @@ from taskorch.domain.frozen import Frozen
 from taskorch_gateway.api.event_stream import HEADERS
 from taskorch_gateway.board import now
 from taskorch_gateway.board.now import FRAGMENTS, NowView, reading_for
-from taskorch_gateway.board.visit import Page, Visit
+from taskorch_gateway.board.visit import BoardPage, Visit
 from taskorch_gateway.client_connection import Client
 from taskorch_gateway.performer import Performer
 from taskorch_gateway.waits import ClientWaits, Subscription
@@ -328,9 +328,9 @@ class LiveBoards:
         """The newest event that is known; "" before the first connection to Redis."""
         return self._waits.newest
 
-    def page(self) -> Page:
+    def page(self) -> BoardPage:
         """Return the page that is the stream."""
-        return Page(path="/live", show=self.show)
+        return BoardPage(path="/live", show=self.show)
 
     async def show(self, visit: Visit) -> Response:
         """Answer with the stream of a board. Raises errors.Unreachable."""

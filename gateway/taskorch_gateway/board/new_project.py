@@ -22,7 +22,7 @@ from taskorch_orchestrator.plan import plan_file
 from taskorch_gateway.api import orchestrator_verbs as verbs
 from taskorch_gateway.board import graph, project_graph, refusals
 from taskorch_gateway.board.formats import counted, mark
-from taskorch_gateway.board.forms import Form, Receipt
+from taskorch_gateway.board.forms import ActionReceipt, Form
 from taskorch_gateway.board.project_graph import (
     GraphItem,
     GraphLine,
@@ -30,7 +30,7 @@ from taskorch_gateway.board.project_graph import (
 )
 from taskorch_gateway.board.refusals import ShownError
 from taskorch_gateway.board.search import queue_of
-from taskorch_gateway.board.visit import Action, Page, Visit
+from taskorch_gateway.board.visit import Action, BoardPage, Visit
 
 PATH, ENTRY = "/projects/new", "projects"
 #: How messages call the text of a plan.
@@ -147,14 +147,14 @@ async def show(visit: Visit) -> Response:
     return _page(visit, text)
 
 
-async def act(visit: Visit, form: Form) -> Receipt | Response:
+async def act(visit: Visit, form: Form) -> ActionReceipt | Response:
     """Check a plan, or apply it."""
     text = _text_of(form)
     if form.text("do") != APPLY:
         checked = await visit.ask(CheckPlan(text=text))
         return _page(visit, text, checked=cast("CheckedPlan", checked))
     done = cast("CheckedPlan", await visit.ask(ApplyPlan(text=text)))
-    return Receipt(
+    return ActionReceipt(
         text=_receipt(done), next_path=f"/projects/{done.applied.project}"
     )
 
@@ -166,13 +166,13 @@ async def show_again(
     return _page(visit, _text_of(form), error=error)
 
 
-async def open_project(visit: Visit, form: Form) -> Receipt:
+async def open_project(visit: Visit, form: Form) -> ActionReceipt:
     """Create an empty project."""
     verb = verbs.OpenProject(
         title=form.text("title"), description=form.text("description")
     )
     created = cast("CreatedProject", await visit.ask(verb))
-    return Receipt(
+    return ActionReceipt(
         text="The project is created. Add its items now.",
         next_path=f"/projects/{created.id}",
     )
@@ -324,7 +324,7 @@ def _need_acting(visit: Visit) -> None:
         raise errors.NotAllowed(reason="its role is viewer, which only looks.")
 
 
-PAGES = (Page(path=PATH, show=show, entry=ENTRY),)
+PAGES = (BoardPage(path=PATH, show=show, entry=ENTRY),)
 ACTIONS = (
     Action(
         path=PATH,

@@ -21,9 +21,9 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch.queue import overview
 from taskorch.queue.metrics import Histogram, Hour
 from taskorch.queue.overview import (
-    AgentLine,
+    AgentWork,
     HeldLine,
-    ItemLine,
+    ItemSummary,
     Need,
     NewsLine,
     Workload,
@@ -35,7 +35,7 @@ from taskorch.version import __version__
 
 from taskorch_gateway.board import pages
 from taskorch_gateway.board.ticks import Ticks, ticks
-from taskorch_gateway.board.visit import Page, Visit
+from taskorch_gateway.board.visit import BoardPage, Visit
 
 #: Id of a fragment in the page -> the part of the view that it shows. The template of
 #: each is `now/<id>.html`.
@@ -111,7 +111,7 @@ class AgentRow(Frozen):
     host: str
     #: None if the agent has not started the items of its queue.
     held: HeldLine | None
-    item: ItemLine
+    item: ItemSummary
     queued_count: int
     queued_since: int
     #: What time alone brings: the holder has made no step for too long, the lease has
@@ -416,7 +416,7 @@ def _due(agents: AgentsPart, now: int) -> int:
     return min((at for at in times if at > now), default=0)
 
 
-def _rows_of(line: AgentLine) -> Iterable[AgentRow]:
+def _rows_of(line: AgentWork) -> Iterable[AgentRow]:
     """Yield the rows of an agent; the first one has its queue."""
     queued_count, queued_since = line.queued_count, line.queued_since
     for held in line.held:
@@ -536,4 +536,4 @@ def _group_of(line: NewsLine) -> tuple[str, str]:
     return event.verb, event.cursor
 
 
-PAGES = (Page(path="/", show=show, entry="now"),)
+PAGES = (BoardPage(path="/", show=show, entry="now"),)

@@ -25,11 +25,11 @@ from taskorch_gateway.api import orchestrator_verbs as verbs
 from taskorch_gateway.board import filters, project_graph
 from taskorch_gateway.board.filters import Filter, ParsedFilter, WrongFilter
 from taskorch_gateway.board.formats import counted, shortened
-from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.items import FilterMistake
 from taskorch_gateway.board.project_graph import ProjectGraph
 from taskorch_gateway.board.search import queue_of
-from taskorch_gateway.board.visit import Action, Page, Visit
+from taskorch_gateway.board.visit import Action, BoardPage, Visit
 
 #: Rows of the table of items.
 ROWS = 100
@@ -207,7 +207,7 @@ def _without_projects(parsed: ParsedFilter) -> Filter:
     return parsed.filter
 
 
-def closing_question(project: Project) -> Question | None:
+def closing_question(project: Project) -> ActionQuestion | None:
     """Return what is asked before a project is closed; None if no item is open."""
     if not project.open:
         return None
@@ -220,7 +220,7 @@ def closing_question(project: Project) -> Question | None:
         agents = counted(held, "of them is", "of them are")
         why += f" {agents} held by an agent, which loses the lease."
     title = shortened(project.title, TITLE_CHARACTERS)
-    return Question(
+    return ActionQuestion(
         title=f"Close {title} with {open_items}?",
         why=f"{why} Completed items keep their results.",
         yes="Close the project",
@@ -228,11 +228,11 @@ def closing_question(project: Project) -> Question | None:
     )
 
 
-def cancelling_question(project: Project) -> Question:
+def cancelling_question(project: Project) -> ActionQuestion:
     """Return what is asked before a project is cancelled."""
     open_items = counted(project.open, "open item")
     title = shortened(project.title, TITLE_CHARACTERS)
-    return Question(
+    return ActionQuestion(
         title=f"Cancel {title}?",
         why=f"Its {open_items} will be cancelled, and the project is closed. "
         "Agents that hold one lose the lease and read the reason.",
@@ -243,7 +243,7 @@ def cancelling_question(project: Project) -> Question:
     )
 
 
-async def close(visit: Visit, form: Form) -> Receipt | Question:
+async def close(visit: Visit, form: Form) -> ActionReceipt | ActionQuestion:
     """Close a project; if items are open, ask first."""
     project = visit.word("id")
     verb = verbs.CompleteProject(project=project, force=form.is_confirmed)
@@ -254,12 +254,12 @@ async def close(visit: Visit, form: Form) -> Receipt | Question:
         if question is None:
             raise
         return question
-    return Receipt(
+    return ActionReceipt(
         text=f"{done.project.title} is closed: {done.project.done}."
     )
 
 
-async def cancel(visit: Visit, form: Form) -> Receipt | Question:
+async def cancel(visit: Visit, form: Form) -> ActionReceipt | ActionQuestion:
     """Cancel the open items of a project, and close it."""
     project = visit.word("id")
     if not form.is_confirmed:
@@ -267,16 +267,16 @@ async def cancel(visit: Visit, form: Form) -> Receipt | Question:
     verb = verbs.Cancel(id=project, reason=form.text("reason"))
     done = cast("ClosedProject", await visit.ask(verb))
     cancelled = counted(done.cancelled, "item")
-    return Receipt(
+    return ActionReceipt(
         text=f"{done.project.title} is cancelled: {cancelled} cancelled."
     )
 
 
-async def reopen(visit: Visit, form: Form) -> Receipt:  # noqa: ARG001
+async def reopen(visit: Visit, form: Form) -> ActionReceipt:  # noqa: ARG001
     """Make a completed project active again."""
     verb = verbs.Reopen(project=visit.word("id"))
     done = cast("ReopenedProject", await visit.ask(verb))
-    return Receipt(
+    return ActionReceipt(
         text=f"{done.project.title} is open again. Its items keep their states."
     )
 
@@ -285,7 +285,7 @@ async def _project(visit: Visit, project: str) -> Project:
     return cast("Project", await visit.ask(ReadHead(project=project)))
 
 
-PAGES = (Page(path="/projects/{id}", show=show, entry="projects"),)
+PAGES = (BoardPage(path="/projects/{id}", show=show, entry="projects"),)
 ACTIONS = (
     Action(path="/projects/{id}/complete", act=close, word="Close"),
     Action(

@@ -14,7 +14,7 @@ from taskorch.queue.plan import DEAD
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_gateway.board import graph
-from taskorch_gateway.board.formats import Mark, mark
+from taskorch_gateway.board.formats import StateMark, mark
 
 #: Maximum number of items in a graph.
 MOST_ITEMS = 150
@@ -26,8 +26,8 @@ OVER = (State.COMPLETED, State.CANCELLED)
 ORDER = (*URGENT, *READY, *OVER)
 #: How an item in progress looks whose holder is silent, by the reason why it is stuck.
 STUCK_MARKS = {
-    "silent": Mark(glyph="silent", style="silent", words="silent"),
-    "expired": Mark(glyph="delayed", style="slow", words="lease expired"),
+    "silent": StateMark(glyph="silent", style="silent", words="silent"),
+    "expired": StateMark(glyph="delayed", style="slow", words="lease expired"),
 }
 #: The room for the texts of a box, in pixels, and the widths of characters at 12 and at
 #: 11 pixels.
@@ -49,7 +49,7 @@ class GraphItem(Frozen):
     id: str
     x: int
     y: int
-    mark: Mark
+    mark: StateMark
     #: Two lines that fit into the box.
     title: str
     sub: str
@@ -126,7 +126,7 @@ def drawn(
     )
 
 
-def mark_of(item: Item, stuck: StuckItem | None) -> Mark:
+def mark_of(item: Item, stuck: StuckItem | None) -> StateMark:
     """Return how an item looks; an item in progress may be stuck."""
     if item.state is State.IN_PROGRESS and stuck:
         return STUCK_MARKS.get(stuck.why, mark(item.state))

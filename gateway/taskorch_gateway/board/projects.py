@@ -10,7 +10,7 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 
 from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.ticks import ticks
-from taskorch_gateway.board.visit import Page, Visit
+from taskorch_gateway.board.visit import BoardPage, Visit
 
 #: Rows of a page.
 ROWS = 50
@@ -73,4 +73,4 @@ def _skip(text: str) -> int:
     return int(text)
 
 
-PAGES = (Page(path="/projects", show=show, entry="projects"),)
+PAGES = (BoardPage(path="/projects", show=show, entry="projects"),)

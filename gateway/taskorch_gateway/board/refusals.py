@@ -13,9 +13,9 @@ from taskorch_gateway.board.forms import (
     CONFIRM,
     KEY,
     YES,
+    ActionQuestion,
     Fields,
     Form,
-    Question,
 )
 from taskorch_gateway.board.visit import Action, about, is_script
 from taskorch_gateway.exchange import error_response, outward
@@ -123,7 +123,7 @@ def again(
     )
 
 
-def asked(question: Question, form: Form, path: str, back: str) -> Again:
+def asked(question: ActionQuestion, form: Form, path: str, back: str) -> Again:
     """Return the form that answers a question with yes."""
     texts = []
     if question.label:

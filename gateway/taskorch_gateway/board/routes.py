@@ -42,13 +42,13 @@ from taskorch_gateway.board import (
     refusals,
     tokens,
 )
-from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.live import LiveBoards
 from taskorch_gateway.board.refusals import Again
 from taskorch_gateway.board.sign_in import SignIn
 from taskorch_gateway.board.visit import (
     Action,
-    Page,
+    BoardPage,
     Visit,
     is_script,
     need_looking,
@@ -63,7 +63,7 @@ from taskorch_gateway.exchange import (
 from taskorch_gateway.performer import Performer
 
 #: The modules of the board: each line adds one.
-PAGES: Sequence[Page] = (
+PAGES: Sequence[BoardPage] = (
     *now.PAGES,
     *item.PAGES,
     *item_forms.PAGES,
@@ -153,7 +153,7 @@ class Board:
     def _for_anyone(self, respond: Endpoint) -> Endpoint:
         return _protected(self._exchange.for_anyone(respond, self.browsers))
 
-    def _route_of_page(self, page: Page) -> Route:
+    def _route_of_page(self, page: BoardPage) -> Route:
         async def respond(access: ClientAccess, request: Request) -> Response:
             visit = self._visit(access, request)
             visit.entry = page.entry
@@ -195,9 +195,9 @@ class Board:
             if not action.again:
                 raise
             return await action.again(visit, form, error)
-        if isinstance(result, Receipt):
+        if isinstance(result, ActionReceipt):
             return _received(visit.request, form, result)
-        if isinstance(result, Question):
+        if isinstance(result, ActionQuestion):
             return _asked(visit, form, result)
         return result
 
@@ -267,7 +267,9 @@ def _not_for(access: ClientAccess) -> errors.NotAllowed:
     return errors.NotAllowed(reason="it is for administrators.")
 
 
-def _received(request: Request, form: Form, receipt: Receipt) -> Response:
+def _received(
+    request: Request, form: Form, receipt: ActionReceipt
+) -> Response:
     """Return the reply to an action that was performed."""
     if is_script(request):
         content = pages.render(
@@ -283,7 +285,7 @@ def _received(request: Request, form: Form, receipt: Receipt) -> Response:
     return response
 
 
-def _asked(visit: Visit, form: Form, question: Question) -> Response:
+def _asked(visit: Visit, form: Form, question: ActionQuestion) -> Response:
     """Return the page that asks before an action."""
     request = visit.request
     back = origin.back_of(request, form)

@@ -14,7 +14,7 @@ MOST = 36
 WIDTH, STEP, HEIGHT = 5, 7, 14
 
 
-class Mark(Frozen):
+class TickMark(Frozen):
     """How the ticks of a state look."""
 
     #: The class of its colour, and its word in the label.
@@ -25,21 +25,21 @@ class Mark(Frozen):
 
 
 #: In the order in which they stand.
-MARKS: Mapping[State, Mark] = {
-    State.COMPLETED: Mark(style="s-done", word="completed", height=10),
-    State.BLOCKED: Mark(
+MARKS: Mapping[State, TickMark] = {
+    State.COMPLETED: TickMark(style="s-done", word="completed", height=10),
+    State.BLOCKED: TickMark(
         style="s-ask", word="blocked", height=10, has_dot=True
     ),
-    State.FAILED: Mark(
+    State.FAILED: TickMark(
         style="s-failed", word="failed", height=10, has_dot=True
     ),
-    State.IN_PROGRESS: Mark(style="s-work", word="in progress", height=6),
-    State.DELAYED: Mark(style="s-wait", word="delayed", height=3),
-    State.QUEUED: Mark(style="s-wait", word="queued", height=3),
-    State.PENDING: Mark(
+    State.IN_PROGRESS: TickMark(style="s-work", word="in progress", height=6),
+    State.DELAYED: TickMark(style="s-wait", word="delayed", height=3),
+    State.QUEUED: TickMark(style="s-wait", word="queued", height=3),
+    State.PENDING: TickMark(
         style="s-wait", word="unassigned", height=2, has_dot=True
     ),
-    State.WAITING: Mark(style="s-wait", word="waiting", height=2),
+    State.WAITING: TickMark(style="s-wait", word="waiting", height=2),
 }
 
 
@@ -96,7 +96,7 @@ def _shares(numbers: Mapping[State, int]) -> Mapping[State, int]:
     return shares
 
 
-def _path(mark: Mark, place: int) -> str:
+def _path(mark: TickMark, place: int) -> str:
     left, top = place * STEP, HEIGHT - mark.height
     drawn = f"M{left} {top}h{WIDTH}v{mark.height}h-{WIDTH}z"
     return drawn + "".join(_dot(left, top) if mark.has_dot else ())

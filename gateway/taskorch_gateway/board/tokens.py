@@ -17,9 +17,9 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch.queue.requests import Requests
 
 from taskorch_gateway.board import refusals
-from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.search import queue_of
-from taskorch_gateway.board.visit import Action, Page, Visit
+from taskorch_gateway.board.visit import Action, BoardPage, Visit
 
 PATH = "/tokens"
 #: Rows of the page; the filter by name finds the others.
@@ -120,11 +120,11 @@ async def create_again(
     return await _page(visit, form, error)
 
 
-async def rotate(visit: Visit, form: Form) -> Question | Response:
+async def rotate(visit: Visit, form: Form) -> ActionQuestion | Response:
     """Give a token a new secret, and show it this one time."""
     id_ = visit.word("id")
     if not form.is_confirmed:
-        return Question(
+        return ActionQuestion(
             title=f"Replace the secret of {id_}?",
             why=_what_follows(visit, id_, "The old secret is refused"),
             yes="Replace it",
@@ -139,21 +139,21 @@ async def rotate(visit: Visit, form: Form) -> Question | Response:
     )
 
 
-async def revoke(visit: Visit, form: Form) -> Question | Receipt:
+async def revoke(visit: Visit, form: Form) -> ActionQuestion | ActionReceipt:
     """Revoke a token."""
     id_ = visit.word("id")
     if not form.is_confirmed:
-        return Question(
+        return ActionQuestion(
             title=f"Revoke {id_}?",
             why=_what_follows(visit, id_, "It is refused"),
             yes="Revoke it",
             is_dangerous=True,
         )
     await visit.ask(RevokeToken(id=id_))
-    return Receipt(text=f"Revoked {id_}.", next_path=PATH)
+    return ActionReceipt(text=f"Revoked {id_}.", next_path=PATH)
 
 
-PAGES = (Page(path=PATH, show=show, entry="tokens", is_for_admins=True),)
+PAGES = (BoardPage(path=PATH, show=show, entry="tokens", is_for_admins=True),)
 ACTIONS = (
     Action(
         path=PATH,

@@ -6,11 +6,11 @@ A module of the board has `PAGES` and `ACTIONS`; `routes.py` lists the modules.
         view = await visit.ask(ReadItem(item=visit.word("id")))
         return visit.page("item.html", view=view)
 
-    async def answer(visit: Visit, form: Form) -> Receipt:
+    async def answer(visit: Visit, form: Form) -> ActionReceipt:
         await visit.ask(Answer(item=visit.word("id"), text=form.text("answer")))
-        return Receipt(text="Answered. The agent continues.")
+        return ActionReceipt(text="Answered. The agent continues.")
 
-    PAGES = (Page(path="/items/{id}", show=show, entry="items"),)
+    PAGES = (BoardPage(path="/items/{id}", show=show, entry="items"),)
     ACTIONS = (
         Action(
             path="/items/{id}/answer",
@@ -39,7 +39,7 @@ from taskorch.mcp.tool import ToolArguments
 
 from taskorch_gateway.api.request_arguments import pairs_of
 from taskorch_gateway.board import cookies, forms, pages
-from taskorch_gateway.board.forms import Form, Question, Receipt
+from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.client_connection import Client
 from taskorch_gateway.performer import Performer
 
@@ -165,14 +165,14 @@ class Visit:
 
 Show: TypeAlias = Callable[[Visit], Awaitable[Response]]
 Act: TypeAlias = Callable[
-    [Visit, Form], Awaitable[Receipt | Question | Response]
+    [Visit, Form], Awaitable[ActionReceipt | ActionQuestion | Response]
 ]
 ShowAgain: TypeAlias = Callable[
     [Visit, Form, TaskOrchestratorError], Awaitable[Response]
 ]
 
 
-class Page(Frozen):
+class BoardPage(Frozen):
     """A page of the board."""
 
     #: Such as "/items/{id}".

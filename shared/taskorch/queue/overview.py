@@ -33,7 +33,7 @@ COUNTED = (QUESTION, FAILED, UNASSIGNED)
 AGENT_CALLS, LAST_AGENTS = 16, 100
 
 
-class ItemLine(Frozen):
+class ItemSummary(Frozen):
     """An item in a line; long texts are cut."""
 
     id: str
@@ -52,7 +52,7 @@ class ItemLine(Frozen):
 class Need(Frozen):
     """An item that cannot go on without a person or the orchestrator."""
 
-    item: ItemLine
+    item: ItemSummary
     #: One of REASONS.
     why: str
     #: Since when it waits, in ms.
@@ -94,7 +94,7 @@ class Needs(Frozen):
 class HeldLine(Frozen):
     """An item that a session of an agent holds."""
 
-    item: ItemLine
+    item: ItemSummary
     host: str
     session: str
     #: Since when it is held, in ms.
@@ -114,7 +114,7 @@ class HeldLine(Frozen):
     asked_at: int = 0
 
 
-class AgentLine(Frozen):
+class AgentWork(Frozen):
     """An agent, and what it has."""
 
     name: str
@@ -129,13 +129,13 @@ class AgentLine(Frozen):
     #: Since when the oldest item of its queue is queued, in ms; 0 for none.
     queued_since: int
     #: The first item of its queue; None if it holds items.
-    first: ItemLine | None
+    first: ItemSummary | None
 
 
 class Workload(Frozen):
     """The agents, the one that called last first."""
 
-    agents: tuple[AgentLine, ...]
+    agents: tuple[AgentWork, ...]
     #: The number of agents that were not looked at.
     more: int
 
@@ -188,7 +188,7 @@ def read_workload(scripts: Scripts) -> Workload:
 
     If there are very many, some of those in the middle of the list are not looked at.
     """
-    found: dict[str, AgentLine] = {}
+    found: dict[str, AgentWork] = {}
     skip, count, looked_at = "0", 0, 0
     for place in range(AGENT_CALLS):
         is_last = place == AGENT_CALLS - 1
@@ -254,7 +254,7 @@ def _need(row: Reply) -> Need:
         )
 
 
-def _agent_line(row: Reply, damage: Damage) -> AgentLine:
+def _agent_line(row: Reply, damage: Damage) -> AgentWork:
     """Read a row of the part `agents`."""
     name, seen, host, held_count, held, queued, since, first = cast(
         "tuple[str, str, str, int, list[Reply], int, str, Reply]", row
@@ -263,7 +263,7 @@ def _agent_line(row: Reply, damage: Damage) -> AgentLine:
     with Reading("agent", name):
         if not limits.is_name(name):
             raise DamagedField("name")
-        return AgentLine(
+        return AgentWork(
             name=name,
             last_seen_at=read.whole(seen),
             host=host,
@@ -296,16 +296,16 @@ def _held_line(row: Reply) -> HeldLine:
         )
 
 
-def _first_line(row: Reply) -> ItemLine:
+def _first_line(row: Reply) -> ItemSummary:
     id_, flat = cast("tuple[str, Reply]", row)
     with Reading("item", id_):
         return _item_line(id_, read.fields_of(flat))
 
 
-def _item_line(id_: str, fields: Fields) -> ItemLine:
+def _item_line(id_: str, fields: Fields) -> ItemSummary:
     if not limits.is_project_id(fields["project"]):
         raise DamagedField("project")
-    return ItemLine(
+    return ItemSummary(
         id=id_,
         title=fields["title"],
         project=fields["project"],

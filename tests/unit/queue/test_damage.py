@@ -381,8 +381,8 @@ def test_no_view_shows_claim_of_another_holder(
     looker = bench.agent(session="looker")
 
     replies = [
-        bench.queue._scripts.run_script(*call)
-        for call in (
+        bench.queue._scripts.run_script(name, *words)
+        for name, *words in (
             ("show", item),
             ("list", "", "[]", "[]", "[]", "[]", "[]", 0, 0, "", "", 10),
             ("progress_of_project", project, 0, 10),

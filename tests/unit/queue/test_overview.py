@@ -9,13 +9,13 @@ from taskorch.queue.overview import (
     FAILED,
     QUESTION,
     UNASSIGNED,
-    AgentLine,
+    AgentWork,
 )
 
 LONG = "ä" * 5_000
 
 
-def agent_named(bench: Bench, name: str) -> AgentLine:
+def agent_named(bench: Bench, name: str) -> AgentWork:
     (line,) = (
         line
         for line in bench.queue.views.workload().agents

@@ -8,7 +8,7 @@ from support.builders import Bench
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.queue import keys
-from taskorch.queue.overview import AgentLine, Workload
+from taskorch.queue.overview import AgentWork, Workload
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
 from taskorch_gateway.board import now
 from taskorch_gateway.board.now import FRAGMENTS, NowView
@@ -287,7 +287,7 @@ def test_thousands_of_agents_are_bounded(bench: Bench) -> None:
     assert len(html) < 150_000
 
 
-def _lines_of(bench: Bench) -> tuple[AgentLine, ...]:
+def _lines_of(bench: Bench) -> tuple[AgentWork, ...]:
     bench.claimed()
     return bench.queue.views.workload().agents
 
