@@ -382,23 +382,23 @@ def test_no_view_shows_claim_of_another_holder(
 
     replies = [
         bench.queue._scripts.run_script(name, *words)
-        for name, *words in (
-            ("show", item),
-            ("list", "", "[]", "[]", "[]", "[]", "[]", 0, 0, "", "", 10),
-            ("progress_of_project", project, 0, 10),
-            ("discoveries", project, "after", "0-0", "", 10),
-            ("discoveries", item, "before", "", "", 10),
-            ("count_new_discoveries", "orchestrator", "all"),
-            ("new_discoveries", "orchestrator", "all", 10),
-            ("records", "", item, "", ""),
-            ("records", ":looker", item, "", ""),
-            ("indexed", "blocked", 0, 10),
-            ("stuck", 1, 1, "", "", 10),
-            ("agents", 0, 10),
-            ("events", "0-0", 10),
-            ("standing", item),
+        for name, words in (
+            ("show", (item,)),
+            ("list", ("", "[]", "[]", "[]", "[]", "[]", 0, 0, "", "", 10)),
+            ("progress_of_project", (project, 0, 10)),
+            ("discoveries", (project, "after", "0-0", "", 10)),
+            ("discoveries", (item, "before", "", "", 10)),
+            ("count_new_discoveries", ("orchestrator", "all")),
+            ("new_discoveries", ("orchestrator", "all", 10)),
+            ("records", ("", item, "", "")),
+            ("records", (":looker", item, "", "")),
+            ("indexed", ("blocked", 0, 10)),
+            ("stuck", (1, 1, "", "", 10)),
+            ("agents", (0, 10)),
+            ("events", ("0-0", 10)),
+            ("standing", (item,)),
             *(
-                ("overview", part, 0, 10)
+                ("overview", (part, 0, 10))
                 for part in ("needs", "agents", "events")
             ),
         )
