@@ -15,13 +15,12 @@ from taskorch.cli.json_output import line
 from taskorch.domain import errors, limits
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.events import Events, position
-from taskorch.domain.item import Caller
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
-from taskorch.queue.queue import Queue
 
 from taskorch_gateway.api.request_arguments import pairs_of
 from taskorch_gateway.client_connection import Client
+from taskorch_gateway.client_queue import queue_of
 from taskorch_gateway.exchange import Exchange, address_of
 from taskorch_gateway.performer import Performer
 from taskorch_gateway.waits import LOST, ClientWaits, Subscription
@@ -46,9 +45,7 @@ class ReadEvents(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Read a page of events."""
-        caller = Caller(agent=call.settings.orchestrator)
-        queue = Queue(call.connection, call.settings.namespace, caller)
-        waits = queue.waits()
+        waits = queue_of(call).waits()
         if self.since:
             return ToolResult(waits.page(self.since))
         newest = waits.newest_cursor()

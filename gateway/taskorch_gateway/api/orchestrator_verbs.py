@@ -13,7 +13,6 @@ from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_PRIORITY,
-    Caller,
     ItemEdit,
     ItemFilter,
     NewItem,
@@ -23,7 +22,6 @@ from taskorch.domain.item import (
 from taskorch.domain.start_time import StartTime
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
-from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
 from taskorch_orchestrator import actions
 from taskorch_orchestrator.actions import Published
@@ -56,6 +54,7 @@ from taskorch_gateway.api.fields import (
     duration_ms,
     whole,
 )
+from taskorch_gateway.client_queue import queue_of
 
 #: Options of the API -> the fields of an item that they empty.
 CLEARABLE = {
@@ -81,7 +80,7 @@ class OpenProject(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Open the project."""
-        queue = _queue(call)
+        queue = queue_of(call)
         return _result(
             actions.project(queue, self.title, description=self.description)
         )
@@ -136,7 +135,11 @@ class Create(ToolArguments):
             traceparent=self.traceparent,
         )
         created = actions.create(
-            _queue(call), NO_HANDOFFS, self.project, new, remark=starts.remark
+            queue_of(call),
+            NO_HANDOFFS,
+            self.project,
+            new,
+            remark=starts.remark,
         )
         return _result(created)
 
@@ -175,7 +178,7 @@ class Apply(ToolArguments):
 
         plan = plan_file.read("This", json.dumps(given).encode())
         applied = actions.apply(
-            _queue(call), NO_HANDOFFS, plan, dry_run=self.dry_run
+            queue_of(call), NO_HANDOFFS, plan, dry_run=self.dry_run
         )
         return _result(applied)
 
@@ -199,7 +202,7 @@ class Depend(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Add or remove the dependencies."""
-        queue = _queue(call)
+        queue = queue_of(call)
         if not self.dependencies:
             raise errors.Usage(reason="dependencies is empty.")
         if self.remove:
@@ -263,7 +266,7 @@ class Edit(ToolArguments):
         )
         if change == ItemEdit():
             raise errors.Usage(reason="Say what to change, such as title.")
-        edited = actions.edit(_queue(call), NO_HANDOFFS, self.items, change)
+        edited = actions.edit(queue_of(call), NO_HANDOFFS, self.items, change)
         return _result(edited)
 
     def _cleared(
@@ -294,7 +297,7 @@ class Assign(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Assign the items; the result of one item is not a list."""
         assigned = actions.assign(
-            _queue(call),
+            queue_of(call),
             NO_HANDOFFS,
             self.items,
             self.agent,
@@ -317,7 +320,7 @@ class CompleteProject(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Complete the project."""
         return _result(
-            actions.complete(_queue(call), self.project, force=self.force)
+            actions.complete(queue_of(call), self.project, force=self.force)
         )
 
 
@@ -330,7 +333,7 @@ class Progress(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the project or the item."""
-        queue = _queue(call)
+        queue = queue_of(call)
         if self.id.startswith("item_"):
             return _result(actions.item_progress(queue, self.id))
         return _result(actions.progress(queue, self.id))
@@ -348,7 +351,7 @@ class ListDiscoveries(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the discoveries."""
         found = actions.discoveries(
-            _queue(call),
+            queue_of(call),
             self.project,
             since=self.since or FROM_THE_START,
             limit=self.limit,
@@ -369,7 +372,7 @@ class ListNewDiscoveries(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the new discoveries."""
         found = actions.new_discoveries(
-            _queue(call), self.project, limit=self.limit
+            queue_of(call), self.project, limit=self.limit
         )
         return _result(found)
 
@@ -407,7 +410,7 @@ class ListItems(ToolArguments):
             order=Order(self.sort) if self.sort else None,
         )
         found = actions.list_items(
-            _queue(call), wanted, cursor=self.cursor, limit=self.limit
+            queue_of(call), wanted, cursor=self.cursor, limit=self.limit
         )
         return _result(found)
 
@@ -421,7 +424,7 @@ class Show(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the item."""
-        return _result(actions.show(_queue(call), self.item))
+        return _result(actions.show(queue_of(call), self.item))
 
 
 class Handoff(ToolArguments):
@@ -433,7 +436,7 @@ class Handoff(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the package."""
-        return _result(actions.handoff(_queue(call), self.item))
+        return _result(actions.handoff(queue_of(call), self.item))
 
 
 class Unassigned(ToolArguments):
@@ -447,7 +450,7 @@ class Unassigned(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """List the items."""
         found = actions.unassigned(
-            _queue(call), project=self.project, limit=self.limit
+            queue_of(call), project=self.project, limit=self.limit
         )
         return _result(found)
 
@@ -461,7 +464,7 @@ class Inbox(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """List the items."""
-        return _result(actions.inbox(_queue(call), limit=self.limit))
+        return _result(actions.inbox(queue_of(call), limit=self.limit))
 
 
 class ListStuck(ToolArguments):
@@ -477,7 +480,7 @@ class ListStuck(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """List the items."""
         found = actions.stuck(
-            _queue(call),
+            queue_of(call),
             unstarted_ms=duration_ms(self.unstarted_for),
             silent_ms=duration_ms(self.silent_for),
             project=self.project,
@@ -495,7 +498,7 @@ class Projects(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """List the projects."""
-        return _result(actions.projects(_queue(call), limit=self.limit))
+        return _result(actions.projects(queue_of(call), limit=self.limit))
 
 
 class Agents(ToolArguments):
@@ -507,7 +510,7 @@ class Agents(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """List the agents."""
-        return _result(actions.agents(_queue(call), limit=self.limit))
+        return _result(actions.agents(queue_of(call), limit=self.limit))
 
 
 class WaitUntil(ToolArguments):
@@ -532,7 +535,7 @@ class WaitUntil(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Wait for the first of the goals."""
-        queue = _queue(call)
+        queue = queue_of(call)
         if not self.until:
             raise errors.Usage(reason="until must name a goal.")
         waited = actions.wait(
@@ -558,7 +561,7 @@ class Answer(ToolArguments):
         """Answer the question."""
         return _result(
             actions.answer(
-                _queue(call), self.item, self.text, question=self.question
+                queue_of(call), self.item, self.text, question=self.question
             )
         )
 
@@ -572,7 +575,7 @@ class Comment(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Comment on the item."""
-        return _result(actions.comment(_queue(call), self.item, self.text))
+        return _result(actions.comment(queue_of(call), self.item, self.text))
 
 
 class Cancel(ToolArguments):
@@ -584,7 +587,7 @@ class Cancel(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Cancel the item or the project."""
-        queue = _queue(call)
+        queue = queue_of(call)
         if limits.is_project_id(self.id):
             return _result(
                 actions.cancel_project(queue, self.id, reason=self.reason)
@@ -604,7 +607,7 @@ class Requeue(ToolArguments):
         """Requeue the item."""
         return _result(
             actions.requeue(
-                _queue(call),
+                queue_of(call),
                 self.item,
                 reason=self.reason,
                 reopen=self.reopen,
@@ -620,7 +623,7 @@ class Reopen(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Reopen the project."""
-        return _result(actions.reopen(_queue(call), self.project))
+        return _result(actions.reopen(queue_of(call), self.project))
 
 
 class Reap(ToolArguments):
@@ -630,17 +633,7 @@ class Reap(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Reap and promote."""
-        return _result(actions.reap(_queue(call)))
-
-
-def _queue(call: ToolCall) -> Queue:
-    return Queue(
-        call.connection,
-        call.settings.namespace,
-        Caller(agent=call.settings.orchestrator),
-        requests=call.requests,
-        damage=call.damage,
-    )
+        return _result(actions.reap(queue_of(call)))
 
 
 def _result(published: Published[object]) -> ToolResult:

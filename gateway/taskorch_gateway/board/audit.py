@@ -11,8 +11,8 @@ from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 
 from taskorch_gateway.board import refusals
-from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.visit import BoardPage, Visit
+from taskorch_gateway.client_queue import queue_of
 
 PATH = "/audit"
 #: Rows of a page, and the calls that it makes to find them.

@@ -21,7 +21,7 @@ from taskorch_gateway.api.orchestrator_verbs import (
 )
 from taskorch_gateway.board import filters, items
 from taskorch_gateway.board.forms import Form
-from taskorch_gateway.board.search import queue_of
+from taskorch_gateway.client_queue import queue_of
 from taskorch_gateway.performer import KeyedRequests
 
 OPEN = filters.OPEN_STATES

@@ -15,7 +15,7 @@ from taskorch_orchestrator.backup import archive_index
 
 from taskorch_gateway.board import item_log
 from taskorch_gateway.board.forms import ActionQuestion
-from taskorch_gateway.board.item_ids import queue_of, whole_ids
+from taskorch_gateway.board.item_ids import whole_ids
 from taskorch_gateway.board.item_log import ShownLog
 from taskorch_gateway.board.item_timeline import (
     AttemptSteps,
@@ -24,6 +24,7 @@ from taskorch_gateway.board.item_timeline import (
     shown_text,
 )
 from taskorch_gateway.board.visit import BoardPage, Visit
+from taskorch_gateway.client_queue import queue_of
 
 #: How many more pages of a timeline "older" reads, and the most that it may add up to.
 PAGES_MORE = 3

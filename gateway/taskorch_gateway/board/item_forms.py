@@ -32,8 +32,9 @@ from taskorch_gateway.board.item_edit import (
     is_untouched,
     words_of,
 )
-from taskorch_gateway.board.item_ids import queue_of, whole_ids
+from taskorch_gateway.board.item_ids import whole_ids
 from taskorch_gateway.board.visit import Action, BoardPage, Visit, need_acting
+from taskorch_gateway.client_queue import queue_of
 
 #: What stands below a field of these forms.
 HINTS: Mapping[str, str] = {

@@ -2,20 +2,10 @@
 
 from collections.abc import Sequence
 
-from taskorch.domain.item import Caller
 from taskorch.domain.short_id import ShortId, parse
 from taskorch.mcp.call import ToolCall
-from taskorch.queue.queue import Queue
 
-
-def queue_of(call: ToolCall) -> Queue:
-    """Return the queue of the person who looks."""
-    return Queue(
-        call.connection,
-        call.settings.namespace,
-        Caller(agent=call.settings.orchestrator),
-        damage=call.damage,
-    )
+from taskorch_gateway.client_queue import queue_of
 
 
 def whole_ids(call: ToolCall, given: Sequence[str]) -> tuple[str, ...]:

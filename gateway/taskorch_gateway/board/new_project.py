@@ -29,8 +29,8 @@ from taskorch_gateway.board.project_graph import (
     ProjectGraph,
 )
 from taskorch_gateway.board.refusals import ShownError
-from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.visit import Action, BoardPage, Visit
+from taskorch_gateway.client_queue import queue_of
 
 PATH, ENTRY = "/projects/new", "projects"
 #: How messages call the text of a plan.

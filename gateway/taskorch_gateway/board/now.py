@@ -15,7 +15,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.frozen import Frozen, replace
-from taskorch.domain.item import HOUR_MS, Caller, Project
+from taskorch.domain.item import HOUR_MS, Project
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch.queue import overview
@@ -28,7 +28,6 @@ from taskorch.queue.overview import (
     NewsLine,
     Workload,
 )
-from taskorch.queue.queue import Queue
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
 from taskorch.queue.views import Views
 from taskorch.version import __version__
@@ -36,6 +35,7 @@ from taskorch.version import __version__
 from taskorch_gateway.board import pages
 from taskorch_gateway.board.ticks import Ticks, ticks
 from taskorch_gateway.board.visit import BoardPage, Visit
+from taskorch_gateway.client_queue import queue_of
 
 #: Id of a fragment in the page -> the part of the view that it shows. The template of
 #: each is `now/<id>.html`.
@@ -300,13 +300,8 @@ class ReadNow(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the parts over one connection."""
-        queue = Queue(
-            call.connection,
-            call.settings.namespace,
-            Caller(agent=call.settings.orchestrator),
-            damage=call.damage,
-        )
-        return ToolResult(read(queue.views, has_figures=self.has_figures))
+        views = queue_of(call).views
+        return ToolResult(read(views, has_figures=self.has_figures))
 
 
 def read(views: Views, *, has_figures: bool = True) -> NowView:

@@ -28,8 +28,8 @@ from taskorch_gateway.board.formats import counted, shortened
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.items import FilterMistake
 from taskorch_gateway.board.project_graph import ProjectGraph
-from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.visit import Action, BoardPage, Visit
+from taskorch_gateway.client_queue import queue_of
 
 #: Rows of the table of items.
 ROWS = 100

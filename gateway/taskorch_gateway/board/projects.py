@@ -8,9 +8,9 @@ from taskorch.domain.item import ProjectPage
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 
-from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.ticks import ticks
 from taskorch_gateway.board.visit import BoardPage, Visit
+from taskorch_gateway.client_queue import queue_of
 
 #: Rows of a page.
 ROWS = 50

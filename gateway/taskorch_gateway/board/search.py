@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from taskorch.domain import errors, limits, short_id
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import Caller, Found, Item, Project, State
+from taskorch.domain.item import Found, Item, Project, State
 from taskorch.domain.short_id import ShortId
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
-from taskorch.queue.queue import Queue
 from taskorch.queue.views import Views
 
 from taskorch_gateway.board.filters import (
@@ -17,6 +16,7 @@ from taskorch_gateway.board.filters import (
     FilterValue,
     ParsedFilter,
 )
+from taskorch_gateway.client_queue import queue_of
 
 #: Items and projects that one call of `list` visits.
 VISITED_BY_CALL = 150
@@ -89,17 +89,6 @@ class FindItems(ToolArguments):
             state: sum(project.counts.get(state, 0) for project in projects)
             for state in State
         }
-
-
-def queue_of(call: ToolCall) -> Queue:
-    """Return the queue of a call."""
-    return Queue(
-        call.connection,
-        call.settings.namespace,
-        Caller(agent=call.settings.orchestrator),
-        requests=call.requests,
-        damage=call.damage,
-    )
 
 
 def _of_projects(

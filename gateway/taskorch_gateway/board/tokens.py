@@ -18,8 +18,8 @@ from taskorch.queue.requests import Requests
 
 from taskorch_gateway.board import refusals
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
-from taskorch_gateway.board.search import queue_of
 from taskorch_gateway.board.visit import Action, BoardPage, Visit
+from taskorch_gateway.client_queue import queue_of
 
 PATH = "/tokens"
 #: Rows of the page; the filter by name finds the others.
