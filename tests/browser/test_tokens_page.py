@@ -143,7 +143,7 @@ def test_audit_of_wrong_token_says_why(board: OpenBoard) -> None:
     screen = board(Role.ADMIN, "/audit?token=tok_x&since=2h")
 
     expect(screen.page.get_by_role("alert")).to_contain_text("tok_x")
-    expect(screen.page.get_by_label("Of the last")).to_have_value("2h")
+    expect(screen.page.get_by_label("Within the last")).to_have_value("2h")
 
 
 @pytest.mark.parametrize("path", ["/tokens", "/audit"])
