@@ -56,6 +56,8 @@ def test_link_of_board_signs_in_once(shell: Shell, port: str) -> None:
         assert first.get(board.url).status == 200
         assert again.status == 403
         assert "This sign-in link was used already" in again.text
+        assert "<h1>This link no longer works</h1>" in again.text
+        assert 'href="/sign-in">Sign in</a>' in again.text
         assert "orchestrate board" in again.text
         assert second.get(board.url).status == 401
         assert stranger.get(board.url).status == 401

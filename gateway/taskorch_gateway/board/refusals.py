@@ -36,6 +36,8 @@ TITLES = {
     503: "The queue is unavailable",
 }
 UNEXPECTED = "An error occurred"
+#: The title of the page of a sign-in link that was used, or has expired.
+USED_LINK = "This link no longer works"
 
 
 class ShownError(Frozen):
@@ -163,9 +165,12 @@ def page(
     answer = error_response(error)
     is_read = request.method in ("GET", "HEAD")
     retries = isinstance(error, errors.Unavailable) and error.retryable
+    is_link = isinstance(error, errors.LinkRefused)
+    title = TITLES.get(answer.status_code, UNEXPECTED)
     known: dict[str, object] = {
         **about(request, namespace),
-        "title": TITLES.get(answer.status_code, UNEXPECTED),
+        "title": USED_LINK if is_link else title,
+        "home": ("/sign-in", "Sign in") if is_link else ("/", "Now"),
         "error": shown(error),
         "again": None,
         "back": origin.path_of(request) if is_read else "/",
