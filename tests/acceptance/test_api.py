@@ -26,7 +26,7 @@ OF_THE_MACHINE = {
     "orchestrate": {
         *("status", "logs", "watch", "prime", "setup", "init", "trust"),
         *("server", "service", "gateway", "token", "acl", "sync", "doctor"),
-        *("export", "import", "purge", "docs", "mcp", "audit"),
+        *("export", "import", "purge", "docs", "mcp", "audit", "board"),
     },
     "worker": {"get-notes", "run", "logs", "whoami", "hook", "mcp"},
 }

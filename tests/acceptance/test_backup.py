@@ -188,7 +188,7 @@ def test_terminal_gets_export_only_for_a_dash(
     wanted, shown = shell.on_terminal(BIN / "orchestrate", "export", "-")
 
     assert refused == 2
-    assert "Name a FILE, or print" in screen
+    assert "To print the export here: orchestrate export -" in screen
     assert wanted == 0
     assert item in shown
 

@@ -89,7 +89,7 @@ ELSEWHERE = {
     "import",
     "apply",
 }
-ELSEWHERE |= {"mcp", "doctor", "gateway"}
+ELSEWHERE |= {"board", "mcp", "doctor", "gateway"}
 
 ITEM = [
     "id",

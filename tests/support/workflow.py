@@ -19,12 +19,13 @@ from taskorch.queue.plan import Plan
 
 def workflow(bench: Bench) -> Iterator[str]:
     """Make one call at a time, and yield its name after it. No item is left open."""
+    # one page of an audit has all items of a new namespace
+    yield from repair_namespace(bench)
     yield from apply_plan(bench)
     yield from deliver_items(bench)
     yield from recover_item(bench)
     yield from wait_for_answer(bench)
     yield from sync_files(bench)
-    yield from repair_namespace(bench)
     yield from manage_access_tokens(bench)
 
 
@@ -105,8 +106,10 @@ def release_many(bench: Bench) -> Iterator[str]:
     yield "close_project"
     queue.check_purge(project)
     yield "awaited"
-    queue.purge(project)
-    yield "purge"
+    left = 1
+    while left:
+        left, *_ = queue.purge(project)
+        yield "purge"
 
 
 def read_discoveries(bench: Bench, project: str) -> Iterator[str]:

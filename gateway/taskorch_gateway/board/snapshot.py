@@ -3,6 +3,8 @@
 import logging
 from typing import cast
 
+# without the extra, the command that loads this module says how to install it
+import jinja2  # noqa: F401
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.access import Access
