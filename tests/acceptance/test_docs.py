@@ -9,10 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.commands import BIN
+from support.commands import BIN, eventually
 from support.terminal import Terminal
 
 REPOSITORY = Path(__file__).parents[2]
+STATUS = "orchestrate sync status"
 PAGES = [
     "README.md",
     "docs/orchestrator.md",
@@ -75,6 +76,8 @@ def test_commands_of_page_print_what_it_shows(
     steps = list(_steps((REPOSITORY / page).read_text()))
     ids: dict[str, str] = {}
     terminal.type("orchestrate server start")
+    # as for a reader, who is slower than this test
+    eventually(lambda: "Service: pid" in str(terminal.type(STATUS)))
 
     for step in steps:
         command = ID.sub(lambda id_: ids.get(id_[0], id_[0]), step.command)

@@ -180,10 +180,10 @@ def test_service_survives_a_restart_of_the_server(
 
 def test_service_ends_when_its_server_stays_unreachable(served: Shell) -> None:
     served.orchestrate("server", "start")
-    before = status(served)
     file = served.folder / ".task-orchestrator" / "data" / "service.log"
     # A service that is still starting would start the server again.
     eventually(lambda: "started" in file.read_text())
+    before = status(served)
 
     kill(before["pid"])
     # It ends after SERVER_LOST_S seconds.

@@ -185,11 +185,11 @@ def test_interrupted_purge_is_finished_by_rerun(
     bench.queue.complete_project(project, force=True)
 
     with proxied(shell.variables["TASKORCH_REDIS_URL"]) as proxy:
-        # one of the look at the project and one of the check; then all of the first part
+        # one of the look at the project, two of the check; then all of the first part
         proxy.replies_lost = 1
 
         def lose_all() -> None:
-            proxy.replies_lost = ALWAYS if len(proxy.lost) > 1 else 1
+            proxy.replies_lost = ALWAYS if len(proxy.lost) > 2 else 1
 
         proxy.on_lost_reply = lose_all
         cut_off = shell.having(TASKORCH_REDIS_URL=proxy.url).orchestrate(
