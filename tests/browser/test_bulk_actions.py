@@ -75,6 +75,8 @@ def test_keeping_them_changes_nothing(
     screen = opened(board, bench, items)
 
     press(screen, "Cancel…")
+    keep = screen.page.get_by_role("link", name="Keep them as they are")
+    expect(keep).to_be_focused()
     screen.page.keyboard.press("Enter")
     screen.page.wait_for_url("**/items?*")
 
