@@ -38,7 +38,7 @@ WITHOUT: Mapping[str, Sequence[tuple[str, str]]] = {
         (", key('req', request))[3]", ")[3]"),
         ("holds_few or finds_claims_again()", "true"),
         (
-            "if is_repeat or (reply and not is_on_items) then keep_reply(reply) end",
+            "if is_kept or (reply and not is_on_items) then keep_reply(reply) end",
             "",
         ),
     ),

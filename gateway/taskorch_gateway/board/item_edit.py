@@ -36,7 +36,6 @@ Changes = Mapping[str, object]
 class ChangedSince(errors.Conflict):
     """What a form is about has changed since the form was opened."""
 
-    word = "CHANGED"
     message = "{what}"
     next_step = "To go on anyway, send the form again."
 
