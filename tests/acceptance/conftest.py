@@ -11,15 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 from support import gateways
-from support.builders import Bench
+from support.builders import Bench, opened
 from support.commands import Shell
 from support.gateways import Gateway
 from support.topologies import Node, free_ports
-from taskorch.connections import connect
-from taskorch.domain.item import Caller
-from taskorch.queue.queue import Queue
 
 
 @pytest.fixture
@@ -43,11 +39,8 @@ def bench(shell: Shell) -> Iterator[Bench]:
     """Return the queue of `shell`, to prepare and inspect items without processes."""
     url = shell.variables["TASKORCH_REDIS_URL"]
     namespace = shell.variables["TASKORCH_NAMESPACE"]
-    connection = connect(url)
-    caller = Caller(agent="planner", host="here", pid=1)
-    with redis.Redis.from_url(url, decode_responses=True) as raw:
-        yield Bench(Queue(connection, namespace, caller), raw, namespace, url)
-    connection.close()
+    with opened(url, namespace) as bench:
+        yield bench
 
 
 @pytest.fixture

@@ -11,15 +11,12 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-import redis
-from support.builders import Bench
+from support.builders import Bench, opened
 from support.commands import SOON_S, Shell, eventually
 from support.proxy import proxied
 from support.runs import UNTIL_GO, running, sh
 from support.topologies import Node, command, free_ports
-from taskorch.connections import connect
-from taskorch.domain.item import Caller, State
-from taskorch.queue.queue import Queue
+from taskorch.domain.item import State
 
 #: Much less than the time that a call to a hung Redis takes.
 HUNG_S = 9
@@ -58,19 +55,8 @@ def node_bench(node_shell: Shell) -> Iterator[Bench]:
         node_shell.variables["TASKORCH_REDIS_URL"],
         node_shell.variables["TASKORCH_NAMESPACE"],
     )
-    connection = connect(url, retries=9)
-    with redis.Redis.from_url(url, decode_responses=True) as raw:
-        yield Bench(
-            Queue(
-                connection,
-                namespace,
-                Caller(agent="planner", host="here", pid=1),
-            ),
-            raw,
-            namespace,
-            url,
-        )
-    connection.close()
+    with opened(url, namespace, retries=9) as bench:
+        yield bench
 
 
 def test_outage_is_reported_once_and_delays_delivery(

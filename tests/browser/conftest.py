@@ -11,18 +11,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import redis
 from playwright.sync_api import Browser, expect
 from support import browser as browsers
 from support import gateways
 from support.browser import LAPTOP, OpenBoard, Screen, Theme
-from support.builders import Bench
+from support.builders import Bench, opened
 from support.commands import Shell
 from support.gateways import Gateway
-from taskorch.connections import connect
-from taskorch.domain.item import Caller
 from taskorch.domain.role import Role
-from taskorch.queue.queue import Queue
 
 expect.set_options(timeout=browsers.STEP_MS)
 
@@ -59,11 +55,8 @@ def bench(shell: Shell) -> Iterator[Bench]:
     """Return the queue of the board, to prepare and inspect items."""
     url = shell.variables["TASKORCH_REDIS_URL"]
     namespace = shell.variables["TASKORCH_NAMESPACE"]
-    connection = connect(url)
-    caller = Caller(agent="planner", host="here", pid=1)
-    with redis.Redis.from_url(url, decode_responses=True) as raw:
-        yield Bench(Queue(connection, namespace, caller), raw, namespace, url)
-    connection.close()
+    with opened(url, namespace) as bench:
+        yield bench
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 import pytest
 from support import gateways
 from support.api_client import ApiClient, smallest
-from support.commands import Shell
 from support.gateways import Gateway, HttpClient
 from taskorch.domain.role import Role
 from taskorch.queue import scripts
@@ -49,12 +48,8 @@ BAD_QUERIES = {
 def gateway(
     valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    variables = {
-        "TASKORCH_REDIS_URL": valkey_url,
-        "TASKORCH_NAMESPACE": "api",
-    }
-    shell = Shell(tmp_path_factory.mktemp("gateway"), variables)
-    with gateways.running(shell) as running:
+    folder = tmp_path_factory.mktemp("gateway")
+    with gateways.serving(valkey_url, "api", folder) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from support import gateways
-from support.commands import BIN, Shell
+from support.commands import BIN
 from support.gateways import Gateway
 from taskorch.domain.role import Role
 from taskorch_gateway.api.table import PREFIX
@@ -25,12 +25,10 @@ NOT_CHECKED = "positive_data_acceptance,ignored_auth"
 def gateway(
     valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    variables = {
-        "TASKORCH_REDIS_URL": valkey_url,
-        "TASKORCH_NAMESPACE": "schema",
-    }
-    shell = Shell(tmp_path_factory.mktemp("gateway"), variables)
-    with gateways.running(shell, "--rate", "0") as running:
+    folder = tmp_path_factory.mktemp("gateway")
+    with gateways.serving(
+        valkey_url, "schema", folder, "--rate", "0"
+    ) as running:
         yield running
 
 

@@ -6,13 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
-from support.builders import Bench
+from support.builders import Bench, opened
 from support.commands import Shell
 from support.disks import FULL, may_mount
-from taskorch.connections import connect
-from taskorch.domain.item import Caller
-from taskorch.queue.queue import Queue
 from taskorch_orchestrator.backup.archive import Archive
 
 DAY_MS = 86_400_000
@@ -37,11 +33,8 @@ except errors.ArchiveNotWritable as refusal:
 
 @pytest.fixture
 def bench(valkey_url: str) -> Iterator[Bench]:
-    namespace, connection = f"test-{os.urandom(4).hex()}", connect(valkey_url)
-    queue = Queue(connection, namespace, Caller(agent="planner"))
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as raw:
-        yield Bench(queue, raw, namespace, valkey_url)
-    connection.close()
+    with opened(valkey_url, f"test-{os.urandom(4).hex()}") as bench:
+        yield bench
 
 
 def test_full_disk_delays_the_archive(bench: Bench, tmp_path: Path) -> None:

@@ -5,16 +5,11 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
-import redis
 from support import gateways
 from support.board_client import FRAGMENT, BoardClient
-from support.builders import Bench
-from support.commands import Shell
+from support.builders import Bench, opened
 from support.gateways import Gateway
-from taskorch.connections import connect
-from taskorch.domain.item import Caller
 from taskorch.domain.role import Role
-from taskorch.queue.queue import Queue
 from taskorch_gateway.board import routes
 from taskorch_gateway.board.visit import Action
 
@@ -31,24 +26,15 @@ EACH = pytest.mark.parametrize(
 def gateway(
     valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    variables = {
-        "TASKORCH_REDIS_URL": valkey_url,
-        "TASKORCH_NAMESPACE": NAMESPACE,
-    }
-    shell = Shell(tmp_path_factory.mktemp("gateway"), variables)
-    with gateways.running(shell) as running:
+    folder = tmp_path_factory.mktemp("gateway")
+    with gateways.serving(valkey_url, NAMESPACE, folder) as running:
         yield running
 
 
 @pytest.fixture
 def bench(valkey_url: str) -> Iterator[Bench]:
-    connection = connect(valkey_url)
-    caller = Caller(agent="planner", host="here", pid=1)
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as raw:
-        yield Bench(
-            Queue(connection, NAMESPACE, caller), raw, NAMESPACE, valkey_url
-        )
-    connection.close()
+    with opened(valkey_url, NAMESPACE) as bench:
+        yield bench
 
 
 @pytest.fixture

@@ -3,16 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-import redis
 from support import gateways
 from support.board_client import BoardClient, Reply
-from support.builders import Bench
-from support.commands import Shell
+from support.builders import Bench, opened
 from support.gateways import Gateway
-from taskorch.connections import connect
-from taskorch.domain.item import Caller, Item, ItemEdit, State
+from taskorch.domain.item import Item, ItemEdit, State
 from taskorch.domain.role import Role
-from taskorch.queue.queue import Queue
 from taskorch_orchestrator.backup import archive_index
 
 NAMESPACE = "board-items"
@@ -22,24 +18,15 @@ NAMESPACE = "board-items"
 def gateway(
     valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    variables = {
-        "TASKORCH_REDIS_URL": valkey_url,
-        "TASKORCH_NAMESPACE": NAMESPACE,
-    }
-    shell = Shell(tmp_path_factory.mktemp("gateway"), variables)
-    with gateways.running(shell) as running:
+    folder = tmp_path_factory.mktemp("gateway")
+    with gateways.serving(valkey_url, NAMESPACE, folder) as running:
         yield running
 
 
 @pytest.fixture
 def bench(valkey_url: str) -> Iterator[Bench]:
-    connection = connect(valkey_url)
-    caller = Caller(agent="planner", host="here", pid=1)
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as raw:
-        yield Bench(
-            Queue(connection, NAMESPACE, caller), raw, NAMESPACE, valkey_url
-        )
-    connection.close()
+    with opened(valkey_url, NAMESPACE) as bench:
+        yield bench
 
 
 class Person:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import gateways
-from support.commands import Shell, eventually
+from support.commands import eventually
 from support.gateways import Gateway, HttpClient
 from support.raw_http import SlowClient, head, opened, replies_to
 from taskorch.domain.role import Role
@@ -31,12 +31,8 @@ SMUGGLED = head("/healthz", method="GET")
 def gateway(
     valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    variables = {
-        "TASKORCH_REDIS_URL": valkey_url,
-        "TASKORCH_NAMESPACE": NAMESPACE,
-    }
-    shell = Shell(tmp_path_factory.mktemp("gateway"), variables)
-    with gateways.running(shell) as running:
+    folder = tmp_path_factory.mktemp("gateway")
+    with gateways.serving(valkey_url, NAMESPACE, folder) as running:
         yield running
         assert "Traceback" not in running.log
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from support import gateways
-from support.commands import Shell
 from support.gateways import Gateway, HttpClient
 from taskorch.domain.role import Role
 from taskorch.queue import keys, roles, scripts
@@ -45,12 +44,8 @@ BAD_WORDS: dict[str, tuple[int, object]] = {
 def gateway(
     valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    variables = {
-        "TASKORCH_REDIS_URL": valkey_url,
-        "TASKORCH_NAMESPACE": NAMESPACE,
-    }
-    shell = Shell(tmp_path_factory.mktemp("gateway"), variables)
-    with gateways.running(shell) as running:
+    folder = tmp_path_factory.mktemp("gateway")
+    with gateways.serving(valkey_url, NAMESPACE, folder) as running:
         yield running
 
 

@@ -5,16 +5,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-import redis
 from support import gateways
 from support.board_stream import following
-from support.builders import Bench
+from support.builders import Bench, opened
 from support.commands import Shell
-from support.connections import connect
 from support.gateways import Gateway
-from taskorch.domain.item import Caller
 from taskorch.domain.role import Role
-from taskorch.queue.queue import Queue
 
 MANY_EVENTS = 60
 
@@ -39,10 +35,8 @@ def bench(shell: Shell) -> Iterator[Bench]:
     """Return the queue of the gateway."""
     url = shell.variables["TASKORCH_REDIS_URL"]
     namespace = shell.variables["TASKORCH_NAMESPACE"]
-    caller = Caller(agent="planner", host="here", pid=1)
-    queue = Queue(connect(url), namespace, caller)
-    with redis.Redis.from_url(url, decode_responses=True) as raw:
-        yield Bench(queue, raw, namespace, url)
+    with opened(url, namespace) as bench:
+        yield bench
 
 
 def token_of(

@@ -2,13 +2,22 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import redis
+from taskorch.connections import RETRIES, connect
 from taskorch.domain import limits
-from taskorch.domain.item import Claim, ItemFilter, Lease, NewItem, State
+from taskorch.domain.item import (
+    Caller,
+    Claim,
+    ItemFilter,
+    Lease,
+    NewItem,
+    State,
+)
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.plan import CreatedItem
@@ -458,3 +467,13 @@ def stream_readers(raw: redis.Redis) -> int:
     return sum(
         client["cmd"] == "xread" for client in cast(Any, raw).client_list()
     )
+
+
+@contextmanager
+def opened(url: str, namespace: str, *, retries: int = RETRIES) -> Iterator[Bench]:
+    """Open a queue, to prepare and inspect items without processes."""
+    connection = connect(url, retries=retries)
+    caller = Caller(agent="planner", host="here", pid=1)
+    with redis.Redis.from_url(url, decode_responses=True) as raw:
+        yield Bench(Queue(connection, namespace, caller), raw, namespace, url)
+    connection.close()

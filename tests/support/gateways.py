@@ -129,6 +129,16 @@ def running(shell: Shell, *options: str) -> Iterator[Gateway]:
         gateway.kill()
 
 
+@contextmanager
+def serving(
+    url: str, namespace: str, folder: Path, *options: str
+) -> Iterator[Gateway]:
+    """Run a gateway for a namespace of a server."""
+    variables = {"TASKORCH_REDIS_URL": url, "TASKORCH_NAMESPACE": namespace}
+    with running(Shell(folder, variables), *options) as gateway:
+        yield gateway
+
+
 class HttpClient:
     """Sends requests to a gateway, one connection for all."""
 
