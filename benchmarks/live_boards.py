@@ -30,7 +30,7 @@ BOARDS = int(os.environ.get("BENCH_BOARDS", "50"))
 EVENTS_A_SECOND = 100
 SECONDS = float(os.environ.get("BENCH_BOARD_SECONDS", "20"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-#: One in so many events is looked for on the screen.
+#: One event of this number is looked for on the screen.
 PROBES = 20
 START_S = 5
 PROBE = re.compile(rb"Probe (\d+)")

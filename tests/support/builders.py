@@ -470,7 +470,9 @@ def stream_readers(raw: redis.Redis) -> int:
 
 
 @contextmanager
-def opened(url: str, namespace: str, *, retries: int = RETRIES) -> Iterator[Bench]:
+def opened(
+    url: str, namespace: str, *, retries: int = RETRIES
+) -> Iterator[Bench]:
     """Open a queue, to prepare and inspect items without processes."""
     connection = connect(url, retries=retries)
     caller = Caller(agent="planner", host="here", pid=1)

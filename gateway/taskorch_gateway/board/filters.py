@@ -87,7 +87,7 @@ class FilterValue(Frozen):
 
 
 class Filter(Frozen):
-    """What a filter says. A field that is empty is for any."""
+    """What a filter says. An empty field matches every item."""
 
     states: tuple[State, ...] = ()
     agents: tuple[str, ...] = ()
@@ -174,7 +174,7 @@ class _Choices(Generic[Choice]):
 
 
 class _Said:
-    """What the terms say that were read so far."""
+    """What the terms so far say."""
 
     def __init__(self) -> None:
         self._states = _Choices(State)
@@ -318,7 +318,7 @@ class _TermReader:
         return FilterValue(text=text, at=at, end=self._at)
 
     def _bare(self, pattern: str) -> FilterValue:
-        """Read a text without quotes; it is empty if there is none."""
+        """Read a text without quotes, "" if there is none."""
         at = self._at
         match = self._match(pattern)
         return FilterValue(text=match[0] if match else "", at=at, end=self._at)

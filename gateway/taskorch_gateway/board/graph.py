@@ -23,7 +23,7 @@ MARGIN = 16
 PITCH = BOX_WIDTH + COLUMN_GAP
 #: The height of a curve that passes between boxes, and how far it leaves a box level.
 BEND_HEIGHT, REACH = 6, 40
-#: The number of columns of the grid: so many fit on a screen that is 1280 pixels wide.
+#: Columns of the grid: as many as fit on a screen of 1280 pixels.
 GRID_COLUMNS = 5
 #: With more dependencies than this, those that others imply are not drawn.
 MANY_EDGES = 120

@@ -65,7 +65,7 @@ class ItemView(Frozen):
 
     @property
     def seen(self) -> str:
-        """What an action on it has to find unchanged."""
+        """What must not have changed when an action is performed."""
         return seen_of(self.item)
 
     @property

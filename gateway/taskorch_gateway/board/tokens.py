@@ -109,7 +109,8 @@ async def create(visit: Visit, form: Form) -> Response:
         visit,
         cast("NewAccessToken", created),
         f"A new token for {form.text('name')}",
-        "The role, the name and the project cannot be changed later.",
+        "Its name and its project cannot be changed later; orchestrate token edit "
+        "changes its role, its lifetime and its quotas.",
     )
 
 

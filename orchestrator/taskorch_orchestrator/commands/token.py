@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 from taskorch.cli import app
-from taskorch.cli.arguments import DURATION, PROJECT, SIZE
+from taskorch.cli.arguments import DURATION, PROJECT, SIZE, Amount
+from taskorch.domain import limits
 from taskorch.domain.role import Role
 
 from taskorch_orchestrator.group import orchestrate, pass_context
@@ -37,21 +38,12 @@ class TokenId(click.ParamType[str]):
         return value
 
 
-class Lifetime(click.ParamType[int]):
-    """A lifetime such as 12h or 30d, in milliseconds; `never` is 0."""
-
-    name = "duration"
-
-    def convert(
-        self,
-        value: str | int,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> int:
-        """Return the milliseconds."""
-        return 0 if value == NEVER else DURATION.convert(value, param, ctx)
+def _lifetime_ms(text: str) -> int:
+    return 0 if text == NEVER else limits.duration_ms(text)
 
 
+#: Such as 12h or 30d, in milliseconds; `never` is 0.
+LIFETIME = Amount("duration", _lifetime_ms)
 TOKEN = click.argument("token_id", metavar="TOKEN", type=TokenId())
 ROLES = click.Choice([role.value for role in Role])
 #: Option, parameter, type, metavar, meaning and usual value of each quota.
@@ -194,7 +186,7 @@ def list_(context: "OrchestratorContext") -> None:
 @click.option(
     "--expires",
     "lifetime_ms",
-    type=Lifetime(),
+    type=LIFETIME,
     help="Lifetime from now, such as 12h or 30d, at most 365d; never: until it is "
     "revoked.",
 )
