@@ -84,7 +84,7 @@ orchestrate.declare(
             "board": "Open the board in a browser: who needs you, and what the agents are doing.",
         },
         "taskorch_orchestrator.commands.token": {
-            "token": "Create, list, rotate and revoke access tokens of the gateway.",
+            "token": "Create, list, edit, rotate and revoke access tokens of the gateway.",
         },
         "taskorch_orchestrator.commands.audit": {
             "audit": "List what clients of the gateway did, and what was refused, the newest first.",

@@ -358,6 +358,7 @@ def test_list_of_projects_has_pages(board: OpenBoard, bench: Bench) -> None:
     closed = [bench.queue.project(f"Closed {n}") for n in range(51)]
     for project in closed:
         bench.queue.complete_project(project)
+    newest = bench.queue.views.projects_page("completed", limit=51).projects
     screen = board(path="/projects")
     page = screen.page
 
@@ -366,7 +367,7 @@ def test_list_of_projects_has_pages(board: OpenBoard, bench: Bench) -> None:
     assert screen.accessibility_problems() == []
     page.get_by_role("link", name="Older projects").click()
 
-    expect(page.locator("#project-list")).to_contain_text("Closed 0")
+    expect(page.locator("#project-list")).to_contain_text(newest[50].title)
     page.get_by_role("link", name="Archived").click()
     expect(page.locator("#project-list code")).to_contain_text(["archive"])
 
