@@ -243,7 +243,7 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
         "overview", lambda: views.needs(limit=100), "what needs a person"
     )
     yield _step("overview", views.workload, "agents")
-    yield _step("overview", lambda: views.news(limit=100), "events")
+    yield _step("overview", lambda: views.news(limit=40), "events")
     yield _step("mirrors", views.mirrors)
     yield _step(
         "discoveries", lambda: views.discoveries(crowd.heavy), "a project"

@@ -28,6 +28,8 @@ DEAD_DEPENDENCY, UNASSIGNED = "dead_dependency", "unassigned"
 REASONS = (QUESTION, FAILED, DEAD_DEPENDENCY, UNASSIGNED)
 #: Those that the script counts, too.
 COUNTED = (QUESTION, FAILED, UNASSIGNED)
+#: Calls that read what needs a person, until all kinds have their rows.
+NEEDS_CALLS = 16
 #: Calls that read agents: each looks at 150 at most. The last one begins at the end of the
 #: list, where those are that never called.
 AGENT_CALLS, LAST_AGENTS = 16, 100
@@ -160,11 +162,16 @@ class News(Frozen):
 
 def read_needs(scripts: Scripts, limit: int) -> Needs:
     """Return the items that need a person, at most `limit` of each kind."""
-    now, counts, rows = cast(
-        "tuple[str, list[int], list[Reply]]",
-        scripts.run_script("overview", "needs", 0, limit),
-    )
-    listed = readable(_need, rows, scripts.damage)
+    listed: list[Need] = []
+    cursor = ""
+    for _ in range(NEEDS_CALLS):
+        now, counts, rows, cursor = cast(
+            "tuple[str, list[int], list[Reply], str]",
+            scripts.run_script("overview", "needs", cursor, limit),
+        )
+        listed += readable(_need, rows, scripts.damage)
+        if not cursor:
+            break
     found: dict[str, Need] = {}
     for need in listed:
         # of an item with a question that has failed, too, the question is shown

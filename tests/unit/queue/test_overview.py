@@ -1,5 +1,7 @@
 """What a person sees at once: what needs a person, the agents, and the news."""
 
+from collections import Counter
+
 import pytest
 from support.builders import Bench, need_lease
 from taskorch.domain.item import NewItem, State
@@ -102,6 +104,21 @@ def test_needs_count_those_without_a_row(bench: Bench) -> None:
     needs = bench.queue.views.needs(limit=5)
 
     assert (len(needs.rows), needs.count) == (5, 30)
+
+
+def test_needs_of_many_calls_have_every_kind(bench: Bench) -> None:
+    project = bench.project()
+    dead = bench.item(project=project)
+    waits = NewItem(title="Waits", agent="ada", depends_on=[dead])
+    bench.create_many(project, [waits] * 150)
+    bench.create_many(project, [NewItem(title="Free")] * 100)
+    bench.queue.cancel(dead)
+
+    needs = bench.queue.views.needs(limit=90)
+
+    reasons = Counter(need.why for need in needs.rows)
+    assert reasons == {DEAD_DEPENDENCY: 90, UNASSIGNED: 90}
+    assert len({need.item.id for need in needs.rows}) == 180
 
 
 def test_long_texts_are_cut_between_characters(bench: Bench) -> None:

@@ -1,22 +1,23 @@
 -- overview: what a person wants to see at once: what needs a person, what the agents work
 --           on, or what has just happened. It looks at a bounded number, and cuts texts.
 -- KEYS     meta
--- ARGV     7 part: 'needs', 'agents' or 'events', 8 number of agents to skip, or 0, 9 maximum
---          number of rows
+-- ARGV     7 part: 'needs', 'agents' or 'events', 8 where to go on: the cursor of needs or '',
+--          the number of agents to skip, or 0, 9 maximum number of rows
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
--- Items of an index that a call visits, and dependencies of waiting ones, about.
-local MAX_VISITED, MAX_LINKS = 200, 600
+-- The first items of an index that are looked at, and what a call reads of them: an item
+-- counts as 1, its row as 2, each dependency as 1.
+local MAX_VISITED, MAX_LOOKS = 200, 120
 -- Agents of a page, and what a page reads of them: an agent counts as 1, an item that it
 -- holds as 8, its queue as 6.
 local MAX_AGENTS, MAX_STEPS, HELD_STEPS, QUEUE_STEPS = 150, 150, 8, 6
 -- Items that an agent holds, and in its queue those that are looked at for one of the
 -- caller's project.
 local MAX_HELD_SHOWN, MAX_QUEUED = 20, 20
--- Events that are looked at, and ms before an event in which its report was written.
-local MAX_EVENTS, WRITTEN_MS = 150, 1000
-local part, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
-local links, steps = 0, 0
+-- Events that are looked at, those that have a row, and ms before an event in which its report was written.
+local MAX_EVENTS, MAX_EVENT_ROWS, WRITTEN_MS = 150, 40, 1000
+local part, from, limit = ARGV[7], ARGV[8], tonumber(ARGV[9])
+local looks, steps = 0, 0
 local titles = {}
 
 local function ms(number) return string.format('%d', number) end
@@ -45,22 +46,26 @@ local function described(item, more)
   return flat(more)
 end
 
--- Adds rows for items of an index: `look` returns why an item needs a person, since when,
--- and the fields that tell more, or nil. The rows are the first `limit`.
-local function add_needs(rows, index, state, look)
-  local page, added = call('ZRANGE', index, 0, MAX_VISITED - 1, 'WITHSCORES'), 0
+-- Adds rows for items of a kind, after `skip` items and `added` rows of earlier calls:
+-- `look` returns why an item needs a person, since when, and the fields that tell more, or
+-- nil. Returns the new numbers if the next call has to go on, else nil.
+local function add_needs(rows, kind, skip, added)
+  local page = call('ZRANGE', kind.index, skip, MAX_VISITED - 1, 'WITHSCORES')
   for i = 1, #page, 2 do
-    if added == limit or links > MAX_LINKS or not View.has_room() then return end
+    if added == limit then return nil end
+    if looks >= MAX_LOOKS or not View.has_room() then return skip + (i - 1) / 2, added end
+    looks = looks + 1
     local item = find_item(page[i])
     local is_wanted = item and not scope.is_foreign(item.project)
-    if is_wanted and (state == '' or item.state == state) then
-      local why, since, more = look(item, tonumber(page[i + 1]))
+    if is_wanted and (not kind.state or item.state == kind.state) then
+      local why, since, more = kind.look(item, tonumber(page[i + 1]))
       if why then
-        added = added + 1
+        added, looks = added + 1, looks + 2
         table.insert(rows, {why, ms(since), item.id, described(item, more)})
       end
     end
   end
+  return nil
 end
 
 local function look_at_question(item, since)
@@ -86,7 +91,7 @@ end
 
 local function look_at_waiting(item, since)
   local dependencies = call('SMEMBERS', key('deps', item.id))
-  links = links + #dependencies
+  looks = looks + #dependencies
   for _, dependency in ipairs(dependencies) do
     local state = state_of(dependency)
     if state == 'failed' or state == 'cancelled' then
@@ -112,17 +117,30 @@ end
 
 local parts = {}
 
+local KINDS = {
+  {index = confined == '' and prefix .. 'questions' or key('questions', confined),
+    look = look_at_question},
+  {index = prefix .. 'dead', state = 'failed', look = look_at_failed},
+  {index = prefix .. 'waiting', state = 'waiting', look = look_at_waiting},
+  {index = prefix .. 'unassigned', state = 'pending', look = look_at_unassigned},
+}
+
 -- {now, {items in progress, with an open question, failed, unassigned}, {{why, since in ms,
--- item, {field, value …}} …}}: of each kind the first ones. Of waiting items the oldest are
--- looked at.
+-- item, {field, value …}} …}, cursor of the next call or ''}: of each kind the first ones.
+-- Of waiting items the oldest are looked at.
 function parts.needs()
-  local rows = {}
-  local questions = confined == '' and prefix .. 'questions' or key('questions', confined)
-  add_needs(rows, questions, '', look_at_question)
-  add_needs(rows, prefix .. 'dead', 'failed', look_at_failed)
-  add_needs(rows, prefix .. 'waiting', 'waiting', look_at_waiting)
-  add_needs(rows, prefix .. 'unassigned', 'pending', look_at_unassigned)
-  return {ms(now), counts(), rows}
+  local rows, next_cursor = {}, ''
+  local kind, skip, added = string.match(from, '^(%d+):(%d+):(%d+)$')
+  kind, skip, added = tonumber(kind or 1), tonumber(skip or 0), tonumber(added or 0)
+  for number = kind, #KINDS do
+    skip, added = add_needs(rows, KINDS[number], skip, added)
+    if skip then
+      next_cursor = string.format('%d:%d:%d', number, skip, added)
+      break
+    end
+    skip, added = 0, 0
+  end
+  return {ms(now), counts(), rows, next_cursor}
 end
 
 -- Returns the fields of the newest report of the claim of an item, if it has one.
@@ -194,10 +212,11 @@ end
 function parts.agents()
   local agents, rows = prefix .. 'agents', {}
   local count = confined == '' and call('ZCARD', agents) or 0
-  local page = call('ZREVRANGE', agents, from, from + MAX_AGENTS - 1, 'WITHSCORES')
+  local skip = tonumber(from)
+  local page = call('ZREVRANGE', agents, skip, skip + MAX_AGENTS - 1, 'WITHSCORES')
   for i = 1, #page, 2 do
     if steps >= MAX_STEPS or not View.has_room() then
-      return {ms(now), ms(from + (i - 1) / 2), count, rows}
+      return {ms(now), ms(skip + (i - 1) / 2), count, rows}
     end
     local name, last_seen = page[i], page[i + 1]
     steps = steps + 1
@@ -210,7 +229,7 @@ function parts.agents()
     end
   end
   local has_more = #page == 2 * MAX_AGENTS
-  return {ms(now), has_more and ms(from + MAX_AGENTS) or '', count, rows}
+  return {ms(now), has_more and ms(skip + MAX_AGENTS) or '', count, rows}
 end
 
 -- Events that only move an item, or that nobody asked for.
@@ -268,7 +287,7 @@ function parts.events()
   local rows = {}
   local page = call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', MAX_EVENTS)
   for _, entry in ipairs(page) do
-    if #rows == limit or not View.has_room() then break end
+    if #rows == math.min(limit, MAX_EVENT_ROWS) or not View.has_room() then break end
     local is_own = not scope.is_foreign(value_of(entry[2], 'project'))
     if is_own and not QUIET[value_of(entry[2], 'verb')] then
       table.insert(rows, event_row(entry))
