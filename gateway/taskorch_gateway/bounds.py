@@ -345,7 +345,11 @@ WORDS: Mapping[str, Words] = {
     "note": Words(first=(item, text)),
     "notes": Words(first=(item, optional(cursor))),
     "overview": Words(
-        first=(choice("needs", "agents", "events"), skip, number(0, PAGE))
+        first=(
+            choice("needs", "agents", "events"),
+            optional(matching(r"[0-9]{1,15}(:[0-9]{1,15}){0,2}", "a cursor")),
+            number(0, PAGE),
+        )
     ),
     "prime": Words(first=(number(1, limits.SHOWN_ITEMS), _leases)),
     "progress": Words(first=(item, token, text, percent)),

@@ -212,7 +212,7 @@ end
 function parts.agents()
   local agents, rows = prefix .. 'agents', {}
   local count = confined == '' and call('ZCARD', agents) or 0
-  local skip = tonumber(from)
+  local skip = tonumber(from) or 0
   local page = call('ZREVRANGE', agents, skip, skip + MAX_AGENTS - 1, 'WITHSCORES')
   for i = 1, #page, 2 do
     if steps >= MAX_STEPS or not View.has_room() then
