@@ -329,6 +329,7 @@ def _reports(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     def ask(then: Callable[[], object]) -> Callable[[], object]:
         def asked() -> None:
             queue.blocker(lease, "Which colour?")
+    yield _step("agent_comment", lambda: queue.comment(lease, "A comment"))
             then()
 
         return asked

@@ -259,6 +259,7 @@ _READER = (choice("worker", "orchestrator"), short)
 
 #: Script -> its words.
 WORDS: Mapping[str, Words] = {
+    "agent_comment": Words(first=(item, token, text)),
     "agents": Words(first=(skip, number(1, 50))),
     "answer": Words(first=(item, text, question)),
     "assign": Words(

@@ -252,6 +252,60 @@ def test_tools_comment_and_show_it(shell: Shell, bench: Bench) -> None:
     tool_client.run_async(test)
 
 
+def test_comment_of_worker_reaches_the_orchestrator(
+    shell: Shell, bench: Bench
+) -> None:
+    item = held(shell, bench)
+
+    commented = shell.worker("comment", item, HOSTILE)
+    shown = shell.orchestrate("show", item).stdout
+    *_, newest = bench.queue.views.events().entries
+
+    first, second = commented.stdout.splitlines()
+    assert first == "The orchestrator can read it."
+    assert second.startswith(f"{item} is in progress, yours until ")
+    assert "comment by ada: Keep it\\x1b[2J\n      | item_00000000" in shown
+    assert (newest.verb, newest.agent) == ("agent_comment", "ada")
+
+
+def test_next_holder_sees_comment_of_worker(
+    shell: Shell, bench: Bench
+) -> None:
+    item = held(shell, bench)
+    shell.worker("comment", item, "Half the rows are empty")
+    shell.worker("release", item)
+
+    screen = shell.worker("get", item).stdout
+
+    assert "Comments:\n  - by ada: Half the rows are empty\n" in screen
+
+
+def test_comment_of_worker_without_item_is_refused(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+
+    refused = shell.worker("comment", item, "x")
+
+    assert refused.code == 5
+    assert f"worker get {item}" in refused.stderr
+
+
+def test_tool_report_takes_comment(shell: Shell, bench: Bench) -> None:
+    item = held(shell, bench)
+
+    async def test() -> None:
+        async with tool_client.worker(shell) as ada:
+            told = await ada.data(
+                "report", item=item, kind="comment", text="Nearly there"
+            )
+        assert told["state"] == "in_progress"
+
+    tool_client.run_async(test)
+    (report,) = bench.queue.views.show(item).history
+    assert (report.kind, report.text) == ("agent_comment", "Nearly there")
+
+
 @pytest.mark.parametrize("id_", ["item_ffffffff", "nonsense"])
 def test_comment_on_unknown_item_is_refused(shell: Shell, id_: str) -> None:
     assert shell.orchestrate("comment", id_, "x").code == 3

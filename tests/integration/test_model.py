@@ -42,6 +42,7 @@ HOLDERS_VERBS = (
     "discover",
     "renew",
     "blocker",
+    "agent_comment",
     "withdraw",
     "complete",
     "complete-next",

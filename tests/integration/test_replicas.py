@@ -130,6 +130,7 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         "note": lambda: ada.note(reported.item, "For later"),
         "blocker": lambda: ada.blocker(reported, "Which colour?"),
         "withdraw": lambda: ada.withdraw(asked),
+        "agent_comment": lambda: ada.comment(reported, "Nearly there"),
         "answer": lambda: mine.answer(reported.item, "Blue"),
         "comment": lambda: mine.comment(reported.item, "Not too dark"),
         "renew": lambda: ada.renew(reported),

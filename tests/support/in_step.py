@@ -555,6 +555,7 @@ def _do(me: AgentQueue, lease: Lease, verb: str, text: str) -> Receipt:
     steps: dict[str, Callable[[], Receipt]] = {
         "renew": lambda: me.renew(lease),
         "withdraw": lambda: me.withdraw(lease),
+        "agent_comment": lambda: me.comment(lease, text),
         "ack": lambda: me.complete(lease),
         "complete-next": lambda: me.complete(lease, text, next=True),
         "bury": lambda: me.fail(lease, text, retry=False),

@@ -40,6 +40,7 @@ REPORT_KINDS = {
     verb: verb
     for verb in (
         "progress",
+        "agent_comment",
         "blocker",
         "withdraw",
         "complete",
@@ -418,7 +419,7 @@ class Model(Moves):
         match verb:
             case "progress":
                 self._set_in_progress(item, late=late)
-            case "discover" | "renew" | "withdraw" if (
+            case "agent_comment" | "discover" | "renew" | "withdraw" if (
                 item.state is not State.BLOCKED
                 or (verb == "withdraw" and not item.questions)
             ):

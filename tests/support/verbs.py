@@ -21,6 +21,7 @@ HOLDER_VERBS: dict[str, Callable[[AgentQueue, Lease], object]] = {
         lease, "Which door?", needs="a choice"
     ),
     "withdraw": lambda me, lease: me.withdraw(lease),
+    "agent_comment": lambda me, lease: me.comment(lease, "Nearly there"),
     "complete": lambda me, lease: me.complete(
         lease, "done", deliverables={"file": "a.txt"}
     ),

@@ -25,6 +25,7 @@ worker.declare(
             "discover": "Share a discovery with the whole project.",
             "discoveries": "Read what the agents of a project found.",
             "blocker": "Ask the orchestrator about what blocks you.",
+            "comment": "Comment on ITEM, for the orchestrator and its next holder.",
             "renew": "Renew the lease of ITEM.",
         },
         "taskorch_worker.commands.wait": {
@@ -65,6 +66,7 @@ worker.sections = {
         "discover",
         "discoveries",
         "blocker",
+        "comment",
         "wait",
         "renew",
     ),
@@ -80,6 +82,7 @@ worker.synonyms = {
     **dict.fromkeys(("log",), ("progress", "logs")),
     **dict.fromkeys(("output", "tail"), ("logs",)),
     **dict.fromkeys(("note", "memo"), ("notes",)),
+    **dict.fromkeys(("message", "tell"), ("comment",)),
     **dict.fromkeys(("finding", "share"), ("discover",)),
     "findings": ("discoveries",),
     **dict.fromkeys(("findings", "search"), ("discoveries",)),
@@ -100,7 +103,6 @@ worker.synonyms = {
             "cancel",
             "requeue",
             "edit",
-            "comment",
             "doctor",
             "server",
         )

@@ -25,6 +25,7 @@ USE = (
     "notes",
     "discover",
     "blocker",
+    "comment",
     "renew",
     "complete",
     "ack",

@@ -126,13 +126,15 @@ class GetArguments(ToolArguments):
 class ReportArguments(ToolArguments):
     """Report on an item; you keep it.
 
-    A discovery is for the whole project, a note for you alone; after a blocker, wait
-    for the answer, or withdraw it.
+    A discovery is for the whole project, a note for you alone, a comment for the
+    orchestrator; after a blocker, wait for the answer, or withdraw it.
     """
 
     name = "report"
     item: Item
-    kind: Literal["progress", "discover", "blocker", "note", "withdraw"]
+    kind: Literal[
+        "progress", "discover", "blocker", "note", "comment", "withdraw"
+    ]
     text: str = ""
     percent: Annotated[int | None, "For progress: how much is done"] = None
     impact: Annotated[
@@ -165,6 +167,8 @@ class ReportArguments(ToolArguments):
                 receipt = session.blocker(
                     self.item, self.text, needs=self.needs
                 )
+            case "comment":
+                receipt = session.comment(self.item, self.text)
             case "withdraw":
                 receipt = self._withdraw(session)
             case "note":
@@ -303,6 +307,9 @@ COMMANDS: Tools = {
         name="report",
         positional=("item", "question"),
         fixed={"kind": "withdraw"},
+    ),
+    "comment": Tool(
+        name="report", positional=("item", "text"), fixed={"kind": "comment"}
     ),
     "discoveries": Tool(name="discoveries", positional=("item",)),
     "complete": Tool(name="complete", positional=("item", "summary")),

@@ -245,6 +245,10 @@ class AgentSession:
         lease = self.lease(item)
         return self._step(self.queue.withdraw, lease, question=question)
 
+    def comment(self, item: str, text: str) -> Receipt:
+        """Comment on an item that the session holds."""
+        return self._step(self.queue.comment, self.lease(item), text)
+
     def note(self, item: str, text: str) -> str:
         """Keep a private note, in the queue and in the workspace.
 

@@ -178,6 +178,7 @@ VERBS: Sequence[VerbRow] = (
         (worker.ReadNewDiscoveries, "new_discoveries", tuple[Discovery, ...]),
         (worker.Blocker, "blocker", Receipt),
         (worker.Withdraw, "withdraw", Receipt),
+        (worker.HolderComment, "agent_comment", Receipt),
         (worker.WaitForAnswer, "wait", Answered),
         (worker.Renew, "renew", Receipt),
         (worker.Complete, "complete", SettledReceipt),

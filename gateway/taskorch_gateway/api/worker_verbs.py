@@ -239,6 +239,19 @@ class Withdraw(ToolArguments):
         )
 
 
+class HolderComment(ToolArguments):
+    """Comment on an item that you hold, for the orchestrator and its next holder."""
+
+    name = "comment"
+    item: Item
+    text: str
+    token: Token = ""
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Add the comment."""
+        return ToolResult(_session(call).comment(self.item, self.text))
+
+
 class WaitForAnswer(ToolArguments):
     """Wait for the answers to your questions on an item, or for a comment.
 

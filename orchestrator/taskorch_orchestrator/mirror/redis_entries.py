@@ -47,6 +47,8 @@ def _updates(record: MirrorRecord, report: Report) -> Iterator[FileEntry]:
         case "withdraw":
             text = f"Question {report.question} is withdrawn."
             yield _update(record, report, text)
+        case "agent_comment":
+            yield _update(record, report, f"Comment: {report.text}")
         case "fail":
             yield _update(record, report, f"Failed: {report.text}")
         case "blocker":

@@ -218,6 +218,8 @@ def kind(entry: Report) -> str:
             return f"answer to question{number}" if number else "answer"
         case "withdraw":
             return f"question{number} withdrawn"
+        case "agent_comment":
+            return "comment"
     return entry.kind
 
 

@@ -598,6 +598,12 @@ class WrongState(Invalid):
         "requeue",
         "purge",
     )
+    #: By the name of a verb, that of its command if it differs.
+    COMMANDS: Mapping[str, str] = {"agent_comment": "comment"}
+
+    def _shown(self) -> dict[str, object]:
+        verb = str(self.details["verb"])
+        return {**self.details, "verb": self.COMMANDS.get(verb, verb)}
 
     def hint(self) -> str:
         """Return what changes this state, for the role that the verb belongs to."""

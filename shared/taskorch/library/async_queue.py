@@ -247,6 +247,7 @@ class AsyncTask(_InThreads[Task]):
     discover = _coroutine(Task.discover)
     blocker = _coroutine(Task.blocker)
     withdraw = _coroutine(Task.withdraw)
+    comment = _coroutine(Task.comment)
     complete = _coroutine(Task.complete)
     fail = _coroutine(Task.fail)
     release = _coroutine(Task.release)

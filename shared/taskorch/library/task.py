@@ -66,6 +66,7 @@ class Task:
     discover = _verb(AgentQueue.discover)
     blocker = _verb(AgentQueue.blocker)
     withdraw = _verb(AgentQueue.withdraw)
+    comment = _verb(AgentQueue.comment)
     wait_for_answer = _verb(AgentQueue.wait_for_answer)
     renew = _verb(AgentQueue.renew)
 

@@ -425,6 +425,15 @@ class AgentQueue:
         """
         return self._step("withdraw", lease, limits.question(question))
 
+    def comment(self, lease: Lease, text: str) -> Receipt:
+        """Comment on the item, for the orchestrator and the item's next holder.
+
+        It asks nothing and changes no state: a blocked item stays blocked. Only the
+        holder may comment: it does not claim a queued item.
+        """
+        text = limits.text(text, "comment", required=True)
+        return self._step("agent_comment", lease, text)
+
     def complete(
         self,
         lease: Lease,

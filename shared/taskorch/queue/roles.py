@@ -14,9 +14,9 @@ _READS = frozenset((
 #: Script -> the roles that may run it. An administrator may run the others, too.
 SCRIPTS: Mapping[Role, frozenset[str]] = {
     Role.WORKER: frozenset((
-        "blocker", "check", "claim", "complete", "count_new_discoveries", "discover", "discoveries", "fail", "find",
-        "get", "new_discoveries", "note", "notes", "prime", "progress", "release", "renew", "resume", "upgrade",
-        "wait", "withdraw",
+        "agent_comment", "blocker", "check", "claim", "complete", "count_new_discoveries", "discover", "discoveries",
+        "fail", "find", "get", "new_discoveries", "note", "notes", "prime", "progress", "release", "renew", "resume",
+        "upgrade", "wait", "withdraw",
     )),
     Role.ORCHESTRATOR: _READS | {
         "answer", "assign", "cancel", "close_project", "comment", "create", "depend", "edit", "expect",

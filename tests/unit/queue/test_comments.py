@@ -17,6 +17,7 @@ STEPS: dict[str, Callable[[AgentQueue, Lease], Receipt]] = {
     "complete": lambda me, lease: me.complete(lease, "done"),
     "fail": lambda me, lease: me.fail(lease, "no luck"),
     "release": lambda me, lease: me.release(lease),
+    "comment": lambda me, lease: me.comment(lease, "Nearly there"),
 }
 
 
@@ -231,3 +232,112 @@ def test_renewal_after_wait_marks_no_older_comment(bench: Bench) -> None:
     ada.renew(lease, leaves_news=True, shown=shown[-1].id)
 
     assert texts(ada.renew(lease)) == []
+
+
+# Comments of the holder -------------------------------------------------------------
+
+
+def test_comment_of_holder_is_in_history_and_renews(bench: Bench) -> None:
+    ada, lease = bench.agent(), bench.claimed()
+    bench.shorten_lease(lease.item, left_ms=1000)
+
+    receipt = ada.comment(lease, "Two tables are empty")
+
+    package = bench.queue.views.show(lease.item)
+    (report,) = package.history
+    assert (report.kind, report.agent, report.text) == (
+        "agent_comment",
+        "ada",
+        "Two tables are empty",
+    )
+    assert package.item.state is State.IN_PROGRESS
+    assert package.item.percent == 0
+    assert receipt.lease.expires_at > bench.now_ms() + 3_600_000
+
+
+def test_comment_of_holder_asks_nothing(bench: Bench) -> None:
+    lease = bench.lease_in(State.BLOCKED)
+
+    receipt = bench.agent().comment(lease, "I look elsewhere meanwhile")
+
+    (waiting,) = bench.queue.views.inbox()
+    assert receipt.state is State.BLOCKED
+    assert receipt.open_questions == (1,)
+    assert len(waiting.questions) == 1
+
+
+def test_own_comment_is_not_new_to_its_holder(bench: Bench) -> None:
+    ada, lease = bench.agent(), bench.claimed()
+    bench.queue.comment(lease.item, "from above")
+    ada.renew(lease, leaves_news=True)
+
+    own = ada.comment(lease, "from below")
+
+    assert texts(own) == ["from above"]
+    assert texts(ada.renew(lease)) == []
+
+
+@pytest.mark.parametrize("way", ["takeover", "retry", "release"])
+def test_next_holder_gets_comments_of_both_sides(
+    bench: Bench, way: str
+) -> None:
+    ada, lease = bench.agent(), bench.claimed()
+    bench.queue.comment(lease.item, "from above")
+    ada.comment(lease, "from below")
+    if way == "retry":
+        ada.fail(lease, "no luck")
+        bench.end_delay(lease.item)
+    if way == "release":
+        ada.release(lease)
+
+    claim = bench.agent(session="second").get(
+        Lease(item=lease.item), takeover=way == "takeover"
+    )
+
+    said = [
+        (one.kind, one.text)
+        for one in claim.package.history
+        if "comment" in one.kind
+    ]
+    assert said == [
+        ("comment", "from above"),
+        ("agent_comment", "from below"),
+    ]
+    assert len(claim.new_comments) == 1
+
+
+def test_only_the_holder_comments(bench: Bench) -> None:
+    queued, lease = bench.item(), bench.claimed()
+    ada = bench.agent()
+    ada.release(lease)
+
+    with pytest.raises(errors.WrongState, match="so comment is not") as early:
+        ada.comment(Lease(item=queued), "too early")
+    with pytest.raises(errors.LeaseLost):
+        ada.comment(lease, "too late")
+    with pytest.raises(errors.NotYours):
+        bench.agent("bob").comment(Lease(item=queued), "not his")
+
+    assert f"worker get {queued}" in early.value.hint()
+    assert bench.queue.views.show(queued).history == ()
+
+
+def test_comment_is_newest_report_on_the_work(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().comment(lease, "Two tables are empty")
+    project = bench.queue.views.show(lease.item).item.project
+
+    progress = bench.queue.views.progress(project)
+
+    newest = progress.last_reports[lease.item]
+    assert newest.text == "Two tables are empty"
+
+
+@pytest.mark.parametrize("text", ["", " \n", "x" * 70_000, "a\0b"])
+def test_holder_comment_without_usable_text_is_refused(
+    bench: Bench, text: str
+) -> None:
+    lease = bench.claimed()
+
+    with pytest.raises(errors.Invalid):
+        bench.agent().comment(lease, text)

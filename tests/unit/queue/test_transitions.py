@@ -29,6 +29,7 @@ renew         NotYours  WrongState WrongState  in_progress blocked     WrongStat
 discover      NotYours  WrongState in_progress in_progress blocked     WrongState WrongState WrongState Cancelled
 blocker       NotYours  WrongState blocked     blocked     blocked     WrongState WrongState WrongState Cancelled
 withdraw      NotYours  WrongState WrongState  NoQuestion  in_progress WrongState WrongState WrongState Cancelled
+agent_comment NotYours  WrongState WrongState  in_progress blocked     WrongState WrongState WrongState Cancelled
 complete      NotYours  WrongState completed   completed   completed   WrongState AlreadyCompleted WrongState Cancelled
 complete-next NotYours  WrongState completed   completed   completed   WrongState AlreadyCompleted WrongState Cancelled
 ack           NotYours  WrongState completed   completed   completed   WrongState -          WrongState Cancelled
@@ -61,6 +62,7 @@ renew         in_progress in_progress in_progress WrongState
 discover      in_progress in_progress in_progress WrongState
 blocker       blocked     blocked     blocked     WrongState
 withdraw      NoQuestion  NoQuestion  NoQuestion  WrongState
+agent_comment in_progress in_progress in_progress WrongState
 complete      completed   completed   completed   completed
 complete-next completed   completed   completed   completed
 ack           completed   completed   completed   completed

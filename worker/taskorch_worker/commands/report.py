@@ -1,4 +1,4 @@
-"""The commands `progress`, `notes`, `get-notes`, `discover`, `blocker` and `renew`."""
+"""The commands that report on an item: `progress`, `notes`, `comment` and so on."""
 
 from typing import TYPE_CHECKING
 
@@ -163,6 +163,24 @@ def blocker(
         raise click.UsageError("Missing argument 'TEXT'.")
     receipt = context.session.blocker(item, text, needs=needs)
     context.show(receipt)
+
+
+@worker.command(
+    epilog='Example: worker comment item_1a2b3c4d "The old table is still in use"'
+)
+@click.argument("item", type=ITEM)
+@click.argument("text", type=TEXT)
+@pass_context
+def comment(context: "WorkerContext", item: str, text: str) -> None:
+    """Comment on ITEM, for the orchestrator and its next holder.
+
+    A comment is not a question: nobody has to answer it, and you go on. It renews the
+    lease. Only the holder of ITEM may comment on it.
+    """
+    from taskorch_worker.render import items
+
+    receipt = context.session.comment(item, text)
+    context.show_folded(receipt, items.commented)
 
 
 @worker.command(epilog="Example: worker renew item_1a2b3c4d")

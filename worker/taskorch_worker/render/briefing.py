@@ -20,7 +20,7 @@ from taskorch.queue.briefing import AgentBriefing, HeldItem
 ROWS = 3
 REPORTS = ("progress", "fail", "release", "expire")
 QUESTIONS = ("blocker", "answer", "withdraw")
-COMMENTS = ("comment",)
+COMMENTS = ("comment", "agent_comment")
 CUT_ROWS = "more requirements]"
 NAMES_BYTES = 100
 #: If texts must be cut to fewer bytes, findings are left out.
@@ -42,6 +42,7 @@ COMMANDS = """\
 | `worker discover ITEM TEXT --impact TEXT` | share a discovery with the project |
 | `worker discoveries ITEM` | read what others found in its project; `--new` |
 | `worker blocker ITEM TEXT --needs TEXT` | ask about what blocks you |
+| `worker comment ITEM TEXT` | tell the orchestrator something that needs no answer |
 | `worker wait ITEM --timeout 100` | wait for the answer |
 | `worker complete ITEM SUMMARY --deliverable NAME=VALUE` | deliver; `--next` claims your next item, too |
 | `worker fail ITEM REASON` | give up this attempt |

@@ -122,6 +122,11 @@ def discovered(done: Receipt) -> str:
     return _with_news(["Shared with the project.", _result(done)], done)
 
 
+def commented(done: Receipt) -> str:
+    """Return the result of a comment."""
+    return _with_news(["The orchestrator can read it.", _result(done)], done)
+
+
 def missing(done: SettledReceipt) -> str:
     """Return which expected deliverables a completed item does not have."""
     names = [line(name) for name in done.missing_deliverables]
@@ -406,7 +411,7 @@ def _left_out(item: Item, number: int) -> Iterator[str]:
 def _comments(taken: Claim) -> Iterator[str]:
     """Yield all comments; those that are new to the holder say so."""
     for entry in taken.package.history:
-        if entry.kind == "comment":
+        if entry.kind in ("comment", "agent_comment"):
             is_new = " (new)" if entry.id in taken.new_comments else ""
             text = block(entry.text, INDENT)
             yield f"by {entry.agent}{is_new}: {text}"

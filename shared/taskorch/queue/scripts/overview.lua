@@ -238,8 +238,8 @@ local QUIET = {
 }
 -- Events whose text is in the report that was written with them.
 local REPORTED = {
-  answer = true, blocker = true, cancel = true, comment = true, fail = true, progress = true,
-  release = true, requeue = true,
+  agent_comment = true, answer = true, blocker = true, cancel = true, comment = true, fail = true,
+  progress = true, release = true, requeue = true,
 }
 
 -- Returns the newest entry of a stream that was written with an event and fits, or nil.

@@ -71,6 +71,18 @@ def test_questions_and_answers_have_numbers(bench: Bench) -> None:
     assert answer.closes == 1
 
 
+def test_comments_of_both_sides_name_their_author(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.queue.comment(lease.item, "Mind the gap")
+    bench.agent().comment(lease, "I do")
+
+    newest, *_ = attempts(bench.queue.views.timeline(lease.item).timeline)
+
+    own, other = newest.steps[:2]
+    assert (own.what, own.quotes[0].shown.text) == ("Comment by ada", "I do")
+    assert other.what == "Comment by planner"
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "unheard_of"])
 def test_every_kind_has_a_shape(kind: str) -> None:
     (attempt,) = attempts([entry(kind, token=1)])

@@ -360,6 +360,7 @@ def test_every_event_has_a_sentence(bench: Bench) -> None:
     bench.agent().blocker(lease, "Which?")
     bench.agent().withdraw(lease)
     bench.queue.comment(lease.item, "Look")
+    bench.agent().comment(lease, "Nearly there")
     bench.agent().release(lease, reason="tired")
     bench.queue.assign(lease.item, "bob")
     bench.queue.depend(lease.item, [bench.item()])
