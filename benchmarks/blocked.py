@@ -26,6 +26,12 @@ from taskorch.domain.item import (
     Order,
     State,
 )
+from taskorch.domain.notification import (
+    AttemptOutcome,
+    AttemptResult,
+    NotificationBatch,
+    NotificationKind,
+)
 from taskorch.domain.role import Role
 from taskorch.domain.short_id import ShortId
 from taskorch.queue.backup import SCHEMA
@@ -323,13 +329,13 @@ def _reports(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     yield _step("discover", lambda: queue.discover(lease, "A finding"))
     yield _step("stray", lambda: queue.stray(item, "A report"))
     yield _step("comment", lambda: planner.comment(item, "A comment"))
+    yield _step("agent_comment", lambda: queue.comment(lease, "A comment"))
     scripts = Scripts(planner.connection, "crowd", planner.caller)
     yield _step("expect", lambda: scripts.run_script("expect", item))
 
     def ask(then: Callable[[], object]) -> Callable[[], object]:
         def asked() -> None:
             queue.blocker(lease, "Which colour?")
-    yield _step("agent_comment", lambda: queue.comment(lease, "A comment"))
             then()
 
         return asked
@@ -482,6 +488,7 @@ def _maintenance(planner: Queue) -> Iterator[Step]:
     yield _step(
         "quarantine", lambda: planner.quarantine("agent", agent(1), "A test")
     )
+    yield from _notifications(planner)
     yield _step("mirrors", planner.views.mirrors, "20 roots")
     yield _step(
         "mirror_take",
@@ -493,6 +500,25 @@ def _maintenance(planner: Queue) -> Iterator[Step]:
             "/roots/1", "writer", {"cursor": "0-1"}, {}
         ),
     )
+
+
+def _notifications(planner: Queue) -> Iterator[Step]:
+    """Yield the steps of a service that sends notifications."""
+    notifications = planner.notifications()
+    of_target = notifications.of_target("target", "writer")
+    kinds = list(NotificationKind)
+    sent = AttemptResult(outcome=AttemptOutcome.SENT, reason="", pause_ms=0)
+
+    def take() -> NotificationBatch:
+        return of_target.take(kinds)
+
+    def settle() -> None:
+        of_target.settle(take().id, sent)
+
+    take()
+    yield _step("notify_take", take)
+    yield _step("notify_settle", settle)
+    yield _step("notified", lambda: notifications.records(["target"]))
 
 
 def _tokens(planner: Queue) -> Iterator[Step]:

@@ -89,6 +89,9 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.audit": {
             "audit": "List what clients of the gateway did, and what was refused, the newest first.",
         },
+        "taskorch_orchestrator.commands.notify": {
+            "notify": "List the targets of notifications, and what became of the messages.",
+        },
         "taskorch_orchestrator.commands.acl": {
             "acl": "Print the rule of the Redis user for ROLE, or set that user.",
         },
@@ -150,6 +153,7 @@ orchestrate.sections = {
         "audit",
         "acl",
         "sync",
+        "notify",
         "doctor",
         "export",
         "import",
@@ -178,6 +182,7 @@ orchestrate.synonyms = {
     **dict.fromkeys(("delete", "remove", "rm"), ("cancel", "purge")),
     **dict.fromkeys(("ui", "web", "dashboard", "browser"), ("board",)),
     **dict.fromkeys(("health", "check"), ("doctor",)),
+    **dict.fromkeys(("notifications", "webhook"), ("notify",)),
     **dict.fromkeys(("backup", "dump"), ("export",)),
     **dict.fromkeys(("restore",), ("import",)),
     **dict.fromkeys(("start", "stop"), ("server",)),

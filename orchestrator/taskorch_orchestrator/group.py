@@ -72,6 +72,7 @@ COMMANDS = {
         "sync status",
         "token list",
         "audit",
+        "notify",
     ),
     Access.NONE: (
         "prime",

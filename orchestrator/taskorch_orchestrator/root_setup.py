@@ -4,7 +4,14 @@ import json
 import os
 from collections.abc import Mapping
 
-from taskorch.config import files, password, root_folder, settings, trust
+from taskorch.config import (
+    files,
+    notify_target,
+    password,
+    root_folder,
+    settings,
+    trust,
+)
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.transport import address, gateway
@@ -130,6 +137,9 @@ def read_config(file: str) -> ConfigText:
     for key in ("url", "redis_url"):
         if key in values:
             values[key] = address.redacted(values[key])
+    if tables := values.get("notify"):
+        found = notify_target.targets(json.loads(tables), file)
+        values["notify"] = ", ".join(notify_target.hosts(found))
     return ConfigText(file=file, content=content, settings=values)
 
 

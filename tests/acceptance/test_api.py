@@ -26,7 +26,16 @@ OF_THE_MACHINE = {
     "orchestrate": {
         *("status", "logs", "watch", "prime", "setup", "init", "trust"),
         *("server", "service", "gateway", "token", "acl", "sync", "doctor"),
-        *("export", "import", "purge", "docs", "mcp", "audit", "board"),
+        *(
+            "export",
+            "import",
+            "purge",
+            "docs",
+            "mcp",
+            "audit",
+            "board",
+            "notify",
+        ),
     },
     "worker": {"get-notes", "run", "logs", "whoami", "hook", "mcp"},
 }

@@ -8,8 +8,15 @@ from support.verbs import ALLOWING_STATE, act
 from taskorch.domain.access_token import AccessTokenEdit
 from taskorch.domain.audit_line import Refusal
 from taskorch.domain.item import Lease, NewItem, State
+from taskorch.domain.notification import (
+    AttemptOutcome,
+    AttemptResult,
+    NotificationBatch,
+    NotificationKind,
+)
 from taskorch.domain.role import Role
 from taskorch.queue import keys
+from taskorch.queue.notifications import TargetNotifications
 from taskorch.queue.plan import Plan
 
 #: A call whose items exist already; it is made over the bench that it is given.
@@ -213,6 +220,29 @@ def note_refusals(_: Bench) -> Call:
     return lambda lossy: lossy.queue.audit_log().note({refusal: 2})
 
 
+def of_target(bench: Bench) -> TargetNotifications:
+    return bench.queue.notifications().of_target("target", "here")
+
+
+def taken(bench: Bench) -> NotificationBatch:
+    return of_target(bench).take(list(NotificationKind))
+
+
+def notify_take(bench: Bench) -> Call:
+    taken(bench)
+    bench.agent().blocker(bench.claimed(), "Which door?")
+    return taken
+
+
+def notify_settle(bench: Bench) -> Call:
+    notify_take(bench)
+    batch = taken(bench).id
+    result = AttemptResult(
+        outcome=AttemptOutcome.SENT, reason="", pause_ms=1000
+    )
+    return lambda lossy: of_target(lossy).settle(batch, result)
+
+
 def mirror_take(_: Bench) -> Call:
     return lambda lossy: lossy.queue.mirror_take("root", "here", 60_000)
 
@@ -293,6 +323,8 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "rotate_access_token": rotate_access_token,
     "revoke_access_token": revoke_access_token,
     "note_refusals": note_refusals,
+    "notify_take": notify_take,
+    "notify_settle": notify_settle,
     "mirror_take": mirror_take,
     "mirror_give": mirror_give,
     "audit": audit,

@@ -13,8 +13,15 @@ from taskorch.domain.audit_line import AuditFilter, Refusal
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
 from taskorch.domain.mirror_record import Origin
+from taskorch.domain.notification import (
+    AttemptOutcome,
+    AttemptResult,
+    NotificationKind,
+)
 from taskorch.domain.role import Role
 from taskorch.queue.plan import Plan
+
+SENT = AttemptResult(outcome=AttemptOutcome.SENT, reason="", pause_ms=0)
 
 
 def workflow(bench: Bench) -> Iterator[str]:
@@ -260,6 +267,8 @@ def wait_for_answer(bench: Bench) -> Iterator[str]:
     yield "blocker"
     eve.withdraw(lease)
     yield "withdraw"
+    eve.comment(lease, "I found it myself")
+    yield "agent_comment"
     queue.waits().standing(project)
     yield "standing"
     queue._scripts.run_script("expect", lease.item)
@@ -267,8 +276,6 @@ def wait_for_answer(bench: Bench) -> Iterator[str]:
     bench.set_schema("1")
     queue._scripts.run_script("upgrade", 50)
     yield "upgrade"
-    eve.comment(lease, "I found it myself")
-    yield "agent_comment"
     queue.complete_project(project, force=True)
     yield "close_project"
     yield from purge_project(bench)
@@ -302,6 +309,14 @@ def purge_project(bench: Bench) -> Iterator[str]:
 def sync_files(bench: Bench) -> Iterator[str]:
     """Sync the files of a root once, and record what the pass found."""
     queue, views = bench.queue, bench.queue.views
+    notifications = queue.notifications()
+    of_target = notifications.of_target("target", "here:1")
+    of_target.take(list(NotificationKind))
+    yield "notify_take"
+    of_target.settle("none", SENT)
+    yield "notify_settle"
+    notifications.records(["target"])
+    yield "notified"
     queue.mirror_take("root", "here:1", 60_000)
     yield "mirror_take"
     newest = views.events(limit=1).newest

@@ -9,6 +9,7 @@ from taskorch.domain import errors, hints
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Project, State
 from taskorch.domain.mirror_record import MirrorStatus
+from taskorch.domain.notification import TargetRecord
 from taskorch.queue import redis_users
 from taskorch.queue.agents import AgentStatus, is_forgotten
 from taskorch.queue.audit import (
@@ -581,6 +582,29 @@ def of_mirrors(mirrors: Sequence[MirrorStatus]) -> CheckResult:
         return _ok("files", "no root has a file mirror")
     roots = counted(len(mirrors), "root", "roots")
     return _ok("files", f"mirrored in {roots}, without problems")
+
+
+def of_untrusted_targets(refusal: str, mend: str) -> CheckResult:
+    """Report targets of notifications that get nothing, because they are not trusted."""
+    return _note("notifications", refusal, mend)
+
+
+def of_notifications(
+    names: Sequence[str], records: Sequence[TargetRecord]
+) -> CheckResult:
+    """Check the targets of notifications: whether their last attempt has succeeded."""
+    failing = [
+        f"{name}: {record.failure}"
+        for name, record in zip(names, records, strict=True)
+        if record.failed_at > record.sent_at
+    ]
+    if failing:
+        found = f"the last message was not sent: {_first(failing)}"
+        return _note("notifications", found, "orchestrate notify --test")
+    if not names:
+        return _ok("notifications", "no targets")
+    targets = counted(len(names), "target", "targets")
+    return _ok("notifications", f"{targets}, without a failure")
 
 
 def of_root(root: str, *, exists: bool = True, writable: bool) -> CheckResult:

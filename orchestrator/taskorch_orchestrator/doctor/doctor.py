@@ -8,7 +8,8 @@ from time import time
 from typing import cast
 
 from taskorch.bundled import service_process
-from taskorch.config.settings import Settings
+from taskorch.config.notify_target import hosts
+from taskorch.config.settings import Settings, notify_targets
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.queue import keys, libraries, scripts
@@ -89,6 +90,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
         checks.of_dead_dependencies(audited.open_dependencies),
         checks.of_quarantine(queue.quarantined()),
         checks.of_mirrors(mirrors),
+        _notifications(queue, settings),
         checks.of_archive(
             settings.retention_ms,
             _number_due(queue, settings.retention_ms),
@@ -103,6 +105,16 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
         checks=tuple(_at_socket(check, socket) for check in found),
         fixed=len(audited.repaired),
     )
+
+
+def _notifications(queue: Queue, settings: Settings) -> checks.CheckResult:
+    """Check the targets of notifications in the config file."""
+    try:
+        targets = notify_targets(settings, os.environ)
+    except errors.UntrustedConfig as error:
+        return checks.of_untrusted_targets(str(error), error.hint())
+    records = queue.notifications().records([each.id for each in targets])
+    return checks.of_notifications(hosts(targets), records)
 
 
 def _socket(settings: Settings) -> str:

@@ -6,7 +6,7 @@ intervals --------'                    '----> without RQ -------------------+-->
 
 The duties are the sync of each root, the maintenance of the queue, and the removal of
 unused libraries of functions. Beside them, a thread archives old projects and forgets
-agents.
+agents, and one for each target sends notifications.
 """
 
 import logging
@@ -27,6 +27,7 @@ from taskorch.queue.queue import Queue
 from taskorch.transport.retry import OutageNotice
 
 from taskorch_orchestrator.mirror.mirror import Mirror
+from taskorch_orchestrator.notify.notifier import Notifier
 from taskorch_orchestrator.service import retention, root_sync
 from taskorch_orchestrator.service.retention import Retention
 from taskorch_orchestrator.service.root_sync import RootSync
@@ -79,6 +80,7 @@ class Service:
         service ends with, if it belongs to one.
         """
         self._queue = queue
+        self._notifiers: Sequence[Notifier] = ()
         self._scheduler = Scheduler()
         self._server = server
         self._duties = {
@@ -113,13 +115,18 @@ class Service:
         del self._duties[REMOVE_LIBRARIES]
 
     def serve(
-        self, job_queue: "JobQueue | None", keeper: Retention | None = None
+        self,
+        job_queue: "JobQueue | None",
+        keeper: Retention | None = None,
+        notifiers: Sequence[Notifier] = (),
     ) -> None:
         """Do the duties until a signal stops the service.
 
         They run as jobs of `job_queue`, or without one in a loop of this process.
-        `keeper` takes too long for a job, so it has a loop of its own.
+        `keeper` and each of the `notifiers` take too long for a job, so they have loops
+        of their own.
         """
+        self._notifiers = notifiers
         self._stop_on_signals()
         log.info("Service started, pid %d", os.getpid())
         for name, duty in self._duties.items():
@@ -131,6 +138,8 @@ class Service:
             self._start(partial(self._sync_disk, self._server))
         if keeper:
             self._start(partial(self._keep, keeper))
+        for notifier in self._notifiers:
+            self._start(partial(self._notify, notifier))
         if job_queue:
             self._start(partial(self._handle_due_jobs, job_queue))
             self._work(job_queue)
@@ -220,6 +229,8 @@ class Service:
             return cursor
         for each in self._root_syncs:
             each.request()
+        for notifier in self._notifiers:
+            notifier.wake()
         self._scheduler.pause(root_sync.GATHER_S)
         return newest
 
@@ -246,6 +257,12 @@ class Service:
         while not self._scheduler.stopped:
             self._try("retention", make_pass)
             self._scheduler.pause(retention.INTERVAL_S)
+
+    def _notify(self, notifier: Notifier) -> None:
+        """Send the notifications for one target, however long it takes to answer."""
+        while not self._scheduler.stopped:
+            self._try(f"notify {notifier.target.host}", notifier.make_pass)
+            notifier.wait()
 
     def _remove_libraries(self) -> None:
         removed = libraries.remove_unused(

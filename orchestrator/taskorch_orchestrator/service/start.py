@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 from taskorch.bundled import server as bundled_server
 from taskorch.bundled import service_process
-from taskorch.config.settings import Settings, is_gateway, resolve
+from taskorch.config.settings import (
+    Settings,
+    is_gateway,
+    notify_targets,
+    resolve,
+)
 from taskorch.connections import connect_to
 from taskorch.domain import errors
 from taskorch.domain.item import Caller
@@ -17,6 +22,7 @@ from taskorch.queue.queue import Queue
 from taskorch.transport import address
 
 from taskorch_orchestrator.mirror.handoff_writer import source_of
+from taskorch_orchestrator.notify.notifier import Notifier
 from taskorch_orchestrator.service.retention import Retention
 from taskorch_orchestrator.service.service import Service
 
@@ -69,13 +75,36 @@ def serve(
         with_rq = False
     runs_on = "RQ" if with_rq else "its own loop"
     service = Service(
-        queue, roots, source=source, runs_on=runs_on, server=server
+        queue,
+        roots,
+        source=source,
+        runs_on=runs_on,
+        server=server,
     )
     if is_gateway(settings.redis_url):
         service.leave_libraries()
-    service.serve(_job_queue(service, settings) if with_rq else None, keeper)
+    service.serve(
+        _job_queue(service, settings) if with_rq else None,
+        keeper,
+        _notifiers(settings, queue),
+    )
     if server and server.is_lost():
         server.kill()
+
+
+def _notifiers(settings: Settings, queue: Queue) -> list[Notifier]:
+    """Return a sender of notifications for each target of the config file.
+
+    Targets that the user does not trust are reported, and get nothing.
+    """
+    try:
+        targets = notify_targets(settings, os.environ)
+    except errors.UntrustedConfig as error:
+        logging.getLogger(__name__).warning("No notifications. %s", error)
+        return []
+    # No two processes have the same name, not even in two containers of one image.
+    name = f"{os.uname().nodename}:{os.getpid()}:{os.urandom(4).hex()}"
+    return [Notifier(queue, target, name) for target in targets]
 
 
 def _serve_metrics(

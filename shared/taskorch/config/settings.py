@@ -1,5 +1,6 @@
 """The settings of a command, from flags, environment variables and config files."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from taskorch.domain.frozen import Frozen
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from taskorch.config.notify_target import NotifyTarget
     from taskorch.config.secret_file import SecretFile
 
 MOST_REPLICAS = 100
@@ -30,6 +32,7 @@ CONFIG_KEYS = (
     "wait_replicas",
     "wait_timeout",
     "retention",
+    "notify",
 )
 #: The variable with the address of a gateway.
 URL = "TASKORCH_URL"
@@ -540,6 +543,41 @@ def _config_text(key: str, value: object, file: str) -> str:
         return "on" if value else "off"
     if key == "wait_replicas" and type(value) is int:
         return str(value)
+    if key == "notify":
+        return _notify_text(value, file)
     if not isinstance(value, str):
         raise errors.Usage(reason=f"{file}: {key} must be text.")
     return value
+
+
+def _notify_text(value: object, file: str) -> str:
+    """Return the tables `[[notify]]` as JSON. Raises errors.Usage if one is wrong."""
+    from taskorch.config import notify_target
+
+    notify_target.targets(value, file)
+    return json.dumps(value)
+
+
+def notify_targets(
+    settings: Settings, environment: Mapping[str, str]
+) -> tuple["NotifyTarget", ...]:
+    """Return the targets of notifications, of the root's config file or else the user's.
+
+    Raises errors.UntrustedConfig if those of the root are not trusted: they could send
+    what happens in the queue to anyone.
+    """
+    from taskorch.config import notify_target
+
+    root = _root_config(settings.root_path, environment)
+    for config, is_of_root in (
+        (root, True),
+        (_user_config(environment), False),
+    ):
+        tables = config.value(
+            "notify", redis_is_named=bool(settings.redis_url)
+        )
+        if tables:
+            return notify_target.targets(
+                json.loads(tables), config.file, is_of_root=is_of_root
+            )
+    return ()

@@ -199,6 +199,16 @@ KEYS = (
         holds="a line for each step of a client of a gateway: ids and names only, capped",
     ),
     Key(
+        name="notify:<target>",
+        type="hash",
+        holds="cursor of a target of notifications, the message that is being sent, numbers of messages",
+    ),
+    Key(
+        name="notified:<target>",
+        type="zset",
+        holds="subject that the target got a notification about -> ms when, capped",
+    ),
+    Key(
         name="signals",
         type="stream",
         holds="what gateways tell their waiting clients beside the events, capped",

@@ -51,6 +51,7 @@ from taskorch.tracing import switch as tracing
 if TYPE_CHECKING:
     from taskorch.queue.access_tokens import AccessTokens
     from taskorch.queue.audit_log import AuditLines
+    from taskorch.queue.notifications import Notifications
     from taskorch.queue.signals import Signals
     from taskorch.queue.waits import Waits
 
@@ -170,6 +171,12 @@ class Queue:
         from taskorch.queue.audit_log import AuditLines
 
         return AuditLines(self._scripts)
+
+    def notifications(self) -> "Notifications":
+        """Return the notifications of the namespace, for services."""
+        from taskorch.queue.notifications import Notifications
+
+        return Notifications(self._scripts)
 
     def signals(self, notify: Notify = lambda _: None) -> "Signals":
         """Return the signals of the namespace, for gateways.

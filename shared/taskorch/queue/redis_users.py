@@ -38,7 +38,7 @@ _ADMINISTERING = (
 #: Kinds of keys that only scripts of an administrator write.
 _OF_ADMINISTRATORS = frozenset((
     "access_tokens", "access_token:<id>", "access_token:<id>:agents", "audit_log", "damaged:<number>", "mirrors",
-    "mirror:<root>", "notes:<agent>:<id>",
+    "mirror:<root>", "notes:<agent>:<id>", "notify:<target>", "notified:<target>",
 ))  # fmt: skip
 #: Of these, the ones that an orchestrator and a viewer read.
 _READ_BY_ALL = frozenset(("mirrors", "mirror:<root>"))

@@ -72,9 +72,9 @@ _VERB = "return (function(KEYS, ARGV) {}end)(KEYS, ARGV)\n"
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
     "access_tokens", "agents", "audit_log", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment",
-    "events", "export", "find", "finished", "inbox", "indexed", "list", "metrics", "mirrors", "notes", "overview",
-    "prime", "progress_of_project", "projects", "purged", "records", "show", "signals", "standing", "stuck", "timeline",
-    "wait",
+    "events", "export", "find", "finished", "inbox", "indexed", "list", "metrics", "mirrors", "notes", "notified",
+    "overview", "prime", "progress_of_project", "projects", "purged", "records", "show", "signals", "standing", "stuck",
+    "timeline", "wait",
 ))  # fmt: skip
 
 #: The scripts that may run when Redis is out of memory, because they free some: as

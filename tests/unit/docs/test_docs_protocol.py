@@ -21,6 +21,7 @@ from taskorch.queue import (
     keys,
     metrics,
     mirror_replies,
+    notifications,
     plan,
     queue,
     replies,
@@ -666,6 +667,16 @@ def test_numbers_are_those_of_the_source() -> None:
         "events that overview looks at in a call": number(
             "MAX_EVENTS", SCRIPTS["overview"]
         ),
+        "events that notify_take looks at in a call": number(
+            "MAX_EVENTS", SCRIPTS["notify_take"]
+        ),
+        "notifications of a message": number(
+            "MAX_BATCH", SCRIPTS["notify_take"]
+        ),
+        "subjects of notifications that are kept of a target": number(
+            "SUBJECTS_KEPT", SCRIPTS["notify_take"]
+        ),
+        "an attempt to send notifications, as the service makes it": notifications.ATTEMPT_MS,
         "hours whose counters are kept": metrics.HOURS_KEPT,
         "dependencies that depend and create follow; an item counts as 10": number(
             "MAX_FOLLOWED", PRELUDE

@@ -86,10 +86,11 @@ FEATURES = (
     "setup",
     "service",
     "metrics",
+    "notify",
 )
 FEATURES_BELOW = {
     "migrate": ("mirror",),
-    "service": ("mirror", "backup", "metrics"),
+    "service": ("mirror", "backup", "metrics", "notify"),
 }
 #: What rendering does not import: it prints results of other modules.
 MACHINERY = (

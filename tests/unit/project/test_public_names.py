@@ -33,7 +33,15 @@ NAMES = {
 #: Methods of `Queue` that are no coroutines of `AsyncQueue`: parts of it, what only
 #: commands use, and waits, which are `AsyncQueue.until`.
 NOT_ASYNC = {
-    *("agent_queue", "over", "waits", "access_tokens", "audit_log", "signals"),
+    *(
+        "agent_queue",
+        "over",
+        "waits",
+        "access_tokens",
+        "audit_log",
+        "signals",
+        "notifications",
+    ),
     *("connection", "caller", "namespace"),
     *("audit", "audit_index", "recount", "quarantine", "quarantined"),
     *("mirror_take", "mirror_give"),

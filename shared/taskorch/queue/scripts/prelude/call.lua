@@ -262,7 +262,7 @@ function Rights.check()
   -- The kinds that only scripts of an administrator write.
   local KINDS_OF_ADMINISTRATORS = {
     'access_token:x', 'access_token:x:agents', 'access_tokens', 'audit_log', 'damaged:x',
-    'mirror:x', 'mirrors', 'notes:x:x',
+    'mirror:x', 'mirrors', 'notes:x:x', 'notified:x', 'notify:x',
   }
   for _, command in ipairs(COMMANDS) do Rights.need(command, meta) end
   -- HINCRBY needs the right to read a key and the right to write it.

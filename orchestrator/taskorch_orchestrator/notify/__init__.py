@@ -1,0 +1,1 @@
+"""Notifications: messages to people's chats and programs, sent by the service."""
