@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import redis
 from taskorch import Task, Worker
 from taskorch.connections import connect
-from taskorch.domain.item import Caller
+from taskorch.domain.item import Caller, Delivery
 from taskorch.library import queue as library
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
@@ -126,6 +126,7 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
             token,
             "All of it is done",
             "{}",
+            "",
         ),
         span=CALLS * SPARE,
     )
@@ -282,7 +283,7 @@ def _next_by_library(url: str) -> float:
         if claim.lease is None:
             raise RuntimeError("the item has no lease")
         _, claims = queue.complete_and_claim(
-            claim.lease, "All of it is done", {}, count=1
+            claim.lease, Delivery(summary="All of it is done"), count=1
         )
     return CALLS / (perf_counter() - start)
 

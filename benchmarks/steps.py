@@ -17,11 +17,12 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 from taskorch import NewItem, Queue, Task, Worker
 from taskorch.config.settings import resolve
+from taskorch.domain import item
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.transport import address
 
@@ -34,6 +35,10 @@ CREATE, PAIR, NEXT, WORKER = (
     "complete, which claims the next",
     "Worker",
 )
+#: What completes an item; earlier versions take a summary and deliverables.
+DONE: tuple[Any, ...] = ("Done", {})
+if hasattr(item, "Delivery"):
+    DONE = (item.Delivery(summary="Done"),)
 PREFETCHING = f"{WORKER}, prefetch={PREFETCH}"
 
 
@@ -92,7 +97,7 @@ class Steps:
             (claim,) = claims
             assert claim.lease  # noqa: S101
             _, claims = self._agent.complete_and_claim(
-                claim.lease, "Done", {}, count=1
+                claim.lease, *DONE, count=1
             )
         return self._since(began)
 

@@ -50,6 +50,27 @@ class Sabotage:
 
 SABOTAGES = (
     Sabotage(
+        guard="An item with acceptance checks is not completed without evidence",
+        file=f"{SCRIPTS}/complete.lua",
+        line="  if not is_shown then refuse",
+        instead="  if false then refuse",
+        tests=("tests/unit/queue/test_checks.py",),
+    ),
+    Sabotage(
+        guard="A deliverable that a check names is delivered",
+        file=f"{SCRIPTS}/complete.lua",
+        line="      if (delivered[name] or '') == '' then",
+        instead="      if false then",
+        tests=("tests/unit/queue/test_checks.py",),
+    ),
+    Sabotage(
+        guard="The command of a run does not complete an item with acceptance checks",
+        file=f"{SCRIPTS}/complete.lua",
+        line="  if item.only_reports then refuse",
+        instead="  if false then refuse",
+        tests=("tests/unit/queue/test_checks.py",),
+    ),
+    Sabotage(
         guard="A completion is moved to the stream before another report",
         file=f"{SCRIPTS}/prelude/items.lua",
         line="  if item.state == 'completed' then Reports.move_completion(item) end\n",
@@ -474,8 +495,8 @@ SABOTAGES = (
     Sabotage(
         guard="A stale token is refused",
         file=LEASES,
-        line="item.live_token ~= '' and token == Lease.shown_token(item)",
-        instead="item.live_token ~= '' and token ~= ''",
+        line="if token == Lease.shown_token(item) then return true end",
+        instead="if true then return true end",
         tests=("tests/unit/queue/test_holders.py",),
     ),
     Sabotage(

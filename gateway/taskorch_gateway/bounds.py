@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from taskorch.domain import errors, limits
+from taskorch.domain import acceptance_rules, errors, limits
 from taskorch.domain.frozen import Frozen
 
 Check = Callable[[str], object]
@@ -218,6 +218,16 @@ def _leases(word: str) -> None:
             _need_text(part)
 
 
+def _checks(word: str) -> None:
+    for each in parsed(word, list, acceptance_rules.CHECKS):
+        acceptance_rules.check_of(each)
+
+
+def _evidence(word: str) -> None:
+    for each in parsed(word, list, acceptance_rules.CHECKS):
+        acceptance_rules.result_of(each)
+
+
 def _dependencies(word: str) -> None:
     for each in parsed(word, list, limits.DEPENDENCIES):
         if isinstance(each, str):
@@ -389,7 +399,7 @@ WORDS: Mapping[str, Words] = {
 
 # Scripts that say themselves how many words they have --------------------------------
 
-_COMPLETED = (item, token, text, pairs)
+_COMPLETED = (item, token, text, pairs, optional(_evidence))
 #: Where `complete` says how many items it has.
 COUNT = 3
 _COMPLETE = Words(
@@ -407,6 +417,8 @@ CREATED: Mapping[str, Check] = {
     "resources": texts(),
     "deliverables_expected": texts(),
     "criteria": texts(),
+    "checks": _checks,
+    "reviewer": agent,
     "lease_ms": number(1, limits.LONGEST_MS),
     "max_attempts": number(1, 1000),
     "labels": _label,

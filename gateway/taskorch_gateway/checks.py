@@ -36,7 +36,7 @@ WITHOUT_ORIGIN = {
 }
 #: The number of words that `complete` has in front of its items, and for each item. The
 #: last word in front of them is the number of items.
-COMPLETE_WORDS, ITEM_WORDS = 10, 4
+COMPLETE_WORDS, ITEM_WORDS = 10, 5
 COMPLETE_COUNT = COMPLETE_WORDS - 1
 
 

@@ -57,7 +57,10 @@ PLANNED_ITEM: dict[str, Any] = {
         "context": {"type": "object", "description": "Name: fact"},
         "resources": _TEXTS,
         "deliverables": _TEXTS,
-        "accept": {**_TEXTS, "description": "Criteria"},
+        "accept": {
+            "type": "array",
+            "description": "Criteria; {run: [make, test]}, {file}, {deliverable}, {review: NAME}",
+        },
         "labels": _TEXTS,
         "traceparent": _TEXT,
     },
@@ -115,7 +118,7 @@ class EditArguments(ToolArguments):
     title: str | None = None
     description: str | None = None
     requirements: Texts | None = None
-    accept: Texts | None = None
+    accept: Annotated[tuple[object, ...] | None, {"type": "array"}] = None
     priority: int | None = None
     context: Pairs = {}  # noqa: RUF012  it is never changed
     label: Texts = ()
@@ -124,6 +127,7 @@ class EditArguments(ToolArguments):
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Edit the items."""
+        from taskorch.domain import acceptance_rules
         from taskorch.domain.item import ItemEdit
 
         from taskorch_orchestrator import actions
@@ -133,13 +137,14 @@ class EditArguments(ToolArguments):
             title=self.title,
             description=self.description,
             requirements=self.requirements,
-            criteria=self.accept,
             priority=self.priority,
             context=self.context,
             add_labels=self.label,
             remove_labels=self.unlabel,
             remove_dependencies=self.undepend,
         )
+        if self.accept is not None:
+            change = replace(change, **acceptance_rules.changes(self.accept))
         if change == ItemEdit():
             raise errors.Usage(reason="Say what to change, such as title.")
         handoffs = handoff_writer.writer(call.files)

@@ -153,7 +153,10 @@ def test_role_acts_under_its_own_name(
         ("note", ("item_00000000", "x", "written_at", "1")),
         (
             "complete",
-            ("", "", "", "1", "item_00000000", "", "x", "{}", "made_at", "1"),
+            (
+                *("", "", "", "1", "item_00000000", "", "x", "{}", ""),
+                *("made_at", "1"),
+            ),
         ),
     ],
 )

@@ -12,7 +12,7 @@ from support.connections import connect
 from support.topologies import Node, command
 from taskorch.domain import errors
 from taskorch.domain.access_token import AccessTokenEdit
-from taskorch.domain.item import Caller, ItemEdit, NewItem, State
+from taskorch.domain.item import Caller, Delivery, ItemEdit, NewItem, State
 from taskorch.domain.role import Role
 from taskorch.queue import scripts
 from taskorch.queue.port import REPLICATED
@@ -361,7 +361,7 @@ def test_settling_without_replicas_gives_back_next_item(
     settle: Mapping[str, Callable[[], object]] = {
         "complete": lambda: agent.complete(lease, "Done", next=True),
         "complete_and_claim": lambda: agent.complete_and_claim(
-            lease, "Done", {}, count=1
+            lease, Delivery(summary="Done"), count=1
         ),
         "fail": lambda: agent.fail(lease, "Bad", next=True, retry=False),
     }

@@ -176,9 +176,9 @@ def completion(item: str, summary: str, agent: str = "ada") -> dict[str, Any]:
     }
 
 
-def published_item(root: Root) -> str:
+def published_item(root: Root, **fields: object) -> str:
     """Return an item of ada's that has a handoff file."""
-    item = root.bench.item()
+    item = root.bench.item(**fields)  # type: ignore[arg-type]
     root.sync()
     return item
 

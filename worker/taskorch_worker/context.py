@@ -44,6 +44,7 @@ class WorkerContext:
             self.output.damage,
         )
         self.session.queue.report_upgrade(self.output.notify)
+        self.session.report_checks = self.output.hint
 
     def find(self, short: "ShortId") -> str:
         """Return the id of the item that a short id names."""

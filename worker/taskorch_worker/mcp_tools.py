@@ -27,6 +27,7 @@ from taskorch.mcp.tool_texts import Tool, Tools
 from taskorch_worker.agent_name import agent_of
 
 if TYPE_CHECKING:
+    from taskorch.domain.acceptance import CheckResult
     from taskorch.domain.item import Lease, Receipt, SettledReceipt
     from taskorch.mcp.call import ToolCall
 
@@ -243,14 +244,24 @@ class CompleteArguments(ToolArguments):
     item: Item
     summary: Annotated[str, "What you did"]
     deliverables: Deliverables = {}  # noqa: RUF012  it is never changed
+    evidence: Annotated[
+        tuple[object, ...],
+        "Only over HTTP: the results of its checks, {check, passed, exit_code, output}",
+    ] = ()
     next: Next = False
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Complete the item; if the call is cancelled, release the next one."""
+        results: tuple[CheckResult, ...] = ()
+        if self.evidence:
+            from taskorch.domain.acceptance_rules import result_of
+
+            results = tuple(map(result_of, self.evidence))
         receipt = _session(call).complete(
             self.item,
             self.summary,
             deliverables=self.deliverables,
+            evidence=results,
             next=self.next,
         )
         return _settled(call, receipt)

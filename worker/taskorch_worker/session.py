@@ -1,7 +1,7 @@
 """The verbs of a worker, under the leases that its session keeps."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -14,6 +14,7 @@ from taskorch.domain.item import (
     Assignments,
     Caller,
     Claim,
+    Delivery,
     Lease,
     Receipt,
     SettledReceipt,
@@ -29,6 +30,7 @@ from taskorch_worker.agent_name import agent_of
 from taskorch_worker.lease_store import Workspace
 
 if TYPE_CHECKING:
+    from taskorch.domain.acceptance import CheckResult
     from taskorch.domain.item import DiscoveryPage
     from taskorch.domain.leases import LeaseSlot, LeaseStore
     from taskorch.queue.briefing import AgentBriefing
@@ -87,6 +89,8 @@ class AgentSession:
             settings.folder_path, self.caller.agent, settings.session
         )
         self._is_elsewhere = leases is not None
+        #: Gets a sentence when acceptance checks begin.
+        self.report_checks: Callable[[str], object] = lambda _: None
         #: Where the session keeps its leases.
         self.store: LeaseStore = leases or inherited_lease.store(
             self.workspace
@@ -159,6 +163,8 @@ class AgentSession:
         lease = self.lease(item)
         if peek:
             return self.queue.get(lease, peek=True)
+        if self.store.inherited and item == self.store.inherited.item:
+            takeover = False  # the command of a run holds its item already
         with self.store.reserve() as (slot,):
             claim = self.queue.get(lease, takeover=takeover, lease_ms=lease_ms)
             _keep(slot, claim)
@@ -269,18 +275,19 @@ class AgentSession:
         lease = self.lease(item)
         return self._step(self.queue.renew, lease)
 
-    def complete(
+    def complete(  # noqa: PLR0913  six, which the house style allows
         self,
         item: str,
         summary: str,
         *,
         deliverables: Mapping[str, str],
+        evidence: "Sequence[CheckResult]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
     ) -> SettledReceipt:
         """Deliver an item; with `next`, claim the next one in the same step.
 
-        Raises errors.NoSummary for a blank summary.
+        Raises errors.NoSummary for a blank summary, and the errors of `ack`.
         """
         if not summary.strip():
             raise errors.NoSummary(item=limits.item_id(item))
@@ -288,33 +295,96 @@ class AgentSession:
             item,
             summary,
             deliverables=deliverables,
+            evidence=evidence,
             next=next,
             lease_ms=lease_ms,
         )
 
-    def ack(
+    def ack(  # noqa: PLR0913  six, which the house style allows
         self,
         item: str,
         summary: str,
         *,
         deliverables: Mapping[str, str],
+        evidence: "Sequence[CheckResult]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
     ) -> SettledReceipt:
         """Deliver an item as `complete` does, with or without a summary.
 
-        A command of `worker run` delivers its git worktree, too.
+        A command of `worker run` delivers its git worktree, too. The acceptance checks
+        of the item are run first, by the run of such a command; an agent on another
+        machine runs them itself, and gives their results as `evidence`. Raises
+        errors.ChecksFailed if one does not pass: the item stays held.
         """
+        if evidence and not self._is_elsewhere:
+            raise errors.Usage(
+                reason="evidence is not for this agent: its checks run here."
+            )
         lease = self.lease(item)
         work = inherited_lease.work_on(lease, deliverables)
         if work:
             deliverables = work.deliverables(deliverables)
-        step = partial(
-            self.queue.complete, summary=summary, deliverables=deliverables
+        delivery = Delivery(
+            summary=summary,
+            deliverables=deliverables,
+            evidence=tuple(evidence),
         )
         if next:
-            return self._settle_and_claim(step, lease, lease_ms)
-        return self._step(step, lease)
+            self.store.refuse_next_item()
+
+        def deliver(lease: Lease, delivery: Delivery) -> SettledReceipt:
+            step = partial(self.queue.deliver, delivery=delivery)
+            if next:
+                return self._settle_and_claim(step, lease, lease_ms)
+            return self._step(step, lease)
+
+        try:
+            return deliver(lease, delivery)
+        except errors.Unchecked as refusal:
+            if self._is_elsewhere:
+                raise
+            lease = self._held_lease(lease)
+            shown = self._evidence(lease, refusal)
+            return deliver(lease, replace(delivery, evidence=shown))
+        except errors.RunCompletes as refusal:
+            self._evidence(lease, refusal)
+            return self._deliver_to_run(refusal, summary, deliverables)
+
+    def _held_lease(self, lease: Lease) -> Lease:
+        """Return the lease on an item, which is claimed if it is only queued."""
+        if not lease.token:
+            self.get(lease.item, peek=False, takeover=False, lease_ms=None)
+        return self.lease(lease.item)
+
+    def _evidence(
+        self, lease: Lease, refusal: errors.TaskOrchestratorError
+    ) -> "tuple[CheckResult, ...]":
+        """Run the checks that a refused completion names, and return their results."""
+        # most items have no checks, and their commands end sooner without it
+        from taskorch_worker import checked_delivery
+
+        return checked_delivery.evidence(
+            self.queue,
+            lease,
+            checked_delivery.checks_in(refusal),
+            checked_delivery.folder_of(self._settings),
+            self.report_checks,
+        )
+
+    def _deliver_to_run(
+        self,
+        refusal: errors.RunCompletes,
+        summary: str,
+        deliverables: Mapping[str, str],
+    ) -> SettledReceipt:
+        """Leave a delivery to the run of this command, which completes the item."""
+        from taskorch_worker import checked_delivery
+
+        receipt = self.renew(str(refusal.details["item"]))
+        return checked_delivery.deliver_to_run(
+            refusal, receipt, summary, deliverables
+        )
 
     def fail(
         self,

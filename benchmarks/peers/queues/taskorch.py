@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from threading import Thread
 
 from taskorch.connections import connect
-from taskorch.domain.item import Caller, Claim, NewItem
+from taskorch.domain.item import Caller, Claim, Delivery, NewItem
 from taskorch.queue.queue import Queue
 
 from benchmarks.peers.stopwatch import URL, Send, handle, run
@@ -46,7 +46,10 @@ def _work() -> None:
             assert claim.lease  # noqa: S101  every claim of this agent has one
             handle(claim.package.item.description)
             _, claims = queue.complete_and_claim(
-                claim.lease, "done", {}, count=1, lease_ms=LEASE_MS
+                claim.lease,
+                Delivery(summary="done"),
+                count=1,
+                lease_ms=LEASE_MS,
             )
 
 

@@ -24,6 +24,38 @@ MaybeText = Annotated[str | None, _TEXT]
 MaybeTexts = Annotated[
     tuple[str, ...] | None, {"type": "array", "items": _TEXT}
 ]
+_ACCEPT: Mapping[str, Any] = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            _TEXT,
+            {
+                "type": "object",
+                "properties": {
+                    "run": {"type": "array", "items": _TEXT},
+                    "timeout": {
+                        **_TEXT,
+                        "description": "Of run; 10m if not given",
+                    },
+                    "file": _TEXT,
+                    "deliverable": _TEXT,
+                    "review": _TEXT,
+                },
+            },
+        ]
+    },
+}
+Accept = Annotated[
+    tuple[object, ...],
+    _ACCEPT,
+    "Criteria in words, and rules: run (an argument list), file or deliverable is an "
+    "acceptance check, review names a reviewer",
+]
+MaybeAccept = Annotated[
+    tuple[object, ...] | None,
+    _ACCEPT,
+    "As in create. Only the kinds of entries that it has are replaced",
+]
 Pairs = Annotated[
     dict[str, str], {"type": "object", "additionalProperties": _TEXT}
 ]

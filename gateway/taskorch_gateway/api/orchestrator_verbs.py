@@ -4,9 +4,9 @@ The docstring of a verb is its description for users of the API.
 """
 
 import json
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from taskorch.domain import errors, limits, start_time
+from taskorch.domain import acceptance_rules, errors, limits, start_time
 from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
@@ -30,6 +30,7 @@ from taskorch_orchestrator.mirror import handoff_writer
 
 from taskorch_gateway.api.fields import (
     ROWS,
+    Accept,
     Agent,
     AnyProject,
     Attempts,
@@ -38,6 +39,7 @@ from taskorch_gateway.api.fields import (
     Item,
     ItemOrProject,
     Items,
+    MaybeAccept,
     MaybeText,
     MaybeTexts,
     Pairs,
@@ -61,6 +63,8 @@ CLEARABLE = {
     "description": "description",
     "requirements": "requirements",
     "accept": "criteria",
+    "checks": "checks",
+    "reviewer": "reviewer",
     "deliverables": "deliverables_expected",
     "resources": "resources",
     "context": "context",
@@ -104,7 +108,7 @@ class Create(ToolArguments):
     context: Annotated[Pairs, "Facts for the agent"] = {}  # noqa: RUF012  it is never changed
     resources: Annotated[Texts, "Files and links for the agent"] = ()
     deliverables: Annotated[Texts, "Expected deliverables"] = ()
-    accept: Annotated[Texts, "Acceptance criteria"] = ()
+    accept: Accept = ()
     labels: Texts = ()
     traceparent: Annotated[str, "Its place in a trace, as W3C writes it"] = ""
     key: Annotated[
@@ -115,6 +119,7 @@ class Create(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Create the item."""
         starts = _start_time(self.not_before)
+        accepted = acceptance_rules.parse(self.accept)
         new = NewItem(
             title=self.title,
             description=self.description,
@@ -122,7 +127,9 @@ class Create(ToolArguments):
             context=self.context,
             resources=self.resources,
             deliverables_expected=self.deliverables,
-            criteria=self.accept,
+            criteria=accepted.criteria,
+            checks=accepted.checks,
+            reviewer=accepted.reviewer,
             priority=_given(self.priority, DEFAULT_PRIORITY),
             lease_ms=_given(duration_ms(self.lease), DEFAULT_LEASE_MS),
             max_attempts=_given(self.max_attempts, DEFAULT_MAX_ATTEMPTS),
@@ -224,7 +231,7 @@ class Edit(ToolArguments):
     requirements: MaybeTexts = None
     resources: MaybeTexts = None
     deliverables: MaybeTexts = None
-    accept: MaybeTexts = None
+    accept: MaybeAccept = None
     priority: Annotated[int | None, whole(0, 4)] = None
     lease: Annotated[Duration, "Of later claims, such as 30m"] = ""
     max_attempts: Annotated[int | None, whole(1, 1000)] = None
@@ -244,6 +251,9 @@ class Edit(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Edit the items."""
+        accepted: dict[str, Any] = {}
+        if self.accept is not None:
+            accepted = acceptance_rules.changes(self.accept)
         change = ItemEdit(
             title=self.title,
             description=self._cleared("description", self.description, ""),
@@ -252,7 +262,9 @@ class Edit(ToolArguments):
             deliverables_expected=self._cleared(
                 "deliverables", self.deliverables, ()
             ),
-            criteria=self._cleared("accept", self.accept, ()),
+            criteria=self._cleared("accept", accepted.get("criteria"), ()),
+            checks=self._cleared("checks", accepted.get("checks"), ()),
+            reviewer=self._cleared("reviewer", accepted.get("reviewer"), ""),
             priority=self.priority,
             lease_ms=duration_ms(self.lease),
             max_attempts=self.max_attempts,

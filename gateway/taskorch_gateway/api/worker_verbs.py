@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
-from taskorch.domain import errors, limits
+from taskorch.domain import acceptance_rules, errors, limits
 from taskorch.domain.item import Lease, Receipt, SettledReceipt
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
@@ -33,6 +33,29 @@ GONE = "The client that claimed it was gone."
 NextLease = Annotated[Duration, "Lease duration of the next item, such as 30m"]
 Next = Annotated[bool, "Claim the next item of your queue in the same step"]
 Deliverables = Annotated[Pairs, "Name: value or path"]
+Evidence = Annotated[
+    tuple[object, ...],
+    {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["check", "passed"],
+            "properties": {
+                "check": {
+                    "type": "object",
+                    "description": "As checks of the item has it",
+                },
+                "passed": {"type": "boolean"},
+                "exit_code": {"type": "integer"},
+                "duration_ms": {"type": "integer"},
+                "output": {"type": "string", "description": "Its end"},
+            },
+        },
+        "maxItems": acceptance_rules.CHECKS,
+    },
+    "The results of the item's acceptance checks in their order, without deliverables. "
+    "You run them; they are kept as reported by you",
+]
 OfItem = Annotated[
     str, "An item of the project; none for the projects of your items"
 ]
@@ -292,6 +315,7 @@ class Complete(ToolArguments):
     item: Item
     summary: str
     deliverables: Deliverables = {}  # noqa: RUF012  it is never changed
+    evidence: Evidence = ()
     next: Next = False
     lease: NextLease = ""
     token: Token = ""
@@ -308,6 +332,7 @@ class Ack(ToolArguments):
     item: Item
     summary: str = ""
     deliverables: Deliverables = {}  # noqa: RUF012  it is never changed
+    evidence: Evidence = ()
     next: Next = False
     lease: NextLease = ""
     token: Token = ""
@@ -397,6 +422,7 @@ def _delivered(
         delivery.item,
         delivery.summary,
         deliverables=delivery.deliverables,
+        evidence=tuple(map(acceptance_rules.result_of, delivery.evidence)),
         next=delivery.next,
         lease_ms=_next_ms(delivery.lease, is_wanted=delivery.next),
     )

@@ -1,10 +1,11 @@
 """The page of an item, which the script opens as a drawer over another page."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from starlette.responses import RedirectResponse, Response
+from taskorch.cli.check_lines import check_words, result_words
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, State
@@ -39,6 +40,16 @@ REASONS: Mapping[State, str] = {
 }
 
 
+class ShownCheck(Frozen):
+    """An acceptance check, and its result once the item was completed."""
+
+    check: str
+    #: "" before.
+    result: str
+    #: The end of what a command has printed.
+    output: str
+
+
 class ItemView(Frozen):
     """All that the page of an item shows. Times, and no ages."""
 
@@ -55,8 +66,14 @@ class ItemView(Frozen):
     #: What stands above everything else: its summary, or why it is in its state.
     headline: ShownText | None
     description: ShownText
+    checks: tuple[ShownCheck, ...]
     #: None for an item without a claim, or a reader who may not see it.
     log: ShownLog | None
+
+    @property
+    def passed(self) -> int:
+        """The number of acceptance checks that have passed."""
+        return sum(bool(each.result) for each in self.checks)
 
     @property
     def waiting(self) -> int:
@@ -293,8 +310,20 @@ def _view(read: ItemTimeline, log: ShownLog | None) -> ItemView:
         is_trimmed=read.trimmed,
         headline=shown_text(headline) if headline else None,
         description=shown_text(item.description),
+        checks=tuple(_checks(item)),
         log=log,
     )
+
+
+def _checks(item: Item) -> Iterator[ShownCheck]:
+    results = {each.check: each for each in item.evidence if each.passed}
+    for check in item.checks:
+        result = results.get(check)
+        yield ShownCheck(
+            check=check_words(check),
+            result=result_words(result) if result else "",
+            output=result.output if result else "",
+        )
 
 
 def _headline(read: ItemTimeline) -> str:

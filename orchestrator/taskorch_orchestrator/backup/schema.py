@@ -13,7 +13,7 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
-from taskorch.domain import errors, limits
+from taskorch.domain import acceptance_rules, errors, limits
 from taskorch.domain.item import State
 from taskorch.queue.replies import LEFT_OUT
 
@@ -26,6 +26,19 @@ def _checked_by(check: Callable[[str], str]) -> AfterValidator:
             return check(value)
         except errors.TaskOrchestratorError as error:
             raise ValueError(str(error)) from None
+
+    return AfterValidator(validate)
+
+
+def _read_by(read: Callable[[object], object]) -> AfterValidator:
+    """Return a check of a mapping by what reads it."""
+
+    def validate(value: dict[str, object]) -> dict[str, object]:
+        try:
+            read(value)
+        except errors.Invalid as error:
+            raise ValueError(str(error)) from None
+        return value
 
     return AfterValidator(validate)
 
@@ -69,6 +82,24 @@ Labels = Json[
     Annotated[
         list[Annotated[str, _checked_by(limits.label)]],
         Field(max_length=limits.LABELS),
+    ]
+]
+Checks = Json[
+    Annotated[
+        list[
+            Annotated[
+                dict[str, object], _read_by(acceptance_rules.existing_check)
+            ]
+        ],
+        Field(max_length=acceptance_rules.CHECKS),
+    ]
+]
+Evidence = Json[
+    Annotated[
+        list[
+            Annotated[dict[str, object], _read_by(acceptance_rules.result_of)]
+        ],
+        Field(max_length=acceptance_rules.CHECKS),
     ]
 ]
 Traceparent = Annotated[str, _checked_by(limits.traceparent)]
@@ -167,7 +198,10 @@ class ItemFields(_Strict):
     resources: Texts | None = None
     deliverables_expected: Texts | None = None
     criteria: Texts | None = None
+    checks: Checks | None = None
+    reviewer: NameOrNone = ""
     deliverables: Pairs | None = None
+    evidence: Evidence | None = None
     labels: Labels | None = None
     depends_on: Ids | None = None
     state: State

@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import DURATION, ITEM, PAIR, TEXT, ManyValues
 
+from taskorch_orchestrator.commands.check_options import (
+    CheckOptions,
+    check_options,
+)
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
@@ -17,11 +21,15 @@ CLEARABLE = {
     "description": "description",
     "requirement": "requirements",
     "accept": "criteria",
+    "check": "checks",
+    "review": "reviewer",
     "deliverable": "deliverables_expected",
     "resource": "resources",
     "context": "context",
     "label": "labels",
 }
+#: Those that are a text.
+TEXTS = ("description", "reviewer")
 
 
 @orchestrate.command(
@@ -61,6 +69,7 @@ CLEARABLE = {
     type=TEXT,
     help="Acceptance criteria, in place of the present ones …",
 )
+@check_options
 @click.option(
     "--deliverable",
     "deliverables_expected",
@@ -112,6 +121,7 @@ def edit(
     /,
     items: tuple[str, ...],
     facts: tuple[tuple[str, str], ...],
+    checks: CheckOptions,
     clear: tuple[str, ...],
     **fields: object,
 ) -> None:
@@ -123,7 +133,8 @@ def edit(
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
-    change = _edit({**fields, "context": dict(facts)}, clear)
+    fields |= {"context": dict(facts), "checks": checks.all()}
+    change = _edit(fields, clear)
     edited = actions.edit(context.queue, context.handoffs(), items, change)
     context.show(edited, steps.edited)
 
@@ -143,7 +154,7 @@ def _edit(fields: dict[str, object], clear: tuple[str, ...]) -> "ItemEdit":
         if field in ("context", "labels"):
             given[f"clears_{field}"] = True
         else:
-            given[field] = "" if field == "description" else ()
+            given[field] = "" if field in TEXTS else ()
     if not given:
         raise errors.Usage(
             reason="Say what to change, such as --title or --priority."

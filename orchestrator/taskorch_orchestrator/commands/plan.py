@@ -18,6 +18,10 @@ from taskorch.cli.arguments import (
 from taskorch.domain import limits
 from taskorch.domain.start_time import StartTime
 
+from taskorch_orchestrator.commands.check_options import (
+    CheckOptions,
+    check_options,
+)
 from taskorch_orchestrator.commands.project_option import project_option
 from taskorch_orchestrator.group import orchestrate, pass_context
 
@@ -131,8 +135,9 @@ def project(
     "criteria",
     cls=ManyValues,
     type=TEXT,
-    help="Acceptance criteria …",
+    help="Acceptance criteria, in words …",
 )
+@check_options
 @click.option(
     "--label",
     "labels",
@@ -164,6 +169,7 @@ def create(
     project: str,
     not_before: StartTime,
     facts: Pairs,
+    checks: CheckOptions,
     **fields: object,
 ) -> None:
     """Add a work item to PROJECT. Options marked … take several values: -r A B C."""
@@ -176,6 +182,7 @@ def create(
         delay_ms=not_before.delay_ms,
         not_before_at=not_before.at,
         context=dict(facts),
+        checks=checks.all() or (),
         **fields,  # type: ignore[arg-type]
     )
     created = actions.create(

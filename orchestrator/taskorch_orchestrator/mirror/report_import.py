@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from time import time
 
-from taskorch.domain import errors
-from taskorch.domain.item import Lease, State
+from taskorch.domain import errors, limits
+from taskorch.domain.item import Lease, Receipt, State
 from taskorch.domain.mirror_record import MirrorRecord
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
@@ -20,6 +20,13 @@ from taskorch_orchestrator.mirror.report_files import BLOCKED
 
 #: Time to wait for the rest of a torn file, or for the report that an update repeats.
 WAIT_S = 10.0
+#: What a completion becomes if it lacks evidence, which no file carries.
+UNPROVED = "It is reported as complete: {summary}"
+NEEDS_PROOF = (
+    "{refusal} Check it, and answer; or complete it by commands: worker get {item} "
+    "--takeover, and then worker complete {item}"
+)
+SUMMARY_CHARACTERS = 2000
 #: Redis keeps this many reports of an item, as scripts/prelude/ states.
 REPORTS_KEPT = 1000
 
@@ -169,9 +176,7 @@ class ReportImport:
             case "blocker":
                 return agent.blocker(lease, text, needs=detail).lease
             case "complete":
-                return agent.complete(
-                    lease, text, deliverables=entry.deliverables
-                ).lease
+                return _complete(agent, entry, lease).lease
         return agent.progress(lease, text, percent=entry.whole_percent).lease
 
     def _agent(self, entry: FileEntry) -> AgentQueue:
@@ -185,3 +190,17 @@ class ReportImport:
             when = f"of {entry.written_at}"
         name = f"{self.record.item.id}, report {entry.key}"
         self.troubles[name] = f"The report {when} was not imported: {why}"
+
+
+def _complete(agent: AgentQueue, entry: FileEntry, lease: Lease) -> Receipt:
+    """Complete an item; if its acceptance checks are not proved, ask about it."""
+    try:
+        return agent.complete(
+            lease, entry.text, deliverables=entry.deliverables
+        )
+    except (errors.Unchecked, errors.ChecksFailed) as refusal:
+        summary = limits.shortened(entry.text, SUMMARY_CHARACTERS)
+        question = UNPROVED.format(summary=summary)
+        reason = " ".join((str(refusal), *refusal.rows()))
+        needs = NEEDS_PROOF.format(refusal=reason, item=lease.item)
+        return agent.blocker(lease, question, needs=needs)

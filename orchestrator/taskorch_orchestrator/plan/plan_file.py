@@ -14,7 +14,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import ErrorDetails
-from taskorch.domain import errors, limits, start_time
+from taskorch.domain import acceptance_rules, errors, limits, start_time
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
@@ -118,6 +118,19 @@ Labels = Annotated[
 ]
 
 
+#: Criteria in words, and the rules of acceptance checks and reviews.
+Accept = Annotated[
+    tuple[
+        Annotated[
+            object, _checked_by(lambda entry: acceptance_rules.parse([entry]))
+        ],
+        ...,
+    ],
+    _sized(0, limits.LIST_VALUES),
+    _checked_by(acceptance_rules.parse),
+]
+
+
 class PlannedItem(BaseModel):
     """An item of a plan file: the options and arguments of `orchestrate create`."""
 
@@ -147,7 +160,7 @@ class PlannedItem(BaseModel):
     ] = {}
     resources: Texts = ()
     deliverables: Texts = ()
-    accept: Texts = ()
+    accept: Accept = ()
     #: None leaves the labels of an existing item.
     labels: Labels = None
     traceparent: Annotated[str, _checked_by(limits.traceparent)] = ""
@@ -157,6 +170,7 @@ class PlannedItem(BaseModel):
 
         `depends_on` holds item ids and places of earlier items in the plan.
         """
+        accepted = acceptance_rules.parse(self.accept)
         return NewItem(
             key=self.name,
             title=self.title,
@@ -172,7 +186,9 @@ class PlannedItem(BaseModel):
             context=self.context,
             resources=self.resources,
             deliverables_expected=self.deliverables,
-            criteria=self.accept,
+            criteria=accepted.criteria,
+            checks=accepted.checks,
+            reviewer=accepted.reviewer,
             labels=self.labels,
             traceparent=self.traceparent,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from taskorch.cli import quoting
+from taskorch.cli.check_lines import check_lines
 from taskorch.cli.quoting import (
     INDENT,
     NOTICE,
@@ -125,6 +126,7 @@ def item(shown: ItemTimeline) -> str:
         "Attempts": f"{item.attempts} of {item.max_attempts}",
         "Priority": str(item.priority),
         "Labels": ", ".join(item.labels),
+        "Reviewed by": item.reviewer,
         "Not before": _timestamp(item.not_before_at),
         "Created": timestamp(item.created_at),
         "Started": _timestamp(item.started_at),
@@ -135,6 +137,7 @@ def item(shown: ItemTimeline) -> str:
     lists: dict[str, Iterable[str]] = {
         "Requirements": item.requirements,
         "Acceptance criteria": item.criteria,
+        "Acceptance checks": check_lines(item),
         "Expected deliverables": item.deliverables_expected,
         "Context": pairs(item.context),
         "Resources": item.resources,

@@ -10,7 +10,8 @@ TaskOrchestratorError           1   Unprintable
 |                                   not: Refused, Untrusted, NotPermitted, NoGateway,
 |                                   DataDamaged, ServerUnreachable, ServerStopped
 |-- Invalid                     5   WrongState (AlreadyCompleted), Begun, NoSummary,
-|                                   NextNotClaimed, DeadEnd, Cycle, TooDeep, TooMany, TooLarge,
+|                                   NextNotClaimed, Unchecked, ChecksFailed, RunCompletes,
+|                                   DeadEnd, Cycle, TooDeep, TooMany, TooLarge,
 |                                   NoQuestion, SeveralQuestions,
 |                                   NoAttempts, ProjectClosed (NeedsReopen), OpenItems, Awaited,
 |                                   BadPlan, NotAName, BadSchema, NotEmpty, ExportOutdated,
@@ -667,6 +668,54 @@ class NextNotClaimed(Invalid):
     )
 
 
+class Unchecked(Invalid):
+    word = "UNCHECKED"
+    message = "{item} has acceptance checks, and nothing shows that they pass."
+    next_step = (
+        "worker complete runs them. A client of a gateway runs them itself and sends "
+        "the results as evidence."
+    )
+
+
+class ChecksFailed(Invalid):
+    word = "CHECKS_FAILED"
+    message = "{item} was not completed, because {count} of its acceptance checks {do} not pass."
+    next_step = (
+        "You still hold {item}. Fix what failed, and complete it again."
+    )
+
+    def __init__(
+        self, *, item: str, failed: Sequence[Mapping[str, str | int]]
+    ) -> None:
+        """`failed` has the checks, each with its problem and the end of its output."""
+        self._failed = failed
+        super().__init__(item=item, failed=failed)
+
+    def _shown(self) -> dict[str, object]:
+        count = len(self._failed)
+        do = "does" if count == 1 else "do"
+        return {**self.details, "count": count, "do": do}
+
+    def rows(self) -> Sequence[str]:
+        """Return each check that did not pass, and the end of its output."""
+        lines: list[str] = []
+        for row in self._failed:
+            lines.append(f"{row['check']}: {row['problem']}")
+            output = str(row.get("output", ""))
+            lines += [f"  {line}" for line in output.splitlines()]
+        return lines
+
+
+class RunCompletes(Invalid):
+    word = "RUN_COMPLETES"
+    message = "{item} has acceptance checks, so its worker run completes it after this command."
+    next_step = (
+        "End the command with exit status 0; write a summary and deliverables to the "
+        "file that TASKORCH_RESULT_FILE names. If the run has ended: worker get {item} "
+        "--takeover"
+    )
+
+
 class NoQuestion(Invalid):
     word = "NO_QUESTION"
     message = "{item} has {missing}. It is {state}."
@@ -1121,6 +1170,7 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, NoQuestion, SeveralQuestions, Cycle, TooDeep,
         TooMany, TooLarge, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
-        AlreadyCompleted, NeedsReopen, NoAccessToken, NotAllowed, QuotaReached, TokenRefused,
+        AlreadyCompleted, Unchecked, ChecksFailed, RunCompletes,
+        NeedsReopen, NoAccessToken, NotAllowed, QuotaReached, TokenRefused,
     )
 }  # fmt: skip

@@ -17,6 +17,7 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 
+from taskorch.domain.acceptance import Check, CheckResult
 from taskorch.domain.frozen import Frozen
 
 MINUTE_MS = 60_000
@@ -105,6 +106,10 @@ class NewItem(Frozen):
     resources: Texts = ()
     deliverables_expected: Texts = ()
     criteria: Texts = ()
+    #: What must hold before it can be completed.
+    checks: tuple[Check, ...] | list[Check] = ()
+    #: The name of the person or the agent that accepts it, or "".
+    reviewer: str = ""
     #: 0 (most urgent) to 4.
     priority: int = DEFAULT_PRIORITY
     lease_ms: int = DEFAULT_LEASE_MS
@@ -145,6 +150,9 @@ class ItemEdit(Frozen):
     resources: tuple[str, ...] | None = None
     deliverables_expected: tuple[str, ...] | None = None
     criteria: tuple[str, ...] | None = None
+    checks: tuple[Check, ...] | None = None
+    #: "" for no review.
+    reviewer: str | None = None
     priority: int | None = None
     lease_ms: int | None = None
     max_attempts: int | None = None
@@ -208,6 +216,10 @@ class Item(Frozen):
     resources: tuple[str, ...]
     deliverables_expected: tuple[str, ...]
     criteria: tuple[str, ...]
+    #: What must hold before it can be completed.
+    checks: tuple[Check, ...] = ()
+    #: The name of the person or the agent that accepts it, or "".
+    reviewer: str = ""
     labels: tuple[str, ...] = ()
     priority: int
     state: State
@@ -221,6 +233,8 @@ class Item(Frozen):
     percent: int
     summary: str
     deliverables: dict[str, str]
+    #: The results of its checks when it was last completed.
+    evidence: tuple[CheckResult, ...] = ()
     #: Those of its deliverables `branch`, `pr` and `commit` that are URLs.
     links: Mapping[str, str] = {}
     #: Its open questions, the oldest first.
@@ -452,6 +466,16 @@ class Claim(Frozen):
     lease: Lease | None
     #: The ids of the comments in the history that are new to the holder.
     new_comments: tuple[str, ...] = ()
+
+
+class Delivery(Frozen):
+    """What completes an item."""
+
+    summary: str = ""
+    #: A value that is not a text becomes JSON text.
+    deliverables: Mapping[str, object] = {}
+    #: The results of the checks of the item that the caller has run.
+    evidence: tuple[CheckResult, ...] = ()
 
 
 class Receipt(Frozen):

@@ -32,7 +32,7 @@ QUESTIONS_BYTES = 256 * 1024
 ITEM_BYTES = 1024 * 1024
 ITEM_FIELDS = (
     "title", "description", "requirements", "context", "resources",
-    "deliverables_expected", "criteria", "labels", "deliverables",
+    "deliverables_expected", "criteria", "checks", "labels", "deliverables",
 )  # fmt: skip
 #: Maximum number of items that are created in one step, with the maximum total number
 #: of their dependencies; `depend` adds as many. The step blocks Redis for some

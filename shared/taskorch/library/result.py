@@ -6,20 +6,13 @@ from typing import TypeAlias
 from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import Claim
+from taskorch.domain.item import Claim, Delivery
 from taskorch.library.task import Task
 
 #: What a handler may return: nothing, a summary, deliverables, or both.
 Result: TypeAlias = (
     str | Mapping[str, object] | tuple[str, Mapping[str, object]] | None
 )
-
-
-class Delivery(Frozen):
-    """What a handler delivers."""
-
-    summary: str = ""
-    deliverables: Mapping[str, object] = {}
 
 
 def delivery(result: object) -> Delivery:
@@ -62,8 +55,7 @@ def settle(
     if not question:
         try:
             claims = task.complete_and_claim(
-                delivered.summary,
-                delivered.deliverables,
+                delivered,
                 count=count,
                 lease_ms=lease_ms,
             )

@@ -1,16 +1,21 @@
 """A claimed item of a Python program: its verbs, and the renewal of its lease."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from threading import RLock
 from typing import Concatenate, ParamSpec, TypeVar
 
+from taskorch.config import work_folder
 from taskorch.domain import errors
+from taskorch.domain.acceptance_rules import refuse_failed
 from taskorch.domain.attempt_end import AttemptEnd
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     Claim,
+    Delivery,
     Item,
     Lease,
     Note,
@@ -122,29 +127,32 @@ class Task:
         *,
         deliverables: Mapping[str, object] | None = None,
     ) -> SettledReceipt:
-        """Complete the item. A deliverable that is not a text becomes JSON text."""
+        """Complete the item. A deliverable that is not a text becomes JSON text.
+
+        The acceptance checks of the item run first, in the folder of the work. Raises
+        errors.ChecksFailed if one does not pass: the task goes on.
+        """
+        delivery = Delivery(summary=summary, deliverables=deliverables or {})
+        delivery = self._checked(delivery)
         with self._settling(AttemptEnd.COMPLETED):
-            return self.queue.complete(
-                self.lease, summary, deliverables=deliverables
-            )
+            return self.queue.deliver(self.lease, delivery)
 
     def complete_and_claim(
         self,
-        summary: str,
-        deliverables: Mapping[str, object],
+        delivery: Delivery,
         *,
         count: int,
         lease_ms: int | None = None,
     ) -> tuple[Claim, ...]:
         """Complete the item, and claim up to `count` of the next ones in the same step.
 
-        Raises errors.WrongState for a blocked item.
+        Raises errors.WrongState for a blocked item, and errors.ChecksFailed.
         """
+        delivery = self._checked(delivery)
         with self._settling(AttemptEnd.COMPLETED):
             _, claims = self.queue.complete_and_claim(
                 self.lease,
-                summary,
-                deliverables,
+                delivery,
                 count=count,
                 lease_ms=lease_ms,
                 asks=True,
@@ -245,6 +253,24 @@ class Task:
             _log.warning("%s fails: %s", self.id, NOT_SETTLED)
             self.fail(NOT_SETTLED)
 
+    def _checked(self, delivery: Delivery) -> Delivery:
+        """Return a delivery with the results of the item's acceptance checks."""
+        if not self.item.checks:
+            return delivery
+        # few programs have checks, and the others begin sooner without it
+        from taskorch.acceptance.runner import CheckRunner
+
+        runner = CheckRunner(
+            work_folder.find(os.environ),
+            is_stopped=lambda: self._lost is not None,
+        )
+        with self.held():
+            results = runner.results(self.item.checks)
+        if self._lost:
+            raise self._lost
+        refuse_failed(self.id, results)
+        return replace(delivery, evidence=results)
+
     @contextmanager
     def _settling(self, end: AttemptEnd) -> Iterator[None]:
         """Make the block the last step of the task."""
@@ -281,6 +307,8 @@ def reason_of(error: BaseException) -> str:
     kind, text = type(error).__name__, ""
     with suppress(Exception):  # an error whose text fails
         text = str(error).strip()
+        if isinstance(error, errors.TaskOrchestratorError):
+            text = "\n".join((text, *error.rows()))
     reason = f"{kind}: {text}" if text else kind
     printable = reason.encode(errors="backslashreplace").decode()
     return printable.replace("\0", "\\x00")[:REASON_CHARACTERS]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from time import monotonic, time_ns
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from taskorch.domain import errors, limits
@@ -15,6 +16,7 @@ from taskorch.domain.item import (
     Assignments,
     Caller,
     Claim,
+    Delivery,
     Item,
     Lease,
     Note,
@@ -29,6 +31,7 @@ from taskorch.queue.scripts import Scripts
 from taskorch.tracing import switch as tracing
 
 if TYPE_CHECKING:
+    from taskorch.domain.acceptance import CheckResult
     from taskorch.domain.item import DiscoveryPage
     from taskorch.domain.mirror_record import Origin
     from taskorch.domain.short_id import Candidate, ShortId
@@ -434,56 +437,87 @@ class AgentQueue:
         text = limits.text(text, "comment", required=True)
         return self._step("agent_comment", lease, text)
 
-    def complete(
+    def complete(  # noqa: PLR0913  six, which the house style allows
         self,
         lease: Lease,
         summary: str = "",
         *,
         deliverables: Mapping[str, object] | None = None,
+        evidence: "Sequence[CheckResult]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
     ) -> SettledReceipt:
         """Complete the item with its deliverables (the ack).
 
-        A deliverable that is not a text, such as a number, becomes JSON text.
+        A deliverable that is not a text, such as a number, becomes JSON text. The
+        `evidence` has the results of the item's acceptance checks in their order, as
+        `acceptance.CheckRunner` returns them. Raises errors.Unchecked without it, and
+        errors.ChecksFailed for a check that did not pass.
 
         With `next`, claim the agent's next item in the same step, under a lease of
         `lease_ms` if that is given; the receipt's `next` is None if none is ready. A
         repeat with the same content changes nothing, and the receipt's `remark` is then
         "repeat". Raises errors.AlreadyCompleted for a repeat with other content.
         """
-        deliveries = [(lease, summary, deliverables or {})]
-        (receipt,) = self.complete_many(
-            deliveries, next=next, lease_ms=lease_ms
+        delivery = Delivery(
+            summary=summary,
+            deliverables=deliverables or {},
+            evidence=tuple(evidence),
         )
-        return receipt
+        return self.deliver(lease, delivery, next=next, lease_ms=lease_ms)
+
+    def deliver(
+        self,
+        lease: Lease,
+        delivery: Delivery,
+        *,
+        next: bool = False,  # noqa: A002
+        lease_ms: int | None = None,
+    ) -> SettledReceipt:
+        """Complete the item as `complete` does."""
+        (receipt,), claims = self._complete(
+            [(lease, delivery)], (*_next(next=next, lease_ms=lease_ms), "")
+        )
+        return _with_next(receipt, claims)
 
     def complete_many(
         self,
         deliveries: Sequence[tuple[Lease, str, Mapping[str, object]]],
         *,
+        evidence: "Mapping[str, Sequence[CheckResult]]" = MappingProxyType({}),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
     ) -> tuple[SettledReceipt, ...]:
         """Complete 1 to 20 items in one step: all, or none.
 
-        Each delivery is a lease, a summary and deliverables. An error names the item;
+        Each delivery is a lease, a summary and deliverables; `evidence` has the results
+        of acceptance checks by the item. An error names the item;
         leave that one out and complete the others. With `next`, the last receipt has
         the next item, as in `complete`. Raises errors.TooMany for an item that is given
         twice.
         """
         limits.batch_steps(len(deliveries))
+        whole = [
+            (
+                lease,
+                Delivery(
+                    summary=summary,
+                    deliverables=deliverables,
+                    evidence=tuple(evidence.get(lease.item, ())),
+                ),
+            )
+            for lease, summary, deliverables in deliveries
+        ]
         receipts, claims = self._complete(
-            deliveries, (*_next(next=next, lease_ms=lease_ms), "")
+            whole, (*_next(next=next, lease_ms=lease_ms), "")
         )
         *others, last = receipts
         return *others, _with_next(last, claims)
 
-    def complete_and_claim(  # noqa: PLR0913  six, which the house style allows
+    def complete_and_claim(
         self,
         lease: Lease,
-        summary: str,
-        deliverables: Mapping[str, object],
+        delivery: Delivery,
         *,
         count: int,
         lease_ms: int | None = None,
@@ -497,9 +531,7 @@ class AgentQueue:
         """
         limits.number(count, "number of items", 0, limits.BATCH_STEPS)
         options = (count or "", _lease(lease_ms), "1" if asks else "")
-        (receipt,), claims = self._complete(
-            [(lease, summary, deliverables)], options
-        )
+        (receipt,), claims = self._complete([(lease, delivery)], options)
         return receipt, claims
 
     def fail(
@@ -620,19 +652,22 @@ class AgentQueue:
 
     def _complete(
         self,
-        deliveries: Sequence[tuple[Lease, str, Mapping[str, object]]],
+        deliveries: Sequence[tuple[Lease, Delivery]],
         options: tuple[Argument, Argument, Argument],
     ) -> tuple[tuple[SettledReceipt, ...], tuple[Claim, ...]]:
         """Run `complete` with its first three arguments; return what it claimed, too."""
         words: list[Argument] = []
-        for lease, summary, deliverables in deliveries:
+        for lease, delivery in deliveries:
             words += (limits.item_id(lease.item), lease.shown())
-            words.append(limits.text(summary, "summary"))
+            words.append(limits.text(delivery.summary, "summary"))
             words.append(
-                limits.pairs(deliverables, "deliverables", "deliverables")
+                limits.pairs(
+                    delivery.deliverables, "deliverables", "deliverables"
+                )
             )
+            words.append(_evidence(delivery))
         limits.batch_size(words)
-        leases = [lease for lease, _, _ in deliveries]
+        leases = [lease for lease, _ in deliveries]
         started_ns = time_ns()
         try:
             with self._settling(leases, AttemptEnd.COMPLETED):
@@ -729,6 +764,15 @@ def _next(
     lease_ms: int | None,
 ) -> tuple[Argument, Argument]:
     return "1" if next else "", _lease(lease_ms)
+
+
+def _evidence(delivery: Delivery) -> str:
+    if not delivery.evidence:
+        return ""
+    # few items have checks, and short commands begin sooner without their rules
+    from taskorch.domain.acceptance_rules import evidence_of
+
+    return evidence_of(delivery.evidence)
 
 
 def _lease(lease_ms: int | None) -> Argument:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from taskorch.domain import limits
+from taskorch.domain import acceptance_rules, limits
 from taskorch.domain.item import ItemEdit
 from taskorch.queue.port import Argument
 
@@ -38,6 +38,12 @@ def _texts(edit: ItemEdit) -> dict[str, Argument | None]:
             edit.deliverables_expected, "deliverable", "deliverables_expected"
         ),
         "criteria": _listed(edit.criteria, "criterion", "criteria"),
+        "checks": None
+        if edit.checks is None
+        else acceptance_rules.stored(edit.checks),
+        "reviewer": limits.agent_name(edit.reviewer)
+        if edit.reviewer
+        else edit.reviewer,
     }
 
 

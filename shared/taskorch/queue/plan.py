@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
-from taskorch.domain import errors, hints, limits
+from taskorch.domain import acceptance_rules, errors, hints, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
@@ -251,6 +251,8 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
             new.deliverables_expected, "deliverable", "deliverables_expected"
         ),
         "criteria": _listed(new.criteria, "criterion", "criteria"),
+        "checks": acceptance_rules.stored(new.checks) if new.checks else "",
+        "reviewer": limits.agent_name(new.reviewer) if new.reviewer else "",
         "lease_ms": "" if lease_ms == DEFAULT_LEASE_MS else lease_ms,
         "max_attempts": "" if attempts == DEFAULT_MAX_ATTEMPTS else attempts,
         "labels": "" if new.labels is None else limits.labels(new.labels),

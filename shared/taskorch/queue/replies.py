@@ -5,10 +5,11 @@ skipped and added to the `damage` of the scripts.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from taskorch.domain import errors, limits
+from taskorch.domain.acceptance import Check, CheckResult
 from taskorch.domain.events import Event, Events
 from taskorch.domain.frozen import members, replace
 from taskorch.domain.item import (
@@ -48,6 +49,7 @@ from taskorch.queue.fields import (
     DamagedField,
     Fields,
     Reading,
+    Row,
     readable,
 )
 from taskorch.queue.port import Reply
@@ -526,6 +528,8 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         resources=read.text_list(fields, "resources"),
         deliverables_expected=read.text_list(fields, "deliverables_expected"),
         criteria=read.text_list(fields, "criteria"),
+        checks=_checks(fields),
+        reviewer=read.agent_name(fields, "reviewer", ""),
         labels=_labels(read.text_list(fields, "labels")),
         priority=read.number(fields, "priority"),
         state=state,
@@ -539,6 +543,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         percent=read.number(fields, "percent", "0"),
         summary=fields.get("summary", ""),
         deliverables=deliverables,
+        evidence=_evidence(fields),
         links=_links(deliverables),
         questions=_questions(fields),
         assigned_by=read.agent_name(fields, "assigned_by", ""),
@@ -561,6 +566,36 @@ def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
     if not all(map(limits.is_label, labels)):
         raise DamagedField("labels")
     return labels
+
+
+def _checks(fields: Fields) -> tuple[Check, ...]:
+    if "checks" not in fields:
+        return ()
+    # few items have checks, and short commands begin sooner without their rules
+    from taskorch.domain.acceptance_rules import existing_check
+
+    return _listed(existing_check, fields, "checks")
+
+
+def _evidence(fields: Fields) -> tuple[CheckResult, ...]:
+    if "evidence" not in fields:
+        return ()
+    from taskorch.domain.acceptance_rules import result_of
+
+    return _listed(result_of, fields, "evidence")
+
+
+def _listed(
+    parse: Callable[[object], Row], fields: Fields, name: str
+) -> tuple[Row, ...]:
+    """Return the values of a JSON list, each as `parse` reads it."""
+    listed = read.json_value(fields, name)
+    if not isinstance(listed, list):
+        raise DamagedField(name)
+    try:
+        return tuple(map(parse, listed))
+    except errors.Invalid:
+        raise DamagedField(name) from None
 
 
 def _traceparent(traceparent: str) -> str:

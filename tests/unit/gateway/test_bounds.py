@@ -50,7 +50,7 @@ class Checking(ConnectionWrapper):
 def has_origin(script: str, words: tuple[str, ...]) -> bool:
     """Return whether only the file mirror, an administrator, makes such a call."""
     if script == "complete":
-        return len(words) > 10 + 4 * int(words[COUNT_OF_COMPLETE])
+        return len(words) > 10 + 5 * int(words[COUNT_OF_COMPLETE])
     return len(words) > WITHOUT_ORIGIN.get(script, len(words))
 
 
@@ -77,7 +77,10 @@ def test_whole_workflow_is_within_the_bounds(bench: Bench) -> None:
         ("project", ("", "", "1a2b3c4d", "")),
         ("assign", ("a b", "", "", "", ITEM)),
         ("assign", ("a..b", "", "", "", ITEM)),
-        ("complete", ("", "", "", "1", ITEM, "", "", '{"a": "' + LONG + '"}')),
+        (
+            "complete",
+            ("", "", "", "1", ITEM, "", "", '{"a": "' + LONG + '"}', ""),
+        ),
         ("claim", ("", "", "21")),
         ("agents", ("0", "51")),
         ("list", ("", *LISTS, "0", "0", "", "", "101")),
@@ -112,9 +115,13 @@ def test_what_is_too_large_is_invalid(
         ("prime", ("1", DEEP)),
         ("prime", ("1", '[["a"]]')),
         ("complete", ("", "", "", "0")),
-        ("complete", ("", "", "", "2", ITEM, "", "", "{}")),
-        ("complete", ("", "", "", "1", ITEM, "", "", "[]")),
-        ("complete", ("", "", "", "1", ITEM, "", "", '{"a": 1}')),
+        ("complete", ("", "", "", "2", ITEM, "", "", "{}", "")),
+        ("complete", ("", "", "", "1", ITEM, "", "", "[]", "")),
+        ("complete", ("", "", "", "1", ITEM, "", "", '{"a": 1}', "")),
+        ("complete", ("", "", "", "1", ITEM, "", "", "{}", "{}")),
+        ("complete", ("", "", "", "1", ITEM, "", "", "{}", "[1]")),
+        ("create", (*PLAN, *NEW, "2", "checks", '[{"run": ["true"]}]')),
+        ("create", (*PLAN, *NEW, "2", "checks", '[{"file": "../x"}]')),
         ("create", (*PLAN, *NEW, "1", "title")),
         ("create", (*PLAN, *NEW, "9", "title", "x")),
         ("create", ("item_*", *PLAN[1:], *NEW, "2", "title", "x")),

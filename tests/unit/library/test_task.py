@@ -2,11 +2,13 @@
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support.builders import Bench
 from support.commands import eventually
 from taskorch import Queue, State, Task, errors
+from taskorch.domain.acceptance import RunCheck
 from taskorch.library.task import NOT_SETTLED, REASON_CHARACTERS
 
 
@@ -287,3 +289,38 @@ def test_taken_task_tells_its_handler(bench: Bench, queue: Queue) -> None:
 
     assert bench.state(id_) is State.QUEUED
     assert task.lost is not None
+
+
+def test_task_runs_checks_before_it_completes(
+    bench: Bench, queue: Queue, folder: Path
+) -> None:
+    id_ = bench.item(checks=(RunCheck(run=("test", "-s", "done.txt")),))
+
+    with queue.agent("ada").claim() as task:
+        with pytest.raises(errors.ChecksFailed):
+            task.complete("Done")
+        still_held = bench.state(id_)
+        (folder / "done.txt").write_text("text", encoding="utf-8")
+        task.complete("Done")
+
+    item = bench.queue.views.show(id_).item
+    assert still_held is State.IN_PROGRESS
+    assert item.state is State.COMPLETED
+    assert [each.source for each in item.evidence] == ["worker"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_failed_check_of_handler_fails_the_attempt(
+    bench: Bench, queue: Queue
+) -> None:
+    id_ = bench.item(checks=(RunCheck(run=("test", "-s", "none.txt")),))
+
+    with (
+        pytest.raises(errors.ChecksFailed),
+        queue.agent("ada").claim() as task,
+    ):
+        task.complete("Done")
+
+    kind, text = last_report(bench, id_)
+    assert kind == "fail"
+    assert text.endswith("test -s none.txt: exit status 1")

@@ -13,6 +13,7 @@ from support.mirrors import (
     skip_wait,
     update,
 )
+from taskorch.domain.acceptance import DeliverableCheck, RunCheck
 from taskorch.domain.item import State
 
 DONE = "✅ Work completed"
@@ -314,3 +315,43 @@ def test_notes_stay_in_workspace(root: Root, item: str) -> None:
         "SECRET of Redis"
     ]
     assert "SECRET" not in str(root.bench.events())
+
+
+def test_completion_in_a_file_proves_no_check(root: Root) -> None:
+    check = RunCheck(run=("make", "test"))
+    item = published_item(root, checks=(check,))
+
+    root.worker().complete(item, "All of it.", {})
+    root.sync()
+
+    found = root.bench.queue.views.show(item).item
+    (question,) = found.questions
+    assert (found.state, found.evidence) == (State.BLOCKED, ())
+    assert question.text == "It is reported as complete: All of it."
+    assert f"worker get {item} --takeover" in question.needs
+
+
+def test_completion_in_a_file_delivers_what_is_checked(root: Root) -> None:
+    check = DeliverableCheck(deliverable="schema")
+    item = published_item(root, checks=(check,))
+
+    root.worker().complete(item, "All of it.", {"schema": "a.sql"})
+    root.sync()
+
+    found = root.bench.queue.views.show(item).item
+    assert found.state is State.COMPLETED
+    assert [each.source for each in found.evidence] == ["queue"]
+
+
+def test_file_worker_completes_again_after_an_answer(root: Root) -> None:
+    check = DeliverableCheck(deliverable="schema")
+    item = published_item(root, checks=(check,))
+    root.worker().complete(item, "All of it.", {})
+    root.sync()
+
+    root.bench.queue.answer(item, "Name the schema, please.")
+    root.sync()
+    root.worker().complete(item, "With it.", {"schema": "a.sql"})
+    root.sync()
+
+    assert root.bench.state(item) is State.COMPLETED

@@ -31,6 +31,7 @@ SHARED = {
     "taskorch.version": (),
     "taskorch.checkout": (),
     "taskorch.config": ("taskorch.domain",),
+    "taskorch.acceptance": ("taskorch.domain", "taskorch.config"),
     "taskorch.queue": (
         "taskorch.domain",
         "taskorch.version",
@@ -56,6 +57,7 @@ SHARED = {
         "taskorch.queue.port",
     ),
     "taskorch.library": (
+        "taskorch.acceptance",
         "taskorch.domain",
         "taskorch.config",
         "taskorch.queue",

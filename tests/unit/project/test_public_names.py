@@ -73,7 +73,14 @@ NOT_OF_A_TASK = {
         "prime",
     ),
     *("discoveries", "new_discoveries", "claim", "claim_many"),
-    *("complete_many", "get", "pass_wake_on", "stray", "report_upgrade"),
+    *(
+        "complete_many",
+        "deliver",
+        "get",
+        "pass_wake_on",
+        "stray",
+        "report_upgrade",
+    ),
 }
 
 

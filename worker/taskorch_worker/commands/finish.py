@@ -15,6 +15,7 @@ from taskorch.cli.arguments import (
 )
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import replace
+from taskorch.domain.item import State
 
 from taskorch_worker.group import pass_context, worker
 
@@ -27,6 +28,11 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 NOTHING_QUEUED = (
     "No item is ready for you. Wait for one: worker pop --wait 100"
+)
+
+LEFT_TO_RUN = (
+    "The acceptance checks pass. worker run repeats them and completes the item when "
+    "its command has ended with exit status 0."
 )
 
 DELIVERABLE = click.option(
@@ -185,6 +191,8 @@ def _show(
         context.show(receipt)
         if receipt.missing_deliverables:
             output.notify(items.missing(receipt))
+        if receipt.state is State.IN_PROGRESS:
+            output.notify(LEFT_TO_RUN)
     if next_ and wait and not receipt.next:
         with _receipt_kept(context, receipt):
             claims = context.session.pop(

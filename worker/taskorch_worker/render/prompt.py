@@ -29,6 +29,10 @@ DONE = """\
   a text or a path. Or write `{{"summary": "TEXT", "deliverables": {{"NAME": "VALUE"}}}}` to the
   file that `TASKORCH_RESULT_FILE` names."""
 
+CHECKED = """\
+- `worker run` runs the acceptance checks of the item when you have ended, and completes it only
+  if they pass. Run them before: `worker complete {item}` does, and tells you what fails."""
+
 EXPECTED = (
     "- Deliver each of the expected deliverables of the item, by its name."
 )
@@ -100,6 +104,8 @@ def _place(workplace: Workplace) -> str:
 
 def _end(item: Item) -> str:
     parts = [DONE]
+    if item.checks:
+        parts.append(CHECKED)
     if item.deliverables_expected:
         parts.append(EXPECTED)
     parts.append(NOT_DONE)

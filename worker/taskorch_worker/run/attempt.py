@@ -4,19 +4,27 @@ thread of the slot   start the command -> wait for an event -> terminate -> sett
 renewal thread       renew the lease; a lost lease is an event
 """
 
+import os
 import shutil
 from collections.abc import Mapping
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic
 
+from taskorch.acceptance.runner import CheckRunner
+from taskorch.config import work_folder
 from taskorch.domain import errors
+from taskorch.domain.acceptance import CheckResult
+from taskorch.domain.acceptance_rules import refuse_failed
 from taskorch.domain.attempt_end import AttemptEnd
-from taskorch.domain.item import Claim, Lease, Receipt
+from taskorch.domain.frozen import replace
+from taskorch.domain.item import Claim, Delivery, Lease, Receipt
 from taskorch.queue.renewal import Renewal
 
 from taskorch_worker.git import GitFailed, Work
+from taskorch_worker.inherited_lease import handed_down
 from taskorch_worker.run import job_files, outcome
 from taskorch_worker.run.attempt_output import AttemptOutput
 from taskorch_worker.run.claims import Claims
@@ -28,6 +36,7 @@ from taskorch_worker.run.process import CommandProcess
 from taskorch_worker.run.settle import (
     REFUSALS,
     Settled,
+    awaits_completion,
     renew_lease,
     settle,
     settled_by_refusal,
@@ -170,7 +179,8 @@ class Attempt:
         if worktree:
             command = worktree.command(command)
         try:
-            return self._run_process(command, files, output)
+            result = self._run_process(command, files, output)
+            return self._checked(result, worktree)
         finally:
             shutil.rmtree(files.folder, ignore_errors=True)
 
@@ -206,6 +216,47 @@ class Attempt:
                 return outcome.of_stop()
         raise event
 
+    def _checked(self, result: Outcome, worktree: Worktree | None) -> Outcome:
+        """Run the acceptance checks of an item that is to be completed.
+
+        They run after the command, which cannot change their results any more. Raises
+        one of REFUSALS if the lease is lost meanwhile.
+        """
+        context, checks = self._context, self._claim.package.item.checks
+        is_completed = (
+            result.end is AttemptEnd.COMPLETED and not result.refusal
+        )
+        if not checks or not is_completed:
+            return result
+        if not awaits_completion(context.queue, self._lease):
+            return result
+        folder = work_folder.find(os.environ, context.settings.root_path)
+        runner = CheckRunner(
+            str(worktree.folder) if worktree else folder,
+            source="run",
+            watching=context.reaper.watching,
+        )
+        results: list[CheckResult] = []
+
+        def run() -> None:
+            results.extend(runner.results(checks))
+            self._events.put(AttemptEvent.EXITED)
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        event = self._events.get()
+        runner.stop()
+        thread.join()
+        if event is AttemptEvent.STOPPED:
+            return outcome.of_stop()
+        if isinstance(event, errors.TaskOrchestratorError):
+            raise event
+        try:
+            refuse_failed(self._lease.item, results)
+        except errors.ChecksFailed as refusal:
+            return outcome.of_refusal(refusal)
+        return replace(result, evidence=tuple(results))
+
     def _settle(self, result: Outcome) -> Settled:
         context = self._context
         if result.remark:
@@ -215,11 +266,9 @@ class Attempt:
             context.pauses.pause_after_release()
         return settle(context.queue, self._lease, result, self._complete)
 
-    def _complete(
-        self, lease: Lease, summary: str, deliverables: Mapping[str, object]
-    ) -> Receipt:
+    def _complete(self, lease: Lease, delivery: Delivery) -> Receipt:
         receipt, self.next_claim = self._claims.complete_and_claim(
-            lease, summary, deliverables
+            lease, delivery
         )
         return receipt
 
@@ -233,7 +282,8 @@ class Attempt:
         workspace = self._context.workspace
         item = self._lease.item
         kept = workspace.lease(item)
-        if kept.shown() == self._lease.shown():
+        own = handed_down(self._lease, self._claim.package.item)
+        if kept.shown() == own.shown():
             workspace.forget(item)
 
     def _log(self, settled: Settled) -> None:

@@ -5,18 +5,19 @@ rests: it waits without a limit, because the commands of other slots may create 
 When all slots rest, the run is over.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from math import inf
 from threading import Lock
 
 from taskorch.config import files
 from taskorch.domain import errors
-from taskorch.domain.item import Claim, Lease, Receipt
+from taskorch.domain.item import Claim, Delivery, Lease, Receipt
 from taskorch.domain.leases import LeaseSlot
 from taskorch.queue.agent_queue import NOT_STARTED, AgentQueue
 from taskorch.queue.port import Connection
 
+from taskorch_worker.inherited_lease import handed_down
 from taskorch_worker.run.context import PoolContext
 
 
@@ -70,7 +71,7 @@ class Claims:
             return self._claim(self._resting_queue, inf)
 
     def complete_and_claim(
-        self, lease: Lease, summary: str, deliverables: Mapping[str, object]
+        self, lease: Lease, delivery: Delivery
     ) -> tuple[Receipt, Claim | None]:
         """Complete an item and claim the next one of its slot in the same step.
 
@@ -87,8 +88,7 @@ class Claims:
                 count, slots = 0, ()  # the claim of the next item reports it
             receipt, claims = context.queue.complete_and_claim(
                 lease,
-                summary,
-                deliverables,
+                delivery,
                 count=count,
                 lease_ms=self._options.lease_ms,
             )
@@ -165,7 +165,7 @@ class Claims:
         """Keep the token of a claim; release the item if that fails."""
         assert claim.lease  # noqa: S101  every claim of this agent has one
         try:
-            slot.keep(claim.lease)
+            slot.keep(handed_down(claim.lease, claim.package.item))
         except OSError as failure:
             reason = "the lease file could not be written"
             self._context.queue.release(claim.lease, reason=reason)

@@ -71,7 +71,8 @@ def prepare(
     make_private_folder(parent)
     folder = Path(mkdtemp(prefix=f"{lease.item}.", dir=parent))
     item, result = folder / "item.json", folder / "result.json"
-    json = json_output.line(claim)
+    lease = inherited_lease.handed_down(lease, claim.package.item)
+    json = json_output.line(replace(claim, lease=lease))
     _write_private(item, f"{json}\n")
     prompt = folder / "prompt.md"
     task = prompts.prompt(claim, _workplace(worktree))

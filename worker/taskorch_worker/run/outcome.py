@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from taskorch.domain import errors, limits
+from taskorch.domain.acceptance import CheckResult
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
 
@@ -60,6 +61,8 @@ class Outcome(Frozen):
     #: The reason for a failure instead of a completion if the command has not reported
     #: on the item, or "": the program has refused its calls of the queue.
     refusal: str = ""
+    #: The results of the item's acceptance checks.
+    evidence: tuple[CheckResult, ...] = ()
 
     @property
     def without_report(self) -> "Outcome":
@@ -122,6 +125,12 @@ def of_command_end(item: str) -> Outcome:
     """Return the outcome of an item that the command for another one has claimed."""
     reason = f"the command of {item}, which claimed this item, has ended"
     return _outcome(AttemptEnd.RELEASED, reason)
+
+
+def of_refusal(refusal: errors.TaskOrchestratorError) -> Outcome:
+    """Return the outcome of a command whose item could not be completed."""
+    reason = "\n".join((str(refusal), *refusal.rows()))
+    return _outcome(AttemptEnd.FAILED, reason)
 
 
 def of_start_failure(error: OSError) -> Outcome:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -38,6 +38,15 @@ class Reaper:
     def watch(self, group: int) -> None:
         """Register a process group, to be terminated if this process is killed."""
         self._write(f"+{group}\n")
+
+    @contextmanager
+    def watching(self, group: int) -> Iterator[None]:
+        """Register a process group for a block."""
+        self.watch(group)
+        try:
+            yield
+        finally:
+            self.forget(group)
 
     def forget(self, group: int) -> None:
         """Unregister a process group that has ended."""

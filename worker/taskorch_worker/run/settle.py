@@ -1,16 +1,16 @@
 """Settles an item: reports an outcome to the queue, unless the command has done it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
-from taskorch.domain.item import Lease, Package, Receipt, State
+from taskorch.domain.item import Delivery, Lease, Package, Receipt, State
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.claim_reports import REPORTS, last_question, last_report
 from taskorch.queue.renewal import LOST
 
-from taskorch_worker.run.outcome import Outcome
+from taskorch_worker.run.outcome import Outcome, of_refusal
 
 #: The errors that mean that the holder has lost the item, or cannot change it any more.
 REFUSALS = (*LOST, errors.WrongState)
@@ -31,8 +31,8 @@ class Settled(Frozen):
     text: str
 
 
-#: Completes an item with a summary and deliverables.
-Complete = Callable[[Lease, str, Mapping[str, object]], Receipt]
+#: Completes an item.
+Complete = Callable[[Lease, Delivery], Receipt]
 
 
 def settle(
@@ -52,6 +52,23 @@ def settle(
         return settled_by_refusal(refusal)
     except errors.Unavailable as error:
         return Settled(end=AttemptEnd.UNSAID, state="", text=str(error))
+
+
+def awaits_completion(queue: AgentQueue, lease: Lease) -> bool:
+    """Tell whether the item is still to be completed when its command has ended.
+
+    The command may have ended its claim itself, or have left a question.
+    """
+    try:
+        package = _look(queue, lease)
+    except errors.Unavailable:
+        return True
+    is_held = package.item.state is State.IN_PROGRESS
+    return (
+        is_held
+        and not _settled_by_command(package, lease)
+        and not last_question(package, lease)
+    )
 
 
 def renew_lease(queue: AgentQueue, lease: Lease) -> None:
@@ -100,6 +117,9 @@ def _settle(
         outcome = replace(outcome, end=AttemptEnd.RELEASED, text=question)
     try:
         receipt = _report(queue, lease, outcome, complete)
+    except (errors.ChecksFailed, errors.Unchecked) as refusal:
+        outcome = of_refusal(refusal)
+        receipt = _report(queue, lease, outcome, complete)
     except (
         errors.NotReplicated,
         errors.LeaseLost,
@@ -129,12 +149,13 @@ def _report(
 ) -> Receipt:
     text = outcome.text
     match outcome.end:
-        case AttemptEnd.COMPLETED if complete:
-            return complete(lease, text, outcome.deliverables)
         case AttemptEnd.COMPLETED:
-            return queue.complete(
-                lease, text, deliverables=outcome.deliverables
+            delivery = Delivery(
+                summary=text,
+                deliverables=outcome.deliverables,
+                evidence=outcome.evidence,
             )
+            return (complete or queue.deliver)(lease, delivery)
         case AttemptEnd.FAILED:
             return queue.fail(lease, text)
         case _:

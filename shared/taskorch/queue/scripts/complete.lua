@@ -4,17 +4,23 @@
 -- KEYS     meta
 -- ARGV     7 maximum number of items to claim, or '', 8 lease ms of these claims or ''
 --          for the items' own, 9 '1' to refuse a blocked item, else '', 10 number of
---          items, then for each its id, token or '', summary and deliverables as JSON,
---          then field, value … of its origin
+--          items, then for each its id, token or '', summary, deliverables as JSON and
+--          the results of its acceptance checks as JSON or '', then field, value … of its
+--          origin
 -- RETURNS  {{receipt with a list of the missing deliverables …}, {claim as those of
 --          `claim` …}, '1' if items that waited are left for `resume`, else ''}; the
 --          remark is 'repeat' for an item that was completed before
 -- ERRORS   NO_ITEM TOO_MANY TOO_LARGE NOT_YOURS CANCELLED LEASE_LOST HELD
---          WRONG_STATE ALREADY_COMPLETED
-local FIRST, WORDS = 11, 4
+--          WRONG_STATE ALREADY_COMPLETED CHECKS_FAILED, RUN_COMPLETES and UNCHECKED {checks
+--          as JSON}
+local FIRST, WORDS = 11, 5
 -- Bytes of deliverables that are never refused: an agent can always deliver the name of a
 -- file or a branch.
 local ALWAYS_FIT = 4096
+-- Bytes of the end of an output that is kept with an item.
+local TAIL_BYTES = 2000
+-- The processes that may say of themselves that they have run a check.
+local SOURCES = {worker = true, run = true, mirror = true}
 local next_limit, lease, leaves_blocked = tonumber(ARGV[7]), ARGV[8], ARGV[9] ~= ''
 local origin = FIRST + WORDS * ARGV[10]
 local has_origin = origin <= #ARGV
@@ -51,7 +57,66 @@ local function check_repeat(item, summary, deliverables)
   end
 end
 
-local function check(item, token, summary, deliverables)
+local function is_same(one, other)
+  if type(one) ~= 'table' or type(other) ~= 'table' then return one == other end
+  for name, value in pairs(one) do
+    if not is_same(value, other[name]) then return false end
+  end
+  for name in pairs(other) do
+    if one[name] == nil then return false end
+  end
+  return true
+end
+
+-- Returns the result of a check as it is kept. What comes through a gateway is only
+-- reported by its client.
+local function kept_result(check, given)
+  local source = SOURCES[given.source] and given.source or 'worker'
+  if caller.access_token ~= '' then source = 'client' end
+  local output = type(given.output) == 'string' and given.output or ''
+  return {check = check, passed = true, source = source, output = string.sub(output, -TAIL_BYTES),
+    exit_code = tonumber(given.exit_code), duration_ms = tonumber(given.duration_ms) or 0}
+end
+
+local function shown_check(check)
+  if type(check.run) == 'table' then return table.concat(check.run, ' ') end
+  return 'file ' .. tostring(check.file)
+end
+
+-- Returns the evidence that is kept as JSON, or nil for an item without checks. The
+-- results are those of its checks in their order, without the deliverables, which are
+-- checked here.
+local function check_acceptance(item, deliverables, evidence)
+  local stored = call('HGET', key('item', item.id), 'checks')
+  if not stored then return nil end
+  local delivered, results = parse_json(deliverables), parse_json(evidence ~= '' and evidence or '[]')
+  local kept, failed, place, is_shown = {}, {}, 0, true
+  for i, check in ipairs(parse_json(stored)) do
+    local name = type(check) == 'table' and check.deliverable
+    if name then
+      kept[i] = {check = check, passed = true, source = 'queue', output = '', duration_ms = 0}
+      if (delivered[name] or '') == '' then
+        table.insert(failed, {check = 'deliverable ' .. name, problem = 'it was not delivered'})
+      end
+    else
+      place = place + 1
+      local given = results[place]
+      if type(given) ~= 'table' or not is_same(given.check, check) then
+        is_shown = false
+      elseif given.passed ~= true then
+        table.insert(failed, {check = shown_check(check), problem = 'it did not pass'})
+      else
+        kept[i] = kept_result(check, given)
+      end
+    end
+  end
+  if #failed > 0 then refuse('CHECKS_FAILED', {item = item.id, failed = failed}) end
+  if item.only_reports then refuse('RUN_COMPLETES', {item = item.id, checks = stored}) end
+  if not is_shown then refuse('UNCHECKED', {item = item.id, checks = stored}) end
+  return cjson.encode(kept)
+end
+
+local function check(item, token, summary, deliverables, evidence)
   local shows_it = token == '' or token == Lease.shown_token(item)
   item.is_delivered = item.state == 'completed' and item.agent == caller.agent and shows_it
   if item.is_delivered then
@@ -59,6 +124,7 @@ local function check(item, token, summary, deliverables)
   else
     Lease.check_holder(item, token, 'complete', true)
     if leaves_blocked and item.state == 'blocked' then refuse_state(item, 'complete') end
+    item.evidence = check_acceptance(item, deliverables, evidence)
     if #deliverables > ALWAYS_FIT then
       refuse_growth(item.id, {'deliverables', deliverables})
     end
@@ -81,6 +147,7 @@ local function complete(item, summary, deliverables)
   move(item, 'completed')
   local fields = {'percent', 100, 'completed_at', completed_at(), 'completion', request}
   if summary ~= '' then fields = {'summary', summary, unpack(fields)} end
+  if item.evidence then fields = {'evidence', item.evidence, unpack(fields)} end
   if deliverables ~= '{}' then fields = {'deliverables', deliverables, unpack(fields)} end
   emit('complete', item, unpack(fields))
   if release_dependents(item.id) then note_unfinished('release:' .. item.id) end
@@ -154,7 +221,7 @@ return once(function()
   if before then return before end
   for i, item in ipairs(items) do
     local at = FIRST + WORDS * (i - 1)
-    check(item, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+    check(item, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
   end
 
   begin_batch(items)

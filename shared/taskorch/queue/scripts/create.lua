@@ -119,7 +119,8 @@ end
 -- added, because `assign` adds them too; labels stay if the plan does not name them.
 local function wanted_of(new)
   local fields = {
-    title = '', description = '', requirements = '', criteria = '', deliverables_expected = '',
+    title = '', description = '', requirements = '', criteria = '', checks = '', reviewer = '',
+    deliverables_expected = '',
     lease_ms = LEASE_MS, max_attempts = tostring(MAX_ATTEMPTS), priority = new.priority,
   }
   for i = new.first_word, new.last_word, 2 do

@@ -20,6 +20,7 @@ local function claim(item)
     report_end(item, 'lost', 'text', 'taken over by another session')
   end
   Lease.new_claim(item, lease)
+  item.only_reports = false
   if item.state == 'blocked' then
     call('ZADD', key('held', caller.agent), now, id)
   else
@@ -34,6 +35,7 @@ local function get()
   Lease.act_if_due(item, mode ~= 'claim' or Lease.is_live(item, token))
   if item.agent ~= caller.agent then refuse_not_yours(item) end
   local is_mine = Lease.is_live(item, token)
+  if mode == 'takeover' and item.only_reports then is_mine = false end
   local held = is_held(item)
   local may_continue = is_mine and item.state ~= 'failed'
   local may_claim = held or item.state == 'queued'

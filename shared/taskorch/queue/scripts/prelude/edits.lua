@@ -28,10 +28,10 @@ do
   local MAX_CHANGED_BYTES = 1048576
   local OF_HELD = {priority = true, labels = true, context = true}
   local NAMES = {
-    criteria = 'acceptance criteria', deliverables_expected = 'expected deliverables',
+    criteria = 'acceptance criteria', checks = 'acceptance checks', deliverables_expected = 'expected deliverables',
     lease_ms = 'lease', max_attempts = 'max attempts', depends_on = 'dependencies',
   }
-  local TEXTS = {'title', 'description'}
+  local TEXTS = {'title', 'description', 'reviewer'}
   local LISTS = {'requirements', 'criteria', 'deliverables_expected', 'resources', 'labels'}
   local UNITS = {{'h', 3600000}, {'m', 60000}, {'s', 1000}}
 
@@ -302,6 +302,24 @@ do
     note_change(item, edit, 'context', document, table.concat(old, '; '), table.concat(new, '; '))
   end
 
+  -- Returns the checks of an item as the history shows them.
+  local function shown_checks(stored)
+    local shown = {}
+    for i, check in ipairs(editing.parsed(stored ~= '' and stored or '[]')) do
+      local run = type(check.run) == 'table' and table.concat(check.run, ' ')
+      shown[i] = run or (check.file and 'file ' .. check.file)
+        or 'deliverable ' .. tostring(check.deliverable)
+    end
+    return table.concat(shown, '; ')
+  end
+
+  -- Checks are replaced as a whole: they come in the form in which they are stored.
+  local function change_checks(item, edit, stored, wanted)
+    if not wanted.checks or wanted.checks == stored then return end
+    note_change(item, edit, 'checks', wanted.checks, shown_checks(stored),
+      shown_checks(wanted.checks))
+  end
+
   -- `keys` has the key of each item that is not created yet, by its number.
   local function named_dependencies(list, keys)
     local names = {}
@@ -338,10 +356,11 @@ do
   function editing.edit_of(item, wanted, dependencies, keys)
     local edit = {changes = {}, refused = {}, fields = {}, removed = {}}
     local v = read_hash('item', item.id, 'HMGET', 'title', 'description', 'requirements',
-      'criteria', 'deliverables_expected', 'resources', 'labels', 'context', 'depends_on')
+      'criteria', 'deliverables_expected', 'resources', 'labels', 'context', 'depends_on',
+      'reviewer', 'checks')
     local stored = {
       title = v[1], description = v[2], requirements = v[3], criteria = v[4],
-      deliverables_expected = v[5], resources = v[6], labels = v[7],
+      deliverables_expected = v[5], resources = v[6], labels = v[7], reviewer = v[10],
     }
     for _, field in ipairs(TEXTS) do
       local before = stored[field] or ''
@@ -350,6 +369,7 @@ do
       end
     end
     for _, field in ipairs(LISTS) do change_list(item, edit, stored[field] or '', wanted, field) end
+    change_checks(item, edit, v[11] or '', wanted)
     change_context(item, edit, v[8] or '', wanted)
     if wanted.priority and wanted.priority ~= item.priority then
       edit.priority = wanted.priority

@@ -11,6 +11,9 @@
 --   token_revoked     revoke_token: emit also removes the token
 --   open, closed      numbers of the open questions, and of those that this verb closed
 --   keeps_agent, loses_holder, changes   assign
+--   only_reports      is_live: its token is that of a command of `worker run`, which does
+--                     not complete the item
+--   evidence          complete: the results of its acceptance checks as JSON, if it has some
 --   is_delivered      complete: it was completed before, so this call changes nothing
 
 local STATES = {

@@ -154,8 +154,18 @@ end
 -- and the next claim then gets the same number.
 function Lease.shown_token(item) return item.token .. ':' .. item.claim end
 
+-- What `worker run` hands to its command for an item with acceptance checks: under this
+-- token the command may report, and may not complete the item. It does not tell the id of
+-- the claim.
+function Lease.report_token(item)
+  return item.token .. ':' .. string.sub(redis.sha1hex(item.claim .. ' reports'), 1, 16)
+end
+
 function Lease.is_live(item, token)
-  return item.live_token ~= '' and token == Lease.shown_token(item)
+  if item.live_token == '' or token == '' then return false end
+  if token == Lease.shown_token(item) then return true end
+  item.only_reports = token == Lease.report_token(item)
+  return item.only_reports
 end
 
 -- Returns the token of an earlier reply if it may still act, else ''.
@@ -286,6 +296,7 @@ function Lease.receipt(item, remark, entry, percent)
   local comments, left = Lease.new_comments(item)
   local questions = {table.concat(item.open, ' '), table.concat(item.closed or {}, ' '),
     item.question or ''}
-  return {item.id, Lease.shown_token(item), expires, item.state, remark or usual_remark,
+  local token = item.only_reports and Lease.report_token(item) or Lease.shown_token(item)
+  return {item.id, token, expires, item.state, remark or usual_remark,
     entry or '', percent or '', edited, comments, left, questions}
 end

@@ -1,0 +1,42 @@
+"""The acceptance checks of an item, with their results, as the commands print them."""
+
+from collections.abc import Iterator
+
+from taskorch.cli.text import duration, line
+from taskorch.domain.acceptance import Check, CheckResult, RunCheck
+from taskorch.domain.item import Item
+
+#: Who has run a check -> how people read it.
+SOURCES = {
+    "run": "by worker run",
+    "client": "reported by the client",
+    "mirror": "by the service",
+}
+
+
+def check_lines(item: Item) -> Iterator[str]:
+    """Yield a row for each check, and what is known of it."""
+    results = {result.check: result for result in item.evidence}
+    for check in item.checks:
+        shown = line(check_words(check))
+        if check in results:
+            shown += f": {result_words(results[check])}"
+        yield shown
+
+
+def check_words(check: Check) -> str:
+    """Return a check in words."""
+    if isinstance(check, RunCheck):
+        return f"run {check}"
+    return str(check)
+
+
+def result_words(result: CheckResult) -> str:
+    """Return the result of a check in words."""
+    facts = ["passed" if result.passed else "did not pass"]
+    if result.exit_code is not None:
+        facts.append(f"exit status {result.exit_code}")
+        facts.append(f"took {duration(result.duration_ms)}")
+    if result.source in SOURCES:
+        facts.append(SOURCES[result.source])
+    return ", ".join(facts)

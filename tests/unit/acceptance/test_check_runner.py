@@ -1,0 +1,200 @@
+"""The processes of acceptance checks: what passes, and what bounds them."""
+
+import os
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from support.commands import eventually
+from taskorch.acceptance.runner import CheckRunner, file_problem
+from taskorch.domain.acceptance import (
+    Check,
+    CheckResult,
+    DeliverableCheck,
+    FileCheck,
+    RunCheck,
+)
+
+
+def run(folder: Path, *command: str, timeout_ms: int = 20_000) -> CheckResult:
+    check = RunCheck(run=command, timeout_ms=timeout_ms)
+    (result,) = CheckRunner(str(folder)).results([check])
+    return result
+
+
+def shell(folder: Path, script: str, timeout_ms: int = 20_000) -> CheckResult:
+    return run(folder, "sh", "-c", script, timeout_ms=timeout_ms)
+
+
+def test_exit_status_decides(tmp_path: Path) -> None:
+    passed = shell(tmp_path, "echo all good; test -d .")
+    failed = shell(tmp_path, "echo 2 failed >&2; exit 3")
+
+    assert (passed.passed, passed.exit_code) == (True, 0)
+    assert passed.output == "all good\n"
+    assert (failed.passed, failed.exit_code) == (False, 3)
+    assert (failed.problem, failed.output) == ("exit status 3", "2 failed\n")
+
+
+def test_check_runs_in_the_folder_without_shell(tmp_path: Path) -> None:
+    result = run(tmp_path, "printf", "%s", "$HOME; pwd")
+    where = run(tmp_path, "pwd")
+
+    assert result.output == "$HOME; pwd"
+    assert where.output.strip() == str(tmp_path)
+
+
+def test_missing_command_is_not_a_pass(tmp_path: Path) -> None:
+    result = run(tmp_path, "no-such-command")
+
+    assert (result.passed, result.exit_code) == (False, None)
+    assert result.problem == (
+        "it could not be started: No such file or directory"
+    )
+
+
+def test_file_that_may_not_be_executed_fails(tmp_path: Path) -> None:
+    (tmp_path / "check.sh").write_text("exit 0\n", encoding="utf-8")
+
+    result = run(tmp_path, "./check.sh")
+
+    assert result.problem == "it could not be started: Permission denied"
+
+
+def test_timeout_kills_the_process_group(tmp_path: Path) -> None:
+    result = shell(
+        tmp_path,
+        "trap '' TERM; sleep 600 & echo $! > pid; echo begun; wait; wait",
+        timeout_ms=300,
+    )
+
+    child = int((tmp_path / "pid").read_text(encoding="utf-8"))
+    assert (result.passed, result.exit_code) == (False, None)
+    assert result.problem == "it was still running after 0.3 s"
+    assert result.output == "begun\n"
+    eventually(lambda: not runs(child))
+
+
+def test_huge_output_is_bounded(tmp_path: Path) -> None:
+    result = shell(
+        tmp_path,
+        "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo the end",
+    )
+
+    assert result.passed
+    assert len(result.output) == 2000
+    assert result.output.endswith("x\nthe end\n")
+
+
+def test_background_process_does_not_survive(tmp_path: Path) -> None:
+    result = shell(tmp_path, "sleep 600 & echo $! > pid; test -d .")
+
+    child = int((tmp_path / "pid").read_text(encoding="utf-8"))
+    assert result.passed
+    assert result.duration_ms < 10_000
+    eventually(lambda: not runs(child))
+
+
+def test_check_inherits_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = (
+        "TASKORCH_REDIS_PASSWORD",
+        "TASKORCH_TOKEN",
+        "TASKORCH_LEASE",
+        "TASKORCH_REDIS_URL",
+    )
+    for name in secrets:
+        monkeypatch.setenv(name, "s3cr3t")
+
+    result = run(tmp_path, "env")
+
+    assert "PATH=" in result.output
+    assert "s3cr3t" not in result.output
+
+
+def test_check_reads_no_input(tmp_path: Path) -> None:
+    assert shell(tmp_path, "cat; test -d .").passed
+
+
+def test_stopped_runner_begins_no_check(tmp_path: Path) -> None:
+    runner = CheckRunner(str(tmp_path))
+    checks = [
+        RunCheck(run=("sh", "-c", "echo > begun; sleep 600")),
+        RunCheck(run=("touch", "second")),
+    ]
+    results: list[CheckResult] = []
+    thread = Thread(target=lambda: results.extend(runner.results(checks)))
+    thread.start()
+    eventually((tmp_path / "begun").exists)
+
+    runner.stop()
+    thread.join()
+
+    assert [each.problem for each in results] == [
+        "it was stopped",
+        "it was not run",
+    ]
+    assert not (tmp_path / "second").exists()
+
+
+def test_all_checks_run_after_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("text", encoding="utf-8")
+    checks: list[Check] = [
+        RunCheck(run=("test", "-d", "missing")),
+        DeliverableCheck(deliverable="schema"),
+        FileCheck(file="a.md"),
+    ]
+
+    results = CheckRunner(str(tmp_path), source="run").results(checks)
+
+    assert [(each.check, each.passed) for each in results] == [
+        (checks[0], False),
+        (checks[2], True),
+    ]
+    assert {each.source for each in results} == {"run"}
+
+
+def test_only_a_file_with_content_passes(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "full.md").write_text("text", encoding="utf-8")
+    (tmp_path / "empty.md").touch()
+    os.mkfifo(tmp_path / "pipe")
+
+    problems = [
+        file_problem(str(tmp_path), file)
+        for file in ("docs/full.md", "docs", "empty.md", "none.md", "pipe")
+    ]
+
+    assert problems == [
+        "",
+        "it is not a file",
+        "it is empty",
+        "it does not exist",
+        "it is not a file",
+    ]
+
+
+def test_link_out_of_the_folder_does_not_pass(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "secret.md", tmp_path / "root"
+    outside.write_text("text", encoding="utf-8")
+    folder.mkdir()
+    (folder / "link.md").symlink_to(outside)
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "real.md").write_text("text", encoding="utf-8")
+    (folder / "inside.md").symlink_to("real.md")
+
+    problems = [
+        file_problem(str(folder), file)
+        for file in ("link.md", "up/secret.md", "../secret.md", "inside.md")
+    ]
+
+    assert problems == ["it is outside the folder of the worker"] * 3 + [""]
+
+
+def runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
