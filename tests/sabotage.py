@@ -150,7 +150,7 @@ SABOTAGES = (
     Sabotage(
         guard="The caller of a gateway has the name of its token",
         file="gateway/taskorch_gateway/checks.py",
-        line="    need_name(access, words[AGENT])\n",
+        line="    need_name(access, name_of_caller)\n",
         instead="",
         tests=("tests/integration/test_gateway_roles.py",),
     ),
@@ -935,7 +935,7 @@ SABOTAGES = (
     Sabotage(
         guard="A forced assignment is reported to the old holder",
         file=f"{SCRIPTS}/assign.lua",
-        line="    Reports.add_end(previous, item, 'lost', 'text', 'taken away by ' .. caller.agent)\n",
+        line="    Reports.add_end(item.agent, item, 'lost', 'text', 'taken away by ' .. caller.agent)\n",
         instead="",
         tests=("tests/unit/queue/test_waits.py",),
     ),

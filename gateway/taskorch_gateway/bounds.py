@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from taskorch.domain import acceptance_rules, errors, limits
 from taskorch.domain.frozen import Frozen
+from taskorch.queue import keys
 
 Check = Callable[[str], object]
 Value = TypeVar("Value")
@@ -102,6 +103,14 @@ def title(word: str) -> None:
 def agent(word: str) -> None:
     """Check the name of an agent."""
     limits.name(word, "an agent")
+
+
+def owner(word: str) -> None:
+    """Check the name of an agent, or `pool:` and the name of a pool."""
+    if word.startswith(keys.POOL):
+        limits.pool_name(word.removeprefix(keys.POOL))
+    else:
+        agent(word)
 
 
 def flag(word: str) -> None:
@@ -273,7 +282,7 @@ WORDS: Mapping[str, Words] = {
     "agents": Words(first=(skip, number(1, 50))),
     "answer": Words(first=(item, text, question)),
     "assign": Words(
-        first=(agent, optional(pairs), optional(texts()), flag),
+        first=(owner, optional(pairs), optional(texts()), flag),
         group=(item,),
         most=limits.BATCH_STEPS,
     ),
@@ -341,13 +350,14 @@ WORDS: Mapping[str, Words] = {
             _since,
             _since,
             short,
+            texts(LISTED),
             short,
             rows,
         )
     ),
     "metrics": Words(
         first=(
-            choice("counters", "hours", "projects", "agents"),
+            choice("counters", "hours", "projects", "agents", "pools"),
             optional(matching(r"[0-9]{1,19}", "a cursor of ZSCAN")),
         )
     ),
@@ -357,7 +367,7 @@ WORDS: Mapping[str, Words] = {
     "notes": Words(first=(item, optional(cursor))),
     "overview": Words(
         first=(
-            choice("needs", "agents", "events"),
+            choice("needs", "agents", "pools", "events"),
             optional(matching(r"[0-9]{1,15}(:[0-9]{1,15}){0,2}", "a cursor")),
             number(0, PAGE),
         )
@@ -443,7 +453,7 @@ _PLAN = (new_project, title, text, text, flag, flag)
 _CREATED = (
     new_item,
     text,
-    optional(agent),
+    optional(owner),
     number(0, 4),
     number(),
     number(0, limits.LONGEST_MS),

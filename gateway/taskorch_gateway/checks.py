@@ -59,7 +59,9 @@ def checked(access: ClientAccess, name: str, given: object) -> Call:
     _need_scope(access, name)
     words = _words(given)
     _need_version(words[VERSION])
-    need_name(access, words[AGENT])
+    name_of_caller, *pools = words[AGENT].split(",")
+    need_name(access, name_of_caller)
+    need_pools(access, pools)
     if access.role is not Role.ADMIN:
         _need_no_mirror(name, words)
         bounds.check(name, words[CALLER_WORDS:])
@@ -115,6 +117,19 @@ def need_name(access: ClientAccess, name: str) -> None:
     raise errors.NotAllowed(
         reason=f"it is for {access.name}. Set {setting}={access.name}"
     )
+
+
+def need_pools(access: ClientAccess, pools: Sequence[str]) -> None:
+    """Raise errors.NotAllowed for a pool that the token does not name.
+
+    An administrator may take items from any.
+    """
+    for pool in limits.pools(pools):
+        if access.role is not Role.ADMIN and pool not in access.pools:
+            raise errors.NotAllowed(
+                reason=f"it may not take items from the pool {pool}. Name the pool: "
+                f"orchestrate token edit {access.token} --pool {pool}"
+            )
 
 
 def _need_version(version: str) -> None:

@@ -44,10 +44,15 @@ class Client(Frozen):
 class WaitNeeded(Exception):
     """A verb has to wait here: no thread waits, the verb is performed again later."""
 
-    def __init__(self, key: str, cursor: str, seconds: float) -> None:
-        """Wait for an entry of a stream after a cursor, or with "" for a wake token."""
-        super().__init__(key)
-        self.key = key
+    def __init__(
+        self, keys: Sequence[str], cursor: str, seconds: float
+    ) -> None:
+        """Wait for an entry of a stream after a cursor, or with "" for a wake token.
+
+        `keys` are the stream, or the lists of wake tokens.
+        """
+        super().__init__(*keys)
+        self.keys = keys
         self.cursor = cursor
         self.seconds = seconds
 
@@ -97,15 +102,17 @@ class ClientConnection(ConnectionWrapper):
         """Refuse a command about the server: it concerns all clients."""
         raise errors.NotAllowed(reason="it is about the server of the queue.")
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> NoReturn:
+    def wait_for_wake(
+        self, lists: Sequence[str], timeout_s: float
+    ) -> NoReturn:
         """Raise WaitNeeded."""
-        raise WaitNeeded(key, "", timeout_s)
+        raise WaitNeeded(lists, "", timeout_s)
 
     def wait_for_entry(
         self, key: str, cursor: str, timeout_s: float
     ) -> NoReturn:
         """Raise WaitNeeded."""
-        raise WaitNeeded(key, cursor, timeout_s)
+        raise WaitNeeded((key,), cursor, timeout_s)
 
     def close(self) -> None:
         """Leave the shared connection open."""

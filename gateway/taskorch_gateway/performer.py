@@ -117,7 +117,8 @@ class Performer:
                 )
                 if admits and not await admits():
                     # another waiter looks at what has ended this wait
-                    self._waits.wake(client.access.name)
+                    for owner in self._owners(wait):
+                        self._waits.wake(owner)
                     raise errors.TokenRefused(url="") from None
                 left_s = max(0.0, deadline - monotonic())
                 verb = verb.after_wait(left_s, wait.cursor)
@@ -176,6 +177,11 @@ class Performer:
             lambda connection: call.give_back(connection, self._audit)
         )
 
+    def _owners(self, wait: WaitNeeded) -> list[str]:
+        """Return the owners of the queues that a client waits for an item of."""
+        prefix = keys.wake(self._settings.namespace, "")
+        return [each.removeprefix(prefix) for each in wait.keys]
+
     async def _wait(
         self,
         client: Client,
@@ -190,9 +196,11 @@ class Performer:
         reports = keys.reports(self._settings.namespace, "")
         access = client.access
         if not wait.cursor:
-            waited = self._waits.for_item_of(access.name, seconds)
-        elif wait.key.startswith(reports):
-            item = wait.key.removeprefix(reports)
+            waited = self._waits.for_item_of(
+                self._owners(wait), seconds, access.project
+            )
+        elif wait.keys[0].startswith(reports):
+            item = wait.keys[0].removeprefix(reports)
             waited = self._waits.for_report(item, wait.cursor, seconds)
         else:
             waited = self._waits.for_event(
@@ -215,7 +223,13 @@ class ClientCall(ToolCall):
     ) -> None:
         """Act under the name of the client's token. It is connected by `perform`."""
         name = client.access.name
-        own = replace(settings, agent=name, orchestrator=name, session="")
+        own = replace(
+            settings,
+            agent=name,
+            orchestrator=name,
+            session="",
+            pools=client.access.pools,
+        )
         super().__init__(own, requests, leases)
         self.client = client
         self._gateway = settings

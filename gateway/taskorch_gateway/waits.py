@@ -63,6 +63,24 @@ LOST = Events(known=False, newest="", entries=())
 LONGEST_WAIT_S = 55.0
 
 Wait = Future[None]
+
+
+class ItemWait:
+    """A wait for the next item of an agent or of one of its pools."""
+
+    def __init__(self, owners: Sequence[str], project: str) -> None:
+        """With a `project`, only its items count."""
+        self.owners = owners
+        self.project = project
+        #: The owner whose item has ended it.
+        self.end: Future[str] = get_running_loop().create_future()
+
+    def is_for(self, project: str) -> bool:
+        """Return whether it is still open, and an item of a project may end it."""
+        may_see = not self.project or project in ("", self.project)
+        return may_see and not self.end.done()
+
+
 #: Tells whether the token of a client is valid.
 Admits = Callable[[], Awaitable[bool]]
 
@@ -109,8 +127,8 @@ class ClientWaits:
         self._settings = settings
         self._pool = pool
         self._is_following = Event()
-        #: Agent -> the waits for its next item, the oldest first.
-        self._agents: dict[str, deque[Wait]] = defaultdict(deque)
+        #: Owner of a queue -> the waits for its next item, the oldest first.
+        self._owners: dict[str, deque[ItemWait]] = defaultdict(deque)
         #: Item -> the waits for a report on it.
         self._items: dict[str, set[Wait]] = defaultdict(set)
         #: The waits for any event, by the project that they are confined to; "" for none.
@@ -156,24 +174,37 @@ class ClientWaits:
         """Call a function when Redis becomes unreachable, and when it answers again."""
         self._outage_listeners.append(tell)
 
-    async def for_item_of(self, agent: str, seconds: float) -> bool:
-        """Wait until an item of an agent may be ready; return False after `seconds`."""
-        waits = self._agents[agent]
-        wait: Wait = get_running_loop().create_future()
-        waits.append(wait)
+    async def for_item_of(
+        self, owners: Sequence[str], seconds: float, project: str = ""
+    ) -> bool:
+        """Wait until an item of a queue may be ready; return False after `seconds`.
+
+        `owners` are those of the queues: the agent, and then its pools. With a
+        `project`, only its items count.
+        """
+        wait = ItemWait(owners, project)
+        for owner in owners:
+            self._owners[owner].append(wait)
         try:
             return await self._until(
-                wait, seconds, partial(self._take_wake_token, agent)
+                wait.end, seconds, partial(self._take_wake_token, owners)
             )
         except CancelledError:
-            if wait.done():  # the client has left, and learns nothing of it
-                self.wake(agent)
+            if (
+                wait.end.done()
+            ):  # the client has left, and learns nothing of it
+                self.wake(wait.end.result())
             raise
         finally:
+            self._forget(wait)
+
+    def _forget(self, wait: ItemWait) -> None:
+        for owner in wait.owners:
+            waits = self._owners[owner]
             with suppress(ValueError):
                 waits.remove(wait)
             if not waits:
-                self._agents.pop(agent, None)
+                del self._owners[owner]
 
     async def for_report(self, item: str, cursor: str, seconds: float) -> bool:
         """Wait for a report on an item after a cursor; False after `seconds`."""
@@ -278,16 +309,23 @@ class ClientWaits:
         finally:
             waiting.cancel()
 
-    def wake(self, agent: str) -> None:
-        """End the oldest wait for an item of an agent, if there is one."""
-        for wait in self._agents.get(agent, ()):
-            if not wait.done():
-                wait.set_result(None)
+    def wake(self, owner: str, project: str = "") -> None:
+        """End the oldest wait for an item of a queue, if there is one.
+
+        `owner` is that of the queue, `project` that of the item if it is known.
+        """
+        for wait in self._owners.get(owner, ()):
+            if wait.is_for(project):
+                wait.end.set_result(owner)
                 return
 
     def end_all(self) -> None:
         """End all waits, because what they wait for may have been missed."""
-        for of_a_kind in (self._agents, self._items, self._events):
+        for owner, waiting in self._owners.items():
+            for wait in waiting:
+                if not wait.end.done():
+                    wait.end.set_result(owner)
+        for of_a_kind in (self._items, self._events):
             for waits in of_a_kind.values():
                 _end(waits)
 
@@ -308,7 +346,7 @@ class ClientWaits:
 
     async def _until(
         self,
-        wait: Wait,
+        wait: Future[None] | Future[str],
         seconds: float,
         look: Callable[[], Coroutine[None, None, bool]],
     ) -> bool:
@@ -321,27 +359,33 @@ class ClientWaits:
                 return True
         return False
 
-    async def _take_wake_token(self, agent: str) -> bool:
-        """Take a wake token of an agent if there is one.
+    async def _take_wake_token(self, owners: Sequence[str]) -> bool:
+        """Take a wake token of a queue if there is one.
 
         If the client leaves meanwhile, another waiter gets it, maybe one at Redis.
         """
-        key = keys.wake(self._settings.namespace, agent)
+        namespace = self._settings.namespace
+        lists = [keys.wake(namespace, owner) for owner in owners]
         looking = create_task(
             self._pool.run(
-                lambda connection: connection.wait_for_wake(key, LOOK_S)
+                lambda connection: connection.wait_for_wake(lists, LOOK_S)
             )
         )
         try:
             return await shield(looking)
         except CancelledError:
-            passing = create_task(self._pass_on(agent, looking))
+            passing = create_task(self._pass_on(owners, looking))
             self._passing.add(passing)
             passing.add_done_callback(self._passing.discard)
             raise
 
-    async def _pass_on(self, agent: str, looking: Task[bool]) -> None:
-        namespace, caller = self._settings.namespace, Caller(agent=agent)
+    async def _pass_on(
+        self, owners: Sequence[str], looking: Task[bool]
+    ) -> None:
+        agent, *pools = owners
+        namespace = self._settings.namespace
+        names = tuple(pool.removeprefix(keys.POOL) for pool in pools)
+        caller = Caller(agent=agent, pools=names)
         with suppress(errors.TaskOrchestratorError):
             if await looking:
                 await self._pool.run(
@@ -383,7 +427,8 @@ class ClientWaits:
             subscription.put(batch)
         for event in batch.entries:
             if event.state in CLAIMABLE:
-                self.wake(event.agent)
+                owner = keys.of_pool(event.pool) if event.pool else event.agent
+                self.wake(owner, event.project)
             _end(self._items.get(event.item, ()))
             _end(self._events.get(event.project, ()))
         _end(self._events.get("", ()))

@@ -14,7 +14,12 @@ from taskorch.queue import keys, scripts
 from taskorch.queue.port import Connection, Reply, ScriptError
 
 from taskorch_gateway.audit_log import AuditLog
-from taskorch_gateway.checks import checked, need_name, need_role
+from taskorch_gateway.checks import (
+    checked,
+    need_name,
+    need_pools,
+    need_role,
+)
 from taskorch_gateway.client_connection import Client, ClientConnection
 from taskorch_gateway.exchange import (
     Body,
@@ -72,12 +77,18 @@ class Wire:
     async def wait(
         self, access: ClientAccess, body: Body, request: Request
     ) -> Mapping[str, object]:
-        """Wait for an item of the caller's queue."""
+        """Wait for an item of the caller's queue, or of its pools."""
         prefix = keys.wake(self._namespace, "")
         agent = self._name_in(_text(body, "key"), prefix)
+        pools = [
+            self._name_in(key, prefix + keys.POOL)
+            for key in _texts(body, "pool_keys")
+        ]
         need_role(access, "claim")
         need_name(access, agent)
-        wait = self._waits.for_item_of(agent, _seconds(body))
+        need_pools(access, pools)
+        owners = keys.owners(agent, pools)
+        wait = self._waits.for_item_of(owners, _seconds(body), access.project)
         own = self._waits.of_client(access, wait, self._admits(request))
         return {"reply": await while_connected(request, own)}
 
@@ -142,6 +153,16 @@ def _text(body: Body, name: str) -> str:
     if not isinstance(value, str):
         raise errors.Usage(reason=f"{name} is not text.")
     return value
+
+
+def _texts(body: Body, name: str) -> list[str]:
+    """Return a list of texts, such as the keys of pools; [] if it is missing."""
+    values = body.get(name, [])
+    if not isinstance(values, list) or len(values) > limits.POOLS:
+        raise errors.Usage(reason=f"{name} is not a list of a few texts.")
+    if not all(isinstance(value, str) for value in values):
+        raise errors.Usage(reason=f"{name} is not a list of texts.")
+    return values
 
 
 def _seconds(body: Body) -> float:

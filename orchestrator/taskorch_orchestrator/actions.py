@@ -155,7 +155,8 @@ def create(
     is_assigned = bool(new.agent and created.created)
     written = handoffs.write(queue, [created.id] if is_assigned else [])
     unknown = _remarks_on_slips(applied.new_agents, applied.other_agents)
-    candidates = (remark, created.hint, *unknown, written.trouble)
+    pools = _remarks_on_pools(applied.pools_without_agents)
+    candidates = (remark, created.hint, *unknown, *pools, written.trouble)
     hints = [hint for hint in candidates if hint]
     meta: dict[str, object] = {}
     if created.dead_dependency:
@@ -199,6 +200,7 @@ def apply(
             _remarks_on_slips(applied.new_agents, applied.other_agents),
             "new agents",
         ),
+        *_first(_remarks_on_pools(applied.pools_without_agents), "pools"),
         *_first(
             [hint for item in applied.items for hint in _differences(item)],
             "differences",
@@ -218,20 +220,24 @@ def _differences(item: "CreatedItem") -> Iterator[str]:
     name = f"{line(item.name)} ({item.id})"
     for change in item.changes:
         yield f"{name} {line(str(change))}"
-    agent = ""
+    owner = ""
     fields = []
     for each in item.differences:
         if each.field == "agent":
-            agent = each.after
+            owner = each.after
+        elif each.field == "pool":
+            owner = f"--pool {each.after}"
         else:
             fields.append(each.field)
     if fields and item.state:
         differ = "differs" if len(fields) == 1 else "differ"
         state = item.state.replace("_", " ")
         yield f"{name} is {state}: {', '.join(fields)} {differ} from the plan."
-    if agent:
-        now = f"assigned to {item.agent}" if item.agent else "not assigned"
-        yield f"{name} is {now}. To follow the plan: orchestrate assign {item.id} {agent}"
+    if owner:
+        now = "not assigned"
+        if item.agent or item.pool:
+            now = f"assigned to {item.agent or f'the pool {item.pool}'}"
+        yield f"{name} is {now}. To follow the plan: orchestrate assign {item.id} {owner}"
 
 
 def _first(
@@ -312,15 +318,21 @@ def assign(
     queue: "Queue",
     handoffs: "HandoffWriter",
     items: Sequence[str],
-    agent: str,
+    agent: str = "",
     *,
+    pool: str = "",
     context: Mapping[str, str],
     resources: Sequence[str] = (),
     force: bool = False,
 ) -> Published[tuple[AssignedItem, ...]]:
-    """Give items to an agent, all or none; `force` takes them from their holder."""
+    """Give items to an agent or a pool, all or none; `force` takes them from holders."""
     assigned = queue.assign_many(
-        items, agent, context=context, resources=resources, force=force
+        items,
+        agent,
+        pool=pool,
+        context=context,
+        resources=resources,
+        force=force,
     )
     written = handoffs.write(queue, [each.id for each in assigned])
     made = assigned[0]
@@ -328,6 +340,9 @@ def assign(
     if made.is_new_agent:
         similar = _similar(agent, made.other_agents)
         hints.append(_remark_on_agent(agent, similar))
+    if made.has_no_agents:
+        similar = _similar(pool, made.other_pools)
+        hints.append(_remark_on_pool(pool, similar))
     if written.trouble:
         hints.append(written.trouble)
     return Published(
@@ -355,6 +370,19 @@ def _remarks_on_slips(
 
 def _remark_on_agent(agent: str, similar: Sequence[str]) -> str:
     remark = f"No agent named {agent} has called yet."
+    if similar:
+        remark += f" Did you mean {' or '.join(similar)}?"
+    return remark
+
+
+def _remarks_on_pools(pools: Sequence[str]) -> list[str]:
+    return [_remark_on_pool(pool, ()) for pool in pools]
+
+
+def _remark_on_pool(pool: str, similar: Sequence[str]) -> str:
+    remark = (
+        f"No agent takes items from the pool {pool} yet: AGENT_POOLS={pool}"
+    )
     if similar:
         remark += f" Did you mean {' or '.join(similar)}?"
     return remark
@@ -635,8 +663,10 @@ def projects(
 def agents(
     queue: "Queue", *, limit: int = LIMIT
 ) -> "Published[tuple[AgentStatus, ...]]":
-    """Return the agents, the last caller first."""
-    return Published(data=queue.views.agents(limit=limit))
+    """Return the agents, the last caller first; meta.pools has the pools."""
+    found = queue.views.agents(limit=limit)
+    pools = queue.views.pools(limit=limit)
+    return Published(data=found, meta={"pools": pools} if pools else {})
 
 
 def wait(

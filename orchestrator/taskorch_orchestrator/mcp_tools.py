@@ -48,6 +48,7 @@ PLANNED_ITEM: dict[str, Any] = {
         "title": _TEXT,
         "description": _TEXT,
         "agent": {**_TEXT, "description": "Assigns it"},
+        "pool": _TEXT,
         "requirements": _TEXTS,
         "depends_on": {**_TEXTS, "description": "Names, or item_…"},
         "priority": {"type": "integer", "description": "0 (urgent) to 4"},
@@ -153,7 +154,7 @@ class EditArguments(ToolArguments):
 
 
 class AssignArguments(ToolArguments):
-    """Assign items to an agent, all or none. An agent is any name.
+    """Assign items to an agent (any name) or a pool, all or none.
 
     mend takes an item from its holder.
     """
@@ -161,7 +162,8 @@ class AssignArguments(ToolArguments):
     name = "assign"
     idempotent = True
     items: Texts
-    agent: str
+    agent: str = ""
+    pool: str = ""
     context: Pairs = {}  # noqa: RUF012  it is never changed
     resources: Texts = ()
 
@@ -175,6 +177,7 @@ class AssignArguments(ToolArguments):
             handoff_writer.writer(call.files),
             self.items,
             self.agent,
+            pool=self.pool,
             context=self.context,
             resources=self.resources,
         )
@@ -199,6 +202,7 @@ class StatusArguments(ToolArguments):
     project: Annotated[str, "This and below: of items"] = ""
     state: Texts = ()
     agent: Texts = ()
+    pool: Texts = ()
     priority: Priorities = ()
     label: Annotated[Texts, "All of them"] = ()
     grep: Annotated[str, "In title, description"] = ""
@@ -246,6 +250,7 @@ class StatusArguments(ToolArguments):
             project=self.project,
             states=states,
             agents=self.agent,
+            pools=self.pool,
             priorities=self.priority,
             labels=self.label,
             texts=(self.grep,) if self.grep else (),

@@ -35,6 +35,8 @@ class RedisUser(Frozen):
     name: str
     #: The words of ACL SETUSER behind `reset`, without a password.
     rule: tuple[str, ...]
+    #: The pools that a worker takes items from.
+    pools: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -57,10 +59,19 @@ class AppliedUser(Frozen):
     variables: dict[str, str]
 
 
-def describe(namespace: str, role: str, name: str) -> RedisUser:
-    """Return the user of a role. Raises errors.Usage and errors.Invalid for `name`."""
+def describe(
+    namespace: str, role: str, name: str, pools: Sequence[str] = ()
+) -> RedisUser:
+    """Return the user of a role; a worker takes items from `pools`.
+
+    Raises errors.Usage, and errors.Invalid for a name.
+    """
     if name:
         limits.agent_name(name)
+    if limits.pools(pools) and role != Role.WORKER:
+        raise errors.Usage(
+            reason=f"Only a worker takes items from pools; the role is {role}."
+        )
     if role == Role.WORKER and not name:
         raise errors.Usage(
             reason="A worker needs the name of its agent: orchestrate acl worker AGENT"
@@ -72,13 +83,14 @@ def describe(namespace: str, role: str, name: str) -> RedisUser:
     rule = (
         redis_users.service_rule(namespace)
         if role == SERVICE
-        else redis_users.rule(Role(role), namespace, name)
+        else redis_users.rule(Role(role), namespace, name, pools)
     )
     return RedisUser(
         user=redis_users.name_of(role, namespace, name),
         role=role,
         name=name,
         rule=("on", *rule),
+        pools=tuple(pools),
     )
 
 
@@ -182,4 +194,6 @@ def _variables(
         variables["TASKORCH_NAMESPACE"] = settings.namespace
     if user.name and user.role in NAME_VARIABLES:
         variables[NAME_VARIABLES[Role(user.role)]] = user.name
+    if user.pools:
+        variables["AGENT_POOLS"] = ",".join(user.pools)
     return variables

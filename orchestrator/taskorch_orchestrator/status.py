@@ -8,6 +8,7 @@ from taskorch.domain.item import Item, Project
 from taskorch.domain.mirror_record import MirrorStatus
 from taskorch.domain.server_status import ServerStatus
 from taskorch.queue.agents import AgentStatus
+from taskorch.queue.overview import PoolWork
 from taskorch.queue.stuck import ASKING, StuckItem
 from taskorch.queue.views import Views
 from taskorch.transport import address
@@ -39,6 +40,8 @@ class StatusReport(Frozen):
     unassigned: tuple[Item, ...]
     #: The agents, the last callers first.
     agents: tuple[AgentStatus, ...]
+    #: The pools in the order in which they were named.
+    pools: tuple[PoolWork, ...]
     #: The newest open projects.
     projects: tuple[Project, ...]
     health: Health
@@ -58,6 +61,7 @@ def status(views: Views, settings: Settings, *, limit: int) -> StatusReport:
         stuck=tuple(item for item in stuck if item.why not in ASKING),
         unassigned=views.unassigned(limit=rows),
         agents=views.agents(limit=rows),
+        pools=views.pools(limit=rows),
         projects=views.open_projects(limit=rows),
         health=health(
             settings, reachable=True, mirrors=views.mirrors(limit=rows)

@@ -166,7 +166,7 @@ def test_closed_connection_breaks_off_a_wait(
         ThreadPoolExecutor(1) as pool,
     ):
         waiting = pool.submit(
-            connection.wait_for_wake, "connections:nothing", 60
+            connection.wait_for_wake, ["connections:nothing"], 60
         )
         eventually(lambda: cast("Any", raw).info("clients")["blocked_clients"])
 

@@ -93,12 +93,14 @@ class UsersOfRoles(ConnectionWrapper):
             if roles.may_run(role, script.name)
         )
         self.called.add((role, script.name))
-        agent = str(arguments[1]) if role is Role.WORKER else ""
+        agent = (
+            str(arguments[1]).partition(",")[0] if role is Role.WORKER else ""
+        )
         return self._of(role, agent).run_script(script, key, arguments)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        agent = key.rpartition(":")[2]
-        return self._of(Role.WORKER, agent).wait_for_wake(key, timeout_s)
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        agent = lists[0].rpartition(":")[2]
+        return self._of(Role.WORKER, agent).wait_for_wake(lists, timeout_s)
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         viewer = self._of(Role.VIEWER, "")
@@ -281,9 +283,9 @@ def test_role_reads_no_secret_keys(
 def test_worker_takes_no_wake_token_of_another(bench: Bench) -> None:
     connection = user(bench, Role.WORKER, "ada")
 
-    assert not connection.wait_for_wake(keys.wake(NAMESPACE, "ada"), 0.01)
+    assert not connection.wait_for_wake([keys.wake(NAMESPACE, "ada")], 0.01)
     with pytest.raises(errors.Refused):
-        connection.wait_for_wake(keys.wake(NAMESPACE, "bob"), 0.01)
+        connection.wait_for_wake([keys.wake(NAMESPACE, "bob")], 0.01)
 
 
 @pytest.mark.parametrize("role", [Role.WORKER, Role.ORCHESTRATOR])

@@ -48,8 +48,14 @@ class Bench:
     namespace: str
     url: str
 
-    def agent(self, name: str = "ada", *, session: str = "") -> AgentQueue:
-        return self.queue.agent_queue(name, session=session)
+    def agent(
+        self,
+        name: str = "ada",
+        *,
+        session: str = "",
+        pools: Sequence[str] = (),
+    ) -> AgentQueue:
+        return self.queue.agent_queue(name, session=session, pools=pools)
 
     def project(self) -> str:
         return self.queue.project("A project")
@@ -61,6 +67,10 @@ class Bench:
         fields = {"title": "An item", **fields}
         new = NewItem(agent=agent, **fields)  # type: ignore[arg-type]
         return self.queue.create(project or self.project(), new)
+
+    def pool_item(self, pool: str = "backend", **fields: object) -> str:
+        """Create an item in a pool."""
+        return self.item(agent="", pool=pool, **fields)  # type: ignore[arg-type]
 
     def create_many(
         self, project: str, items: Sequence[NewItem]
@@ -350,8 +360,9 @@ class Bench:
             left = (
                 {"held"} if item.holder is None else set()
             )  # to the answer, by who asked
+            owner = item.agent or f"pool:{item.pool}"
             homes = {
-                f"{home}:{item.agent}" if home in ("queue", "held") else home
+                f"{home}:{owner}" if home in ("queue", "held") else home
                 for home in STATE_INDEXES[item.state] - left
             }
             if homes != indexes.get(item.id, set()):
@@ -367,7 +378,10 @@ class Bench:
         there = Counter(
             (owner, item.state)
             for item in items
-            for owner in (item.project, item.agent)
+            for owner in (
+                item.project,
+                item.agent or (item.pool and f"pool:{item.pool}"),
+            )
         )
         owners = {
             project.id: project.counts
@@ -376,6 +390,11 @@ class Bench:
         owners |= {
             agent.name: agent.counts for agent in self.queue.views.agents()
         }
+        for name in self._names("pool:*"):
+            kept = cast("dict[str, str]", self._value(name))
+            owners[name] = {
+                state: int(kept.get(f"n_{state}", 0)) for state in State
+            }
         wrong += [
             f"{owner} counts {counts[state]} {state}, there are {there[owner, state]}"
             for owner, counts in owners.items()

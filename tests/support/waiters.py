@@ -46,9 +46,9 @@ class WatchedConnection(ConnectionWrapper):
         self._need_server()
         return super().run_script(script, key, arguments)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
         self._announce()
-        return super().wait_for_wake(key, timeout_s)
+        return super().wait_for_wake(lists, timeout_s)
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         self._announce()

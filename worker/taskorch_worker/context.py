@@ -1,7 +1,7 @@
 """The context of a `worker` command: settings, output and session."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from taskorch.cli import app
@@ -45,6 +45,12 @@ class WorkerContext:
         )
         self.session.queue.report_upgrade(self.output.notify)
         self.session.report_checks = self.output.hint
+
+    def take_from(self, pools: Sequence[str]) -> None:
+        """Take items from the pools of an option; () for those of the settings."""
+        if pools:
+            self.session.take_from(pools)
+            self.session.queue.report_upgrade(self.output.notify)
 
     def find(self, short: "ShortId") -> str:
         """Return the id of the item that a short id names."""

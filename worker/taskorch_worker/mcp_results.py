@@ -46,6 +46,7 @@ def assignments(
         "queued": queued,
         "not_shown": assigned.count - len(assigned.items),
         "not_ready": assigned.later,
+        **({"pools": dict(assigned.pools)} if assigned.pools else {}),
     }
 
 

@@ -77,14 +77,16 @@ class AgentSession:
             host=os.uname().nodename,
             pid=os.getppid(),
             session=settings.session,
+            pools=settings.pools,
         )
-        self.queue = AgentQueue(
+        self._open_queue = partial(
+            AgentQueue,
             connection,
             settings.namespace,
-            self.caller,
             requests=requests,
             damage=damage,
         )
+        self.queue = self._open_queue(self.caller)
         self.workspace = Workspace(
             settings.folder_path, self.caller.agent, settings.session
         )
@@ -95,6 +97,11 @@ class AgentSession:
         self.store: LeaseStore = leases or inherited_lease.store(
             self.workspace
         )
+
+    def take_from(self, pools: Sequence[str]) -> None:
+        """Take items from these pools instead of those of the settings."""
+        self.caller = replace(self.caller, pools=limits.pools(pools))
+        self.queue = self._open_queue(self.caller)
 
     def lease(self, item: str) -> Lease:
         """Return the lease on an item; one without a token for an item not held."""

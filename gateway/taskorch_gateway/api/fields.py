@@ -80,10 +80,12 @@ AnyProject = Annotated[
 ItemOrProject = Annotated[
     str, _matching(f"({_ITEM}|{_PROJECT})"), "item_… or proj_…"
 ]
+_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 Agent = Annotated[
-    str,
-    _matching("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
-    "The name of an agent",
+    str, _matching(_NAME, "?"), "The name of an agent, or else name a pool"
+]
+Pool = Annotated[
+    str, _matching(_NAME, "?"), "The name of a pool, instead of an agent"
 ]
 Cursor = Annotated[str, _TEXT, "The cursor of an earlier reply"]
 Duration = Annotated[

@@ -43,6 +43,7 @@ from taskorch_gateway.api.fields import (
     MaybeText,
     MaybeTexts,
     Pairs,
+    Pool,
     Priorities,
     Priority,
     Project,
@@ -115,6 +116,7 @@ class Create(ToolArguments):
         str, "If an item of the project has this key, its id is returned"
     ] = ""
     assign: Annotated[str, "The agent to assign it to"] = ""
+    pool: Pool = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Create the item."""
@@ -138,6 +140,7 @@ class Create(ToolArguments):
             delay_ms=starts.delay_ms,
             key=self.key,
             agent=self.assign,
+            pool=self.pool,
             labels=self.labels,
             traceparent=self.traceparent,
         )
@@ -295,11 +298,12 @@ class Edit(ToolArguments):
 
 
 class Assign(ToolArguments):
-    """Assign items to an agent, all or none."""
+    """Assign items to an agent or to a pool, all or none."""
 
     name = "assign"
     items: Items
-    agent: Agent
+    agent: Agent = ""
+    pool: Pool = ""
     context: Annotated[Pairs, "More facts for the agent"] = {}  # noqa: RUF012  it is never changed
     resources: Annotated[Texts, "More files and links for the agent"] = ()
     force: Annotated[
@@ -313,6 +317,7 @@ class Assign(ToolArguments):
             NO_HANDOFFS,
             self.items,
             self.agent,
+            pool=self.pool,
             context=self.context,
             resources=self.resources,
             force=self.force,
@@ -397,6 +402,7 @@ class ListItems(ToolArguments):
     project: AnyProject = ""
     state: States = ()
     agent: Annotated[Texts, "Only items of one of these agents"] = ()
+    pool: Annotated[Texts, "Only items of one of these pools"] = ()
     priority: Priorities = ()
     label: Annotated[Texts, "Only items with all of these labels"] = ()
     grep: Annotated[str, "In their title or description"] = ""
@@ -414,6 +420,7 @@ class ListItems(ToolArguments):
             project=self.project,
             states=tuple(map(State, self.state)),
             agents=self.agent,
+            pools=self.pool,
             priorities=self.priority,
             labels=self.label,
             texts=(self.grep,) if self.grep else (),

@@ -4,7 +4,7 @@ The docstring of a verb is its description for users of the API. The gateway kee
 leases: a holder shows its token with each step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -56,25 +56,36 @@ Evidence = Annotated[
     "The results of the item's acceptance checks in their order, without deliverables. "
     "You run them; they are kept as reported by you",
 ]
+OfPools = Annotated[
+    tuple[str, ...],
+    {
+        "type": "array",
+        "items": {"type": "string"},
+        "maxItems": limits.POOLS,
+    },
+    "Take items from these pools, in this order; none for all that the token names",
+]
 OfItem = Annotated[
     str, "An item of the project; none for the projects of your items"
 ]
 
 
 class Check(ToolArguments):
-    """List the ready items assigned to you, those that you hold first."""
+    """List the ready items assigned to you or to your pools, those that you hold first."""
 
     name = "check"
     read_only = True
     limit: Annotated[int, SHOWN] = 20
+    pool: OfPools = ()
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Return the assigned items."""
-        return ToolResult(_session(call).queue.check(limit=self.limit))
+        session = _session(call, self.pool)
+        return ToolResult(session.queue.check(limit=self.limit))
 
 
 class Pop(ToolArguments):
-    """Claim the next item of your queue. If no item is ready, data is null.
+    """Claim the next item of your queue, then of your pools. If none is ready, data is null.
 
     With count, data is a list.
     """
@@ -84,10 +95,11 @@ class Pop(ToolArguments):
     wait: Wait = 0
     lease: Duration = ""
     count: Annotated[int | None, whole(1, limits.CLAIMS)] = None
+    pool: OfPools = ()
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Claim the items; if the client is gone, release them."""
-        session = _session(call)
+        session = _session(call, self.pool)
         claims = session.pop(
             _number(self.count),
             wait_s=self.wait,
@@ -391,14 +403,18 @@ class Prime(ToolArguments):
         return ToolResult(_session(call).prime())
 
 
-def _session(call: ToolCall) -> AgentSession:
-    return AgentSession(
+def _session(call: ToolCall, pools: Sequence[str] = ()) -> AgentSession:
+    """Return the session of the client; with `pools`, it takes items from these."""
+    session = AgentSession(
         call.settings,
         call.connection,
         call.requests,
         call.damage,
         call.leases,
     )
+    if pools:
+        session.take_from(pools)
+    return session
 
 
 def _discoveries(

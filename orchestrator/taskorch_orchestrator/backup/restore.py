@@ -319,11 +319,11 @@ def _lines_to_write(
         if line["kind"] == "item":
             _update_dependencies(line, completed)
             fields = line["fields"]
-            for owner in (
-                ("project", fields["project"]),
-                ("agent", fields["agent"]),
-            ):
-                counts.setdefault(owner, Counter())[
+            owner = ("agent", fields["agent"])
+            if not fields["agent"]:
+                owner = ("pool", fields.get("pool", ""))
+            for counted in (("project", fields["project"]), owner):
+                counts.setdefault(counted, Counter())[
                     COUNT + fields["state"]
                 ] += 1
         yield json.dumps(line, ensure_ascii=False)

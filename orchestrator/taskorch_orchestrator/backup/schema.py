@@ -15,6 +15,7 @@ from pydantic import (
 )
 from taskorch.domain import acceptance_rules, errors, limits
 from taskorch.domain.item import State
+from taskorch.queue.keys import POOL
 from taskorch.queue.replies import LEFT_OUT
 
 
@@ -56,6 +57,15 @@ Name = Annotated[
 ]
 NameOrNone = Annotated[
     str, _checked_by(lambda value: value and limits.name(value, "an agent"))
+]
+#: An agent, or pool: and the name of a pool.
+OwnerOrNone = Annotated[
+    str,
+    _checked_by(
+        lambda value: (
+            value and limits.name(value.removeprefix(POOL), "an owner")
+        )
+    ),
 ]
 ProjectId = Annotated[str, _checked_by(limits.project_id)]
 ItemId = Annotated[str, _checked_by(limits.item_id)]
@@ -107,6 +117,8 @@ Changes = Json[list[Annotated[list[Text], Field(min_length=3, max_length=3)]]]
 
 HELD = (State.IN_PROGRESS, State.BLOCKED)
 UNINDEXED = (State.COMPLETED, State.CANCELLED)
+#: The states in which an item of a pool has no agent.
+IN_POOL = (State.WAITING, State.QUEUED, State.DELAYED)
 UNASSIGNED = (State.PENDING, State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
@@ -206,6 +218,9 @@ class ItemFields(_Strict):
     depends_on: Ids | None = None
     state: State
     agent: NameOrNone
+    pool: NameOrNone = ""
+    #: The agent of the newest claim of an item of a pool.
+    claimer: NameOrNone = ""
     assigned_by: NameOrNone = ""
     requeue_reason: Text = ""
     #: Of its task of MCP.
@@ -285,11 +300,14 @@ class ItemLine(_Strict):
                 f"score and held do not fit an item that is {state}"
             )
         may_have_agent = state is not State.PENDING
-        must_have_agent = state not in UNASSIGNED
+        is_in_pool = bool(fields.pool) and state in IN_POOL
+        must_have_agent = state not in UNASSIGNED and not is_in_pool
         if (fields.agent and not may_have_agent) or (
             must_have_agent and not fields.agent
         ):
             raise ValueError(f"the agent does not fit an item that is {state}")
+        if fields.pool and state is State.PENDING:
+            raise ValueError(f"the pool does not fit an item that is {state}")
         has_token = is_released or fields.live_token == fields.token
         if not _numbers_fit(fields):
             raise ValueError("open_questions does not fit questions")
@@ -319,8 +337,8 @@ class ReportFields(_Strict):
     question: NumberOrNone = ""
     changes: Changes | None = None
     #: Of an assignment that replaced another one.
-    to: NameOrNone = ""
-    from_: Annotated[NameOrNone, Field(alias="from")] = ""
+    to: OwnerOrNone = ""
+    from_: Annotated[OwnerOrNone, Field(alias="from")] = ""
     from_by: NameOrNone = ""
     from_at: NumberOrNone = ""
     #: Of a report that ended a claim.
@@ -401,6 +419,10 @@ class AgentFields(_Strict):
     session: Text = ""
     version: Text = ""
     named_at: Text = ""
+    #: Such as backend,python.
+    pools: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_.,-]{0,1100}$")
+    ] = ""
 
 
 class AgentLine(_Strict):

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 )
 @click.argument("name", required=False, default="")
 @click.option(
+    "--pool",
+    "pools",
+    multiple=True,
+    metavar="POOL",
+    help="Pool that the worker may take items from. Repeatable.  [default: none]",
+)
+@click.option(
     "--apply",
     "applies",
     is_flag=True,
@@ -35,6 +42,7 @@ def acl(
     role: str,
     name: str,
     *,
+    pools: tuple[str, ...],
     applies: bool,
     password_file: str,
 ) -> None:
@@ -47,7 +55,8 @@ def acl(
     from taskorch_orchestrator import redis_user
     from taskorch_orchestrator.render import redis_user as render
 
-    user = redis_user.describe(context.settings.namespace, role, name)
+    namespace = context.settings.namespace
+    user = redis_user.describe(namespace, role, name, pools)
     if not applies:
         context.output.show(user, render.rule)
         context.output.hint(render.ONLY_PRINTED)

@@ -4,7 +4,7 @@ They are progress, discoveries, list, show, unassigned, inbox, stuck, projects a
 agents.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 from taskorch.cli.arguments import (
@@ -23,6 +23,10 @@ from taskorch_orchestrator.commands.project_option import project_option
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskorch.queue.overview import PoolWork
+
     from taskorch_orchestrator.context import OrchestratorContext
 
 STATES = (
@@ -147,6 +151,13 @@ def discoveries(
     help="Only items of this agent, or of one of several.",
 )
 @click.option(
+    "--pool",
+    "pools",
+    multiple=True,
+    metavar="POOL",
+    help="Only items of this pool, or of one of several.",
+)
+@click.option(
     "--priority",
     "priorities",
     multiple=True,
@@ -196,7 +207,7 @@ def list_(
 ) -> None:
     """List items, of PROJECT or of all projects. Options can be combined.
 
-    --state, --agent, --priority and --label can be repeated.
+    --state, --agent, --pool, --priority and --label can be repeated.
     """
     from taskorch.domain.item import ItemFilter, Order, State
 
@@ -330,9 +341,13 @@ def projects(context: "OrchestratorContext", limit: int) -> None:
 @LIMIT
 @pass_context
 def agents(context: "OrchestratorContext", limit: int) -> None:
-    """List the agents with their sessions and the items they hold."""
+    """List the agents with their sessions and the items they hold. Pools are below."""
+    from functools import partial
+
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import agents as agents_render
 
     found = actions.agents(context.queue, limit=limit)
-    context.show(found, agents_render.agents, "No agents.")
+    pools = cast("Sequence[PoolWork]", found.meta.get("pools", ()))
+    render = partial(agents_render.agents, pools=pools)
+    context.show(found, render, "No agents.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import (
     AGENT,
+    AGENT_OR_LAST_ITEM,
     DURATION,
     ITEM,
     ITEM_BEFORE_AGENT,
@@ -15,7 +16,7 @@ from taskorch.cli.arguments import (
     Contents,
     ManyValues,
 )
-from taskorch.domain import limits
+from taskorch.domain import errors, limits
 from taskorch.domain.start_time import StartTime
 
 from taskorch_orchestrator.commands.check_options import (
@@ -162,6 +163,12 @@ def project(
     metavar="AGENT",
     help="Agent to assign it to.",
 )
+@click.option(
+    "--pool",
+    default="",
+    metavar="POOL",
+    help="Pool to assign it to, instead of an agent.",
+)
 @pass_context
 def create(
     context: "OrchestratorContext",
@@ -270,10 +277,15 @@ def depend(
 @orchestrate.command(
     epilog="Example: orchestrate assign item_1a2b3c4d database_specialist"
 )
-@click.argument(
-    "items", nargs=-1, required=True, type=ITEM_BEFORE_AGENT, metavar="ITEM..."
+@click.argument("items", nargs=-1, type=ITEM_BEFORE_AGENT, metavar="ITEM...")
+@click.argument("agent", required=False, default="", type=AGENT_OR_LAST_ITEM)
+@click.option(
+    "--pool",
+    default="",
+    is_eager=True,
+    metavar="POOL",
+    help="Pool to assign them to, instead of AGENT.",
 )
-@click.argument("agent", type=AGENT)
 @click.option(
     "--context",
     "facts",
@@ -298,19 +310,30 @@ def assign(
     context: "OrchestratorContext",
     items: tuple[str, ...],
     agent: str,
+    pool: str,
     facts: Pairs,
     resources: tuple[str, ...],
     force: bool,
 ) -> None:
-    """Assign items to AGENT, all or none. An item waits for its open dependencies."""
+    """Assign items to AGENT, all or none. An item waits for its open dependencies.
+
+    With --pool, any agent that takes items from the pool may claim them.
+    """
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import steps
 
+    if pool and agent:  # the last word is an item, too
+        items, agent = (*items, agent), ""
+    if not items:
+        raise errors.Usage(
+            reason="Name the items, and behind them AGENT or --pool POOL."
+        )
     done = actions.assign(
         context.queue,
         context.handoffs(),
         items,
         agent,
+        pool=pool,
         context=dict(facts),
         resources=resources,
         force=force,

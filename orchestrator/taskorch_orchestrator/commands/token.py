@@ -129,6 +129,13 @@ def token() -> None:
     help="Lifetime, such as 12h or 30d, at most 365d.  [default: until it is revoked]",
 )
 @_quota_options(of_new=True)
+@click.option(
+    "--pool",
+    "pools",
+    multiple=True,
+    metavar="POOL",
+    help="Pool that its client may take items from. Repeatable.  [default: none]",
+)
 @pass_context
 def create(
     context: "OrchestratorContext",
@@ -137,6 +144,7 @@ def create(
     role: str,
     project: str | None,
     lifetime_ms: int | None,
+    pools: tuple[str, ...],
     **quotas: int | None,
 ) -> None:
     """Create a token for the agent or orchestrator NAME, and print it.
@@ -160,6 +168,7 @@ def create(
         project=project or "",
         lifetime_ms=lifetime_ms,
         quotas=replace(most, **given),
+        pools=pools,
     )
     context.output.show(created, tokens.new)
     context.output.hint(tokens.ONCE)
@@ -191,6 +200,14 @@ def list_(context: "OrchestratorContext") -> None:
     "revoked.",
 )
 @_quota_options(of_new=False)
+@click.option(
+    "--pool",
+    "pools",
+    multiple=True,
+    metavar="POOL",
+    help="Pool that its client may take items from, instead of those before. "
+    "Repeatable; '' alone for none.",
+)
 @pass_context
 def edit(
     context: "OrchestratorContext",
@@ -198,9 +215,10 @@ def edit(
     token_id: str,
     role: str | None,
     lifetime_ms: int | None,
+    pools: tuple[str, ...],
     **quotas: int | None,
 ) -> None:
-    """Change the role, the expiry or the quotas of TOKEN, an id of `token list`.
+    """Change the role, the pools, the expiry or the quotas of TOKEN, an id of `token list`.
 
     Its secret stays valid. The gateways obey the change within a second. A new role
     keeps the quotas unless they are given.
@@ -210,7 +228,10 @@ def edit(
     from taskorch_orchestrator.render import tokens
 
     change = AccessTokenEdit(
-        role=Role(role) if role else None, lifetime_ms=lifetime_ms, **quotas
+        role=Role(role) if role else None,
+        pools=tuple(filter(None, pools)) if pools else None,
+        lifetime_ms=lifetime_ms,
+        **quotas,
     )
     context.queue.access_tokens().edit(token_id, change)
     context.output.show({"id": token_id}, tokens.edited)

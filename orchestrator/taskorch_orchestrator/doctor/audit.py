@@ -31,7 +31,7 @@ INDEXES = (
     "unfinished",
 )
 
-#: Owner ("project:<id>" or "agent:<name>") -> state -> number of items.
+#: Owner ("project:<id>", "agent:<name>" or "pool:<name>") -> state -> number of items.
 Counts = Mapping[str, Mapping[str, int]]
 
 
@@ -114,6 +114,10 @@ def _audit_once(queue: Queue, *, fix: bool) -> Audit:
         f"agent:{agent.name}": Counter[str]()
         for agent in queue.views.agents(limit=MOST_AGENTS)
     }
+    counts |= {
+        f"pool:{pool.name}": Counter[str]()
+        for pool in queue.views.pool_figures()
+    }
     for page in pages:
         for owner, state, number in page.counts:
             counts.setdefault(owner, Counter())[state] += number
@@ -150,13 +154,15 @@ def _pages(queue: Queue, *, fix: bool) -> Iterator[AuditPage]:
 
 
 def _indexes(counts: Counts) -> Iterator[str]:
-    """Yield the names of all indexes: the common ones and those of each agent."""
+    """Yield the names of all indexes: the common ones, those of each agent and pool."""
     yield from INDEXES
     for owner in counts:
         kind, _, name = owner.partition(":")
         if kind == "agent":
             yield f"queue:{name}"
             yield f"held:{name}"
+        elif kind == "pool":
+            yield f"queue:{owner}"
 
 
 def _wrong_counts(

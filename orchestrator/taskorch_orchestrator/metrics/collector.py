@@ -1,5 +1,6 @@
 """The metrics of a namespace for `prometheus_client`; only the modules here import it."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import inf
@@ -26,8 +27,8 @@ from taskorch.version import __version__
 
 from taskorch_orchestrator.metrics.figures import FigureReader, Figures
 
-#: Agents with an own label; the others share one.
-MOST_AGENTS = 50
+#: Agents, and pools, with an own label; the others share one.
+MOST_AGENTS = MOST_POOLS = 50
 OTHERS = "other"
 GAUGE, COUNTER, HISTOGRAM = "gauge", "counter", "histogram"
 WORKING, SILENT, IDLE = "working", "silent", "idle"
@@ -71,6 +72,24 @@ OLDEST_QUEUED = Definition(
     GAUGE,
     ("namespace", "agent"),
     "Time since the oldest item of an agent's queue was queued; 0 if none is. Two of each priority count.",
+)
+IN_POOL = Definition(
+    "taskorch_pool_items",
+    GAUGE,
+    ("namespace", "pool"),
+    "Items that are ready in a pool.",
+)
+OLDEST_IN_POOL = Definition(
+    "taskorch_pool_oldest_age_seconds",
+    GAUGE,
+    ("namespace", "pool"),
+    "Time since the oldest of the items that are ready in a pool was queued; 0 if none is.",
+)
+MEMBERS = Definition(
+    "taskorch_pool_agents",
+    GAUGE,
+    ("namespace", "pool"),
+    "Agents that take items from a pool.",
 )
 OLDEST_BLOCKED = Definition(
     "taskorch_blocked_oldest_age_seconds",
@@ -134,8 +153,8 @@ STUCK = Definition(
 )
 #: In the order of the page.
 DEFINITIONS = (
-    UP, BUILD, ITEMS, QUEUED, OLDEST_QUEUED, OLDEST_BLOCKED, EVENTS, COMPLETED, FAILED, EXPIRED, WAITED, WORKED, ASKED,
-    AGENTS, STUCK,
+    UP, BUILD, ITEMS, QUEUED, OLDEST_QUEUED, IN_POOL, OLDEST_IN_POOL, MEMBERS, OLDEST_BLOCKED, EVENTS, COMPLETED,
+    FAILED, EXPIRED, WAITED, WORKED, ASKED, AGENTS, STUCK,
 )  # fmt: skip
 
 
@@ -171,6 +190,7 @@ class QueueCollector(Collector):
         }
         yield _values(QUEUED, self._labelled(queued))
         yield _values(OLDEST_QUEUED, self._labelled(oldest))
+        yield from self._of_pools(figures)
         blocked_s = _age_s(counters.now, counters.blocked_since)
         yield _values(OLDEST_BLOCKED, {own: blocked_s})
         yield _values(EVENTS, self._labelled(counters.events))
@@ -191,6 +211,24 @@ class QueueCollector(Collector):
             statuses[status_of(agent, counters.now)] += 1
         yield _values(AGENTS, self._labelled(statuses))
         yield _values(STUCK, self._labelled(figures.stuck))
+
+    def _of_pools(self, figures: Figures) -> Iterator[Metric]:
+        now = figures.counters.now
+        queued: Counter[str] = Counter()
+        oldest: dict[str, float] = {}
+        members: Counter[str] = Counter()
+        order = sorted(
+            figures.pools, key=lambda pool: pool.queued, reverse=True
+        )
+        for place, pool in enumerate(order):
+            label = pool.name if place < MOST_POOLS else OTHERS
+            queued[label] += pool.queued
+            age_s = _age_s(now, pool.queued_since)
+            oldest[label] = max(oldest.get(label, 0.0), age_s)
+            members[label] += pool.members
+        yield _values(IN_POOL, self._labelled(queued))
+        yield _values(OLDEST_IN_POOL, self._labelled(oldest))
+        yield _values(MEMBERS, self._labelled(members))
 
     def _labelled(
         self, values: Mapping[Label, float]

@@ -12,7 +12,7 @@ from taskorch.connections import connect_to
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller, State
-from taskorch.queue.metrics import AgentFigures, Counters
+from taskorch.queue.metrics import AgentFigures, Counters, PoolFigures
 from taskorch.queue.queue import Queue
 from taskorch.queue.stuck import COMMANDS
 from taskorch.transport.retry import OutageNotice
@@ -39,6 +39,7 @@ class Figures(Frozen):
     counters: Counters
     items: Mapping[State, int]
     agents: tuple[AgentFigures, ...]
+    pools: tuple[PoolFigures, ...]
     #: Reason -> number of stalled items.
     stuck: Mapping[str, int]
 
@@ -63,6 +64,7 @@ def read_figures(queue: Queue) -> Figures:
         counters=views.counters(),
         items=views.item_counts(),
         agents=views.agent_figures(),
+        pools=views.pool_figures(),
         stuck={why: whys[why] for why in COMMANDS},
     )
 

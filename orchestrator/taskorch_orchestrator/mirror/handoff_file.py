@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.item import State
+from taskorch.domain.item import Item, State
 from taskorch.domain.mirror_record import MirrorRecord
 
 from taskorch_orchestrator.mirror import file_names, handoff_package
@@ -53,7 +53,7 @@ def write(
     name = file_names.handoff(record.item.id)
     if record.item.state is State.COMPLETED:
         return None, folder.move_to_done(name)
-    if record.item.state not in PUBLISHED:
+    if not is_published(record.item):
         return None, folder.remove(name)
     file = folder.read(name)
     if file and handoff_package.is_current(file.data, record):
@@ -61,6 +61,15 @@ def write(
     signature = folder.write(name, handoff_package.content(record))
     folder.remove_done(name)
     return signature, True
+
+
+def is_published(item: Item) -> bool:
+    """Return whether an item has a handoff: file workers see it as assigned and ready.
+
+    File workers have no pools, so an item that waits in one has no handoff until an
+    agent claims it.
+    """
+    return item.state in PUBLISHED and bool(item.agent)
 
 
 def update_notice(
@@ -71,15 +80,15 @@ def update_notice(
     The agent must be notified after its handoff is written: see `notify`.
     """
     item, sequence = record.item, record.sequence
-    is_published = item.state in PUBLISHED
+    has_file = is_published(item)
     notified, agent = context.state.notified(item.id)
-    has_lost_item = agent != item.agent or not is_published
+    has_lost_item = agent != item.agent or not has_file
     if agent and has_lost_item:
         file = file_names.pending(agent)
         was_unread = context.folder.drop_line(file, item.id)
         if was_unread:
             context.state.set_notified(item.id, 0, agent)
-    if is_published and notified != sequence:
+    if has_file and notified != sequence:
         return Notice(agent=item.agent, item=item.id, sequence=sequence)
     return None
 

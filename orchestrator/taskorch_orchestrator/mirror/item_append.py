@@ -27,7 +27,7 @@ from taskorch_orchestrator.mirror.file_names import (
     PROGRESS,
 )
 from taskorch_orchestrator.mirror.file_times import moment_of
-from taskorch_orchestrator.mirror.handoff_file import PUBLISHED, Notice
+from taskorch_orchestrator.mirror.handoff_file import Notice, is_published
 from taskorch_orchestrator.mirror.handoff_package import (
     MESSAGES,
     OF_THE_MOMENT,
@@ -236,7 +236,7 @@ def digest(record: MirrorRecord) -> str:
 
     It leaves out what is of the moment, and the messages, which are in its reports.
     """
-    if record.item.state not in PUBLISHED:
+    if not is_published(record.item):
         return ""
     package = handoff_package.of(replace(record, reports=()))
     for name in OF_THE_MOMENT:

@@ -142,6 +142,7 @@ class PlannedItem(BaseModel):
     title: Annotated[str, _checked_by(limits.title)]
     description: Annotated[str, _text("description")] = ""
     agent: Annotated[str, _checked_by(limits.agent_name)] = ""
+    pool: Annotated[str, _checked_by(limits.pool_name)] = ""
     requirements: Texts = ()
     depends_on: Dependencies = ()
     priority: Annotated[int, _number("priority", 0, 4)] = DEFAULT_PRIORITY
@@ -176,6 +177,7 @@ class PlannedItem(BaseModel):
             title=self.title,
             description=self.description,
             agent=self.agent,
+            pool=self.pool,
             requirements=self.requirements,
             depends_on=tuple(depends_on),
             priority=self.priority,
@@ -298,6 +300,9 @@ def _mistakes_between_fields(
             )
             yield _mistake_at(root, ["items", place, "name"], message)
         first.setdefault(item.name, place)
+        if item.agent and item.pool:
+            message = "Name an agent or a pool, not both."
+            yield _mistake_at(root, ["items", place, "pool"], message)
     yield from _unknown_dependencies(root, items)
     if len(first) == len(items):
         yield from _cycle(root, items)

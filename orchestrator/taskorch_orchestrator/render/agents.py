@@ -4,14 +4,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from rich.text import Text
 from taskorch.cli.output import on_terminal
 from taskorch.cli.text import cell, duration
 from taskorch.domain.item import State
 from taskorch.queue.agents import AgentStatus, HeldItemStatus
+from taskorch.queue.overview import PoolWork
 
 from taskorch_orchestrator.render import console
 from taskorch_orchestrator.render.console import Column
 
+#: Agents of a pool that are named.
+MEMBERS_SHOWN = 5
 COLUMNS = (
     Column(header="AGENT", least=16),
     Column(header="HOST", leaves=5, least=8),
@@ -38,9 +42,44 @@ class _Session(NamedTuple):
     since: str
 
 
-def agents(listed: Iterable[AgentStatus]) -> str:
-    """Return agents as a table of their sessions: where they run and what they hold."""
-    return console.printed(table(listed))
+def agents(
+    listed: Iterable[AgentStatus], pools: Sequence[PoolWork] = ()
+) -> str:
+    """Return agents as a table of their sessions: where they run and what they hold.
+
+    The pools are a table below it, if there are any.
+    """
+    parts: list[console.Part] = [table(listed)]
+    if pools:
+        parts += [Text(""), pools_table(pools)]
+    return console.printed(*parts)
+
+
+def pools_table(listed: Iterable[PoolWork]) -> console.Table:
+    """Return pools as a table: their waiting items, and who takes items from them."""
+    rows = console.Table(
+        Column(header="POOL", least=12),
+        Column(header="READY"),
+        Column(header="SINCE", leaves=1),
+        Column(header="NOT READY", leaves=2),
+        Column(header="AGENTS", least=12),
+    )
+    for pool in listed:
+        rows.add_row(
+            pool.name,
+            str(pool.queued),
+            console.since(pool.queued_since),
+            str(pool.delayed + pool.waiting),
+            _members(pool) or "none",
+        )
+    return rows
+
+
+def _members(pool: PoolWork) -> str:
+    """Return the names of the first agents of a pool, and the number of the others."""
+    names = [member.name for member in pool.members[:MEMBERS_SHOWN]]
+    left = pool.member_count - len(names)
+    return " ".join([*names, f"+{left}"] if left > 0 else names)
 
 
 def table(listed: Iterable[AgentStatus]) -> console.Table:

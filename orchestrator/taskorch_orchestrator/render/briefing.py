@@ -23,7 +23,7 @@ COMMANDS = """\
 | `orchestrate project TITLE` | open a project for a user's request |
 | `orchestrate create PROJECT TITLE -r REQUIREMENT --depends-on ITEM --assign AGENT` | add an item |
 | `orchestrate apply PLAN.yaml` | create a project with all its items from a file |
-| `orchestrate assign ITEM AGENT` | put an item onto an agent's queue; any name works |
+| `orchestrate assign ITEM AGENT` | put an item onto an agent's queue; any name works; or `--pool POOL` |
 | `orchestrate edit ITEM --title TEXT` | change an item that no agent has begun |
 | `orchestrate progress PROJECT` | show its progress |
 | `orchestrate wait PROJECT --until completed --until blocked --timeout 100` | wait for the agents; do not poll |
@@ -148,7 +148,8 @@ def _item(item: Item, length: int) -> str:
 
 def _stuck(stuck: StuckItem, length: int) -> str:
     item = stuck.item
-    reason = f"{stuck.why}, {item.agent}" if item.agent else stuck.why
+    owner = item.agent or (item.pool and f"pool {item.pool}")
+    reason = f"{stuck.why}, {owner}" if owner else stuck.why
     texts = cut(item.title, length, line)
     if stuck.reason:
         reason_bytes = min(length, REASON_BYTES)

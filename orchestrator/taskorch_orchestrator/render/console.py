@@ -137,6 +137,11 @@ def state(shown: State) -> Text:
     return Text(shown, style=STYLES.get(shown, ""))
 
 
+def owner(agent: str, pool: str) -> str:
+    """Return the agent of an item, or the pool in which it waits."""
+    return agent or (f"pool {pool}" if pool else "-")
+
+
 def since(at: int) -> str:
     """Return a time in ms since the epoch: its age on a terminal, UTC in a pipe."""
     if not at or not on_terminal():

@@ -29,7 +29,7 @@ def applied(plan: AppliedPlan) -> str:
         table.add_row(
             cell(item.name),
             item.id or "-",
-            item.agent or "-",
+            console.owner(item.agent, item.pool),
             console.state(item.state) if item.state else "-",
             _remark(item),
         )

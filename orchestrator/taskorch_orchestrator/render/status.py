@@ -21,12 +21,16 @@ Row = TypeVar("Row")
 def report(read: StatusReport, limit: int) -> str:
     """Return what needs the user, agents, projects and health, `limit` rows of each."""
     parts: list[Part] = []
-    for title, section in {
+    sections = {
         "Needs you": _needs(read, limit),
         "Agents": _agents(read, limit),
+        "Pools": _pools(read, limit),
         "Projects": _projects(read, limit),
         "Health": _health(read.health),
-    }.items():
+    }
+    if not read.pools:
+        del sections["Pools"]
+    for title, section in sections.items():
         if parts:
             parts.append(Text(""))
         parts += [Text(title, style="bold"), *section]
@@ -64,6 +68,11 @@ def _agents(read: StatusReport, limit: int) -> Iterator[Part]:
         return
     yield agents.table(read.agents[:limit])
     yield from _more(read.agents, limit, "agents", "agents")
+
+
+def _pools(read: StatusReport, limit: int) -> Iterator[Part]:
+    yield agents.pools_table(read.pools[:limit])
+    yield from _more(read.pools, limit, "pools", "agents")
 
 
 def _projects(read: StatusReport, limit: int) -> Iterator[Part]:

@@ -149,12 +149,23 @@ def _package(done: AssignedItem) -> str:
         return f"{line(done.handoff)} (printed by: {command})"
     if done.assignment.state in REMARKS:
         return f"{command} (its file is written when the item is ready)"
+    if done.assignment.pool:
+        return f"{command} (its file is written when an agent claims it)"
     return command
 
 
 def _assigned(done: AssignedItem) -> str:
     made = done.assignment
-    moved = made.previous not in ("", made.agent)
-    before = f" (before: {made.previous})" if moved else ""
+    owner = _owner(made.agent, made.pool)
+    previous = _owner(made.previous, made.previous_pool)
+    moved = previous not in ("", owner)
+    before = f" (before: {previous})" if moved else ""
     remark = REMARKS.get(made.state, "")
-    return f"Assigned {made.id} to {made.agent}{before}{remark}."
+    return f"Assigned {made.id} to {owner}{before}{remark}."
+
+
+def _owner(agent: str, pool: str) -> str:
+    """Return the agent or the pool that an item is assigned to, or ""."""
+    if not pool:
+        return agent
+    return f"the pool {pool}, held by {agent}" if agent else f"the pool {pool}"

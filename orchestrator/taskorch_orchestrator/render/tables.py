@@ -82,7 +82,7 @@ def project_progress(progress: ProjectProgress) -> str:
             item.id,
             screen.state(item.state),
             screen.share(item.percent, bar_width),
-            item.agent or "-",
+            screen.owner(item.agent, item.pool),
             cell(item.title),
             _last_report(progress.last_reports.get(item.id)),
         )
@@ -161,10 +161,14 @@ def _timestamp(at: int) -> str:
 
 
 def _agent(item: Item) -> str:
-    if not item.agent:
+    if not (item.agent or item.pool):
         return "none yet"
-    at = timestamp(item.assigned_at)
-    return f"{item.agent}, assigned by {item.assigned_by} at {at}"
+    assigned = (
+        f"assigned by {item.assigned_by} at {timestamp(item.assigned_at)}"
+    )
+    if not item.pool:
+        return f"{item.agent}, {assigned}"
+    return f"{item.agent or 'none yet'}, from the pool {item.pool}, {assigned}"
 
 
 def _holder(item: Item) -> str:
@@ -253,7 +257,7 @@ def items_table(listed: Iterable[Item]) -> screen.Table:
             screen.state(item.state),
             screen.share(item.percent, bar_width),
             str(item.priority),
-            item.agent or "-",
+            screen.owner(item.agent, item.pool),
             item.project,
             *labels,
             cell(item.title),
@@ -295,7 +299,7 @@ def stuck_table(found: Sequence[StuckItem]) -> screen.Table:
             each.item.id,
             f"{each.why}{reason}",
             screen.since(each.since),
-            each.item.agent,
+            screen.owner(each.item.agent, each.item.pool),
             screen.since(each.agent_seen_at),
             cell(each.item.title),
             each.command,

@@ -31,6 +31,7 @@ def table(listed: Sequence[AccessToken]) -> str:
     """Return the tokens as a table; "" for none."""
     if not listed:
         return ""
+    has_pools = any(token.pools for token in listed)
     rows = screen.Table(
         Column(header="TOKEN"),
         Column(header="ROLE"),
@@ -42,6 +43,7 @@ def table(listed: Sequence[AccessToken]) -> str:
         Column(header="OPEN ITEMS", leaves=3),
         Column(header="BYTES TODAY", leaves=2),
         Column(header="AGENTS", leaves=1),
+        *([Column(header="POOLS", least=8)] if has_pools else []),
     )
     for token in listed:
         rows.add_row(
@@ -55,6 +57,7 @@ def table(listed: Sequence[AccessToken]) -> str:
             _of(token.used.open_items, token.quotas.open_items, str),
             _of(token.used.bytes_a_day, token.quotas.bytes_a_day, size),
             _of(token.used.agents, token.quotas.agents, str),
+            *([",".join(token.pools) or "none"] if has_pools else []),
         )
     return screen.printed(rows)
 

@@ -12,6 +12,7 @@ from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, ProjectProgress, State
 from taskorch.queue.agents import AgentStatus
+from taskorch.queue.overview import PoolWork
 
 from taskorch_orchestrator.render import console as screen
 
@@ -53,6 +54,8 @@ class Snapshot(Frozen):
     agents: tuple[AgentStatus, ...]
     #: The items with an open question, at most MOST.
     inbox: tuple[Item, ...]
+    #: The first pools, with their waiting items.
+    pools: tuple[PoolWork, ...] = ()
 
     @property
     def shows_ages(self) -> bool:
@@ -132,6 +135,8 @@ class Dashboard:
             text = f"{active} of {newest}{all_} active"
             if asking := self._asking():
                 text += f", {asking}: orchestrate inbox"
+            if in_pools := self._in_pools():
+                text += f", {in_pools}"
             return _one_line(Text(text, style="bold"))
         project = progress.project
         done, wanted = project.completed, project.wanted
@@ -159,6 +164,12 @@ class Dashboard:
         """Return how many items have an open question; "" for none."""
         number = len(self._snapshot.inbox)
         return counted(number, "item asks", "items ask") if number else ""
+
+    def _in_pools(self) -> str:
+        """Return the number of ready items of each pool that has some; "" for none."""
+        filled = [pool for pool in self._snapshot.pools if pool.queued]
+        numbers = ", ".join(f"{pool.name} {pool.queued}" for pool in filled)
+        return f"ready in pools: {numbers}" if numbers else ""
 
     def _items(
         self, progress: ProjectProgress, rows: int, width: int
@@ -192,7 +203,7 @@ class Dashboard:
             if with_agents:
                 holder = item.holder
                 age = duration(self._now_ms - holder.since) if holder else ""
-                cells += [age, item.agent or "-"]
+                cells += [age, screen.owner(item.agent, item.pool)]
             cells.append(cell(item.title))
             if with_reports:
                 report = progress.last_reports.get(item.id)
@@ -245,7 +256,11 @@ class Dashboard:
             at = self._time_or_day(event.at)
             subject = event.item or event.project
             table.add_row(
-                at, event.verb, subject, event.state, event.agent or "-"
+                at,
+                event.verb,
+                subject,
+                event.state,
+                screen.owner(event.agent, event.pool),
             )
         return table
 

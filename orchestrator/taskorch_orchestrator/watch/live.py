@@ -20,6 +20,8 @@ from taskorch_orchestrator.watch.dashboard import MOST, Dashboard, Snapshot
 if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
 
+#: Pools whose waiting items the headline may name.
+POOLS_SHOWN = 20
 #: Seconds between two redraws that only change ages.
 AGE_S = 1.0
 #: Minimum seconds between two redraws.
@@ -121,13 +123,20 @@ class _View:
             )
             agents = self._views.agents(limit=MOST)
             inbox = self._views.inbox(project=self._project, limit=MOST)
+            pools = (
+                () if self._project else self._views.pools(limit=POOLS_SHOWN)
+            )
         except errors.Unavailable as error:
             if not error.retryable or self.snapshot is None:
                 raise
             self._outage = str(error)
             return
         self.snapshot = Snapshot(
-            progress=progress, projects=projects, agents=agents, inbox=inbox
+            progress=progress,
+            projects=projects,
+            agents=agents,
+            inbox=inbox,
+            pools=pools,
         )
         self._outage = ""
         self._is_stale = False

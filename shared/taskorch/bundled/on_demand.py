@@ -50,13 +50,13 @@ class OnDemandConnection:
         """Send a command to the server, which is not started for it."""
         return self._connection.run_command(key, *command)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, and take it.
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        """Block until one of `lists` has a wake token, and take it.
 
         Return False if the server had to be started: the caller looks again.
         """
         try:
-            return self._connection.wait_for_wake(key, timeout_s)
+            return self._connection.wait_for_wake(lists, timeout_s)
         except (errors.Unreachable, errors.Stalled) as failure:
             if not self._started_server(failure):
                 raise

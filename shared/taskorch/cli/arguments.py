@@ -244,10 +244,34 @@ class AgentArgument(click.ParamType[str]):
         return completion.agents(ctx, incomplete)
 
 
+class AgentOrLastItem(click.ParamType[str | ShortId]):
+    """The agent behind any number of items; with the option --pool, the last item."""
+
+    name = "agent"
+
+    def convert(
+        self,
+        value: str | ShortId,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | ShortId:
+        """Return the agent, or the item; the option is read before it."""
+        if value and ctx and ctx.params.get("pool"):
+            return ITEM.convert(value, param, ctx)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        """Return the agents whose names begin with the typed text."""
+        return AGENT.shell_complete(ctx, param, incomplete)
+
+
 TEXT = TextArgument()
 AGENT = AgentArgument()
 ITEM = IdArgument("item")
 ITEM_BEFORE_AGENT = IdArgument("item", before_agent=True)
+AGENT_OR_LAST_ITEM = AgentOrLastItem()
 PROJECT = IdArgument("proj")
 ITEM_OR_PROJECT = IdArgument("item", "proj")
 #: Such as 90s, 30m, 4h or 1d, in milliseconds.

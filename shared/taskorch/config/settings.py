@@ -33,6 +33,7 @@ CONFIG_KEYS = (
     "wait_timeout",
     "retention",
     "notify",
+    "pools",
 )
 #: The variable with the address of a gateway.
 URL = "TASKORCH_URL"
@@ -45,7 +46,13 @@ ALWAYS_SAFE = ("service",)
 #: With the bundled server, these concern only the data of the root. With a Redis that
 #: the user named, they could lead commands to the keys of another team, or remove the
 #: durability that the user asked for.
-SAFE_FOR_BUNDLED = ("namespace", "wait_replicas", "wait_timeout", "retention")
+SAFE_FOR_BUNDLED = (
+    "namespace",
+    "wait_replicas",
+    "wait_timeout",
+    "retention",
+    "pools",
+)
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
 
@@ -81,6 +88,8 @@ class Settings(Frozen):
     agent: str
     #: Distinguishes two sessions of one agent name in one root.
     session: str
+    #: The pools that the agent takes items from after its own queue, in this order.
+    pools: tuple[str, ...] = ()
     #: Whether the bundled server starts the service beside it.
     service: bool
     #: The arguments with which Python runs the service; () to start none.
@@ -159,6 +168,7 @@ def resolve(
     )
     agent = values.text("agent", "AGENT_ID", "TM_AGENT_ID", flag="agent_id")
     session = _session(values, environment, current, root)
+    pools = _pools(values)
     service = values.switch("service", "TASKORCH_SERVICE", "on")
     orchestrator = values.text(
         "orchestrator", "ORCHESTRATOR_ID", default="orchestrator"
@@ -174,6 +184,7 @@ def resolve(
         root_path=root,
         agent=agent,
         session=session,
+        pools=pools,
         service=service,
         orchestrator=orchestrator,
         sources={
@@ -372,6 +383,17 @@ def _replicas(value: str) -> int:
     return limits.number(int(value), "number of replicas", 0, MOST_REPLICAS)
 
 
+def _pools(values: _Values) -> tuple[str, ...]:
+    """Return the names in a text such as "backend,python", or of the option --pool."""
+    value = values.text("pools", "AGENT_POOLS")
+    names = [name.strip() for name in value.split(",")] if value else []
+    try:
+        return limits.pools(names)
+    except errors.Invalid as error:
+        source = values.sources["pools"]
+        raise errors.Usage(reason=f"pools ({source}): {error}") from None
+
+
 def _retention_ms(value: str) -> int:
     if value.lower() in FALSE:
         return 0
@@ -545,6 +567,8 @@ def _config_text(key: str, value: object, file: str) -> str:
         return str(value)
     if key == "notify":
         return _notify_text(value, file)
+    if key == "pools" and isinstance(value, list):
+        return ",".join(map(str, value))
     if not isinstance(value, str):
         raise errors.Usage(reason=f"{file}: {key} must be text.")
     return value

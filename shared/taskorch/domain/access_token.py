@@ -25,6 +25,8 @@ class ClientAccess(Frozen):
     project: str
     #: When the token expires, by time.monotonic() of this process; infinite for never.
     valid_until: float = inf
+    #: The pools that it may take items from, in their order.
+    pools: tuple[str, ...] = ()
 
 
 class Checked(Frozen):
@@ -72,12 +74,16 @@ class AccessToken(Frozen):
     quotas: Quotas
     #: What is used of each quota.
     used: Quotas
+    #: The pools that its client may take items from, in their order.
+    pools: tuple[str, ...] = ()
 
 
 class AccessTokenEdit(Frozen):
     """Changes of a token; None leaves a field as it is."""
 
     role: Role | None = None
+    #: All pools that it may take items from.
+    pools: tuple[str, ...] | None = None
     #: ms from now until it expires; 0 for never.
     lifetime_ms: int | None = None
     #: Quotas; 0 for any number.

@@ -1071,10 +1071,26 @@ class NotYours(TaskOrchestratorError):
     next_step = "List your assignments: worker check"
 
     def _shown(self) -> dict[str, object]:
-        return {
-            **self.details,
-            "agent": self.details["agent"] or "no agent yet",
-        }
+        agent = self.details["agent"] or "no agent yet"
+        return {**self.details, "agent": agent}
+
+    def _message(self) -> str:
+        """Return who has the item; one that waits in a pool is to be claimed first."""
+        if self._is_in_pool():
+            return "{item} waits in the pool {pool}, and {caller} has not claimed it."
+        return self.message
+
+    def hint(self) -> str:
+        """Return how to claim an item of a pool."""
+        if self._is_in_pool():
+            return "Claim it: AGENT_POOLS={pool} worker get {item}".format(
+                **self.details
+            )
+        return super().hint()
+
+    def _is_in_pool(self) -> bool:
+        # an earlier version kept refusals without a pool
+        return bool(self.details.get("pool")) and not self.details["agent"]
 
 
 class TokenRefused(TaskOrchestratorError):

@@ -16,8 +16,11 @@ class Event(Frozen):
     #: "" for an event of the project.
     item: str
     project: str
+    #: Of an item that is back in its pool, the agent that had it.
     agent: str
     state: str
+    #: The pool that the item waits in; "" for none.
+    pool: str = ""
 
     def is_of(self, id_: str) -> bool:
         """Tell whether it concerns an item or a project; "" stands for anything.

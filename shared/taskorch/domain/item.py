@@ -55,9 +55,17 @@ class Caller(Frozen):
     pid: int
     #: Distinguishes two sessions of one agent (`AGENT_SESSION`).
     session: str
+    #: The pools that it takes items from after its own queue, in this order.
+    pools: tuple[str, ...]
 
     def __init__(
-        self, *, agent: str, host: str = "", pid: int = 0, session: str = ""
+        self,
+        *,
+        agent: str,
+        host: str = "",
+        pid: int = 0,
+        session: str = "",
+        pools: tuple[str, ...] = (),
     ) -> None:
         """Without a host and a pid, they are those of this process."""
         super().__init__(
@@ -65,6 +73,7 @@ class Caller(Frozen):
             host=host or os.uname().nodename,
             pid=pid or os.getpid(),
             session=session,
+            pools=pools,
         )
 
 
@@ -122,8 +131,9 @@ class NewItem(Frozen):
     #: A repeat with the same key in the same project creates nothing and returns the id
     #: of the first item.
     key: str = ""
-    #: The agent to assign it to in the same step, or "".
+    #: The agent or the pool to assign it to in the same step, or "".
     agent: str = ""
+    pool: str = ""
     #: At most 20 words for filters. None leaves those of an item that exists already.
     labels: Texts | None = None
     #: Its place in a trace, as W3C Trace Context writes it; "" for TRACEPARENT of the
@@ -223,7 +233,10 @@ class Item(Frozen):
     labels: tuple[str, ...] = ()
     priority: int
     state: State
+    #: "" if it is not assigned, or waits in its pool.
     agent: str
+    #: The pool that it came from, and that it goes back to; "" for none.
+    pool: str = ""
     holder: Holder | None
     token: int
     attempts: int
@@ -536,23 +549,32 @@ class Assignments(Frozen):
     #: for an answer, or are delayed.
     later: int
     items: tuple[Item, ...]
+    #: The number of items that are ready in each pool of the agent, in its order.
+    pools: Mapping[str, int] = {}
 
 
 class Assignment(Frozen):
     """The result of an assignment."""
 
-    _hidden = ("is_new_agent", "other_agents")
+    _hidden = ("is_new_agent", "other_agents", "has_no_agents", "other_pools")
     id: str
     project: str
+    #: "" if it waits in its pool.
     agent: str
+    #: The pool that it was assigned to, or "".
+    pool: str = ""
     state: State
-    #: The agent that it was assigned to before, or "".
+    #: The agent that it was assigned to before, or the pool that it waited in, or "".
     previous: str
+    previous_pool: str = ""
     #: Whether the namespace did not know the agent: it has never called, and had no
     #: items.
     is_new_agent: bool = False
     #: The agents that were known then, the last callers first; () for a known agent.
     other_agents: tuple[str, ...] = ()
+    #: Whether no agent takes items from the pool, and the other pools then.
+    has_no_agents: bool = False
+    other_pools: tuple[str, ...] = ()
 
 
 class AnsweredItem(Frozen):
@@ -609,6 +631,7 @@ class ItemFilter(Frozen):
     project: str = ""
     states: tuple[State, ...] = ()
     agents: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
     priorities: tuple[int, ...] = ()
     #: An item must have all of them.
     labels: tuple[str, ...] = ()

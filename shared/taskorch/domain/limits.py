@@ -50,6 +50,8 @@ SHOWN_ITEMS = 100
 #: Maximum size of a plan file.
 PLAN_BYTES = 16 * 1024 * 1024
 DELIVERABLES_BYTES = 256 * 1024
+#: Pools that an agent takes items from.
+POOLS = 16
 LONGEST_MS = 365 * 24 * 3_600_000
 #: The longest right to write the files of a root: that of a killed writer ends by then.
 LONGEST_MIRROR_MS = 600_000
@@ -113,6 +115,27 @@ def agent_name(value: str, setting: str = "") -> str:
     if re.fullmatch(_LIKE_ID, value):
         raise errors.NotAName(name=shortened(value), setting=setting)
     return name(value, "an agent")
+
+
+def pool_name(value: str) -> str:
+    """Return the name of a pool: it has the rules of an agent's name."""
+    _need_text(value, "name of a pool")
+    if re.fullmatch(_LIKE_ID, value):
+        raise errors.Invalid(
+            reason=f"{shortened(value)!r} is the name of a pool, and looks like an id."
+        )
+    return name(value, "a pool")
+
+
+def pools(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the pools of an agent, in their order: at most 16."""
+    found = tuple(map(pool_name, sequence(names, "pools")))
+    number(len(found), "number of pools", 0, POOLS)
+    if len(set(found)) < len(found):
+        raise errors.Invalid(
+            reason=f"A pool is named twice: {', '.join(found)}."
+        )
+    return found
 
 
 def session(value: str) -> str:

@@ -4,7 +4,13 @@ A cancelled call ends before it raises asyncio.CancelledError, within millisecon
 Redis hangs: a step is done or not done, and a wait has claimed nothing.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial, wraps
 from types import TracebackType
@@ -104,13 +110,16 @@ class AsyncQueue(_InThreads[Queue]):
         url: str | None = None,
         namespace: str | None = None,
         agent: str | None = None,
+        pools: Sequence[str] | None = None,
     ) -> Self:
         """Open the queue as `Queue.open` does; nothing is connected yet."""
-        return cls(Queue.open(url, namespace, agent))
+        return cls(Queue.open(url, namespace, agent, pools))
 
-    def agent(self, name: str) -> "AsyncAgent":
-        """Return an agent, which claims its items as tasks."""
-        return AsyncAgent(self.queue.agent(name))
+    def agent(
+        self, name: str, *, pools: Sequence[str] | None = None
+    ) -> "AsyncAgent":
+        """Return an agent, which claims its items as tasks; as `Queue.agent` does."""
+        return AsyncAgent(self.queue.agent(name, pools=pools))
 
     async def until(
         self,
@@ -164,6 +173,8 @@ class AsyncViews(_InThreads[Views]):
     finished = _coroutine(Views.finished)
     finished_page = _coroutine(Views.finished_page)
     agents = _coroutine(Views.agents)
+    pools = _coroutine(Views.pools)
+    pool_figures = _coroutine(Views.pool_figures)
     events = _coroutine(Views.events)
     find = _coroutine(Views.find)
     counters = _coroutine(Views.counters)

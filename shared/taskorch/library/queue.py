@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +10,7 @@ from typing import Self
 
 from taskorch.config.settings import Settings, resolve
 from taskorch.connections import open_connection
-from taskorch.domain import errors
+from taskorch.domain import errors, limits
 from taskorch.domain.access import Access
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Caller
@@ -31,17 +32,22 @@ class Queue(queue.Queue):
     its own. A forked process opens its own sockets.
     """
 
+    #: The pools of its agents, if they are given no others.
+    pools: tuple[str, ...] = ()
+
     @classmethod
     def open(
         cls,
         url: str | None = None,
         namespace: str | None = None,
         agent: str | None = None,
+        pools: Sequence[str] | None = None,
     ) -> Self:
         """Open the queue that the commands use in this folder.
 
         `url` and `namespace` take the place of the options --redis-url and --namespace,
-        `agent` that of ORCHESTRATOR_ID: the name of the orchestrator. A value of None
+        `agent` that of ORCHESTRATOR_ID: the name of the orchestrator. `pools` takes that
+        of AGENT_POOLS: the pools of its agents and workers. A value of None
         comes from the environment and the config files, as for the commands. The
         defaults are the folder's bundled server, which is started, the namespace
         "default" and the name "orchestrator". Nothing is connected before the first
@@ -54,11 +60,22 @@ class Queue(queue.Queue):
             agent=settings.orchestrator if agent is None else agent,
             session=settings.session,
         )
-        return cls(connection, settings.namespace, caller)
+        queue = cls(connection, settings.namespace, caller)
+        queue.pools = settings.pools if pools is None else limits.pools(pools)
+        return queue
 
-    def agent(self, name: str) -> Agent:
-        """Return an agent, which claims its items as tasks."""
-        return Agent(self.agent_queue(name, session=self.caller.session))
+    def agent(self, name: str, *, pools: Sequence[str] | None = None) -> Agent:
+        """Return an agent, which claims its items as tasks.
+
+        After its own queue, it takes items from `pools`, in this order; None for those
+        of the queue.
+        """
+        own = self.agent_queue(
+            name,
+            session=self.caller.session,
+            pools=self.pools if pools is None else pools,
+        )
+        return Agent(own)
 
     def close(self) -> None:
         """Close the sockets. The bundled server keeps running."""

@@ -55,10 +55,10 @@ class StoppableConnection(ConnectionWrapper):
         self._raise_if_stopped()
         return super().run_script(script, key, arguments)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, and take it."""
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        """Block until one of `lists` has a wake token, and take it."""
         with self._wait():
-            return super().wait_for_wake(key, timeout_s)
+            return super().wait_for_wake(lists, timeout_s)
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block until the stream `key` has an entry after `cursor`."""

@@ -142,10 +142,10 @@ class CancellableConnection(ConnectionWrapper):
         self._has_token = False
         return super().run_script(script, key, arguments)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
         """Take a wake token, unless the call is cancelled."""
         self._has_token = self._wait(
-            lambda: self.connection.wait_for_wake(key, timeout_s)
+            lambda: self.connection.wait_for_wake(lists, timeout_s)
         )
         return self._has_token
 

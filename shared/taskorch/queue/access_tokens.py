@@ -5,6 +5,7 @@ would add nothing.
 """
 
 import secrets
+from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from math import inf
@@ -24,6 +25,7 @@ from taskorch.domain.access_token import (
 from taskorch.domain.frozen import replace
 from taskorch.domain.role import Role
 from taskorch.queue import fields as read
+from taskorch.queue.agents import pool_names
 from taskorch.queue.port import Argument, Reply
 from taskorch.queue.scripts import Scripts, random_digits
 
@@ -46,7 +48,7 @@ class AccessTokens:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
-    def create(
+    def create(  # noqa: PLR0913  six, which the house style allows
         self,
         name: str,
         role: Role,
@@ -54,15 +56,18 @@ class AccessTokens:
         project: str = "",
         lifetime_ms: int | None = None,
         quotas: Quotas | None = None,
+        pools: Sequence[str] = (),
     ) -> NewAccessToken:
         """Create a token for the caller `name`; it is returned this one time.
 
         It is confined to a `project`, and expires after `lifetime_ms`, if they are
-        given. Without `quotas`, it has the usual ones of its role. If Redis did not
+        given. Its client takes items from `pools`, in their order. Without `quotas`, it
+        has the usual ones of its role. If Redis did not
         answer and the request is repeated, the token that the first one created gets a
         new secret. Raises errors.NoProject and errors.Invalid.
         """
         limits.agent_name(name)
+        _need_worker(role, pools)
         if project and role is Role.ADMIN:
             raise errors.Invalid(
                 reason="An administrator is not confined to a project. Choose another "
@@ -77,6 +82,7 @@ class AccessTokens:
         while True:
             id_, secret = f"tok_{random_digits()}", _new_secret()
             words = (id_, _hash(secret), name, role, project, lifetime, *most)
+            words = (*words, _pools(pools))
             reply = self._scripts.run_script("create_access_token", *words)
             created, exists = read.texts(reply)
             if not exists:
@@ -174,7 +180,7 @@ class AccessTokens:
         fields = read.texts(reply)
         if not fields:
             return Checked(access=None, token="")
-        expected, name, role, project, left_ms = fields
+        expected, name, role, project, left_ms, pools = fields
         access = None
         if compare_digest(expected, shown) and left_ms != "0":
             access = ClientAccess(
@@ -185,8 +191,21 @@ class AccessTokens:
                 valid_until=asked_at + read.whole(left_ms) / 1000
                 if left_ms
                 else inf,
+                pools=pool_names(pools),
             )
         return Checked(access=access, token=credentials.id)
+
+
+def _pools(pools: Sequence[str]) -> str:
+    return ",".join(limits.pools(pools))
+
+
+def _need_worker(role: Role, pools: Sequence[str]) -> None:
+    """Raise errors.Invalid for pools of a client that takes no items."""
+    if pools and role is not Role.WORKER:
+        raise errors.Invalid(
+            reason=f"Only a worker takes items from pools; the role is {role}."
+        )
 
 
 def _words(quotas: Quotas) -> list[Argument]:
@@ -208,6 +227,8 @@ def _changes(edit: AccessTokenEdit) -> list[Argument]:
     words: list[Argument] = []
     if edit.role:
         words += ["role", edit.role]
+    if edit.pools is not None:
+        words += ["pools", _pools(edit.pools)]
     if edit.lifetime_ms is not None:
         words += ["lifetime", _lifetime(edit.lifetime_ms) or ""]
     for field, what, most in (
@@ -252,7 +273,8 @@ def _need_id(id_: str) -> str:
 
 
 def _listed(row: list[str], now: int) -> AccessToken:
-    id_, name, role, project, created, by, expires, used, place, *numbers = row
+    id_, name, role, project, created, by, expires, used, place, *rest = row
+    *numbers, pools = rest
     expires_at = read.whole(expires) if expires else 0
     items, size, agents, *used_up = [
         read.whole(each) if each else 0 for each in numbers
@@ -271,4 +293,5 @@ def _listed(row: list[str], now: int) -> AccessToken:
         expired=bool(expires_at) and expires_at <= now,
         quotas=Quotas(open_items=items, bytes_a_day=size, agents=agents),
         used=Quotas(open_items=open_items, bytes_a_day=written, agents=named),
+        pools=pool_names(pools),
     )

@@ -46,6 +46,8 @@ class AgentStatus(Frozen):
     more: int
     #: Time in ms since its last call, or since it was first named if it never called.
     idle_ms: int
+    #: The pools that it takes items from, in its order.
+    pools: tuple[str, ...] = ()
 
 
 def is_forgotten(agent: AgentStatus) -> bool:
@@ -81,7 +83,16 @@ def agent_status(view: Reply) -> AgentStatus:
             ),
             more=max(0, held - len(holds)),
             idle_ms=int(idle),
+            pools=pool_names(fields.get("pools", "")),
         )
+
+
+def pool_names(listed: str) -> tuple[str, ...]:
+    """Return the pools in a text such as "backend,python"."""
+    names = tuple(filter(None, listed.split(",")))
+    if not all(map(limits.is_name, names)):
+        raise DamagedField("pools")
+    return names
 
 
 def held_item_status(agent: str, row: list[str]) -> HeldItemStatus:

@@ -1,5 +1,6 @@
 """The briefing of an agent after a fresh start: its name, held items and queue."""
 
+from collections.abc import Mapping
 from typing import cast
 
 from taskorch.domain.frozen import Frozen
@@ -36,6 +37,9 @@ class AgentBriefing(Frozen):
     #: The number of assigned items that are not ready: they wait for dependencies or
     #: for an answer, or are delayed.
     later: int
+    #: The number of items that are ready in each pool of the agent, in its order. They
+    #: are among those of the queue.
+    pools: Mapping[str, int] = {}
 
 
 def briefing(
@@ -44,10 +48,10 @@ def briefing(
     """Read the reply of `prime`.
 
     Its shape is `{{held item …}, number held, number queued, number not ready,
-    {item view …}}`.
+    {item view …}, {pool, number ready …}}`.
     """
-    held, held_count, queue_count, later, queued = cast(
-        "tuple[list[Reply], int, int, int, Reply]", view
+    held, held_count, queue_count, later, queued, pools = cast(
+        "tuple[list[Reply], int, int, int, Reply, Reply]", view
     )
     return AgentBriefing(
         agent=caller.agent,
@@ -59,6 +63,7 @@ def briefing(
         queue=replies.items(queued, damage),
         queue_count=queue_count,
         later=later,
+        pools=replies.ready_in_pools(pools),
     )
 
 

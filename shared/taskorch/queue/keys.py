@@ -4,6 +4,7 @@ Scripts get the first key, and `scripts/prelude/` derives the other names from i
 """
 
 import re
+from collections.abc import Iterable
 
 from taskorch.domain.frozen import Frozen
 
@@ -71,6 +72,31 @@ KEYS = (
         name="wake:<agent>",
         type="list",
         holds="at most two wake tokens, on which a waiting pop blocks",
+    ),
+    Key(
+        name="pools",
+        type="zset",
+        holds="pool -> ms when it was first named",
+    ),
+    Key(
+        name="pool:<name>",
+        type="hash",
+        holds="a count per item state of the items without an agent in the pool",
+    ),
+    Key(
+        name="queue:pool:<name>",
+        type="zset",
+        holds="the queue of a pool, as that of an agent",
+    ),
+    Key(
+        name="wake:pool:<name>",
+        type="list",
+        holds="the wake tokens of a pool, as those of an agent",
+    ),
+    Key(
+        name="members:<pool>",
+        type="zset",
+        holds="agent that takes items from the pool -> ms since when",
     ),
     Key(
         name="held:<agent>",
@@ -151,7 +177,7 @@ KEYS = (
     Key(
         name="agent:<name>",
         type="hash",
-        holds="host, pid, session, version, when it was first named, a count per item state",
+        holds="host, pid, session, version, pools, when it was first named, a count per item state",
     ),
     Key(
         name="events",
@@ -221,6 +247,10 @@ KEYS = (
     ),
 )
 
+#: Begins the name of a pool where that of an agent could be. No agent has a colon in its
+#: name.
+POOL = "pool:"
+
 #: Keys that never exist: every call reads them, for the sake of a moving Cluster.
 FENCE = "fence:<number>"
 
@@ -240,9 +270,19 @@ def meta(namespace: str) -> str:
     return tag(namespace) + "meta"
 
 
-def wake(namespace: str, agent: str) -> str:
-    """Return the list on which a waiting `pop` of an agent blocks."""
-    return f"{tag(namespace)}wake:{agent}"
+def wake(namespace: str, owner: str) -> str:
+    """Return the list on which a `pop` waits for an item of an agent or of a pool."""
+    return f"{tag(namespace)}wake:{owner}"
+
+
+def of_pool(pool: str) -> str:
+    """Return a pool as the owner of a queue."""
+    return f"{POOL}{pool}"
+
+
+def owners(agent: str, pools: Iterable[str]) -> tuple[str, ...]:
+    """Return the owners of the queues that an agent takes items from, in their order."""
+    return (agent, *map(of_pool, pools))
 
 
 def events(namespace: str) -> str:

@@ -86,6 +86,17 @@ class AgentFigures(Frozen):
     queued_since: int
 
 
+class PoolFigures(Frozen):
+    """What a pool has."""
+
+    name: str
+    #: The number of agents that take items from it.
+    members: int
+    queued: int
+    #: Since when its oldest item is queued, in ms; 0 for none.
+    queued_since: int
+
+
 class Hour(Frozen):
     """What happened in an hour."""
 
@@ -160,6 +171,22 @@ def read_agents(scripts: Scripts) -> tuple[AgentFigures, ...]:
     return tuple(found.values())
 
 
+def read_pools(scripts: Scripts) -> tuple[PoolFigures, ...]:
+    """Return what each pool has. Names that cannot be one are left out."""
+    found = {}
+    for view in _parts(scripts, "pools"):
+        for row in cast("list[list[str]]", view):
+            name, members, queued, since = row
+            if limits.is_name(name):
+                found[name] = PoolFigures(
+                    name=name,
+                    members=int(members),
+                    queued=int(queued),
+                    queued_since=whole(since),
+                )
+    return tuple(found.values())
+
+
 def read_hours(scripts: Scripts, number: int) -> tuple[Hour, ...]:
     """Return what happened in the last hours, this one last: at most 8 days.
 
@@ -188,7 +215,7 @@ def read_hours(scripts: Scripts, number: int) -> tuple[Hour, ...]:
 
 
 def _parts(scripts: Scripts, part: str) -> Iterator[Reply]:
-    """Yield the parts of a walk over projects or agents."""
+    """Yield the parts of a walk over projects, agents or pools."""
     cursor = "0"
     while True:
         cursor, view = cast(

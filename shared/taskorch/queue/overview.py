@@ -33,6 +33,8 @@ NEEDS_CALLS = 16
 #: Calls that read agents: each looks at 150 at most. The last one begins at the end of the
 #: list, where those are that never called.
 AGENT_CALLS, LAST_AGENTS = 16, 100
+#: Pools that one call reads.
+POOLS_PAGE = 100
 
 
 class ItemSummary(Frozen):
@@ -44,6 +46,8 @@ class ItemSummary(Frozen):
     project_title: str
     agent: str
     state: State
+    #: The pool that it came from; "" for none.
+    pool: str = ""
 
     @property
     def name(self) -> str:
@@ -114,6 +118,31 @@ class HeldLine(Frozen):
     last_step_at: int = 0
     #: When a blocked item was blocked, in ms; else 0.
     asked_at: int = 0
+
+
+class PoolMember(Frozen):
+    """An agent that takes items from a pool."""
+
+    name: str
+    #: Time of its last call in ms; 0 if none of its sessions has called.
+    last_seen_at: int
+
+
+class PoolWork(Frozen):
+    """A pool, the items that wait in it, and the agents that take items from it."""
+
+    name: str
+    #: The numbers of items that are ready, delayed, and waiting for dependencies.
+    queued: int
+    delayed: int
+    waiting: int
+    #: Since when the oldest of the ready ones is queued, in ms; 0 for none.
+    queued_since: int
+    #: The first of these.
+    first: ItemSummary | None
+    member_count: int
+    #: At most 20 of them.
+    members: tuple[PoolMember, ...]
 
 
 class AgentWork(Frozen):
@@ -220,6 +249,23 @@ def read_workload(scripts: Scripts) -> Workload:
     )
 
 
+def read_pools(scripts: Scripts, limit: int) -> tuple[PoolWork, ...]:
+    """Return the pools in the order in which they were first named."""
+    found: dict[str, PoolWork] = {}
+    skip = "0"
+    while skip and len(found) < limit:
+        asked = min(limit - len(found), POOLS_PAGE)
+        _, skip, rows = cast(
+            "tuple[str, str, list[Reply]]",
+            scripts.run_script("overview", "pools", int(skip), asked),
+        )
+        for line in readable(
+            lambda row: _pool_line(row, scripts.damage), rows, scripts.damage
+        ):
+            found[line.name] = line
+    return tuple(found.values())
+
+
 def read_news(scripts: Scripts, limit: int) -> News:
     """Return the newest events that people care about."""
     _, newest, rows = cast(
@@ -282,6 +328,34 @@ def _agent_line(row: Reply, damage: Damage) -> AgentWork:
         )
 
 
+def _pool_line(row: Reply, damage: Damage) -> PoolWork:
+    """Read a row of the part `pools`."""
+    name, numbers, since, first, count, members = cast(
+        "tuple[str, list[int], str, Reply, int, list[tuple[str, str]]]", row
+    )
+    queued, delayed, waiting = numbers
+    with Reading("pool", name):
+        if not limits.is_name(name):
+            raise DamagedField("name")
+        return PoolWork(
+            name=name,
+            queued=queued,
+            delayed=delayed,
+            waiting=waiting,
+            queued_since=read.whole(since),
+            first=next(
+                iter(readable(_first_line, [first] if first else [], damage)),
+                None,
+            ),
+            member_count=count,
+            members=tuple(
+                PoolMember(name=agent, last_seen_at=read.whole(seen))
+                for agent, seen in members
+                if limits.is_name(agent)
+            ),
+        )
+
+
 def _held_line(row: Reply) -> HeldLine:
     """Read `{item, {field, value …}}`."""
     id_, flat = cast("tuple[str, Reply]", row)
@@ -319,6 +393,7 @@ def _item_line(id_: str, fields: Fields) -> ItemSummary:
         project_title=fields["project_title"],
         agent=read.agent_name(fields, "agent"),
         state=read.state(fields),
+        pool=read.agent_name(fields, "pool", ""),
     )
 
 

@@ -17,7 +17,7 @@ from taskorch.domain.item import (
     NewItem,
     State,
 )
-from taskorch.queue import replies
+from taskorch.queue import keys, replies
 from taskorch.queue.port import Argument, Reply
 from taskorch.queue.scripts import random_digits
 
@@ -49,6 +49,7 @@ class CreatedItem(Frozen):
     id: str
     state: State | None
     agent: str
+    pool: str
     #: False if the item existed already.
     created: bool
     #: Its first failed or cancelled dependency and the state of that; "" if none.
@@ -87,7 +88,7 @@ class CreatedItem(Frozen):
 class AppliedPlan(Frozen):
     """The result of a plan."""
 
-    _hidden = ("new_agents", "other_agents")
+    _hidden = ("new_agents", "other_agents", "pools_without_agents")
     project: str
     #: False if the project existed already.
     created: bool
@@ -97,6 +98,8 @@ class AppliedPlan(Frozen):
     new_agents: tuple[str, ...] = ()
     #: The agents that were known then, the last callers first; () without a new one.
     other_agents: tuple[str, ...] = ()
+    #: The pools of new items from which no agent takes items, each once.
+    pools_without_agents: tuple[str, ...] = ()
 
 
 def arguments(
@@ -141,29 +144,29 @@ def arguments(
 
 
 def applied(plan: Plan, view: Reply) -> AppliedPlan:
-    """Read `{project, '' or 'repeat', {created item …}, {new agent …}, {other agent …}}`.
+    """Read the reply of `create`.
 
-    The items are in the order of the plan. A created item is `{id, state, agent, '' or
-    'repeat', dead dependency, its state, {change …}, {remaining difference …}, '1' for a
-    repeat in a completed project or ''}`.
+    It is `{project, '' or 'repeat', {created item …}, {new agent …}, {other agent …},
+    {pool without agents …}}`. The items are in the order of the plan. A created item is
+    `{id, state, agent, '' or 'repeat', dead dependency, its state, {change …}, {remaining
+    difference …}, '1' for a repeat in a completed project or '', pool or ''}`.
     """
-    project, remark, rows, new_agents, others = cast(
-        "tuple[str, str, list[list[str]], list[str], list[str]]", view
+    project, remark, rows, new_agents, others, pools = cast(
+        "tuple[str, str, list[list[str]], list[str], list[str], list[str]]",
+        view,
     )
     items = []
     for new, row in zip(plan.items, rows, strict=True):
         id_, state, agent, item_remark, dead, dead_state = row[:6]
         changes, differences = map(replies.changes, row[6:8])
-        if item_remark and new.agent not in ("", agent):
-            other = FieldChange(
-                field="agent", before=agent or "(none)", after=new.agent
-            )
-            differences = (*differences, other)
+        if item_remark:
+            differences += _other_owner(new, agent, row[9])
         created = CreatedItem(
             name=new.key,
             id=id_,
             state=State(state) if state else None,
             agent=agent,
+            pool=row[9],
             created=not item_remark,
             dead_dependency=dead,
             dead_state=dead_state,
@@ -179,6 +182,19 @@ def applied(plan: Plan, view: Reply) -> AppliedPlan:
         items=tuple(items),
         new_agents=tuple(new_agents),
         other_agents=tuple(filter(limits.is_name, others)),
+        pools_without_agents=tuple(pools),
+    )
+
+
+def _other_owner(
+    new: NewItem, agent: str, pool: str
+) -> tuple[FieldChange, ...]:
+    """Return how an existing item differs in what only an assignment changes."""
+    pairs = (("agent", agent, new.agent), ("pool", pool, new.pool))
+    return tuple(
+        FieldChange(field=field, before=before or "(none)", after=after)
+        for field, before, after in pairs
+        if after not in ("", before)
     )
 
 
@@ -193,7 +209,7 @@ def item_arguments(new: NewItem, place: int) -> list[Argument]:
     return [
         limits.item_id(new.id) if new.id else random_digits(),
         limits.text(new.key, "key"),
-        _agent_of(new),
+        _owner_of(new),
         limits.number(new.priority, "priority", 0, 4),
         limits.number(new.not_before_at, "time", 0, limits.LARGEST),
         limits.number(new.delay_ms, "delay in ms", 0, limits.LONGEST_MS),
@@ -203,8 +219,19 @@ def item_arguments(new: NewItem, place: int) -> list[Argument]:
     ]
 
 
-def _agent_of(new: NewItem) -> str:
-    """Return the agent of a new item; an imported item keeps the one that it had."""
+def _owner_of(new: NewItem) -> str:
+    """Return the agent or the pool of a new item.
+
+    An imported item keeps the agent that it had. Raises errors.Invalid for both.
+    """
+    if new.agent and new.pool:
+        raise errors.Invalid(
+            reason=f"An item is assigned to an agent or to a pool, not to "
+            f"{limits.shortened(new.agent)} and the pool "
+            f"{limits.shortened(new.pool)}."
+        )
+    if new.pool:
+        return keys.of_pool(limits.pool_name(new.pool))
     if not new.agent:
         return ""
     if new.id:

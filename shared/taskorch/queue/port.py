@@ -99,8 +99,8 @@ class Connection(Protocol):
         Repeating it must be harmless.
         """
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, and take it.
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        """Block until one of `lists` has a wake token, and take it.
 
         Return False after `timeout_s` seconds, or earlier when the connection breaks.
         """
@@ -154,9 +154,9 @@ class ConnectionWrapper:
         """Send a command about the server that has the key."""
         return self.connection.run_command(key, *command)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, and take it."""
-        return self.connection.wait_for_wake(key, timeout_s)
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        """Block until one of `lists` has a wake token, and take it."""
+        return self.connection.wait_for_wake(lists, timeout_s)
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block until the stream `key` has an entry after `cursor`."""

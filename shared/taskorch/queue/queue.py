@@ -28,7 +28,7 @@ from taskorch.domain.item import (
     State,
 )
 from taskorch.domain.mirror_record import Origin
-from taskorch.queue import audit, discoveries, replies
+from taskorch.queue import audit, discoveries, keys, replies
 from taskorch.queue import fields as read
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.audit import AuditPage, Finding, Quarantined
@@ -145,12 +145,24 @@ class Queue:
         )
 
     def agent_queue(
-        self, name: str, *, session: str = "", origin: Origin | None = None
+        self,
+        name: str,
+        *,
+        session: str = "",
+        pools: Sequence[str] = (),
+        origin: Origin | None = None,
     ) -> AgentQueue:
-        """Return the queue as an agent sees it, called from this host and process."""
+        """Return the queue as an agent sees it, called from this host and process.
+
+        After its own queue, the agent takes items from `pools`, in this order.
+        """
         own = self._scripts.caller
         caller = Caller(
-            agent=name, host=own.host, pid=own.pid, session=session
+            agent=name,
+            host=own.host,
+            pid=own.pid,
+            session=session,
+            pools=limits.pools(pools),
         )
         return AgentQueue(
             self._scripts.connection,
@@ -299,37 +311,44 @@ class Queue:
         reply = self._run_script("edit", *edit_arguments(items, edit))
         return replies.edited(reply)
 
-    def assign(
+    def assign(  # noqa: PLR0913  six, which the house style allows
         self,
         item: str,
-        agent: str,
+        agent: str = "",
         *,
+        pool: str = "",
         context: Mapping[str, object] | None = None,
         resources: Sequence[str] = (),
         force: bool = False,
     ) -> Assignment:
-        """Assign an item to an agent, with more context and resources.
+        """Assign an item to an agent or to a pool, with more context and resources.
 
         If an agent holds it, `force` revokes that lease; without it, errors.Held is
-        raised.
+        raised, unless the agent has it from that pool.
         """
         return self.assign_many(
-            [item], agent, context=context, resources=resources, force=force
+            [item],
+            agent,
+            pool=pool,
+            context=context,
+            resources=resources,
+            force=force,
         )[0]
 
-    def assign_many(
+    def assign_many(  # noqa: PLR0913  six, which the house style allows
         self,
         items: Sequence[str],
-        agent: str,
+        agent: str = "",
         *,
+        pool: str = "",
         context: Mapping[str, object] | None = None,
         resources: Sequence[str] = (),
         force: bool = False,
     ) -> tuple[Assignment, ...]:
-        """Assign 1 to 20 items to an agent in one step, in this order: all, or none.
+        """Assign 1 to 20 items to an agent or to a pool in one step: all, or none.
 
-        Each is assigned as by `assign`, with the same context and resources. An error
-        names the item. Raises errors.TooMany for an item that is given twice.
+        Each is assigned as by `assign`, in this order, with the same context and
+        resources. An error names the item. Raises errors.TooMany for an item that is given twice.
         """
         count = len(limits.sequence(items, "items"))
         limits.batch_steps(count)
@@ -342,25 +361,26 @@ class Queue:
             else "",
         )
         limits.batch_size(added, times=count)
-        with self._assigning(limits.agent_name(agent), items):
+        owner = _owner(agent, pool)
+        with self._assigning(owner, items):
             reply = self._run_script(
                 "assign",
-                agent,
+                owner,
                 *added,
                 "1" if force else "",
                 *map(limits.item_id, items),
             )
-        return replies.assigned(reply)
+        return replies.assigned(reply, pool)
 
     def _assigning(
-        self, agent: str, items: Sequence[str]
+        self, owner: str, items: Sequence[str]
     ) -> AbstractContextManager[None]:
         """Return a block that assigns items, for its span."""
         if tracing.is_off():
             return nullcontext()
         from taskorch.queue.spans import assigning
 
-        return assigning(self.namespace, agent, items)
+        return assigning(self.namespace, owner, items)
 
     def answer(
         self, item: str, text: str, *, question: int = 0
@@ -714,3 +734,14 @@ class Queue:
             json.dumps(status),
             json.dumps(service) if service else "",
         )
+
+
+def _owner(agent: str, pool: str) -> str:
+    """Return an agent or a pool as the owner of a queue. Raises errors.Invalid."""
+    if bool(agent) == bool(pool):
+        raise errors.Invalid(
+            reason="An item is assigned to an agent or to a pool: name one of them."
+        )
+    if pool:
+        return keys.of_pool(limits.pool_name(pool))
+    return limits.agent_name(agent)

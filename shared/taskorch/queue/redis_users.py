@@ -1,11 +1,13 @@
 """The users of Redis for the roles: their names and their rules for ACL SETUSER.
 
 A rule grants the commands that scripts run, on the kinds of keys that the role needs.
-Two kinds of keys that never exist tell a script who its user is: a user may read
-`as:<name>` and `role:<role>`, and `prelude/call.lua` asks Redis whether it may.
+Three kinds of keys that never exist tell a script who its user is: a user may read
+`as:<name>`, `from:<pool>` and `role:<role>`, and `prelude/call.lua` asks Redis whether it
+may.
 """
 
 import re
+from collections.abc import Sequence
 
 from taskorch.domain.role import Role
 from taskorch.queue import keys
@@ -54,10 +56,12 @@ def name_of(role: str, namespace: str, agent: str = "") -> str:
     return BETWEEN.join(part for part in parts if part)
 
 
-def rule(role: Role, namespace: str, agent: str = "") -> tuple[str, ...]:
+def rule(
+    role: Role, namespace: str, agent: str = "", pools: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the words of ACL SETUSER behind `on` and the password.
 
-    A worker is for one agent; an orchestrator or a viewer without a name may use any.
+    A worker is for one agent, and takes items from its `pools`; an orchestrator or a viewer without a name may use any.
     """
     tag = keys.tag(namespace)
     if role is Role.ADMIN:
@@ -75,12 +79,14 @@ def rule(role: Role, namespace: str, agent: str = "") -> tuple[str, ...]:
     if role is Role.ORCHESTRATOR:
         read = [f"%R~{tag}{_pattern(name)}" for name in sorted(_READ_BY_ALL)]
         return (*owned, *read, *marks, *_grants(_CALLING, READING, WRITING))
+    waited_for = [f"~{tag}wake:{owner}" for owner in keys.owners(agent, pools)]
     return (
         *owned,
         f"~{tag}notes:{agent}:*",
         *marks,
+        *(f"%R~{tag}from:{pool}" for pool in pools),
         *_grants(_CALLING, READING, WRITING),
-        f"(~{tag}wake:{agent} +blpop)",
+        f"({' '.join(waited_for)} +blpop)",
     )
 
 

@@ -52,6 +52,7 @@ from taskorch.queue.fields import (
     Row,
     readable,
 )
+from taskorch.queue.keys import POOL
 from taskorch.queue.port import Reply
 
 #: The usual values of the fields that an item's hash leaves out.
@@ -88,7 +89,7 @@ def with_defaults(fields: Fields) -> Fields:
     found = LEFT_OUT | fields
     if "started_at" in found:
         found.setdefault("holder_since", found["started_at"])
-    if found.get("agent"):
+    if found.get("agent") or found.get("pool"):
         for of_assignment, of_creation in (
             ("assigned_at", "created_at"),
             ("assigned_by", "created_by"),
@@ -397,42 +398,66 @@ def event(view: Reply) -> Event:
             project=fields["project"],
             agent=read.agent_name(fields, "agent"),
             state=read.word(fields, "state") if fields["state"] else "",
+            pool=read.agent_name(fields, "pool", ""),
         )
 
 
 def assignments(agent: str, view: Reply, damage: Damage) -> Assignments:
-    """Read `{count, assigned but not ready, {item view …}, now}`."""
-    count, later, views, at = cast("tuple[int, int, Reply, int]", view)
+    """Read `{count, assigned but not ready, {item view …}, now, {pool, number …}}`."""
+    count, later, views, at, pools = cast(
+        "tuple[int, int, Reply, int, Reply]", view
+    )
     return Assignments(
         agent=agent,
         at=at,
         count=count,
         later=later,
         items=items(views, damage),
+        pools=ready_in_pools(pools),
     )
 
 
-def assigned(view: Reply) -> tuple[Assignment, ...]:
+def ready_in_pools(view: Reply) -> dict[str, int]:
+    """Read `{pool, number of items that are ready in it …}`."""
+    words = cast("list[str | int]", view)
+    return {
+        str(pool): int(number)
+        for pool, number in zip(words[::2], words[1::2], strict=True)
+    }
+
+
+def assigned(view: Reply, pool: str) -> tuple[Assignment, ...]:
     """Read `{{assignment …}, '1' for a new agent or '', {other agent …}}`.
 
-    An assignment is `{item id, project, agent, state, previous agent or ''}`.
+    An assignment is `{item id, project, agent, state, previous owner or ''}`. With a
+    `pool`, '1' is for one without agents, and the others are pools.
     """
     listed, is_new, others = cast(
         "tuple[list[tuple[str, str, str, str, str]], str, list[str]]", view
     )
-    other_agents = tuple(filter(limits.is_name, others))
+    names = tuple(filter(limits.is_name, others))
+    is_to_pool = bool(pool)
     return tuple(
         Assignment(
             id=id_,
             project=project,
             agent=agent,
+            pool=pool,
             state=State(state),
-            previous=previous,
-            is_new_agent=bool(is_new),
-            other_agents=other_agents,
+            previous="" if pool_of(previous) else previous,
+            previous_pool=pool_of(previous),
+            is_new_agent=bool(is_new) and not is_to_pool,
+            other_agents=() if is_to_pool else names,
+            has_no_agents=bool(is_new) and is_to_pool,
+            other_pools=names if is_to_pool else (),
         )
         for id_, project, agent, state, previous in listed
     )
+
+
+def pool_of(owner: str) -> str:
+    """Return the pool that the owner of a queue is; "" for an agent."""
+    return owner.removeprefix(POOL) if owner.startswith(POOL) else ""
 
 
 def edited(view: Reply) -> tuple[EditedItem, ...]:
@@ -534,6 +559,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         priority=read.number(fields, "priority"),
         state=state,
         agent=read.agent_name(fields, "agent"),
+        pool=read.agent_name(fields, "pool", ""),
         holder=_holder(fields) if is_held else None,
         token=read.number(fields, "token"),
         attempts=read.number(fields, "attempts"),

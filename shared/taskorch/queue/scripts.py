@@ -115,7 +115,7 @@ class Scripts:
         self.notify: Callable[[str], object] = lambda _: None
         self._requests = requests or Requests()
         self._caller = (
-            caller.agent,
+            ",".join((caller.agent, *limits.pools(caller.pools))),
             caller.host[: limits.CALLER_CHARACTERS],
             caller.pid,
             caller.session,
@@ -196,9 +196,13 @@ class Scripts:
         )
 
     def wait_for_wake(self, timeout_s: float) -> bool:
-        """Block until the caller's queue gets an item, at most `timeout_s` seconds."""
-        key = keys.wake(self.namespace, self.caller.agent)
-        return self.connection.wait_for_wake(key, timeout_s)
+        """Block until the caller's queue, or one of its pools, gets an item.
+
+        Return False after `timeout_s` seconds.
+        """
+        owners = keys.owners(self.caller.agent, self.caller.pools)
+        lists = [keys.wake(self.namespace, owner) for owner in owners]
+        return self.connection.wait_for_wake(lists, timeout_s)
 
     def wait_for_entry(
         self, stream: str, cursor: str, timeout_s: float

@@ -15,7 +15,7 @@ MOST_VALUES, MOST_TEXTS = 100, 10
 
 def arguments(wanted: ItemFilter) -> list[Argument]:
     """Return a filter as arguments, those before the cursor. Raises errors.Invalid."""
-    for values in (wanted.agents, wanted.labels):
+    for values in (wanted.agents, wanted.pools, wanted.labels):
         limits.number(len(values), "number of values", 0, MOST_VALUES)
     agents = [limits.name(name, "an agent") for name in wanted.agents]
     priorities = [
@@ -38,6 +38,7 @@ def arguments(wanted: ItemFilter) -> list[Argument]:
         -ago or since_at,
         -until_ago,
         wanted.order or "",
+        json.dumps([limits.pool_name(name) for name in wanted.pools]),
     ]
 
 

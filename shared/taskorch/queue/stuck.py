@@ -24,6 +24,7 @@ KINDS = (
     "dead",
     "delayed",
     "queue",
+    "pool",
     "questions",
     "blocked",
 )
@@ -41,6 +42,7 @@ COMMANDS = {
     "dead_dependency": "orchestrate requeue {dependency}",
     "failed": "orchestrate requeue {item}",
     "unstarted": "orchestrate assign {item} AGENT",
+    "pool_without_agents": "orchestrate assign {item} AGENT",
 }
 
 

@@ -21,6 +21,7 @@ from taskorch.domain.timeline import (
 from taskorch.queue import fields as read
 from taskorch.queue import replies
 from taskorch.queue.fields import DamagedField, Fields, Reading, readable
+from taskorch.queue.keys import of_pool
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts
 
@@ -208,7 +209,7 @@ def _assignments(
                 yield _derived("assign", at, by, details=first)
             return
     if item.assigned_at:
-        only = {"to": item.agent}
+        only = {"to": of_pool(item.pool) if item.pool else item.agent}
         yield _derived(
             "assign", item.assigned_at, item.assigned_by, details=only
         )

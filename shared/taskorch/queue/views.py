@@ -46,8 +46,13 @@ from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
 if TYPE_CHECKING:
     from taskorch.domain.timeline import ItemTimeline
-    from taskorch.queue.metrics import AgentFigures, Counters, Hour
-    from taskorch.queue.overview import Needs, News, Workload
+    from taskorch.queue.metrics import (
+        AgentFigures,
+        Counters,
+        Hour,
+        PoolFigures,
+    )
+    from taskorch.queue.overview import Needs, News, PoolWork, Workload
 
 Row = TypeVar("Row")
 
@@ -481,6 +486,18 @@ class Views:
         from taskorch.queue.metrics import read_agents
 
         return read_agents(self._scripts)
+
+    def pool_figures(self) -> "tuple[PoolFigures, ...]":
+        """Return what each pool has in its queue."""
+        from taskorch.queue.metrics import read_pools
+
+        return read_pools(self._scripts)
+
+    def pools(self, *, limit: int = LIMIT) -> "tuple[PoolWork, ...]":
+        """Return the pools, their waiting items, and who takes items from them."""
+        from taskorch.queue.overview import read_pools
+
+        return read_pools(self._scripts, _checked(limit))
 
     def needs(self, *, limit: int = 25) -> "Needs":
         """Return the items that need a person, at most `limit` of each kind.

@@ -143,10 +143,11 @@ class FailoverConnection:
         with self._turn.own, self._translated_errors():
             return _run(self._clients.for_scripts(key), *command)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, and take it."""
-        with self._waiting_client(key, timeout_s) as client:
-            return bool(client.blpop([key], timeout=max(timeout_s, 0.001)))
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        """Block until one of `lists` has a wake token, and take it."""
+        with self._waiting_client(lists[0], timeout_s) as client:
+            limit_s = max(timeout_s, 0.001)
+            return bool(client.blpop(list(lists), timeout=limit_s))
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block until the stream `key` has an entry after `cursor`."""

@@ -124,9 +124,13 @@ class GatewayConnection:
         reason = "a gateway passes on calls of scripts only"
         raise errors.Refused(url=self._address.url, reason=reason)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, or the gateway knows of one."""
-        return self._wait("/wait", {"key": key}, timeout_s)
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        """Block until one of `lists` has a wake token, or the gateway knows of one."""
+        own, *of_pools = lists
+        call: dict[str, object] = {"key": own}
+        if of_pools:
+            call["pool_keys"] = of_pools
+        return self._wait("/wait", call, timeout_s)
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block until the stream `key` has an entry after `cursor`."""

@@ -110,11 +110,11 @@ class RetryingConnection:
             pause=self._closed.wait,
         )
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, and take it."""
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        """Block until one of `lists` has a wake token, and take it."""
         self._raise_if_closed()
         try:
-            return self._connection.wait_for_wake(key, timeout_s)
+            return self._connection.wait_for_wake(lists, timeout_s)
         except errors.Unavailable as error:
             if not self._resumes_wait_after(error):
                 raise

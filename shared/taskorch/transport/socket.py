@@ -115,10 +115,10 @@ class SocketConnection:
             raise self._refusal(reply)
         return reply
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
-        """Block until the list `key` has a wake token, and take it."""
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
+        """Block until one of `lists` has a wake token, and take it."""
         limit_s = str(max(timeout_s, 0.001))
-        return self._ask_blocking(timeout_s, ("BLPOP", key, limit_s))
+        return self._ask_blocking(timeout_s, ("BLPOP", *lists, limit_s))
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         """Block until the stream `key` has an entry after `cursor`."""

@@ -655,7 +655,7 @@ def test_numbers_are_those_of_the_source() -> None:
         "projects that metrics looks at in a call, about": number(
             "PROJECTS", SCRIPTS["metrics"]
         ),
-        "agents that metrics looks at in a call, about": number(
+        "agents or pools that metrics looks at in a call, about": number(
             "AGENTS", SCRIPTS["metrics"]
         ),
         "items of an index that overview looks at": number(
@@ -663,6 +663,12 @@ def test_numbers_are_those_of_the_source() -> None:
         ),
         "agents that overview looks at in a call": number(
             "MAX_AGENTS", SCRIPTS["overview"]
+        ),
+        "agents of a pool that overview shows": number(
+            "MAX_MEMBERS_SHOWN", SCRIPTS["overview"]
+        ),
+        "pools that a call of forget_agents looks at": number(
+            "MAX_POOLS", SCRIPTS["forget_agents"]
         ),
         "events that overview looks at in a call": number(
             "MAX_EVENTS", SCRIPTS["overview"]
@@ -824,8 +830,9 @@ def test_bounds_are_those_of_the_source() -> None:
     ranges |= dict.fromkeys(new, plan)
 
     assert stated == {
-        "name of an agent or a namespace": f"{limits._NAME}, and no ..",
-        "what no new agent is named": limits._LIKE_ID,
+        "name of an agent, a pool or a namespace": f"{limits._NAME}, and no ..",
+        "what no new agent or pool is named": limits._LIKE_ID,
+        "pools of an agent": f"{limits.POOLS}, each once",
         "id of a project or an item": limits._ID,
         "host and session of the caller": f"{limits.CALLER_CHARACTERS} characters",
         "title": f"{limits.TITLE_CHARACTERS} characters, not blank",

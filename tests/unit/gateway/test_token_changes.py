@@ -34,7 +34,7 @@ def test_wait_of_changed_token_begins_with_refusal(tmp_path: Path) -> None:
             async def admits() -> bool:
                 return False
 
-            item = waits.for_item_of("ada", LIMIT_S)
+            item = waits.for_item_of(("ada",), LIMIT_S)
             return await waits.of_client(ADA, item, admits)
 
     with pytest.raises(errors.TokenRefused):
@@ -49,7 +49,7 @@ def test_change_during_the_check_ends_the_wait(tmp_path: Path) -> None:
                 waits.changes.end(ADA.token)
                 return True
 
-            item = waits.for_item_of("ada", LIMIT_S)
+            item = waits.for_item_of(("ada",), LIMIT_S)
             return await waits.of_client(ADA, item, admits)
 
     assert run(wait()) is True

@@ -1,6 +1,6 @@
 """A cancelled call makes no further step, and wastes no wake token."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from support.builders import Bench, need_lease
@@ -20,9 +20,9 @@ class CancelledInWait(ConnectionWrapper):
         self._before_wait = before_wait
         self.call = CancellableConnection(self)
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
         self._before_wait()
-        found = super().wait_for_wake(key, min(timeout_s, 0.1))
+        found = super().wait_for_wake(lists, min(timeout_s, 0.1))
         self.call.is_cancelled = True
         return found
 

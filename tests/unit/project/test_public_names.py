@@ -42,7 +42,7 @@ NOT_ASYNC = {
         "signals",
         "notifications",
     ),
-    *("connection", "caller", "namespace"),
+    *("connection", "caller", "namespace", "pools"),
     *("audit", "audit_index", "recount", "quarantine", "quarantined"),
     *("mirror_take", "mirror_give"),
     *("archive_take", "archive_done", "forget_agents", "report_upgrade"),

@@ -384,7 +384,10 @@ def test_no_view_shows_claim_of_another_holder(
         bench.queue._scripts.run_script(name, *words)
         for name, words in (
             ("show", (item,)),
-            ("list", ("", "[]", "[]", "[]", "[]", "[]", 0, 0, "", "", 10)),
+            (
+                "list",
+                ("", "[]", "[]", "[]", "[]", "[]", 0, 0, "", "[]", "", 10),
+            ),
             ("progress_of_project", (project, 0, 10)),
             ("discoveries", (project, "after", "0-0", "", 10)),
             ("discoveries", (item, "before", "", "", 10)),

@@ -148,7 +148,7 @@ def test_claim_of_fewer_wakes_another_waiter(bench: Bench) -> None:
 
     bench.agent().claim_many(5)
 
-    assert connection.wait_for_wake(key, 0.1)
+    assert connection.wait_for_wake([key], 0.1)
 
 
 SORTED = ItemFilter(order=Order.CREATED)

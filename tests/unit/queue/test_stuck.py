@@ -414,4 +414,5 @@ def test_stuck_changes_nothing(bench: Bench) -> None:
         "dead_dependency",
         "failed",
         "unstarted",
+        "pool_without_agents",
     }

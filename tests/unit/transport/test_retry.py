@@ -38,9 +38,9 @@ class FailingConnection:
         self._attempt()
         return [key, *command]
 
-    def wait_for_wake(self, key: str, timeout_s: float) -> bool:
+    def wait_for_wake(self, lists: Sequence[str], timeout_s: float) -> bool:
         self._attempt()
-        return bool(key and timeout_s)
+        return bool(lists and timeout_s)
 
     def wait_for_entry(self, key: str, cursor: str, timeout_s: float) -> bool:
         self._attempt()
@@ -115,9 +115,9 @@ def test_broken_wait_lets_the_caller_look_again() -> None:
     connection = FailingConnection(AWAY, AWAY)
     patient = retrying(connection, seconds=60)
 
-    assert not patient.wait_for_wake("key", 1)
+    assert not patient.wait_for_wake(["key"], 1)
     assert not patient.wait_for_entry("key", "0-0", 1)
-    assert patient.wait_for_wake("key", 1)
+    assert patient.wait_for_wake(["key"], 1)
 
 
 def test_broken_wait_on_one_server_raises() -> None:
@@ -127,7 +127,7 @@ def test_broken_wait_on_one_server_raises() -> None:
     )
 
     with pytest.raises(errors.Unreachable):
-        connection.wait_for_wake("key", 1)
+        connection.wait_for_wake(["key"], 1)
 
 
 def test_closed_connection_repeats_nothing() -> None:
@@ -167,7 +167,7 @@ def test_final_close_ends_a_repeated_call() -> None:
     assert ended == [ConnectionClosed]
     assert failed == [AWAY]
     with pytest.raises(ConnectionClosed):
-        connection.wait_for_wake("key", 1)
+        connection.wait_for_wake(["key"], 1)
 
 
 def test_outage_and_its_end_are_reported_once() -> None:

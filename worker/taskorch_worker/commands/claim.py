@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from taskorch_worker.context import WorkerContext
 
 
+POOLS = click.option(
+    "--pool",
+    "pools",
+    multiple=True,
+    metavar="POOL",
+    help="Pool to take items from after your queue. Repeatable; the first one first.  "
+    "[default: those of AGENT_POOLS]",
+)
+
+
 @worker.command(epilog="Example: worker check")
 @click.option(
     "--limit",
@@ -20,11 +30,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Maximum number of items.",
 )
+@POOLS
 @pass_context
-def check(context: "WorkerContext", limit: int) -> None:
-    """List the ready items assigned to you."""
+def check(
+    context: "WorkerContext", limit: int, pools: tuple[str, ...]
+) -> None:
+    """List the ready items assigned to you. Those of your pools are among them."""
     from taskorch_worker.render import items
 
+    context.take_from(pools)
     session = context.session
     context.show_folded(
         session.queue.check(limit=limit),
@@ -49,13 +63,22 @@ def check(context: "WorkerContext", limit: int) -> None:
     type=click.IntRange(1, limits.CLAIMS),
     help="Maximum number of items to claim.",
 )
+@POOLS
 @pass_context
 def pop(
-    context: "WorkerContext", wait: float, lease: int | None, count: int | None
+    context: "WorkerContext",
+    wait: float,
+    lease: int | None,
+    count: int | None,
+    pools: tuple[str, ...],
 ) -> None:
-    """Claim the next item of your queue, or several. Exit code 8 if no item is ready."""
+    """Claim the next item of your queue, or several. Exit code 8 if no item is ready.
+
+    If your queue has none, the item comes from the first of your pools that has one.
+    """
     from taskorch_worker.render import items
 
+    context.take_from(pools)
     claims = context.session.pop(
         count or 1,
         wait_s=wait,

@@ -15,6 +15,8 @@ from taskorch.cli.text import labelled, line, questions, timestamp
 from taskorch.domain.item import Holder, Item, Report, State
 from taskorch.queue.briefing import AgentBriefing, HeldItem
 
+from taskorch_worker.render import items
+
 #: Maximum number of requirements, reports, questions and notes of the first item. The
 #: others have one of each.
 ROWS = 3
@@ -103,6 +105,7 @@ def _sections(
         yield f"… and {left} more: worker check"
     ready = _items(read.queue_count)
     yield f"## Your queue: {ready} ready, {read.later} not ready yet"
+    yield from items.pools(read.pools)
     if read.queue:
         queued = [_queued(item, length) for item in read.queue]
         yield fenced(queued)

@@ -71,18 +71,31 @@ def assignments(assigned: Assignments, elsewhere: Collection[str]) -> str:
         lines.append(
             f"({later} assigned to you but not ready: waiting, delayed or blocked.)"
         )
+    lines += pools(assigned.pools)
     if not assigned.items:
         return "\n".join(lines)
     held = []
     queued = []
+    in_pools = []
     for item in assigned.items:
         if item.holder:
             held.append(_held(item, assigned.at, elsewhere))
-        else:
+        elif item.agent:
             queued.append(_queued(item, assigned.at))
+        else:
+            in_pools.append(_queued(item, assigned.at))
     lines += labelled("You hold", held)
     lines += labelled("In your queue", queued)
+    lines += labelled("In your pools", in_pools)
     return noted(lines)
+
+
+def pools(ready: Mapping[str, int]) -> list[str]:
+    """Return a line with the number of ready items in each pool; none without pools."""
+    if not ready:
+        return []
+    numbers = ", ".join(f"{pool} {number}" for pool, number in ready.items())
+    return [f"Ready in your pools: {numbers}."]
 
 
 def _held(item: Item, now: int, elsewhere: Collection[str]) -> str:
@@ -94,7 +107,8 @@ def _held(item: Item, now: int, elsewhere: Collection[str]) -> str:
 
 
 def _queued(item: Item, now: int) -> str:
-    return _row(item, f"assigned {ago(now - item.assigned_at)}")
+    place = "" if item.agent else f" to the pool {item.pool}"
+    return _row(item, f"assigned{place} {ago(now - item.assigned_at)}")
 
 
 def _row(item: Item, state: str) -> str:

@@ -107,6 +107,7 @@ class WorkerPool:
             host=os.uname().nodename,
             pid=os.getpid(),
             session=settings.session,
+            pools=settings.pools,
         )
         folder = temporary_folder()
         connection = connect(patience_s=inf)

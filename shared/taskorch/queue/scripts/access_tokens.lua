@@ -4,7 +4,7 @@
 -- RETURNS  {number to skip next time, or '' at the end, {{id, name, role, project or '',
 --          created ms, by whom, expires ms or '', last used ms or '', from where or '',
 --          maximum number of open items or '', of bytes a day or '', of agents or '', and
---          what is used of each} …}, now}
+--          what is used of each; pools such as 'backend,python' or ''} …}, now}
 -- ERRORS   none of its own
 local DAY_MS = 86400000
 
@@ -17,11 +17,12 @@ return guarded(function()
     local fields = call('HMGET', token, 'name', 'role', 'project', 'created_at', 'created_by',
       'expires_at', 'used_at', 'used_from', 'max_open_items', 'max_bytes', 'max_agents')
     for i = 1, 11 do fields[i] = fields[i] or '' end
-    local day, bytes = unpack(call('HMGET', token, 'day', 'bytes'))
+    local day, bytes, pools = unpack(call('HMGET', token, 'day', 'bytes', 'pools'))
     local is_today = tonumber(day) == math.floor(now / DAY_MS)
     table.insert(fields, call('SCARD', key('open_items', id)))
     table.insert(fields, is_today and bytes or 0)
     table.insert(fields, call('SCARD', token .. ':agents'))
+    table.insert(fields, pools or '')
     table.insert(found, {id, unpack(fields)})
   end
   local next_one = from + limit < call('ZCARD', index) and from + limit or ''

@@ -8,7 +8,7 @@
 -- ERRORS   NO_PROJECT (the cursor's was purged)
 local STEP = 100
 local limit, repair = tonumber(ARGV[8]), ARGV[9] == '1'
-local findings, counts, waits, known_agents, visited = {}, {}, {}, {}, 0
+local findings, counts, waits, known_agents, known_pools, visited = {}, {}, {}, {}, {}, 0
 
 local function found(id, word, detail) table.insert(findings, {id, word, detail}) end
 
@@ -54,6 +54,14 @@ local function check_agent(item)
   if call('ZSCORE', prefix .. 'agents', item.agent) then return end
   found(item.agent, 'agent', 'has items, but is not among the agents')
   if repair then add_agent(item.agent) end
+end
+
+local function check_pool(item)
+  if item.pool == '' or known_pools[item.pool] then return end
+  known_pools[item.pool] = true
+  if call('ZSCORE', prefix .. 'pools', item.pool) then return end
+  found(item.pool, 'pool', 'has items, but is not among the pools')
+  if repair then add_pool(item.pool) end
 end
 
 -- Returns whether the set has the member exactly if it should.
@@ -148,7 +156,7 @@ local function check_index(item)
   if not repair then return end
   local full_lease = item.state == 'in_progress' and now + item.claim_lease_ms
   call('ZADD', index, right or full_lease or now, item.id)
-  if wakes_agent(item.state) then wake(item.agent) end
+  if wakes_agent(item.state) then wake(item.owner) end
 end
 
 local function check_held(item)
@@ -214,12 +222,14 @@ local function check(project, id)
   if damaged then return remove_damaged(items, id, damaged) end
   if not item or item.project ~= project then return remove_listed(items, project, id, item) end
   check_agent(item)
+  check_pool(item)
   check_dependencies(item)
   check_index(item)
   check_held(item)
   check_questions(item)
   count_one('project:' .. project, item.state)
-  if item.agent ~= '' then count_one('agent:' .. item.agent, item.state) end
+  local pool = Owner.pool_of(item.owner)
+  if item.owner ~= '' then count_one(pool and item.owner or 'agent:' .. item.agent, item.state) end
 end
 
 -- The index of a project's open questions may have items that do not exist, or that

@@ -2,7 +2,7 @@
 --              does not list, and unfinished steps that were set aside. Repairs them if it
 --              is asked to.
 -- KEYS     meta
--- ARGV     7 index: 'leases', 'queue:ada' …, 8 cursor of ZSCAN, 9 number of entries, 10
+-- ARGV     7 index: 'leases', 'queue:ada', 'queue:pool:backend' …, 8 cursor of ZSCAN, 9 number of entries, 10
 --          '1' to repair
 -- RETURNS  {next cursor or '0', {finding …}}
 -- ERRORS   none of its own
@@ -11,7 +11,7 @@ local kind, owner = string.match(name, '^(%l+):?(.*)$')
 
 local function belongs(item)
   if kind == 'held' then return item.agent == owner and is_held(item) end
-  if kind == 'queue' then return item.agent == owner and item.state == 'queued' end
+  if kind == 'queue' then return item.owner == owner and item.state == 'queued' end
   if kind == 'questions' then
     return #item.open > 0 and (owner == '' or item.project == owner)
   end

@@ -1,5 +1,5 @@
--- claim: takes the first items of the caller's queue, each under a lease. Reaps some
---        leases and promotes some items first.
+-- claim: takes the first items of the caller's queue, and then of its pools, each under a
+--        lease. Reaps some leases and promotes some items first.
 -- KEYS     meta
 -- ARGV     7 lease ms or '' for the items' own, 8 '1' if the caller stops waiting, 'again'
 --          if its next call is a repeat of this one, 9 maximum number of items; 0 after a
@@ -16,21 +16,25 @@ local new_receipts, looks_again, has_looked
 -- The caller may have taken the wake token of an item that is still delayed, or, if it
 -- takes none, of any item: another waiter must look at it. A waiter at a gateway takes no
 -- wake token, and learns of it from the signal.
-local function pass_wake_token_on()
-  local left = tonumber(call('HGET', key('agent', caller.agent), 'n_delayed') or 0) or 0
-  if limit == 0 then left = left + call('ZCARD', key('queue', caller.agent)) end
-  if is_last_look and left > 0 then
-    wake(caller.agent)
-    Access.signal('wake', caller.agent)
+-- A caller that is confined to a project has left the items of others in its pools.
+local function pass_wake_tokens_on()
+  for _, owner in ipairs(is_last_look and Owner.of_caller() or {}) do
+    local left = tonumber(call('HGET', Owner.counts(owner), 'n_delayed') or 0) or 0
+    local may_have_left = limit == 0 or confined ~= '' and owner ~= caller.agent
+    if may_have_left then left = left + call('ZCARD', key('queue', owner)) end
+    if left > 0 then
+      wake(owner)
+      Access.signal('wake', owner)
+    end
   end
 end
 
 return once(function()
   local holds_few
   has_looked = true
-  new_receipts, looks_again, holds_few = claim_first(limit, lease)
+  new_receipts, looks_again, holds_few = claim_first(limit, lease, not is_last_look)
   if not new_receipts then
-    pass_wake_token_on()
+    pass_wake_tokens_on()
     return nil, nil, asks_again
   end
   return new_receipts, holds_few or finds_claims_again()

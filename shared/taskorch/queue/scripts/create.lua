@@ -3,15 +3,16 @@
 -- KEYS     meta
 -- ARGV     7 project, or 8 random digits for a new one, 8 title of a new one, 9 its
 --          description, 10 key of its plan or '', 11 '1' for a dry run, 12 '1' to edit
---          existing items, then for each item its digits or id, key, agent, priority,
+--          existing items, then for each item its digits or id, key, agent or 'pool:' and
+--          its pool, priority,
 --          not before, delay, dependencies as JSON or '', number n of words, then n
 --          words: field, value …
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead
 --          dependency, its state, {{field, before, after} …}, {{field that cannot
 --          change, before, after} …}, '1' if a requeue of a repeat has to reopen its
---          project, else ''} …}, {agent that the namespace did not know …}, {the other
---          agents then, the last callers first}}; a repeat has only the names of what
---          cannot change
+--          project, else '', pool or ''} …}, {agent that the namespace did not know …}, {the
+--          other agents then, the last callers first}, {pool of new items from which no agent
+--          takes items …}}; a repeat has only the names of what cannot change
 -- ERRORS   NO_PROJECT PROJECT_CLOSED NO_ITEM (a dependency, or the item of a key)
 --          TOO_LARGE, and of edits CYCLE TOO_DEEP TOO_MANY
 local FIRST = 13
@@ -65,10 +66,12 @@ end
 -- begin.
 local function parse_item(at)
   local new = {
-    digits = ARGV[at], key = ARGV[at + 1], agent = ARGV[at + 2], priority = ARGV[at + 3],
+    digits = ARGV[at], key = ARGV[at + 1], owner = ARGV[at + 2], priority = ARGV[at + 3],
     not_before = tonumber(ARGV[at + 4]), delay = tonumber(ARGV[at + 5]),
     first_word = at + 8, last_word = at + 7 + ARGV[at + 7],
   }
+  new.pool = Owner.pool_of(new.owner) or ''
+  new.agent = new.pool == '' and new.owner or ''
   if ARGV[at + 6] ~= '' then new.depends_on = cjson.decode(ARGV[at + 6]) end
   return new, new.last_word + 1
 end
@@ -88,7 +91,8 @@ local function check(project, status, new)
   if existing then
     states[existing.id] = existing.state
     existing_items[#rows + 1] = existing
-    return {existing.id, existing.state, existing.agent, 'repeat', '', '', '', {}}
+    return {existing.id, existing.state, existing.agent, 'repeat', '', '', '', {},
+      existing.pool}
   end
   if project and status ~= 'active' then refuse('PROJECT_CLOSED', {project = project}) end
   refuse_over(new.key, bytes_of_new(new))
@@ -99,7 +103,7 @@ local function check(project, status, new)
     local is_dead = state == 'failed' or state == 'cancelled'
     if is_dead and dead == '' then dead, dead_state = id, state end
   end
-  return {'', '', new.agent, '', dead, dead_state, '', {}}
+  return {'', '', new.agent, '', dead, dead_state, '', {}, new.pool}
 end
 
 -- Returns what an item depends on, each once: ids, and places of items that are not
@@ -187,20 +191,22 @@ end
 local function create(project, new, seq)
   local item = {
     id = new_id('item', new.digits), project = project, agent = new.agent,
+    pool = new.pool,
     priority = new.priority, seq = seq, is_new = true, access_token = caller.access_token,
     not_before = new.delay > 0 and now + new.delay or new.not_before,
   }
   local open = new.depends_on and depend(item.id, new.depends_on) or 0
   add_to_index(item, state_without_holder(item, open))
   put(key('project', project) .. ':items', item.id, seq)
-  if wakes_agent(item.state) then wake(item.agent) end
+  if wakes_agent(item.state) then wake(item.owner) end
   if new.key ~= '' then call('HSET', key('project', project) .. ':keys', new.key, item.id) end
   emit('create', item, 'project', project, 'agent', new.agent, 'seq', seq, 'created_at', now,
     'created_by', caller.agent, unpack(ARGV, new.first_word, new.last_word))
   if item.access_token ~= '' then
     call('HSET', key('item', item.id), 'access_token', item.access_token)
   end
-  if new.agent ~= '' and was_created_elsewhere(new) then
+  if item.pool ~= '' then call('HSET', key('item', item.id), 'pool', item.pool) end
+  if new.owner ~= '' and was_created_elsewhere(new) then
     call('HSET', key('item', item.id), 'assigned_at', now)
   end
   if item.priority ~= PRIORITY then
@@ -234,30 +240,31 @@ local function create_missing(project, news, missing)
   for dependents, ids in pairs(members) do call_in_chunks('SADD', dependents, ids) end
 end
 
--- Returns the agents of new items, each once, in the order of the call.
-local function agents_of(news)
+-- Returns the owners of new items, each once, in the order of the call.
+local function owners_of(news)
   local found, is_done = {}, {[''] = true}
   for i, new in ipairs(news) do
-    local agent = new.agent
-    if rows[i][4] == '' and not is_done[agent] then
-      is_done[agent] = true
-      table.insert(found, agent)
+    local owner = new.owner
+    if rows[i][4] == '' and not is_done[owner] then
+      is_done[owner] = true
+      table.insert(found, owner)
     end
   end
   return found
 end
 
--- Returns those of them that the namespace does not know yet, and adds them unless this is
--- a dry run.
-local function new_agents(agents)
-  local found = {}
-  for _, agent in ipairs(agents) do
-    if not call('ZSCORE', prefix .. 'agents', agent) then table.insert(found, agent) end
+-- Returns the agents among them that the namespace does not know yet, and the pools from which
+-- no agent takes items. Adds them unless this is a dry run.
+local function new_owners(owners)
+  local agents, pools = {}, {}
+  for _, owner in ipairs(owners) do
+    local pool = Owner.pool_of(owner)
+    local is_known = pool and call('EXISTS', key('members', pool)) == 1
+      or not pool and call('ZSCORE', prefix .. 'agents', owner)
+    if not is_known then table.insert(pool and pools or agents, pool or owner) end
+    if not dry then Owner.is_new(owner) end
   end
-  if not dry then
-    for _, agent in ipairs(found) do add_agent(agent) end
-  end
-  return found
+  return agents, pools
 end
 
 local function ids_of(dependencies)
@@ -278,7 +285,8 @@ local function edit_existing()
 end
 
 -- The kept reply has no texts. A repeat reads them from the history, as far as they are
--- there. Rows that an older version kept have no edits, and its replies no new agents.
+-- there. Rows that an older version kept have no edits and no pool, and its replies no new
+-- agents.
 local function in_full(reply)
   local full = {}
   for i, row in ipairs(reply[3]) do
@@ -292,9 +300,10 @@ local function in_full(reply)
       for j, name in ipairs(row[8] or {}) do full[i][8][j] = {name, '', ''} end
     end
     full[i][9] = row[4] ~= '' and Project.reopens(row[1]) or ''
+    full[i][10] = row[9] or ''
   end
   local new = reply[4] or {}
-  return {reply[1], reply[2], full, new, agents_besides(new)}
+  return {reply[1], reply[2], full, new, agents_besides(new), reply[5] or {}}
 end
 
 local function apply()
@@ -309,18 +318,18 @@ local function apply()
     if row[4] == '' then missing = missing + 1 end
   end
   if edits_existing then check_edits(news) end
-  local agents = agents_of(news)
+  local owners = owners_of(news)
   Access.need_items(missing)
-  local named = Access.need_agents(agents)
+  local named = Access.need_agents(owners)
   local remark = project and 'repeat' or ''
-  if dry then return {project or '', remark, rows, new_agents(agents)} end
+  if dry then return {project or '', remark, rows, new_owners(owners)} end
 
   project = project or open_project()
   begin_batch(news)
   create_missing(project, news, missing)
   edit_existing()
   Access.add_agents(named)
-  return {project, remark, rows, new_agents(agents)}
+  return {project, remark, rows, new_owners(owners)}
 end
 
 if dry then return guarded(function() return in_full(apply()) end) end

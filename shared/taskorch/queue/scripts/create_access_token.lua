@@ -4,7 +4,8 @@
 -- KEYS     meta
 -- ARGV     7 id, 8 SHA-256 of the secret, 9 name of the caller, 10 role, 11 project it is
 --          confined to or '', 12 ms until it expires or '', 13 maximum number of
---          open items or '' for any, 14 of bytes a day or '', 15 of agents or ''
+--          open items or '' for any, 14 of bytes a day or '', 15 of agents or '', 16 pools
+--          that its client may take items from, such as 'backend,python', or ''
 -- RETURNS  {id, '1' if the id exists already, else ''}; a repeat has the first id
 -- ERRORS   NO_PROJECT
 local id, secret, name, role, project, lifetime = unpack(ARGV, 7, 12)
@@ -15,7 +16,8 @@ return once(function()
   local expires_at = lifetime == '' and '' or now + lifetime
   call('HSET', token, 'sha256', secret, 'name', name, 'role', role, 'project', project,
     'created_at', now, 'created_by', caller.agent, 'expires_at', expires_at,
-    'max_open_items', ARGV[13], 'max_bytes', ARGV[14], 'max_agents', ARGV[15])
+    'max_open_items', ARGV[13], 'max_bytes', ARGV[14], 'max_agents', ARGV[15], 'pools',
+    ARGV[16])
   call('ZADD', prefix .. 'access_tokens', now, id)
   return {id, ''}
 end, function(reply)

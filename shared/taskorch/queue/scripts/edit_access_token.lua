@@ -1,8 +1,8 @@
--- edit_access_token: changes the role, the expiry or the quotas of an access token. What its
---                    client has open is checked again.
+-- edit_access_token: changes the role, the pools, the expiry or the quotas of an access token.
+--                    What its client has open is checked again.
 -- KEYS     meta
 -- ARGV     7 id, then the name of a field and its new value, for each changed field: role;
---          lifetime, ms from now until it expires or '' for never; max_open_items,
+--          pools, such as 'backend,python'; lifetime, ms from now until it expires or '' for never; max_open_items,
 --          max_bytes or max_agents, '' for any number
 -- RETURNS  {id}
 -- ERRORS   NO_ACCESS_TOKEN, NOT_ALLOWED (an administrator who is confined to a project)

@@ -1,10 +1,10 @@
--- get: an item of the caller with all its details. It is claimed first if it is queued,
---      or if the caller takes it over.
+-- get: an item of the caller with all its details. It is claimed first if it is queued, for
+--      the caller or in one of its pools, or if the caller takes it over.
 -- KEYS     meta
 -- ARGV     7 item, 8 token or '', 9 'claim', 'peek' or 'takeover', 10 lease ms or ''
 -- RETURNS  {item id, token or '', expires or '', package, {id of a comment that is new
 --          to the holder …}}: no token if the caller does not hold it
--- ERRORS   NO_ITEM NOT_YOURS CANCELLED HELD NO_ATTEMPTS
+-- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD NO_ATTEMPTS
 local id, token, mode, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
 -- The holder continues, even if its lease has expired.
@@ -29,11 +29,18 @@ local function claim(item)
   emit('claim', item)
 end
 
+local function is_in_own_pool(item)
+  for _, pool in ipairs(caller.pools) do
+    if item.owner == Owner.of_pool(pool) then return true end
+  end
+  return false
+end
+
 -- Returns the receipt of the claim, or nil if the caller only sees the item.
 local function get()
   local item = need_item(id)
   Lease.act_if_due(item, mode ~= 'claim' or Lease.is_live(item, token))
-  if item.agent ~= caller.agent then refuse_not_yours(item) end
+  if not is_in_own_pool(item) then Lease.need_own(item, token) end
   local is_mine = Lease.is_live(item, token)
   if mode == 'takeover' and item.only_reports then is_mine = false end
   local held = is_held(item)

@@ -6,7 +6,7 @@
 --          the list is empty, 12 JSON list of texts that are all in its title or its
 --          description, 13 ms since when it has changed, negative for ms before now, or 0,
 --          14 ms since when it has not changed, the same, 15 'created', 'changed',
---          'priority' or '', 16 cursor or '', 17 maximum number
+--          'priority' or '', 16 pools, as 9, 17 cursor or '', 18 maximum number
 -- RETURNS  {next cursor or '', {item view …}, number of items that match, number of items
 --          and projects visited, {project of such an item, its title …}}; with an order,
 --          the first of the part that the call has visited
@@ -15,7 +15,7 @@ local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 150, 40, 524288, 100
 local project = scope.project_or_own(ARGV[7])
 local since, order = tonumber(ARGV[13]), ARGV[15]
 local unchanged_since = tonumber(ARGV[14])
-local cursor, limit = ARGV[16], tonumber(ARGV[17])
+local cursor, limit = ARGV[17], tonumber(ARGV[18])
 local labels, texts = cjson.decode(ARGV[11]), cjson.decode(ARGV[12])
 if since < 0 then since = now + since end
 if unchanged_since < 0 then unchanged_since = now + unchanged_since end
@@ -31,6 +31,7 @@ local function set_or_nil(list)
 end
 
 local states, agents, priorities = set_or_nil(ARGV[8]), set_or_nil(ARGV[9]), set_or_nil(ARGV[10])
+local pools = set_or_nil(ARGV[16])
 
 -- Of the characters of a label, JSON escapes at most '/': an edit stores it as '\/'. So a
 -- label is found in the stored list.
@@ -66,11 +67,12 @@ end
 -- Adds an item to those that were found if it matches.
 local function add_if_wanted(id)
   local v = read_hash('item', id, 'HMGET', 'state', 'agent', 'priority', 'labels', 'event',
-    'created_at')
+    'created_at', 'pool')
   if not v or not v[1] then return end
   local priority, changed = v[3] or PRIORITY, ms_of(v[5])
   if states and not states[v[1]] then return end
   if agents and not agents[v[2] or ''] then return end
+  if pools and not pools[v[7] or ''] then return end
   if priorities and not priorities[tonumber(priority)] then return end
   if changed < since or (unchanged_since > 0 and changed > unchanged_since) then return end
   if not has_labels(v[4] or '') or not has_texts(id) then return end

@@ -1,8 +1,8 @@
 -- metrics: a part of the figures of the namespace: its counters, or the counts of some
---          projects, or of some agents.
+--          projects, of some agents, or of some pools.
 -- KEYS     meta
--- ARGV     7 part: 'counters', 'hours', 'projects' or 'agents', 8 cursor of a part of
---          projects or agents, else ''
+-- ARGV     7 part: 'counters', 'hours', 'projects', 'agents' or 'pools', 8 cursor of a part
+--          of projects, agents or pools, else ''
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 -- Projects and agents that a call looks at, about.
@@ -70,6 +70,20 @@ function parts.agents(cursor)
     local queue = key('queue', name)
     local queued = call('ZCARD', queue)
     table.insert(rows, {name, last_seen, call('ZCARD', key('held', name)), queued,
+      queued > 0 and View.queued_since(queue) or ''})
+  end
+  return {next_cursor, rows}
+end
+
+-- {next cursor, {{pool, number of agents that take items from it, number queued, since when
+-- the oldest of these is, or ''} …}}
+function parts.pools(cursor)
+  local next_cursor, pools = unpack(call('ZSCAN', prefix .. 'pools', cursor, 'COUNT', AGENTS))
+  local rows = {}
+  for i = 1, #pools, 2 do
+    local queue = key('queue', Owner.of_pool(pools[i]))
+    local queued = call('ZCARD', queue)
+    table.insert(rows, {pools[i], call('ZCARD', key('members', pools[i])), queued,
       queued > 0 and View.queued_since(queue) or ''})
   end
   return {next_cursor, rows}

@@ -1,8 +1,8 @@
 -- overview: what a person wants to see at once: what needs a person, what the agents work
 --           on, or what has just happened. It looks at a bounded number, and cuts texts.
 -- KEYS     meta
--- ARGV     7 part: 'needs', 'agents' or 'events', 8 where to go on: the cursor of needs or '',
---          the number of agents to skip, or 0, 9 maximum number of rows
+-- ARGV     7 part: 'needs', 'agents', 'pools' or 'events', 8 where to go on: the cursor of
+--          needs or '', the number of agents or pools to skip, or 0, 9 maximum number of rows
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 -- The first items of an index that are looked at, and what a call reads of them: an item
@@ -42,6 +42,7 @@ end
 -- Returns the fields of an item that every row has, and `more`.
 local function described(item, more)
   more.project, more.agent, more.state = item.project, item.agent, item.state
+  if item.pool ~= '' then more.pool = item.pool end
   more.title, more.project_title = title_of('item', item.id), title_of('project', item.project)
   return flat(more)
 end
@@ -230,6 +231,50 @@ function parts.agents()
   end
   local has_more = #page == 2 * MAX_AGENTS
   return {ms(now), has_more and ms(skip + MAX_AGENTS) or '', count, rows}
+end
+
+-- Agents of a pool that are shown.
+local MAX_MEMBERS_SHOWN = 20
+
+-- Returns the numbers of items in the queue of a pool, delayed and waiting.
+local function counts_of_pool(owner)
+  local kept = call('HMGET', Owner.counts(owner), 'n_delayed', 'n_waiting')
+  return {call('ZCARD', key('queue', owner)), tonumber(kept[1] or 0) or 0,
+    tonumber(kept[2] or 0) or 0}
+end
+
+-- Returns the first item in the queue of a pool as a row, {} if there is none that the caller
+-- sees; the counts of the items in the pool that it sees, and since when the oldest is queued.
+local function waiting_in(owner)
+  local first, queued, since = queued_for(owner, true)
+  if confined ~= '' then return first, {queued, 0, 0}, since end
+  return first, counts_of_pool(owner), since
+end
+
+-- {now, number of pools to skip next time or '', {{pool, {number queued, delayed, waiting for
+-- dependencies}, since when the oldest of the first is in ms or '', {item, {field, value …}} or
+-- {} of the first, number of agents that take items from it, {{agent, last call in ms} …} some
+-- of them} …}}: to a caller that is confined to a project, the pools that have queued items
+-- of it.
+function parts.pools()
+  local skip, rows = tonumber(from), {}
+  local pools = call('ZRANGE', prefix .. 'pools', skip, skip + limit - 1)
+  for i, pool in ipairs(pools) do
+    if steps >= MAX_STEPS or not View.has_room() then
+      return {ms(now), ms(skip + i - 1), rows}
+    end
+    steps = steps + HELD_STEPS
+    local first, numbers, since = waiting_in(Owner.of_pool(pool))
+    local members = {}
+    for _, agent in ipairs(call('ZRANGE', key('members', pool), 0, MAX_MEMBERS_SHOWN - 1)) do
+      table.insert(members, {agent, call('ZSCORE', prefix .. 'agents', agent) or '0'})
+    end
+    if confined == '' or numbers[1] > 0 then
+      table.insert(rows, {pool, numbers, since, first, call('ZCARD', key('members', pool)),
+        members})
+    end
+  end
+  return {ms(now), #pools == limit and ms(skip + limit) or '', rows}
 end
 
 -- Events that only move an item, or that nobody asked for.

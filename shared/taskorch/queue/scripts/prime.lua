@@ -1,11 +1,12 @@
 -- prime: what an agent needs after a fresh start: the items it holds, with their newest
---        notes, and its queue.
+--        notes, its queue and its pools.
 -- KEYS     meta
 -- ARGV     7 maximum number of items of each, 8 JSON list of the caller's leases:
 --          {item, token}
 -- RETURNS  {{{package, {newest note …}, token or '', {id of a new comment …}} …}, number
---          of items it holds, number in its queue, assigned but not ready, {queued item
---          view …}}
+--          of items it holds, number in its queue and its pools, assigned but not ready,
+--          {queued item view …}, {pool of the caller, number of items that are ready in it
+--          …}}
 -- ERRORS   NO_ITEM (of the package; items that vanished are skipped)
 local NOTES, MAX_HELD, MAX_PACKAGES = 5, 500, 20
 local limit, leases = tonumber(ARGV[7]), cjson.decode(ARGV[8])
@@ -24,6 +25,7 @@ local function held_ids()
     local id, token = lease[1], lease[2]
     local item = find_item(id)
     tokens[id] = token
+    if item then Lease.return_to_claimer(item, lease[2]) end
     local is_own = item and item.agent == caller.agent and not scope.is_foreign(item.project)
     local may_act = is_own and item.live_token ~= ''
     if may_act and item.state == 'blocked' then
@@ -51,8 +53,8 @@ return guarded(function()
     local comments = token ~= '' and Lease.unread_comments(find_item(id)) or {}
     table.insert(held, {package_view(id), notes, token, comments})
   end
-  local queue = key('queue', caller.agent)
-  local queued = View.items(scope.queued_ids(limit))
-  if confined ~= '' then return {held, #ids, #queued, 0, queued} end
-  return {held, #ids, call('ZCARD', queue), View.count_not_ready(caller.agent), queued}
+  local views = View.items(scope.queued_ids(limit))
+  if confined ~= '' then return {held, #ids, #views, 0, views, {}} end
+  local queued, in_pools = View.count_queued()
+  return {held, #ids, queued, View.count_not_ready(caller.agent), views, in_pools}
 end)

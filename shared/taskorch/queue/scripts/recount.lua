@@ -1,4 +1,4 @@
--- recount: compares the counts of projects and agents with those of an audit, and
+-- recount: compares the counts of projects, agents and pools with those of an audit, and
 --          corrects them if it is asked to.
 -- KEYS     meta
 -- ARGV     7 the newest event when the audit began, 8 '1' to repair, then owner, its

@@ -59,6 +59,7 @@ function write.item(line)
   local item = find_item(id)
   local index = index_of(item)
   if index then call('ZADD', index, line.score, id) end
+  if item.pool ~= '' then add_pool(item.pool) end
   if line.held then call('ZADD', key('held', item.agent), line.held, id) end
   local questions = Question.read(item)
   if #questions > 0 then Question.list(item, questions) end
@@ -94,22 +95,33 @@ end
 function write.agent(line)
   call('ZADD', prefix .. 'agents', 'GT', line.seen, line.name)
   write_hash(key('agent', line.name), line.fields)
+  for pool in string.gmatch(line.fields.pools or '', '[^,]+') do
+    add_pool(pool)
+    call('ZADD', key('members', pool), now, line.name)
+  end
 end
 
--- The counts of a project or an agent.
+-- The counts of a project, an agent or a pool.
 function write.counts(line) write_hash(key(line.of, line.id), line.fields) end
 
 function write.plan(line) call('HSET', prefix .. 'plans', line.key, line.project) end
 
--- Wakes some of the agents that wait for work; with the last of them, this run is over.
+local function wake_if_filled(owner)
+  local delayed = tonumber(call('HGET', Owner.counts(owner), 'n_delayed') or 0)
+  if delayed > 0 or call('ZCARD', key('queue', owner)) > 0 then wake(owner) end
+end
+
+-- Wakes some of the agents that wait for work, and with the last of them the pools; then
+-- this run is over.
 local function wake_agents(from)
   local cursor, agents = unpack(call('ZSCAN', prefix .. 'agents', from, 'COUNT', AGENTS_SCANNED))
-  for i = 1, #agents, 2 do
-    local agent = agents[i]
-    local delayed = tonumber(call('HGET', key('agent', agent), 'n_delayed') or 0)
-    if delayed > 0 or call('ZCARD', key('queue', agent)) > 0 then wake(agent) end
+  for i = 1, #agents, 2 do wake_if_filled(agents[i]) end
+  if cursor == '0' then
+    for _, pool in ipairs(call('ZREVRANGE', prefix .. 'pools', 0, AGENTS_SCANNED - 1)) do
+      wake_if_filled(Owner.of_pool(pool))
+    end
+    call('HDEL', meta, 'import', 'import_run')
   end
-  if cursor == '0' then call('HDEL', meta, 'import', 'import_run') end
   return {run, cursor}
 end
 

@@ -101,6 +101,30 @@ local function rank_of(agent, last_seen)
   return call('ZRANK', agents, next_agent or '') or call('ZCARD', agents)
 end
 
+-- Returns what looks at the items of a pool: all are stuck if no agent takes items from it.
+local function look_at_pool(pool)
+  if call('EXISTS', key('members', pool)) == 1 then return look_at_queued end
+  return function(item) add('pool_without_agents', item, changed_at(item.id)) end
+end
+
+-- Visits the queues of the pools, each of which counts as a step. Returns a cursor, or nil at
+-- the end.
+local function each_pool(from, _, first)
+  local rank = first ~= '' and call('ZRANK', prefix .. 'pools', first) or 0
+  while true do
+    local page = call('ZRANGE', prefix .. 'pools', rank, rank + STEP - 1)
+    for _, pool in ipairs(page) do
+      steps = steps + 1
+      local queue = key('queue', Owner.of_pool(pool))
+      local stopped_at = each(queue, 'queued', look_at_pool(pool), pool == first and from or 0)
+      if not stopped_at and steps >= MAX_STEPS then stopped_at = call('ZCARD', queue) end
+      if stopped_at then return string.format('%d::%s', stopped_at, pool) end
+    end
+    if #page < STEP then return nil end
+    rank = rank + STEP
+  end
+end
+
 -- Visits the queues of the agents. An agent counts as a step, so that many empty queues
 -- end the call too. Returns a cursor, or nil at the end.
 local function each_queue(from, last_seen, first)
@@ -138,6 +162,7 @@ local KINDS = {
   {'dead', of_index('dead', 'failed', look_at_failed)},
   {'delayed', of_index('delayed', 'delayed', look_at_delayed)},
   {'queue', each_queue},
+  {'pool', each_pool},
   {'questions', of_index('questions', '', look_at_asking)},
   {'blocked', of_index('blocked', 'blocked', look_at_asking, prefix .. 'questions')},
 }

@@ -24,7 +24,7 @@ end
 
 return guarded(function()
   local item = need_item(id)
-  if item.agent ~= caller.agent then refuse_not_yours(item) end
+  Lease.need_own(item, token)
   if item.state == 'cancelled' then Lease.refuse_cancelled(item) end
   if token == '' and is_held(item) then Lease.refuse_held(item) end
   if token ~= '' and item.state ~= 'completed' and not Lease.is_live(item, token) then

@@ -4,8 +4,8 @@
 --          slot
 -- ARGV     1 request id (16 hex digits); behind it, ':' and the access token of a
 --          gateway's client, '@' and a project if the caller is confined to it, and a '+'
---          in a repeat; the caller's 2 agent, 3 host, 4 pid, 5 session, 6 version; the
---          script's own from 7
+--          in a repeat; the caller's 2 agent, and ',' and the name of each pool that it
+--          takes items from, 3 host, 4 pid, 5 session, 6 version; the script's own from 7
 -- RETURNS  what the script returns; times are ms since the epoch by this server's clock
 -- ERRORS   SCHEMA {found, supported}, NOT_ALLOWED {reason}, TOKEN_REFUSED, QUOTA {access_token,
 --          what, used, most, free_at}
@@ -62,8 +62,15 @@ local function begin_call(keys, values, script, roles)
       '^([^:@+]*):?([^@+]*)@?([^+]*)(%+?)$')
   end
   is_repeat = repeats ~= ''
-  caller = {agent = values[2], host = values[3], pid = values[4], session = values[5],
+  local agent, pools = values[2], ''
+  if string.find(agent, ',', 1, true) then
+    agent, pools = string.match(agent, '^([^,]*),(.*)$')
+  end
+  caller = {agent = agent, pool_names = pools, pools = {}, host = values[3], pid = values[4], session = values[5],
     version = values[6], script = script, access_token = token}
+  if pools ~= '' then
+    for pool in string.gmatch(pools, '[^,]+') do table.insert(caller.pools, pool) end
+  end
   local may_do_all = not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x')
   user = {may_do_all = may_do_all, needs_role_of = roles}
   refusal, batch, caller_was_seen = nil, nil, false
@@ -141,12 +148,13 @@ function Counters.add(field, by)
   end
 end
 
-local function wake(agent)
+-- Wakes a session that waits for an item of an owner: of an agent, or of a pool.
+local function wake(owner)
   if batch then
-    batch.wakes[agent] = (batch.wakes[agent] or 0) + 1
+    batch.wakes[owner] = (batch.wakes[owner] or 0) + 1
     return
   end
-  local list = key('wake', agent)
+  local list = key('wake', owner)
   if call('LLEN', list) < 2 then call('RPUSH', list, '1') end
 end
 
@@ -178,8 +186,8 @@ local function write_batch()
     end
   end
   for field, by in pairs(written.counters) do Counters.add(field, by) end
-  for agent, times in pairs(written.wakes) do
-    for _ = 1, math.min(times, 2) do wake(agent) end
+  for owner, times in pairs(written.wakes) do
+    for _ = 1, math.min(times, 2) do wake(owner) end
   end
 end
 
@@ -200,13 +208,19 @@ function Rights.refuse(reason)
   refuse('NOT_ALLOWED', {reason = reason})
 end
 
--- Checks that the user may call under the caller's name, and in a role that may
--- run this script. Two kinds of keys that never exist say who a user is: it has the right
--- to read as:<name> and role:<role>. The users of a whole namespace have all of them.
+-- Checks that the user may call under the caller's name, from the caller's pools, and in a
+-- role that may run this script. Three kinds of keys that never exist say who a user is: it
+-- has the right to read as:<name>, from:<pool> and role:<role>. The users of a whole namespace
+-- have all of them.
 function Rights.check_user()
   if user.may_do_all then return end
   if not redis.acl_check_cmd('HGET', key('as', caller.agent)) then
     Rights.refuse('it is for another name than ' .. caller.agent .. '.')
+  end
+  for _, pool in ipairs(caller.pools) do
+    if not redis.acl_check_cmd('HGET', key('from', pool)) then
+      Rights.refuse('it may not take items from the pool ' .. pool .. '.')
+    end
   end
   for role in string.gmatch(user.needs_role_of, '%a+') do
     if redis.acl_check_cmd('HGET', key('role', role)) then return end
@@ -254,8 +268,8 @@ function Rights.check()
   }
   local KINDS = {
     'agent:x', 'agents', 'archive:x', 'blocked', 'counters', 'dead', 'delayed', 'dependents:x', 'deps:x',
-    'discoveries:x', 'events', 'fence:1', 'found:x', 'held:x', 'hours', 'item:x', 'leases', 'meta',
-    'noted:x', 'open_items:x', 'plans', 'progress:x', 'project:x', 'project:x:items',
+    'discoveries:x', 'events', 'fence:1', 'found:x', 'held:x', 'hours', 'item:x', 'leases', 'members:x',
+    'meta', 'noted:x', 'open_items:x', 'plans', 'pool:x', 'pools', 'progress:x', 'project:x', 'project:x:items',
     'project:x:keys', 'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
     'satisfied:x', 'signals', 'unassigned', 'unfinished', 'waiting', 'wake:x',
   }

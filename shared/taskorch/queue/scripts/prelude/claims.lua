@@ -1,5 +1,5 @@
--- Claims: how the first items of the caller's queue are claimed, by `claim` and by a verb
---         that settles an item and claims the next ones.
+-- Claims: how the first items of the caller's queue, and then of its pools, are claimed, by
+--         `claim` and by a verb that settles an item and claims the next ones.
 
 local claim_first, finds_claims_again, claims_of_first_copy, claims_view, claim_next
 
@@ -21,21 +21,21 @@ do
     return closing[project]
   end
 
-  -- Returns the first items of the caller's queue, and whether there are more; then whether
-  -- too many were left out to look at the rest. An entry whose item is not queued for the
-  -- caller is dropped, and the queue is read again.
-  local function first_of_queue(limit, closing)
-    local queue = key('queue', caller.agent)
+  -- Returns the first items of a queue, and whether there are more; then the number of items
+  -- that were left out, of which there may be `most`. An entry whose item is not queued there
+  -- is dropped, and the queue is read again.
+  local function first_of_queue(owner, limit, closing, most)
+    local queue = key('queue', owner)
     local items, skipped, has_dropped = {}, 0, true
-    while has_dropped and skipped < MAX_SKIPPED do
+    while has_dropped and skipped < most do
       has_dropped = false
       for _, id in ipairs(call('ZRANGE', queue, #items + skipped, limit + skipped)) do
-        if #items == limit then return items, true end
+        if #items == limit then return items, true, skipped end
         local item = find_item(id)
         if item and is_left_out(item.project, closing) then
           skipped = skipped + 1
           has_dropped = true
-        elseif item and item.state == 'queued' and item.agent == caller.agent then
+        elseif item and item.state == 'queued' and item.owner == owner then
           table.insert(items, item)
         else
           call('ZREM', queue, id)
@@ -43,31 +43,69 @@ do
         end
       end
     end
-    return items, false, skipped >= MAX_SKIPPED
+    return items, false, skipped
   end
 
-  -- Returns the first items whose packages fit into one reply, at least one; and whether
-  -- there are more.
-  local function that_fit(items, has_more)
+  -- Adds the first items of the caller's pools, in the order of the pools, up to the limit, and
+  -- the owners of the queues that have more. Returns the number of items left out by then.
+  local function add_first_of_pools(items, owners, limit, closing, skipped)
+    for _, pool in ipairs(caller.pools) do
+      local owner, has_more = Owner.of_pool(pool), nil
+      if #items < limit then
+        local found, left_out
+        found, has_more, left_out = first_of_queue(owner, limit - #items, closing,
+          MAX_SKIPPED - skipped)
+        for _, item in ipairs(found) do table.insert(items, item) end
+        skipped = skipped + left_out
+      else
+        has_more = call('EXISTS', key('queue', owner)) == 1
+      end
+      if has_more then table.insert(owners, owner) end
+    end
+    return skipped
+  end
+
+  -- Returns the first items whose packages fit into one reply, at least one. Adds the owners
+  -- of the others to those that have more.
+  local function that_fit(items, owners)
     local bytes = 0
     for i, item in ipairs(items) do
       bytes = bytes + package_bytes(item)
-      if bytes > MAX_REPLY_BYTES and i > 1 then return {unpack(items, 1, i - 1)}, true end
+      if bytes > MAX_REPLY_BYTES and i > 1 then
+        for other = i, #items do table.insert(owners, items[other].owner) end
+        return {unpack(items, 1, i - 1)}
+      end
     end
-    return items, has_more
+    return items
   end
 
-  -- Claims the first items of the caller's queue, after some leases were reaped and some
-  -- items promoted. Returns their receipts; or nil if there are none, and whether the next
-  -- call may find some behind those that this one has begun to cancel; and whether the caller
-  -- holds so few items that a repeat finds these. `lease` is in ms, or '' for the items' own.
-  function claim_first(limit, lease)
+  -- Wakes a session for each queue that has more: the caller may have taken a wake token of
+  -- one queue, and an item of another. At a gateway, it has done so after the event of the
+  -- item, if it `has_waited`.
+  local function wake_others(owners, has_waited)
+    for _, owner in ipairs(owners) do
+      wake(owner)
+      if has_waited and owner ~= caller.agent then Access.signal('wake', owner) end
+    end
+  end
+
+  -- Claims the first items of the caller's queue, and then of its pools, after some leases
+  -- were reaped and some items promoted. Returns their receipts; or nil if there are none, and
+  -- whether the next call may find some behind those that this one has begun to cancel; and
+  -- whether the caller holds so few items that a repeat finds these. `lease` is in ms, or ''
+  -- for the items' own.
+  function claim_first(limit, lease, has_waited)
     seen()
+    Owner.join_pools()
     local _, _, held = Lease.maintain(MAX_DUE)
     local closing = continue_unfinished() and {} or nil
-    local items, has_more, is_cut = first_of_queue(limit, closing)
-    if #items == 0 then return nil, is_cut and handled > 0 end
-    if #items > 1 then items, has_more = that_fit(items, has_more) end
+    local items, has_more, skipped = first_of_queue(caller.agent, limit, closing, MAX_SKIPPED)
+    local owners = has_more and {caller.agent} or {}
+    if #caller.pools > 0 then
+      skipped = add_first_of_pools(items, owners, limit, closing, skipped)
+    end
+    if #items == 0 then return nil, skipped >= MAX_SKIPPED and handled > 0 end
+    if #items > 1 then items = that_fit(items, owners) end
 
     begin_batch(items)
     local receipts = {}
@@ -77,7 +115,7 @@ do
       emit('claim', item)
       receipts[i] = Lease.receipt(item)
     end
-    if has_more then wake(caller.agent) end
+    wake_others(owners, has_waited)
     return receipts, false, held < MAX_DUE
   end
 
@@ -100,7 +138,13 @@ do
     end
     if #items == 0 then return nil end
 
-    table.sort(items, function(one, other) return rank(one) < rank(other) end)
+    local place = {}
+    for i, pool in ipairs(caller.pools) do place[pool] = i end
+    table.sort(items, function(one, other)
+      local place_of_one, place_of_other = place[one.pool] or 0, place[other.pool] or 0
+      if place_of_one ~= place_of_other then return place_of_one < place_of_other end
+      return rank(one) < rank(other)
+    end)
     local receipts = {}
     for i, item in ipairs(items) do
       item.expires = call('ZSCORE', prefix .. 'leases', item.id) or now

@@ -10,10 +10,12 @@
 --   comments_read     new_claim: the new holder was shown none of the comments yet
 --   token_revoked     revoke_token: emit also removes the token
 --   open, closed      numbers of the open questions, and of those that this verb closed
---   keeps_agent, loses_holder, changes   assign
 --   only_reports      is_live: its token is that of a command of `worker run`, which does
 --                     not complete the item
 --   evidence          complete: the results of its acceptance checks as JSON, if it has some
+--   owner             Owner: where the indexes and counts have it, until add_to_index
+--   left_agent        enqueue_or_wait: the agent that gave it back to its pool, for the event
+--   keeps_owner, loses_holder, changes   assign
 --   is_delivered      complete: it was completed before, so this call changes nothing
 
 local STATES = {
@@ -38,6 +40,10 @@ local Damage = {
 -- The reports of an item.
 local Reports = {}
 local Project = {}
+-- Who has an item: the agent that it is assigned to, or the pool in which it waits. The owner
+-- is the name of the agent, 'pool:' and the name of the pool, or ''. No agent has a colon in
+-- its name.
+local Owner = {}
 
 local ID_PATTERNS = {item = '^item_[0-9a-z]+$', proj = '^proj_[0-9a-z]+$'}
 
@@ -69,6 +75,24 @@ local function read_hash(kind, id, command, ...)
   error({err = found.err}, 0)
 end
 
+-- The states in which an item of a pool waits there, and has no agent.
+Owner.WAITS = {waiting = true, queued = true, delayed = true}
+
+function Owner.of_pool(pool) return 'pool:' .. pool end
+
+-- Returns the pool that an owner is, or nil.
+function Owner.pool_of(owner) return string.match(owner, '^pool:(.*)$') end
+
+function Owner.of(agent, pool)
+  if agent ~= '' or pool == '' then return agent end
+  return Owner.of_pool(pool)
+end
+
+-- Returns the hash that counts the items of an owner.
+function Owner.counts(owner)
+  return Owner.pool_of(owner) and prefix .. owner or key('agent', owner)
+end
+
 -- Returns the damaged field of a claim, or nil. A blocked item may have no live token:
 -- its holder has left the question.
 function Damage.of_claim(state, token, live_token, lease_ms)
@@ -81,9 +105,11 @@ end
 -- values in the order of `find_item`.
 function Damage.of_item(v)
   local project, state, agent, sequence = v[1], v[2], v[3] or '', v[12]
+  local pool = v[25] or ''
   if not project or not is_id('proj', project) then return 'project' end
   if not STATES[state] then return 'state' end
   if agent ~= '' and not is_name(agent) then return 'agent' end
+  if pool ~= '' and not is_name(pool) then return 'pool' end
   if not sequence then return 'seq' end
   for place, name in pairs(Damage.NUMBERS) do
     local value = v[place]
@@ -94,7 +120,9 @@ function Damage.of_item(v)
   end
   if not Damage.is_list_of_numbers(v[16] or '') then return 'open_questions' end
   if agent == '' then
-    if not Damage.MAY_HAVE_NO_AGENT[state] then return 'agent' end
+    local may_have_none = Damage.MAY_HAVE_NO_AGENT[state] or pool ~= '' and Owner.WAITS[state]
+    if not may_have_none then return 'agent' end
+    if state == 'pending' and pool ~= '' then return 'pool' end
     return nil
   end
   if state == 'pending' then return 'agent' end
@@ -110,15 +138,18 @@ local function find_item(id)
   local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
     'live_token', 'attempts', 'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq',
     'not_before', 'blocker', 'started_at', 'open_questions', 'asked', 'commented',
-    'comments_read', 'edited', 'access_token', 'event', 'since', 'holder_since')
+    'comments_read', 'edited', 'access_token', 'event', 'since', 'holder_since', 'pool',
+    'claimer')
   if not v then return nil, 'key' end
   local exists = v[1] or v[2] or v[12]
   if not exists then return nil end
   local damaged = Damage.of_item(v)
   if damaged then return nil, damaged end
   local blocker, asked = v[14] or '', tonumber(v[17] or 0)
+  local agent, pool = v[3] or '', v[25] or ''
   return {
-    id = id, project = v[1], state = v[2], agent = v[3] or '',
+    id = id, project = v[1], state = v[2], agent = agent, stored_agent = agent,
+    pool = pool, stored_pool = pool, owner = Owner.of(agent, pool), claimer = v[26] or '',
     token = v[4] or '0', claim = v[5] or '', live_token = v[6] or '',
     attempts = tonumber(v[7] or 0), max_attempts = tonumber(v[8] or MAX_ATTEMPTS),
     lease_ms = v[9] or LEASE_MS, claim_lease_ms = v[10] or LEASE_MS,
@@ -203,7 +234,8 @@ local function refuse_state(item, verb)
 end
 
 local function refuse_not_yours(item)
-  refuse('NOT_YOURS', {item = item.id, agent = item.agent, caller = caller.agent})
+  refuse('NOT_YOURS', {item = item.id, agent = item.agent, caller = caller.agent,
+    pool = item.pool})
 end
 
 local function next_sequence(n) return call('HINCRBY', meta, 'sequence', n or 1) end
@@ -222,11 +254,11 @@ end
 
 local function count_item(item, by)
   add_to_count(key('project', item.project), item.state, by)
-  if item.agent ~= '' then add_to_count(key('agent', item.agent), item.state, by) end
+  if item.owner ~= '' then add_to_count(Owner.counts(item.owner), item.state, by) end
 end
 
 local function index_of(item)
-  if item.state == 'queued' then return key('queue', item.agent) end
+  if item.state == 'queued' then return key('queue', item.owner) end
   return INDEX[item.state] and prefix .. INDEX[item.state]
 end
 
@@ -239,14 +271,14 @@ local function remove_from_index(item)
   local from = index_of(item)
   if from then drop(from, item.id) end
   if item.state == 'in_progress' or item.state == 'blocked' then
-    drop(key('held', item.agent), item.id)
+    drop(key('held', item.owner), item.id)
   end
   count_item(item, -1)
 end
 
 local function add_to_index(item, state, score)
   Access.count_item(item, item.state, state)
-  item.state = state
+  item.state, item.owner = state, Owner.of(item.agent, item.pool)
   local to = index_of(item)
   if to then put(to, item.id, score) end
   if is_held(item) then put(key('held', item.agent), item.id, now) end
@@ -263,7 +295,7 @@ local function rank(item) return item.priority * 1e13 + item.seq end
 -- Returns the state of an item without a holder, and its score in the index of that
 -- state.
 local function state_without_holder(item, open)
-  if item.agent == '' then return 'pending', item.seq end
+  if item.agent == '' and item.pool == '' then return 'pending', item.seq end
   if open > 0 then return 'waiting', now end
   if tonumber(item.not_before) > now then return 'delayed', item.not_before end
   return 'queued', rank(item)
@@ -272,10 +304,12 @@ end
 -- A waiting agent takes a queued item, and of a delayed one learns when to look again.
 local function wakes_agent(state) return state == 'queued' or state == 'delayed' end
 
+-- The item goes to the queue of its agent, or back to its pool.
 local function enqueue_or_wait(item)
+  if item.pool ~= '' then item.left_agent, item.agent = item.agent, '' end
   local open = call('SCARD', key('deps', item.id))
   add_to_index(item, state_without_holder(item, open))
-  if wakes_agent(item.state) then wake(item.agent) end
+  if wakes_agent(item.state) then wake(item.owner) end
 end
 
 -- A stream of one entry takes several times the memory of its item. So the report of a
@@ -363,6 +397,14 @@ do
   local function write_item(item, ...)
     local name = key('item', item.id)
     call('HSET', name, 'state', item.state, ...)
+    if item.agent ~= item.stored_agent then
+      call('HSET', name, 'agent', item.agent)
+      item.stored_agent = item.agent
+    end
+    if item.pool ~= item.stored_pool then
+      if item.pool == '' then call('HDEL', name, 'pool') else call('HSET', name, 'pool', item.pool) end
+      item.stored_pool = item.pool
+    end
     if tonumber(item.attempts) ~= tonumber(item.stored_attempts) then
       call('HSET', name, 'attempts', item.attempts)
       item.stored_attempts = item.attempts
@@ -388,15 +430,28 @@ do
     add('holder_session', caller.session, '')
     add('holder_since', now, item.started_at)
     add('claim_lease_ms', item.claim_lease_ms, LEASE_MS)
+    if item.pool ~= '' then
+      table.insert(fields, 'claimer')
+      table.insert(fields, item.agent)
+    end
     return unpack(fields)
   end
 
   -- Ends a transition: writes its event, and with one command what changed of the item.
-  -- `...` are the verb's own fields. A project's event has no item.
+  -- `...` are the verb's own fields. A project's event has no item. The event of an item
+  -- that waits in a pool names the pool, and the agent that has just given it back.
   function emit(verb, item, ...)
-    local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
-      'verb', verb, 'item', item.id or '', 'project', item.project,
-      'agent', item.agent or '', 'state', item.state)
+    local pool = Owner.pool_of(item.owner or '')
+    local event
+    if pool then
+      event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
+        'verb', verb, 'item', item.id, 'project', item.project,
+        'agent', item.left_agent or '', 'state', item.state, 'pool', pool)
+    else
+      event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
+        'verb', verb, 'item', item.id or '', 'project', item.project,
+        'agent', item.agent or '', 'state', item.state)
+    end
     Counters.count(verb, item)
     if not item.id then return end
     item.event = event
@@ -468,6 +523,17 @@ local function add_agent(name)
   return is_new
 end
 
+-- Adds a pool, unless it is known. Returns whether it is new.
+local function add_pool(name) return call('ZADD', prefix .. 'pools', 'NX', now, name) == 1 end
+
+-- Adds an owner. Returns whether it is an agent that is new, or a pool without agents.
+function Owner.is_new(owner)
+  local pool = Owner.pool_of(owner)
+  if not pool then return add_agent(owner) end
+  add_pool(pool)
+  return call('EXISTS', key('members', pool)) == 0
+end
+
 -- Returns the agents besides new ones, whose names may be misspellings of theirs: the
 -- last callers first, and none if no agent is new.
 local function agents_besides(new)
@@ -480,14 +546,46 @@ local function agents_besides(new)
   return others
 end
 
+-- Returns the pools besides those that no agent takes items from: the newest first.
+function Owner.pools_besides(new)
+  local others, is_new = {}, {}
+  for _, name in ipairs(new) do is_new[name] = true end
+  for _, name in ipairs(call('ZREVRANGE', prefix .. 'pools', 0, MAX_AGENTS_SHOWN - 1)) do
+    if not is_new[name] then table.insert(others, name) end
+  end
+  return others
+end
+
+-- Keeps the pools of the caller, if they are not those that it had before: a pool is known by
+-- the agents that take items from it. A call that asks for items, after `seen`.
+function Owner.join_pools()
+  if caller.pool_names == caller.known_pools then return end
+  for pool in string.gmatch(caller.known_pools, '[^,]+') do
+    call('ZREM', key('members', pool), caller.agent)
+  end
+  for _, pool in ipairs(caller.pools) do
+    add_pool(pool)
+    call('ZADD', key('members', pool), now, caller.agent)
+  end
+  call('HSET', key('agent', caller.agent), 'pools', caller.pool_names)
+end
+
+-- Returns the owners whose queues the caller takes items from, in their order.
+function Owner.of_caller()
+  local owners = {caller.agent}
+  for _, pool in ipairs(caller.pools) do table.insert(owners, Owner.of_pool(pool)) end
+  return owners
+end
+
 -- Records that the caller was seen now, once per call.
 local function seen()
   if caller_was_seen then return end
   caller_was_seen = true
   call('ZADD', prefix .. 'agents', now, caller.agent)
   local name = key('agent', caller.agent)
-  local host, pid, session, version =
-    unpack(call('HMGET', name, 'host', 'pid', 'session', 'version'))
+  local host, pid, session, version, pools =
+    unpack(call('HMGET', name, 'host', 'pid', 'session', 'version', 'pools'))
+  caller.known_pools = pools or ''
   local is_known = host == caller.host and pid == caller.pid and session == caller.session
     and version == caller.version
   if not is_known then

@@ -146,6 +146,7 @@ function Lease.set_in_progress(item)
   if item.state == 'in_progress' then
     put(prefix .. 'leases', item.id, item.expires)
   else
+    if item.agent == '' then item.agent = caller.agent end
     move(item, 'in_progress', item.expires)
   end
 end
@@ -237,11 +238,28 @@ function Lease.refuse_closing(item)
   if status == 'closing' then refuse('CANCELLED', {item = item.id, reason = reason or ''}) end
 end
 
+-- Makes the caller the agent of an item that waits in a pool again, if its token is that of
+-- the caller's claim: the lease has expired, and no other agent has claimed the item since.
+function Lease.return_to_claimer(item, token)
+  local was_claimer = item.agent == '' and item.claimer == caller.agent
+  if was_claimer and Lease.is_live(item, token) then item.agent = caller.agent end
+end
+
+-- Refuses the item of another agent, or of a pool. A holder that is late learns that another
+-- agent has taken the item from the pool.
+function Lease.need_own(item, token)
+  Lease.return_to_claimer(item, token)
+  if item.agent == caller.agent then return end
+  local was_claimed = token ~= '' and item.pool ~= '' and item.state ~= 'cancelled'
+  if was_claimed then Lease.refuse_lost(item, token) end
+  refuse_not_yours(item)
+end
+
 -- The guard of every verb of a holder: returns if the caller may act on the item. A
 -- report may find the item queued for the caller; claim_if_queued then claims it.
 function Lease.check_holder(item, token, verb, is_report)
   Lease.act_if_due(item, Lease.is_live(item, token))
-  if item.agent ~= caller.agent then refuse_not_yours(item) end
+  Lease.need_own(item, token)
   if item.state == 'cancelled' then Lease.refuse_cancelled(item) end
   if Lease.is_live(item, token) then
     -- A dead letter can only be delivered.

@@ -58,16 +58,32 @@ function View.items(ids, room)
   return views, #ids
 end
 
--- Returns the first ids of the caller's queue, as far as it sees their project.
+-- Returns the first ids of the caller's queue, and then of its pools, as far as it sees
+-- their project.
 function scope.queued_ids(limit)
-  local queue = key('queue', caller.agent)
-  if confined == '' then return call('ZRANGE', queue, 0, limit - 1) end
-  local ids = {}
-  for _, id in ipairs(call('ZRANGE', queue, 0, MAX_SKIPPED - 1)) do
-    local is_seen = not scope.is_foreign(read_hash('item', id, 'HGET', 'project'))
-    if is_seen and #ids < limit then table.insert(ids, id) end
+  local ids, most = {}, confined == '' and limit or MAX_SKIPPED
+  for _, owner in ipairs(Owner.of_caller()) do
+    for _, id in ipairs(most > 0 and call('ZRANGE', key('queue', owner), 0, most - 1) or {}) do
+      local is_foreign = confined ~= ''
+        and scope.is_foreign(read_hash('item', id, 'HGET', 'project'))
+      if not is_foreign and #ids < limit then table.insert(ids, id) end
+      most = most - 1
+    end
   end
   return ids
+end
+
+-- Returns the number of items in the caller's queue and in its pools, and of each pool its
+-- name and the number of items that are ready in it.
+function View.count_queued()
+  local queued, in_pools = call('ZCARD', key('queue', caller.agent)), {}
+  for _, pool in ipairs(caller.pools) do
+    local ready = call('ZCARD', key('queue', Owner.of_pool(pool)))
+    queued = queued + ready
+    table.insert(in_pools, pool)
+    table.insert(in_pools, ready)
+  end
+  return queued, in_pools
 end
 
 -- Returns the number of an agent's items that are neither held nor ready: waiting,
