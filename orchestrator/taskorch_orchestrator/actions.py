@@ -211,7 +211,9 @@ def apply(
         hints.append(NO_KEY.format(project=applied.project))
     if written.trouble:
         hints.append(written.trouble)
-    meta = {"hints": hints} if hints else {}
+    meta: dict[str, object] = {"hints": hints} if hints else {}
+    if dry_run and plan.filled is not None:
+        meta["plan"] = plan.filled
     return Published(data=applied, meta=meta, hints=hints)
 
 

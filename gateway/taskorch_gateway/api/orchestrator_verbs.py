@@ -172,6 +172,12 @@ class Apply(ToolArguments):
     key: Annotated[
         str, "A plan with the same key changes the same project"
     ] = ""
+    variables: Annotated[
+        dict[str, object],
+        {"type": "object"},
+        "Name: default, or an object with default and description",
+    ] = {}  # noqa: RUF012  it is never changed
+    set: Annotated[Pairs, "Name of a variable: the text for ${name}"] = {}  # noqa: RUF012
     dry_run: Annotated[bool, "Only check the plan"] = False
 
     def perform(self, call: ToolCall) -> ToolResult:
@@ -180,13 +186,13 @@ class Apply(ToolArguments):
             "project": self.project,
             "items": self.items,
         }
-        for name in ("description", "key"):
-            if text := getattr(self, name):
-                given[name] = text
+        for name in ("description", "key", "variables"):
+            if value := getattr(self, name):
+                given[name] = value
         # pydantic and yaml take 10 MB, which a gateway whose clients send no plan saves
         from taskorch_orchestrator.plan import plan_file
 
-        plan = plan_file.read("This", json.dumps(given).encode())
+        plan = plan_file.read("This", json.dumps(given).encode(), self.set)
         applied = actions.apply(
             queue_of(call), NO_HANDOFFS, plan, dry_run=self.dry_run
         )

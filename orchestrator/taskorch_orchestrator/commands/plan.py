@@ -24,6 +24,7 @@ from taskorch_orchestrator.commands.check_options import (
     check_options,
 )
 from taskorch_orchestrator.commands.project_option import project_option
+from taskorch_orchestrator.commands.set_option import set_option
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
@@ -209,13 +210,19 @@ def create(
     is_flag=True,
     help="Check the plan and show what it would change, without applying it.",
 )
-def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
+@set_option()
+def apply(
+    plan: tuple[str, bytes], dry_run: bool, values: dict[str, str]
+) -> None:
     """Create or update a project and its items from a plan file.
 
     All of it is done, or nothing. PLAN.yaml may be -, for standard input. The command
     is repeatable: new items in the file are added, and items that a plan with the same
     key created earlier become what the file says. An item that an agent has begun
     keeps its title, description and requirements, and the command names the differences.
+
+    A plan may declare variables, whose values --set gives. With --dry-run, the filled
+    plan is shown.
 
     For an example of a plan: orchestrate docs orchestrator#a-whole-plan-at-once
     """
@@ -226,13 +233,16 @@ def apply(plan: tuple[str, bytes], dry_run: bool) -> None:
     from taskorch_orchestrator.plan import plan_file
     from taskorch_orchestrator.render import plan as plan_render
 
-    read = plan_file.read(*plan)
+    read = plan_file.read(*plan, values)
     context = OrchestratorContext(Access.READ if dry_run else Access.CREATE)
     applied = actions.apply(
         context.queue, context.handoffs(), read, dry_run=dry_run
     )
+    shown = plan_render.filled(read) if dry_run else ""
     context.show(
-        applied, plan_render.applied, "The plan creates a new project."
+        applied,
+        lambda result: shown + plan_render.applied(result),
+        "The plan creates a new project.",
     )
     if dry_run:
         context.output.hint("Nothing was written.")

@@ -1,7 +1,7 @@
 """Plan files of `orchestrate apply`: their fields, and mistakes with line numbers."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from typing import Annotated, Any, TypeVar
@@ -25,7 +25,7 @@ from taskorch.domain.item import (
 from taskorch.domain.start_time import StartTime
 from taskorch.queue.plan import Plan
 
-from taskorch_orchestrator.plan import yaml_reader
+from taskorch_orchestrator.plan import variables, yaml_reader
 from taskorch_orchestrator.plan.yaml_reader import Mistake, Node, Step
 
 MOST_SHOWN = 20
@@ -216,15 +216,25 @@ class PlanFile(BaseModel):
         return limits.is_project_id(self.project)
 
 
-def read(name: str, data: bytes) -> Plan:
+def read(
+    name: str,
+    data: bytes,
+    values: Mapping[str, str] | None = None,
+    offered: Mapping[str, str] | None = None,
+) -> Plan:
     """Return the plan in a file. `name` is used in messages.
 
-    Raises errors.BadPlan with all mistakes in the file.
+    `values` are those of its variables, by name. `offered` values are for variables that
+    are not among them, and need not be declared. Raises errors.BadPlan with all mistakes
+    in the file.
     """
     document = yaml_reader.read(data)
-    root = document.root
-    if root is None or document.mistakes:
+    if document.root is None or document.mistakes:
         raise _bad_plan(name, document.mistakes)
+    filled = variables.fill(document.root, values or {}, offered or {})
+    if filled.mistakes:
+        raise _bad_plan(name, filled.mistakes)
+    root = filled.root
     try:
         plan_file = PlanFile.model_validate(root.plain())
     except ValidationError as error:
@@ -241,7 +251,11 @@ def read(name: str, data: bytes) -> Plan:
             steps: list[Step] = ["items", place, "not_before"]
             remarks.append(_mistake_at(root, steps, item.not_before.remark))
     remarks.sort(key=lambda remark: remark.line)
-    return replace(_plan(plan_file), remarks=tuple(map(str, remarks)))
+    return replace(
+        _plan(plan_file),
+        remarks=tuple(map(str, remarks)),
+        filled=root.plain() if filled.has_variables else None,
+    )
 
 
 def _plan(plan_file: PlanFile) -> Plan:

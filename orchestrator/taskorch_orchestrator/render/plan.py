@@ -1,9 +1,10 @@
 """The output of `apply` for people: the project, and on a terminal each item."""
 
+import yaml
 from rich.text import Text
 from taskorch.cli.output import on_terminal
-from taskorch.cli.text import cell
-from taskorch.queue.plan import AppliedPlan, CreatedItem
+from taskorch.cli.text import cell, lines
+from taskorch.queue.plan import AppliedPlan, CreatedItem, Plan
 
 from taskorch_orchestrator.render import console
 from taskorch_orchestrator.render.console import Column
@@ -34,6 +35,14 @@ def applied(plan: AppliedPlan) -> str:
             _remark(item),
         )
     return console.printed(Text(head), table)
+
+
+def filled(plan: Plan) -> str:
+    """Return the texts of a plan whose variables were filled, as YAML; else ""."""
+    if plan.filled is None:
+        return ""
+    text = yaml.safe_dump(plan.filled, allow_unicode=True, sort_keys=False)
+    return lines(text)
 
 
 def _remark(item: CreatedItem) -> str:

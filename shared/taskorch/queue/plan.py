@@ -38,6 +38,8 @@ class Plan(Frozen):
     key: str = ""
     #: Notes for the author of the plan.
     remarks: tuple[str, ...] = ()
+    #: The document of the plan after its variables were filled; None without variables.
+    filled: object = None
 
 
 class CreatedItem(Frozen):

@@ -38,7 +38,7 @@ RENAMED = {
     ("fail", "no_retry"): "retry",
 }
 #: Arguments of the API alone: what a plan file holds, and the lease of a holder.
-OF_THE_API = {"apply": {"project", "items", "description", "key"}}
+OF_THE_API = {"apply": {"project", "items", "description", "key", "variables"}}
 
 
 def commands() -> Iterator[tuple[str, str, click.Command]]:
