@@ -32,6 +32,7 @@ from taskorch_orchestrator.backup.schema import (
     ProjectLine,
     ReaderLine,
     ReportLine,
+    ScheduleLine,
     Trailer,
 )
 
@@ -53,25 +54,30 @@ def restore(file: Path, backup: Backup) -> Mapping[str, int]:
     errors.Invalid with the number of the wrong line if the file is not a complete
     export; then nothing is written.
     """
-    with _open_twice_readable(file) as opened:
-        content = ExportContent.of(opened)
-        opened.seek(0)
-        run = backup.begin(content.digest)
-        for lines in _batches(_lines_to_write(opened, content.completed)):
-            backup.write(content.digest, run, lines)
-        backup.end(
-            content.digest,
-            run,
-            sequence=content.sequence,
-            created_at=content.created_at,
-            schema=content.schema,
-        )
+    with twice_readable(file) as opened:
+        return restore_opened(opened, backup)
+
+
+def restore_opened(opened: BinaryIO, backup: Backup) -> Mapping[str, int]:
+    """Write an export that `twice_readable` has opened, as `restore` does."""
+    content = ExportContent.of(opened)
+    opened.seek(0)
+    run = backup.begin(content.digest)
+    for lines in _batches(_lines_to_write(opened, content.completed)):
+        backup.write(content.digest, run, lines)
+    backup.end(
+        content.digest,
+        run,
+        sequence=content.sequence,
+        created_at=content.created_at,
+        schema=content.schema,
+    )
     return content.counts
 
 
 @contextmanager
-def _open_twice_readable(file: Path) -> Iterator[BinaryIO]:
-    """Open a file; copy a pipe to a temporary file, because it must be read twice."""
+def twice_readable(file: Path) -> Iterator[BinaryIO]:
+    """Open a file, expanded if gzip compressed it; copy a pipe to a temporary file, because it must be read twice."""
     is_stdin = str(file) == "-"
     is_pipe = is_stdin or not file.is_file()
     try:
@@ -132,6 +138,7 @@ class ExportContent:
         #: The ids of all items.
         self.items: set[str] = set()
         self._agents: set[str] = set()
+        self._schedules: set[str] = set()
         #: Ids that may follow later in the file -> the first line that refers to them.
         self._referenced_items: dict[str, int] = {}
         self._referenced_agents: dict[str, int] = {}
@@ -177,9 +184,8 @@ class ExportContent:
                 self._add_to_project(line, number)
             case ReportLine() | NoteLine():
                 self._add_to_item(line)
-            case AgentLine():
-                _require_new(line.name, self._agents)
-                self._agents.add(line.name)
+            case AgentLine() | ScheduleLine():
+                self._add_name(line)
             case PlanLine():
                 self._check_plan(line)
             case Trailer():
@@ -241,6 +247,12 @@ class ExportContent:
                 reason="Its entry is not newer than the previous one."
             )
         self._entries[stream] = entry
+
+    def _add_name(self, line: AgentLine | ScheduleLine) -> None:
+        is_agent = isinstance(line, AgentLine)
+        known = self._agents if is_agent else self._schedules
+        _require_new(line.name, known)
+        known.add(line.name)
 
     def _check_plan(self, line: PlanLine) -> None:
         if line.project not in self._projects:

@@ -1,0 +1,1 @@
+"""Files of other trackers: their open work becomes items of a project."""
