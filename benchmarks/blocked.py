@@ -33,6 +33,7 @@ from taskorch.domain.notification import (
     NotificationKind,
 )
 from taskorch.domain.role import Role
+from taskorch.domain.schedule import MOST_SCHEDULES, PLAN_BYTES, NewSchedule
 from taskorch.domain.short_id import ShortId
 from taskorch.queue.backup import SCHEMA
 from taskorch.queue.port import Connection
@@ -198,6 +199,7 @@ def _steps(
     yield from _changes(planner, crowd)
     yield from _maintenance(planner)
     yield from _tokens(planner)
+    yield from _schedules(planner)
     yield from _copies(planner, unwatched)
     yield from _large_steps(planner, crowd)
 
@@ -554,6 +556,41 @@ def _tokens(planner: Queue) -> Iterator[Step]:
     yield _step("note_refusals", lambda: log.note({refusal: 1}))
     yield _step("audit_log", lambda: log.newest(every, 1))
     yield _step("signals", planner.signals().newest_cursor)
+
+
+def _schedules(planner: Queue) -> Iterator[Step]:
+    """Yield the steps of schedules; there are as many as allowed, with large plans."""
+    schedules = planner.schedules()
+    plan = "x" * PLAN_BYTES
+
+    def create(name: str = "new") -> None:
+        new = NewSchedule(
+            name=name,
+            cron="* * * * *",
+            zone="UTC",
+            plan=plan,
+            values={},
+            next_at=1,
+        )
+        schedules.create(new)
+
+    def create_and_remove() -> None:
+        create()
+        schedules.remove("new")
+
+    def run() -> None:
+        for due in schedules.due().schedules[:1]:
+            started = schedules.start(due, 1)
+            if started:
+                schedules.end(due.name, due=started.due, error="x" * 2000)
+
+    for number in range(MOST_SCHEDULES - 1):
+        create(agent(number))
+    yield _step("schedules", schedules.list, "200 schedules")
+    yield _step("create_schedule", create_and_remove, "", HUNDRED)
+    yield _step("remove_schedule", create_and_remove, "", HUNDRED)
+    yield _step("start_scheduled", run, "", HUNDRED)
+    yield _step("end_scheduled", run, "", HUNDRED)
 
 
 def _audit_pages(planner: Queue) -> Iterator[object]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from taskorch.domain import acceptance_rules, errors, limits
 from taskorch.domain.frozen import Frozen
+from taskorch.domain.schedule import PLAN_BYTES
 from taskorch.queue import keys
 
 Check = Callable[[str], object]
@@ -111,6 +112,19 @@ def owner(word: str) -> None:
         limits.pool_name(word.removeprefix(keys.POOL))
     else:
         agent(word)
+
+
+def schedule(word: str) -> None:
+    """Check the name of a schedule."""
+    limits.name(word, "a schedule")
+
+
+def scheduled_plan(word: str) -> None:
+    """Check the size of the plan of a schedule."""
+    if len(word.encode()) > PLAN_BYTES:
+        raise errors.Invalid(
+            reason=f"An argument has more than {PLAN_BYTES} bytes (256 KiB)."
+        )
 
 
 def flag(word: str) -> None:
@@ -299,6 +313,9 @@ WORDS: Mapping[str, Words] = {
     "close_project": Words(first=(project, flag, text)),
     "comment": Words(first=(item, text)),
     "count_new_discoveries": Words(first=_READER),
+    "create_schedule": Words(
+        first=(schedule, short, short, scheduled_plan, pairs, number())
+    ),
     "depend": Words(
         first=(item,), group=(item,), most=limits.BATCH_DEPENDENCIES
     ),
@@ -311,6 +328,9 @@ WORDS: Mapping[str, Words] = {
             optional(project),
             rows,
         )
+    ),
+    "end_scheduled": Words(
+        first=(schedule, optional(number()), optional(project), text)
     ),
     "environment": Words(group=(short,), most=20),
     "events": Words(first=(cursor, number(1, 5 * ROWS))),
@@ -387,11 +407,14 @@ WORDS: Mapping[str, Words] = {
     ),
     "release": Words(first=(item, token, text, flag)),
     "renew": Words(first=(item, token, flag, optional(cursor))),
+    "remove_schedule": Words(first=(schedule,)),
     "reopen_project": Words(first=(project,)),
     "requeue": Words(first=(item, flag, text, flag)),
     "resume": Words(),
+    "schedules": Words(first=(optional(schedule), flag)),
     "show": Words(first=(item,)),
     "standing": Words(first=(item_or_project, optional(skip))),
+    "start_scheduled": Words(first=(schedule, number(), number())),
     "stuck": Words(
         first=(
             number(1, limits.LONGEST_MS),

@@ -72,7 +72,7 @@ orchestrate.declare(
         },
         "taskorch_orchestrator.commands.backup": {
             "export": "Export the namespace as JSON lines.",
-            "import": "Import an export, or a folder of the file-based predecessor.",
+            "import": "Import an export, a folder of the predecessor, or the file of another tracker.",
         },
         "taskorch_orchestrator.commands.server": {
             "server": "Show, start, list or stop bundled servers.",
@@ -101,6 +101,9 @@ orchestrate.declare(
         "taskorch_orchestrator.commands.mcp": {
             "mcp": "Serve an agent program over MCP, with the tools of the session's role.",
         },
+        "taskorch_orchestrator.commands.schedule": {
+            "schedule": "Apply plans at the times of a cron line.",
+        },
         "taskorch_orchestrator.commands.sync": {
             "sync": "Sync the files of this root with Redis once.",
             "service": "Sync files and maintain the queue until SIGTERM or Ctrl-C.",
@@ -112,6 +115,7 @@ orchestrate.sections = {
         "project",
         "create",
         "apply",
+        "schedule",
         "depend",
         "edit",
         "assign",
@@ -166,6 +170,7 @@ orchestrate.synonyms = {
     **dict.fromkeys(("done", "finish", "close"), ("complete",)),
     **dict.fromkeys(("add", "new", "item", "task"), ("create",)),
     **dict.fromkeys(("plan", "load"), ("apply",)),
+    **dict.fromkeys(("cron", "schedules", "repeat"), ("schedule",)),
     **dict.fromkeys(("give", "dispatch"), ("assign",)),
     **dict.fromkeys(("update", "change", "modify", "set"), ("edit",)),
     **dict.fromkeys(("rename", "label", "priority"), ("edit",)),

@@ -42,6 +42,8 @@ ARGUMENTS = {
         "token create": ("ada", "--role", "worker"),
         **dict.fromkeys(("token rotate", "token revoke"), ("tok_1a2b3c4d",)),
         "token edit": ("tok_1a2b3c4d", "--max-agents", "5"),
+        **dict.fromkeys(("schedule run", "schedule remove"), ("nightly",)),
+        "schedule add": ("nightly", "-", "--cron", "0 6 * * *"),
     },
     "worker": {
         **dict.fromkeys(

@@ -35,6 +35,7 @@ OF_THE_MACHINE = {
             "audit",
             "board",
             "notify",
+            "schedule",
         ),
     },
     "worker": {"get-notes", "run", "logs", "whoami", "hook", "mcp"},

@@ -2,10 +2,11 @@
 
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builders import Bench
+from support.builders import PLAN, Bench, new_schedule
 from support.commands import Shell
 from taskorch.domain.item import State
 from taskorch.domain.role import Role
@@ -71,6 +72,10 @@ orchestrate token edit {token} --max-agents 5
 orchestrate token rotate {token}
 orchestrate token revoke {token}
 orchestrate acl worker ada
+orchestrate schedule add other {plan} --cron "0 6 * * *"
+orchestrate schedule list
+orchestrate schedule run nightly
+orchestrate schedule remove nightly
 """.strip().splitlines()
 
 #: Commands that print a line of JSON per event, run until they are stopped, or have
@@ -123,10 +128,10 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 @pytest.fixture
-def scene(bench: Bench) -> dict[str, str]:
+def scene(bench: Bench, tmp_path: Path) -> dict[str, str]:
     """A project with items in most states, one for this session, a discovery and a note.
 
-    And an access token.
+    And an access token, a schedule and a plan.
     """
     project = bench.project()
     held, found = bench.item(project), bench.claimed(bench.item(project))
@@ -142,9 +147,13 @@ def scene(bench: Bench) -> dict[str, str]:
         bench.bring_to(item, state)
     bench.agent().discover(found, "It rains", impact="wet")
     token = bench.queue.access_tokens().create("ada", Role.WORKER)
+    bench.queue.schedules().create(new_schedule("nightly"))
+    plan = tmp_path / "one.yaml"
+    plan.write_text(PLAN, encoding="utf-8")
     return {
         "project": project,
         "held": held,
+        "plan": str(plan),
         "token": token.id,
         **{str(state): item for state, item in items.items()},
     }

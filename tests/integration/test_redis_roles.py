@@ -31,7 +31,7 @@ from taskorch.queue.wait_results import Goal
 
 NAMESPACE = "team"
 META = keys.meta(NAMESPACE)
-PRELUDE = scripts.source("prelude/call")
+PRELUDE = scripts.source("prelude/call") + scripts.source("prelude/schedules")
 
 
 @pytest.fixture(scope="module", params=list(servers.binaries()))
@@ -266,6 +266,8 @@ def test_viewer_waits_for_an_item(bench: Bench) -> None:
         (Role.WORKER, "access_token:x"),
         (Role.ORCHESTRATOR, "access_token:x"),
         (Role.VIEWER, "access_token:x"),
+        (Role.WORKER, "schedule:x"),
+        (Role.VIEWER, "schedule:x"),
     ],
 )
 def test_role_reads_no_secret_keys(
@@ -315,7 +317,11 @@ def made_up(name: str) -> str:
 
 
 def test_prelude_asks_for_every_kind_of_key() -> None:
-    kinds = listed("KINDS") | listed("KINDS_OF_ADMINISTRATORS")
+    kinds = (
+        listed("KINDS")
+        | listed("KINDS_OF_ADMINISTRATORS")
+        | listed("KINDS_OF_ORCHESTRATORS")
+    )
 
     assert kinds == {
         made_up(name)

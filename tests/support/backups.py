@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from support.builders import Bench
+from support.builders import Bench, new_schedule
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
 from taskorch.queue.backup import COUNT
 from taskorch.queue.plan import Plan
@@ -114,6 +115,12 @@ def fill_namespace(bench: Bench) -> dict[State, Lease]:
     bench.queue.requeue(delegated)
     bench.agent().fail(bench.claimed(delegated), ODD, retry=False)
     bench.queue.cancel(delegated)
+    schedules = bench.queue.schedules()
+    odd = replace(new_schedule("odd"), plan=ODD, values={"a": ODD})
+    schedules.create(odd)
+    schedules.start(schedules.due().schedules[0], 2**50)
+    schedules.create(new_schedule("failed", next_at=2**50))
+    schedules.end("failed", error=ODD)
     bench.queue.complete_project(bench.project())
     bench.queue.apply(
         Plan(

@@ -18,6 +18,7 @@ from taskorch.domain.item import (
     NewItem,
     State,
 )
+from taskorch.domain.schedule import NewSchedule
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.plan import CreatedItem
@@ -37,6 +38,19 @@ STATE_INDEXES: dict[State, set[str]] = {
     State.CANCELLED: set(),
 }
 INDEXES = set().union(*STATE_INDEXES.values())
+
+
+#: The smallest plan of a project.
+PLAN = "project: Nightly\nitems:\n  - {name: a, title: A, agent: ada}\n"
+
+
+def new_schedule(
+    name: str, *, plan: str = PLAN, next_at: int = 1, cron: str = "0 6 * * *"
+) -> NewSchedule:
+    """Return a schedule, by default one that is due since 1970."""
+    return NewSchedule(
+        name=name, cron=cron, zone="UTC", plan=plan, values={}, next_at=next_at
+    )
 
 
 @dataclass(frozen=True)
@@ -278,6 +292,16 @@ class Bench:
     def delete_key(self, name: str) -> None:
         """Delete a key."""
         self.raw.delete(keys.tag(self.namespace) + name)
+
+    def make_due(self, schedule: str, at: int = 1000) -> None:
+        """Move the next run of a schedule into the past, by default to 1970."""
+        self.set_schedule(schedule, next=str(at))
+        self.add_entry("schedules", schedule, at)
+
+    def set_schedule(self, name: str, **fields: str) -> None:
+        """Write fields of a schedule."""
+        key = f"{keys.tag(self.namespace)}schedule:{name}"
+        self.raw.hset(key, mapping=cast("Any", fields))
 
     def age_project(self, project: str, *, days: int = 100) -> None:
         """Move the completion of a project into the past."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from support.builders import Bench
+from support.builders import Bench, new_schedule
 from support.verbs import ALLOWING_STATE, act
 from taskorch.domain.access_token import AccessTokenEdit
 from taskorch.domain.audit_line import Refusal
@@ -208,6 +208,31 @@ def rotate_access_token(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.access_tokens().rotate(id_)
 
 
+def create_schedule(_: Bench) -> Call:
+    return lambda lossy: lossy.queue.schedules().create(new_schedule("once"))
+
+
+def start_scheduled(bench: Bench) -> Call:
+    bench.queue.schedules().create(new_schedule("due"))
+    (due,) = bench.queue.schedules().due().schedules
+    return lambda lossy: lossy.queue.schedules().start(due, 2**50)
+
+
+def end_scheduled(bench: Bench) -> Call:
+    schedules = bench.queue.schedules()
+    schedules.create(new_schedule("begun"))
+    run = schedules.start(schedules.due().schedules[0], 2**50)
+    assert run
+    return lambda lossy: lossy.queue.schedules().end(
+        "begun", due=run.due, error="It failed"
+    )
+
+
+def remove_schedule(bench: Bench) -> Call:
+    bench.queue.schedules().create(new_schedule("old"))
+    return lambda lossy: lossy.queue.schedules().remove("old")
+
+
 def revoke_access_token(bench: Bench) -> Call:
     id_ = bench.queue.access_tokens().create("ada", Role.WORKER).id
     return lambda lossy: lossy.queue.access_tokens().revoke(id_)
@@ -322,6 +347,10 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "edit_access_token": edit_access_token,
     "rotate_access_token": rotate_access_token,
     "revoke_access_token": revoke_access_token,
+    "create_schedule": create_schedule,
+    "start_scheduled": start_scheduled,
+    "end_scheduled": end_scheduled,
+    "remove_schedule": remove_schedule,
     "note_refusals": note_refusals,
     "notify_take": notify_take,
     "notify_settle": notify_settle,

@@ -7,7 +7,7 @@ compare all requests, such as `tests/unit/queue/test_repeats.py`.
 import os
 from collections.abc import Iterator
 
-from support.builders import Bench, need_lease
+from support.builders import Bench, need_lease, new_schedule
 from taskorch.domain.access_token import AccessTokenEdit
 from taskorch.domain.audit_line import AuditFilter, Refusal
 from taskorch.domain.frozen import replace
@@ -34,6 +34,7 @@ def workflow(bench: Bench) -> Iterator[str]:
     yield from wait_for_answer(bench)
     yield from sync_files(bench)
     yield from manage_access_tokens(bench)
+    yield from run_schedule(bench)
 
 
 def apply_plan(bench: Bench) -> Iterator[str]:
@@ -384,6 +385,22 @@ def repair_namespace(bench: Bench) -> Iterator[str]:
     yield "damaged"
     queue.complete_project(project, force=True)
     yield "close_project"
+
+
+def run_schedule(bench: Bench) -> Iterator[str]:
+    """Create a schedule that is due, run it, and remove it."""
+    schedules = bench.queue.schedules()
+    schedules.create(new_schedule("nightly"))
+    yield "create_schedule"
+    (due,) = schedules.due().schedules
+    yield "schedules"
+    run = schedules.start(due, 2**50)
+    assert run
+    yield "start_scheduled"
+    schedules.end("nightly", due=run.due, error="It failed")
+    yield "end_scheduled"
+    schedules.remove("nightly")
+    yield "remove_schedule"
 
 
 def manage_access_tokens(bench: Bench) -> Iterator[str]:

@@ -15,6 +15,11 @@ from pydantic import (
 )
 from taskorch.domain import acceptance_rules, errors, limits
 from taskorch.domain.item import State
+from taskorch.domain.schedule import (
+    CRON_CHARACTERS,
+    PLAN_BYTES,
+    ZONE_CHARACTERS,
+)
 from taskorch.queue.keys import POOL
 from taskorch.queue.replies import LEFT_OUT
 
@@ -442,6 +447,36 @@ class PlanLine(_Strict):
     project: ProjectId
 
 
+class ScheduleFields(_Strict):
+    """The hash of a schedule."""
+
+    cron: Annotated[str, StringConstraints(max_length=CRON_CHARACTERS)]
+    zone: Annotated[str, StringConstraints(max_length=ZONE_CHARACTERS)]
+    plan: Annotated[str, StringConstraints(max_length=PLAN_BYTES)]
+    values: Pairs
+    next: Number
+    created_at: Number
+    created_by: Name
+    running: NumberOrNone = ""
+    last_at: NumberOrNone = ""
+    last_project: Annotated[
+        str, StringConstraints(pattern=r"^(proj_[0-9a-z]{1,32})?$")
+    ] = ""
+    last_error: Text = ""
+    runs: NumberOrNone = ""
+
+
+class ScheduleLine(_Strict):
+    """A schedule; `due_at` is when a service acts on it, in ms since the epoch."""
+
+    kind: Literal["schedule"]
+    name: Annotated[
+        str, _checked_by(lambda value: limits.name(value, "a schedule"))
+    ]
+    due_at: Time
+    fields: ScheduleFields
+
+
 class Trailer(_Strict):
     """The last line, with the number of lines of each kind."""
 
@@ -461,6 +496,7 @@ Line = Annotated[
     | ReaderLine
     | AgentLine
     | PlanLine
+    | ScheduleLine
     | Trailer,
     Field(discriminator="kind"),
 ]

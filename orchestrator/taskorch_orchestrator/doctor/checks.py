@@ -10,6 +10,7 @@ from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Project, State
 from taskorch.domain.mirror_record import MirrorStatus
 from taskorch.domain.notification import TargetRecord
+from taskorch.domain.schedule import Schedule
 from taskorch.queue import redis_users
 from taskorch.queue.agents import AgentStatus, is_forgotten
 from taskorch.queue.audit import (
@@ -31,6 +32,8 @@ SKEW_MS = 2000
 FULL = 0.9
 VALKEY = "Valkey"
 OLDEST_VALKEY = (8, 0)
+#: A schedule that should have run longer ago than this is overdue.
+LATE_MS = 600_000
 #: A service or a worker that was seen within this time is at work.
 AT_WORK_MS = 600_000
 SHOWN = 5
@@ -457,6 +460,29 @@ def of_archive(
         mend = "orchestrate service, or orchestrate sync status for the reason"
         return _note("archive", found, mend)
     return _ok("archive", found)
+
+
+def of_schedules(
+    schedules: Sequence[Schedule], damaged: Sequence[str], now_ms: int
+) -> CheckResult:
+    """Check that the schedules run, and that their last runs succeeded."""
+    if damaged:
+        found = f"cannot be read: {_first(damaged)}"
+        mend = "orchestrate schedule remove NAME"
+        return _problem("schedules", found, mend, tuple(damaged))
+    failing = [each.name for each in schedules if each.last_error]
+    late = [each.name for each in schedules if each.next_at < now_ms - LATE_MS]
+    if failing:
+        count = counted(len(failing), "schedule", "schedules")
+        found = f"the last run of {count} failed: {_first(failing)}"
+        mend = "orchestrate schedule list shows why"
+        return _problem("schedules", found, mend, tuple(failing))
+    if late:
+        count = counted(len(late), "schedule is", "schedules are")
+        found = f"{count} overdue, because no service runs: {_first(late)}"
+        return _note("schedules", found, "orchestrate service", tuple(late))
+    count = counted(len(schedules), "schedule", "schedules")
+    return _ok("schedules", f"{count}, none of them failing")
 
 
 def of_idle_agents(agents: Sequence[AgentStatus]) -> CheckResult:

@@ -91,6 +91,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
         checks.of_quarantine(queue.quarantined()),
         checks.of_mirrors(mirrors),
         _notifications(queue, settings),
+        _schedules(queue, environment.at),
         checks.of_archive(
             settings.retention_ms,
             _number_due(queue, settings.retention_ms),
@@ -146,6 +147,12 @@ def _number_due(queue: Queue, retention_ms: int) -> int:
 def _archived(folder: Path) -> Sequence[int]:
     """Return the sizes in bytes of the archived projects in a root."""
     return [file.stat().st_size for file in folder.glob("*.jsonl.gz")]
+
+
+def _schedules(queue: Queue, now_ms: int) -> CheckResult:
+    listed = queue.schedules().list()
+    damaged = [id_ for kind, id_ in queue.damage if kind == "schedule"]
+    return checks.of_schedules(listed, damaged, now_ms)
 
 
 def _functions(queue: Queue, now_ms: int) -> CheckResult:

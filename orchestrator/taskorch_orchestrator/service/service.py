@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 MAINTAIN = "maintain"
 MAINTAIN_INTERVAL_S = 10.0
+#: Starts the runs of schedules that are due.
+SCHEDULES = "schedules"
+SCHEDULES_INTERVAL_S = 10.0
 #: Removes the libraries of functions that only old versions have called.
 REMOVE_LIBRARIES = "remove-libraries"
 REMOVE_LIBRARIES_INTERVAL_S = 3600.0
@@ -85,6 +88,7 @@ class Service:
         self._server = server
         self._duties = {
             MAINTAIN: Duty(queue.reap, MAINTAIN_INTERVAL_S),
+            SCHEDULES: Duty(self._run_schedules, SCHEDULES_INTERVAL_S),
             REMOVE_LIBRARIES: Duty(
                 self._remove_libraries, REMOVE_LIBRARIES_INTERVAL_S
             ),
@@ -263,6 +267,14 @@ class Service:
         while not self._scheduler.stopped:
             self._try(f"notify {notifier.target.host}", notifier.make_pass)
             notifier.wait()
+
+    def _run_schedules(self) -> None:
+        # pydantic, yaml and cronsim take 10 MB, which a service without schedules saves
+        if not self._queue.schedules().due().schedules:
+            return
+        from taskorch_orchestrator.schedule import runs
+
+        runs.run_due(self._queue)
 
     def _remove_libraries(self) -> None:
         removed = libraries.remove_unused(

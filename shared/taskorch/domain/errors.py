@@ -3,7 +3,7 @@
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2   SharedCheckout, PortTaken
 |-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue, NoLog,
-|                                   NoAccessToken, OtherNamespace
+|                                   NoAccessToken, NoSchedule, OtherNamespace
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated,
 |                                   NotSaved, ServerFailed, DiskFull, OutOfFiles,
 |                                   RateLimited;
@@ -14,7 +14,8 @@ TaskOrchestratorError           1   Unprintable
 |                                   DeadEnd, Cycle, TooDeep, TooMany, TooLarge,
 |                                   NoQuestion, SeveralQuestions,
 |                                   NoAttempts, ProjectClosed (NeedsReopen), OpenItems, Awaited,
-|                                   BadPlan, NotAName, BadSchema, NotEmpty, ExportOutdated,
+|                                   BadPlan, ScheduleExists, TooManySchedules,
+|                                   NotAName, BadSchema, NotEmpty, ExportOutdated,
 |                                   TooOld, Damaged,
 |                                   RootNotWritable (SharedRoot), ArchiveNotWritable,
 |                                   NotArchived, CommandFails,
@@ -187,6 +188,12 @@ class NoAccessToken(NotFound):
     word = "NO_ACCESS_TOKEN"
     message = "There is no access token {access_token}."
     next_step = "List them: orchestrate token list"
+
+
+class NoSchedule(NotFound):
+    word = "NO_SCHEDULE"
+    message = "There is no schedule {schedule}."
+    next_step = "List them: orchestrate schedule list"
 
 
 class OtherNamespace(NotFound):
@@ -459,6 +466,18 @@ class OtherVersion(Invalid):
     next_step = (
         "Install the same version on both sides; the last number may differ."
     )
+
+
+class ScheduleExists(Invalid):
+    word = "SCHEDULE_EXISTS"
+    message = "There is a schedule {schedule} already."
+    next_step = "To replace it, remove it first: orchestrate schedule remove {schedule}"
+
+
+class TooManySchedules(Invalid):
+    word = "TOO_MANY_SCHEDULES"
+    message = "There are {most} schedules already, the most of a namespace."
+    next_step = "Remove one: orchestrate schedule remove NAME"
 
 
 class NotEmpty(Invalid):
@@ -1188,5 +1207,6 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
         TooMany, TooLarge, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
         AlreadyCompleted, Unchecked, ChecksFailed, RunCompletes,
         NeedsReopen, NoAccessToken, NotAllowed, QuotaReached, TokenRefused,
+        NoSchedule, ScheduleExists, TooManySchedules,
     )
 }  # fmt: skip

@@ -165,6 +165,7 @@ class Backup:
         for key, project in _fields(plans).items():
             if project in known:
                 yield {"kind": "plan", "key": key, "project": project}
+        yield from self._schedules()
 
     def _header(self, now: str, created: str) -> Line:
         return {
@@ -332,6 +333,23 @@ class Backup:
                     "seen": _number(seen),
                     "fields": _without_counts(fields),
                 }
+
+    def _schedules(self) -> Iterator[Line]:
+        names = cast("list[str]", self._run_script("export", "schedules"))
+        for name in names:
+            reply = self._run_script("export", "schedule", name)
+            due_at, fields = cast("tuple[str, list[str]]", reply)
+            if not due_at:  # it was removed meanwhile
+                continue
+            if not fields:
+                self._damage["schedule", name] = "its fields are missing"
+                continue
+            yield {
+                "kind": "schedule",
+                "name": name,
+                "due_at": _number(due_at),
+                "fields": _fields(fields),
+            }
 
 
 def _trailer(sequence: str, counts: Mapping[str, int]) -> Line:

@@ -220,6 +220,16 @@ KEYS = (
         holds="items that the client of an access token has created, until they are completed or cancelled",
     ),
     Key(
+        name="schedules",
+        type="zset",
+        holds="name of a schedule -> ms when a service acts on it",
+    ),
+    Key(
+        name="schedule:<name>",
+        type="hash",
+        holds="its cron line, time zone, plan and values; times and result of its runs",
+    ),
+    Key(
         name="audit_log",
         type="stream",
         holds="a line for each step of a client of a gateway: ids and names only, capped",

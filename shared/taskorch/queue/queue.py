@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from taskorch.queue.access_tokens import AccessTokens
     from taskorch.queue.audit_log import AuditLines
     from taskorch.queue.notifications import Notifications
+    from taskorch.queue.schedules import Schedules
     from taskorch.queue.signals import Signals
     from taskorch.queue.waits import Waits
 
@@ -189,6 +190,12 @@ class Queue:
         from taskorch.queue.notifications import Notifications
 
         return Notifications(self._scripts)
+
+    def schedules(self) -> "Schedules":
+        """Return the schedules of the namespace."""
+        from taskorch.queue.schedules import Schedules
+
+        return Schedules(self._scripts)
 
     def signals(self, notify: Notify = lambda _: None) -> "Signals":
         """Return the signals of the namespace, for gateways.

@@ -44,6 +44,8 @@ _OF_ADMINISTRATORS = frozenset((
 ))  # fmt: skip
 #: Of these, the ones that an orchestrator and a viewer read.
 _READ_BY_ALL = frozenset(("mirrors", "mirror:<root>"))
+#: Kinds of keys that only scripts of an orchestrator, or an administrator, read and write.
+_OF_ORCHESTRATORS = frozenset(("schedules", "schedule:<name>"))
 #: Separates the parts of a user's name; it can be in no name of ours.
 BETWEEN = "+"
 #: What RQ needs beside its keys: no more than a program that holds no configuration.
@@ -77,6 +79,9 @@ def rule(
         )
     owned = [f"~{tag}{pattern}" for pattern in _patterns()]
     if role is Role.ORCHESTRATOR:
+        owned += [
+            f"~{tag}{_pattern(name)}" for name in sorted(_OF_ORCHESTRATORS)
+        ]
         read = [f"%R~{tag}{_pattern(name)}" for name in sorted(_READ_BY_ALL)]
         return (*owned, *read, *marks, *_grants(_CALLING, READING, WRITING))
     waited_for = [f"~{tag}wake:{owner}" for owner in keys.owners(agent, pools)]
@@ -101,7 +106,8 @@ def _patterns(*, readable: bool = False) -> list[str]:
 
     With `readable`, also of those that an orchestrator and a viewer may only read.
     """
-    excluded = _OF_ADMINISTRATORS - (_READ_BY_ALL if readable else frozenset())
+    read_by_all = _READ_BY_ALL if readable else frozenset()
+    excluded = (_OF_ADMINISTRATORS | _OF_ORCHESTRATORS) - read_by_all
     names = [key.name for key in keys.KEYS if key.name not in excluded]
     return sorted(_pattern(name) for name in (*names, keys.FENCE))
 

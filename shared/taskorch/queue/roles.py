@@ -19,8 +19,9 @@ SCRIPTS: Mapping[Role, frozenset[str]] = {
         "upgrade", "wait", "withdraw",
     )),
     Role.ORCHESTRATOR: _READS | {
-        "answer", "assign", "cancel", "close_project", "comment", "create", "depend", "edit", "expect",
-        "new_discoveries", "project", "reap", "records", "reopen_project", "requeue", "resume", "upgrade",
+        "answer", "assign", "cancel", "close_project", "comment", "create", "create_schedule", "depend", "edit",
+        "end_scheduled", "expect", "new_discoveries", "project", "reap", "records", "remove_schedule", "reopen_project",
+        "requeue", "resume", "schedules", "start_scheduled", "upgrade",
     },
     Role.VIEWER: _READS,
 }  # fmt: skip
@@ -29,7 +30,8 @@ SCRIPTS: Mapping[Role, frozenset[str]] = {
 #: What concerns more than one project: a caller that is confined to one may not run it.
 #: The others show it nothing of other projects.
 BEYOND_A_PROJECT = frozenset((
-    "environment", "finished", "metrics", "mirrors", "project",
+    "create_schedule", "end_scheduled", "environment", "finished", "metrics", "mirrors", "project", "remove_schedule",
+    "schedules", "start_scheduled",
 ))  # fmt: skip
 
 

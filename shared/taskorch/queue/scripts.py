@@ -45,9 +45,11 @@ PARTS = {
     "complete": ("sizes", "packages", "unfinished", "claims"),
     "count_new_discoveries": ("discoveries",),
     "create": ("sizes", "edits"),
+    "create_schedule": ("schedules",),
     "depend": ("sizes", "edits"),
     "discoveries": ("discoveries",),
     "edit": ("sizes", "edits"),
+    "end_scheduled": ("schedules",),
     "fail": ("sizes", "packages", "unfinished", "claims"),
     "get": ("sizes", "packages"),
     "list": ("sizes", "edits"),
@@ -57,8 +59,11 @@ PARTS = {
     "purge": ("purging",),
     "reap": ("unfinished",),
     "records": ("sizes", "packages"),
+    "remove_schedule": ("schedules",),
     "resume": ("unfinished",),
+    "schedules": ("schedules",),
     "show": ("sizes", "packages"),
+    "start_scheduled": ("schedules",),
     "timeline": ("sizes", "packages"),
 }
 
@@ -73,8 +78,8 @@ _VERB = "return (function(KEYS, ARGV) {}end)(KEYS, ARGV)\n"
 READS = frozenset((
     "access_tokens", "agents", "audit_log", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment",
     "events", "export", "find", "finished", "inbox", "indexed", "list", "metrics", "mirrors", "notes", "notified",
-    "overview", "prime", "progress_of_project", "projects", "purged", "records", "show", "signals", "standing", "stuck",
-    "timeline", "wait",
+    "overview", "prime", "progress_of_project", "projects", "purged", "records", "schedules", "show", "signals",
+    "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 
 #: The scripts that may run when Redis is out of memory, because they free some: as

@@ -19,6 +19,7 @@ ITEM = "item_1a2b3c4d"
 OF_PEOPLE = {
     *("run", "hook", "mcp", "export", "board", "notify"),
     *("import", "init", "doctor", "docs", "purge", "reap", "server", "service", "sync", "token", "trust", "apply"),
+    "schedule",
 }  # fmt: skip
 
 

@@ -89,10 +89,13 @@ FEATURES = (
     "service",
     "metrics",
     "notify",
+    "schedule",
+    "trackers",
 )
 FEATURES_BELOW = {
     "migrate": ("mirror",),
-    "service": ("mirror", "backup", "metrics", "notify"),
+    "schedule": ("plan",),
+    "service": ("mirror", "backup", "metrics", "notify", "schedule"),
 }
 #: What rendering does not import: it prints results of other modules.
 MACHINERY = (
@@ -139,6 +142,7 @@ LIBRARIES = {
         "taskorch_gateway.metrics",
     ),
     "mcp": (),
+    "cronsim": ("taskorch_orchestrator.schedule.cron",),
 }
 
 

@@ -41,6 +41,7 @@ NOT_ASYNC = {
         "audit_log",
         "signals",
         "notifications",
+        "schedules",
     ),
     *("connection", "caller", "namespace", "pools"),
     *("audit", "audit_index", "recount", "quarantine", "quarantined"),

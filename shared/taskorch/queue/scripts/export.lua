@@ -6,8 +6,8 @@
 --          out dependencies on other projects; of 'entries' a kind of stream,
 --          its owner, id to continue after, last id; of 'discoveries' their project,
 --          cursor; of 'readers' their project, cursor; of 'projects' a number to
---          skip; of 'names' and 'plans' a cursor; of 'agents' their names; of 'counters'
---          none
+--          skip; of 'names' and 'plans' a cursor; of 'agents' their names; of 'schedule' its
+--          name; of 'counters' and 'schedules' none
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED, NAMES_READ = 25, 131072, 100, 500
@@ -177,6 +177,15 @@ function parts.agents(...)
     table.insert(found, {name, last_seen, call('HGETALL', key('agent', name))})
   end
   return found
+end
+
+-- {schedule …}
+function parts.schedules() return call('ZRANGE', prefix .. 'schedules', 0, -1) end
+
+-- {ms when a service acts on it or '', {field, value …}}
+function parts.schedule(name)
+  local due_at = call('ZSCORE', prefix .. 'schedules', name) or ''
+  return {due_at, read_hash('schedule', name, 'HGETALL') or {}}
 end
 
 return guarded(function() return parts[ARGV[7]](unpack(ARGV, 8)) end)

@@ -106,6 +106,12 @@ function write.counts(line) write_hash(key(line.of, line.id), line.fields) end
 
 function write.plan(line) call('HSET', prefix .. 'plans', line.key, line.project) end
 
+function write.schedule(line)
+  call('DEL', key('schedule', line.name))
+  call('ZADD', prefix .. 'schedules', line.due_at, line.name)
+  write_hash(key('schedule', line.name), line.fields)
+end
+
 local function wake_if_filled(owner)
   local delayed = tonumber(call('HGET', Owner.counts(owner), 'n_delayed') or 0)
   if delayed > 0 or call('ZCARD', key('queue', owner)) > 0 then wake(owner) end

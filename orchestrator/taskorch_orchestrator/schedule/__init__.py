@@ -1,0 +1,1 @@
+"""Schedules: plans that the service applies at the times of a cron line."""
