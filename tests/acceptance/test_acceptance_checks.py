@@ -247,18 +247,28 @@ def test_checks_run_in_the_root_from_any_folder(
     assert ran.code == 0, ran.stderr
 
 
-def test_interrupt_kills_the_check(shell: Shell, bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_end_of_the_command_kills_the_check(
+    shell: Shell, bench: Bench, number: signal.Signals, code: int
+) -> None:
     script = "echo $$ > pid; exec tail -f /dev/null"
     item = bench.item(checks=(RunCheck(run=("sh", "-c", script)),))
     process = shell.start(BIN / "worker", "complete", item, "Done")
     pid = shell.folder / "pid"
     eventually(lambda: pid.exists() and bool(pid.read_text()))
 
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     ran = result_of(process)
 
     child = int(pid.read_text())
-    assert ran.code == 130
+    assert ran.code == code
     eventually(lambda: not Path(f"/proc/{child}").exists())
     assert bench.state(item) is State.IN_PROGRESS
 

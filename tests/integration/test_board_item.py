@@ -7,6 +7,11 @@ from support import gateways
 from support.board_client import BoardClient, Reply
 from support.builders import Bench, opened
 from support.gateways import Gateway
+from taskorch.domain.acceptance import (
+    CheckResult,
+    DeliverableCheck,
+    RunCheck,
+)
 from taskorch.domain.item import Item, ItemEdit, State
 from taskorch.domain.role import Role
 from taskorch_orchestrator.backup import archive_index
@@ -373,3 +378,26 @@ def test_long_timeline_has_older_steps(ana: Person, bench: Bench) -> None:
     assert "?older=1" in page.text
     assert "report 0." in older.text
     assert "?older=" not in older.text.replace("?older=1", "", 9)
+
+
+def test_item_shows_its_checks_and_their_evidence(
+    ana: Person, bench: Bench
+) -> None:
+    run = RunCheck(run=("make", "test"))
+    checks = (run, DeliverableCheck(deliverable="schema"))
+    lease = bench.claimed(bench.item(checks=checks))
+    before = ana.client.page(f"/items/{lease.item}").text
+    result = CheckResult(
+        check=run, passed=True, exit_code=0, output="<b>3 passed</b>"
+    )
+
+    bench.agent().complete(
+        lease, "Done", deliverables={"schema": "a"}, evidence=[result]
+    )
+
+    after = ana.client.page(f"/items/{lease.item}").text
+    assert "Acceptance checks" in before
+    assert "run make test" in before
+    assert "Checks 2/2 passed" in after
+    assert "passed, exit status 0" in after
+    assert "&lt;b&gt;3 passed&lt;/b&gt;" in after

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from taskorch.acceptance.check_process import GRACE_S
 from taskorch.acceptance.runner import CheckRunner
 from taskorch.config import files, work_folder
 from taskorch.config.settings import Settings
@@ -16,6 +17,8 @@ from taskorch.domain.frozen import members
 from taskorch.domain.item import Lease, Receipt, SettledReceipt
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.renewal import Renewal
+
+from taskorch_worker.run.reaper import reaping
 
 #: The file for the summary and the deliverables of a command of `worker run`.
 RESULT_FILE = "TASKORCH_RESULT_FILE"
@@ -44,7 +47,20 @@ def evidence(
     pass, and the error of a lost lease.
     """
     notify(f"Running the acceptance checks of {lease.item} in {folder}")
-    runner = CheckRunner(folder)
+    with reaping(GRACE_S) as reaper:
+        runner = CheckRunner(folder, watching=reaper.watching)
+        results = _while_renewing(queue, lease, runner, checks)
+    refuse_failed(lease.item, results)
+    return results
+
+
+def _while_renewing(
+    queue: AgentQueue,
+    lease: Lease,
+    runner: CheckRunner,
+    checks: Sequence[Check],
+) -> tuple[CheckResult, ...]:
+    """Run checks while a thread renews the lease. Raises the error of a lost lease."""
     lost: list[errors.TaskOrchestratorError] = []
 
     def lose(refusal: errors.TaskOrchestratorError) -> None:
@@ -63,7 +79,6 @@ def evidence(
         renewal.stop()
     if lost:
         raise lost[0]
-    refuse_failed(lease.item, results)
     return results
 
 

@@ -22,12 +22,13 @@ OF_USERS = frozenset(("context", "deliverables", "links", "details"))
 #: What names commands to an agent.
 HINTS = frozenset(("hint", "hints", "command"))
 #: Fields whose zero is a value; any other zero means "none".
-ZEROS = frozenset(("count", "priority", "percent"))
+ZEROS = frozenset(("count", "priority", "percent", "exit_code"))
 #: The fields of an item that a list leaves out.
 DETAILS = frozenset((
     "project", "description", "requirements", "context", "resources", "deliverables_expected",
-    "criteria", "labels", "holder", "attempts", "max_attempts", "lease_expires_at", "depends_on",
-    "assigned_by", "requeue_reason", "created_at", "assigned_at", "started_at", "completed_at",
+    "criteria", "checks", "reviewer", "evidence", "labels", "holder", "attempts", "max_attempts",
+    "lease_expires_at", "depends_on", "assigned_by", "requeue_reason", "created_at", "assigned_at",
+    "started_at", "completed_at",
 ))  # fmt: skip
 
 

@@ -223,10 +223,7 @@ class Attempt:
         one of REFUSALS if the lease is lost meanwhile.
         """
         context, checks = self._context, self._claim.package.item.checks
-        is_completed = (
-            result.end is AttemptEnd.COMPLETED and not result.refusal
-        )
-        if not checks or not is_completed:
+        if not checks or result.end is not AttemptEnd.COMPLETED:
             return result
         if not awaits_completion(context.queue, self._lease):
             return result
@@ -239,8 +236,10 @@ class Attempt:
         results: list[CheckResult] = []
 
         def run() -> None:
-            results.extend(runner.results(checks))
-            self._events.put(AttemptEvent.EXITED)
+            try:
+                results.extend(runner.results(checks))
+            finally:
+                self._events.put(AttemptEvent.EXITED)
 
         thread = Thread(target=run, daemon=True)
         thread.start()

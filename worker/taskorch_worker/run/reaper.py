@@ -13,6 +13,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 POLL_S = 0.05
@@ -52,11 +53,28 @@ class Reaper:
         """Unregister a process group that has ended."""
         self._write(f"-{group}\n")
 
+    def close(self) -> None:
+        """End it, when no group is left to watch."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait()
+
     def _write(self, line: str) -> None:
         # A reaper that was killed is not replaced: the leases still expire.
         with suppress(BrokenPipeError):
             if self._process.stdin:
                 self._process.stdin.write(line.encode())
+
+
+@contextmanager
+def reaping(grace_s: float) -> Iterator[Reaper]:
+    """Start a reaper for a block, with a folder that nobody uses."""
+    with TemporaryDirectory() as folder:
+        reaper = Reaper(Path(folder) / "none", grace_s)
+        try:
+            yield reaper
+        finally:
+            reaper.close()
 
 
 def signal_group(group: int, number: int) -> bool:
