@@ -261,6 +261,12 @@ def _dependencies(word: str) -> None:
             )
 
 
+def _added(word: str) -> None:
+    for each in parsed(word, list, limits.BATCH_DEPENDENCIES):
+        _need_text(each)
+        item(each)
+
+
 def _priorities(word: str) -> None:
     for each in parsed(word, list, LISTED):
         if type(each) is not int or not 0 <= each <= 4:  # noqa: PLR2004  least urgent
@@ -470,6 +476,7 @@ _EDITED: Mapping[str, Check] = {
     "context-": texts(),
     "labels+": _label,
     "labels-": _label,
+    "depends_on+": _added,
     "depends_on-": texts(),
 }
 _PLAN = (new_project, title, text, text, flag, flag)
@@ -502,11 +509,17 @@ def _check_create(words: Sequence[str]) -> None:
 
 def _check_edit(words: Sequence[str]) -> None:
     rest = _after(words, (flag,))
-    count = 0
+    count = added = 0
     while rest:
-        rest = _after_fields(_after(rest, (item,)), _EDITED)
-        count += 1
+        fields = _after(rest, (item,))
+        rest = _after_fields(fields, _EDITED)
+        changed = fields[: len(fields) - len(rest)]
+        count, added = count + 1, added + ("depends_on+" in changed[1::2])
     limits.batch_steps(count)
+    if count > 1 and added:
+        raise errors.Usage(
+            reason="Only an edit of one item adds dependencies."
+        )
 
 
 def _after(words: Sequence[str], checks: Sequence[Check]) -> Sequence[str]:

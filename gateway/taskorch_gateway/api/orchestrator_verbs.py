@@ -260,10 +260,18 @@ class Edit(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Edit the items."""
+        change = self.change()
+        if change == ItemEdit():
+            raise errors.Usage(reason="Say what to change, such as title.")
+        edited = actions.edit(queue_of(call), NO_HANDOFFS, self.items, change)
+        return _result(edited)
+
+    def change(self) -> ItemEdit:
+        """Return the changes. Raises errors.Usage."""
         accepted: dict[str, Any] = {}
         if self.accept is not None:
             accepted = acceptance_rules.changes(self.accept)
-        change = ItemEdit(
+        return ItemEdit(
             title=self.title,
             description=self._cleared("description", self.description, ""),
             requirements=self._cleared("requirements", self.requirements, ()),
@@ -285,10 +293,6 @@ class Edit(ToolArguments):
             clears_labels="labels" in self.clear,
             remove_dependencies=self.undepend,
         )
-        if change == ItemEdit():
-            raise errors.Usage(reason="Say what to change, such as title.")
-        edited = actions.edit(queue_of(call), NO_HANDOFFS, self.items, change)
-        return _result(edited)
 
     def _cleared(
         self, word: str, value: Value | None, empty: Value

@@ -35,6 +35,9 @@ MOST_FIELDS = 2_000
 DIGITS = 15
 KEY_CHARACTERS = 64
 
+#: What the further lines of a value begin with in a list.
+INDENT = " " * 4
+
 Fields = Sequence[tuple[str, str]]
 
 
@@ -65,10 +68,15 @@ class Form:
             if field == name and value.strip()
         )
 
-    def lines(self, name: str) -> tuple[str, ...]:
-        """Return the lines of a field that are not empty."""
-        lines = map(str.strip, self.text(name).split("\n"))
-        return tuple(filter(None, lines))
+    def values(self, name: str) -> tuple[str, ...]:
+        """Return the values of a field: a line for each, and the indented lines below."""
+        found: list[str] = []
+        for line in self.text(name).split("\n"):
+            if found and line.startswith(INDENT):
+                found[-1] += f"\n{line.removeprefix(INDENT)}"
+            elif line.strip():
+                found.append(line)
+        return tuple(value.strip() for value in found)
 
     def number(self, name: str) -> int | None:
         """Return a whole number, None for an empty field. Raises errors.Usage."""
@@ -134,6 +142,11 @@ class ActionQuestion(Frozen):
     label: str = ""
     #: The field of that text.
     field: str = "text"
+
+
+def listed(values: Iterable[str]) -> str:
+    """Return values as a field has them, which `Form.values` reads."""
+    return "\n".join(value.replace("\n", f"\n{INDENT}") for value in values)
 
 
 def decoded(encoded: str) -> Form:

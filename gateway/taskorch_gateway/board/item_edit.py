@@ -10,25 +10,27 @@ from hashlib import sha256
 from typing import Any
 
 from taskorch.domain import errors, limits
-from taskorch.domain.frozen import Frozen
+from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Item, State
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch_orchestrator import actions
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
-from taskorch_gateway.board.forms import Form
+from taskorch_gateway.board.forms import Form, listed
 from taskorch_gateway.board.item_ids import whole_ids
+from taskorch_gateway.client_queue import queue_of
 
 #: The field with the digests of all fields when the form was opened.
 OPENED = "opened"
 DIGEST_CHARACTERS = 12
 #: The longest part of a value that an error shows.
 SHOWN_CHARACTERS = 200
-#: Before an agent begins an item, all fields can change; then these; and after its
-#: completion only `OF_COMPLETED`.
-OF_BEGUN = ("priority", "labels", "context")
+#: While an agent holds an item, only these fields can change, and after its completion
+#: only `OF_COMPLETED`.
+OF_HELD = ("priority", "labels", "context")
 OF_COMPLETED = ("labels",)
-NOT_BEGUN = (State.PENDING, State.WAITING, State.QUEUED, State.DELAYED)
+HELD = (State.IN_PROGRESS, State.BLOCKED)
 
 Changes = Mapping[str, object]
 
@@ -62,27 +64,26 @@ class Editable(Frozen):
     shown: Callable[[Item], str]
     #: Returns the arguments of `edit` that make it what was typed.
     changes: Callable[[Item, Form], Changes]
-    #: Whether what `shown` returns can be typed; lines of a value cannot.
+    #: Whether what `shown` returns can be typed, such as no blanks around a value.
     is_typed: Callable[[Item], bool]
 
 
 class ChangeItem(ToolArguments):
-    """Edit an item and add dependencies, with the verbs `depend` and `edit`."""
+    """Edit an item, all or nothing. Its result is an EditedItem."""
 
     name = "edit"
-    item: str
-    edit: verbs.Edit | None
-    #: Ids of items to wait for, whole or short.
+    edit: verbs.Edit
+    #: Ids of items to wait for, too, whole or short.
     add: tuple[str, ...] = ()
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Perform both verbs; `depend` is the first, which is refused more often."""
-        result = ToolResult(None)
-        if self.add:
-            added = whole_ids(call, self.add)
-            depend = verbs.Depend(item=self.item, dependencies=added)
-            result = depend.perform(call)
-        return self.edit.perform(call) if self.edit else result
+        """Edit the item."""
+        added = whole_ids(call, self.add)
+        change = replace(self.edit.change(), add_dependencies=added)
+        edited = actions.edit(
+            queue_of(call), verbs.NO_HANDOFFS, self.edit.items, change
+        )
+        return ToolResult(edited.data)
 
 
 def fields_of(item: Item) -> Sequence[Field]:
@@ -136,7 +137,7 @@ def is_untouched(field: Field, form: Form) -> bool:
 def facts_of(form: Form) -> dict[str, str]:
     """Return the typed facts, NAME=VALUE in each line. Raises errors.Usage."""
     facts = {}
-    for line in form.lines("context"):
+    for line in form.values("context"):
         name, equals, value = line.partition("=")
         if not (name.strip() and equals):
             shown = limits.shortened(line)
@@ -157,24 +158,23 @@ def _opened(form: Form) -> Sequence[str]:
 
 
 def _change(item: Item, form: Form, wanted: Sequence[str]) -> ChangeItem:
-    """Return the verbs that change some fields."""
+    """Return the verb that changes some fields."""
     values: dict[str, Any] = {}
     for name in wanted:
         values.update(EDITABLE[name].changes(item, form))
     added = values.pop("add", ())
-    edit = verbs.Edit(items=(item.id,), **values) if values else None
-    return ChangeItem(item=item.id, edit=edit, add=added)
+    return ChangeItem(edit=verbs.Edit(items=(item.id,), **values), add=added)
 
 
 def _closed(item: Item, name: str) -> str:
     """Return why a field cannot be changed by the form, or ""."""
     if not EDITABLE[name].is_typed(item):
-        return "A value has several lines. To change it: orchestrate edit"
-    if item.state in NOT_BEGUN or name in OF_COMPLETED:
-        return ""
-    if item.state is State.COMPLETED:
+        return "A value has characters that cannot be typed here. To change it: orchestrate edit"
+    if item.state is State.COMPLETED and name not in OF_COMPLETED:
         return "The item is completed."
-    return "" if name in OF_BEGUN else "An agent has begun the item."
+    if item.state in HELD and name not in OF_HELD:
+        return "An agent holds the item."
+    return ""
 
 
 def _conflict(fields: Sequence[Field]) -> str:
@@ -224,22 +224,22 @@ def _list(
     label: str, name: str, values: Callable[[Item], tuple[str, ...]]
 ) -> Editable:
     def shown(item: Item) -> str:
-        return "\n".join(values(item))
+        return listed(values(item))
 
     def is_typed(item: Item) -> bool:
-        return Form([(name, shown(item))]).lines(name) == values(item)
+        return Form([(name, shown(item))]).values(name) == values(item)
 
     return Editable(
         label=label,
         kind="list",
         shown=shown,
-        changes=lambda _, form: {name: form.lines(name)},
+        changes=lambda _, form: {name: form.values(name)},
         is_typed=is_typed,
     )
 
 
 def _context(item: Item) -> str:
-    return "\n".join(f"{name}={value}" for name, value in item.context.items())
+    return listed(f"{name}={value}" for name, value in item.context.items())
 
 
 def _context_is_typed(item: Item) -> bool:

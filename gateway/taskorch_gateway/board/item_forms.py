@@ -36,15 +36,16 @@ from taskorch_gateway.board.item_ids import whole_ids
 from taskorch_gateway.board.visit import Action, BoardPage, Visit, need_acting
 from taskorch_gateway.client_queue import queue_of
 
+EACH = "One per line; indent its further lines by 4 spaces"
 #: What stands below a field of these forms.
 HINTS: Mapping[str, str] = {
-    "requirements": "A line for each.",
-    "accept": "A line for each.",
-    "deliverables": "A line for each.",
-    "resources": "A line for each.",
-    "context": "A line for each: NAME=VALUE",
-    "labels": "Words, with blanks between them.",
-    "depends_on": "Ids of items, with blanks between them. The first 4 digits are enough.",
+    "requirements": f"{EACH}.",
+    "accept": f"{EACH}.",
+    "deliverables": f"{EACH}.",
+    "resources": f"{EACH}.",
+    "context": f"NAME=VALUE, {EACH[0].lower()}{EACH[1:]}.",
+    "labels": "Words, separated by spaces.",
+    "depends_on": "Ids of items, separated by spaces. The first 4 digits are enough.",
     "lease": "Such as 30m or 4h. Empty for no change.",
     "not_before": "A delay, such as 30m, or a time, such as 2026-03-12T12:00:00Z.",
     "assign": "The name of an agent. Empty for none yet.",
@@ -117,11 +118,10 @@ async def edit(visit: Visit, form: Form) -> ActionReceipt | ActionQuestion:
         return ActionQuestion(title=title, why=str(changed), yes="Save anyway")
     if change is None:
         return ActionReceipt(text="Nothing has changed.", next_path=path)
-    done = await visit.ask(change)
-    if isinstance(done, EditedItem) and done.changes:
-        fields = ", ".join(each.field for each in done.changes)
-        return ActionReceipt(text=f"Changed: {fields}.", next_path=path)
-    return ActionReceipt(text="Changed.", next_path=path)
+    done = cast("EditedItem", await visit.ask(change))
+    fields = ", ".join(each.field for each in done.changes)
+    text = f"Changed: {fields}." if fields else "Nothing has changed."
+    return ActionReceipt(text=text, next_path=path)
 
 
 async def edit_again(
@@ -146,16 +146,16 @@ async def create(visit: Visit, form: Form) -> ActionReceipt:
         project=visit.word("id"),
         title=form.text("title"),
         description=form.text("description"),
-        requirements=form.lines("requirements"),
+        requirements=form.values("requirements"),
         depends_on=words_of(form, "depends_on"),
         priority=form.number("priority"),
         lease=form.text("lease"),
         max_attempts=form.number("max_attempts"),
         not_before=form.text("not_before"),
         context=facts_of(form),
-        resources=form.lines("resources"),
-        deliverables=form.lines("deliverables"),
-        accept=form.lines("accept"),
+        resources=form.values("resources"),
+        deliverables=form.values("deliverables"),
+        accept=form.values("accept"),
         labels=words_of(form, "labels"),
         assign=form.text("assign"),
     )
@@ -185,7 +185,10 @@ def _edit_page(
         status=refusals.status_of(error) if error else 200,
         item=found,
         # what cannot be changed now is out of the way
-        fields=sorted(fields, key=lambda each: bool(each.field.closed)),
+        fields=sorted(
+            (each for each in fields if each.typed or not each.field.closed),
+            key=lambda each: bool(each.field.closed),
+        ),
         opened=digests(fields_of(found)),
         error=refusals.shown(error) if error else None,
     )

@@ -174,7 +174,9 @@ class ItemEdit(Frozen):
     add_labels: tuple[str, ...] = ()
     remove_labels: tuple[str, ...] = ()
     clears_labels: bool = False
-    #: Ids of items that it is not to wait for any more.
+    #: Ids of items that it is to wait for, too, and of those that it is not to wait for
+    #: any more.
+    add_dependencies: tuple[str, ...] = ()
     remove_dependencies: tuple[str, ...] = ()
 
 

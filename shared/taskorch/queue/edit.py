@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from taskorch.domain import acceptance_rules, limits
+from taskorch.domain import acceptance_rules, errors, limits
 from taskorch.domain.item import ItemEdit
 from taskorch.queue.port import Argument
 
@@ -11,6 +11,7 @@ def arguments(items: Sequence[str], edit: ItemEdit) -> list[Argument]:
     """Return the same edit of 1 to 20 items as arguments. Raises errors.Invalid."""
     limits.sequence(items, "items")
     limits.batch_steps(len(items))
+    _need_one_item_for_dependencies(items, edit)
     fields = {**_texts(edit), **_numbers(edit), **_parts(edit)}
     changed: list[Argument] = []
     for name, value in fields.items():
@@ -21,6 +22,19 @@ def arguments(items: Sequence[str], edit: ItemEdit) -> list[Argument]:
     for item in items:
         words += (limits.item_id(item), len(changed), *changed)
     return words
+
+
+def _need_one_item_for_dependencies(
+    items: Sequence[str], edit: ItemEdit
+) -> None:
+    """Raise errors.Invalid for new dependencies of several items, or for too many."""
+    if edit.add_dependencies and len(items) > 1:
+        raise errors.Invalid(
+            reason="Only an edit of one item adds dependencies."
+        )
+    count = len(limits.sequence(edit.add_dependencies, "add_dependencies"))
+    most = limits.BATCH_DEPENDENCIES
+    limits.number(count, "number of new dependencies", 0, most)
 
 
 def _texts(edit: ItemEdit) -> dict[str, Argument | None]:
@@ -72,12 +86,6 @@ def _numbers(edit: ItemEdit) -> dict[str, Argument | None]:
 def _parts(edit: ItemEdit) -> dict[str, Argument | None]:
     """Return what is added to and removed from the context and the lists."""
     context = edit.context
-    dependencies = [
-        limits.item_id(each)
-        for each in limits.sequence(
-            edit.remove_dependencies, "remove_dependencies"
-        )
-    ]
     return {
         "context": "" if edit.clears_context else None,
         "context+": limits.pairs(context, "context values", "context")
@@ -93,9 +101,11 @@ def _parts(edit: ItemEdit) -> dict[str, Argument | None]:
         "labels-": limits.labels(edit.remove_labels)
         if edit.remove_labels
         else None,
-        "depends_on-": limits.values(
-            dependencies, "dependency", "remove_dependencies"
-        )
-        if dependencies
-        else None,
+        "depends_on+": _ids(edit.add_dependencies, "add_dependencies"),
+        "depends_on-": _ids(edit.remove_dependencies, "remove_dependencies"),
     }
+
+
+def _ids(items: Sequence[str], argument: str) -> str | None:
+    ids = [limits.item_id(each) for each in limits.sequence(items, argument)]
+    return limits.values(ids, "dependency", argument) if ids else None

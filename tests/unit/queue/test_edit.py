@@ -741,3 +741,51 @@ def test_create_with_a_known_key_edits_nothing(bench: Bench) -> None:
     bench.queue.create(project, planned("a", title="Other"))
 
     assert item_of(bench, first).title == "a"
+
+
+def test_edit_adds_dependencies(bench: Bench) -> None:
+    first, second = bench.item(), bench.item()
+    item = bench.item(depends_on=(first,))
+    edit = ItemEdit(add_dependencies=(second,), remove_dependencies=(first,))
+
+    (edited,) = bench.queue.edit([item], edit)
+
+    assert bench.queue.views.show(item).item.depends_on == (second,)
+    assert [str(each) for each in edited.changes] == [
+        f"dependencies: {first} -> {second}"
+    ]
+
+
+def test_item_waits_for_dependency_that_edit_adds(bench: Bench) -> None:
+    first, item = bench.item(agent="bob"), bench.item()
+
+    bench.queue.edit([item], ItemEdit(add_dependencies=(first,)))
+
+    assert bench.state(item) is State.WAITING
+    bench.agent("bob").complete(bench.claimed(first, agent="bob"), "done")
+    assert bench.state(item) is State.QUEUED
+
+
+def test_edit_that_closes_a_circle_changes_nothing(bench: Bench) -> None:
+    first = bench.item()
+    second = bench.item(depends_on=(first,))
+    edit = ItemEdit(title="Another", add_dependencies=(second,))
+
+    with pytest.raises(errors.Cycle):
+        bench.queue.edit([first], edit)
+
+    assert bench.queue.views.show(first).item.title == "An item"
+
+
+def test_edit_refuses_unknown_dependency(bench: Bench) -> None:
+    item = bench.item()
+
+    with pytest.raises(errors.NoItem):
+        bench.queue.edit([item], ItemEdit(add_dependencies=("item_00000000",)))
+
+
+def test_edit_of_several_items_adds_no_dependencies(bench: Bench) -> None:
+    items = [bench.item(), bench.item()]
+
+    with pytest.raises(errors.Invalid, match="one item"):
+        bench.queue.edit(items, ItemEdit(add_dependencies=(bench.item(),)))

@@ -4,10 +4,11 @@
 -- ARGV     7 '1' for a dry run, then for each item its id, number n of words, then n
 --          words: field, value …
 -- RETURNS  {{item id, state, {{field, before, after} …}} …}, values as people read them
--- ERRORS   NO_ITEM TOO_MANY TOO_LARGE BEGUN WRONG_STATE
+-- ERRORS   NO_ITEM TOO_MANY TOO_LARGE BEGUN WRONG_STATE CYCLE TOO_DEEP
 local FIRST = 8
 local is_dry = ARGV[7] ~= ''
-local changes = {}
+-- `states` has those of new dependencies, by id.
+local changes, states = {}, {}
 
 local function wanted_of(at)
   local wanted = {}
@@ -15,7 +16,15 @@ local function wanted_of(at)
   return wanted, at + 2 + ARGV[at + 1]
 end
 
+local function check_dependencies(wanted)
+  for _, id in ipairs(editing.parsed(wanted['depends_on+'] or '[]')) do
+    scope.refuse_foreign_item(id)
+    states[id] = states[id] or state_of(id) or refuse_no_item(id)
+  end
+end
+
 local function check(item, wanted)
+  check_dependencies(wanted)
   local edit = editing.edit_of(item, wanted)
   if #edit.refused > 0 then
     if item.state == 'completed' then refuse_state(item, 'edit') end
@@ -24,6 +33,17 @@ local function check(item, wanted)
   end
   changes[item.id] = edit.changes
   return edit
+end
+
+local function refuse_cycles(items, edits)
+  local ids, after = {}, {}
+  for i, item in ipairs(items) do
+    if edits[i].added then
+      table.insert(ids, item.id)
+      after[item.id] = edits[i].depends_on
+    end
+  end
+  editing.refuse_cycles(ids, after)
 end
 
 local function edit_all()
@@ -41,10 +61,11 @@ local function edit_all()
     table.insert(edits, check(item, wanted))
     editing.refuse_many_bytes(item.id, #items)
   end
+  refuse_cycles(items, edits)
 
   if not is_dry then
     begin_batch(items)
-    for i, item in ipairs(items) do editing.write_edit(item, edits[i]) end
+    for i, item in ipairs(items) do editing.write_edit(item, edits[i], states) end
   end
   local rows = {}
   for i, item in ipairs(items) do

@@ -40,7 +40,7 @@ def test_form_has_what_was_typed() -> None:
         ("item", "item_1"),
         ("item", " "),
         ("item", "item_2"),
-        ("lines", "one\r\n\r\n two \n"),
+        ("values", "one\r\n\r\n two \r\n    more\r\n    \r\n     of it\n"),
         ("priority", "3"),
         ("empty", ""),
     ]
@@ -50,7 +50,7 @@ def test_form_has_what_was_typed() -> None:
     assert form.text("answer") == "January\nor February"
     assert form.text("missing") == ""
     assert form.texts("item") == ("item_1", "item_2")
-    assert form.lines("lines") == ("one", "two")
+    assert form.values("values") == ("one", "two \nmore\n\n of it")
     assert form.number("priority") == 3
     assert form.number("empty") is None
     assert form.has("empty")

@@ -1,6 +1,7 @@
 """An edit from the board changes what the person has changed, and nothing else."""
 
 import pytest
+from support.board_calls import performed
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import Item, ItemEdit, State
@@ -71,7 +72,6 @@ def test_only_touched_fields_are_changed(bench: Bench) -> None:
 
     change = changed(item, form)
 
-    assert change.edit
     assert change.edit.title == "Another title"
     assert change.edit.requirements == ("one", "two")
     assert change.edit.priority == 0
@@ -106,7 +106,6 @@ def test_emptied_fields_are_emptied(bench: Bench) -> None:
 
     edit = changed(item, form).edit
 
-    assert edit
     assert edit.description == ""
     assert edit.resources == ()
     assert edit.remove_context == ("a",)
@@ -121,7 +120,6 @@ def test_edit_keeps_what_others_changed(bench: Bench) -> None:
 
     change = changed(item_of(bench, id_), form)
 
-    assert change.edit
     assert change.edit.title == "Sign-in form"
     assert change.edit.description is None
     assert change.edit.priority is None
@@ -144,10 +142,25 @@ def test_form_sent_twice_is_no_conflict(bench: Bench) -> None:
     assert change_of(item_of(bench, id_), form) is None
 
 
-def test_values_of_several_lines_are_closed(bench: Bench) -> None:
+def test_values_of_several_lines_are_typed(bench: Bench) -> None:
     item = item_of(
         bench,
-        bench.item(requirements=("two\nlines",), context={"a": "b\nc"}),
+        bench.item(
+            requirements=("two\n\n  lines", "one"), context={"a": "b\nc"}
+        ),
+    )
+    shown = next(e.value for e in fields_of(item) if e.name == "requirements")
+    form = form_of(item, requirements=f"{shown}\r\n    of two")
+
+    change = changed(item, form)
+
+    assert change.edit.requirements == ("two\n\n  lines", "one\nof two")
+    assert change.edit.context == {}
+
+
+def test_values_that_cannot_be_typed_are_closed(bench: Bench) -> None:
+    item = item_of(
+        bench, bench.item(requirements=(" a ",), context={"a": "b\n"})
     )
 
     closed = {each.name for each in fields_of(item) if each.closed}
@@ -155,12 +168,43 @@ def test_values_of_several_lines_are_closed(bench: Bench) -> None:
     assert closed == {"requirements", "context"}
 
 
+def test_edit_with_dependencies_is_all_or_nothing(bench: Bench) -> None:
+    first = bench.item()
+    item = item_of(bench, bench.item(title="Login form", depends_on=(first,)))
+    form = form_of(item_of(bench, first), title="Another", depends_on=item.id)
+    change = changed(item_of(bench, first), form)
+
+    with pytest.raises(errors.Cycle):
+        performed(bench, change)
+
+    after = item_of(bench, first)
+    assert (after.title, after.depends_on) == ("An item", ())
+
+
+def test_edit_with_dependencies_is_one_step(bench: Bench) -> None:
+    first, second = bench.item(), bench.item()
+    item = item_of(bench, bench.item(depends_on=(first,)))
+    short = second.removeprefix("item_")
+    form = form_of(item, title="Another", depends_on=short)
+
+    performed(bench, changed(item, form))
+
+    after = item_of(bench, item.id)
+    assert (after.title, after.depends_on) == ("Another", (second,))
+    assert after.state is State.WAITING
+    edits = [
+        each.report.kind
+        for each in bench.queue.views.timeline(item.id).timeline
+    ]
+    assert edits.count("edit") == 1
+
+
 @pytest.mark.parametrize(
     ("state", "is_open"),
     [
         (State.QUEUED, set(EDITABLE)),
         (State.IN_PROGRESS, {"priority", "labels", "context"}),
-        (State.FAILED, {"priority", "labels", "context"}),
+        (State.FAILED, set(EDITABLE)),
         (State.COMPLETED, {"labels"}),
     ],
 )

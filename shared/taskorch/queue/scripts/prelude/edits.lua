@@ -329,7 +329,7 @@ do
 
   local function change_dependencies(item, edit, stored, wanted, after, keys)
     local before = parse_ids(stored ~= '' and stored or '[]')
-    if not after and wanted['depends_on-'] then
+    if not after and (wanted['depends_on+'] or wanted['depends_on-']) then
       after = editing.target_list(before, wanted, 'depends_on')
     end
     if not after then return end
