@@ -758,6 +758,20 @@ SABOTAGES = (
         tests=("tests/unit/queue/test_dependencies.py",),
     ),
     Sabotage(
+        guard="A dependency that an edit adds closes no circle",
+        file=f"{SCRIPTS}/edit.lua",
+        line="  refuse_cycles(items, edits)\n",
+        instead="",
+        tests=("tests/unit/queue/test_edit.py",),
+    ),
+    Sabotage(
+        guard="An item of the board that has changed is shown before acting",
+        file="gateway/taskorch_gateway/board/item_actions.py",
+        line="    if not seen or seen == _seen(found):\n",
+        instead="    if seen:\n",
+        tests=("tests/integration/test_board_item.py",),
+    ),
+    Sabotage(
         guard="A new item depends only on existing items",
         file=f"{SCRIPTS}/create.lua",
         line="local state = id ~= '' and need_state(id)",

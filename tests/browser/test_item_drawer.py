@@ -1,5 +1,7 @@
 """An item on the board: all about it, and every action from its page."""
 
+import re
+
 from playwright.sync_api import expect
 from support.browser import PHONE, OpenBoard, Screen
 from support.builders import Bench
@@ -324,3 +326,58 @@ def test_older_steps_are_read_on_demand(
     screen.page.get_by_role("link", name="Older").click()
 
     expect(screen.page.locator(".drawer")).to_contain_text("report 0.")
+
+
+def test_older_steps_keep_the_readers_place(
+    board: OpenBoard, bench: Bench
+) -> None:
+    lease, ada = bench.claimed(), bench.agent()
+    for number in range(200):
+        ada.progress(lease, f"report {number}.")
+    page = board(Role.VIEWER, "/").page
+    page.locator(f"a[href='{path_of(lease.item)}']").first.click()
+    older = page.get_by_role("link", name="Older")
+    older.scroll_into_view_if_needed()
+    before = page.locator(".drawer").evaluate("each => each.scrollTop")
+
+    older.click()
+
+    expect(page.locator(".drawer")).to_contain_text("report 0.")
+    after = page.locator(".drawer").evaluate("each => each.scrollTop")
+    assert abs(after - before) < 2
+    assert page.url.endswith(path_of(lease.item))
+
+
+def test_saved_edit_leads_back_to_the_page_underneath(
+    board: OpenBoard, bench: Bench
+) -> None:
+    item = bench.item(agent="", title="Login form")
+    page = board(path="/items?q=state:pending").page
+    page.get_by_role("link", name="Login form").click()
+    page.get_by_role("link", name="Edit").click()
+
+    page.get_by_label("Title").fill("Sign-in form")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.locator(".drawer h1")).to_have_text("Sign-in form")
+    expect(page.locator(".drawer .receipt")).to_have_text("Changed: title.")
+    assert page.url.endswith(path_of(item))
+    page.keyboard.press("Escape")
+    expect(page.locator(".drawer")).to_have_count(0)
+    assert page.url.endswith("/items?q=state:pending")
+    expect(page.get_by_role("link", name="Sign-in form")).to_be_visible()
+
+
+def test_item_opened_by_its_address_is_a_page(
+    board: OpenBoard, bench: Bench
+) -> None:
+    item = bench.item(title="Login form")
+
+    for path in (path_of(item), f"{path_of(item)}/edit"):
+        page = board(path=path).page
+        expect(page.get_by_role("link", name="Projects")).to_be_visible()
+        assert page.locator("dialog:modal").count() == 0
+    page.keyboard.press("Escape")
+    page.wait_for_url(f"**{path_of(item)}")
+    page.keyboard.press("Escape")
+    page.wait_for_url(re.compile(r"localhost:\d+/$"))

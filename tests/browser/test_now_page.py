@@ -150,3 +150,78 @@ def _work_with(bench: Bench, text: str) -> None:
             me.fail(lease, text, retry=False)
         if name == "asks":
             me.blocker(lease, text, needs=text)
+
+
+def test_item_that_moved_is_shown_before_assigning(
+    board: OpenBoard, bench: Bench
+) -> None:
+    item = bench.item(agent="", title="Moves away")
+    screen = board()
+    row = screen.page.locator(f"#needs-you [data-key={item}]")
+    row.get_by_label("Agent for").fill("eve")
+    bench.queue.assign(item, "bob")
+
+    row.get_by_role("button", name="Assign", exact=True).click()
+    expect(row.get_by_role("alert")).to_contain_text("assigned to bob")
+    expect(row.get_by_label("Agent for")).to_have_value("eve")
+    row.get_by_role("button", name="Assign", exact=True).click()
+    screen.page.locator("#ask [value=yes]").click()
+
+    expect(row.locator("output")).to_contain_text("Assigned to eve")
+    assert bench.queue.views.show(item).item.agent == "eve"
+    screen.forgive("409")
+
+
+def test_item_that_failed_again_is_shown_first(
+    board: OpenBoard, bench: Bench
+) -> None:
+    item = bench.lease_in(State.FAILED).item
+    screen = board(has_script=False)
+    row = screen.page.locator(f"#needs-you [data-key={item}]")
+    bench.queue.requeue(item)
+    bench.agent().fail(bench.claimed(item), "again", retry=False)
+
+    row.get_by_role("button", name="Requeue").click()
+
+    expect(screen.page.locator("main")).to_contain_text("was requeued")
+    assert bench.state(item) is State.FAILED
+    screen.page.get_by_role("button", name="Requeue").click()
+    assert bench.state(item) is State.QUEUED
+    screen.forgive("409")
+
+
+def test_failure_without_a_retry_says_so(
+    board: OpenBoard, bench: Bench
+) -> None:
+    item = bench.lease_in(State.FAILED).item
+
+    row = board().page.locator(f"#needs-you [data-key={item}]")
+
+    expect(row).to_contain_text("no retry · attempt 1 of 3")
+
+
+def test_times_without_the_script_are_whole(
+    board: OpenBoard, bench: Bench
+) -> None:
+    bench.claimed()
+
+    screen = board(has_script=False)
+
+    clipped = screen.page.locator("#agents :is(td, small, time)").evaluate_all(
+        "found => found.filter(each => each.scrollWidth > each.clientWidth + 1"
+        " && getComputedStyle(each).overflow === 'hidden').length"
+    )
+    assert clipped == 0
+
+
+def test_done_today_begins_at_the_readers_midnight(
+    board: OpenBoard, bench: Bench
+) -> None:
+    bench.completed_item()
+
+    number = board().page.locator("#status [data-hours]")
+
+    expect(number.locator("..")).to_have_attribute("title", "since midnight")
+    hours = number.get_attribute("data-hours")
+    assert hours
+    assert len(hours.split()) == 24

@@ -20,13 +20,17 @@ def performed(
     role: Role = Role.ORCHESTRATOR,
     *,
     project: str = "",
+    root: Path | None = None,
 ) -> object:
-    """Return the data of a verb, for a token of the role; perhaps of one project."""
+    """Return the data of a verb, for a token of the role; perhaps of one project.
+
+    The gateway runs in `root`.
+    """
     own = bench.queue.access_tokens().create("ana", role, project=project)
     access = ClientAccess(token=own.id, name="ana", role=role, project=project)
     given = {"redis_url": "redis://unused", "namespace": bench.namespace}
     call = ClientCall(
-        resolve(given, {}, Path.cwd()),
+        resolve(given, {}, root or Path.cwd()),
         Client(access=access, address="192.0.2.7"),
         Requests(),
         ClientLeases(None),

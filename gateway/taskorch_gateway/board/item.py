@@ -83,7 +83,8 @@ class ItemView(Frozen):
     @property
     def seen(self) -> str:
         """What must not have changed when an action is performed."""
-        return seen_of(self.item)
+        item = self.item
+        return seen_of(item.state, item.generation, item.agent)
 
     @property
     def touched_by(self) -> str:
@@ -145,12 +146,13 @@ class ReadState(ToolArguments):
         return ToolResult(queue_of(call).waits().standing(self.item).item)
 
 
-def seen_of(item: Item) -> str:
+def seen_of(state: str, generation: int, agent: str) -> str:
     """Return what an action has to find unchanged since its form was opened.
 
-    A form of an action on an item has it in the field `seen`.
+    A form of an action on an item has it in the field `seen`; a form with actions on
+    several items has it in its buttons.
     """
-    return f"{item.state}:{item.generation}:{item.agent}"
+    return f"{state}:{generation}:{agent}"
 
 
 async def read(visit: Visit) -> ItemView:
@@ -159,7 +161,7 @@ async def read(visit: Visit) -> ItemView:
         ReadItem(
             item=visit.word("id"),
             older=_older(visit),
-            reads_files=visit.may_act and not visit.access.project,
+            reads_files=item_log.may_read(visit.access),
         )
     )
     return cast("ItemView", view)

@@ -176,7 +176,7 @@ def _changed(found: Item, form: Form) -> str:
     agent holds the item.
     """
     seen = form.text(SEEN)
-    if not seen or seen == item.seen_of(found):
+    if not seen or seen == _seen(found):
         return ""
     state, generation, agent = (*seen.split(":"), "", "")[:3]
     changes = []
@@ -192,6 +192,10 @@ def _changed(found: Item, form: Form) -> str:
     return (
         f"Since this form was opened, {found.title} {' and '.join(changes)}."
     )
+
+
+def _seen(found: Item) -> str:
+    return item.seen_of(found.state, found.generation, found.agent)
 
 
 def _phase(state: str) -> str:
@@ -210,14 +214,15 @@ def _ask_again(
 ) -> Response:
     """Return the question about an item that has changed, with what was typed.
 
-    The script shows an error, and gets the item with its forms again. Raises
+    The script shows an error, and the form goes on with the item as it is now. Raises
     ChangedSince then.
     """
+    seen = _seen(found)
     if visit.is_script:
-        raise ChangedSince(what=changed)
+        raise ChangedSince(what=changed, seen=seen)
     asked = replace(question, why=f"{changed} {question.why}")
     fields = [each for each in form.fields if each[0] != SEEN]
-    fresh = Form([*fields, (SEEN, item.seen_of(found))])
+    fresh = Form([*fields, (SEEN, seen)])
     back = origin.back_of(visit.request, form)
     path = visit.request.url.path
     again = refusals.asked(asked, fresh, path, back)

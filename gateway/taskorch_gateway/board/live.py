@@ -49,9 +49,9 @@ _log = logging.getLogger(__name__)
 GATHER_S = 0.1
 LONGEST_GATHER_S = 1.0
 #: Events are gathered for this many times the processor time of the last reading, so
-#: that boards take at most a sixth of a core on a busy queue; and for as long as it took,
+#: that boards take at most an eighth of a core on a busy queue; and for as long as it took,
 #: so that a slow Redis has as much time for others.
-READINGS_APART = 5
+READINGS_APART = 7
 #: How often an idle stream tells that its connection is alive, and checks its token.
 ALIVE_S = 15.0
 #: A view with leases or delays is read again after this time, because the calls of
@@ -96,6 +96,8 @@ class BoardRequest(Frozen):
 class RenderedFragment(Frozen):
     """A rendered fragment."""
 
+    #: The part of the view that it shows.
+    part: object
     version: str
     #: The server-sent event with it.
     message: str
@@ -270,10 +272,10 @@ class KindViews:
             del self.fragments[name]
         for name in names:
             known = self.fragments.get(name)
-            version = now.version(name, view)
-            if known is None or known.version != version:
+            part = now.part_of(name, view)
+            if known is None or known.part != part:
                 html = self._rendered(name, view, namespace)
-                self.fragments[name] = _fragment(name, version, html)
+                self.fragments[name] = _fragment(name, part, html)
         self.due_at = due_at(view)
 
     def _rendered(self, name: str, view: NowView, namespace: str) -> str:
@@ -287,12 +289,13 @@ class KindViews:
         return now.fragment(name, view, values)
 
 
-def _fragment(name: str, version: str, html: str) -> RenderedFragment:
+def _fragment(name: str, part: object, html: str) -> RenderedFragment:
+    version = now.version_of(part)
     data = json.dumps(
         {"name": name, "version": version, "html": html}, ensure_ascii=False
     )
     message = f"event: fragment\ndata: {data}\n\n"
-    return RenderedFragment(version=version, message=message)
+    return RenderedFragment(part=part, version=version, message=message)
 
 
 def due_at(view: NowView) -> float:

@@ -2,7 +2,7 @@
 
 All of it is one read, `ReadNow`, of a few bounded calls of scripts. A `NowView` has times
 and no ages, so two views are equal if nothing has happened. Each of its parts is what one
-fragment shows: `version` tells whether it has changed.
+fragment shows: `version_of` tells whether it has changed.
 """
 
 import re
@@ -33,6 +33,7 @@ from taskorch.queue.views import Views
 from taskorch.version import __version__
 
 from taskorch_gateway.board import pages
+from taskorch_gateway.board.item import seen_of
 from taskorch_gateway.board.ticks import Ticks, ticks
 from taskorch_gateway.board.visit import BoardPage, Visit
 from taskorch_gateway.client_queue import queue_of
@@ -76,6 +77,8 @@ class Status(Frozen):
     unstarted: int
     #: Since midnight, UTC; None if the token may not read it.
     done_today: int | None
+    #: The last 24 hours, for the midnight of the reader.
+    hours: tuple["Bar", ...] = ()
 
     @property
     def stuck(self) -> int:
@@ -330,12 +333,17 @@ def reading_for(access: ClientAccess) -> ReadNow:
     return ReadNow(has_figures=not access.project)
 
 
-def version(name: str, view: NowView) -> str:
-    """Return what a fragment has in common with itself as long as it shows the same.
+def part_of(name: str, view: NowView) -> object:
+    """Return the part of a view that a fragment shows."""
+    return getattr(view, FRAGMENTS[name])
+
+
+def version_of(part: object) -> str:
+    """Return what fragments that show the same part have in common.
 
     It is the same in all processes.
     """
-    shown = f"{__version__} {getattr(view, FRAGMENTS[name])!r}"
+    shown = f"{__version__} {part!r}"
     return sha256(shown.encode()).hexdigest()[:VERSION_CHARACTERS]
 
 
@@ -345,10 +353,12 @@ def fragment(name: str, view: NowView, values: Mapping[str, object]) -> str:
     `values` are those of `Visit.values`; `csrf` and `key` are "" in what several people
     read.
     """
-    part = getattr(view, FRAGMENTS[name])
-    return pages.render(
-        f"now/{name}.html", {**values, "part": part, "now_ms": view.now}
-    )
+    shown = {
+        "part": part_of(name, view),
+        "now_ms": view.now,
+        "seen_of": seen_of,
+    }
+    return pages.render(f"now/{name}.html", {**values, **shown})
 
 
 async def show(visit: Visit) -> Response:
@@ -372,7 +382,7 @@ def page_values(
         "damaged": damaged,
         "live": "now",
         "have": " ".join(
-            f"{name}:{version(name, view)}" for name in FRAGMENTS
+            f"{name}:{version_of(part_of(name, view))}" for name in FRAGMENTS
         ),
         "since": view.cursor,
         "count": view.count,
@@ -459,6 +469,7 @@ def _status(
         silent=sum(row.is_silent or row.is_expired for row in agents.rows),
         unstarted=sum(row.is_unstarted for row in agents.rows),
         done_today=today if hours else None,
+        hours=_bars(hours),
     )
 
 
@@ -492,13 +503,17 @@ def project_row(project: Project) -> ProjectRow:
     )
 
 
+def _bars(hours: Sequence[Hour]) -> tuple[Bar, ...]:
+    return tuple(Bar(at=hour.at, done=hour.completed) for hour in hours)
+
+
 def _flow_part(workload: Workload, hours: Sequence[Hour]) -> FlowPart:
     since = [
         line.queued_since for line in workload.agents if line.queued_since
     ]
     waited = _sum_of([hour.queue_wait for hour in hours])
     return FlowPart(
-        bars=tuple(Bar(at=hour.at, done=hour.completed) for hour in hours),
+        bars=_bars(hours),
         ready=sum(line.queued_count for line in workload.agents),
         oldest=min(since, default=0),
         half_waited_s=waited.quantile(0.5),

@@ -23,6 +23,13 @@ def template(name: str) -> "Template":
     return _templates().get_template(name)
 
 
+def compile_all() -> None:
+    """Compile all templates, so that the first page of each kind takes no longer."""
+    templates = _templates()
+    for name in templates.list_templates():
+        templates.get_template(name)
+
+
 @cache
 def _templates() -> "Environment":
     """Return the templates. A gateway without a board saves 3 MB for jinja2."""

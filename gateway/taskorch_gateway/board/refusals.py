@@ -48,6 +48,9 @@ class ShownError(Frozen):
     rows: Sequence[str]
     #: Whether the same request may succeed later.
     is_temporary: bool
+    #: What the item is now that a form is about, for the form that is sent again; "" if
+    #: that does not matter.
+    seen: str = ""
     #: Whether the person has to sign in, in another tab: this page keeps the form.
     needs_sign_in: bool = False
 
@@ -77,6 +80,7 @@ def shown(error: TaskOrchestratorError) -> ShownError:
         hint=error.hint(),
         rows=error.rows(),
         is_temporary=error.retryable,
+        seen=str(error.details.get("seen", "")),
     )
 
 

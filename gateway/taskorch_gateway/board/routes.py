@@ -10,6 +10,7 @@ page of the same session and the role of the token may act; then
   receipt; or gets a page with the error and what was typed.
 """
 
+from asyncio import Task, create_task, to_thread
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -32,6 +33,7 @@ from taskorch_gateway.board import (
     item,
     item_actions,
     item_forms,
+    item_log,
     items,
     new_project,
     now,
@@ -67,6 +69,7 @@ PAGES: Sequence[BoardPage] = (
     *now.PAGES,
     *item.PAGES,
     *item_forms.PAGES,
+    *item_log.PAGES,
     *items.PAGES,
     *bulk.PAGES,
     *tokens.PAGES,
@@ -118,6 +121,8 @@ class Board:
         self._exchange = exchange
         self._performer = performer
         self._live = live
+        #: Compiles the templates, from the first page on.
+        self._compiling: Task[None] | None = None
         self._sign_in = SignIn(namespace, authentication, self._restored)
         self.browsers = ClientKind(
             authorization=_authorization, refused=self._refused
@@ -140,18 +145,51 @@ class Board:
             *(route for route, _ in self._actions),
         ]
 
+    def compile_pages(self) -> None:
+        """Compile all templates in the background, once."""
+        if self._compiling is None:
+            self._compiling = create_task(to_thread(pages.compile_all))
+
     async def unknown(self, request: Request, error: Exception) -> Response:
         """Tell a person that there is no such page, or that it takes no form."""
-        refused = errors.Usage(reason=NO_PAGE)
-        response = refusals.page(
-            request, self._namespace, refused, title="Not found"
-        )
+        response = self._no_page(request)
+        if cookies.token_of(request):
+            own = await self._exchange.guarded(
+                self._no_page_of, self.browsers
+            )(request)
+            # a session that has ended, or that sees no board, gets the page of a stranger
+            if own.status_code == response.status_code:
+                response = own
         if isinstance(error, HTTPException):
             response.status_code = error.status_code
         return _protect(response)
 
+    async def _no_page_of(
+        self, access: ClientAccess, request: Request
+    ) -> Response:
+        return self._no_page(request, **self._visit(access, request).values())
+
+    def _no_page(self, request: Request, **values: object) -> Response:
+        refused = errors.Usage(reason=NO_PAGE)
+        values["title"] = "Not found"
+        return refusals.page(request, self._namespace, refused, **values)
+
     def _for_anyone(self, respond: Endpoint) -> Endpoint:
-        return _protected(self._exchange.for_anyone(respond, self.browsers))
+        shown = self._compiling_after(respond)
+        return _protected(self._exchange.for_anyone(shown, self.browsers))
+
+    def _compiling_after(self, respond: Endpoint) -> Endpoint:
+        """Return an endpoint after whose reply all templates are compiled.
+
+        A gateway whose board is never used spends nothing on it.
+        """
+
+        async def reply(request: Request) -> Response:
+            response = await respond(request)
+            self.compile_pages()
+            return response
+
+        return reply
 
     def _route_of_page(self, page: BoardPage) -> Route:
         async def respond(access: ClientAccess, request: Request) -> Response:
@@ -162,7 +200,8 @@ class Board:
             return await page.show(visit)
 
         guarded = self._exchange.guarded(respond, self.browsers)
-        return Route(page.path, _protected(guarded), methods=["GET"])
+        shown = self._compiling_after(guarded)
+        return Route(page.path, _protected(shown), methods=["GET"])
 
     def _route_of_action(self, action: Action) -> Route:
         async def respond(access: ClientAccess, request: Request) -> Response:

@@ -76,13 +76,25 @@ def find(
     try:
         item = read_item()
     except errors.Unavailable as error:
-        logs = _logs(settings, request.item)
+        logs = logs_of(settings, request.item)
         if not logs:
             raise
         log = chosen(logs, request, None, settings.root_path)
         return log, f"{error} The newest log in this root follows."
-    logs = _logs(settings, request.item)
+    logs = logs_of(settings, request.item)
     return chosen(logs, request, item, settings.root_path), ""
+
+
+def logs_of(settings: Settings, item: str) -> Sequence[AttemptLog]:
+    """Return the logs of an item in this root, the newest claim first.
+
+    Raises errors.Invalid for logs that cannot be read.
+    """
+    try:
+        return attempt_logs.find(settings.folder_path, item)
+    except OSError as error:
+        folder = error.filename or settings.folder_path
+        raise _unreadable(folder, error) from None
 
 
 def chosen(
@@ -159,14 +171,6 @@ def start_of_tail(output: bytes, tail: int | None) -> int:
         if at < 0:
             return 0
     return at + 1
-
-
-def _logs(settings: Settings, item: str) -> Sequence[AttemptLog]:
-    try:
-        return attempt_logs.find(settings.folder_path, item)
-    except OSError as error:
-        folder = error.filename or settings.folder_path
-        raise _unreadable(folder, error) from None
 
 
 def _unreadable(path: str, error: OSError) -> errors.Invalid:

@@ -48,6 +48,8 @@ class ItemSummary(Frozen):
     state: State
     #: The pool that it came from; "" for none.
     pool: str = ""
+    #: How often it was requeued.
+    generation: int = 0
 
     @property
     def name(self) -> str:
@@ -81,6 +83,8 @@ class Need(Frozen):
     dependency: str = ""
     dependency_title: str = ""
     dependency_state: str = ""
+    dependency_agent: str = ""
+    dependency_generation: int = 0
     #: Whether the requeue that helps has to reopen a project.
     reopens: bool = False
 
@@ -303,6 +307,10 @@ def _need(row: Reply) -> Need:
             dependency=read.item_id(fields.get("dependency", "")),
             dependency_title=fields.get("dependency_title", ""),
             dependency_state=fields.get("dependency_state", ""),
+            dependency_agent=fields.get("dependency_agent", ""),
+            dependency_generation=read.number(
+                fields, "dependency_generation", "0"
+            ),
             reopens=bool(fields.get("reopens")),
         )
 
@@ -394,6 +402,7 @@ def _item_line(id_: str, fields: Fields) -> ItemSummary:
         agent=read.agent_name(fields, "agent"),
         state=read.state(fields),
         pool=read.agent_name(fields, "pool", ""),
+        generation=read.number(fields, "generation", "0"),
     )
 
 

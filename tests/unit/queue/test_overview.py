@@ -288,3 +288,17 @@ def test_damaged_records_are_left_out_of_overview(bench: Bench) -> None:
         ("item", bad.item),
         ("agent", "no name"),
     }
+
+
+def test_row_tells_how_often_item_was_requeued(bench: Bench) -> None:
+    failed = bench.lease_in(State.FAILED).item
+    waits = bench.item(agent="bob", depends_on=(failed,))
+    bench.queue.requeue(failed)
+    bench.agent().fail(bench.claimed(failed), "again", retry=False)
+
+    rows = {need.item.id: need for need in bench.queue.views.needs().rows}
+
+    assert rows[failed].item.generation == 1
+    assert rows[waits].item.generation == 0
+    assert rows[waits].dependency_generation == 1
+    assert rows[waits].dependency_agent == "ada"

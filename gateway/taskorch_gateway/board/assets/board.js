@@ -4,7 +4,7 @@
 // What templates say to it (the stream itself is described in live.py):
 //
 // body    data-live="now" or "status"   the fragments that the stream sends; none without it
-//         data-have="status:1a2b …"     their versions in this page (now.version)
+//         data-have="status:1a2b …"     their versions in this page (now.version_of)
 //         data-since="1712-0"           the newest event before the page was read (view.cursor,
 //                                       else waits.newest)
 //         data-now="1712000000000"      the server's time in ms, for the ages
@@ -23,12 +23,18 @@
 // age     <time datetime="2026-03-12T11:50:02Z">: the script writes "14 min". data-form="ago"
 //         "14 min ago", "left" "22 min left", "for" (the default) "14 min". The text that the
 //         server writes, such as "11:50 UTC", is for readers without the script.
+// today   b[data-since="1712000000000"][data-hours="0 3 1 …"]: numbers of hours in UTC, of which the
+//         script adds up those since the midnight of the reader.
 // due     [data-due] (ms): hidden until that time.
 // bar     svg.bar[data-from][data-until] (ms): the script keeps rect's width at what is left.
 // stop    [data-stop]: where j and k stop, a link or a button; not inside of .settled.
 // drawer  a[data-drawer]: its page is fetched, and the dialog.drawer in it is opened over this
-//         page. dialog.drawer[data-back="/"] says where closing leads if it was opened directly;
-//         a link to there inside of it has data-close. With an id and data-refresh it is live.
+//         page. If the page of the drawer was opened itself, its links lead to other pages, and
+//         dialog.drawer[data-back="/"] says where closing leads; a link to there inside of it has
+//         data-close. With an id and data-refresh it is live. After an action that goes on to
+//         another page, that is opened in the drawer.
+// more    a[data-more="item"]: the element with this id becomes that of the page behind the
+//         link, where the reader is.
 // do      [data-do=theme|pause|help|copy|all|close], shown by the script if it is hidden. copy
 //         copies the code beside it; all checks the checkboxes of its table.
 // form    form[method=post]: sent by fetch with "Accept: text/fragment+html". A 2xx answer holds
@@ -75,8 +81,10 @@
   };
   const hasTyped = (part) => all("input, textarea, select", part).some(isTyped);
   const isAsked = (part) => Boolean(ask()?.open && part.contains(asked?.form));
+  let isWanted = false; // what the reader has asked for replaces what they read
   const isRead = (part) => {
     if (isAsked(part)) return true;
+    if (isWanted) return false;
     if (performance.now() - movedAt > AWAY_MS) return false;
     return (hasPointer.matches && part.matches(":hover")) || part.contains(document.activeElement);
   };
@@ -121,9 +129,19 @@
     rect.setAttribute("width", `${left}%`);
     bar.setAttribute("aria-label", `${left}% of the lease left`);
   };
+  // What was done since the midnight of the reader, from numbers by hour.
+  const sumToday = (number) => {
+    const midnight = new Date(now()).setHours(0, 0, 0, 0);
+    const { since, hours } = number.dataset;
+    const text = String(hours.split(" ").reduce((sum, done, hour) => (
+      Number(since) + hour * 3_600_000 >= midnight ? sum + Number(done) : sum), 0));
+    if (number.textContent !== text) number.textContent = text;
+    number.parentElement.title = "since midnight";
+  };
   const ageAll = (part = document) => {
     all("time[datetime]", part).forEach(age);
     all("svg.bar[data-until]", part).forEach(shrink);
+    all("[data-hours]", part).forEach(sumToday);
     for (const sign of all("[data-due]", part)) sign.hidden = now() < Number(sign.dataset.due);
   };
 
@@ -326,15 +344,16 @@
     showState();
   };
 
+  // One fragment in a frame, so that none takes long.
   const waiting = new Map();
+  const showNext = () => {
+    const [[id, text]] = waiting;
+    waiting.delete(id);
+    if (waiting.size) requestAnimationFrame(showNext);
+    replace(id, $(`[id="${CSS.escape(id)}"]`, parsed(text)));
+  };
   const show = ({ name, version, html }) => {
-    if (!waiting.size) {
-      requestAnimationFrame(() => {
-        const fragments = [...waiting];
-        waiting.clear();
-        for (const [id, text] of fragments) replace(id, $(`[id="${CSS.escape(id)}"]`, parsed(text)));
-      });
-    }
+    if (!waiting.size) requestAnimationFrame(showNext);
     waiting.set(name, html);
     stream.versions.set(name, version);
   };
@@ -481,18 +500,18 @@
   const ask = () => $("#ask");
   let asked = null;
   const drafts = new Map(); // what was typed into a question that was put off
-  const question = (form, button, { ask: title, why = "", text = "", yes = "Yes", name = "text", isDangerous }) => {
+  const question = (form, button, { ask: title, why = "", text = "", typed = "", yes = "Yes", name = "text", isDangerous }) => {
     const dialog = ask();
     const field = $("textarea", dialog);
     // what the person has seen, whatever the form is renewed to in the meantime
-    asked = { form, button, name: text && name, seen: form.elements.seen?.value };
+    asked = { form, button, name: text && name, seen: seenIn(form, button)?.value };
     $("h2", dialog).textContent = title;
     $("p", dialog).textContent = why;
     $("label", dialog).hidden = !text;
     $("label span", dialog).textContent = text;
     field.name = name;
     field.required = Boolean(text) && !("optional" in (button?.dataset ?? {}));
-    field.value = drafts.get(addressOf(form, button)) ?? "";
+    field.value = drafts.get(addressOf(form, button)) ?? typed;
     const confirm = $("[value=yes]", dialog);
     confirm.textContent = yes;
     confirm.classList.toggle("danger", Boolean(isDangerous));
@@ -510,6 +529,8 @@
     if (ask().returnValue === "yes") send(form, button, more);
   };
 
+  // What the person has seen of the item: in the button, or in a field of the form.
+  const seenIn = (form, button) => (button?.name === "seen" ? button : $("input[name=seen]", form));
   const addressOf = (form, button) => (
     button?.hasAttribute("formaction") ? button.formAction : form.action);
   const contentOf = (form, button, more) => {
@@ -549,8 +570,10 @@
   // A settled row keeps its place and its height, and the focus goes to the next one.
   const settle = (form, button, output) => {
     const receipt = output?.textContent.trim() || button?.dataset.done || "Done.";
-    if (output?.dataset.next) { location.assign(output.dataset.next); return; }
+    const next = output?.dataset.next;
     say(receipt);
+    form.closest("dialog")?.querySelector(".receipt")?.remove();
+    if (next) { goOn(form, next); return; }
     form.reset();
     for (const field of all("input[name=key]", form)) field.value = newKey();
     const shown = Object.assign(document.createElement("output"), { textContent: receipt });
@@ -587,12 +610,15 @@
         yes: $("button", again).textContent,
         text: text?.closest("label").textContent,
         name: text?.name,
+        typed: text?.value,
         isDangerous: Boolean($("button.danger", again)),
       });
       return;
     }
     if (status === 401) end();
     const alert = $("[role=alert]", answer);
+    const seen = $("input[name=seen]", answer)?.value;
+    if (seen && seenIn(form, button)) seenIn(form, button).value = seen;
     complain(form, alert ? document.importNode(alert, true) : alertOf("The server refused this."));
     readAll();
   };
@@ -627,6 +653,13 @@
     if (isDirect || !history.state?.drawer) location.assign(dialog.dataset.back || "/");
     else history.go(-history.state.depth);
   };
+  // A drawer leads on in its place: the page underneath stays.
+  const goOn = (form, path) => {
+    if (isDirect || !form.closest("dialog.drawer")) { location.assign(path); return; }
+    history.replaceState({ ...history.state, drawer: path }, "", path);
+    openDrawer(path, { push: false });
+    readAll();
+  };
   const removeDrawer = () => {
     const dialog = drawer();
     if (!dialog) return;
@@ -651,9 +684,27 @@
     showDrawer(dialog);
   };
   addEventListener("popstate", ({ state }) => {
-    if (state?.drawer || isDirect) openDrawer(state?.drawer ?? location.pathname, { push: false });
-    else removeDrawer();
+    if (state?.drawer) openDrawer(state.drawer, { push: false });
+    else if (!isDirect) removeDrawer();
   });
+  // The rows that are new follow those that the reader has seen.
+  const showMore = async (link) => {
+    const id = link.dataset.more;
+    const part = document.getElementById(id);
+    const path = link.getAttribute("href").split("#")[0];
+    const before = new Set(all("[data-key]", part).map(keyOf));
+    let fresh;
+    try {
+      const response = await fetch(path, { headers: FRAGMENT });
+      fresh = response.ok ? $(`#${id}`, parsed(await response.text())) : null;
+    } catch { fresh = null; }
+    if (!fresh) { location.assign(link.href); return; }
+    isWanted = true;
+    replace(id, fresh);
+    isWanted = false;
+    const first = all("[data-key]", part).find((row) => !before.has(keyOf(row)));
+    if (first) { first.tabIndex = -1; first.focus({ preventScroll: true }); }
+  };
 
   // Clicks and keys -------------------------------------------------------------------------------
 
@@ -698,10 +749,12 @@
       act[button.dataset.do]?.(button);
       return;
     }
-    const link = target.closest("a[data-drawer]");
-    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
+    const link = target.closest("a[data-drawer], a[data-more]");
+    const isPlain = !(event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+    if (link && isPlain && "more" in link.dataset) { event.preventDefault(); showMore(link); return; }
+    if (!link || !isPlain || isDirect) {
       const close = target.closest("dialog.drawer a[data-close]");
-      if (close) { event.preventDefault(); close.closest("dialog").close(); }
+      if (close && !isDirect) { event.preventDefault(); close.closest("dialog").close(); }
       return;
     }
     event.preventDefault();
@@ -750,7 +803,8 @@
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || $("dialog:modal:not(.drawer)")) return;
-    const run = isGoing && PAGES[key] ? () => location.assign(PAGES[key]) : keys[key];
+    let run = isGoing && PAGES[key] ? () => location.assign(PAGES[key]) : keys[key];
+    if (key === "Escape" && isDirect && !hasTyped(drawer())) run = () => leaveDrawer(drawer());
     isGoing = key === "g";
     if (!run) return;
     event.preventDefault();
@@ -767,7 +821,6 @@
     for (const button of all("[data-do][hidden]")) button.hidden = false;
     ask()?.addEventListener("close", settleQuestion);
     isDirect = Boolean(drawer());
-    if (isDirect) showDrawer(drawer());
     count();
     tick();
     if (hasLive()) connect();

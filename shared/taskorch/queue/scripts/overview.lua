@@ -43,6 +43,7 @@ end
 local function described(item, more)
   more.project, more.agent, more.state = item.project, item.agent, item.state
   if item.pool ~= '' then more.pool = item.pool end
+  more.generation = call('HGET', key('item', item.id), 'generation') or 0
   more.title, more.project_title = title_of('item', item.id), title_of('project', item.project)
   return flat(more)
 end
@@ -96,7 +97,10 @@ local function look_at_waiting(item, since)
   for _, dependency in ipairs(dependencies) do
     local state = state_of(dependency)
     if state == 'failed' or state == 'cancelled' then
+      local agent, generation =
+        unpack(call('HMGET', key('item', dependency), 'agent', 'generation'))
       return 'dead_dependency', since, {dependency = dependency, dependency_state = state,
+        dependency_agent = agent or '', dependency_generation = generation or 0,
         dependency_title = title_of('item', dependency), reopens = Project.reopens(dependency)}
     end
   end

@@ -53,7 +53,9 @@ def updates(**have: str) -> BoardUpdates:
 
 
 def fragment(version: str) -> RenderedFragment:
-    return RenderedFragment(version=version, message=f"<{version}>")
+    return RenderedFragment(
+        part=version, version=version, message=f"<{version}>"
+    )
 
 
 def test_slow_board_gets_newest_fragment_only() -> None:
