@@ -11,6 +11,7 @@ from benchmarks import (
     growth,
     guards,
     limit,
+    live_boards,
     mcp,
     memory,
     mirror,
@@ -36,6 +37,7 @@ ALL = (
     waits.measure,
     gateway.measure,
     board.measure,
+    live_boards.measure,
 )
 
 if __name__ == "__main__":

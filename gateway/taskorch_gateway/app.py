@@ -54,6 +54,8 @@ class Options(Frozen):
     calls_per_second: int
     #: Whether clients without an access token may read the metrics.
     metrics_are_open: bool = False
+    #: Whether a browser opens the board as soon as it serves.
+    opens_board: bool = False
 
 
 def create(settings: Settings, options: Options) -> Starlette:
@@ -92,6 +94,8 @@ def create(settings: Settings, options: Options) -> Starlette:
         waits.start()
         signals.start()
         writing = create_task(refusals.write_forever())
+        if options.opens_board:
+            board.compile_pages()
         yield
         writing.cancel()
         await refusals.write()

@@ -88,6 +88,22 @@ class Authentication:
             self._failed.count(address, link)
             raise
 
+    async def end(self, token: str, address: str) -> None:
+        """Revoke a valid token, for the person who has it; do nothing for any other.
+
+        Raises errors.RateLimited for a client that has shown too many refused tokens,
+        and errors.Unavailable.
+        """
+        try:
+            access = await self.access(f"{SCHEME} {token}", address)
+            await self._pool.run(
+                lambda connection: self._tokens(connection).revoke(
+                    access.token
+                )
+            )
+        except (errors.TokenRefused, errors.NoAccessToken):
+            return  # it has ended already
+
     def forget(self, token: str) -> None:
         """Check a token again at its next use; "" for all of them."""
         self._checking.clear()  # they may have begun before the change

@@ -52,6 +52,8 @@ class Listener(Frozen):
     calls_per_second: int
     #: Whether clients without an access token may read the metrics.
     metrics_are_open: bool = False
+    #: Whether a browser opens the board as soon as it serves.
+    opens_board: bool = False
     #: The lowest level of what it logs to stderr.
     log_level: int = logging.INFO
 
@@ -82,6 +84,7 @@ def serve(
         hosts=names,
         calls_per_second=listener.calls_per_second,
         metrics_are_open=listener.metrics_are_open,
+        opens_board=listener.opens_board,
     )
     config = uvicorn.Config(
         partial(_application, settings, options, listener.log_level),

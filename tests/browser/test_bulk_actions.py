@@ -95,7 +95,7 @@ def test_question_says_what_follows(
 
     assert heading(screen) == "Cancel 2 items?"
     text = screen.text("main")
-    assert "1 item is held by an agent. It loses its lease" in text
+    assert "1 item is held by an agent. The agent loses its lease" in text
     assert "1 item stays as it is: 1 completed." in text
 
 

@@ -205,3 +205,18 @@ def test_thousands_of_items_open_quickly(
 
 def _first_item(bench: Bench) -> str:
     return bench.queue.views.list(limit=1).items[0].id
+
+
+def test_rows_are_selected_on_a_phone(board: OpenBoard, bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project, title="Tapped")
+    bench.item(project, title="Left")
+    screen = board(path=f"/items?q=project:{project}", size=PHONE)
+
+    screen.page.get_by_label("Select Tapped").tap()
+    screen.page.get_by_role("button", name="Cancel…").tap()
+    screen.page.get_by_role("button", name="Cancel 1 item").tap()
+
+    expect(screen.page.locator(".receipt")).to_have_text("1 item cancelled.")
+    assert bench.state(item) is State.CANCELLED
+    assert not screen.is_wider_than_window()

@@ -105,6 +105,20 @@ def test_wrong_token_form_keeps_what_was_typed(board: OpenBoard) -> None:
     screen.forgive("422")
 
 
+def test_reload_of_a_secret_creates_no_token(
+    board: OpenBoard, bench: Bench
+) -> None:
+    screen = board(Role.ADMIN, "/tokens")
+    token = created(screen, "reloaded", "viewer")
+
+    screen.page.reload()
+
+    expect(screen.page.locator("h1")).to_have_text("The secret was shown")
+    assert token not in screen.page.content()
+    names = [each.name for each in bench.queue.access_tokens().list()]
+    assert names.count("reloaded") == 1
+
+
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.ORCHESTRATOR])
 @pytest.mark.parametrize("path", ["/tokens", "/audit"])
 def test_pages_of_administrators_are_refused(

@@ -153,6 +153,43 @@ def test_signed_out_person_is_a_stranger(person: Person) -> None:
     assert client.get("/").status == 401
 
 
+def test_sign_out_revokes_the_token_of_a_link(
+    gateway: Gateway, bench: Bench
+) -> None:
+    tokens = bench.queue.access_tokens()
+    link = tokens.create_link("ana", Role.VIEWER).token
+    client, other = BoardClient(gateway), BoardClient(gateway)
+    client.get(f"/sign-in?link={link}")
+    (session,) = (
+        value for name, value in client.cookies.items() if "session" in name
+    )
+
+    client.submit("/sign-out", {})
+
+    assert client.cookies == {}
+    other.sign_in(session)
+    assert other.get("/").status == 401
+    assert session[:12] not in [each.id for each in tokens.list()]
+
+
+def test_sign_out_keeps_a_token_that_was_typed(person: Person) -> None:
+    client, again = person(), BoardClient(person().gateway)
+    (token,) = client.cookies.values()
+
+    client.submit("/sign-out", {})
+
+    again.sign_in(token)
+    assert again.get("/").status == 200
+
+
+def test_unknown_page_keeps_the_navigation(person: Person) -> None:
+    reply = person(Role.ADMIN).get("/nowhere")
+
+    assert reply.status == 404
+    assert "There is no such page" in reply.alert
+    assert 'href="/projects"' in reply.text
+
+
 def test_page_has_headers_against_misuse(person: Person) -> None:
     client = person()
 

@@ -88,8 +88,12 @@ class BulkQuestion(Frozen):
     def reasons(self) -> Iterator[str]:
         """What follows, and what does not, a sentence each."""
         if self.change.why_held and self.held:
-            held = formats.counted(self.held, "item is", "items are")
-            yield f"{held} held by an agent. {self.change.why_held}"
+            change = self.change
+            yield (
+                f"1 item is held by an agent. {change.why_held}"
+                if self.held == 1
+                else f"{self.held:,} items are held by agents. {change.why_many_held}"
+            )
         if self.change.why and self.items:
             yield self.change.why
         if self.left:

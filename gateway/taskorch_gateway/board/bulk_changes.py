@@ -40,8 +40,10 @@ class BulkChange(Frozen):
     verb: Callable[[str, Form], ToolArguments]
     #: Tells of an item in another state whether an earlier request has done this.
     is_done: Callable[[Item, Form], bool]
-    #: What follows for items that agents hold, and for all; "" for nothing.
+    #: What follows for an item that an agent holds, for several, and for all; "" for
+    #: nothing.
     why_held: str = ""
+    why_many_held: str = ""
     why: str = ""
     is_dangerous: bool = False
 
@@ -194,7 +196,9 @@ CHANGES: Mapping[str, BulkChange] = {
             states=OPEN,
             verb=_cancel,
             is_done=lambda item, _: item.state is State.CANCELLED,
-            why_held="It loses its lease, and is refused at its next step.",
+            why_held="The agent loses its lease, and is refused at its next step.",
+            why_many_held="The agents lose their leases, and are refused at their next "
+            "steps.",
             why="Requeue brings an item back, as a fresh start.",
             is_dangerous=True,
         ),

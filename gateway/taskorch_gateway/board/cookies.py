@@ -1,4 +1,6 @@
-"""The cookies of the board: the session, the theme, and the receipt of the last action.
+"""The cookies of the board: the session, the theme, and what the next page shows once.
+
+That is the receipt of the last action, or the secret of a new access token.
 
 The session is the access token itself, so the gateway keeps no sessions: any number of
 processes serve a board, and a revoked token ends it like any client.
@@ -48,6 +50,36 @@ def set_receipt(response: Response, request: Request, text: str) -> None:
 def drop_receipt(response: Response, request: Request) -> None:
     """Let no further page say something about the last action."""
     _drop(response, request, _name("receipt", request))
+
+
+def set_link_session(response: Response, request: Request, id_: str) -> None:
+    """Note the token of a session that a sign-in link began: it ends with the session."""
+    _set(response, request, _name("link", request), id_)
+
+
+def is_link_session(request: Request, id_: str) -> bool:
+    """Return whether a sign-in link has made the token of a session."""
+    return request.cookies.get(_name("link", request), "") == id_
+
+
+def drop_link_session(response: Response, request: Request) -> None:
+    """Forget the token that a sign-in link has made."""
+    _drop(response, request, _name("link", request))
+
+
+def secret_of(request: Request) -> str:
+    """Return the new access token that the page shows, "" for none."""
+    return request.cookies.get(_name("secret", request), "")
+
+
+def set_secret(response: Response, request: Request, token: str) -> None:
+    """Let the next page show a new access token; a reload of it does not."""
+    _set(response, request, _name("secret", request), token, RECEIPT_S)
+
+
+def drop_secret(response: Response, request: Request) -> None:
+    """Let no further page show the new access token."""
+    _drop(response, request, _name("secret", request))
 
 
 def theme_of(request: Request) -> str:

@@ -100,6 +100,13 @@ def mark(state: State) -> StateMark:
     return STATES[state]
 
 
+def failed(attempts: int, max_attempts: int) -> str:
+    """Return how an item has failed, in words."""
+    if attempts < max_attempts:
+        return "failed, no retry"
+    return f"failed {attempts} of {max_attempts}"
+
+
 def shortened(value: str, most: int) -> str:
     """Return the start of a text on one line."""
     line = " ".join(value.split())

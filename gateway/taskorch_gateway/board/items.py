@@ -138,7 +138,7 @@ def words_of(item: Item) -> str:
         case State.IN_PROGRESS if item.percent:
             return f"{words}, {item.percent}%"
         case State.FAILED:
-            return f"{words} {item.attempts} of {item.max_attempts}"
+            return formats.failed(item.attempts, item.max_attempts)
         case State.QUEUED if item.attempts:
             return f"{words}, attempt {item.attempts + 1}"
     return words

@@ -58,10 +58,10 @@ items:
 
 
 class Mistaken(Frozen):
-    """A mistake in a plan, with the lines around it."""
+    """The mistakes in a line of a plan, with the lines around it."""
 
     line: int
-    message: str
+    messages: tuple[str, ...]
     #: Number, text, and whether it is the wrong one.
     lines: tuple[tuple[int, str, bool], ...]
 
@@ -194,18 +194,21 @@ async def show_opening_again(
 
 
 def mistakes_of(error: errors.BadPlan, text: str) -> list[Mistaken]:
-    """Return the mistakes in a plan, with the lines around them."""
+    """Return the mistakes in a plan by lines, with the lines around them."""
     rows = text.split("\n")
-    found = []
+    messages: dict[int, list[str]] = {}
     for each in error.mistakes:
-        line = int(each["line"])
         path = f"{each['path']}: " if each["path"] else ""
+        of_line = messages.setdefault(int(each["line"]), [])
+        of_line.append(f"{path}{each['message']}")
+    found = []
+    for line, those in messages.items():
         first = max(1, line - AROUND)
         last = min(len(rows), line + AROUND)
         found.append(
             Mistaken(
                 line=line,
-                message=f"{path}{each['message']}",
+                messages=tuple(those),
                 lines=tuple(
                     (number, rows[number - 1], number == line)
                     for number in range(first, last + 1)

@@ -39,8 +39,9 @@ DISCOVERIES = 30
 MOST_CALLS = 20
 #: The longest title in a question.
 TITLE_CHARACTERS = 80
-#: Calls that look for stalled items, each at 60 of the namespace.
-STUCK_CALLS = 8
+#: Calls that look for items in progress that are stalled, each at 60 of the namespace:
+#: those first whose leases end first.
+STUCK_CALLS = 2
 
 
 class ProjectView(Frozen):
@@ -59,6 +60,8 @@ class ProjectView(Frozen):
     has_older_discoveries: bool
     #: The items of the graph, by id.
     known: Mapping[str, Item]
+    #: The number of its oldest items that were looked at for the graph; 0 for all.
+    looked_at: int
 
     @property
     def needing(self) -> int:
@@ -84,14 +87,9 @@ class ReadProject(ToolArguments):
         views = queue_of(call).views
         project = _head(views, self.project)
         total = sum(project.counts.values())
-        found = _items_for_graph(views, project.id, total)
+        found, looked_at = _items_for_graph(views, project, total)
         items = sorted(found, key=lambda item: item.created_at)
-        stuck = views.stuck(
-            project=project.id,
-            limit=project_graph.MOST_ITEMS,
-            most_calls=STUCK_CALLS,
-        )
-        stuck_items = {each.item.id: each for each in stuck.items}
+        stuck_items = _stuck(views, project)
         rows, cursor = self._rows(views, items)
         page = views.discoveries(project.id, since="", limit=DISCOVERIES)
         return ToolResult(
@@ -104,6 +102,7 @@ class ReadProject(ToolArguments):
                 discoveries=page.discoveries[::-1],
                 has_older_discoveries=page.more,
                 known={item.id: item for item in items},
+                looked_at=looked_at,
             )
         )
 
@@ -149,23 +148,43 @@ def _head(views: Views, project: str) -> Project:
     return views.progress(limits.project_id(project), limit=1).project
 
 
-def _items_for_graph(views: Views, project: str, total: int) -> list[Item]:
+def _stuck(views: Views, project: Project) -> Mapping[str, StuckItem]:
+    """Return the items in progress that are stalled, by id; and perhaps others."""
+    if not project.counts.get(State.IN_PROGRESS, 0):
+        return {}
+    found = views.stuck(
+        project=project.id,
+        limit=project_graph.MOST_ITEMS,
+        most_calls=STUCK_CALLS,
+    )
+    return {each.item.id: each for each in found.items}
+
+
+def _items_for_graph(
+    views: Views, project: Project, total: int
+) -> tuple[list[Item], int]:
     """Return all items of a small project, and those of a large one that matter.
 
-    Of a very large one, only the oldest items are looked at.
+    Of a very large one, only the oldest items are looked at: the second value is their
+    number, 0 for all.
     """
     most = project_graph.MOST_ITEMS
     if total <= most:
-        return list(views.list(project=project, limit=most).items)
+        return list(views.list(project=project.id, limit=most).items), 0
     found: list[Item] = []
+    looked_at = 0
     groups = (project_graph.URGENT, project_graph.READY, project_graph.OVER)
     for states in groups:
-        if len(found) < most:
-            wanted = ItemFilter(project=project, states=states)
-            found += views.search(
-                wanted, limit=most - len(found), most_calls=MOST_CALLS
-            ).items
-    return found
+        there = sum(project.counts.get(state, 0) for state in states)
+        limit = min(there, most - len(found))
+        if not limit:
+            continue
+        wanted = ItemFilter(project=project.id, states=states)
+        page = views.search(wanted, limit=limit, most_calls=MOST_CALLS)
+        found += page.items
+        if page.cursor and len(page.items) < limit:
+            looked_at = max(looked_at, page.visited)
+    return found, looked_at
 
 
 async def show(visit: Visit) -> Response:

@@ -14,7 +14,7 @@ from taskorch.queue.plan import DEAD
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_gateway.board import graph
-from taskorch_gateway.board.formats import StateMark, mark
+from taskorch_gateway.board.formats import StateMark, failed, mark
 
 #: Maximum number of items in a graph.
 MOST_ITEMS = 150
@@ -131,7 +131,7 @@ def mark_of(item: Item, stuck: StuckItem | None) -> StateMark:
     if item.state is State.IN_PROGRESS and stuck:
         return STUCK_MARKS.get(stuck.why, mark(item.state))
     if item.state is State.FAILED:
-        words = f"failed {item.attempts} of {item.max_attempts}"
+        words = failed(item.attempts, item.max_attempts)
         return replace(mark(item.state), words=words)
     return mark(item.state)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from taskorch.domain import errors
+from taskorch.domain import access_token, errors
 from taskorch.domain.errors import TaskOrchestratorError
 
 from taskorch_gateway.authentication import SCHEME, Authentication
@@ -43,6 +43,7 @@ class SignIn:
         created = await self._authentication.redeem(link, address_of(request))
         response = self._forward(request, "/")
         cookies.set_token(response, request, created.token)
+        cookies.set_link_session(response, request, created.id)
         return response
 
     async def sign_in(self, request: Request) -> Response:
@@ -74,10 +75,18 @@ class SignIn:
         return response
 
     async def sign_out(self, request: Request) -> Response:
-        """End the session of this browser; the token stays valid."""
+        """End the session of this browser, and the token that a link has made for it.
+
+        Any other token stays valid.
+        """
         origin.need_own(request)
+        token = cookies.token_of(request)
+        credentials = access_token.parse(token)
+        if credentials and cookies.is_link_session(request, credentials.id):
+            await self._authentication.end(token, address_of(request))
         response = RedirectResponse(PATH, 303)
         cookies.drop_token(response, request)
+        cookies.drop_link_session(response, request)
         return response
 
     async def ask(self, request: Request) -> Response:

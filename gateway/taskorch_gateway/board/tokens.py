@@ -1,12 +1,14 @@
 """The access tokens of the namespace, for administrators: list, create, rotate, revoke.
 
-A secret is shown once, in the reply to the form: never in a link, a cookie or a receipt.
+A secret is shown once, on the page that a form leads to: so a reload of that page creates no
+further one. The browser carries it there in a cookie that no script can read, which ends with
+that page: it is never in a link or in a receipt.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from taskorch.domain import access_token, errors, limits
 from taskorch.domain.access_token import AccessToken, NewAccessToken, Quotas
 from taskorch.domain.errors import TaskOrchestratorError
@@ -16,12 +18,12 @@ from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch.queue.requests import Requests
 
-from taskorch_gateway.board import refusals
+from taskorch_gateway.board import cookies, refusals
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.visit import Action, BoardPage, Visit
 from taskorch_gateway.client_queue import queue_of
 
-PATH = "/tokens"
+PATH, SECRET_PATH = "/tokens", "/tokens/secret"
 #: Rows of the page; the filter by name finds the others.
 ROWS = 200
 #: The lifetimes that the form offers, in words; "" ends when the token is revoked.
@@ -103,15 +105,9 @@ async def show(visit: Visit) -> Response:
 
 
 async def create(visit: Visit, form: Form) -> Response:
-    """Create a token, and show it this one time."""
+    """Create a token, and lead to the page that shows it this one time."""
     created = await visit.ask(_wanted(form))
-    return _shown_once(
-        visit,
-        cast("NewAccessToken", created),
-        f"A new token for {form.text('name')}",
-        "Its name and its project cannot be changed later; orchestrate token edit "
-        "changes its role, its lifetime and its quotas.",
-    )
+    return _shown_once(visit, cast("NewAccessToken", created))
 
 
 async def create_again(
@@ -122,7 +118,7 @@ async def create_again(
 
 
 async def rotate(visit: Visit, form: Form) -> ActionQuestion | Response:
-    """Give a token a new secret, and show it this one time."""
+    """Give a token a new secret, and lead to the page that shows it this one time."""
     id_ = visit.word("id")
     if not form.is_confirmed:
         return ActionQuestion(
@@ -132,12 +128,7 @@ async def rotate(visit: Visit, form: Form) -> ActionQuestion | Response:
             is_dangerous=True,
         )
     rotated = await visit.ask(RotateToken(id=id_))
-    return _shown_once(
-        visit,
-        cast("NewAccessToken", rotated),
-        f"The new secret of {id_}",
-        "The old one is refused from now on.",
-    )
+    return _shown_once(visit, cast("NewAccessToken", rotated))
 
 
 async def revoke(visit: Visit, form: Form) -> ActionQuestion | ActionReceipt:
@@ -154,7 +145,25 @@ async def revoke(visit: Visit, form: Form) -> ActionQuestion | ActionReceipt:
     return ActionReceipt(text=f"Revoked {id_}.", next_path=PATH)
 
 
-PAGES = (BoardPage(path=PATH, show=show, entry="tokens", is_for_admins=True),)
+async def show_secret(visit: Visit) -> Response:
+    """Show the secret of the last form, this one time."""
+    token = cookies.secret_of(visit.request)
+    credentials = access_token.parse(token)
+    response = visit.page(
+        "token_secret.html",
+        token=token if credentials else "",
+        id=credentials.id if credentials else "",
+    )
+    cookies.drop_secret(response, visit.request)
+    return response
+
+
+PAGES = (
+    BoardPage(path=PATH, show=show, entry="tokens", is_for_admins=True),
+    BoardPage(
+        path=SECRET_PATH, show=show_secret, entry="tokens", is_for_admins=True
+    ),
+)
 ACTIONS = (
     Action(
         path=PATH,
@@ -241,9 +250,7 @@ def _what_follows(visit: Visit, id_: str, refused: str) -> str:
     return follows
 
 
-def _shown_once(
-    visit: Visit, token: NewAccessToken, title: str, remark: str
-) -> Response:
-    return visit.page(
-        "token_secret.html", token=token, title=title, remark=remark
-    )
+def _shown_once(visit: Visit, token: NewAccessToken) -> Response:
+    response = RedirectResponse(SECRET_PATH, 303)
+    cookies.set_secret(response, visit.request, token.token)
+    return response

@@ -151,6 +151,7 @@ def _serve(context: "OrchestratorContext", person: Person, port: int) -> None:
         key="",
         host_names=(),
         calls_per_second=CALLS_A_SECOND,
+        opens_board=True,
         log_level=logging.WARNING,
     )
 

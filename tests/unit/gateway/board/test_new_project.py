@@ -62,7 +62,9 @@ def test_mistakes_have_their_lines() -> None:
 
     line = wrong.split("\n").index("    titel: Implement the API") + 1
     assert line in [each.line for each in mistakes]
-    (unknown,) = [each for each in mistakes if "Unknown" in each.message]
+    (unknown,) = [
+        each for each in mistakes if "Unknown" in " ".join(each.messages)
+    ]
     assert unknown.lines == (
         (line - 1, "  - name: api", False),
         (line, "    titel: Implement the API", True),
@@ -76,5 +78,5 @@ def test_text_that_is_no_plan_is_refused(text: str) -> None:
         plan_file.read("This", text.encode())
 
     for mistake in new_project.mistakes_of(refusal.value, text):
-        assert mistake.message
+        assert mistake.messages
         assert all(number > 0 for number, _, _ in mistake.lines)

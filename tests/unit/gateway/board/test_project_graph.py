@@ -38,7 +38,7 @@ def html_of(graph: ProjectGraph) -> str:
         (State.PENDING, "no agent"),
         (State.QUEUED, "queued · ada"),
         (State.BLOCKED, "asks: Which one?"),
-        (State.FAILED, "failed 1 of 3 · ada"),
+        (State.FAILED, "failed, no retry · ada"),
         (State.COMPLETED, "ada"),
         (State.CANCELLED, "cancelled · ada"),
         (State.DELAYED, "delayed · ada"),
