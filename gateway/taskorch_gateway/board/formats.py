@@ -54,9 +54,12 @@ def visible(value: object) -> object:
 
     Invisible characters, such as those that turn the direction of writing, are escaped.
     """
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return text.lines(value)
-    return value
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    # nearly all of them: a page prints thousands
+    if value.isascii() and value.isprintable():
+        return value
+    return text.lines(value)
 
 
 def typed(value: str) -> Markup:

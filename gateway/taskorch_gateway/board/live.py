@@ -49,9 +49,9 @@ _log = logging.getLogger(__name__)
 GATHER_S = 0.1
 LONGEST_GATHER_S = 1.0
 #: Events are gathered for this many times the processor time of the last reading, so
-#: that boards take at most an eighth of a core on a busy queue; and for as long as it took,
+#: that boards take at most a tenth of a core on a busy queue; and for as long as it took,
 #: so that a slow Redis has as much time for others.
-READINGS_APART = 7
+READINGS_APART = 9
 #: How often an idle stream tells that its connection is alive, and checks its token.
 ALIVE_S = 15.0
 #: A view with leases or delays is read again after this time, because the calls of
