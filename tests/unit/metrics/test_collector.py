@@ -55,6 +55,7 @@ def agent(name: str, **fields: int) -> AgentFigures:
 def test_page_has_every_metric_of_the_queue(bench: Bench) -> None:
     for state in State:
         bench.lease_in(state)
+    bench.pool_item()
 
     page = shown(bench)
 
@@ -67,6 +68,8 @@ def test_page_has_every_metric_of_the_queue(bench: Bench) -> None:
     assert items[("state", "failed"),] == 1
     assert page["taskorch_stuck_items"][("why", "failed"),] == 1
     assert page["taskorch_stuck_items"][("why", "silent"),] == 0
+    assert page["taskorch_pool_items"] == {(("pool", "backend"),): 1}
+    assert page["taskorch_pool_agents"] == {(("pool", "backend"),): 0}
     claims = page["taskorch_events_total"][("verb", "claim"),]
     assert page["taskorch_queue_wait_seconds_count"] == {(): claims}
     buckets = page["taskorch_queue_wait_seconds_bucket"]

@@ -39,6 +39,9 @@ class EmptyQueue:
     def inbox(self, **_: object) -> tuple[()]:
         return ()
 
+    def pools(self, **_: int) -> tuple[()]:
+        return ()
+
 
 @pytest.mark.parametrize(
     ("updates", "reads"),
