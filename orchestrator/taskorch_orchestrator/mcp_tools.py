@@ -80,7 +80,6 @@ class PlanArguments(ToolArguments):
         str,
         "The same key adds to the same project",
     ] = ""
-    variables: Annotated[Pairs, "Texts for ${name}"] = {}  # noqa: RUF012  it is never changed
     dry_run: bool = False
     update: Annotated[
         bool,
@@ -97,9 +96,9 @@ class PlanArguments(ToolArguments):
             "project": self.project,
             "items": self.items,
         }
-        for name in ("description", "key", "variables"):
-            if value := getattr(self, name):
-                given[name] = value
+        for name in ("description", "key"):
+            if text := getattr(self, name):
+                given[name] = text
         plan = plan_file.read("This", json.dumps(given).encode())
         applied = actions.apply(
             queue_of(call),
