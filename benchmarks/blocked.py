@@ -64,6 +64,8 @@ HUNDRED, THIRTY = 100, 30
 #: Heavy items whose bytes one call may create, and assign with more context.
 CREATED, ASSIGNED = 20, 10
 STEPS = limits.BATCH_STEPS
+#: An agent whose work is reviewed.
+REVIEWED = "reviewed"
 LONG_MS = 60_000
 #: How often a fixed loop runs after the calls of a row.
 LOOPS = 50
@@ -226,6 +228,7 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     yield _step("list", lambda: views.search(ordered), "an order")
     yield _step("indexed", lambda: views.unassigned(limit=5000))
     yield _step("inbox", lambda: views.inbox(limit=5000))
+    yield _step("reviews", lambda: views.reviews(limit=5000))
     yield _step(
         "stuck", lambda: views.stuck(unstarted_ms=1, silent_ms=1, limit=5000)
     )
@@ -369,8 +372,30 @@ def _claims(planner: Queue) -> Iterator[Step]:
     yield _step("release", claim_and(queue.release))
     yield _step("fail", claim_and(fail))
     yield _step("complete", claim_and(complete))
+    yield from _reviews(planner)
     yield _step("requeue", claim_and(complete))
     yield from _hundreds(planner)
+
+
+def _reviews(planner: Queue) -> Iterator[Step]:
+    """Yield the decisions about an item that its agent completes for review."""
+    queue = planner.agent_queue(REVIEWED)
+    project = planner.project("Reviews")
+    item = planner.create(
+        project, NewItem(title="Review", agent=REVIEWED, reviewer="lead")
+    )
+
+    def send_back() -> None:
+        queue.complete(Lease(item=item), "Done")
+        planner.send_back(item, "Once more")
+
+    def accept() -> None:
+        queue.complete(Lease(item=item), "Done")
+        planner.accept(item)
+        planner.requeue(item)
+
+    yield _step("send_back", send_back)
+    yield _step("accept", accept)
 
 
 def _hundreds(planner: Queue) -> Iterator[Step]:

@@ -44,7 +44,7 @@ class Lead:
     def look(self) -> None:
         """Do what there is to do."""
         views = self._queue.views
-        asking = views.inbox()
+        asking = views.questions()
         failed = views.list(state=State.FAILED).items
         self._forget_all_but((*asking, *failed))
         self._after_a_while(

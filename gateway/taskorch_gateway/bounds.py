@@ -298,6 +298,7 @@ _READER = (choice("worker", "orchestrator"), short)
 
 #: Script -> its words.
 WORDS: Mapping[str, Words] = {
+    "accept": Words(first=(item, text, flag)),
     "agent_comment": Words(first=(item, token, text)),
     "agents": Words(first=(skip, number(1, 50))),
     "answer": Words(first=(item, text, question)),
@@ -357,10 +358,12 @@ WORDS: Mapping[str, Words] = {
     "get": Words(
         first=(item, token, choice("claim", "peek", "takeover"), duration)
     ),
-    "inbox": Words(first=(optional(project), skip, rows)),
+    "inbox": Words(first=(optional(project), flag, short, rows)),
     "indexed": Words(
         first=(
-            choice("unassigned", "leases", "blocked", "delayed", "dead"),
+            choice(
+                "unassigned", "leases", "blocked", "reviews", "delayed", "dead"
+            ),
             skip,
             rows,
         )
@@ -417,7 +420,9 @@ WORDS: Mapping[str, Words] = {
     "reopen_project": Words(first=(project,)),
     "requeue": Words(first=(item, flag, text, flag)),
     "resume": Words(),
+    "reviews": Words(first=(flag, skip, rows)),
     "schedules": Words(first=(optional(schedule), flag)),
+    "send_back": Words(first=(item, text, flag)),
     "show": Words(first=(item,)),
     "standing": Words(first=(item_or_project, optional(skip))),
     "start_scheduled": Words(first=(schedule, number(), number())),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ReapCounts,
         ReopenedProject,
         Requeued,
+        ReviewedItem,
     )
     from taskorch.domain.timeline import ItemTimeline
     from taskorch.queue.agents import AgentStatus
@@ -435,6 +436,20 @@ def answer(
     return Published(data=queue.answer(item, text, question=question))
 
 
+def accept(
+    queue: "Queue", item: str, text: str = ""
+) -> "Published[ReviewedItem]":
+    """Complete an item in review."""
+    return Published(data=queue.accept(item, text))
+
+
+def send_back(
+    queue: "Queue", item: str, text: str
+) -> "Published[ReviewedItem]":
+    """Return an item in review to its agent, which reads the text first."""
+    return Published(data=queue.send_back(item, text))
+
+
 def comment(queue: "Queue", item: str, text: str) -> Published[CommentedItem]:
     """Comment on an open item, whether its holder waits for an answer or not."""
     state, agent = queue.comment(item, text)
@@ -622,7 +637,7 @@ def unassigned(
 def inbox(
     queue: "Queue", *, limit: int = LIMIT
 ) -> "Published[tuple[Item, ...]]":
-    """Return the items with an open question, the oldest question first."""
+    """Return what waits for a decision: open questions, reviews, then dead letters."""
     return Published(data=queue.views.inbox(limit=limit))
 
 
@@ -714,7 +729,7 @@ def _blocked(queue: "Queue", standing: "Standing") -> "tuple[Item, ...]":
     """Return the item itself, or the items of a project that have an open question."""
     if standing.item:
         return (standing.item,)
-    return queue.views.inbox(project=standing.project.id, limit=LIMIT)
+    return queue.views.questions(project=standing.project.id, limit=LIMIT)
 
 
 def standing_in_words(standing: "Standing") -> str:

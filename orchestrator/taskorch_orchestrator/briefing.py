@@ -19,8 +19,10 @@ class OrchestratorBriefing(Frozen):
     projects: tuple[Project, ...]
     #: Items with a question that waits for an answer.
     inbox: tuple[Item, ...]
+    #: Items that wait for their reviewer.
+    reviews: tuple[Item, ...]
     unassigned: tuple[Item, ...]
-    #: Items that are stuck for another reason than a question.
+    #: Items that are stuck for another reason.
     stuck: tuple[StuckItem, ...]
     #: The discoveries that the orchestrator has not read yet.
     new_discoveries: NewDiscoveries
@@ -35,7 +37,8 @@ def briefing(
         orchestrator=orchestrator,
         namespace=namespace,
         projects=views.open_projects(limit=READ),
-        inbox=views.inbox(limit=READ),
+        inbox=views.questions(limit=READ),
+        reviews=views.reviews(limit=READ),
         unassigned=views.unassigned(limit=READ),
         stuck=tuple(item for item in stuck if item.why not in ASKING),
         new_discoveries=views.count_new_discoveries(),

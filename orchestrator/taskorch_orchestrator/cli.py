@@ -31,7 +31,7 @@ orchestrate.declare(
             "list": "List items, of PROJECT or of all projects.",
             "show": "Show everything about ITEM, and what happened to it, in order.",
             "unassigned": "List the items that have no agent.",
-            "inbox": "List the open questions of agents, the oldest first.",
+            "inbox": "List what waits for a decision: questions, reviews, dead letters.",
             "stuck": "List stalled items, each with the command that helps.",
             "projects": "List the projects, the newest first.",
             "agents": "List the agents with their sessions and the items they hold.",
@@ -43,7 +43,7 @@ orchestrate.declare(
             "status": "Show what needs you, the agents, the open projects, and whether all is well.",
         },
         "taskorch_orchestrator.commands.wait": {
-            "wait": "Wait until a project or an item is completed or blocked.",
+            "wait": "Wait until a project or an item is completed, blocked or in review.",
         },
         "taskorch_orchestrator.commands.watch": {
             "watch": "Watch the events of PROJECT, or of all projects.",
@@ -60,6 +60,8 @@ orchestrate.declare(
         },
         "taskorch_orchestrator.commands.repair": {
             "answer": "Answer a question on ITEM.",
+            "accept": "Accept ITEM, which its agent has completed for review.",
+            "send-back": "Send ITEM back to its agent, which reads TEXT first.",
             "comment": "Comment on ITEM, for its holder or the next one.",
             "cancel": "Cancel ITEM, or all open items of PROJECT and close it.",
             "reopen": "Make a completed PROJECT active again, for new and requeued items.",
@@ -139,6 +141,8 @@ orchestrate.sections = {
     "Answer and repair": (
         "inbox",
         "answer",
+        "accept",
+        "send-back",
         "comment",
         "stuck",
         "cancel",
@@ -179,6 +183,9 @@ orchestrate.synonyms = {
     **dict.fromkeys(("view", "info", "history"), ("show",)),
     **dict.fromkeys(("log", "output", "tail"), ("logs",)),
     **dict.fromkeys(("question", "questions", "blocked"), ("inbox",)),
+    **dict.fromkeys(("review", "reviews"), ("inbox",)),
+    **dict.fromkeys(("approve", "merge"), ("accept",)),
+    **dict.fromkeys(("reject", "return"), ("send-back",)),
     **dict.fromkeys(("findings",), ("discoveries",)),
     **dict.fromkeys(("workers",), ("agents",)),
     **dict.fromkeys(("reply",), ("answer",)),

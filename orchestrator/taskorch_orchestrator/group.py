@@ -39,6 +39,8 @@ COMMANDS = {
         "assign",
         "complete",
         "answer",
+        "accept",
+        "send-back",
         "comment",
         "cancel",
         "reopen",

@@ -4,11 +4,11 @@ A task is one run of an item: its id is `item.generation.secret`. A requeue begi
 next generation, so a task that has ended stays so. Redis has the SHA-256 of the secret
 and of the orchestrator's name, so nobody else can use the id.
 
-    pending, waiting, queued, delayed, in_progress -> working
-    blocked                                        -> input_required
-    completed                                      -> completed
-    failed                                         -> completed, with isError
-    cancelled                                      -> cancelled
+    pending, waiting, queued, delayed, in_progress, review -> working
+    blocked                                                -> input_required
+    completed                                              -> completed
+    failed                                                 -> completed, with isError
+    cancelled                                              -> cancelled
 
 It is loaded before the first answer to a client: what a call needs is imported by it.
 """
@@ -122,7 +122,7 @@ class DelegatedWait(ToolArguments):
         from taskorch_orchestrator import actions
 
         queue = queue_of(call)
-        goals = [Goal.COMPLETED, Goal.BLOCKED]
+        goals = [Goal.COMPLETED, Goal.BLOCKED, Goal.REVIEW]
         try:
             actions.wait(
                 queue, queue.waits(), self.item, goals, timeout_s=self.timeout

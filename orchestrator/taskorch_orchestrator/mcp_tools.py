@@ -33,7 +33,7 @@ Item = Annotated[str, "item_…"]
 Project = Annotated[str, "proj_…"]
 Texts = tuple[str, ...]
 #: The values of `wait_results.Goal`.
-Goals = tuple[Literal["completed", "blocked", "any"], ...]
+Goals = tuple[Literal["completed", "blocked", "review", "any"], ...]
 Priorities = tuple[int, ...]
 Pairs = dict[str, str]
 
@@ -187,7 +187,7 @@ class AssignArguments(ToolArguments):
 class StatusArguments(ToolArguments):
     """Show a project with its items, an item with its timeline, or a list.
 
-    inbox: open questions; stuck: stalled items, and why.
+    inbox: what waits for a decision; stuck: stalled items, and why.
     """
 
     name = "status"
@@ -336,7 +336,7 @@ class DiscoveriesArguments(ToolArguments):
 
 
 class AnswerArguments(ToolArguments):
-    """Answer a question on an item.
+    """Answer a question on an item, or decide about one in review.
 
     comment: to the holder of any open item, or the next one; it answers nothing.
     """
@@ -345,22 +345,28 @@ class AnswerArguments(ToolArguments):
     item: Item
     text: str
     question: Annotated[int, "Its number, if several are open"] = 0
-    kind: Literal["answer", "comment"] = "answer"
+    kind: Literal["answer", "comment", "accept", "send-back"] = "answer"
 
     def perform(self, call: "ToolCall") -> ToolResult:
-        """Answer the question, or comment on the item."""
+        """Answer the question, comment on the item, or decide about it."""
         from taskorch_orchestrator import actions
 
         queue = queue_of(call)
-        if self.kind == "comment":
-            if self.question:
-                reason = "question is for kind answer, not for comment."
-                raise errors.Usage(reason=reason)
-            return _result(actions.comment(queue, self.item, self.text))
-        answered = actions.answer(
-            queue, self.item, self.text, question=self.question
-        )
-        return _result(answered)
+        if self.question and self.kind != "answer":
+            reason = f"question is for kind answer, not for {self.kind}."
+            raise errors.Usage(reason=reason)
+        match self.kind:
+            case "comment":
+                return _result(actions.comment(queue, self.item, self.text))
+            case "accept":
+                return _result(actions.accept(queue, self.item, self.text))
+            case "send-back":
+                return _result(actions.send_back(queue, self.item, self.text))
+            case _:
+                answered = actions.answer(
+                    queue, self.item, self.text, question=self.question
+                )
+                return _result(answered)
 
 
 class MendArguments(ToolArguments):
@@ -502,6 +508,13 @@ def _status(of: str = "") -> Tool:
     return Tool(name="status", positional=("of",))
 
 
+def _answer(kind: str) -> Tool:
+    """Return the tool `answer` with another kind."""
+    return Tool(
+        name="answer", positional=("item", "text"), fixed={"kind": kind}
+    )
+
+
 def _mend(verb: str, *more: str) -> Tool:
     """Return the tool `mend` with a verb."""
     return Tool(name="mend", positional=("item", *more), fixed={"verb": verb})
@@ -525,9 +538,9 @@ COMMANDS: Tools = {
     "show": _status(),
     "discoveries": Tool(name="discoveries", positional=("project",)),
     "answer": Tool(name="answer", positional=("item", "text")),
-    "comment": Tool(
-        name="answer", positional=("item", "text"), fixed={"kind": "comment"}
-    ),
+    "comment": _answer("comment"),
+    "accept": _answer("accept"),
+    "send-back": _answer("send-back"),
     "cancel": _mend("cancel"),
     "requeue": _mend("requeue"),
     "depend": _mend("depend"),

@@ -35,7 +35,9 @@ class StatusReport(Frozen):
     namespace: str
     #: The items with an open question, the oldest question first.
     questions: tuple[Item, ...]
-    #: The items that are stuck for another reason than a question.
+    #: The items that wait for their reviewer, the oldest first.
+    reviews: tuple[Item, ...]
+    #: The items that are stuck for another reason.
     stuck: tuple[StuckItem, ...]
     unassigned: tuple[Item, ...]
     #: The agents, the last callers first.
@@ -53,11 +55,12 @@ def status(views: Views, settings: Settings, *, limit: int) -> StatusReport:
     One row more than `limit` shows that there are more.
     """
     rows = limit + 1
-    # Questions come last among the stalled items, so they displace no other.
+    # Questions and reviews come last among the stalled items: they displace no other.
     stuck = views.stuck(limit=rows).items
     return StatusReport(
         namespace=settings.namespace,
-        questions=views.inbox(limit=rows),
+        questions=views.questions(limit=rows),
+        reviews=views.reviews(limit=rows),
         stuck=tuple(item for item in stuck if item.why not in ASKING),
         unassigned=views.unassigned(limit=rows),
         agents=views.agents(limit=rows),

@@ -139,11 +139,11 @@ def test_next_holder_reads_reason_after_title(
     assert claimed[:5] == [
         f"=== Work Item: {lease.item} ===",
         "Title: An item",
-        "Requeued: The tests",
+        "Returned by orchestrator: The tests",
         "    | fail\\x1b[2J",
         "    | === Work Item: item_00000000 ===",
     ]
-    assert document["requeue_reason"] == HOSTILE
+    assert document["returned"]["text"] == HOSTILE
     assert "The tests" in history
     assert "\x1b" not in history
 
@@ -157,8 +157,8 @@ def test_handoff_file_has_reason_of_requeue(
     shell.orchestrate("requeue", lease.item, "--reason", HOSTILE)
     after = shell.orchestrate("show", lease.item, "--handoff").stdout
 
-    assert "x_requeue_reason" not in json.loads(before)
-    assert json.loads(after)["x_requeue_reason"] == HOSTILE
+    assert "x_returned" not in json.loads(before)
+    assert json.loads(after)["x_returned"]["text"] == HOSTILE
 
 
 def test_run_prompt_has_reason_of_requeue(shell: Shell, bench: Bench) -> None:
@@ -180,7 +180,7 @@ def test_run_prompt_has_reason_of_requeue(shell: Shell, bench: Bench) -> None:
 
     assert ran.code == 0, ran
     prompt = (shell.folder / "prompt").read_text(encoding="utf-8")
-    assert "Requeued: Mind the gap" in prompt
+    assert "Returned by orchestrator: Mind the gap" in prompt
 
 
 def test_tools_cancel_reopen_and_requeue(
@@ -202,7 +202,9 @@ def test_tools_cancel_reopen_and_requeue(
             assert reopened["status"] == "active"
 
     run_async(test)
-    assert bench.queue.views.show(item).item.requeue_reason == "again"
+    returned = bench.queue.views.show(item).item.returned
+    assert returned
+    assert returned.text == "again"
 
 
 @pytest.mark.parametrize("verb", ["complete", "cancel"])

@@ -1,4 +1,4 @@
-"""An orchestrator that creates items and assigns them; some are poison."""
+"""An orchestrator that creates, assigns and reviews items; some are poison."""
 
 from time import sleep
 
@@ -15,6 +15,10 @@ LEASE_MS = 1500
 ATTEMPTS, POISON_ATTEMPTS = 30, 3
 POISONED = 0.03
 KILLED = 0.01
+#: Items with a reviewer, and decisions that send one back.
+REVIEWED, SENT_BACK = 0.1, 0.3
+#: Items in review that a producer looks at in one go.
+LOOKED_AT = 10
 #: The maximum number of items of one run.
 MAX_ITEMS = 4500
 
@@ -58,6 +62,7 @@ class Producer:
             "agent": agent if in_one_step else "",
             "depends_on": after,
             "priority": self._random.randint(0, 4),
+            "reviewer": "planner" if self._random.random() < REVIEWED else "",
         }
         item = self._recorder.call(
             "create",
@@ -71,6 +76,30 @@ class Producer:
                 lambda _: self._queue.assign(item, agent),
             )
         self._last = item if item and not poison else ""
+
+    def review(self) -> None:
+        """Decide about some of the items that wait for a reviewer."""
+        waiting = self._recorder.call(
+            "reviews",
+            NO_LEASE,
+            lambda _: self._queue.views.reviews(limit=LOOKED_AT),
+        )
+        for item in waiting or ():
+            self._decide(item.id)
+
+    def _decide(self, item: str) -> None:
+        if self._random.random() < SENT_BACK:
+            self._recorder.call(
+                "send_back",
+                Lease(item=item),
+                lambda call: self._queue.send_back(item, call),
+            )
+        else:
+            self._recorder.call(
+                "accept",
+                Lease(item=item),
+                lambda call: self._queue.accept(item, call),
+            )
 
     def _create(self, call: str, *, poison: bool, **fields: object) -> str:
         title = f"{POISON if poison else 'item'} {call}"
@@ -92,11 +121,12 @@ class Producer:
 
 
 def run(config: ProcessConfig) -> None:
-    """Create items until the faults end."""
+    """Create items until the faults end, and review them until the run ends."""
     start(config)
     producer = Producer(config)
     while config.is_running():
         if not config.faults_are_over() and producer.has_room():
             for _ in range(5):
                 producer.produce()
+        producer.review()
         sleep(0.1)

@@ -19,6 +19,8 @@ from chaos.worker import POISON
 BY_HOLDER = ("progress", "complete", "fail", "release", "blocker")
 GIVES_UP = ("complete", "fail", "release")
 REPEAT = "repeat"
+#: Calls whose text is in the history of the item.
+REPORTED = ("progress", "discover", "fail", "release", "send_back")
 #: The refusals of a holder whose item has another holder.
 REFUSALS = ("LEASE_LOST", "HELD", "WRONG_STATE", "NOT_YOURS", "CANCELLED")
 
@@ -146,9 +148,17 @@ def completes_lost(evidence: Evidence) -> Iterator[str]:
             yield call.item
 
 
+def acceptances_lost(evidence: Evidence) -> Iterator[str]:
+    """Return items that are not completed although their acceptance was acknowledged."""
+    for call in evidence.done("accept"):
+        record = evidence.records.get(call.item)
+        if record is None or record.item.state is not State.COMPLETED:
+            yield call.item
+
+
 def reports_lost(evidence: Evidence) -> Iterator[str]:
     """Return items without a report that was acknowledged."""
-    for call in evidence.done("progress", "discover", "fail", "release"):
+    for call in evidence.done(*REPORTED):
         record = evidence.records.get(call.item)
         if record is None or call.id not in _texts(record):
             yield call.item
@@ -157,16 +167,23 @@ def reports_lost(evidence: Evidence) -> Iterator[str]:
 def completed_twice(evidence: Evidence) -> Iterator[str]:
     """Return items with two completions, acknowledged or in their history.
 
-    Repeats do not count.
+    Repeats do not count. An item that was sent back is completed again.
     """
+    returns = {
+        id_: sum(report.kind == "send_back" for report in record.reports)
+        for id_, record in evidence.records.items()
+    }
     acknowledged = Counter(
         call.item
         for call in evidence.done("complete")
         if call.remark != REPEAT
     )
-    yield from (item for item, times in acknowledged.items() if times > 1)
+    for item, times in acknowledged.items():
+        if times > 1 + returns.get(item, 0):
+            yield item
     for id_, record in evidence.records.items():
-        if sum(report.kind == "complete" for report in record.reports) > 1:
+        delivered = sum(report.kind == "complete" for report in record.reports)
+        if delivered > 1 + returns[id_]:
             yield id_
 
 
@@ -339,9 +356,15 @@ INVARIANTS = (
         by_failover=True,
     ),
     Invariant(
+        name="acknowledged acceptances lost",
+        find=acceptances_lost,
+        verbs=("accept",),
+        by_failover=True,
+    ),
+    Invariant(
         name="items with acknowledged reports lost",
         find=reports_lost,
-        verbs=("progress", "discover", "fail", "release"),
+        verbs=REPORTED,
         by_failover=True,
     ),
     Invariant(

@@ -99,8 +99,13 @@ class Lifecycle(InStep):
     def begin(self, agents: list[str]) -> Any:
         """Create items of which the last waits for the others."""
         first = [
-            self.new_item("proj_0", agent=agent, max_attempts=2)
-            for agent in agents
+            self.new_item(
+                "proj_0",
+                agent=agent,
+                max_attempts=2,
+                reviewer="" if place else "lead",
+            )
+            for place, agent in enumerate(agents)
         ]
         return multiple(
             *first, self.new_item("proj_0", agent="ada", depends_on=first[1:])
@@ -116,6 +121,7 @@ class Lifecycle(InStep):
         depends_on=st.lists(items, max_size=2),
         early=sometimes("early").map(bool),
         key=sometimes("k"),
+        reviewer=sometimes("lead"),
     )
     def create(self, project: str, **fields: Any) -> Any:
         return self.new_item(project, **fields)
@@ -187,6 +193,8 @@ class Lifecycle(InStep):
             [
                 "answer",
                 "comment",
+                "accept",
+                "send_back",
                 "requeue",
                 "requeue_and_reopen",
                 "cancel",
@@ -217,6 +225,16 @@ class Lifecycle(InStep):
     )
     def repair_ended_item(self, item: str, verb: str) -> None:
         self._repair_or_end(item, verb, force=False)
+
+    @precondition(lambda self: self.in_review())
+    @rule(
+        item=drawn_from(lambda self: self.in_review()),
+        verb=st.sampled_from(
+            ["accept", "accept", "send_back", "send_back", "cancel"]
+        ),
+    )
+    def decide(self, item: str, verb: str) -> None:
+        self.repair(verb, item)
 
     @precondition(lambda self: self.closed())
     @rule(

@@ -32,6 +32,7 @@ STATE_INDEXES: dict[State, set[str]] = {
     State.QUEUED: {"queue"},
     State.IN_PROGRESS: {"leases", "held"},
     State.BLOCKED: {"blocked", "held"},
+    State.REVIEW: {"reviews"},
     State.DELAYED: {"delayed"},
     State.COMPLETED: set(),
     State.FAILED: {"dead"},
@@ -126,6 +127,9 @@ class Bench:
                     .blocker(self.claimed(item), "Which one?")
                     .lease
                 )
+            case State.REVIEW:
+                self.set_reviewer(item, "lead")
+                self.agent().complete(self.claimed(item), "done")
             case State.DELAYED:
                 self.agent().fail(self.claimed(item), "no luck")
             case State.COMPLETED:
@@ -135,6 +139,11 @@ class Bench:
             case State.CANCELLED:
                 self.queue.cancel(item)
         return Lease(item=item)
+
+    def set_reviewer(self, item: str, reviewer: str) -> None:
+        """Set the reviewer of an item, whatever its state."""
+        key = f"{keys.tag(self.namespace)}item:{item}"
+        self.raw.hset(key, "reviewer", reviewer)
 
     def completed_item(self) -> str:
         """Return a completed item of bob."""

@@ -25,6 +25,7 @@ from taskorch.domain.item import (
     NewItem,
     Receipt,
     Requeued,
+    ReviewedItem,
     SettledReceipt,
     State,
 )
@@ -227,9 +228,13 @@ class InStep(RuleBasedStateMachine):
         tokens = [
             (item.id, item.token)
             for item in items.values()
-            if item.state is State.COMPLETED
+            if item.state in (State.COMPLETED, State.REVIEW)
         ]
         return [self.held[token] for token in tokens if token in self.held]
+
+    def in_review(self) -> list[str]:
+        """Return the items that wait for their reviewer."""
+        return self.ids(lambda item: item.state is State.REVIEW)
 
     def asking(self) -> list[HeldLease]:
         """Return the leases whose holder has an open question."""
@@ -267,7 +272,13 @@ class InStep(RuleBasedStateMachine):
         early = fields.pop("early", False)
         depends_on = tuple(fields.pop("depends_on", ()))
         key = fields.pop("key", "")
-        lifecycle = {"agent": "", "priority": 2, "max_attempts": 3, **fields}
+        lifecycle = {
+            "agent": "",
+            "priority": 2,
+            "max_attempts": 3,
+            "reviewer": "",
+            **fields,
+        }
         new = NewItem(
             title="T",
             id=id_,
@@ -323,7 +334,8 @@ class InStep(RuleBasedStateMachine):
 
     def repair(self, verb: str, item: str) -> None:
         def real() -> object:
-            words = (item, "Go on.") if verb == "comment" else (item,)
+            has_text = verb in ("comment", "send_back")
+            words = (item, "Go on.") if has_text else (item,)
             done = getattr(self.recorded.queue, verb)(*words)
             if isinstance(done, tuple):
                 return done
@@ -333,6 +345,8 @@ class InStep(RuleBasedStateMachine):
                     done.waiting,
                     [each.id for each in done.held],
                 )
+            if isinstance(done, ReviewedItem):
+                return done.state, done.remark
             return done.waiting, done.closed_questions
 
         self.step(verb, real, lambda: getattr(self.model, verb)(item))

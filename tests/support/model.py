@@ -114,7 +114,8 @@ class Model(Moves):
         )
         if is_same:
             return item.state
-        if item.state is State.COMPLETED:
+        is_in_review = item.state is State.REVIEW and field != "priority"
+        if item.state is State.COMPLETED or is_in_review:
             raise Refused("WrongState")
         if item.taken and field != "priority":
             raise Refused("Begun")
@@ -142,7 +143,7 @@ class Model(Moves):
         """Return the item's state and its previous agent."""
         item = self._item(id_)
         previous = item.agent
-        if item.state in OVER:
+        if item.state in (*OVER, State.REVIEW):
             raise Refused("WrongState")
         if previous != agent or force:
             if item.held and not force:
@@ -183,6 +184,30 @@ class Model(Moves):
         self._report("comment", item, "planner")
         self._emit("comment", item)
         return item.state, item.agent
+
+    def accept(self, id_: str) -> tuple[State, str]:
+        """Return the item's state and the remark."""
+        item = self._item(id_)
+        if item.state is State.COMPLETED:
+            return item.state, "repeat"
+        if item.state is not State.REVIEW:
+            raise Refused("WrongState")
+        self._report("accept", item, "planner")
+        item.state = State.COMPLETED
+        self._emit("complete", item)
+        self._release_dependents(item)
+        return item.state, ""
+
+    def send_back(self, id_: str) -> tuple[State, str]:
+        """Return the item's state and the remark."""
+        item = self._item(id_)
+        if item.state is not State.REVIEW:
+            raise Refused("WrongState")
+        self._report("send_back", item, "planner")
+        self._undo_attempt(item)
+        self._enqueue_or_wait(item)
+        self._emit("send_back", item)
+        return item.state, ""
 
     def cancel(self, id_: str) -> tuple[int, tuple[int, ...]]:
         """Return how many items wait for it, and the questions that it closed."""
@@ -351,7 +376,7 @@ class Model(Moves):
         """
         item = self._item(id_)
         delivered = (
-            item.state is State.COMPLETED
+            item.state in (State.COMPLETED, State.REVIEW)
             and item.agent == me.agent
             and token in (0, item.token)
         )
@@ -373,9 +398,11 @@ class Model(Moves):
             text,
             late=not item.held and not claims_now,
         )
-        self._emit(VERB_NAMES.get(verb, verb), item)
+        is_in_review = item.state is State.REVIEW
+        name = "review" if is_in_review else VERB_NAMES.get(verb, verb)
+        self._emit(name, item)
         item.edited = []
-        if verb == "complete":
+        if verb == "complete" and not is_in_review:
             self._release_dependents(item)
         remark = "claimed" if claims_now else ""
         if verb == "blocker" and is_repeat:
@@ -433,7 +460,8 @@ class Model(Moves):
             self._report(REPORT_KINDS[verb], item, item.agent)
         match verb:
             case "complete":
-                item.state, item.summary = State.COMPLETED, text
+                item.summary = text or item.summary
+                item.state = State.REVIEW if item.reviewer else State.COMPLETED
             case "fail":
                 self._retry(item)
             case "bury":

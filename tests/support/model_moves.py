@@ -51,6 +51,8 @@ class Item:
     depends_on: list[str] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
     summary: str = ""
+    #: Who accepts it, or "".
+    reviewer: str = ""
     title: str = "T"
     #: What its holder has yet to learn of edits.
     edited: list[str] = field(default_factory=list)

@@ -107,7 +107,7 @@ class RawKeys:
         """Return items with impossible attempts, tokens or deliveries.
 
         A held item has spent an attempt, and an item that is not begun has one left.
-        An item is delivered once until it is requeued, and tokens in its history never
+        An item is delivered once until it is requeued or sent back, and tokens in its history never
         descend.
         """
         for id_, item in self.items.items():
@@ -127,7 +127,7 @@ class RawKeys:
             deliveries = "".join(
                 fields["kind"][0]
                 for fields in reports
-                if fields["kind"] in ("complete", "requeue")
+                if fields["kind"] in ("complete", "requeue", "send_back")
             )
             if "cc" in deliveries:
                 yield f"{id_} was delivered twice"

@@ -61,6 +61,8 @@ ORCHESTRATOR_VERBS: dict[str, Callable[[Queue, str, str], object]] = {
     ),
     "answer": lambda queue, item, _: queue.answer(item, "The left one."),
     "comment": lambda queue, item, _: queue.comment(item, "Mind the gap"),
+    "accept": lambda queue, item, _: queue.accept(item, "Well done"),
+    "send-back": lambda queue, item, _: queue.send_back(item, "Once more"),
     "cancel": lambda queue, item, _: queue.cancel(item, reason="not needed"),
     "requeue": lambda queue, item, _: queue.requeue(item, reason="again"),
 }
@@ -77,6 +79,8 @@ ALLOWING_STATE = dict.fromkeys(AGENT_VERBS, State.IN_PROGRESS) | {
     "edit-label": State.COMPLETED,
     "answer": State.BLOCKED,
     "comment": State.IN_PROGRESS,
+    "accept": State.REVIEW,
+    "send-back": State.REVIEW,
     "withdraw": State.BLOCKED,
     "cancel": State.IN_PROGRESS,
     "requeue": State.FAILED,

@@ -30,6 +30,7 @@ def workflow(bench: Bench) -> Iterator[str]:
     yield from repair_namespace(bench)
     yield from apply_plan(bench)
     yield from deliver_items(bench)
+    yield from review_item(bench)
     yield from recover_item(bench)
     yield from wait_for_answer(bench)
     yield from sync_files(bench)
@@ -182,6 +183,28 @@ def deliver_items(bench: Bench) -> Iterator[str]:
     yield "projects"
     queue.views.agents()
     yield "agents"
+
+
+def review_item(bench: Bench) -> Iterator[str]:
+    """Complete an item for review twice: it is sent back once, then accepted."""
+    queue, ada, lead = bench.queue, bench.agent("ada"), bench.agent("lead")
+    project = queue.project("Review")
+    yield "project"
+    new = NewItem(title="Review", agent="ada", reviewer="lead")
+    item = queue.create(project, new)
+    yield "create"
+    ada.complete(Lease(item=item), "done")
+    yield "complete"
+    lead.reviews()
+    yield "reviews"
+    lead.send_back(item, "once more")
+    yield "send_back"
+    ada.complete(Lease(item=item), "done again")
+    yield "complete"
+    queue.accept(item, "well done")
+    yield "accept"
+    queue.complete_project(project)
+    yield "close_project"
 
 
 def recover_item(bench: Bench) -> Iterator[str]:

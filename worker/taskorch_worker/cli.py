@@ -31,6 +31,11 @@ worker.declare(
         "taskorch_worker.commands.wait": {
             "wait": "Wait for the answers to your questions on ITEM.",
         },
+        "taskorch_worker.commands.review": {
+            "reviews": "List the items of other agents that wait for your review.",
+            "accept": "Accept ITEM of another agent, as its reviewer.",
+            "send-back": "Send ITEM back to its agent, which reads TEXT first.",
+        },
         "taskorch_worker.commands.finish": {
             "complete": "Deliver ITEM.",
             "ack": "Deliver ITEM, with or without a summary.",
@@ -71,6 +76,7 @@ worker.sections = {
         "renew",
     ),
     "Finish": ("complete", "ack", "fail", "release"),
+    "Review": ("reviews", "accept", "send-back"),
     "Operate": ("run", "logs", "whoami", "prime", "hook", "mcp"),
 }
 worker.synonyms = {
@@ -88,7 +94,9 @@ worker.synonyms = {
     **dict.fromkeys(("findings", "search"), ("discoveries",)),
     **dict.fromkeys(("ask", "question", "block", "blocked"), ("blocker",)),
     **dict.fromkeys(("extend", "heartbeat", "touch"), ("renew",)),
-    **dict.fromkeys(("nack", "abort", "reject"), ("fail",)),
+    **dict.fromkeys(("nack", "abort"), ("fail",)),
+    **dict.fromkeys(("reject",), ("fail", "send-back")),
+    **dict.fromkeys(("approve",), ("accept",)),
     **dict.fromkeys(("return", "unclaim", "drop"), ("release",)),
     **dict.fromkeys(("me", "id"), ("whoami",)),
     **{

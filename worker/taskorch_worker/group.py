@@ -31,10 +31,12 @@ USE = (
     "ack",
     "fail",
     "release",
+    "accept",
+    "send-back",
     "run",
     "mcp",
 )
-READ = ("check", "get-notes", "discoveries", "wait", "logs")
+READ = ("check", "get-notes", "discoveries", "wait", "reviews", "logs")
 NONE = ("whoami", "prime", "hook stop")
 #: Command -> what it may do in a root without a queue, or without a running server.
 #: docs/operations.md states it, too.

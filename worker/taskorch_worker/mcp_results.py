@@ -1,13 +1,13 @@
 """What the tools of `worker mcp` return, as short as an agent needs it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from taskorch.cli.json_output import Json, plain
 from taskorch.mcp.brief import row
 
 if TYPE_CHECKING:
-    from taskorch.domain.item import Assignments, Claim, Receipt
+    from taskorch.domain.item import Assignments, Claim, Item, Receipt
     from taskorch.queue.wait_results import Answered
 
 #: The fields of a claimed item that its holder knows or does not need.
@@ -18,6 +18,11 @@ KNOWN = frozenset((
 #: The same of the project of an item, and of a report.
 KNOWN_OF_PROJECT = frozenset((
     "id", "counts", "orchestrator", "created_at", "completed_at", "status",
+))  # fmt: skip
+#: The same of an item in review.
+KNOWN_OF_REVIEW = frozenset((
+    "id", "holder", "percent", "created_at", "assigned_at", "started_at", "completed_at", "depends_on", "state",
+    "max_attempts", "lease_expires_at", "questions",
 ))  # fmt: skip
 KNOWN_OF_REPORT = frozenset(("id", "attempt", "changes"))
 
@@ -71,6 +76,17 @@ def receipt(done: "Receipt") -> dict[str, Json]:
     found["comments"] = _reports(found["comments"])
     following = getattr(done, "next", None)
     return {**found, "next": claim(following)} if following else found
+
+
+def reviews(waiting: "Sequence[Item]") -> list[Json]:
+    """Return items in review with what was asked and what was delivered.
+
+    A list of items would lack that, so each is the `review` of its id.
+    """
+    return [
+        {"review": item.id, **_without(_object(item), KNOWN_OF_REVIEW)}
+        for item in waiting
+    ]
 
 
 def answered(done: "Answered") -> dict[str, Json]:

@@ -302,6 +302,39 @@ class ReleaseArguments(ToolArguments):
         return _receipt(receipt)
 
 
+class ReviewsArguments(ToolArguments):
+    """List the items of other agents that wait for your review, in full."""
+
+    name = "reviews"
+    quotes_others = True
+    read_only = True
+    access = Access.READ
+    limit: int = 20
+
+    def perform(self, call: "ToolCall") -> ToolResult:
+        """Return the items to review."""
+        from taskorch_worker import mcp_results
+
+        waiting = _session(call).reviews(limit=self.limit)
+        return ToolResult(mcp_results.reviews(waiting))
+
+
+class ReviewArguments(ToolArguments):
+    """Accept an item of another agent, or send it back. You are its reviewer."""
+
+    name = "review"
+    item: Item
+    verdict: Literal["accept", "send-back"]
+    text: Annotated[str, "Sent back: its agent reads this first"] = ""
+
+    def perform(self, call: "ToolCall") -> ToolResult:
+        """Decide about the item."""
+        session = _session(call)
+        if self.verdict == "accept":
+            return ToolResult(session.accept(self.item, self.text))
+        return ToolResult(session.send_back(self.item, self.text))
+
+
 #: The tools in place of commands, in hints.
 COMMANDS: Tools = {
     "check": Tool(name="check"),
@@ -327,6 +360,15 @@ COMMANDS: Tools = {
     "ack": None,  # the tool wants a summary
     "fail": Tool(name="fail", positional=("item", "reason")),
     "release": Tool(name="release", positional=("item",)),
+    "reviews": Tool(name="reviews"),
+    "accept": Tool(
+        name="review", positional=("item", "text"), fixed={"verdict": "accept"}
+    ),
+    "send-back": Tool(
+        name="review",
+        positional=("item", "text"),
+        fixed={"verdict": "send-back"},
+    ),
 }
 
 TOOLS: tuple[type[ToolArguments], ...] = (
@@ -339,6 +381,8 @@ TOOLS: tuple[type[ToolArguments], ...] = (
     CompleteArguments,
     FailArguments,
     ReleaseArguments,
+    ReviewsArguments,
+    ReviewArguments,
 )
 
 

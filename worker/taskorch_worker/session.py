@@ -31,7 +31,7 @@ from taskorch_worker.lease_store import Workspace
 
 if TYPE_CHECKING:
     from taskorch.domain.acceptance import CheckResult
-    from taskorch.domain.item import DiscoveryPage
+    from taskorch.domain.item import DiscoveryPage, Item, ReviewedItem
     from taskorch.domain.leases import LeaseSlot, LeaseStore
     from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
@@ -41,6 +41,7 @@ R = TypeVar("R", bound=Receipt)
 
 #: States without a holder: a lease on such an item is of no more use.
 WITHOUT_HOLDER = (
+    State.REVIEW,
     State.COMPLETED,
     State.FAILED,
     State.DELAYED,
@@ -189,8 +190,9 @@ class AgentSession:
     ) -> "Answered":
         """Wait until a question on an item is answered, or for a comment.
 
-        Without a `question`, wait for all that are open. `notice` receives the seconds
-        that the wait may take, when it begins.
+        Of an item in review, wait for the decision. Without a `question`, wait for all
+        that are open. `notice` receives the seconds that the wait may take, when it
+        begins.
 
         Raises errors.WaitOver if neither arrives within `timeout_s` seconds.
         """
@@ -202,6 +204,12 @@ class AgentSession:
         except errors.Cancelled:
             self.store.forget(item)
             raise
+        if answered.item.state is State.REVIEW and not answered.comments:
+            raise errors.WaitOver(
+                id=item,
+                state="in review, without a decision",
+                seconds=f"{timeout_s:g}",
+            )
         if answered.unanswered and not answered.comments:
             numbers = questions(answered.unanswered)
             state = f"{answered.item.state}, without an answer to {numbers}"
@@ -276,6 +284,18 @@ class AgentSession:
         except (OSError, errors.RootNotWritable) as error:
             return f"The note is kept in Redis, but not in {item}_notes.md: {error}"
         return ""
+
+    def reviews(self, *, limit: int) -> "tuple[Item, ...]":
+        """Return the items of other agents that wait for this one to review them."""
+        return self.queue.reviews(limit=limit)
+
+    def accept(self, item: str, text: str) -> "ReviewedItem":
+        """Accept an item of another agent, as its reviewer."""
+        return self.queue.accept(item, text)
+
+    def send_back(self, item: str, text: str) -> "ReviewedItem":
+        """Send an item back to its agent, as its reviewer."""
+        return self.queue.send_back(item, text)
 
     def renew(self, item: str) -> Receipt:
         """Renew the lease for its full duration."""

@@ -485,7 +485,10 @@ class Unassigned(ToolArguments):
 
 
 class Inbox(ToolArguments):
-    """List the items with an open question, the oldest question first."""
+    """List what waits for a decision: questions, items in review, dead letters.
+
+    Of each kind, the one that waits longest comes first.
+    """
 
     name = "inbox"
     read_only = True
@@ -553,7 +556,9 @@ class WaitUntil(ToolArguments):
     read_only = True
     waits_for = "timeout"
     id: ItemOrProject
-    until: tuple[Literal["completed", "blocked", "any"], ...] = ("completed",)
+    until: tuple[Literal["completed", "blocked", "review", "any"], ...] = (
+        "completed",
+    )
     since: Annotated[str, "Of any: only events after this cursor"] = ""
     timeout: Wait = 30
 
@@ -593,6 +598,30 @@ class Answer(ToolArguments):
                 queue_of(call), self.item, self.text, question=self.question
             )
         )
+
+
+class AcceptItem(ToolArguments):
+    """Accept an item that its agent has completed for review."""
+
+    name = "accept"
+    item: Item
+    text: Annotated[str, "For its history"] = ""
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Accept the item."""
+        return _result(actions.accept(queue_of(call), self.item, self.text))
+
+
+class SendBackItem(ToolArguments):
+    """Send an item in review back to its agent, without using up an attempt."""
+
+    name = "send-back"
+    item: Item
+    text: Annotated[str, "Its next holder reads this first"]
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Send the item back."""
+        return _result(actions.send_back(queue_of(call), self.item, self.text))
 
 
 class Comment(ToolArguments):

@@ -21,6 +21,7 @@ from taskorch.domain.item import (
     Receipt,
     ReopenedProject,
     Requeued,
+    ReviewedItem,
     SettledReceipt,
 )
 from taskorch.domain.role import Role
@@ -156,6 +157,8 @@ VERBS: Sequence[VerbRow] = (
         (orchestrator.WaitUntil, "standing", WaitOutcome),
         (orchestrator.Inbox, "inbox", tuple[Item, ...]),
         (orchestrator.Answer, "answer", AnsweredItem),
+        (orchestrator.AcceptItem, "accept", ReviewedItem),
+        (orchestrator.SendBackItem, "send_back", ReviewedItem),
         (orchestrator.Comment, "comment", CommentedItem),
         (orchestrator.ListStuck, "stuck", tuple[StuckItem, ...]),
         (orchestrator.Cancel, "cancel", CancelledItem | ClosedProject),
@@ -185,6 +188,9 @@ VERBS: Sequence[VerbRow] = (
         (worker.Ack, "complete", SettledReceipt),
         (worker.Fail, "fail", SettledReceipt),
         (worker.Release, "release", Receipt),
+        (worker.Reviews, "reviews", tuple[Item, ...]),
+        (worker.AcceptAsReviewer, "accept", ReviewedItem),
+        (worker.SendBackAsReviewer, "send_back", ReviewedItem),
         (worker.Prime, "prime", AgentBriefing),
         may_be_empty=(
             worker.Pop,

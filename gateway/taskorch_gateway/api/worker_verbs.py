@@ -392,6 +392,42 @@ class Release(ToolArguments):
         )
 
 
+class Reviews(ToolArguments):
+    """List the items of other agents that wait for your review."""
+
+    name = "reviews"
+    read_only = True
+    limit: Annotated[int, SHOWN] = 20
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """List the items."""
+        return ToolResult(_session(call).reviews(limit=self.limit))
+
+
+class AcceptAsReviewer(ToolArguments):
+    """Accept an item of another agent, as its reviewer."""
+
+    name = "accept"
+    item: Item
+    text: Annotated[str, "For its history"] = ""
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Accept the item."""
+        return ToolResult(_session(call).accept(self.item, self.text))
+
+
+class SendBackAsReviewer(ToolArguments):
+    """Send an item back to its agent, as its reviewer. No attempt is used up."""
+
+    name = "send-back"
+    item: Item
+    text: Annotated[str, "Its next holder reads this first"]
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Send the item back."""
+        return ToolResult(_session(call).send_back(self.item, self.text))
+
+
 class Prime(ToolArguments):
     """Show what you need to continue after a fresh start."""
 

@@ -41,6 +41,7 @@ STATES: Mapping[State, StateMark] = {
         glyph="work", style="work", words="in progress"
     ),
     State.BLOCKED: StateMark(glyph="ask", style="ask", words="blocked"),
+    State.REVIEW: StateMark(glyph="review", style="review", words="in review"),
     State.FAILED: StateMark(glyph="failed", style="failed", words="failed"),
     State.COMPLETED: StateMark(glyph="done", style="done", words="completed"),
     State.CANCELLED: StateMark(

@@ -32,6 +32,8 @@ PAGES_MORE = 3
 MOST_OLDER, DIGITS = 20, 2
 HELD = (State.IN_PROGRESS, State.BLOCKED)
 OVER = (State.COMPLETED, State.FAILED, State.CANCELLED)
+#: States of an item whose summary says what was delivered.
+DELIVERED = (State.REVIEW, State.COMPLETED)
 #: State -> the kind of the report that says why the item is in it.
 REASONS: Mapping[State, str] = {
     State.FAILED: "fail",
@@ -191,7 +193,10 @@ def commands_of(view: ItemView) -> tuple[str, ...]:
         f"orchestrate answer {item.id} --question {each.number} 'TEXT'"
         for each in item.questions
     ]
-    if item.state in OVER:
+    if item.state is State.REVIEW:
+        lines.append(f"orchestrate accept {item.id}")
+        lines.append(f"orchestrate send-back {item.id} 'TEXT'")
+    elif item.state in OVER:
         reopen = " --reopen" if view.project.status == "completed" else ""
         lines.append(f"orchestrate requeue {item.id}{reopen}")
     else:
@@ -211,6 +216,7 @@ def questions_of(view: ItemView) -> Mapping[str, ActionQuestion | None]:
         "cancel": cancel_question(item, view.waiting),
         "comment": comment_question(item),
         "requeue": requeue_question(item, view.project),
+        "send_back": send_back_question(item),
     }
 
 
@@ -230,6 +236,18 @@ def assign_question(item: Item) -> ActionQuestion:
         yes="Reassign",
         label="Agent",
         field="agent",
+    )
+
+
+def send_back_question(item: Item) -> ActionQuestion:
+    """Return what the board asks before an item goes back to its agent."""
+    return ActionQuestion(
+        title=f"Send {item.title} back?",
+        why=f"{item.agent} gets it again, with your text on top of its package. No "
+        "attempt is spent.",
+        yes="Send back",
+        label="What has to change?",
+        field="reason",
     )
 
 
@@ -329,15 +347,15 @@ def _checks(item: Item) -> Iterator[ShownCheck]:
 
 
 def _headline(read: ItemTimeline) -> str:
-    """Return the summary of an item, or the newest reason for its state, or ""."""
+    """Return what was delivered, or the newest reason for the state, or ""."""
     item = read.item
-    if item.summary:
+    if item.summary and item.state in DELIVERED:
         return item.summary
     kind = REASONS.get(item.state, "")
     for entry in reversed(read.timeline):
         if entry.report.kind == kind and entry.report.text:
             return entry.report.text
-    return item.requeue_reason
+    return item.returned.text if item.returned else item.summary
 
 
 PAGES = (BoardPage(path="/items/{id}", show=show, entry="items"),)

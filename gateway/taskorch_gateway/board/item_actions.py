@@ -11,6 +11,7 @@ from taskorch.domain.item import (
     CancelledItem,
     Item,
     Requeued,
+    ReviewedItem,
     State,
 )
 from taskorch_orchestrator.actions import AssignedItem, CommentedItem
@@ -119,6 +120,36 @@ async def cancel(
     return ActionReceipt(text=text)
 
 
+async def accept(
+    visit: Visit, form: Form
+) -> ActionReceipt | ActionQuestion | Response:
+    """Accept an item in review."""
+    found = await _state(visit)
+    if changed := _changed(found, form):
+        question = ActionQuestion(
+            title=f"Accept {found.title}?", why="", yes="Accept"
+        )
+        return _ask_again(visit, form, found, question, changed)
+    verb = verbs.AcceptItem(item=found.id, text=form.text("text"))
+    await visit.ask(verb)
+    return ActionReceipt(text="Accepted. The item is completed.")
+
+
+async def send_back(
+    visit: Visit, form: Form
+) -> ActionReceipt | ActionQuestion | Response:
+    """Send an item in review back to its agent, after a question for the reason."""
+    found = await _state(visit)
+    question = item.send_back_question(found)
+    if changed := _changed(found, form):
+        return _ask_again(visit, form, found, question, changed)
+    if not (form.is_confirmed or form.text("reason")):
+        return question
+    verb = verbs.SendBackItem(item=found.id, text=form.text("reason"))
+    done = cast("ReviewedItem", await visit.ask(verb))
+    return ActionReceipt(text=f"Sent back to {done.agent}.")
+
+
 async def requeue(
     visit: Visit, form: Form
 ) -> ActionReceipt | ActionQuestion | Response:
@@ -202,7 +233,7 @@ def _phase(state: str) -> str:
     """Return what counts of a state: whether an agent holds the item, or it is over."""
     if state in HELD:
         return "held"
-    return state if state in OVER else "open"
+    return state if state in (*OVER, State.REVIEW) else "open"
 
 
 def _ask_again(
@@ -252,6 +283,13 @@ ACTIONS = (
         path="/items/{id}/cancel",
         act=cancel,
         word="Cancel the item",
+        texts={"reason": "Reason"},
+    ),
+    Action(path="/items/{id}/accept", act=accept, word="Accept"),
+    Action(
+        path="/items/{id}/send-back",
+        act=send_back,
+        word="Send back",
         texts={"reason": "Reason"},
     ),
     Action(path="/items/{id}/requeue", act=requeue, word="Requeue"),

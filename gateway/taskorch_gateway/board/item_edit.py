@@ -172,6 +172,8 @@ def _closed(item: Item, name: str) -> str:
         return "A value has characters that cannot be typed here. To change it: orchestrate edit"
     if item.state is State.COMPLETED and name not in OF_COMPLETED:
         return "The item is completed."
+    if item.state is State.REVIEW and name not in OF_HELD:
+        return "The item waits for its reviewer."
     if item.state in HELD and name not in OF_HELD:
         return "An agent holds the item."
     return ""

@@ -154,6 +154,12 @@ def _reported(entry: TimelineEntry) -> str:
     return "Progress" if percent is None else f"{percent}%"
 
 
+def _completed(entry: TimelineEntry) -> str:
+    reviewer = entry.report.reviewer
+    review = f", for review by {reviewer}" if reviewer else ""
+    return f"Completed{_by(entry)}{review}"
+
+
 def _asked(entry: TimelineEntry) -> str:
     return f"{_numbered(entry, 'Question')}{_by(entry)}"
 
@@ -185,8 +191,9 @@ PLAIN = {
     "discover": "Discovered",
     "release": "Released",
     "fail": "Failed",
-    "complete": "Completed",
     "cancel": "Cancelled",
+    "accept": "Accepted",
+    "send_back": "Sent back",
     "requeue": "Requeued",
     "lost": "Lease lost",
     "stray": "Reported without a lease",
@@ -196,6 +203,7 @@ WORDS: Mapping[str, Callable[[TimelineEntry], str]] = {
     "assign": _assigned,
     "claim": _claimed,
     "progress": _reported,
+    "complete": _completed,
     "blocker": _asked,
     "answer": _answered,
     "withdraw": _withdrawn,
@@ -220,6 +228,8 @@ GLYPHS = {
     "fail": "failed",
     "complete": "done",
     "cancel": "cancelled",
+    "accept": "done",
+    "send_back": "queued",
     "requeue": "queued",
     "expire": "delayed",
     "lost": "delayed",

@@ -69,7 +69,12 @@ class ProjectView(Frozen):
         counts = self.project.counts
         return sum(
             counts.get(state, 0)
-            for state in (State.BLOCKED, State.FAILED, State.PENDING)
+            for state in (
+                State.BLOCKED,
+                State.REVIEW,
+                State.FAILED,
+                State.PENDING,
+            )
         )
 
 

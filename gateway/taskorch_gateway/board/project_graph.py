@@ -19,7 +19,13 @@ from taskorch_gateway.board.formats import StateMark, failed, mark
 #: Maximum number of items in a graph.
 MOST_ITEMS = 150
 #: Which items a larger project shows: first those, then these, and so on.
-URGENT = (State.FAILED, State.BLOCKED, State.PENDING, State.IN_PROGRESS)
+URGENT = (
+    State.FAILED,
+    State.BLOCKED,
+    State.REVIEW,
+    State.PENDING,
+    State.IN_PROGRESS,
+)
 READY = (State.DELAYED, State.QUEUED, State.WAITING)
 OVER = (State.COMPLETED, State.CANCELLED)
 #: The order in which a person needs the items.
@@ -203,6 +209,8 @@ def _sub(item: Item, state: str, known: Mapping[str, Item]) -> str:
             words = (waits_for(item, known), "")
         case State.PENDING:
             words = ("no agent", "")
+        case State.REVIEW:
+            words = (f"review of {item.agent}", "")
         case State.COMPLETED:
             words = (item.agent, "")
         case _:

@@ -30,6 +30,9 @@ MARKS: Mapping[State, TickMark] = {
     State.BLOCKED: TickMark(
         style="s-ask", word="blocked", height=10, has_dot=True
     ),
+    State.REVIEW: TickMark(
+        style="s-review", word="in review", height=10, has_dot=True
+    ),
     State.FAILED: TickMark(
         style="s-failed", word="failed", height=10, has_dot=True
     ),

@@ -204,6 +204,14 @@ Questions = Json[
 ]
 
 
+class ReturnedFields(_Strict):
+    """Why an item was sent back or requeued."""
+
+    text: Text
+    by: Name
+    at: Number
+
+
 class ItemFields(_Strict):
     """The hash of an item."""
 
@@ -227,7 +235,7 @@ class ItemFields(_Strict):
     #: The agent of the newest claim of an item of a pool.
     claimer: NameOrNone = ""
     assigned_by: NameOrNone = ""
-    requeue_reason: Text = ""
+    returned: Json[ReturnedFields] | None = None
     #: Of its task of MCP.
     task: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
     generation: Number = "0"
@@ -354,6 +362,8 @@ class ReportFields(_Strict):
     since: NumberOrNone = ""
     #: Of a requeue.
     ended: Literal["", "completed", "failed", "cancelled"] = ""
+    #: Of a completion for review.
+    reviewer: NameOrNone = ""
     written_at: Text = ""
     made_at: NumberOrNone = ""
 

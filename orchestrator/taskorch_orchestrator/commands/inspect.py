@@ -35,6 +35,7 @@ STATES = (
     "queued",
     "in_progress",
     "blocked",
+    "review",
     "delayed",
     "completed",
     "failed",
@@ -270,12 +271,15 @@ def unassigned(
 @LIMIT
 @pass_context
 def inbox(context: "OrchestratorContext", limit: int) -> None:
-    """List the open questions of agents, the oldest first."""
+    """List what waits for a decision: questions, reviews, dead letters.
+
+    Of each kind, the one that waits longest comes first.
+    """
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import tables
 
-    blocked = actions.inbox(context.queue, limit=limit)
-    context.show(blocked, tables.inbox, "No question waits for an answer.")
+    waiting = actions.inbox(context.queue, limit=limit)
+    context.show(waiting, tables.inbox, "Nothing waits for a decision.")
 
 
 @orchestrate.command(epilog="Example: orchestrate stuck --silent-for 2h")

@@ -41,6 +41,42 @@ def answer(
 
 
 @orchestrate.command(
+    epilog='Example: orchestrate accept item_1a2b3c4d "Well done"'
+)
+@click.argument("item", type=ITEM)
+@click.argument("text", type=TEXT, default="")
+@pass_context
+def accept(context: "OrchestratorContext", item: str, text: str) -> None:
+    """Accept ITEM, which its agent has completed for review.
+
+    It is completed now, and the items that waited for it are queued. TEXT is kept in
+    its history.
+    """
+    from taskorch_orchestrator import actions
+    from taskorch_orchestrator.render import steps
+
+    context.show(actions.accept(context.queue, item, text), steps.reviewed)
+
+
+@orchestrate.command(
+    "send-back",
+    epilog='Example: orchestrate send-back item_1a2b3c4d "The tests of the login fail"',
+)
+@click.argument("item", type=ITEM)
+@click.argument("text", type=TEXT)
+@pass_context
+def send_back(context: "OrchestratorContext", item: str, text: str) -> None:
+    """Send ITEM back to its agent, which reads TEXT first.
+
+    It returns to the same queue, and no attempt is spent.
+    """
+    from taskorch_orchestrator import actions
+    from taskorch_orchestrator.render import steps
+
+    context.show(actions.send_back(context.queue, item, text), steps.reviewed)
+
+
+@orchestrate.command(
     epilog='Example: orchestrate comment item_1a2b3c4d "Keep the old table, too"'
 )
 @click.argument("item", type=ITEM)

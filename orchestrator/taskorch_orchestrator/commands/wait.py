@@ -11,7 +11,7 @@ from taskorch_orchestrator.group import orchestrate, pass_context
 if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
 
-GOALS = click.Choice(("completed", "blocked", "any"))
+GOALS = click.Choice(("completed", "blocked", "review", "any"))
 
 
 @orchestrate.command(
@@ -41,7 +41,7 @@ def wait(
     timeout: float,
     since: str,
 ) -> None:
-    """Wait until a project or an item is completed or blocked.
+    """Wait until a project or an item is completed, blocked or in review.
 
     With --until any, every event ends it. Exit 8 if the time runs out. Exit 5 if the
     goal can no longer be reached without help.

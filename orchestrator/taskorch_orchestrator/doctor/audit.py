@@ -25,6 +25,7 @@ INDEXES = (
     "waiting",
     "leases",
     "blocked",
+    "reviews",
     "delayed",
     "dead",
     "questions",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: File-based workers see items in these states: they ignore dependencies and delays.
 PUBLISHED = (State.QUEUED, State.IN_PROGRESS, State.BLOCKED)
+#: The agent has completed the item.
+DELIVERED = (State.REVIEW, State.COMPLETED)
 
 
 class Notice(Frozen):
@@ -47,11 +49,11 @@ def write(
 ) -> tuple[str | None, bool]:
     """Write the handoff of an item, or remove it if workers must not see the item.
 
-    That of a completed item is kept in `done/`. Return the signature of the file, None
+    That of a completed item, or of one in review, is kept in `done/`. Return the signature of the file, None
     without one, and whether a file changed.
     """
     name = file_names.handoff(record.item.id)
-    if record.item.state is State.COMPLETED:
+    if record.item.state in DELIVERED:
         return None, folder.move_to_done(name)
     if not is_published(record.item):
         return None, folder.remove(name)
@@ -86,7 +88,8 @@ def update_notice(
     if agent and has_lost_item:
         file = file_names.pending(agent)
         was_unread = context.folder.drop_line(file, item.id)
-        if was_unread:
+        # an item that is sent back is a new notice
+        if was_unread or item.state is State.REVIEW:
             context.state.set_notified(item.id, 0, agent)
     if has_file and notified != sequence:
         return Notice(agent=item.agent, item=item.id, sequence=sequence)

@@ -35,6 +35,7 @@ def of(record: MirrorRecord) -> dict[str, Any]:
     deliverables = list(item.deliverables_expected)
     package: dict[str, Any] = {
         "handoff_version": VERSION,
+        **_returned(item),
         "item_id": item.id,
         "assigned_to": item.agent or None,
         "assigned_by": item.assigned_by or None,
@@ -52,7 +53,11 @@ def of(record: MirrorRecord) -> dict[str, Any]:
             "project_title": project.title,
             "project_description": project.description,
         },
-        "provided_context": {**item.context, **_messages(record)},
+        "provided_context": {
+            **_reason(item),
+            **item.context,
+            **_messages(record),
+        },
         "provided_resources": list(item.resources),
         "expected_deliverables": deliverables or DEFAULT_DELIVERABLES,
         "communication": {
@@ -64,7 +69,6 @@ def of(record: MirrorRecord) -> dict[str, Any]:
                 item.id, file_names.DISCOVERIES
             ),
         },
-        **_requeued(item),
         "x_sync": _snapshot(record),
     }
     package["x_sync"]["checksum"] = _checksum(package)
@@ -128,11 +132,25 @@ def _dumped(package: Mapping[str, Any]) -> bytes:
     return json.dumps(package, indent=2).encode()
 
 
-def _requeued(item: Item) -> dict[str, object]:
-    """Return why the item was requeued, if a reason was given."""
-    if not item.requeue_reason:
+def _returned(item: Item) -> dict[str, object]:
+    """Return why the item was sent back or requeued, if a reason was given."""
+    if item.returned is None:
         return {}
-    return {"x_requeue_reason": item.requeue_reason}
+    returned = item.returned
+    return {
+        "x_returned": {
+            "text": returned.text,
+            "by": returned.by,
+            "at": local_time(returned.at),
+        }
+    }
+
+
+def _reason(item: Item) -> dict[str, str]:
+    """Return the same as a fact: file-based workers see nothing else."""
+    if item.returned is None:
+        return {}
+    return {f"returned by {item.returned.by}": item.returned.text}
 
 
 def _messages(record: MirrorRecord) -> Mapping[str, str]:

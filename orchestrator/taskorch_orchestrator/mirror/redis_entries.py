@@ -28,7 +28,7 @@ def entries(record: MirrorRecord) -> dict[str, tuple[FileEntry, ...]]:
     ]
     discoveries = [_discovery(found) for found in record.discoveries]
     discoveries += [_blocker(record, report) for report in blockers]
-    is_completed = record.item.state is State.COMPLETED
+    is_completed = record.item.state in (State.REVIEW, State.COMPLETED)
     return {
         PROGRESS: tuple(updates),
         DISCOVERIES: tuple(discoveries),
@@ -51,6 +51,8 @@ def _updates(record: MirrorRecord, report: Report) -> Iterator[FileEntry]:
             yield _update(record, report, f"Comment: {report.text}")
         case "fail":
             yield _update(record, report, f"Failed: {report.text}")
+        case "send_back":
+            yield _update(record, report, f"Sent back: {report.text}")
         case "blocker":
             repeat = _update(
                 record, report, report_files.BLOCKED + report.text
@@ -103,11 +105,13 @@ def _blocker(record: MirrorRecord, report: Report) -> FileEntry:
 
 def _completion(record: MirrorRecord) -> FileEntry:
     item = record.item
-    written_at, request = "", ""
+    written_at, request, at = "", "", item.completed_at
     for report in record.reports:
         if report.kind == "complete":
             written_at, request = report.written_at, report.request
-    completed_at = written_at or local_time(item.completed_at)
+            # its reviewer may accept it much later
+            at = report.at if item.reviewer else at
+    completed_at = written_at or local_time(at)
     document: Json = {
         "item_id": item.id,
         "agent_id": item.agent,

@@ -18,6 +18,8 @@ from taskorch_orchestrator.mirror.file_entry import (
 )
 from taskorch_orchestrator.mirror.report_files import BLOCKED
 
+#: States of an item that its agent has completed.
+DELIVERED = (State.REVIEW, State.COMPLETED)
 #: Time to wait for the rest of a torn file, or for the report that an update repeats.
 WAIT_S = 10.0
 #: What a completion becomes if it lacks evidence, which no file carries.
@@ -147,7 +149,7 @@ class ReportImport:
         item = self.record.item
         try:
             agent = self._agent(entry)
-            if entry.verb == "complete" and item.state is State.COMPLETED:
+            if entry.verb == "complete" and item.state in DELIVERED:
                 agent.stray(item.id, entry.text)
             else:
                 lease = self._step(agent, entry, lease)

@@ -9,6 +9,7 @@ from taskorch.cli.quoting import (
     cut,
     fenced,
     fitting,
+    in_review,
     open_questions,
 )
 from taskorch.cli.text import counted, line, one_line
@@ -28,7 +29,8 @@ COMMANDS = """\
 | `orchestrate progress PROJECT` | show its progress |
 | `orchestrate wait PROJECT --until completed --until blocked --timeout 100` | wait for the agents; do not poll |
 | `orchestrate discoveries PROJECT` | list what the agents found; `--new`: since you last looked |
-| `orchestrate inbox` | questions of the agents; answer one: `orchestrate answer ITEM --question N TEXT` |
+| `orchestrate inbox` | what waits for you; answer a question: `orchestrate answer ITEM --question N TEXT` |
+| `orchestrate accept ITEM`, `orchestrate send-back ITEM TEXT` | decide about an item in review |
 | `orchestrate comment ITEM TEXT` | a message to the agent that works on an item, or will |
 | `orchestrate stuck` | stalled items, and what helps |
 | `orchestrate show ITEM` | everything about an item, and its timeline |
@@ -54,6 +56,8 @@ def next_step(read: OrchestratorBriefing) -> str:
     """Return the command to run next."""
     if read.inbox:
         return _answer(read.inbox[0])
+    if read.reviews:
+        return f"orchestrate show {read.reviews[0].id}"
     if read.unassigned:
         return f"orchestrate assign {read.unassigned[0].id} AGENT"
     if read.stuck:
@@ -110,6 +114,9 @@ def _sections(read: OrchestratorBriefing, length: int) -> Iterator[str]:
         read.inbox,
         open_questions,
         length,
+    )
+    yield from _list(
+        "Items in review", "inbox", read.reviews, in_review, length
     )
     yield from _list(
         "Items without an agent", "unassigned", read.unassigned, _item, length

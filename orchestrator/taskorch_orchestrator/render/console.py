@@ -22,6 +22,7 @@ STYLES = {
     State.IN_PROGRESS: "cyan",
     State.COMPLETED: "green",
     State.BLOCKED: "yellow",
+    State.REVIEW: "yellow",
     State.DELAYED: "yellow",
     State.FAILED: "red",
     State.CANCELLED: "dim",

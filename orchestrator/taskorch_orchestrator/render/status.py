@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from rich.text import Text
+from taskorch.cli import quoting
 from taskorch.cli.quoting import NOTICE, open_questions
 from taskorch.cli.text import counted, line
 from taskorch.domain import hints
@@ -43,12 +44,16 @@ def health(known: Health) -> str:
 
 
 def _needs(read: StatusReport, limit: int) -> Iterator[Part]:
-    if not (read.questions or read.stuck or read.unassigned):
+    needs = (read.questions, read.reviews, read.stuck, read.unassigned)
+    if not any(needs):
         yield Text("Nothing.")
         return
     for item in read.questions[:limit]:
         yield Text(open_questions(item, QUESTION_BYTES))
     yield from _more(read.questions, limit, "questions", "inbox")
+    for item in read.reviews[:limit]:
+        yield Text(quoting.in_review(item, QUESTION_BYTES))
+    yield from _more(read.reviews, limit, "reviews", "inbox")
     if read.stuck:
         yield tables.stuck_table(read.stuck[:limit])
     yield from _more(read.stuck, limit, "stalled items", "stuck")
@@ -58,7 +63,8 @@ def _needs(read: StatusReport, limit: int) -> Iterator[Part]:
         if number > limit:
             items = f"More than {limit} items have"
         yield Text(f"{items} no agent: orchestrate unassigned")
-    if read.questions or any(each.reason for each in read.stuck):
+    quotes = read.questions or read.reviews
+    if quotes or any(each.reason for each in read.stuck):
         yield Text(NOTICE)
 
 

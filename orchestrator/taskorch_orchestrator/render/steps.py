@@ -15,6 +15,7 @@ from taskorch.domain.item import (
     ReapCounts,
     ReopenedProject,
     Requeued,
+    ReviewedItem,
     State,
 )
 
@@ -80,6 +81,15 @@ def answered(done: AnsweredItem) -> str:
     remark = f" Still open: {still_open}." if still_open else ""
     number = f"question {done.question}" if done.question else "the question"
     return f"Answered {number}. {done.id} is {done.state}.{remark}"
+
+
+def reviewed(done: ReviewedItem) -> str:
+    """Return the state of an item after the decision of its reviewer."""
+    if done.remark == "repeat":
+        return f"{done.id} was {done.state} already; nothing changed."
+    if done.state is State.COMPLETED:
+        return f"Accepted. {done.id} is {done.state}."
+    return f"Sent back to {done.agent}. {done.id} is {done.state}."
 
 
 def cancelled_project(done: ClosedProject) -> str:

@@ -12,6 +12,7 @@ from taskorch.cli.quoting import (
     NOTICE,
     asking,
     cut,
+    in_review,
     open_questions,
     question,
     report,
@@ -35,6 +36,7 @@ from taskorch.domain.item import (
     Project,
     ProjectProgress,
     Report,
+    State,
 )
 from taskorch.domain.timeline import ItemTimeline
 from taskorch.queue.stuck import StuckItem
@@ -265,9 +267,19 @@ def items_table(listed: Iterable[Item]) -> screen.Table:
     return table
 
 
-def inbox(blocked: Iterable[Item]) -> str:
-    """Return the open questions of items."""
-    return _noted(open_questions(item) for item in blocked if item.questions)
+def inbox(waiting: Iterable[Item]) -> str:
+    """Return what waits for a decision: questions, reviews and dead letters."""
+    return _noted(map(_decision, waiting))
+
+
+def _decision(item: Item) -> str:
+    if item.questions:
+        return open_questions(item)
+    if item.state is State.REVIEW:
+        return in_review(item)
+    return (
+        f"{item.id} has {item.state}, of {item.agent}: {one_line(item.title)}"
+    )
 
 
 def stuck(found: Sequence[StuckItem]) -> str:

@@ -18,8 +18,9 @@ PLAIN = {
     "discover": "discovery",
     "release": "released",
     "fail": "failed",
-    "complete": "completed",
     "cancel": "cancelled",
+    "accept": "accepted",
+    "send_back": "sent back",
     "requeue": "requeued",
     "lost": "lost",
     "stray": "report without a lease",
@@ -43,6 +44,12 @@ def _row(entry: TimelineEntry) -> str:
     if impact:
         row += f"\n{NESTED}impact: {block(impact, NESTED)}"
     return row
+
+
+def _completed(entry: TimelineEntry) -> str:
+    reviewer = line(entry.report.reviewer)
+    review = f", for review by {reviewer}" if reviewer else ""
+    return f"completed{_by(entry)}{review}"
 
 
 def _plain(entry: TimelineEntry) -> str:
@@ -88,5 +95,6 @@ HEADS: Mapping[str, Callable[[TimelineEntry], str]] = {
     "assign": _assigned,
     "claim": _claimed,
     "progress": _progress,
+    "complete": _completed,
     "expire": _expired,
 }

@@ -15,7 +15,7 @@ def outcome(done: WaitOutcome) -> str:
     waited_for = done.item or done.project
     lines = [f"{waited_for.id} is {done.state}."]
     texts: list[str] = []
-    if done.item and done.reached == "completed":
+    if done.item and done.reached in ("completed", "review"):
         texts += _delivery(done.item)
     texts += [open_questions(item) for item in done.blocked if item.questions]
     if texts:

@@ -32,6 +32,7 @@ HEADER_ROWS = 2
 #: The order of items if there is no room for all: those that may need the user first.
 INTEREST = (
     State.BLOCKED,
+    State.REVIEW,
     State.IN_PROGRESS,
     State.FAILED,
     State.DELAYED,
@@ -161,9 +162,19 @@ class Dashboard:
         return grid
 
     def _asking(self) -> str:
-        """Return how many items have an open question; "" for none."""
-        number = len(self._snapshot.inbox)
-        return counted(number, "item asks", "items ask") if number else ""
+        """Return how many items ask, and how many wait for review; "" for none."""
+        asking = len(self._snapshot.inbox)
+        progress = self._snapshot.progress
+        projects = [progress.project] if progress else self._snapshot.projects
+        done = sum(each.counts.get(State.REVIEW, 0) for each in projects)
+        words = []
+        if asking:
+            words.append(counted(asking, "item asks", "items ask"))
+        if done:
+            words.append(
+                counted(done, "item waits", "items wait") + " for review"
+            )
+        return ", ".join(words)
 
     def _in_pools(self) -> str:
         """Return the number of ready items of each pool that has some; "" for none."""

@@ -122,7 +122,7 @@ class _View:
                 () if self._project else self._views.projects(limit=MOST)
             )
             agents = self._views.agents(limit=MOST)
-            inbox = self._views.inbox(project=self._project, limit=MOST)
+            inbox = self._views.questions(project=self._project, limit=MOST)
             pools = (
                 () if self._project else self._views.pools(limit=POOLS_SHOWN)
             )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from taskorch.cli.text import block, counted
+from taskorch.cli.text import block, counted, line, one_line
 from taskorch.domain import limits
 from taskorch.domain.item import (
     Discovery,
@@ -98,6 +98,32 @@ def open_questions(item: Item, length: int | None = None) -> str:
     if left:
         lines.append(f"{INDENT}… and {counted(left, 'question', 'questions')}")
     return "\n".join(lines)
+
+
+def in_review(item: Item, length: int | None = None) -> str:
+    """Return an item that waits for its reviewer, and what its agent has delivered.
+
+    With a `length` in bytes, title and summary are cut to it.
+    """
+    reviewer = f" by {item.reviewer}" if item.reviewer else ""
+    title, summary = one_line(item.title), item.summary or "no summary"
+    if length is not None:
+        title, summary = cut(title, length, line), cut(summary, length)
+    else:
+        summary = block(summary, INDENT)
+    return (
+        f"{item.id} {item.agent} has completed it, for review{reviewer}: {title}\n"
+        f"{INDENT}{summary}"
+    )
+
+
+def returned(item: Item, length: int | None = None) -> str:
+    """Return why an item was sent back or requeued, and by whom; "" for no reason."""
+    if item.returned is None:
+        return ""
+    text = item.returned.text
+    shown = block(text, INDENT) if length is None else cut(text, length)
+    return f"Returned by {item.returned.by}: {shown}"
 
 
 def asking(item: Item, length: int | None = None) -> Iterator[str]:
@@ -220,6 +246,8 @@ def kind(entry: Report) -> str:
             return f"question{number} withdrawn"
         case "agent_comment":
             return "comment"
+        case "send_back":
+            return "sent back"
     return entry.kind
 
 

@@ -25,6 +25,8 @@ TaskOrchestratorError           1   Unprintable
 |                                   ForeignFolder, OtherVersion, QuotaReached
 |-- Conflict                    6   Held, LeaseLost, Cancelled, SyncBusy, ServiceRuns
 |-- NotYours                    7
+|-- NotReviewer                 7
+|-- OwnWork                     7
 |-- TokenRefused                7   raised over a gateway
 |-- LinkRefused                 7   raised by the board
 |-- NotAllowed                  7
@@ -617,6 +619,8 @@ class WrongState(Invalid):
         "cancel",
         "requeue",
         "purge",
+        "accept",
+        "send-back",
     )
     #: By the name of a verb, that of its command if it differs.
     COMMANDS: Mapping[str, str] = {"agent_comment": "comment"}
@@ -657,6 +661,8 @@ class AlreadyCompleted(WrongState):
 
     def hint(self) -> str:
         """Return how to see the delivery, and how to get another one."""
+        if self.details["state"] == "review":
+            return hints.IN_REVIEW.format_map(self.details)
         return self._with_reopen(self.next_step.format_map(self.details))
 
 
@@ -1112,6 +1118,27 @@ class NotYours(TaskOrchestratorError):
         return bool(self.details.get("pool")) and not self.details["agent"]
 
 
+class NotReviewer(TaskOrchestratorError):
+    """An agent decides about an item of which it is not the reviewer."""
+
+    word, exit_code = "NOT_REVIEWER", 7
+    message = "{item} is to be reviewed by {reviewer}, not by {caller}."
+    next_step = "List what waits for you: worker reviews"
+
+    def _message(self) -> str:
+        if self.details["reviewer"]:
+            return self.message
+        return "{item} has no reviewer, so {caller} cannot decide about it."
+
+
+class OwnWork(TaskOrchestratorError):
+    """An agent decides about its own work."""
+
+    word, exit_code = "OWN_WORK", 7
+    message = "{item} is the work of {caller}, who cannot {verb} it."
+    next_step = "Its reviewer decides: orchestrate show {item}"
+
+
 class TokenRefused(TaskOrchestratorError):
     word, exit_code = "TOKEN_REFUSED", 7
     message = "The gateway at {url} refused the access token."
@@ -1207,6 +1234,6 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
         TooMany, TooLarge, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
         AlreadyCompleted, Unchecked, ChecksFailed, RunCompletes,
         NeedsReopen, NoAccessToken, NotAllowed, QuotaReached, TokenRefused,
-        NoSchedule, ScheduleExists, TooManySchedules,
+        NoSchedule, ScheduleExists, TooManySchedules, NotReviewer, OwnWork,
     )
 }  # fmt: skip

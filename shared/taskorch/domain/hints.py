@@ -9,6 +9,9 @@ STATES: Mapping[str, str] = {
     "queued": "No agent has claimed it yet.",
     "delayed": "It is queued again when its delay ends.",
     "blocked": "Answer its question: orchestrate answer {item} TEXT",
+    "review": (
+        "Decide about it: orchestrate accept {item}, or orchestrate send-back {item} TEXT"
+    ),
     "in_progress": "An agent is working on it: orchestrate show {item}",
     "completed": "To have it done again: orchestrate requeue {item}",
     "failed": "To retry it: orchestrate requeue {item}",
@@ -21,9 +24,16 @@ STATES: Mapping[str, str] = {
 STATES_FOR_AGENTS: Mapping[str, str] = {
     "queued": "Claim it first: worker get {item}",
     "blocked": "No agent holds it. An answer returns it to your queue.",
+    "review": "It waits for its reviewer. Take other work: worker pop",
     "completed": "Take other work: worker pop",
     "failed": "Take other work: worker pop",
 }
+
+#: For a delivery that waits for its reviewer.
+IN_REVIEW = (
+    "To see what was delivered: worker get {item} --peek. To have it done again, its "
+    "reviewer sends it back: orchestrate send-back {item} TEXT"
+)
 
 #: For an item or a project that is in the archive of the root.
 ARCHIVED = (

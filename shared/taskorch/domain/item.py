@@ -10,6 +10,9 @@
                                 [delayed] <-- fail, lease expired: attempts left
                                 [failed]  <-- fail --no-retry; or none left     (dead letter)
 
+    With a reviewer, `complete` leads to [review]: `accept` to [completed], `send_back` to
+    [queued].
+
 Times are in ms since the epoch, by the clock of Redis; 0 means "not yet".
 """
 
@@ -41,6 +44,7 @@ class State(StrEnum):
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
     BLOCKED = "blocked"
+    REVIEW = "review"
     DELAYED = "delayed"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -215,6 +219,14 @@ class Question(Frozen):
     at: int
 
 
+class Returned(Frozen):
+    """Why an item was sent back or requeued, for its next holder."""
+
+    text: str
+    by: str
+    at: int
+
+
 class Item(Frozen):
     """A work item as stored in Redis."""
 
@@ -257,8 +269,8 @@ class Item(Frozen):
     assigned_by: str
     #: Its place in a trace, as W3C Trace Context writes it; "" without one.
     traceparent: str = ""
-    #: Why it was requeued, for its holders; "" if no reason was given.
-    requeue_reason: str = ""
+    #: Why it was sent back, or requeued, most recently; None if no reason was given.
+    returned: Returned | None = None
     #: The machine of the newest claim, which may have ended; "" before the first.
     last_host: str = ""
     #: The SHA-256 of the secret of its task of MCP; "" for none.
@@ -300,7 +312,10 @@ class Report(Frozen):
     #: Of a requeue: how the run before it has ended; a failed one may be cancelled since.
     ended: str = ""
 
-    _hidden = ("request", "ended")
+    #: Of a completion that waits for a reviewer: its name.
+    reviewer: str = ""
+
+    _hidden = ("request", "ended", "reviewer")
 
 
 class Discovery(Frozen):
@@ -588,6 +603,17 @@ class AnsweredItem(Frozen):
     question: int
     #: The numbers of the item's open questions.
     open_questions: tuple[int, ...]
+
+
+class ReviewedItem(Frozen):
+    """The result of the decision of a reviewer."""
+
+    id: str
+    state: State
+    #: The agent that completed it.
+    agent: str
+    #: "repeat" if it was completed before, else "".
+    remark: str = ""
 
 
 class CancelledItem(Frozen):

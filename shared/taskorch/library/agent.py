@@ -43,6 +43,9 @@ class Agent:
     check = _verb(AgentQueue.check)
     discoveries = _verb(AgentQueue.discoveries)
     new_discoveries = _verb(AgentQueue.new_discoveries)
+    reviews = _verb(AgentQueue.reviews)
+    accept = _verb(AgentQueue.accept)
+    send_back = _verb(AgentQueue.send_back)
 
     def __init__(self, queue: AgentQueue) -> None:
         #: The queue of the agent, whose verbs take a lease.

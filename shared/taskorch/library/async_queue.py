@@ -85,6 +85,8 @@ class AsyncQueue(_InThreads[Queue]):
     assign = _coroutine(Queue.assign)
     assign_many = _coroutine(Queue.assign_many)
     answer = _coroutine(Queue.answer)
+    accept = _coroutine(Queue.accept)
+    send_back = _coroutine(Queue.send_back)
     comment = _coroutine(Queue.comment)
     new_discoveries = _coroutine(Queue.new_discoveries)
     cancel = _coroutine(Queue.cancel)
@@ -166,6 +168,8 @@ class AsyncViews(_InThreads[Views]):
     search = _coroutine(Views.search)
     unassigned = _coroutine(Views.unassigned)
     inbox = _coroutine(Views.inbox)
+    questions = _coroutine(Views.questions)
+    reviews = _coroutine(Views.reviews)
     stuck = _coroutine(Views.stuck)
     projects = _coroutine(Views.projects)
     open_projects = _coroutine(Views.open_projects)
@@ -192,6 +196,9 @@ class AsyncAgent(_InThreads[Agent]):
     check = _coroutine(Agent.check)
     discoveries = _coroutine(Agent.discoveries)
     new_discoveries = _coroutine(Agent.new_discoveries)
+    reviews = _coroutine(Agent.reviews)
+    accept = _coroutine(Agent.accept)
+    send_back = _coroutine(Agent.send_back)
 
     def __init__(self, agent: Agent) -> None:
         super().__init__(agent, agent.queue.connection)

@@ -27,7 +27,7 @@ ZEROS = frozenset(("count", "priority", "percent", "exit_code"))
 DETAILS = frozenset((
     "project", "description", "requirements", "context", "resources", "deliverables_expected",
     "criteria", "checks", "reviewer", "evidence", "labels", "holder", "attempts", "max_attempts",
-    "lease_expires_at", "depends_on", "assigned_by", "requeue_reason", "created_at", "assigned_at",
+    "lease_expires_at", "depends_on", "assigned_by", "returned", "created_at", "assigned_at",
     "started_at", "completed_at",
 ))  # fmt: skip
 

@@ -21,6 +21,7 @@ from taskorch.domain.item import (
     Lease,
     Note,
     Receipt,
+    ReviewedItem,
     SettledReceipt,
 )
 from taskorch.queue import replies
@@ -52,6 +53,7 @@ CHECK_LIMIT = 20
 #: The number of held items, and of queued items, that `prime` returns.
 PRIME_LIMIT = 3
 DISCOVERIES_LIMIT = 50
+REVIEWS_LIMIT = 20
 NOT_STARTED = "The worker did not start on it."
 
 
@@ -588,6 +590,34 @@ class AgentQueue:
                 "1" if asks else "",
             )
 
+    def reviews(self, *, limit: int = REVIEWS_LIMIT) -> tuple[Item, ...]:
+        """Return the items that wait for the agent as their reviewer, oldest first."""
+        from taskorch.queue import reviews
+
+        limits.number(limit, "limit", 1, limits.SHOWN_ITEMS)
+        return reviews.waiting(self._scripts, limit, as_agent=True)
+
+    def accept(self, item: str, text: str = "") -> ReviewedItem:
+        """Complete an item of another agent, as its reviewer.
+
+        What waited for it is queued. Accepting a completed item changes nothing. Raises
+        errors.NotReviewer, errors.OwnWork, and errors.WrongState for an item that is
+        not in review.
+        """
+        from taskorch.queue import reviews
+
+        return reviews.accept(self._scripts, item, text, as_agent=True)
+
+    def send_back(self, item: str, text: str) -> ReviewedItem:
+        """Return an item to the queue of its agent, as its reviewer.
+
+        Its next claim shows the text first, and no attempt is used up. Raises the
+        errors of `accept`.
+        """
+        from taskorch.queue import reviews
+
+        return reviews.send_back(self._scripts, item, text, as_agent=True)
+
     def renew(
         self, lease: Lease, *, leaves_news: bool = False, shown: str = ""
     ) -> Receipt:
@@ -642,13 +672,10 @@ class AgentQueue:
         return readable(replies.note, found, self._damage)
 
     def _resume(self) -> None:
-        """Finish what a call has left: the release of very many dependents.
+        """Finish what a call has left, as `reviews.resume` does."""
+        from taskorch.queue import reviews
 
-        The call itself has succeeded. If this is interrupted, later calls continue it.
-        """
-        with suppress(errors.Unavailable):
-            while self._run_script("resume") != [0]:
-                pass
+        reviews.resume(lambda: self._run_script("resume"))
 
     def _complete(
         self,

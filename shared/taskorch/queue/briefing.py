@@ -40,6 +40,8 @@ class AgentBriefing(Frozen):
     #: The number of items that are ready in each pool of the agent, in its order. They
     #: are among those of the queue.
     pools: Mapping[str, int] = {}
+    #: The number of items of others that wait for its review, among the oldest 100.
+    reviews: int = 0
 
 
 def briefing(
@@ -48,10 +50,10 @@ def briefing(
     """Read the reply of `prime`.
 
     Its shape is `{{held item …}, number held, number queued, number not ready,
-    {item view …}, {pool, number ready …}}`.
+    {item view …}, {pool, number ready …}, number to review}`.
     """
-    held, held_count, queue_count, later, queued, pools = cast(
-        "tuple[list[Reply], int, int, int, Reply, Reply]", view
+    held, held_count, queue_count, later, queued, pools, reviews = cast(
+        "tuple[list[Reply], int, int, int, Reply, Reply, int]", view
     )
     return AgentBriefing(
         agent=caller.agent,
@@ -64,6 +66,7 @@ def briefing(
         queue_count=queue_count,
         later=later,
         pools=replies.ready_in_pools(pools),
+        reviews=reviews,
     )
 
 

@@ -115,6 +115,11 @@ KEYS = (
         type="zset",
         holds="item id -> ms since when it is blocked",
     ),
+    Key(
+        name="reviews",
+        type="zset",
+        holds="item id -> ms since when it waits for its reviewer",
+    ),
     Key(name="delayed", type="zset", holds="item id -> ms when it is due"),
     Key(name="dead", type="zset", holds="failed item id -> ms since when"),
     Key(

@@ -23,11 +23,11 @@ from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts
 
 #: Why an item needs a person, in the order of the script.
-QUESTION, FAILED = "question", "failed"
+QUESTION, REVIEW, FAILED = "question", "review", "failed"
 DEAD_DEPENDENCY, UNASSIGNED = "dead_dependency", "unassigned"
-REASONS = (QUESTION, FAILED, DEAD_DEPENDENCY, UNASSIGNED)
+REASONS = (QUESTION, REVIEW, FAILED, DEAD_DEPENDENCY, UNASSIGNED)
 #: Those that the script counts, too.
-COUNTED = (QUESTION, FAILED, UNASSIGNED)
+COUNTED = (QUESTION, REVIEW, FAILED, UNASSIGNED)
 #: Calls that read what needs a person, until all kinds have their rows.
 NEEDS_CALLS = 16
 #: Calls that read agents: each looks at 150 at most. The last one begins at the end of the
@@ -65,7 +65,7 @@ class Need(Frozen):
     why: str
     #: Since when it waits, in ms.
     since: int
-    #: The question, or why the last attempt failed.
+    #: The question, what was delivered for review, or why the last attempt failed.
     text: str = ""
     #: The kind of the report of the failure, such as `fail` or `expire`.
     kind: str = ""
@@ -75,6 +75,8 @@ class Need(Frozen):
     question: int = 0
     asker: str = ""
     open: int = 0
+    #: Who reviews it; "" for anybody.
+    reviewer: str = ""
     attempts: int = 0
     max_attempts: int = 0
     #: The number of items that wait for it.
@@ -301,6 +303,7 @@ def _need(row: Reply) -> Need:
             question=read.number(fields, "number", "0"),
             asker=read.agent_name(fields, "asker", ""),
             open=read.number(fields, "open", "0"),
+            reviewer=read.agent_name(fields, "reviewer", ""),
             attempts=read.number(fields, "attempts", "0"),
             max_attempts=read.number(fields, "max_attempts", "0"),
             waiting=read.number(fields, "waiting", "0"),

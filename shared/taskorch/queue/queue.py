@@ -25,6 +25,7 @@ from taskorch.domain.item import (
     ReapCounts,
     ReopenedProject,
     Requeued,
+    ReviewedItem,
     State,
 )
 from taskorch.domain.mirror_record import Origin
@@ -413,6 +414,26 @@ class Queue:
         reply = self._run_script("comment", limits.item_id(item), comment)
         _, state, agent = read.texts(reply)
         return State(state), agent
+
+    def accept(self, item: str, text: str = "") -> ReviewedItem:
+        """Complete an item that its agent has completed for review.
+
+        What waited for it is queued. Accepting a completed item changes nothing. Raises
+        errors.WrongState for an item in another state, and errors.OwnWork for one that
+        the caller has completed itself.
+        """
+        from taskorch.queue import reviews
+
+        return reviews.accept(self._scripts, item, text, as_agent=False)
+
+    def send_back(self, item: str, text: str) -> ReviewedItem:
+        """Return an item in review to its agent, whose next claim shows the text first.
+
+        No attempt is used up. Raises the errors of `accept`.
+        """
+        from taskorch.queue import reviews
+
+        return reviews.send_back(self._scripts, item, text, as_agent=False)
 
     def new_discoveries(
         self, project: str = "", *, limit: int = discoveries.LIMIT

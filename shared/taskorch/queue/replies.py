@@ -40,6 +40,8 @@ from taskorch.domain.item import (
     Receipt,
     Report,
     Requeued,
+    Returned,
+    ReviewedItem,
     SettledReceipt,
     State,
 )
@@ -313,6 +315,7 @@ def report(view: Reply) -> Report:
             request=fields.get("request", ""),
             written_at=fields.get("written_at", ""),
             ended=fields.get("ended", ""),
+            reviewer=fields.get("reviewer", ""),
         )
 
 
@@ -490,6 +493,16 @@ def answered(view: Reply) -> AnsweredItem:
     )
 
 
+def reviewed(view: Reply) -> tuple[ReviewedItem, bool]:
+    """Read `{item id, state, agent, remark, '1' or ''}` of a decision.
+
+    The flag says whether some of the items that waited for it are left for `resume`.
+    """
+    id_, state, agent, remark, is_left = read.texts(view)
+    done = ReviewedItem(id=id_, state=State(state), agent=agent, remark=remark)
+    return done, bool(is_left)
+
+
 def cancelled(view: Reply) -> CancelledItem:
     """Read `{item id, state, agent, items that wait for it, questions closed}`."""
     id_, state, _, waiting, *closed = cast("list[str]", view)
@@ -574,7 +587,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         questions=_questions(fields),
         assigned_by=read.agent_name(fields, "assigned_by", ""),
         traceparent=_traceparent(fields.get("traceparent", "")),
-        requeue_reason=fields.get("requeue_reason", ""),
+        returned=_returned(fields),
         last_host=fields.get("holder_host", ""),
         task=fields.get("task", ""),
         generation=read.number(fields, "generation", "0"),
@@ -662,6 +675,20 @@ def _questions(fields: Fields) -> tuple[Question, ...]:
         at=0,
     )
     return (*asked, earlier)
+
+
+def _returned(fields: Fields) -> Returned | None:
+    """Return why an item was sent back or requeued, or None."""
+    if not fields.get("returned"):
+        return None
+    (stored,) = read.records(
+        {"returned": f"[{fields['returned']}]"}, "returned"
+    )
+    return Returned(
+        text=stored["text"],
+        by=read.agent_name(stored, "by"),
+        at=read.number(stored, "at"),
+    )
 
 
 def _holder(fields: Fields) -> Holder:

@@ -38,6 +38,7 @@ PRELUDE = (
 )
 #: The files that only some scripts need: each call runs all that is in front of it.
 PARTS = {
+    "accept": ("reviews", "unfinished"),
     "assign": ("sizes", "edits"),
     "awaited": ("purging",),
     "claim": ("sizes", "packages", "unfinished", "claims"),
@@ -60,8 +61,11 @@ PARTS = {
     "reap": ("unfinished",),
     "records": ("sizes", "packages"),
     "remove_schedule": ("schedules",),
+    "requeue": ("reviews",),
     "resume": ("unfinished",),
+    "reviews": ("reviews",),
     "schedules": ("schedules",),
+    "send_back": ("reviews",),
     "show": ("sizes", "packages"),
     "start_scheduled": ("schedules",),
     "timeline": ("sizes", "packages"),
@@ -76,10 +80,10 @@ _VERB = "return (function(KEYS, ARGV) {}end)(KEYS, ARGV)\n"
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
-    "access_tokens", "agents", "audit_log", "awaited", "count_new_discoveries", "damaged", "discoveries", "environment",
-    "events", "export", "find", "finished", "inbox", "indexed", "list", "metrics", "mirrors", "notes", "notified",
-    "overview", "prime", "progress_of_project", "projects", "purged", "records", "schedules", "show", "signals",
-    "standing", "stuck", "timeline", "wait",
+    "access_tokens", "agents", "audit_log", "awaited", "count_new_discoveries", "damaged", "discoveries",
+    "environment", "events", "export", "find", "finished", "inbox", "indexed", "list", "metrics", "mirrors",
+    "notes", "notified", "overview", "prime", "progress_of_project", "projects", "purged", "records",
+    "reviews", "schedules", "show", "signals", "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 
 #: The scripts that may run when Redis is out of memory, because they free some: as

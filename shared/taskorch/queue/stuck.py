@@ -27,6 +27,7 @@ KINDS = (
     "pool",
     "questions",
     "blocked",
+    "reviews",
 )
 #: Rows that one call returns, so that it blocks Redis for some ms at most.
 PAGE = 30
@@ -39,6 +40,7 @@ COMMANDS = {
     "silent": "orchestrate assign {item} AGENT --force",
     "blocked": "orchestrate answer {item} TEXT",
     "open_question": "orchestrate answer {item} TEXT",
+    "review": "orchestrate accept {item}",
     "dead_dependency": "orchestrate requeue {dependency}",
     "failed": "orchestrate requeue {item}",
     "unstarted": "orchestrate assign {item} AGENT",
@@ -47,7 +49,7 @@ COMMANDS = {
 
 
 #: The reasons that the inbox shows, too.
-ASKING = ("blocked", "open_question")
+ASKING = ("blocked", "open_question", "review")
 
 
 class StuckItem(Frozen):
@@ -57,8 +59,8 @@ class StuckItem(Frozen):
     item: Item
     #: The reason: a key of COMMANDS.
     why: str
-    #: When its lease expired or its holder last reported, when it failed, was blocked
-    #: or queued, asked its oldest open question, or began to wait; in ms since the epoch.
+    #: When its lease expired or its holder last reported, when it failed, was blocked,
+    #: queued or completed for review, asked its oldest open question, or began to wait; in ms since the epoch.
     since: int
     #: When its agent last called; 0 if none of its sessions has called.
     agent_seen_at: int

@@ -251,12 +251,45 @@ class Views:
     def inbox(
         self, *, project: str = "", limit: int = LIMIT
     ) -> tuple[Item, ...]:
+        """Return what waits for a decision, of one project or of all.
+
+        These are the items with an open question, which are in any state, then those
+        that wait for their reviewer, then the failed ones; of each kind, the one that
+        waits longest first.
+        """
+        return self._inbox(project, "", limit)
+
+    def questions(
+        self, *, project: str = "", limit: int = LIMIT
+    ) -> tuple[Item, ...]:
         """Return the items with an open question, the one that waits longest first.
 
         They are in any state, and of one project or of all.
         """
+        return self._inbox(project, "1", limit)
+
+    def _inbox(
+        self, project: str, only_questions: str, limit: int
+    ) -> tuple[Item, ...]:
         wanted = limits.project_id(project) if project else ""
-        return self._items("inbox", wanted, limit=limit)
+        found: dict[str, Item] = {}
+        cursor, is_first, left = "", True, _checked(limit)
+        while (cursor or is_first) and left > 0:
+            reply = self._run_script(
+                "inbox", wanted, only_questions, cursor, min(left, PAGE)
+            )
+            cursor, views = cast("tuple[str, list[Reply]]", reply)
+            # an item that moves between two calls may be in both
+            for item in self._readable(replies.item, views):
+                found[item.id] = item
+            is_first, left = False, left - len(views)
+        return tuple(found.values())
+
+    def reviews(self, *, limit: int = LIMIT) -> tuple[Item, ...]:
+        """Return the items that wait for their reviewer, the oldest first."""
+        from taskorch.queue import reviews
+
+        return reviews.waiting(self._scripts, _checked(limit), as_agent=False)
 
     def stuck(
         self,
@@ -502,7 +535,7 @@ class Views:
     def needs(self, *, limit: int = 25) -> "Needs":
         """Return the items that need a person, at most `limit` of each kind.
 
-        Those are items with a question, failed ones, some that wait for a dead item, and
+        Those are items with a question, those in review, failed ones, some that wait for a dead item, and
         unassigned ones.
         """
         from taskorch.queue.overview import read_needs

@@ -15,6 +15,7 @@ class Goal(StrEnum):
 
     COMPLETED = "completed"
     BLOCKED = "blocked"
+    REVIEW = "review"
     ANY = "any"
 
 
@@ -78,11 +79,18 @@ class Standing(Frozen):
             return is_blocked or self.item.questions != ()
         return self.asks or self.project.counts[State.BLOCKED] > 0
 
+    @property
+    def is_in_review(self) -> bool:
+        """Whether it waits for its reviewer; for a project, whether an item of it does."""
+        if self.item:
+            return self.item.state is State.REVIEW
+        return self.project.counts[State.REVIEW] > 0
+
     def is_over(self, goal: Goal) -> bool:
         """Tell whether it cannot reach a goal without help.
 
         One dead item keeps a project from being completed, but its other items can
-        still become blocked.
+        still ask a question, or be completed for review.
         """
         if self.item:
             return self.item.state in ENDS or self.dead != ""
@@ -94,7 +102,7 @@ class Standing(Frozen):
         is_held_up = self.dead != "" or (
             active == 0 and counts[State.FAILED] > 0
         )
-        if goal is Goal.BLOCKED and self.moves:
+        if goal in (Goal.BLOCKED, Goal.REVIEW) and self.moves:
             return False
         return is_held_up
 

@@ -67,7 +67,8 @@ class Waits:
     ) -> Answered:
         """Wait until a question on an item is no longer open, or for a comment.
 
-        Without a `question`, wait for all of them. If there is something to wait for,
+        An item in review is waited for until its reviewer has decided. Without a
+        `question`, wait for all of them. If there is something to wait for,
         `notice` receives the seconds that the wait may take.
 
         Return the item as it is then, or after `timeout_s` seconds; immediately if no
@@ -101,7 +102,7 @@ class Waits:
             )
             return _Look(
                 found=answered,
-                is_over=not answered.unanswered or answered.comments != (),
+                is_over=_is_over(answered),
                 stream=stream,
                 cursor=cursor,
             )
@@ -323,6 +324,8 @@ class _GoalWait:
             return Goal.COMPLETED
         if Goal.BLOCKED in self._goals and standing.is_blocked:
             return Goal.BLOCKED
+        if Goal.REVIEW in self._goals and standing.is_in_review:
+            return Goal.REVIEW
         return None
 
     def _refuse_dead_end(self, standing: Standing) -> None:
@@ -338,6 +341,13 @@ class _GoalWait:
             dead=standing.dead,
             reopens=standing.reopens if standing.dead else standing.is_closed,
         )
+
+
+def _is_over(answered: Answered) -> bool:
+    """Return whether a wait for answers, or for the decision of a reviewer, ends."""
+    if answered.item.state is State.REVIEW:
+        return answered.comments != ()
+    return not answered.unanswered or answered.comments != ()
 
 
 def _dead_state(standing: Standing) -> str:

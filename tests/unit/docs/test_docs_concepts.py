@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from taskorch.domain.item import State
-from unit.queue.test_transitions import TABLE
+from unit.queue.test_transitions import IN_REVIEW, TABLE
 
 PAGE = (Path(__file__).parents[3] / "docs" / "concepts.md").read_text("utf-8")
 #: What happens without a verb, or depends on more than the state.
@@ -14,6 +14,7 @@ NOT_IN_TABLE = {
     "lease expired",
     "due",
     "last attempt failed",
+    "complete with a reviewer",
 }
 #: Verbs that the page explains below the diagram.
 EXPLAINED = {"cancel", "requeue", "assign --force", "depend"}
@@ -45,8 +46,12 @@ def drawn() -> set[Edge]:
 
 
 def real() -> set[Edge]:
-    """Return what the verbs do to the state of an item, by the table of states."""
-    header, *rows = (line.split() for line in TABLE.strip().splitlines())
+    """Return what the verbs do to the state of an item, by the tables of states."""
+    return _changes(TABLE) | _changes(IN_REVIEW)
+
+
+def _changes(table: str) -> set[Edge]:
+    header, *rows = (line.split() for line in table.strip().splitlines())
     return {
         (before, after, OPTION.get(verb, verb))
         for verb, *cells in rows

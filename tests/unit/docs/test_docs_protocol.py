@@ -260,6 +260,7 @@ def test_field_table_has_every_field_of_an_item() -> None:
         read_by(replies._item)
         | read_by(replies._holder)
         | read_by(replies._questions)
+        | read_by(replies._returned)
         | read_by(fields.state)
     )
     shown |= read_by(mirror_replies.record) | read_by(timeline._created)

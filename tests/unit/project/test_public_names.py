@@ -74,6 +74,7 @@ NOT_OF_A_TASK = {
         "prime",
     ),
     *("discoveries", "new_discoveries", "claim", "claim_many"),
+    *("reviews", "accept", "send_back"),
     *(
         "complete_many",
         "deliver",

@@ -386,7 +386,9 @@ def test_next_holder_gets_reason_of_requeue(bench: Bench) -> None:
 
     claim = bench.agent().claim()
     assert claim
-    assert claim.package.item.requeue_reason == "The tests\nfail"
+    returned = claim.package.item.returned
+    assert returned
+    assert (returned.text, returned.by) == ("The tests\nfail", "planner")
     (requeued,) = [
         each for each in claim.package.history if each.kind == "requeue"
     ]
@@ -402,7 +404,9 @@ def test_reason_stays_with_later_attempts(bench: Bench) -> None:
     again = bench.agent().claim()
 
     assert again
-    assert again.package.item.requeue_reason == "Try the other door"
+    returned = again.package.item.returned
+    assert returned
+    assert returned.text == "Try the other door"
 
 
 def test_requeue_without_reason_removes_earlier_one(bench: Bench) -> None:
@@ -412,7 +416,7 @@ def test_requeue_without_reason_removes_earlier_one(bench: Bench) -> None:
 
     bench.queue.requeue(lease.item)
 
-    assert bench.queue.views.show(lease.item).item.requeue_reason == ""
+    assert bench.queue.views.show(lease.item).item.returned is None
 
 
 def test_long_reason_is_refused(bench: Bench) -> None:

@@ -110,8 +110,8 @@ def test_question_stays_open_in_every_state(bench: Bench, way: str) -> None:
     of_item = waits.until(lease.item, [Goal.BLOCKED], timeout_s=0)
     of_project = waits.until(project, [Goal.BLOCKED], timeout_s=0)
     assert bench.state(lease.item) is state
-    assert open_in(views.inbox()) == [(lease.item, [1])]
-    assert open_in(views.inbox(project=project)) == [(lease.item, [1])]
+    assert open_in(views.questions()) == [(lease.item, [1])]
+    assert open_in(views.questions(project=project)) == [(lease.item, [1])]
     assert open_in(views.progress(project).items)[0] == (lease.item, [1])
     assert stuck[lease.item] == (
         "blocked" if state is State.BLOCKED else "open_question"
@@ -135,7 +135,7 @@ def test_answer_closes_question_in_every_state(bench: Bench, way: str) -> None:
     views = bench.queue.views
     assert (answered.state, answered.question) == (freed.get(way, state), 1)
     assert bench.state(lease.item) is answered.state
-    assert views.inbox() == ()
+    assert views.questions() == ()
     assert "open_question" not in [each.why for each in views.stuck().items]
     assert bench.inconsistencies() == []
 
@@ -169,7 +169,7 @@ def test_end_of_item_closes_its_questions(bench: Bench, way: str) -> None:
 
     assert closed == (1, 2)
     assert numbers(bench, lease.item) == []
-    assert bench.queue.views.inbox() == ()
+    assert bench.queue.views.questions() == ()
     with pytest.raises(errors.NoQuestion):
         bench.queue.answer(lease.item, "The left one.")
 
@@ -182,7 +182,7 @@ def test_questions_of_an_item_are_numbered(bench: Bench) -> None:
     bench.queue.answer(lease.item, "The left one.", question=1)
     third = me.blocker(lease, "Which window?")
 
-    (item,) = bench.queue.views.inbox()
+    (item,) = bench.queue.views.questions()
     assert [each.question for each in (first, second, third)] == [1, 2, 3]
     assert [
         (each.number, each.text, each.needs, each.agent)
@@ -272,7 +272,7 @@ def test_withdrawing_last_question_continues_item(bench: Bench) -> None:
         (),
     )
     assert second.lease_expires_at > bench.now_ms()
-    assert bench.queue.views.inbox() == ()
+    assert bench.queue.views.questions() == ()
 
 
 def test_withdrawing_needs_a_number_among_several(bench: Bench) -> None:
@@ -336,16 +336,16 @@ def test_open_questions_have_256_kib_at_most(bench: Bench, extra: int) -> None:
         assert me.blocker(lease, last, needs="a").question == 4
 
 
-def test_inbox_has_the_oldest_question_first(bench: Bench) -> None:
+def test_oldest_question_is_listed_first(bench: Bench) -> None:
     first, second = asked(bench), asked(bench)
     bench.wait_for_next_ms()
     bench.agent().blocker(first, "Which key?")
     bench.queue.answer(first.item, "The left one.", question=1)
 
-    found = open_in(bench.queue.views.inbox())
+    found = open_in(bench.queue.views.questions())
 
     assert found == [(second.item, [1]), (first.item, [2])]
-    assert open_in(bench.queue.views.inbox(limit=1)) == found[:1]
+    assert open_in(bench.queue.views.questions(limit=1)) == found[:1]
 
 
 def test_next_holder_sees_open_questions(bench: Bench) -> None:
@@ -448,7 +448,7 @@ def test_question_of_earlier_version_is_number_one(bench: Bench) -> None:
     lease = of_earlier_version(bench)
     project = bench.queue.views.show(lease.item).item.project
 
-    (item,) = bench.queue.views.inbox()
+    (item,) = bench.queue.views.questions()
     waited = bench.queue.waits().until(project, [Goal.BLOCKED], timeout_s=0)
     (stuck,) = bench.queue.views.stuck().items
     answered = bench.queue.answer(lease.item, "The left one.", question=1)
@@ -457,7 +457,7 @@ def test_question_of_earlier_version_is_number_one(bench: Bench) -> None:
         (each.number, each.text, each.needs, each.agent)
         for each in item.questions
     ] == [(1, "Which door?", "left or right", "ada")]
-    assert open_in(bench.queue.views.inbox(project=project)) == []
+    assert open_in(bench.queue.views.questions(project=project)) == []
     assert (waited.reached, stuck.why) == (Goal.BLOCKED, "blocked")
     assert (answered.state, answered.question) == (State.IN_PROGRESS, 1)
     assert bench.agent().blocker(lease, "Which key?").question == 2
@@ -481,7 +481,7 @@ def test_odd_bytes_of_earlier_question_become_text(
 
     bench.agent().blocker(lease, "Which key?")
 
-    (item,) = bench.queue.views.inbox()
+    (item,) = bench.queue.views.questions()
     assert [each.text for each in item.questions] == [text, "Which key?"]
 
 
@@ -491,7 +491,7 @@ def test_next_question_follows_that_of_earlier_version(bench: Bench) -> None:
     receipt = bench.agent().blocker(lease, "Which key?")
 
     assert (receipt.question, receipt.open_questions) == (2, (1, 2))
-    assert open_in(bench.queue.views.inbox()) == [(lease.item, [1, 2])]
+    assert open_in(bench.queue.views.questions()) == [(lease.item, [1, 2])]
 
 
 def test_next_step_lists_question_of_earlier_version(bench: Bench) -> None:
@@ -500,7 +500,7 @@ def test_next_step_lists_question_of_earlier_version(bench: Bench) -> None:
     receipt = bench.agent().renew(lease)
 
     assert receipt.open_questions == (1,)
-    assert open_in(bench.queue.views.inbox()) == [(lease.item, [1])]
+    assert open_in(bench.queue.views.questions()) == [(lease.item, [1])]
     assert bench.inconsistencies() == []
 
 
@@ -512,7 +512,7 @@ def test_doctor_lists_question_that_an_index_lost(bench: Bench) -> None:
     found = bench.queue.audit(fix=True).findings
 
     assert [(each.id, each.word) for each in found] == [(lease.item, "index")]
-    assert open_in(bench.queue.views.inbox()) == [(lease.item, [1])]
+    assert open_in(bench.queue.views.questions()) == [(lease.item, [1])]
     assert bench.queue.audit(fix=False).findings == ()
     assert bench.members(f"questions:{project}") == [lease.item]
 
@@ -556,7 +556,7 @@ def test_damaged_questions_are_reported_by_name(
     raw, tag = cast("Any", bench.raw), keys.tag(bench.namespace)
     raw.hset(f"{tag}item:{lease.item}", "questions", value)
 
-    found = bench.queue.views.inbox()
+    found = bench.queue.views.questions()
 
     assert found == ()
     assert list(bench.queue.damage) == [("item", lease.item)]

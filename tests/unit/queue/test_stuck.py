@@ -29,7 +29,7 @@ def only(bench: Bench, **how: object) -> StuckItem:
     return each
 
 
-def test_only_blockers_and_dead_letters_are_stuck_immediately(
+def test_only_some_states_are_stuck_immediately(
     bench: Bench,
 ) -> None:
     leases = {state: bench.lease_in(state) for state in State}
@@ -37,6 +37,7 @@ def test_only_blockers_and_dead_letters_are_stuck_immediately(
     assert named(bench) == [
         (leases[State.FAILED].item, "failed"),
         (leases[State.BLOCKED].item, "blocked"),
+        (leases[State.REVIEW].item, "review"),
     ]
 
 
@@ -411,6 +412,7 @@ def test_stuck_changes_nothing(bench: Bench) -> None:
         "silent",
         "blocked",
         "open_question",
+        "review",
         "dead_dependency",
         "failed",
         "unstarted",

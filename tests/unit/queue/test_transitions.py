@@ -2,8 +2,8 @@
 
 "-" means that no event is emitted either. It stands for a read (peek, or get of an item
 that cannot be claimed or that the caller holds), an empty pop, or a harmless repeat:
-complete of a completed item without other content (ack), cancel of a cancelled, requeue
-of a queued item. Assigning an item to its own agent is an event, because it may add
+complete of a completed item without other content (ack), accept of a completed item,
+cancel of a cancelled, requeue of a queued item. Assigning an item to its own agent is an event, because it may add
 context.
 
 ada calls the verbs from pop to release, with the live token if there is one. A second
@@ -45,8 +45,44 @@ edit-context  pending   waiting    queued      in_progress blocked     delayed  
 edit-label    pending   waiting    queued      in_progress blocked     delayed    completed  failed     cancelled
 answer        NoQuestion NoQuestion NoQuestion NoQuestion  in_progress NoQuestion NoQuestion NoQuestion NoQuestion
 comment       pending   waiting    queued      in_progress blocked     delayed    WrongState failed     WrongState
+accept        WrongState WrongState WrongState WrongState  WrongState  WrongState -          WrongState WrongState
+send-back     WrongState WrongState WrongState WrongState  WrongState  WrongState WrongState WrongState WrongState
 cancel        cancelled cancelled  cancelled   cancelled   cancelled   cancelled  WrongState cancelled  -
 requeue       WrongState WrongState -          WrongState  WrongState  WrongState queued     queued     queued
+"""
+
+#: The item waits for its reviewer.
+IN_REVIEW = """
+              review
+pop           -
+get           -
+peek          -
+takeover      -
+progress      WrongState
+renew         WrongState
+discover      WrongState
+blocker       WrongState
+withdraw      WrongState
+agent_comment WrongState
+complete      AlreadyCompleted
+complete-next AlreadyCompleted
+ack           -
+fail          WrongState
+fail-next     WrongState
+release       WrongState
+assign        WrongState
+assign-other  WrongState
+assign-force  WrongState
+depend        WrongState
+edit          WrongState
+edit-context  review
+edit-label    review
+answer        NoQuestion
+comment       review
+accept        completed
+send-back     queued
+cancel        cancelled
+requeue       WrongState
 """
 
 #: The lease expired and was reaped: the item is delayed, queued again or failed; or it
@@ -78,6 +114,8 @@ edit-context  waiting     delayed     queued      failed
 edit-label    waiting     delayed     queued      failed
 answer        NoQuestion  NoQuestion  NoQuestion  NoQuestion
 comment       waiting     delayed     queued      failed
+accept        WrongState  WrongState  WrongState  WrongState
+send-back     WrongState  WrongState  WrongState  WrongState
 cancel        cancelled   cancelled   cancelled   cancelled
 requeue       WrongState  WrongState  -           queued
 """
@@ -108,7 +146,8 @@ def named(cell: Cell) -> str:
     return f"{cell.verb}-{'expired-' if cell.expired else ''}{cell.state}"
 
 
-CELLS = cells(TABLE, expired=False) + cells(EXPIRED, expired=True)
+IN_TIME = cells(TABLE, expired=False) + cells(IN_REVIEW, expired=False)
+CELLS = IN_TIME + cells(EXPIRED, expired=True)
 NOTHING = [cell for cell in CELLS if cell.outcome == "-"]
 REFUSED = [cell for cell in CELLS if cell.outcome[0].isupper()]
 ACCEPTED = [
@@ -182,8 +221,7 @@ def test_read_or_harmless_repeat_changes_no_state(
 def test_table_has_every_state_and_verb() -> None:
     verbs = ["pop", *AGENT_VERBS, *ORCHESTRATOR_VERBS]
 
-    table = cells(TABLE, expired=False)
+    table = {(cell.verb, cell.state) for cell in IN_TIME}
 
-    assert [(cell.verb, cell.state) for cell in table] == [
-        (verb, state) for verb in verbs for state in State
-    ]
+    assert table == {(verb, state) for verb in verbs for state in State}
+    assert len(IN_TIME) == len(table)

@@ -232,6 +232,29 @@ def test_two_acknowledged_completions_are_a_failure() -> None:
     }
 
 
+def test_completion_after_return_is_not_a_second_one() -> None:
+    made, item = worked()
+    returned = report(call("send_back", answer=""), token=2)
+    again = report(call("complete", 3, answer=""))
+
+    found = failures(
+        evidence(made, replace(item, reports=(*item.reports, returned, again)))
+    )
+
+    assert found == set()
+
+
+def test_acknowledged_acceptance_of_open_item_is_lost() -> None:
+    made, item = worked()
+    accepted = call("accept", answer=DONE)
+
+    found = failures(
+        evidence([*made, accepted], record(State.REVIEW, *item.reports))
+    )
+
+    assert "acknowledged acceptances lost" in found
+
+
 def test_repeated_completion_is_not_a_second_one() -> None:
     made, item = worked()
 

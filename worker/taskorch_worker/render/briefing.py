@@ -11,7 +11,7 @@ from taskorch.cli.quoting import (
     fenced,
     fitting,
 )
-from taskorch.cli.text import labelled, line, questions, timestamp
+from taskorch.cli.text import counted, labelled, line, questions, timestamp
 from taskorch.domain.item import Holder, Item, Report, State
 from taskorch.queue.briefing import AgentBriefing, HeldItem
 
@@ -20,7 +20,7 @@ from taskorch_worker.render import items
 #: Maximum number of requirements, reports, questions and notes of the first item. The
 #: others have one of each.
 ROWS = 3
-REPORTS = ("progress", "fail", "release", "expire")
+REPORTS = ("progress", "fail", "release", "expire", "send_back")
 QUESTIONS = ("blocker", "answer", "withdraw")
 COMMENTS = ("comment", "agent_comment")
 CUT_ROWS = "more requirements]"
@@ -80,6 +80,8 @@ def next_step(read: AgentBriefing, run_item: str = "") -> str:
         return "exit"
     if read.queue_count:
         return "worker pop"
+    if read.reviews:
+        return "worker reviews"
     if blocked:
         return f"worker wait {blocked} --timeout 100"
     return "worker pop --wait 100"
@@ -112,6 +114,9 @@ def _sections(
     left = read.queue_count - len(read.queue)
     if left > 0:
         yield f"… and {left} more: worker check"
+    if read.reviews:
+        wait = counted(read.reviews, "item waits", "items wait")
+        yield f"{wait} for your review: worker reviews"
     yield f"## Next step\n\n    {next_step(read, run_item)}"
     yield f"## Commands\n\n{COMMANDS}"
 
@@ -159,6 +164,8 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
     item = held.claim.package.item
     title = cut(item.title, length, line)
     lines = [f"Title: {title}"]
+    if returned := quoting.returned(item, length):
+        lines.append(returned)
     if held.claim.lease is None and item.holder:
         lines.append(_holder(item.holder))
     if item.description:

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from taskorch.queue.wait_results import Answered
 
 #: States in which the agent cannot get the item any more.
-OVER = (State.COMPLETED, State.FAILED)
+OVER = (State.REVIEW, State.COMPLETED, State.FAILED)
+#: States of an item that its agent has delivered.
+DELIVERED = (State.REVIEW, State.COMPLETED)
 #: Kinds of reports that tell how an earlier attempt went.
 EARLIER = (
     "progress",
@@ -45,6 +47,7 @@ EARLIER = (
     "lost",
     "cancel",
     "complete",
+    "send_back",
 )
 #: Earlier attempts, and reports of the holder, that are shown: the newest ones.
 EARLIER_SHOWN = 5
@@ -164,6 +167,8 @@ def answered(done: "Answered") -> str:
         verb = "is" if len(done.unanswered) == 1 else "are"
         numbers = questions(done.unanswered)
         lines[0] += f" Your {numbers} {verb} still open: worker wait {item.id}"
+    elif item.state in DELIVERED or item.returned:
+        lines += filter(None, [quoting.returned(item)])
     elif not done.answers:
         lines[0] += " You have no open question on it."
     for answer in done.answers:
@@ -242,13 +247,15 @@ def _result(done: Receipt) -> str:
             asked = done.question in done.open_questions
             by = f" by question {done.question}" if asked else ""
             details = f"blocked{by}; you keep it until the answer arrives"
+        case State.REVIEW:
+            details = "in review: it is completed when its reviewer accepts it"
         case State.DELAYED:
             details = "delayed; it will be retried"
         case State.FAILED:
             details = "failed; it stays a dead letter until the orchestrator requeues it"
         case State.QUEUED:
             details = "back in the queue"
-    if done.remark == "claimed" and state is not State.COMPLETED:
+    if done.remark == "claimed" and state not in DELIVERED:
         details += " (claimed in this step)"
     return f"{item} is {details}.{_questions(done)}"
 
@@ -307,8 +314,8 @@ def in_full(taken: Claim) -> Iterator[str]:
     project = package.project_context
     yield f"=== Work Item: {item.id} ==="
     yield f"Title: {line(item.title)}"
-    if item.requeue_reason:
-        yield f"Requeued: {block(item.requeue_reason, INDENT)}"
+    if returned := quoting.returned(item):
+        yield returned
     yield from _texts("Requirements", item.requirements)
     if item.description:
         description = block(item.description, INDENT)

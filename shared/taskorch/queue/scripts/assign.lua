@@ -9,6 +9,7 @@
 --          other pools}}
 -- ERRORS   NO_ITEM WRONG_STATE HELD TOO_MANY TOO_LARGE
 local FIRST = 11
+local NOT_ASSIGNED = {review = true, completed = true, failed = true, cancelled = true}
 local owner, context, resources, force = ARGV[7], ARGV[8], ARGV[9], ARGV[10] ~= ''
 local pool = Owner.pool_of(owner) or ''
 local agent = pool == '' and owner or ''
@@ -40,8 +41,7 @@ local function is_there(item)
 end
 
 local function check(item)
-  local is_over = item.state == 'completed' or item.state == 'failed' or item.state == 'cancelled'
-  if is_over then refuse_state(item, 'assign') end
+  if NOT_ASSIGNED[item.state] then refuse_state(item, 'assign') end
   item.keeps_owner = is_there(item) and not force
   if is_held(item) and not item.keeps_owner and not force then Lease.refuse_held(item) end
   local is_taken = item.state == 'in_progress' or item.state == 'blocked'

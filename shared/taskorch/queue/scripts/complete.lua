@@ -1,6 +1,6 @@
--- complete: delivers one item or several, all or none. Items without another open
---           dependency are queued, as many as one call may. It may claim the caller's
---           next items, too.
+-- complete: delivers one item or several, all or none. An item with a reviewer waits for
+--           its decision; of the others, items without another open dependency are queued,
+--           as many as one call may. It may claim the caller's next items, too.
 -- KEYS     meta
 -- ARGV     7 maximum number of items to claim, or '', 8 lease ms of these claims or ''
 --          for the items' own, 9 '1' to refuse a blocked item, else '', 10 number of
@@ -118,7 +118,8 @@ end
 
 local function check(item, token, summary, deliverables, evidence)
   local shows_it = token == '' or token == Lease.shown_token(item)
-  item.is_delivered = item.state == 'completed' and item.agent == caller.agent and shows_it
+  local is_over = item.state == 'completed' or item.state == 'review'
+  item.is_delivered = is_over and item.agent == caller.agent and shows_it
   if item.is_delivered then
     check_repeat(item, summary, deliverables)
   else
@@ -139,18 +140,41 @@ local function report_completion(item, summary)
   end
 end
 
+-- Returns the fields of a delivered item, and `...`.
+local function fields_of_delivery(item, summary, deliverables, ...)
+  local fields = {'percent', 100, ...}
+  if item.evidence then fields = {'evidence', item.evidence, unpack(fields)} end
+  if summary ~= '' then fields = {'summary', summary, unpack(fields)} end
+  if deliverables ~= '{}' then fields = {'deliverables', deliverables, unpack(fields)} end
+  return unpack(fields)
+end
+
+-- The item waits for its reviewer, without a holder. Its report says so, for a repeat.
+local function submit(item, reviewer, summary, deliverables)
+  report(item, 'complete', 'text', summary, 'percent', 100, 'reviewer', reviewer,
+    unpack(ARGV, origin))
+  move(item, 'review', now)
+  emit('review', item, fields_of_delivery(item, summary, deliverables))
+end
+
+local function deliver(item, summary, deliverables)
+  report_completion(item, summary)
+  move(item, 'completed')
+  emit('complete', item, fields_of_delivery(item, summary, deliverables, 'completed_at', completed_at(),
+    'completion', request))
+  if release_dependents(item.id) then note_unfinished('release:' .. item.id) end
+end
+
 local function complete(item, summary, deliverables)
+  local reviewer = call('HGET', key('item', item.id), 'reviewer')
   Lease.claim_if_queued(item)
   Lease.revoke_token(item)
   Question.close_all(item)
-  report_completion(item, summary)
-  move(item, 'completed')
-  local fields = {'percent', 100, 'completed_at', completed_at(), 'completion', request}
-  if summary ~= '' then fields = {'summary', summary, unpack(fields)} end
-  if item.evidence then fields = {'evidence', item.evidence, unpack(fields)} end
-  if deliverables ~= '{}' then fields = {'deliverables', deliverables, unpack(fields)} end
-  emit('complete', item, unpack(fields))
-  if release_dependents(item.id) then note_unfinished('release:' .. item.id) end
+  if (reviewer or '') ~= '' then
+    submit(item, reviewer, summary, deliverables)
+  else
+    deliver(item, summary, deliverables)
+  end
   return Lease.receipt(item)
 end
 
@@ -187,8 +211,9 @@ local function receipt_of_first_copy(item, token)
     local fields = entry[2]
     if value_of(fields, 'kind') == 'complete' and value_of(fields, 'request') == request then
       local was_claimed = token == ''
+      local state = value_of(fields, 'reviewer') and 'review' or 'completed'
       return {item.id, was_claimed and value_of(fields, 'token') .. ':' .. request or token,
-        '', 'completed', was_claimed and 'claimed' or '', '', '', '', {}, 0, {'', '', ''}}
+        '', state, was_claimed and 'claimed' or '', '', '', '', {}, 0, {'', '', ''}}
     end
   end
 end

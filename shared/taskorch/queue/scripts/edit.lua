@@ -27,7 +27,8 @@ local function check(item, wanted)
   check_dependencies(wanted)
   local edit = editing.edit_of(item, wanted)
   if #edit.refused > 0 then
-    if item.state == 'completed' then refuse_state(item, 'edit') end
+    local is_over = item.state == 'completed' or item.state == 'review'
+    if is_over then refuse_state(item, 'edit') end
     local fields = table.concat(editing.names_of(edit.refused), ', ')
     refuse('BEGUN', {item = item.id, state = item.state, agent = item.agent, fields = fields})
   end

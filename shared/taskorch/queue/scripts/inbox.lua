@@ -1,48 +1,69 @@
--- inbox: the items with an open question, the one that waits longest first; a page of
---        them.
+-- inbox: a part of what waits for a decision: the items with an open question, those that
+--        wait for their reviewer, and the dead letters; of each kind, the one that waits
+--        longest first.
 -- KEYS     meta
--- ARGV     7 project or '' for all, 8 number of items to skip, 9 maximum number
--- RETURNS  {number to skip next time, or '' at the end, {item view …}}
+-- ARGV     7 project or '' for all, 8 '1' for open questions only, else '', 9 cursor or '' to
+--          begin, 10 maximum number of items
+-- RETURNS  {cursor or '' at the end, {item view …}}
 -- ERRORS   NO_PROJECT
-local project, from, limit = scope.project_or_own(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local rows = {}
+-- Entries of indexes that a call visits.
+local MAX_VISITED, STEP = 150, 50
+local project, only_questions = scope.project_or_own(ARGV[7]), ARGV[8] ~= ''
+local cursor, limit = ARGV[9], tonumber(ARGV[10])
+local views, visited = {}, 0
 
-local function add(id, since) table.insert(rows, {id, tonumber(since)}) end
+local function is_of_project(item) return project == '' or item.project == project end
 
-local function is_wanted(id)
-  local item = find_item(id)
-  return item and (project == '' or item.project == project)
+local function is_asking(id) return call('ZSCORE', prefix .. 'questions', id) end
+
+-- An item with a question is on the list for that. An older version listed its blocked items
+-- only in their own index.
+local KINDS = {
+  {name = 'questions', of_project = true, is_wanted = function() return true end},
+  {name = 'blocked', is_wanted = function(id) return not is_asking(id) end},
+  {name = 'reviews', is_wanted = function(_, item) return item.state == 'review' end},
+  {name = 'dead', is_wanted = function(id, item)
+    return item.state == 'failed' and not is_asking(id)
+  end},
+}
+
+-- The first ones are those of questions.
+local OF_QUESTIONS = 2
+
+local function index_of_kind(kind)
+  if kind.of_project and project ~= '' then return key(kind.name, project) end
+  return prefix .. kind.name
 end
 
--- An older version listed its blocked items only in their own index: they are on the
--- first page.
-local function add_blocked()
-  local blocked = call('ZRANGE', prefix .. 'blocked', 0, limit - 1, 'WITHSCORES')
-  for i = 1, #blocked, 2 do
-    local id, since = blocked[i], blocked[i + 1]
-    local is_listed = call('ZSCORE', prefix .. 'questions', id)
-    if not is_listed and is_wanted(id) then add(id, since) end
+local function is_full() return #views == limit or visited == MAX_VISITED or not View.has_room() end
+
+-- Adds items of a kind from a rank on. Returns the rank at which the call is full, or nil at
+-- the end.
+local function add(kind, from)
+  while true do
+    local page = call('ZRANGE', index_of_kind(kind), from, from + STEP - 1)
+    for _, id in ipairs(page) do
+      if is_full() then return from end
+      visited, from = visited + 1, from + 1
+      local item = find_item(id)
+      if item and is_of_project(item) and kind.is_wanted(id, item) then
+        table.insert(views, View.item(id))
+      end
+    end
+    if #page < STEP then return nil end
   end
 end
 
 return guarded(function()
   if project ~= '' then Project.need(project) end
-  local index = project == '' and prefix .. 'questions' or key('questions', project)
-  local asked = call('ZRANGE', index, from, from + limit - 1, 'WITHSCORES')
-  for i = 1, #asked, 2 do add(asked[i], asked[i + 1]) end
-  if from == 0 then add_blocked() end
-  table.sort(rows, function(a, b)
-    if a[2] == b[2] then return a[1] < b[1] end
-    return a[2] < b[2]
-  end)
-  local ids, is_asked = {}, {}
-  for i = 1, #asked, 2 do is_asked[asked[i]] = true end
-  for i, row in ipairs(rows) do ids[i] = row[1] end
-  local views, looked_at = View.items(ids)
-  local passed = 0
-  for i = 1, looked_at do
-    if is_asked[ids[i]] then passed = passed + 1 end
+  local first, from = string.match(cursor, '^(%l+):(%d+)$')
+  local has_begun = not first
+  for place, kind in ipairs(KINDS) do
+    if only_questions and place > OF_QUESTIONS then break end
+    local is_first = kind.name == first
+    has_begun = has_begun or is_first
+    local stopped_at = has_begun and add(kind, is_first and tonumber(from) or 0)
+    if stopped_at then return {kind.name .. ':' .. stopped_at, views} end
   end
-  local has_more = #asked == 2 * limit or looked_at < #ids
-  return {has_more and tostring(from + passed) or '', views}
+  return {'', views}
 end)

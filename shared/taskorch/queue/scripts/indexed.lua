@@ -1,6 +1,6 @@
 -- indexed: the items of one index, the oldest first; a page of them.
 -- KEYS     meta
--- ARGV     7 index: 'unassigned', 'leases', 'blocked', 'delayed' or 'dead', 8 number of
+-- ARGV     7 index: 'unassigned', 'leases', 'blocked', 'reviews', 'delayed' or 'dead', 8 number of
 --          items to skip, 9 maximum number
 -- RETURNS  {number to skip next time, or '' at the end, {item view …}}
 -- ERRORS   none of its own

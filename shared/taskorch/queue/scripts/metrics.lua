@@ -8,8 +8,8 @@
 -- Projects and agents that a call looks at, about.
 local PROJECTS, AGENTS = 150, 30
 local ORDER = {
-  'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'delayed', 'completed', 'failed',
-  'cancelled',
+  'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'review', 'delayed', 'completed',
+  'failed', 'cancelled',
 }
 local FIELDS = {}
 for place, state in ipairs(ORDER) do FIELDS[place] = 'n_' .. state end

@@ -82,6 +82,13 @@ local function look_at_question(item, since)
     open = #questions, attempts = item.attempts, max_attempts = item.max_attempts}
 end
 
+local function look_at_review(item, since)
+  local summary, reviewer = unpack(call('HMGET', key('item', item.id), 'summary', 'reviewer'))
+  return 'review', since, {text = start_of(summary), reviewer = reviewer or '',
+    attempts = item.attempts, max_attempts = item.max_attempts,
+    waiting = call('SCARD', key('dependents', item.id))}
+end
+
 -- After an expired lease there is no text.
 local function look_at_failed(item, since)
   local newest = View.newest_about_work(item.id)
@@ -108,16 +115,18 @@ end
 
 local function look_at_unassigned(item) return 'unassigned', changed_at(item.id, item), {} end
 
--- Returns the numbers of items in progress, with an open question, failed and unassigned.
+-- Returns the numbers of items in progress, with an open question, in review, failed and
+-- unassigned.
 local function counts()
   if confined == '' then
     return {call('ZCARD', prefix .. 'leases'), call('ZCARD', prefix .. 'questions'),
-      call('ZCARD', prefix .. 'dead'), call('ZCARD', prefix .. 'unassigned')}
+      call('ZCARD', prefix .. 'reviews'), call('ZCARD', prefix .. 'dead'),
+      call('ZCARD', prefix .. 'unassigned')}
   end
-  local kept = read_hash('project', confined, 'HMGET', 'n_in_progress', 'n_failed', 'n_pending')
-    or {}
-  for i = 1, 3 do kept[i] = math.max(0, tonumber(kept[i] or 0) or 0) end
-  return {kept[1], call('ZCARD', key('questions', confined)), kept[2], kept[3]}
+  local kept = read_hash('project', confined, 'HMGET', 'n_in_progress', 'n_review', 'n_failed',
+    'n_pending') or {}
+  for i = 1, 4 do kept[i] = math.max(0, tonumber(kept[i] or 0) or 0) end
+  return {kept[1], call('ZCARD', key('questions', confined)), kept[2], kept[3], kept[4]}
 end
 
 local parts = {}
@@ -125,14 +134,15 @@ local parts = {}
 local KINDS = {
   {index = confined == '' and prefix .. 'questions' or key('questions', confined),
     look = look_at_question},
+  {index = prefix .. 'reviews', state = 'review', look = look_at_review},
   {index = prefix .. 'dead', state = 'failed', look = look_at_failed},
   {index = prefix .. 'waiting', state = 'waiting', look = look_at_waiting},
   {index = prefix .. 'unassigned', state = 'pending', look = look_at_unassigned},
 }
 
--- {now, {items in progress, with an open question, failed, unassigned}, {{why, since in ms,
--- item, {field, value …}} …}, cursor of the next call or ''}: of each kind the first ones.
--- Of waiting items the oldest are looked at.
+-- {now, {items in progress, with an open question, in review, failed, unassigned}, {{why,
+-- since in ms, item, {field, value …}} …}, cursor of the next call or ''}: of each kind the
+-- first ones. Of waiting items the oldest are looked at.
 function parts.needs()
   local rows, next_cursor = {}, ''
   local kind, skip, added = string.match(from, '^(%d+):(%d+):(%d+)$')
@@ -288,7 +298,7 @@ local QUIET = {
 -- Events whose text is in the report that was written with them.
 local REPORTED = {
   agent_comment = true, answer = true, blocker = true, cancel = true, comment = true, fail = true,
-  progress = true, release = true, requeue = true,
+  progress = true, release = true, requeue = true, send_back = true,
 }
 
 -- Returns the newest entry of a stream that was written with an event and fits, or nil.
@@ -307,7 +317,7 @@ local function text_of(verb, item, project, at)
     fields = written_with(key('discoveries', project), at, function(found)
       return value_of(found, 'item') == item
     end)
-  elseif verb == 'complete' then
+  elseif verb == 'complete' or verb == 'review' then
     return start_of(read_hash('item', item, 'HGET', 'summary') or ''), ''
   elseif REPORTED[verb] then
     fields = written_with(key('progress', item), at, function(found)

@@ -6,9 +6,9 @@
 -- RETURNS  {{{package, {newest note …}, token or '', {id of a new comment …}} …}, number
 --          of items it holds, number in its queue and its pools, assigned but not ready,
 --          {queued item view …}, {pool of the caller, number of items that are ready in it
---          …}}
+--          …}, number of items that wait for its review, among the oldest in review}
 -- ERRORS   NO_ITEM (of the package; items that vanished are skipped)
-local NOTES, MAX_HELD, MAX_PACKAGES = 5, 500, 20
+local NOTES, MAX_HELD, MAX_PACKAGES, MAX_REVIEWS = 5, 500, 20, 100
 local limit, leases = tonumber(ARGV[7]), cjson.decode(ARGV[8])
 local tokens = {}
 
@@ -42,6 +42,15 @@ local function held_ids()
   return ids
 end
 
+local function count_reviews()
+  local count = 0
+  for _, id in ipairs(call('ZRANGE', prefix .. 'reviews', 0, MAX_REVIEWS - 1)) do
+    local v = read_hash('item', id, 'HMGET', 'reviewer', 'project')
+    if v and v[1] == caller.agent and not scope.is_foreign(v[2]) then count = count + 1 end
+  end
+  return count
+end
+
 return guarded(function()
   local ids, held = held_ids(), {}
   for i = 1, math.min(limit, MAX_PACKAGES, #ids) do
@@ -54,7 +63,8 @@ return guarded(function()
     table.insert(held, {package_view(id), notes, token, comments})
   end
   local views = View.items(scope.queued_ids(limit))
-  if confined ~= '' then return {held, #ids, #views, 0, views, {}} end
+  local reviews = count_reviews()
+  if confined ~= '' then return {held, #ids, #views, 0, views, {}, reviews} end
   local queued, in_pools = View.count_queued()
-  return {held, #ids, queued, View.count_not_ready(caller.agent), views, in_pools}
+  return {held, #ids, queued, View.count_not_ready(caller.agent), views, in_pools, reviews}
 end)

@@ -7,8 +7,8 @@
 --          counted} …}}
 -- ERRORS   none of its own
 local ORDER = {
-  'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'delayed', 'completed', 'failed',
-  'cancelled',
+  'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'review', 'delayed', 'completed',
+  'failed', 'cancelled',
 }
 local FIELDS = {}
 for place, state in ipairs(ORDER) do FIELDS[place] = 'n_' .. state end

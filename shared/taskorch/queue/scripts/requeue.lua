@@ -27,12 +27,13 @@ local function start_afresh(item)
   remove_from_index(item)
   item.attempts, item.not_before, item.seq = 0, 0, next_sequence()
   call('HDEL', key('item', item.id), 'percent', 'summary', 'deliverables', 'started_at',
-    'completed_at', 'completion', 'requeue_reason', 'had_failed', 'evidence')
+    'completed_at', 'completion', 'returned', 'had_failed', 'evidence')
   enqueue_or_wait(item)
   if reason == '' then
     emit('requeue', item, 'seq', item.seq, 'generation', generation)
   else
-    emit('requeue', item, 'seq', item.seq, 'generation', generation, 'requeue_reason', reason)
+    emit('requeue', item, 'seq', item.seq, 'generation', generation, 'returned',
+      Review.returned(reason))
   end
 end
 

@@ -53,10 +53,11 @@ end
 -- A pending item may wait or not.
 local function only_waits(project)
   local counts = call('HMGET', key('project', project), 'n_waiting', 'n_pending', 'n_queued',
-    'n_in_progress', 'n_blocked', 'n_delayed')
+    'n_in_progress', 'n_blocked', 'n_review', 'n_delayed')
   for i, count in ipairs(counts) do counts[i] = tonumber(count or 0) or 0 end
   local waiting, pending = counts[1], counts[2]
-  local moving = counts[3] + counts[4] + counts[5] + counts[6]
+  local moving = 0
+  for i = 3, #counts do moving = moving + counts[i] end
   return waiting + pending > 0 and moving == 0
 end
 

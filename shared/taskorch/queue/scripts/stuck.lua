@@ -87,6 +87,8 @@ local function look_at_delayed(item, since)
   if since <= now - unstarted_ms then add('unstarted', item, since) end
 end
 
+local function look_at_review(item, since) add('review', item, since) end
+
 -- A question stays open when its holder continues, or gives the item up.
 local function look_at_asking(item, since)
   add(item.state == 'blocked' and 'blocked' or 'open_question', item, since)
@@ -153,8 +155,8 @@ local function of_index(index, state, look, but)
   end
 end
 
--- The open questions are the last: the inbox has them too, and they must not displace the
--- others. An older version listed its blocked items only in their own index.
+-- The open questions and the reviews are the last: the inbox has them too, and they must not
+-- displace the others. An older version listed its blocked items only in their own index.
 local KINDS = {
   {'leases', of_index('leases', 'in_progress', look_at_held)},
   {'waiting', of_index('waiting', 'waiting', look_at_waiting)},
@@ -165,6 +167,7 @@ local KINDS = {
   {'pool', each_pool},
   {'questions', of_index('questions', '', look_at_asking)},
   {'blocked', of_index('blocked', 'blocked', look_at_asking, prefix .. 'questions')},
+  {'reviews', of_index('reviews', 'review', look_at_review)},
 }
 
 return guarded(function()

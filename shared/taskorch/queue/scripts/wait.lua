@@ -27,7 +27,8 @@ return guarded(function()
   Lease.need_own(item, token)
   if item.state == 'cancelled' then Lease.refuse_cancelled(item) end
   if token == '' and is_held(item) then Lease.refuse_held(item) end
-  if token ~= '' and item.state ~= 'completed' and not Lease.is_live(item, token) then
+  local is_delivered = item.state == 'completed' or item.state == 'review'
+  if token ~= '' and not is_delivered and not Lease.is_live(item, token) then
     Lease.refuse_lost(item, token)
   end
   local newest_number = math.max(item.asked, tonumber(item.open[#item.open] or 0))

@@ -63,7 +63,7 @@ def mistake(text: str) -> tuple[str, str]:
         ("-state:completed,cancelled", Filter(states=filters.OPEN_STATES)),
         ("state:open,completed,cancelled", Filter()),
         (
-            "state:open -state:queued,waiting,pending,delayed,in_progress",
+            "state:open -state:queued,waiting,pending,delayed,in_progress,review",
             Filter(states=(State.BLOCKED, State.FAILED)),
         ),
         ("agent:ada,bob", Filter(agents=("ada", "bob"))),

@@ -27,7 +27,7 @@ local MAX_AGENTS_SHOWN = 200
 local REPORTS_KEPT, EVENTS_KEPT = 1000, 100000
 local INDEX = {
   pending = 'unassigned', waiting = 'waiting', in_progress = 'leases',
-  blocked = 'blocked', delayed = 'delayed', failed = 'dead',
+  blocked = 'blocked', review = 'reviews', delayed = 'delayed', failed = 'dead',
 }
 
 -- This call --------------------------------------------------------------------------
@@ -271,7 +271,7 @@ function Rights.check()
     'discoveries:x', 'events', 'fence:1', 'found:x', 'held:x', 'hours', 'item:x', 'leases', 'members:x',
     'meta', 'noted:x', 'open_items:x', 'plans', 'pool:x', 'pools', 'progress:x', 'project:x', 'project:x:items',
     'project:x:keys', 'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
-    'satisfied:x', 'signals', 'unassigned', 'unfinished', 'waiting', 'wake:x',
+    'reviews', 'satisfied:x', 'signals', 'unassigned', 'unfinished', 'waiting', 'wake:x',
   }
   -- The kinds that only scripts of an administrator write.
   local KINDS_OF_ADMINISTRATORS = {

@@ -12,6 +12,7 @@
 -- Fields that verbs add to an item for its event:
 --   queued_ms           new_claim: how long it was queued
 --   answered_ms         answer: how long the question was open
+--   delivered_at        accept: when the holder completed it, in ms
 
 -- The first word of a field -> the histogram that the field belongs to.
 Counters.HISTOGRAMS = {claim = 'queue_wait', queue_wait = 'queue_wait', complete = 'duration',
@@ -114,7 +115,7 @@ function Counters.count(verb, item)
   if verb == 'claim' and queued_ms then return Counters.observe(verb, queued_ms) end
   if queued_ms then Counters.observe('queue_wait', queued_ms) end
   if verb == 'complete' or verb == 'fail' then
-    Counters.observe(verb, now - item.held_since)
+    Counters.observe(verb, (item.delivered_at or now) - item.held_since)
   elseif verb == 'answer' then
     Counters.observe(verb, item.answered_ms)
   else

@@ -192,6 +192,7 @@ do
   local function may_change(item, field)
     local is_held = item.state == 'in_progress' or item.state == 'blocked'
     if is_held then return OF_HELD[field] end
+    if item.state == 'review' then return OF_HELD[field] or field == 'reviewer' end
     return item.state ~= 'completed' or field == 'labels'
   end
 

@@ -20,7 +20,7 @@
 
 local STATES = {
   pending = true, waiting = true, queued = true, in_progress = true, blocked = true,
-  delayed = true, completed = true, failed = true, cancelled = true,
+  review = true, delayed = true, completed = true, failed = true, cancelled = true,
 }
 -- The functions of a part are in tables, one for each subject: Lua allows a function, and
 -- so the library of functions, 200 local variables at a time. Only what most scripts call

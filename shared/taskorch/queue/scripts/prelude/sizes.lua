@@ -11,7 +11,7 @@ do
   -- Returns the bytes of an item in a reply, about; and its dependencies as JSON or nil.
   function item_bytes(id)
     local shown = call('HMGET', key('item', id), 'depends_on', 'summary', 'questions',
-      'requeue_reason', 'evidence', unpack(SIZED))
+      'returned', 'evidence', unpack(SIZED))
     local bytes = 0
     for _, value in ipairs(shown) do bytes = bytes + #(value or '') end
     return bytes, shown[1] or nil
