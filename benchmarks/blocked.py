@@ -16,6 +16,7 @@ from time import monotonic
 
 from taskorch.domain import errors, limits
 from taskorch.domain.access_token import AccessTokenEdit
+from taskorch.domain.amounts import NAMESPACE
 from taskorch.domain.audit_line import AuditFilter, Refusal
 from taskorch.domain.item import (
     Caller,
@@ -35,6 +36,7 @@ from taskorch.domain.notification import (
 from taskorch.domain.role import Role
 from taskorch.domain.schedule import MOST_SCHEDULES, PLAN_BYTES, NewSchedule
 from taskorch.domain.short_id import ShortId
+from taskorch.domain.usage import Usage
 from taskorch.queue.backup import SCHEMA
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
@@ -67,6 +69,8 @@ STEPS = limits.BATCH_STEPS
 #: An agent whose work is reviewed.
 REVIEWED = "reviewed"
 LONG_MS = 60_000
+#: What a report says was used.
+SPENT = Usage(tokens_in=1000, tokens_out=100, cost_micros=10_000, model="m")
 #: How often a fixed loop runs after the calls of a row.
 LOOPS = 50
 #: Scripts without a row: `upgrade` needs a namespace of the schema before.
@@ -255,6 +259,10 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     )
     yield _step("overview", views.workload, "agents")
     yield _step("overview", lambda: views.news(limit=40), "events")
+    yield _step("metrics", views.agent_usage, "usage of agents")
+    yield _step("budgets", views.budgets)
+    yield _step("costs", lambda: views.costs(by="project"), "projects")
+    yield _step("costs", lambda: views.costs(by="agent"), "agents")
     yield _step("mirrors", views.mirrors)
     yield _step(
         "discoveries", lambda: views.discoveries(crowd.heavy), "a project"
@@ -364,11 +372,16 @@ def _claims(planner: Queue) -> Iterator[Step]:
         queue.fail(lease, "Not now", retry=False)
         planner.requeue(lease.item)
 
+    def use(lease: Lease) -> None:
+        queue.add_usage(lease, SPENT)
+        queue.release(lease)
+
     def complete(lease: Lease) -> None:
         queue.complete(lease, "Done", deliverables={"file": "a.txt"})
         planner.requeue(lease.item)
 
     yield _step("claim", claim_and(queue.release))
+    yield _step("add_usage", claim_and(use))
     yield _step("release", claim_and(queue.release))
     yield _step("fail", claim_and(fail))
     yield _step("complete", claim_and(complete))
@@ -505,6 +518,13 @@ def _maintenance(planner: Queue) -> Iterator[Step]:
             f"/roots/{number}", "writer", {"cursor": "0-1"}, {}
         )
     yield _step("reap", planner.reap, "nothing due")
+    limits_of = cycle((1, None))
+    yield _step(
+        "set_budget",
+        lambda: planner.set_budget(
+            NAMESPACE, period="total", limit_micros=next(limits_of)
+        ),
+    )
     yield _step("audit", lambda: next(pages))
     yield _step("audit_index", lambda: planner.audit_index("waiting"))
     yield _step(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from taskorch.domain import acceptance_rules, errors, limits
+from taskorch.domain import acceptance_rules, errors, limits, usage
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.schedule import PLAN_BYTES
 from taskorch.queue import keys
@@ -21,6 +21,8 @@ Value = TypeVar("Value")
 _TOKEN = r"(?:[0-9]{1,16}:[0-9a-f]{1,64})?"  # noqa: S105  the pattern of one
 _NUMBER = r"[0-9]{1,16}"
 _DIGITS = r"[0-9a-f]{0,32}"
+#: The largest numbers of a usage.
+_MOST_USED = (*(usage.MOST_TOKENS,) * 3, usage.MOST_MICROS)
 #: Characters of a word that is neither a text nor JSON, such as a cursor.
 WORD_CHARACTERS = 300
 #: Names in one JSON list of `list`.
@@ -282,6 +284,17 @@ def _since(word: str) -> None:
     number()(word.removeprefix("-"))
 
 
+def _used(word: str) -> None:
+    parts = word.split(" ")
+    if len(parts) != 5:  # noqa: PLR2004  four numbers and a model
+        raise errors.Usage(reason="An argument is not a usage.")
+    *numbers, model = parts
+    for each, most in zip(numbers, _MOST_USED, strict=True):
+        number(0, most)(each)
+    if model:
+        usage.model_name(model)
+
+
 token = matching(_TOKEN, "a token")
 duration = optional(number(1, limits.LONGEST_MS))
 percent = optional(number(0, 100))
@@ -289,6 +302,13 @@ question = optional(number())
 skip = number()
 rows = number(1, PAGE)
 claims = optional(number(1, limits.BATCH_STEPS))
+#: What was used: four numbers and the model.
+used = optional(_used)
+budget_owner = matching(
+    r"(namespace|project:proj_[0-9a-z]{1,32}|agent:[A-Za-z0-9_.-]{1,64})?",
+    "the owner of a budget",
+)
+limit = matching(r"([0-9]{1,16}|-)", "a limit")
 #: Random digits for a new id, or an id.
 new_project = matching(
     r"[0-9a-f]{8}|proj_[0-9a-z]{1,32}", "the id of a project"
@@ -299,6 +319,7 @@ _READER = (choice("worker", "orchestrator"), short)
 #: Script -> its words.
 WORDS: Mapping[str, Words] = {
     "accept": Words(first=(item, text, flag)),
+    "add_usage": Words(first=(item, token, used)),
     "agent_comment": Words(first=(item, token, text)),
     "agents": Words(first=(skip, number(1, 50))),
     "answer": Words(first=(item, text, question)),
@@ -308,6 +329,7 @@ WORDS: Mapping[str, Words] = {
         most=limits.BATCH_STEPS,
     ),
     "blocker": Words(first=(item, token, text, text)),
+    "budgets": Words(first=(matching(r"[0-9]{1,19}", "a cursor of HSCAN"),)),
     "cancel": Words(first=(item, text)),
     "check": Words(first=(number(1, limits.SHOWN_ITEMS),)),
     "claim": Words(
@@ -319,6 +341,13 @@ WORDS: Mapping[str, Words] = {
     ),
     "close_project": Words(first=(project, flag, text)),
     "comment": Words(first=(item, text)),
+    "costs": Words(
+        first=(
+            budget_owner,
+            choice("total", "day", "model", "agent", "project"),
+            skip,
+        )
+    ),
     "count_new_discoveries": Words(first=_READER),
     "create_schedule": Words(
         first=(schedule, short, short, scheduled_plan, pairs, number())
@@ -342,9 +371,7 @@ WORDS: Mapping[str, Words] = {
     "environment": Words(group=(short,), most=20),
     "events": Words(first=(cursor, number(1, 5 * ROWS))),
     "expect": Words(first=(item,)),
-    "fail": Words(
-        first=(item, token, text, flag, claims, duration), may_lack=2
-    ),
+    "fail": Words(first=(item, token, text, flag, claims, duration, used)),
     "find": Words(
         first=(
             choice("item", "proj", ""),
@@ -386,7 +413,9 @@ WORDS: Mapping[str, Words] = {
     ),
     "metrics": Words(
         first=(
-            choice("counters", "hours", "projects", "agents", "pools"),
+            choice(
+                "counters", "hours", "projects", "agents", "pools", "usage"
+            ),
             optional(matching(r"[0-9]{1,19}", "a cursor of ZSCAN")),
         )
     ),
@@ -402,7 +431,7 @@ WORDS: Mapping[str, Words] = {
         )
     ),
     "prime": Words(first=(number(1, limits.SHOWN_ITEMS), _leases)),
-    "progress": Words(first=(item, token, text, percent)),
+    "progress": Words(first=(item, token, text, percent, used)),
     "progress_of_project": Words(first=(project, skip, rows)),
     "project": Words(
         first=(limits.title, text, new_project, optional(number()))
@@ -423,6 +452,9 @@ WORDS: Mapping[str, Words] = {
     "reviews": Words(first=(flag, skip, rows)),
     "schedules": Words(first=(optional(schedule), flag)),
     "send_back": Words(first=(item, text, flag)),
+    "set_budget": Words(
+        first=(budget_owner, choice("day", "total"), limit, limit)
+    ),
     "show": Words(first=(item,)),
     "standing": Words(first=(item_or_project, optional(skip))),
     "start_scheduled": Words(first=(schedule, number(), number())),
@@ -443,7 +475,7 @@ WORDS: Mapping[str, Words] = {
 
 # Scripts that say themselves how many words they have --------------------------------
 
-_COMPLETED = (item, token, text, pairs, optional(_evidence))
+_COMPLETED = (item, token, text, pairs, optional(_evidence), used)
 #: Where `complete` says how many items it has.
 COUNT = 3
 _COMPLETE = Words(

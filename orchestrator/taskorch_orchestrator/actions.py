@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from taskorch.domain.timeline import ItemTimeline
     from taskorch.queue.agents import AgentStatus
+    from taskorch.queue.budgets import Budget, Costs
     from taskorch.queue.plan import AppliedPlan, CreatedItem, Plan
     from taskorch.queue.queue import Queue
     from taskorch.queue.stuck import StuckItem
@@ -660,6 +661,62 @@ def stuck(
     )
     meta = {"looked_at": found.looked_at, "more": found.more}
     return Published(data=found.items, meta=meta)
+
+
+def budgets(
+    queue: "Queue", owner: str = ""
+) -> "Published[tuple[Budget, ...]]":
+    """Return the budgets, of one owner or of all, those that are used up first.
+
+    Raises errors.NoProject and errors.NoAgent.
+    """
+    found = queue.views.budgets()
+    if owner:
+        queue.views.costs(owner, by="day")  # it exists
+        found = _of_owner(found, owner)
+    return Published(data=found)
+
+
+def set_budget(
+    queue: "Queue",
+    owner: str,
+    *,
+    period: str,
+    limit_micros: int | None = None,
+    limit_tokens: int | None = None,
+) -> "Published[tuple[Budget, ...]]":
+    """Set a budget, or remove it without any limit; return those of its owner.
+
+    Raises errors.NoProject and errors.NoAgent.
+    """
+    queue.set_budget(
+        owner,
+        period=period,
+        limit_micros=limit_micros,
+        limit_tokens=limit_tokens,
+    )
+    return Published(data=_of_owner(queue.views.budgets(), owner))
+
+
+def _of_owner(found: "Sequence[Budget]", name: str) -> "tuple[Budget, ...]":
+    from taskorch.queue.budgets import owner_of
+
+    owner = owner_of(name)
+    return tuple(each for each in found if each.owner == owner)
+
+
+def costs(
+    queue: "Queue", owner: str = "", *, by: str = ""
+) -> "Published[Costs]":
+    """Return what a project, an agent or the namespace has used, in rows of a kind.
+
+    Without `by`, these are the agents of a project, the models of an agent, and the
+    projects of the namespace. Raises errors.NoProject and errors.NoAgent.
+    """
+    from taskorch.queue.budgets import usual_rows
+
+    found = queue.views.costs(owner, by=by or usual_rows(owner))
+    return Published(data=found)
 
 
 def projects(

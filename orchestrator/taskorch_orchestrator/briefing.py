@@ -2,6 +2,7 @@
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, NewDiscoveries, Project
+from taskorch.queue.budgets import Budget
 from taskorch.queue.stuck import ASKING, StuckItem
 from taskorch.queue.views import Views
 
@@ -24,6 +25,8 @@ class OrchestratorBriefing(Frozen):
     unassigned: tuple[Item, ...]
     #: Items that are stuck for another reason.
     stuck: tuple[StuckItem, ...]
+    #: The budgets that are used up: no item of theirs is claimed.
+    used_up: tuple[Budget, ...]
     #: The discoveries that the orchestrator has not read yet.
     new_discoveries: NewDiscoveries
 
@@ -33,6 +36,7 @@ def briefing(
 ) -> OrchestratorBriefing:
     """Read the briefing of an orchestrator. Raises errors.Unavailable."""
     stuck = views.stuck(limit=READ).items
+    used_up = tuple(each for each in views.budgets() if each.used_up)
     return OrchestratorBriefing(
         orchestrator=orchestrator,
         namespace=namespace,
@@ -41,5 +45,6 @@ def briefing(
         reviews=views.reviews(limit=READ),
         unassigned=views.unassigned(limit=READ),
         stuck=tuple(item for item in stuck if item.why not in ASKING),
+        used_up=used_up[:READ],
         new_discoveries=views.count_new_discoveries(),
     )

@@ -36,6 +36,10 @@ orchestrate.declare(
             "projects": "List the projects, the newest first.",
             "agents": "List the agents with their sessions and the items they hold.",
         },
+        "taskorch_orchestrator.commands.costs": {
+            "budget": "Limit what a project, an agent or the namespace may use, or show the limits.",
+            "costs": "Show the tokens and the cost that agents have reported.",
+        },
         "taskorch_orchestrator.commands.logs": {
             "logs": "Print what the command of an attempt at ITEM has printed.",
         },
@@ -134,6 +138,7 @@ orchestrate.sections = {
         "unassigned",
         "projects",
         "agents",
+        "costs",
         "wait",
         "watch",
         "prime",
@@ -149,6 +154,7 @@ orchestrate.sections = {
         "requeue",
         "reopen",
         "reap",
+        "budget",
     ),
     "Operate": (
         "setup",
@@ -192,6 +198,8 @@ orchestrate.synonyms = {
     **dict.fromkeys(("note", "message", "tell"), ("comment",)),
     **dict.fromkeys(("retry", "restart", "redo"), ("requeue",)),
     **dict.fromkeys(("delete", "remove", "rm"), ("cancel", "purge")),
+    **dict.fromkeys(("cost", "spend", "spending", "usage"), ("costs",)),
+    **dict.fromkeys(("budgets", "limit", "limits"), ("budget",)),
     **dict.fromkeys(("ui", "web", "dashboard", "browser"), ("board",)),
     **dict.fromkeys(("health", "check"), ("doctor",)),
     **dict.fromkeys(("notifications", "webhook"), ("notify",)),

@@ -187,7 +187,7 @@ class AssignArguments(ToolArguments):
 class StatusArguments(ToolArguments):
     """Show a project with its items, an item with its timeline, or a list.
 
-    inbox: what waits for a decision; stuck: stalled items, and why.
+    inbox: what waits for a decision; stuck: stalled items, and why; budgets, costs.
     """
 
     name = "status"
@@ -298,6 +298,8 @@ def _lists() -> "dict[str, Callable[..., Published[object]]]":
         "agents": actions.agents,
         "inbox": actions.inbox,
         "unassigned": actions.unassigned,
+        "budgets": lambda queue, **_: actions.budgets(queue),
+        "costs": lambda queue, **_: actions.costs(queue),
     }
 
 

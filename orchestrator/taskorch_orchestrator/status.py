@@ -8,6 +8,7 @@ from taskorch.domain.item import Item, Project
 from taskorch.domain.mirror_record import MirrorStatus
 from taskorch.domain.server_status import ServerStatus
 from taskorch.queue.agents import AgentStatus
+from taskorch.queue.budgets import Budget
 from taskorch.queue.overview import PoolWork
 from taskorch.queue.stuck import ASKING, StuckItem
 from taskorch.queue.views import Views
@@ -46,6 +47,8 @@ class StatusReport(Frozen):
     pools: tuple[PoolWork, ...]
     #: The newest open projects.
     projects: tuple[Project, ...]
+    #: The budgets, those that are used up first.
+    budgets: tuple[Budget, ...]
     health: Health
 
 
@@ -66,6 +69,7 @@ def status(views: Views, settings: Settings, *, limit: int) -> StatusReport:
         agents=views.agents(limit=rows),
         pools=views.pools(limit=rows),
         projects=views.open_projects(limit=rows),
+        budgets=views.budgets()[:rows],
         health=health(
             settings, reachable=True, mirrors=views.mirrors(limit=rows)
         ),

@@ -11,6 +11,7 @@ from typing import Any
 from support.builders import Bench, new_schedule
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
+from taskorch.domain.usage import Usage
 from taskorch.queue.backup import COUNT
 from taskorch.queue.plan import Plan
 from taskorch_orchestrator.backup import export
@@ -69,12 +70,24 @@ def _counted(fields: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def spend(bench: Bench) -> None:
+    """Complete an item at a cost, and set budgets."""
+    used = Usage(tokens_in=5, tokens_out=4, cost_micros=3, model="m")
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+    bench.agent().progress(lease, "half", used=used)
+    bench.agent().complete(lease, used=used)
+    for owner in (project, "ada", "namespace"):
+        bench.queue.set_budget(owner, period="day", limit_micros=10**9)
+
+
 def fill_namespace(bench: Bench) -> dict[State, Lease]:
     """Create items of ada in each state, reports, notes and discoveries.
 
     Return the lease on the item in each state.
     """
     leases = {state: bench.lease_in(state) for state in State}
+    spend(bench)
     bench.agent().release(bench.lease_in(State.BLOCKED), asks=True)
     project = bench.queue.project("Odd \U0001f680", description=ODD)
     new = NewItem(

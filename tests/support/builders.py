@@ -354,6 +354,19 @@ class Bench:
         """Add a number to a count of `project:<id>` or `agent:<name>`."""
         self.raw.hincrby(keys.tag(self.namespace) + owner, f"n_{state}", by)
 
+    def set_sum(self, name: str, field: str, numbers: str) -> None:
+        """Set a sum in a hash of them, such as `agent:ada:usage`."""
+        self.raw.hset(keys.tag(self.namespace) + name, field, numbers)
+
+    def sums(self, name: str) -> dict[str, str]:
+        """Return the fields of a hash; {} if there is none."""
+        found = cast(Any, self.raw).hgetall(keys.tag(self.namespace) + name)
+        return dict(found)
+
+    def today(self) -> int:
+        """Return the days since the epoch by the clock of Redis."""
+        return self.now_ms() // 86_400_000
+
     def add_cycle(self, items: Sequence[str]) -> None:
         """Make items depend on each other in a cycle, without `depend`."""
         for item, dependency in zip(

@@ -15,6 +15,7 @@ from taskorch.domain.notification import (
     NotificationKind,
 )
 from taskorch.domain.role import Role
+from taskorch.domain.usage import Usage
 from taskorch.queue import keys
 from taskorch.queue.notifications import TargetNotifications
 from taskorch.queue.plan import Plan
@@ -306,6 +307,26 @@ def recount(bench: Bench) -> Call:
     return lambda lossy: lossy.queue.recount(event, {home: {}}, fix=True)
 
 
+def add_usage(bench: Bench) -> Call:
+    lease = bench.claimed()
+    bench.agent().complete(lease, "done")
+    used = Usage(tokens_in=3, cost_micros=7, model="m")
+    return lambda lossy: lossy.agent().add_usage(lease, used)
+
+
+def set_budget(bench: Bench) -> Call:
+    home = bench.project()
+    return lambda lossy: lossy.queue.set_budget(
+        home, period="day", limit_micros=5
+    )
+
+
+def report_with_usage(name: str, bench: Bench) -> Call:
+    lease = bench.claimed()
+    used = Usage(tokens_in=3, tokens_out=2, cost_micros=7, model="m")
+    return lambda lossy: getattr(lossy.agent(), name)(lease, "text", used=used)
+
+
 CALLS: dict[str, Callable[[Bench], Call]] = {
     **{name: partial(verb, name) for name in ALLOWING_STATE},
     **{
@@ -331,6 +352,12 @@ CALLS: dict[str, Callable[[Bench], Call]] = {
     "check": check,
     "reap": reap,
     "note": note,
+    **{
+        f"{name} with usage": partial(report_with_usage, name)
+        for name in ("progress", "complete", "fail")
+    },
+    "add_usage": add_usage,
+    "set_budget": set_budget,
     "stray": stray,
     "new_discoveries": new_discoveries,
     "complete_project": complete_project,

@@ -19,6 +19,7 @@ from taskorch.domain.notification import (
     NotificationKind,
 )
 from taskorch.domain.role import Role
+from taskorch.domain.usage import Usage
 from taskorch.queue.plan import Plan
 
 SENT = AttemptResult(outcome=AttemptOutcome.SENT, reason="", pause_ms=0)
@@ -36,6 +37,7 @@ def workflow(bench: Bench) -> Iterator[str]:
     yield from sync_files(bench)
     yield from manage_access_tokens(bench)
     yield from run_schedule(bench)
+    yield from limit_costs(bench)
 
 
 def apply_plan(bench: Bench) -> Iterator[str]:
@@ -456,3 +458,31 @@ def manage_access_tokens(bench: Bench) -> Iterator[str]:
     wanted = AuditFilter(token="", name="", verb="", since_ms=0)
     bench.queue.audit_log().newest(wanted, 1)
     yield "audit_log"
+
+
+def limit_costs(bench: Bench) -> Iterator[str]:
+    """Complete an item at a cost, and limit what its project may use."""
+    queue, views, ada = bench.queue, bench.queue.views, bench.agent("ada")
+    project = queue.project("Spend")
+    yield "project"
+    queue.create(project, NewItem(title="Spend", agent="ada"))
+    yield "create"
+    lease = need_lease(ada.claim())
+    yield "claim"
+    used = Usage(tokens_in=10, tokens_out=2, cost_micros=5, model="m")
+    ada.complete(lease, "done", used=used)
+    yield "complete"
+    ada.add_usage(lease, used)
+    yield "add_usage"
+    queue.set_budget(project, period="day", limit_micros=1)
+    yield "set_budget"
+    views.budgets()
+    yield "budgets"
+    views.costs(project)
+    yield "costs"
+    views.agent_usage()
+    yield "agent_usage"
+    queue.set_budget(project, period="day")
+    yield "set_budget"
+    queue.complete_project(project)
+    yield "close_project"

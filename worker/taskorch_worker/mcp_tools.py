@@ -4,9 +4,10 @@ It is loaded before the first answer to a client: what a call needs is imported 
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from taskorch.config.program_session import ProgramSessions
 from taskorch.config.settings import Settings
@@ -29,6 +30,7 @@ from taskorch_worker.agent_name import agent_of
 if TYPE_CHECKING:
     from taskorch.domain.acceptance import CheckResult
     from taskorch.domain.item import Lease, Receipt, SettledReceipt
+    from taskorch.domain.usage import Usage
     from taskorch.mcp.call import ToolCall
 
     from taskorch_worker.session import AgentSession
@@ -40,12 +42,17 @@ Item = Annotated[str, "item_…"]
 LeaseTime = Annotated[str, "Lease duration, such as 30m or 4h"]
 Deliverables = Annotated[dict[str, str], "Name: value or path"]
 Next = Annotated[bool, "Claim your next item, too"]
+#: What was used since the last report; `_used` reads it.
+UsedValues = Annotated[
+    dict[str, object], "tokens_in, tokens_out, cache_read, cost ($), model"
+]
 #: Argument of a report -> the kind of report that takes it.
 KIND_OF_ARGUMENT = {
     "percent": "progress",
     "impact": "discover",
     "needs": "blocker",
     "question": "withdraw",
+    "usage": "progress",
 }
 
 
@@ -146,11 +153,12 @@ class ReportArguments(ToolArguments):
     question: Annotated[
         int | None, "Of withdraw: its number, among several"
     ] = None
+    usage: UsedValues = {}  # noqa: RUF012  it is never changed
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Report, and claim the item if it is still queued."""
         for name, kind in KIND_OF_ARGUMENT.items():
-            is_given = getattr(self, name) not in (None, "")
+            is_given = getattr(self, name) not in (None, "", {})
             if is_given and self.kind != kind:
                 reason = f"{name} is for kind {kind}, not for {self.kind}."
                 raise errors.Usage(reason=reason)
@@ -158,7 +166,10 @@ class ReportArguments(ToolArguments):
         match self.kind:
             case "progress":
                 receipt = session.progress(
-                    self.item, self.text, percent=self.percent
+                    self.item,
+                    self.text,
+                    percent=self.percent,
+                    used=_used(self.usage),
                 )
             case "discover":
                 receipt = session.discover(
@@ -249,6 +260,7 @@ class CompleteArguments(ToolArguments):
         "Only over HTTP: the results of its checks, {check, passed, exit_code, output}",
     ] = ()
     next: Next = False
+    usage: UsedValues = {}  # noqa: RUF012  it is never changed
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Complete the item; if the call is cancelled, release the next one."""
@@ -263,6 +275,7 @@ class CompleteArguments(ToolArguments):
             deliverables=self.deliverables,
             evidence=results,
             next=self.next,
+            used=_used(self.usage),
         )
         return _settled(call, receipt)
 
@@ -278,11 +291,16 @@ class FailArguments(ToolArguments):
     reason: str
     retry: Annotated[bool, "false if it would fail again"] = True
     next: Next = False
+    usage: UsedValues = {}  # noqa: RUF012  it is never changed
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Fail the attempt; if the call is cancelled, release the next item."""
         receipt = _session(call).fail(
-            self.item, self.reason, retry=self.retry, next=self.next
+            self.item,
+            self.reason,
+            retry=self.retry,
+            next=self.next,
+            used=_used(self.usage),
         )
         return _settled(call, receipt)
 
@@ -437,6 +455,23 @@ def _settled(call: "ToolCall", receipt: "SettledReceipt") -> ToolResult:
     if lease := receipt.next.lease:
         call.undo = partial(_release, call, lease)
     return QuotingResult(mcp_results.receipt(receipt))
+
+
+def _used(values: Mapping[str, object]) -> "Usage":
+    """Return a usage of an argument. Raises errors.Usage and errors.Invalid."""
+    from taskorch.domain import usage
+
+    known = ("tokens_in", "tokens_out", "cache_read", "cost", "model")
+    if unknown := sorted(values.keys() - set(known)):
+        shown = limits.shortened(unknown[0])
+        raise errors.Usage(
+            reason=f"usage has no {shown}; there are {', '.join(known)}."
+        )
+    given: dict[str, Any] = dict(values)
+    cost = usage.micros_of(given.pop("cost", 0))
+    used = usage.reported(**given, cost_micros=cost)
+    usage.packed(used)  # its numbers are in their ranges
+    return used
 
 
 def _lease_ms(lease: str) -> int | None:

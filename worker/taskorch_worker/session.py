@@ -20,6 +20,7 @@ from taskorch.domain.item import (
     SettledReceipt,
     State,
 )
+from taskorch.domain.usage import NONE, Usage
 from taskorch.queue.agent_queue import NO_NOTICE, AgentQueue, ClaimNotice
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import Connection
@@ -145,15 +146,22 @@ class AgentSession:
     ) -> tuple[Claim, ...]:
         """Claim at most `count` items and keep their leases; () if there is no item.
 
-        Raises errors.RunHolds in a command of `worker run`.
+        Raises errors.RunHolds in a command of `worker run`, and errors.OverBudget if a
+        budget keeps the agent from the items of its queue.
         """
         self.store.refuse_next_item()
+        over: list[errors.OverBudget] = []
         with self.store.reserve(count) as slots:
             claims = self.queue.claim_many(
-                count, wait_s=wait_s, lease_ms=lease_ms, notice=notice
+                count,
+                wait_s=wait_s,
+                lease_ms=lease_ms,
+                notice=notice._replace(over_budget=over.append),
             )
             for slot, claim in zip(slots, claims, strict=False):
                 _keep(slot, claim)
+        if over and not claims:
+            raise over[-1]
         return claims
 
     def get(
@@ -228,10 +236,20 @@ class AgentSession:
         return answered
 
     def progress(
-        self, item: str, text: str, *, percent: int | None = None
+        self,
+        item: str,
+        text: str,
+        *,
+        percent: int | None = None,
+        used: Usage = NONE,
     ) -> Receipt:
-        """Report progress, 0 to 100 percent. Claims an item that is still queued."""
-        return self._report(self.queue.progress, item, text, percent=percent)
+        """Report progress, 0 to 100 percent. Claims an item that is still queued.
+
+        `used` is what was used since the report before.
+        """
+        return self._report(
+            self.queue.progress, item, text, percent=percent, used=used
+        )
 
     def discover(self, item: str, text: str, *, impact: str = "") -> Receipt:
         """Share a discovery with the project. Claims an item that is still queued."""
@@ -311,6 +329,7 @@ class AgentSession:
         evidence: "Sequence[CheckResult]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
+        used: Usage = NONE,
     ) -> SettledReceipt:
         """Deliver an item; with `next`, claim the next one in the same step.
 
@@ -325,6 +344,7 @@ class AgentSession:
             evidence=evidence,
             next=next,
             lease_ms=lease_ms,
+            used=used,
         )
 
     def ack(  # noqa: PLR0913  six, which the house style allows
@@ -336,6 +356,7 @@ class AgentSession:
         evidence: "Sequence[CheckResult]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
+        used: Usage = NONE,
     ) -> SettledReceipt:
         """Deliver an item as `complete` does, with or without a summary.
 
@@ -356,6 +377,7 @@ class AgentSession:
             summary=summary,
             deliverables=deliverables,
             evidence=tuple(evidence),
+            used=used,
         )
         if next:
             self.store.refuse_next_item()
@@ -413,7 +435,7 @@ class AgentSession:
             refusal, receipt, summary, deliverables
         )
 
-    def fail(
+    def fail(  # noqa: PLR0913  six, which the house style allows
         self,
         item: str,
         reason: str,
@@ -421,6 +443,7 @@ class AgentSession:
         retry: bool,
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
+        used: Usage = NONE,
     ) -> SettledReceipt:
         """Give up the attempt; with `next`, claim the next item in the same step.
 
@@ -430,7 +453,7 @@ class AgentSession:
         work = inherited_lease.work_on(lease)
         if work:
             reason = work.added_to(reason)
-        step = partial(self.queue.fail, reason=reason, retry=retry)
+        step = partial(self.queue.fail, reason=reason, retry=retry, used=used)
         if next:
             return self._settle_and_claim(step, lease, lease_ms)
         return self._step(step, lease)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from taskorch.domain import limits
+from taskorch.domain import limits, usage
+from taskorch.domain.amounts import MICROS
 from taskorch.domain.item import Order, State
 
 from taskorch_gateway.waits import LONGEST_WAIT_S
@@ -119,6 +120,21 @@ Question = Annotated[
     int,
     whole(0, limits.LARGEST),
     "The number of the question; 0: the only one",
+]
+Tokens = Annotated[
+    int,
+    whole(0, usage.MOST_TOKENS),
+    "Tokens since your last report; tokens_in is without cache_read",
+]
+Cost = Annotated[
+    float,
+    {"type": "number", "minimum": 0, "maximum": usage.MOST_MICROS // MICROS},
+    "Cost in dollars since your last report",
+]
+Model = Annotated[
+    str,
+    _matching("[!-~]{1,100}", "?"),
+    "The model that was used",
 ]
 Wait = Annotated[
     float,

@@ -6,7 +6,14 @@ The docstring of a verb is its description for users of the API.
 import json
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from taskorch.domain import acceptance_rules, errors, limits, start_time
+from taskorch.domain import (
+    acceptance_rules,
+    errors,
+    limits,
+    start_time,
+    usage,
+)
+from taskorch.domain.amounts import MICROS
 from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
@@ -22,6 +29,7 @@ from taskorch.domain.item import (
 from taskorch.domain.start_time import StartTime
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
+from taskorch.queue.budgets import MOST_MICROS, MOST_TOKENS
 from taskorch.queue.wait_results import Goal
 from taskorch_orchestrator import actions
 from taskorch_orchestrator.actions import Published
@@ -682,6 +690,78 @@ class Reopen(ToolArguments):
     def perform(self, call: ToolCall) -> ToolResult:
         """Reopen the project."""
         return _result(actions.reopen(queue_of(call), self.project))
+
+
+class ListBudgets(ToolArguments):
+    """List the budgets with what is used of them, those that are used up first."""
+
+    name = "budget"
+    read_only = True
+    owner: Annotated[str, "Only of proj_…, an agent or namespace"] = ""
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """List the budgets."""
+        return _result(actions.budgets(queue_of(call), self.owner))
+
+
+class SetBudget(ToolArguments):
+    """Limit what a project, an agent or the namespace may use, or remove a limit.
+
+    Once it has used that much, no agent claims any further item of it.
+    """
+
+    name = "budget"
+    owner: Annotated[str, "proj_…, the name of an agent, or namespace"]
+    per: Annotated[Literal["day", "total"], "A day of UTC, or all the time"]
+    limit: Annotated[
+        float | None,
+        {"type": "number", "minimum": 0, "maximum": MOST_MICROS // MICROS},
+        "Maximum cost in dollars; 0 stops all claims",
+    ] = None
+    tokens: Annotated[
+        int | None,
+        whole(0, MOST_TOKENS),
+        "Maximum number of tokens in and out, without those from a cache",
+    ] = None
+    remove: Annotated[bool, "Remove the budget of the period"] = False
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Set or remove the budget."""
+        has_limit = (self.limit, self.tokens) != (None, None)
+        if has_limit == self.remove:
+            raise errors.Usage(
+                reason="Give a limit or tokens, or else remove."
+            )
+        micros = (
+            None
+            if self.limit is None
+            else usage.micros_of(self.limit, MOST_MICROS)
+        )
+        return _result(
+            actions.set_budget(
+                queue_of(call),
+                self.owner,
+                period=self.per,
+                limit_micros=micros,
+                limit_tokens=self.tokens,
+            )
+        )
+
+
+class ShowCosts(ToolArguments):
+    """Show the tokens and the cost that agents have reported."""
+
+    name = "costs"
+    read_only = True
+    owner: Annotated[str, "Of proj_… or of an agent; none for all"] = ""
+    by: Annotated[
+        Literal["", "agent", "project", "model", "day"],
+        "What the rows are about",
+    ] = ""
+
+    def perform(self, call: ToolCall) -> ToolResult:
+        """Show the costs."""
+        return _result(actions.costs(queue_of(call), self.owner, by=self.by))
 
 
 class Reap(ToolArguments):

@@ -30,6 +30,7 @@ from taskorch.mcp.tool import ToolArguments
 from taskorch.queue import roles
 from taskorch.queue.agents import AgentStatus
 from taskorch.queue.briefing import AgentBriefing
+from taskorch.queue.budgets import Budget, Costs
 from taskorch.queue.plan import AppliedPlan
 from taskorch.queue.stuck import StuckItem
 from taskorch.queue.wait_results import Answered
@@ -165,6 +166,9 @@ VERBS: Sequence[VerbRow] = (
         (orchestrator.Requeue, "requeue", Requeued),
         (orchestrator.Reopen, "reopen_project", ReopenedProject),
         (orchestrator.Reap, "reap", ReapCounts),
+        (orchestrator.ListBudgets, "budgets", tuple[Budget, ...]),
+        (orchestrator.SetBudget, "set_budget", tuple[Budget, ...]),
+        (orchestrator.ShowCosts, "costs", Costs),
         may_be_empty=(orchestrator.WaitUntil,),
     ),
     *_rows(

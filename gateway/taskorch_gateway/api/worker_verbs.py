@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated
 
-from taskorch.domain import acceptance_rules, errors, limits
+from taskorch.domain import acceptance_rules, errors, limits, usage
 from taskorch.domain.item import Lease, Receipt, SettledReceipt
+from taskorch.domain.usage import Usage
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_worker.session import AgentSession
@@ -17,13 +18,16 @@ from taskorch_worker.session import AgentSession
 from taskorch_gateway.api.fields import (
     ROWS,
     SHOWN,
+    Cost,
     Cursor,
     Duration,
     Item,
+    Model,
     Pairs,
     Percent,
     Question,
     Token,
+    Tokens,
     Wait,
     duration_ms,
     whole,
@@ -160,12 +164,19 @@ class ReportProgress(ToolArguments):
     item: Item
     text: str
     percent: Percent = None
+    tokens_in: Tokens = 0
+    tokens_out: Tokens = 0
+    cache_read: Tokens = 0
+    cost: Cost = 0
+    model: Model = ""
     token: Token = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Report the progress."""
         return ToolResult(
-            _session(call).progress(self.item, self.text, percent=self.percent)
+            _session(call).progress(
+                self.item, self.text, percent=self.percent, used=_used(self)
+            )
         )
 
 
@@ -330,6 +341,11 @@ class Complete(ToolArguments):
     evidence: Evidence = ()
     next: Next = False
     lease: NextLease = ""
+    tokens_in: Tokens = 0
+    tokens_out: Tokens = 0
+    cache_read: Tokens = 0
+    cost: Cost = 0
+    model: Model = ""
     token: Token = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
@@ -347,6 +363,11 @@ class Ack(ToolArguments):
     evidence: Evidence = ()
     next: Next = False
     lease: NextLease = ""
+    tokens_in: Tokens = 0
+    tokens_out: Tokens = 0
+    cache_read: Tokens = 0
+    cost: Cost = 0
+    model: Model = ""
     token: Token = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
@@ -363,6 +384,11 @@ class Fail(ToolArguments):
     retry: Annotated[bool, "false makes it a dead letter"] = True
     next: Next = False
     lease: NextLease = ""
+    tokens_in: Tokens = 0
+    tokens_out: Tokens = 0
+    cache_read: Tokens = 0
+    cost: Cost = 0
+    model: Model = ""
     token: Token = ""
 
     def perform(self, call: ToolCall) -> ToolResult:
@@ -373,6 +399,7 @@ class Fail(ToolArguments):
             retry=self.retry,
             next=self.next,
             lease_ms=_next_ms(self.lease, is_wanted=self.next),
+            used=_used(self),
         )
         return _settled(call, receipt)
 
@@ -477,8 +504,19 @@ def _delivered(
         evidence=tuple(map(acceptance_rules.result_of, delivery.evidence)),
         next=delivery.next,
         lease_ms=_next_ms(delivery.lease, is_wanted=delivery.next),
+        used=_used(delivery),
     )
     return _settled(call, receipt)
+
+
+def _used(report: ReportProgress | Complete | Ack | Fail) -> Usage:
+    return usage.reported(
+        tokens_in=report.tokens_in,
+        tokens_out=report.tokens_out,
+        cache_read=report.cache_read,
+        cost_micros=usage.micros_of(report.cost),
+        model=report.model,
+    )
 
 
 def _settled(call: ToolCall, receipt: Receipt) -> ToolResult:

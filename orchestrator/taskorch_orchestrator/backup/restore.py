@@ -22,6 +22,7 @@ from taskorch.queue.backup import COUNT, Backup, usual_score
 from taskorch_orchestrator.backup.schema import (
     LINE,
     AgentLine,
+    BudgetLine,
     DiscoveryLine,
     Header,
     ItemLine,
@@ -34,8 +35,11 @@ from taskorch_orchestrator.backup.schema import (
     ReportLine,
     ScheduleLine,
     Trailer,
+    UsageLine,
 )
 
+#: The numbers of what an item has used, in their order in a sum.
+USED = ("tokens_in", "tokens_out", "cache_read", "cost_micros")
 #: Far above the size of an item within the limits.
 LINE_BYTES = 64 * 1024 * 1024
 #: Redis writes a batch of this size within a few milliseconds.
@@ -186,8 +190,8 @@ class ExportContent:
                 self._add_to_item(line)
             case AgentLine() | ScheduleLine():
                 self._add_name(line)
-            case PlanLine():
-                self._check_plan(line)
+            case PlanLine() | UsageLine() | BudgetLine():
+                self._check_reference(line)
             case Trailer():
                 self._add_trailer(line)
 
@@ -254,9 +258,17 @@ class ExportContent:
         _require_new(line.name, known)
         known.add(line.name)
 
-    def _check_plan(self, line: PlanLine) -> None:
-        if line.project not in self._projects:
-            raise errors.Invalid(reason=f"{line.project} is not in the file.")
+    def _check_reference(
+        self, line: PlanLine | UsageLine | BudgetLine
+    ) -> None:
+        """Check that the project or the agent of a line is in the file."""
+        if isinstance(line, PlanLine):
+            kind, name = "project", line.project
+        else:
+            kind, _, name = line.owner.partition(":")
+        known = {"project": self._projects, "agent": self._agents}.get(kind)
+        if known is not None and name not in known:
+            raise errors.Invalid(reason=f"{name} is not in the file.")
 
     def _add_trailer(self, line: Trailer) -> None:
         if line.sequence < self.sequence:
@@ -320,8 +332,9 @@ def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
 def _lines_to_write(
     file: BinaryIO, completed: Collection[str]
 ) -> Iterator[str]:
-    """Yield the lines of a checked file, then the counts that follow from its items."""
+    """Yield the lines of a checked file, then the sums that follow from its items."""
     counts: dict[tuple[str, str], Counter[str]] = {}
+    used: dict[str, Counter[str]] = {}
     for raw in file:
         if not raw.strip():
             continue
@@ -330,20 +343,48 @@ def _lines_to_write(
             continue
         if line["kind"] == "item":
             _update_dependencies(line, completed)
-            fields = line["fields"]
-            owner = ("agent", fields["agent"])
-            if not fields["agent"]:
-                owner = ("pool", fields.get("pool", ""))
-            for counted in (("project", fields["project"]), owner):
-                counts.setdefault(counted, Counter())[
-                    COUNT + fields["state"]
-                ] += 1
+            _count(line["fields"], counts)
+            _add_usage(line["fields"], used)
         yield json.dumps(line, ensure_ascii=False)
     for (kind, name), states in counts.items():
         if name:
             fields = {state: str(number) for state, number in states.items()}
             line = {"kind": "counts", "of": kind, "id": name, "fields": fields}
             yield json.dumps(line)
+    yield from _totals(used)
+
+
+def _count(
+    fields: Mapping[str, str], counts: dict[tuple[str, str], Counter[str]]
+) -> None:
+    """Count an item in its state, for its project and its agent or pool."""
+    state = COUNT + fields["state"]
+    owner = ("agent", fields["agent"])
+    if not fields["agent"]:
+        owner = ("pool", fields.get("pool", ""))
+    for counted in (("project", fields["project"]), owner):
+        counts.setdefault(counted, Counter())[state] += 1
+
+
+def _add_usage(
+    fields: Mapping[str, str], used: dict[str, Counter[str]]
+) -> None:
+    """Add what an item has used to the sum of its project."""
+    for name in USED:
+        if number := int(fields.get(name, "0")):
+            used.setdefault(fields["project"], Counter())[name] += number
+
+
+def _totals(used: Mapping[str, Counter[str]]) -> Iterator[str]:
+    """Yield a line with the total of each project that has used anything."""
+    for project, sums in used.items():
+        total = " ".join(str(sums[name]) for name in USED)
+        line = {
+            "kind": "usage",
+            "owner": f"project:{project}",
+            "fields": {"total": total},
+        }
+        yield json.dumps(line)
 
 
 def _update_dependencies(

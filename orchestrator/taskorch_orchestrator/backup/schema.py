@@ -13,7 +13,7 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
-from taskorch.domain import acceptance_rules, errors, limits
+from taskorch.domain import acceptance_rules, errors, limits, usage
 from taskorch.domain.item import State
 from taskorch.domain.schedule import (
     CRON_CHARACTERS,
@@ -119,6 +119,26 @@ Evidence = Json[
 ]
 Traceparent = Annotated[str, _checked_by(limits.traceparent)]
 Changes = Json[list[Annotated[list[Text], Field(min_length=3, max_length=3)]]]
+
+Model = Annotated[
+    str, _checked_by(lambda value: value and usage.model_name(value))
+]
+#: The owner of a budget.
+Owner = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(namespace|project:proj_[0-9a-z]{1,32}|agent:[A-Za-z0-9_.-]{1,64})$"
+    ),
+]
+Limit = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,16}|-)$")]
+#: A field of sums, and its four numbers.
+UsageField = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(total|day:[0-9]{1,9}|model:[!-~]{1,100}|agent:[A-Za-z0-9_.-]{1,64})$"
+    ),
+]
+_SUMS = r"^[0-9]{1,16}( [0-9]{1,16}){3}$"
 
 HELD = (State.IN_PROGRESS, State.BLOCKED)
 UNINDEXED = (State.COMPLETED, State.CANCELLED)
@@ -241,6 +261,11 @@ class ItemFields(_Strict):
     generation: Number = "0"
     had_failed: Literal["", "1"] = ""
     traceparent: Traceparent = ""
+    tokens_in: Number = "0"
+    tokens_out: Number = "0"
+    cache_read: Number = "0"
+    cost_micros: Number = "0"
+    model: Model = ""
     priority: Annotated[str, StringConstraints(pattern=r"^[0-4]$")] = LEFT_OUT[
         "priority"
     ]
@@ -360,6 +385,12 @@ class ReportFields(_Strict):
     pid: Text = ""
     session: Text = ""
     since: NumberOrNone = ""
+    #: What was used since the report before it.
+    tokens_in: Number = "0"
+    tokens_out: Number = "0"
+    cache_read: Number = "0"
+    cost_micros: Number = "0"
+    model: Model = ""
     #: Of a requeue.
     ended: Literal["", "completed", "failed", "cancelled"] = ""
     #: Of a completion for review.
@@ -449,6 +480,27 @@ class AgentLine(_Strict):
     fields: AgentFields
 
 
+class UsageLine(_Strict):
+    """What a project, an agent or the namespace has used: in total, by day and so on."""
+
+    kind: Literal["usage"]
+    owner: Owner
+    fields: Annotated[
+        dict[UsageField, Annotated[str, StringConstraints(pattern=_SUMS)]],
+        Field(max_length=1000),
+    ]
+
+
+class BudgetLine(_Strict):
+    """A budget; a `-` is no limit."""
+
+    kind: Literal["budget"]
+    owner: Owner
+    period: Literal["day", "total"]
+    limit_micros: Limit
+    limit_tokens: Limit
+
+
 class PlanLine(_Strict):
     """The key of a plan that was applied."""
 
@@ -505,6 +557,8 @@ Line = Annotated[
     | DiscoveryLine
     | ReaderLine
     | AgentLine
+    | UsageLine
+    | BudgetLine
     | PlanLine
     | ScheduleLine
     | Trailer,

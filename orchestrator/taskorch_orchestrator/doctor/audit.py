@@ -6,6 +6,7 @@ from itertools import islice
 
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen, replace
+from taskorch.domain.item import State
 from taskorch.queue import replies
 from taskorch.queue.audit import AuditPage, Finding, OpenDependency
 from taskorch.queue.queue import Queue
@@ -32,7 +33,8 @@ INDEXES = (
     "unfinished",
 )
 
-#: Owner ("project:<id>", "agent:<name>" or "pool:<name>") -> state -> number of items.
+#: Owner ("project:<id>", "agent:<name>" or "pool:<name>") -> state -> number of items; of a
+#: project also what its items have used, such as tokens_in -> their number.
 Counts = Mapping[str, Mapping[str, int]]
 
 
@@ -132,9 +134,11 @@ def _audit_once(queue: Queue, *, fix: bool) -> Audit:
     if not (fix and findings):
         wrong_counts = _wrong_counts(queue, pages[0].event, counts, fix=fix)
     items = sum(
-        sum(states.values())
+        number
         for owner, states in counts.items()
         if owner.startswith("project:")
+        for state, number in states.items()
+        if state in list(State)
     )
     return Audit(
         findings=(*findings, *(wrong_counts or ())),

@@ -1,7 +1,7 @@
 """The metrics of a namespace for `prometheus_client`; only the modules here import it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import inf
 from typing import NamedTuple, TypeVar
@@ -14,12 +14,14 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from taskorch.domain.amounts import MICROS
 from taskorch.queue.backup import SCHEMA
 from taskorch.queue.metrics import (
     ANSWER_WAIT,
     DURATION,
     QUEUE_WAIT,
     AgentFigures,
+    AgentUsage,
     Histogram,
 )
 from taskorch.queue.stuck import SILENT_MS
@@ -151,10 +153,22 @@ STUCK = Definition(
     ("namespace", "why"),
     "Stalled items by the reason that `orchestrate stuck` gives, among the first 15,000 open items and up to 1,000.",
 )
+TOKENS = Definition(
+    "taskorch_tokens_total",
+    COUNTER,
+    ("namespace", "agent", "model", "type"),
+    "Tokens that agents have reported: in, out, or read from a cache (cache_read).",
+)
+COST = Definition(
+    "taskorch_cost_usd_total",
+    COUNTER,
+    ("namespace", "agent", "model"),
+    "Cost that agents have reported, in dollars.",
+)
 #: In the order of the page.
 DEFINITIONS = (
     UP, BUILD, ITEMS, QUEUED, OLDEST_QUEUED, IN_POOL, OLDEST_IN_POOL, MEMBERS, OLDEST_BLOCKED, EVENTS, COMPLETED,
-    FAILED, EXPIRED, WAITED, WORKED, ASKED, AGENTS, STUCK,
+    FAILED, EXPIRED, WAITED, WORKED, ASKED, AGENTS, STUCK, TOKENS, COST,
 )  # fmt: skip
 
 
@@ -211,6 +225,24 @@ class QueueCollector(Collector):
             statuses[status_of(agent, counters.now)] += 1
         yield _values(AGENTS, self._labelled(statuses))
         yield _values(STUCK, self._labelled(figures.stuck))
+        yield from self._of_usage(figures.usage, agents)
+
+    def _of_usage(
+        self, usage: Iterable[AgentUsage], labels: Collection[str]
+    ) -> Iterator[Metric]:
+        """Yield the tokens and the cost of the agents that have a label."""
+        tokens: Counter[Labels] = Counter()
+        micros: Counter[Labels] = Counter()
+        for each in usage:
+            agent = each.agent if each.agent in labels else OTHERS
+            own, used = (self._namespace, agent, each.model), each.usage
+            tokens[*own, "in"] += used.tokens_in
+            tokens[*own, "out"] += used.tokens_out
+            tokens[*own, "cache_read"] += used.cache_read
+            micros[own] += used.cost_micros
+        yield _values(TOKENS, tokens)
+        cost = {label: number / MICROS for label, number in micros.items()}
+        yield _values(COST, cost)
 
     def _of_pools(self, figures: Figures) -> Iterator[Metric]:
         now = figures.counters.now

@@ -12,9 +12,14 @@ from taskorch.connections import connect_to
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Caller, State
-from taskorch.queue.metrics import AgentFigures, Counters, PoolFigures
+from taskorch.queue.metrics import (
+    AgentFigures,
+    AgentUsage,
+    Counters,
+    PoolFigures,
+)
 from taskorch.queue.queue import Queue
-from taskorch.queue.stuck import COMMANDS
+from taskorch.queue.stuck import WHYS
 from taskorch.transport.retry import OutageNotice
 
 #: How long figures are served before they are read again, in seconds.
@@ -40,6 +45,7 @@ class Figures(Frozen):
     items: Mapping[State, int]
     agents: tuple[AgentFigures, ...]
     pools: tuple[PoolFigures, ...]
+    usage: tuple[AgentUsage, ...]
     #: Reason -> number of stalled items.
     stuck: Mapping[str, int]
 
@@ -65,7 +71,8 @@ def read_figures(queue: Queue) -> Figures:
         items=views.item_counts(),
         agents=views.agent_figures(),
         pools=views.pool_figures(),
-        stuck={why: whys[why] for why in COMMANDS},
+        usage=views.agent_usage(),
+        stuck={why: whys[why] for why in WHYS},
     )
 
 

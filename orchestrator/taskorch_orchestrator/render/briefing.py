@@ -14,9 +14,11 @@ from taskorch.cli.quoting import (
 )
 from taskorch.cli.text import counted, line, one_line
 from taskorch.domain.item import Item, NewDiscoveries, Project, State
+from taskorch.queue.budgets import Budget
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.briefing import SHOWN, OrchestratorBriefing
+from taskorch_orchestrator.render.costs import budget_in_words
 
 COMMANDS = """\
 | command | |
@@ -122,6 +124,9 @@ def _sections(read: OrchestratorBriefing, length: int) -> Iterator[str]:
         "Items without an agent", "unassigned", read.unassigned, _item, length
     )
     yield from _list("Stalled items", "stuck", read.stuck, _stuck, length)
+    yield from _list(
+        "Budgets that are used up", "budget", read.used_up, _budget, length
+    )
     if new := new_discoveries(read.new_discoveries):
         yield new
     yield f"## Next step\n\n    {next_step(read)}"
@@ -151,6 +156,10 @@ def _project(project: Project, length: int) -> str:
 
 def _item(item: Item, length: int) -> str:
     return f"{item.id} {cut(item.title, length, line)}"
+
+
+def _budget(budget: Budget, length: int) -> str:
+    return cut(budget_in_words(budget), length)
 
 
 def _stuck(stuck: StuckItem, length: int) -> str:

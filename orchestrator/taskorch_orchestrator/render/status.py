@@ -12,6 +12,7 @@ from taskorch.domain.mirror_record import MirrorStatus
 
 from taskorch_orchestrator.render import agents, console, tables
 from taskorch_orchestrator.render.console import Part
+from taskorch_orchestrator.render.costs import budget_in_words
 from taskorch_orchestrator.status import Health, StatusReport
 
 #: Bytes of a question.
@@ -27,6 +28,7 @@ def report(read: StatusReport, limit: int) -> str:
         "Agents": _agents(read, limit),
         "Pools": _pools(read, limit),
         "Projects": _projects(read, limit),
+        **({"Budgets": _budgets(read, limit)} if read.budgets else {}),
         "Health": _health(read.health),
     }
     if not read.pools:
@@ -90,6 +92,13 @@ def _projects(read: StatusReport, limit: int) -> Iterator[Part]:
         if project.status == "closing":
             yield Text(hints.closing(project.id, project.open))
     yield from _more(read.projects, limit, "projects", "projects")
+
+
+def _budgets(read: StatusReport, limit: int) -> Iterator[Part]:
+    for budget in read.budgets[:limit]:
+        style = "red" if budget.used_up else ""
+        yield Text(budget_in_words(budget), style=style)
+    yield from _more(read.budgets, limit, "budgets", "budget")
 
 
 def _more(

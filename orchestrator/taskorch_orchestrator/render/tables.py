@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from taskorch.cli import quoting
+from taskorch.cli.amounts import used
 from taskorch.cli.check_lines import check_lines
 from taskorch.cli.quoting import (
     INDENT,
@@ -133,6 +134,7 @@ def item(shown: ItemTimeline) -> str:
         "Created": timestamp(item.created_at),
         "Started": _timestamp(item.started_at),
         "Completed": _timestamp(item.completed_at),
+        "Used": used(item.usage) if item.usage else "",
         "Description": block(item.description, INDENT),
         "Summary": block(item.summary, INDENT),
     }

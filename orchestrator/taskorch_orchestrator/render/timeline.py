@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from rich.text import Text
+from taskorch.cli.amounts import used
 from taskorch.cli.quoting import asked, kind
 from taskorch.cli.text import block, line, timestamp
 from taskorch.domain.timeline import TimelineEntry
@@ -24,6 +25,7 @@ PLAIN = {
     "requeue": "requeued",
     "lost": "lost",
     "stray": "report without a lease",
+    "usage": "usage",
 }
 
 
@@ -40,6 +42,8 @@ def _row(entry: TimelineEntry) -> str:
     head = HEADS.get(report.kind, _plain)(entry)
     texts = asked(report.text, report.needs, NESTED)
     row = f"{head}: {texts}" if texts else head
+    if report.usage:
+        row += f"\n{NESTED}used: {used(report.usage)}"
     impact = entry.details.get("impact")
     if impact:
         row += f"\n{NESTED}impact: {block(impact, NESTED)}"

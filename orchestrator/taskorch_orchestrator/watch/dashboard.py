@@ -12,9 +12,11 @@ from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, Project, ProjectProgress, State
 from taskorch.queue.agents import AgentStatus
+from taskorch.queue.budgets import Budget
 from taskorch.queue.overview import PoolWork
 
 from taskorch_orchestrator.render import console as screen
+from taskorch_orchestrator.render.costs import budget_in_words
 
 #: Maximum number of projects (the newest) and agents (the last seen) in a snapshot.
 MOST = 100
@@ -57,6 +59,8 @@ class Snapshot(Frozen):
     inbox: tuple[Item, ...]
     #: The first pools, with their waiting items.
     pools: tuple[PoolWork, ...] = ()
+    #: The budgets that are used up: no item of theirs is claimed.
+    used_up: tuple[Budget, ...] = ()
 
     @property
     def shows_ages(self) -> bool:
@@ -106,6 +110,9 @@ class Dashboard:
         left = height - 1
         if self._outage:
             yield _one_line(Text(line(self._outage), style="red"))
+            left -= 1
+        if self._snapshot.used_up:
+            yield _one_line(Text(self._over_budget(), style="red"))
             left -= 1
         progress = self._snapshot.progress
         main: Sequence[Item | Project] = self._snapshot.projects
@@ -181,6 +188,12 @@ class Dashboard:
         filled = [pool for pool in self._snapshot.pools if pool.queued]
         numbers = ", ".join(f"{pool.name} {pool.queued}" for pool in filled)
         return f"ready in pools: {numbers}" if numbers else ""
+
+    def _over_budget(self) -> str:
+        """Return the first budget that is used up, and the number of the others."""
+        first, *others = self._snapshot.used_up
+        more = f", and {len(others)} more" if others else ""
+        return f"{budget_in_words(first)}{more}: orchestrate budget"
 
     def _items(
         self, progress: ProjectProgress, rows: int, width: int

@@ -126,6 +126,7 @@ class _View:
             pools = (
                 () if self._project else self._views.pools(limit=POOLS_SHOWN)
             )
+            budgets = self._views.budgets()
         except errors.Unavailable as error:
             if not error.retryable or self.snapshot is None:
                 raise
@@ -137,6 +138,7 @@ class _View:
             agents=agents,
             inbox=inbox,
             pools=pools,
+            used_up=tuple(each for each in budgets if each.used_up),
         )
         self._outage = ""
         self._is_stale = False

@@ -2,7 +2,7 @@
 
 TaskOrchestratorError           1   Unprintable
 |-- Usage                       2   SharedCheckout, PortTaken
-|-- NotFound                    3   NoProject, NoItem, AmbiguousId, NoQueue, NoLog,
+|-- NotFound                    3   NoProject, NoItem, NoAgent, AmbiguousId, NoQueue, NoLog,
 |                                   NoAccessToken, NoSchedule, OtherNamespace
 |-- Unavailable                 4   retryable: Unreachable, Stalled, NotReplicated,
 |                                   NotSaved, ServerFailed, DiskFull, OutOfFiles,
@@ -32,6 +32,7 @@ TaskOrchestratorError           1   Unprintable
 |-- NotAllowed                  7
 |-- NothingToDo                 8   raised by commands; the library returns None
 |-- NoOwnItems                  8   raised by commands
+|-- OverBudget                  8   for a claim of any item: raised by commands
 |-- WaitOver                    8   raised by commands
 '-- InputClosed                 8   raised by the MCP servers
 """
@@ -161,6 +162,12 @@ class NoItem(NotFound):
                 f"orchestrate progress {project}"
             )
         return super().hint()
+
+
+class NoAgent(NotFound):
+    word = "NO_AGENT"
+    message = "There is no agent {agent}."
+    next_step = "List the agents: orchestrate agents"
 
 
 class AmbiguousId(NotFound):
@@ -1198,6 +1205,46 @@ class NoOwnItems(TaskOrchestratorError):
     next_step = "Name an item of the project: worker discoveries ITEM"
 
 
+class OverBudget(TaskOrchestratorError):
+    """Raised with the words of the script: who, what it used, and its limit."""
+
+    word, exit_code, retryable = "OVER_BUDGET", 8, True
+    message = "over budget: {who} has used {amount} of {most} {when}."
+    raising = "orchestrate budget {name} {option} AMOUNT --per {period}"
+    next_step = f"Raise it: {raising}"
+
+    def _shown(self) -> dict[str, object]:
+        """Add the owner and the amounts in words."""
+        from taskorch.domain import amounts
+
+        details = self.details
+        owner, what = str(details["owner"]), details["what"]
+        shown = amounts.dollars if what == "cost" else amounts.tokens
+        return {
+            **details,
+            "who": amounts.owner_in_words(owner),
+            "name": amounts.argument_of(owner),
+            "amount": shown(int(str(details["used"]))),
+            "most": shown(int(str(details["limit"]))),
+            "when": "today"
+            if details["period"] == amounts.DAY
+            else "in total",
+            "option": "--limit" if what == "cost" else "--tokens",
+        }
+
+    @property
+    def command(self) -> str:
+        """Return the command that raises the budget."""
+        return self.raising.format_map(self._shown())
+
+    def hint(self) -> str:
+        """Return how to raise it, and when the day ends."""
+        if not self.details["ends"]:
+            return super().hint()
+        again = rfc3339_seconds(int(str(self.details["ends"])))
+        return f"{super().hint()}. The next day begins at {again}."
+
+
 class WaitOver(TaskOrchestratorError):
     word, exit_code, retryable = "WAIT_OVER", 8, True
     message = "The wait for {id} timed out after {seconds} s: it is {state}."
@@ -1231,8 +1278,8 @@ BY_WORD: dict[str, type[TaskOrchestratorError]] = {
     error.word: error
     for error in (
         NoProject, NoItem, BadSchema, NotEmpty, WrongState, Begun, NoQuestion, SeveralQuestions, Cycle, TooDeep,
-        TooMany, TooLarge, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost, Cancelled, NotYours,
-        AlreadyCompleted, Unchecked, ChecksFailed, RunCompletes,
+        TooMany, TooLarge, NoAgent, OverBudget, NoAttempts, ProjectClosed, OpenItems, Awaited, Held, LeaseLost,
+        Cancelled, NotYours, AlreadyCompleted, Unchecked, ChecksFailed, RunCompletes,
         NeedsReopen, NoAccessToken, NotAllowed, QuotaReached, TokenRefused,
         NoSchedule, ScheduleExists, TooManySchedules, NotReviewer, OwnWork,
     )

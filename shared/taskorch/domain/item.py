@@ -22,6 +22,7 @@ from enum import StrEnum
 
 from taskorch.domain.acceptance import Check, CheckResult
 from taskorch.domain.frozen import Frozen
+from taskorch.domain.usage import NONE, Usage
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -279,6 +280,8 @@ class Item(Frozen):
     generation: int = 0
     #: Whether it had failed before it was cancelled.
     had_failed: bool = False
+    #: The tokens and the cost of all its attempts; None if no agent reported any.
+    usage: Usage | None = None
     not_before_at: int
     created_at: int
     assigned_at: int
@@ -311,6 +314,8 @@ class Report(Frozen):
     written_at: str = ""
     #: Of a requeue: how the run before it has ended; a failed one may be cancelled since.
     ended: str = ""
+    #: What was used since the report before it; None if it reports nothing of that.
+    usage: Usage | None = None
 
     #: Of a completion that waits for a reviewer: its name.
     reviewer: str = ""
@@ -506,6 +511,8 @@ class Delivery(Frozen):
     deliverables: Mapping[str, object] = {}
     #: The results of the checks of the item that the caller has run.
     evidence: tuple[CheckResult, ...] = ()
+    #: What was used since the report before.
+    used: Usage = NONE
 
 
 class Receipt(Frozen):

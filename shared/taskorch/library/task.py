@@ -23,6 +23,7 @@ from taskorch.domain.item import (
     Receipt,
     SettledReceipt,
 )
+from taskorch.domain.usage import NONE, Usage
 from taskorch.queue import spans
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.claim_reports import REPORTS, last_question
@@ -126,13 +127,17 @@ class Task:
         summary: str = "",
         *,
         deliverables: Mapping[str, object] | None = None,
+        used: Usage = NONE,
     ) -> SettledReceipt:
         """Complete the item. A deliverable that is not a text becomes JSON text.
 
         The acceptance checks of the item run first, in the folder of the work. Raises
-        errors.ChecksFailed if one does not pass: the task goes on.
+        errors.ChecksFailed if one does not pass: the task goes on. `used` is what was
+        used since the report before.
         """
-        delivery = Delivery(summary=summary, deliverables=deliverables or {})
+        delivery = Delivery(
+            summary=summary, deliverables=deliverables or {}, used=used
+        )
         delivery = self._checked(delivery)
         with self._settling(AttemptEnd.COMPLETED):
             return self.queue.deliver(self.lease, delivery)
@@ -159,10 +164,12 @@ class Task:
             )
         return claims
 
-    def fail(self, reason: str, *, retry: bool = True) -> SettledReceipt:
+    def fail(
+        self, reason: str, *, retry: bool = True, used: Usage = NONE
+    ) -> SettledReceipt:
         """Give up the attempt; without `retry`, the item becomes a dead letter."""
         with self._settling(AttemptEnd.FAILED):
-            return self.queue.fail(self.lease, reason, retry=retry)
+            return self.queue.fail(self.lease, reason, retry=retry, used=used)
 
     def release(self, *, reason: str = "") -> Receipt:
         """Return the item to its place in the queue, without using up an attempt.

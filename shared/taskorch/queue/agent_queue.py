@@ -8,7 +8,7 @@ from time import monotonic, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from taskorch.domain import errors, limits
+from taskorch.domain import errors, limits, usage
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
@@ -24,6 +24,7 @@ from taskorch.domain.item import (
     ReviewedItem,
     SettledReceipt,
 )
+from taskorch.domain.usage import Usage
 from taskorch.queue import replies
 from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Argument, Connection, Reply
@@ -55,6 +56,8 @@ PRIME_LIMIT = 3
 DISCOVERIES_LIMIT = 50
 REVIEWS_LIMIT = 20
 NOT_STARTED = "The worker did not start on it."
+#: What items have used, if that is not known.
+NOTHING: Mapping[str, Usage] = {}
 
 
 class ClaimNotice(NamedTuple):
@@ -64,6 +67,8 @@ class ClaimNotice(NamedTuple):
     wait: Callable[[float], object]
     #: Receives each failure in an outage, and None after each success.
     outage: Notify
+    #: Receives the error for a budget that keeps the agent from an item, each time.
+    over_budget: Callable[[errors.OverBudget], object] = lambda _: None
 
 
 NO_NOTICE = ClaimNotice(wait=lambda _: None, outage=lambda _: None)
@@ -226,7 +231,8 @@ class AgentQueue:
 
         Wait up to `wait_s` seconds for one, then return None. `lease_ms` is the lease
         duration, if not that of the item. A waiter blocks on a wake token. It only
-        looks by itself when a lease or a delay in the namespace ends.
+        looks by itself when a lease or a delay in the namespace ends. Under a budget that is
+        used up, it waits like that until the budget is raised, or the day ends.
         """
         claims = self.claim_many(1, wait_s=wait_s, lease_ms=lease_ms)
         return claims[0] if claims else None
@@ -281,8 +287,11 @@ class AgentQueue:
                 reply = self._scripts.run_through_outages(
                     *words, seconds=left_s, notify=notice.outage
                 )
-            views, due_ms = cast("tuple[list[Reply], str]", reply)
+            views, due_ms, over = cast(
+                "tuple[list[Reply], str, list[str]]", reply
+            )
             claims = self._held(views, started_ns)
+            _note_budget(over, notice)
             if claims or self._has_ended(views, due_ms):
                 return claims
             if views:
@@ -356,17 +365,33 @@ class AgentQueue:
         return claim
 
     def progress(
-        self, lease: Lease, text: str, *, percent: int | None = None
+        self,
+        lease: Lease,
+        text: str,
+        *,
+        percent: int | None = None,
+        used: Usage = usage.NONE,
     ) -> Receipt:
-        """Report progress, 0 to 100 percent. A blocked item is in progress again."""
+        """Report progress, 0 to 100 percent. A blocked item is in progress again.
+
+        `used` is what was used since the report before.
+        """
         text = limits.text(text, "report", required=True)
         return self._step(
             "progress",
             lease,
             text,
             _percent(percent),
+            usage.packed(used),
             *self._origin,
         )
+
+    def add_usage(self, lease: Lease, used: Usage) -> None:
+        """Add what a claim has used, even after it has ended.
+
+        Raises errors.LeaseLost if the item was claimed again since then.
+        """
+        self._run("add_usage", lease, usage.packed(used))
 
     def wait_for_answer(
         self,
@@ -448,6 +473,7 @@ class AgentQueue:
         evidence: "Sequence[CheckResult]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
+        used: Usage = usage.NONE,
     ) -> SettledReceipt:
         """Complete the item with its deliverables (the ack).
 
@@ -460,11 +486,13 @@ class AgentQueue:
         `lease_ms` if that is given; the receipt's `next` is None if none is ready. A
         repeat with the same content changes nothing, and the receipt's `remark` is then
         "repeat". Raises errors.AlreadyCompleted for a repeat with other content.
+        `used` is what was used since the report before; a repeat does not count it again.
         """
         delivery = Delivery(
             summary=summary,
             deliverables=deliverables or {},
             evidence=tuple(evidence),
+            used=used,
         )
         return self.deliver(lease, delivery, next=next, lease_ms=lease_ms)
 
@@ -489,11 +517,13 @@ class AgentQueue:
         evidence: "Mapping[str, Sequence[CheckResult]]" = MappingProxyType({}),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
+        used: Mapping[str, Usage] = NOTHING,
     ) -> tuple[SettledReceipt, ...]:
         """Complete 1 to 20 items in one step: all, or none.
 
-        Each delivery is a lease, a summary and deliverables; `evidence` has the results
-        of acceptance checks by the item. An error names the item;
+        Each delivery is a lease, a summary and deliverables; by the item, `evidence` has
+        the results of acceptance checks, and `used` what was used since its report
+        before. An error names the item;
         leave that one out and complete the others. With `next`, the last receipt has
         the next item, as in `complete`. Raises errors.TooMany for an item that is given
         twice.
@@ -506,6 +536,7 @@ class AgentQueue:
                     summary=summary,
                     deliverables=deliverables,
                     evidence=tuple(evidence.get(lease.item, ())),
+                    used=used.get(lease.item, usage.NONE),
                 ),
             )
             for lease, summary, deliverables in deliveries
@@ -536,7 +567,7 @@ class AgentQueue:
         (receipt,), claims = self._complete([(lease, delivery)], options)
         return receipt, claims
 
-    def fail(
+    def fail(  # noqa: PLR0913  six, which the house style allows
         self,
         lease: Lease,
         reason: str,
@@ -544,11 +575,12 @@ class AgentQueue:
         retry: bool = True,
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
+        used: Usage = usage.NONE,
     ) -> SettledReceipt:
         """Give up the attempt (the nack).
 
         The item is delayed if attempts are left and `retry` is true. Otherwise it
-        becomes a dead letter. `next` and `lease_ms` are those of `complete`.
+        becomes a dead letter. `next`, `lease_ms` and `used` are those of `complete`.
         """
         reason = limits.text(reason, "reason", required=True)
         started_ns = time_ns()
@@ -560,6 +592,7 @@ class AgentQueue:
                     reason,
                     "1" if retry else "",
                     *_next(next=next, lease_ms=lease_ms),
+                    usage.packed(used),
                 )
         except errors.NotReplicated as shortfall:
             if next:
@@ -692,7 +725,7 @@ class AgentQueue:
                     delivery.deliverables, "deliverables", "deliverables"
                 )
             )
-            words.append(_evidence(delivery))
+            words += (_evidence(delivery), usage.packed(delivery.used))
         limits.batch_size(words)
         leases = [lease for lease, _ in deliveries]
         started_ns = time_ns()
@@ -777,6 +810,12 @@ class AgentQueue:
             lease.shown(),
             *arguments,
         )
+
+
+def _note_budget(words: Sequence[str], notice: ClaimNotice) -> None:
+    """Report the budget that has kept a claim from an item, if one has."""
+    if words:
+        notice.over_budget(replies.over_budget(words))
 
 
 def _with_next(

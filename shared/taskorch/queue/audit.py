@@ -39,7 +39,8 @@ class AuditPage(Frozen):
     #: The newest event at the time of the audit.
     event: str
     findings: tuple[Finding, ...]
-    #: Owner (`project:<id>` or `agent:<name>`), state and number of items. A project
+    #: Owner (`project:<id>` or `agent:<name>`), state and number of items; or a project,
+    #: `tokens_in` and so on, and what its items have used. A project
     #: without items has the state "" and the number 0.
     counts: tuple[tuple[str, str, int], ...]
     waiting: tuple[OpenDependency, ...]

@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import cast
 
 from taskorch.domain import errors, limits
+from taskorch.domain.amounts import NAMESPACE
 from taskorch.domain.clock import rfc3339
 from taskorch.domain.events import FROM_THE_START
 from taskorch.domain.item import State
@@ -160,7 +161,11 @@ class Backup:
                 continue
             known.add(project)
             yield from self._one_project(project, newest, now)
-        yield from self._agents(sorted(set(chain(*self._scanned("names")))))
+        agents = sorted(set(chain(*self._scanned("names"))))
+        yield from self._agents(agents)
+        used = self._run_script("export", "usage", NAMESPACE)
+        yield from _usage_lines(NAMESPACE, cast("list[str]", used))
+        yield from self._budgets(known, set(agents))
         plans = list(chain(*self._scanned("plans")))
         for key, project in _fields(plans).items():
             if project in known:
@@ -203,12 +208,13 @@ class Backup:
                 cursor or "0",
                 newest,
             )
-            next_cursor, fields, keys = cast(
-                "tuple[str, list[str], list[str]]", reply
+            next_cursor, fields, keys, used = cast(
+                "tuple[str, list[str], list[str], list[str]]", reply
             )
             if not cursor:
                 stored = _without_counts(fields)
                 yield {"kind": "project", "id": project, "fields": stored}
+                yield from _usage_lines(f"project:{project}", used)
             for key, item in _fields(keys).items():
                 yield {
                     "kind": "key",
@@ -320,12 +326,31 @@ class Backup:
                     "cursor": last,
                 }
 
+    def _budgets(
+        self, projects: Collection[str], agents: Collection[str]
+    ) -> Iterator[Line]:
+        for field, value in _fields(
+            list(chain(*self._scanned("budgets")))
+        ).items():
+            owner, _, period = field.rpartition(":")
+            kind, _, name = owner.partition(":")
+            known = {"project": projects, "agent": agents}.get(kind, ())
+            micros, _, tokens = value.partition(" ")
+            if owner == NAMESPACE or name in known:
+                yield {
+                    "kind": "budget",
+                    "owner": owner,
+                    "period": period,
+                    "limit_micros": micros,
+                    "limit_tokens": tokens,
+                }
+
     def _agents(self, names: Sequence[str]) -> Iterator[Line]:
         for start in range(0, len(names), PAGE):
             page = names[start : start + PAGE]
             reply = self._run_script("export", "agents", *page)
-            for name, seen, fields in cast(
-                "list[tuple[str, str, list[str]]]", reply
+            for name, seen, fields, used in cast(
+                "list[tuple[str, str, list[str], list[str]]]", reply
             ):
                 yield {
                     "kind": "agent",
@@ -333,6 +358,7 @@ class Backup:
                     "seen": _number(seen),
                     "fields": _without_counts(fields),
                 }
+                yield from _usage_lines(f"agent:{name}", used)
 
     def _schedules(self) -> Iterator[Line]:
         names = cast("list[str]", self._run_script("export", "schedules"))
@@ -350,6 +376,12 @@ class Backup:
                 "due_at": _number(due_at),
                 "fields": _fields(fields),
             }
+
+
+def _usage_lines(owner: str, used: Sequence[str]) -> Iterator[Line]:
+    """Yield the line of what an owner has used, if it has used anything."""
+    if used:
+        yield {"kind": "usage", "owner": owner, "fields": _fields(used)}
 
 
 def _trailer(sequence: str, counts: Mapping[str, int]) -> Line:

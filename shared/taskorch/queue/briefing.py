@@ -42,6 +42,8 @@ class AgentBriefing(Frozen):
     pools: Mapping[str, int] = {}
     #: The number of items of others that wait for its review, among the oldest 100.
     reviews: int = 0
+    #: The budget that keeps it from its queue, in words; "" if none does.
+    over_budget: str = ""
 
 
 def briefing(
@@ -50,10 +52,11 @@ def briefing(
     """Read the reply of `prime`.
 
     Its shape is `{{held item …}, number held, number queued, number not ready,
-    {item view …}, {pool, number ready …}, number to review}`.
+    {item view …}, {pool, number ready …}, number to review, {words of the budget that
+    keeps it from its queue …}}`.
     """
-    held, held_count, queue_count, later, queued, pools, reviews = cast(
-        "tuple[list[Reply], int, int, int, Reply, Reply, int]", view
+    held, held_count, queue_count, later, queued, pools, reviews, over = cast(
+        "tuple[list[Reply], int, int, int, Reply, Reply, int, list[str]]", view
     )
     return AgentBriefing(
         agent=caller.agent,
@@ -67,6 +70,7 @@ def briefing(
         later=later,
         pools=replies.ready_in_pools(pools),
         reviews=reviews,
+        over_budget=str(replies.over_budget(over)) if over else "",
     )
 
 

@@ -23,7 +23,10 @@ KEYS = (
     Key(
         name="meta",
         type="hash",
-        holds="schema version, created_at, sequence counter, numbers of purges and quarantined records, newest hour",
+        holds=(
+            "schema version, created_at, sequence counter, numbers of purges and quarantined records, newest hour, "
+            "whether there are budgets"
+        ),
     ),
     Key(
         name="counters",
@@ -34,6 +37,21 @@ KEYS = (
         name="hours",
         type="hash",
         holds="hour since the epoch -> some counters when it began, as JSON; the last 8 days",
+    ),
+    Key(
+        name="usage",
+        type="hash",
+        holds="tokens and microdollars of the namespace: in total, by model, and by day for 90 days",
+    ),
+    Key(
+        name="budgets",
+        type="hash",
+        holds="owner and period of a budget -> its microdollars and tokens",
+    ),
+    Key(
+        name="budget_waiters",
+        type="zset",
+        holds="agent that waits for work that its budget keeps from it -> ms since when",
     ),
     Key(name="projects", type="zset", holds="project id -> created_ms"),
     Key(
@@ -51,6 +69,11 @@ KEYS = (
         name="project:<id>:keys",
         type="hash",
         holds="idempotency key -> item id",
+    ),
+    Key(
+        name="project:<id>:usage",
+        type="hash",
+        holds="the same as usage for the items of a project, and by agent",
     ),
     Key(
         name="archive:<project>",
@@ -183,6 +206,11 @@ KEYS = (
         name="agent:<name>",
         type="hash",
         holds="host, pid, session, version, pools, when it was first named, a count per item state",
+    ),
+    Key(
+        name="agent:<name>:usage",
+        type="hash",
+        holds="the same as usage for what an agent has reported",
     ),
     Key(
         name="events",

@@ -11,6 +11,7 @@ from typing import cast
 from taskorch.domain import limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import HOUR_MS, State
+from taskorch.domain.usage import Usage, is_model, summed
 from taskorch.queue.fields import Fields, fields_of, whole
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts
@@ -95,6 +96,15 @@ class PoolFigures(Frozen):
     queued: int
     #: Since when its oldest item is queued, in ms; 0 for none.
     queued_since: int
+
+
+class AgentUsage(Frozen):
+    """What an agent has used of a model."""
+
+    agent: str
+    model: str
+    #: Tokens in, out and from a cache, and microdollars.
+    usage: Usage
 
 
 class Hour(Frozen):
@@ -183,6 +193,18 @@ def read_pools(scripts: Scripts) -> tuple[PoolFigures, ...]:
                     members=int(members),
                     queued=int(queued),
                     queued_since=whole(since),
+                )
+    return tuple(found.values())
+
+
+def read_usage(scripts: Scripts) -> tuple[AgentUsage, ...]:
+    """Return what each agent has used of each model. Damaged rows are left out."""
+    found = {}
+    for view in _parts(scripts, "usage"):
+        for agent, model, used in cast("list[list[str]]", view):
+            if limits.is_name(agent) and is_model(model):
+                found[agent, model] = AgentUsage(
+                    agent=agent, model=model, usage=summed(used)
                 )
     return tuple(found.values())
 

@@ -546,6 +546,30 @@ class Queue:
         )
         return ReopenedProject(project=replies.project(view), remark=remark)
 
+    def set_budget(
+        self,
+        owner: str,
+        *,
+        period: str,
+        limit_micros: int | None = None,
+        limit_tokens: int | None = None,
+    ) -> bool:
+        """Set the budget of a project, an agent or the `namespace`.
+
+        `period` is "day" (of UTC) or "total". An agent may claim no item of an owner that
+        has used as much as a limit: 0 stops all claims. Without a limit, the budget is
+        removed. Return whether there was one. Raises errors.NoProject and errors.NoAgent.
+        """
+        from taskorch.queue import budgets
+
+        return budgets.set_budget(
+            self._scripts,
+            budgets.owner_of(owner),
+            period,
+            limit_micros=limit_micros,
+            limit_tokens=limit_tokens,
+        )
+
     def check_purge(self, project: str) -> None:
         """Check whether a project may be purged, in as many calls as that takes.
 

@@ -45,6 +45,7 @@ from taskorch.domain.item import (
     SettledReceipt,
     State,
 )
+from taskorch.domain.usage import Usage, is_model
 from taskorch.queue import fields as read
 from taskorch.queue.fields import (
     Damage,
@@ -241,6 +242,37 @@ def claim(view: Reply, damage: Damage) -> Claim:
     return Claim(lease=lease, package=found, new_comments=new_comments)
 
 
+def over_budget(words: Sequence[str]) -> errors.OverBudget:
+    """Read `{owner, period, 'cost' or 'tokens', used, limit, ms when it begins again}`."""
+    owner, period, what, used, limit, ends = words
+    return errors.OverBudget(
+        owner=owner,
+        period=period,
+        what=what,
+        used=used,
+        limit=limit,
+        ends=ends,
+    )
+
+
+def usage(fields: Fields) -> Usage | None:
+    """Read what an item or a report has used; None if that is nothing."""
+    used = Usage(
+        tokens_in=read.number(fields, "tokens_in", "0"),
+        tokens_out=read.number(fields, "tokens_out", "0"),
+        cache_read=read.number(fields, "cache_read", "0"),
+        cost_micros=read.number(fields, "cost_micros", "0"),
+        model=_model(fields.get("model", "")),
+    )
+    return None if used.is_empty else used
+
+
+def _model(name: str) -> str:
+    if name and not is_model(name):
+        raise DamagedField("model")
+    return name
+
+
 def receipt(view: Reply, damage: Damage) -> Receipt:
     """Read the receipt of a step.
 
@@ -316,6 +348,7 @@ def report(view: Reply) -> Report:
             written_at=fields.get("written_at", ""),
             ended=fields.get("ended", ""),
             reviewer=fields.get("reviewer", ""),
+            usage=usage(fields),
         )
 
 
@@ -592,6 +625,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         task=fields.get("task", ""),
         generation=read.number(fields, "generation", "0"),
         had_failed=fields.get("had_failed", "") == "1",
+        usage=usage(fields),
         not_before_at=read.number(fields, "not_before"),
         created_at=read.number(fields, "created_at"),
         assigned_at=read.number(fields, "assigned_at", "0"),

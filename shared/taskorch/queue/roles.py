@@ -7,22 +7,21 @@ from taskorch.domain.role import Role
 #: What a viewer reads: everything but notes, tokens and exports. The others may also find
 #: a namespace of an older version, and upgrade it.
 _READS = frozenset((
-    "agents", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished", "inbox",
-    "indexed", "list", "metrics", "mirrors", "overview", "progress_of_project", "projects", "reviews", "show",
-    "standing", "stuck", "timeline",
+    "agents", "budgets", "costs", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished",
+    "inbox", "indexed", "list", "metrics", "mirrors", "overview", "progress_of_project", "projects", "reviews",
+    "show", "standing", "stuck", "timeline",
 ))  # fmt: skip
 #: Script -> the roles that may run it. An administrator may run the others, too.
 SCRIPTS: Mapping[Role, frozenset[str]] = {
     Role.WORKER: frozenset((
-        "accept", "agent_comment", "blocker", "check", "claim", "complete", "count_new_discoveries",
-        "discover", "discoveries", "fail", "find", "get", "new_discoveries", "note", "notes", "prime",
-        "progress", "release", "renew", "resume", "reviews", "send_back", "upgrade", "wait", "withdraw",
+        "accept", "add_usage", "agent_comment", "blocker", "check", "claim", "complete", "count_new_discoveries",
+        "discover", "discoveries", "fail", "find", "get", "new_discoveries", "note", "notes", "prime", "progress",
+        "release", "renew", "resume", "reviews", "send_back", "upgrade", "wait", "withdraw",
     )),
     Role.ORCHESTRATOR: _READS | {
-        "accept", "answer", "assign", "cancel", "close_project", "comment", "create", "create_schedule",
-        "depend", "edit", "end_scheduled", "expect", "new_discoveries", "project", "reap", "records",
-        "remove_schedule", "reopen_project", "requeue", "resume", "schedules", "send_back", "start_scheduled",
-        "upgrade",
+        "accept", "answer", "assign", "cancel", "close_project", "comment", "create", "create_schedule", "depend",
+        "edit", "end_scheduled", "expect", "new_discoveries", "project", "reap", "records", "remove_schedule",
+        "reopen_project", "requeue", "resume", "schedules", "send_back", "set_budget", "start_scheduled", "upgrade",
     },
     Role.VIEWER: _READS,
 }  # fmt: skip

@@ -33,6 +33,7 @@ PRELUDE = (
     "counters",
     "questions",
     "items",
+    "usage",
     "leases",
     "views",
 )
@@ -80,9 +81,9 @@ _VERB = "return (function(KEYS, ARGV) {}end)(KEYS, ARGV)\n"
 
 #: The scripts that change nothing. Any other recognizes a repeat by its request id.
 READS = frozenset((
-    "access_tokens", "agents", "audit_log", "awaited", "count_new_discoveries", "damaged", "discoveries",
-    "environment", "events", "export", "find", "finished", "inbox", "indexed", "list", "metrics", "mirrors",
-    "notes", "notified", "overview", "prime", "progress_of_project", "projects", "purged", "records",
+    "access_tokens", "agents", "audit_log", "awaited", "budgets", "costs", "count_new_discoveries", "damaged",
+    "discoveries", "environment", "events", "export", "find", "finished", "inbox", "indexed", "list", "metrics",
+    "mirrors", "notes", "notified", "overview", "prime", "progress_of_project", "projects", "purged", "records",
     "reviews", "schedules", "show", "signals", "standing", "stuck", "timeline", "wait",
 ))  # fmt: skip
 

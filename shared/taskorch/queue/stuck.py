@@ -34,7 +34,8 @@ PAGE = 30
 #: Maximum number of calls: of 60 items each, that is 100,000 items.
 MOST_CALLS = 1667
 
-#: The command that helps, by the reason why an item is stuck.
+#: The command that helps, by the reason why an item is stuck; that for a budget is in the
+#: error.
 COMMANDS = {
     "expired": "orchestrate reap",
     "silent": "orchestrate assign {item} AGENT --force",
@@ -48,6 +49,8 @@ COMMANDS = {
 }
 
 
+OVER_BUDGET = "over_budget"
+WHYS = (*COMMANDS, OVER_BUDGET)
 #: The reasons that the inbox shows, too.
 ASKING = ("blocked", "open_question", "review")
 
@@ -57,7 +60,7 @@ class StuckItem(Frozen):
 
     _flat = "item"
     item: Item
-    #: The reason: a key of COMMANDS.
+    #: The reason: a key of COMMANDS, or `over_budget`.
     why: str
     #: When its lease expired or its holder last reported, when it failed, was blocked,
     #: queued or completed for review, asked its oldest open question, or began to wait; in ms since the epoch.
@@ -66,7 +69,8 @@ class StuckItem(Frozen):
     agent_seen_at: int
     #: The failed or cancelled item that it waits for, or "".
     dependency: str
-    #: The reason that its agent gave for the failure, or "".
+    #: The reason that its agent gave for the failure, or the budget that is used up, or
+    #: "".
     reason: str
     #: The command that helps.
     command: str
@@ -124,6 +128,11 @@ def stuck_item(view: Reply) -> StuckItem:
         "list[str]", view
     )
     item, dependency = replies.item(item_view), read.item_id(dead)
+    if why == OVER_BUDGET:
+        over = replies.over_budget(reason.split(" "))
+        reason, command = str(over), over.command
+    else:
+        command = _command(why, item, dependency)
     return StuckItem(
         item=item,
         why=why,
@@ -131,9 +140,7 @@ def stuck_item(view: Reply) -> StuckItem:
         agent_seen_at=int(float(seen)),
         dependency=dependency,
         reason=reason,
-        command=hints.with_reopen(
-            _command(why, item, dependency), reopens=bool(reopens)
-        ),
+        command=hints.with_reopen(command, reopens=bool(reopens)),
     )
 
 

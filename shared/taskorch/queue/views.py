@@ -46,8 +46,10 @@ from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS, Stuck
 
 if TYPE_CHECKING:
     from taskorch.domain.timeline import ItemTimeline
+    from taskorch.queue.budgets import Budget, Costs
     from taskorch.queue.metrics import (
         AgentFigures,
+        AgentUsage,
         Counters,
         Hour,
         PoolFigures,
@@ -531,6 +533,28 @@ class Views:
         from taskorch.queue.overview import read_pools
 
         return read_pools(self._scripts, _checked(limit))
+
+    def agent_usage(self) -> "tuple[AgentUsage, ...]":
+        """Return what each agent has used of each model."""
+        from taskorch.queue.metrics import read_usage
+
+        return read_usage(self._scripts)
+
+    def budgets(self) -> "tuple[Budget, ...]":
+        """Return the budgets with what is used of them, those that are used up first."""
+        from taskorch.queue.budgets import read_budgets
+
+        return read_budgets(self._scripts)
+
+    def costs(self, owner: str = "", *, by: str = "agent") -> "Costs":
+        """Return what a project, an agent or, for "", the namespace has used.
+
+        The rows are by `agent`, `project`, `model` or `day`.
+        """
+        from taskorch.domain.amounts import NAMESPACE
+        from taskorch.queue.budgets import owner_of, read_costs
+
+        return read_costs(self._scripts, owner_of(owner or NAMESPACE), by)
 
     def needs(self, *, limit: int = 25) -> "Needs":
         """Return the items that need a person, at most `limit` of each kind.

@@ -190,6 +190,7 @@ def a_briefing(
         reviews=views.reviews(),
         unassigned=views.unassigned(),
         stuck=stuck,
+        used_up=(),
         new_discoveries=views.count_new_discoveries(),
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.builders import Bench
-from taskorch.domain import errors, item, limits
+from taskorch.domain import errors, item, limits, usage
 from taskorch.queue import (
     agent_queue,
     agents,
@@ -685,6 +685,20 @@ def test_numbers_are_those_of_the_source() -> None:
         ),
         "an attempt to send notifications, as the service makes it": notifications.ATTEMPT_MS,
         "hours whose counters are kept": metrics.HOURS_KEPT,
+        "days whose usage is kept": number("DAYS_KEPT", PRELUDE),
+        "models, and agents, that a hash of usage names": number(
+            "MAX_NAMES", PRELUDE
+        ),
+        "budgets": number("MAX_BUDGETS", SCRIPTS["set_budget"]),
+        "agents that a call of set_budget wakes": number(
+            "MAX_WOKEN", SCRIPTS["set_budget"]
+        ),
+        "budgets that budgets reads in a call, about": number(
+            "SCANNED", SCRIPTS["budgets"]
+        ),
+        "projects or agents that costs reads in a call": number(
+            "PAGE", SCRIPTS["costs"]
+        ),
         "dependencies that depend and create follow; an item counts as 10": number(
             "MAX_FOLLOWED", PRELUDE
         ),
@@ -839,6 +853,9 @@ def test_bounds_are_those_of_the_source() -> None:
         "title": f"{limits.TITLE_CHARACTERS} characters, not blank",
         "any other text": f"{limits.TEXT_BYTES:,} bytes of UTF-8, no NUL",
         "values of a list": str(limits.LIST_VALUES),
+        "tokens of a report": f"0 to {usage.MOST_TOKENS:,}",
+        "microdollars of a report": f"0 to {usage.MOST_MICROS:,}",
+        "name of a model": f"1 to {usage.MODEL_CHARACTERS} printable ASCII characters, without blanks",
         "label": limits._LABEL,
         "labels of an item": str(limits.LABELS),
         "open questions of an item": str(limits.OPEN_QUESTIONS),

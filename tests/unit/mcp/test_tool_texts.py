@@ -17,7 +17,7 @@ from taskorch_worker.mcp_tools import COMMANDS as WORKER
 ITEM = "item_1a2b3c4d"
 #: Commands of hints that only a person uses, in a shell.
 OF_PEOPLE = {
-    *("run", "hook", "mcp", "export", "board", "notify"),
+    *("run", "hook", "mcp", "export", "board", "notify", "budget", "costs"),
     *("import", "init", "doctor", "docs", "purge", "reap", "server", "service", "sync", "token", "trust", "apply"),
     "schedule",
 }  # fmt: skip

@@ -8,7 +8,9 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from support.builders import Bench
 from taskorch.domain import errors
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import HOUR_MS, State
+from taskorch.domain.usage import Usage
 from taskorch.queue.metrics import AgentFigures
 from taskorch_orchestrator.metrics import collector, figures
 from taskorch_orchestrator.metrics.collector import (
@@ -56,6 +58,7 @@ def test_page_has_every_metric_of_the_queue(bench: Bench) -> None:
     for state in State:
         bench.lease_in(state)
     bench.pool_item()
+    bench.agent().complete(bench.claimed(), used=Usage(cost_micros=1))
 
     page = shown(bench)
 
@@ -202,3 +205,18 @@ def test_hostile_agent_has_no_series(bench: Bench) -> None:
 
     assert list(page["taskorch_queue_items"]) == [(("agent", "ada"),)]
     bench.raw.delete(f"{tag}queue:{hostile}")
+
+
+def test_page_has_tokens_and_cost_by_model(bench: Bench) -> None:
+    used = Usage(tokens_in=3, tokens_out=2, cache_read=1, cost_micros=250_000)
+    bench.agent().complete(bench.claimed(), used=replace(used, model="big"))
+
+    page = shown(bench)
+
+    labels = (("agent", "ada"), ("model", "big"))
+    assert page["taskorch_cost_usd_total"] == {labels: 0.25}
+    assert page["taskorch_tokens_total"] == {
+        (*labels, ("type", "cache_read")): 1,
+        (*labels, ("type", "in")): 3,
+        (*labels, ("type", "out")): 2,
+    }

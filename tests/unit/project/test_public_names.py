@@ -73,7 +73,7 @@ NOT_OF_A_TASK = {
         "check",
         "prime",
     ),
-    *("discoveries", "new_discoveries", "claim", "claim_many"),
+    *("discoveries", "new_discoveries", "claim", "claim_many", "add_usage"),
     *("reviews", "accept", "send_back"),
     *(
         "complete_many",

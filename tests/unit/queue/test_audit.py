@@ -6,6 +6,7 @@ import pytest
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, State
+from taskorch.domain.usage import Usage
 from taskorch_orchestrator.doctor.audit import Audit, audit
 
 Break = Callable[[Bench], tuple[str, str]]
@@ -476,3 +477,21 @@ def test_question_of_lost_item_is_found_and_dropped(bench: Bench) -> None:
     assert not repaired.findings
     assert bench.members("questions") == []
     assert not bench.queue.waits().standing(project).asks
+
+
+def test_wrong_total_of_costs_is_corrected(bench: Bench) -> None:
+    lease = bench.claimed()
+    used = Usage(tokens_in=5, cost_micros=7, model="m")
+    bench.agent().complete(lease, used=used)
+    project = bench.queue.views.show(lease.item).item.project
+    bench.set_sum(f"project:{project}:usage", "total", "5 0 0 9")
+
+    found = audit(bench.queue, fix=False)
+    fixed = audit(bench.queue, fix=True)
+
+    (finding,) = found.findings
+    assert finding.id == project
+    assert finding.detail == "counts 9 cost_micros, there are 7"
+    assert fixed.repaired == (finding,)
+    assert found.items == 1
+    assert bench.sums(f"project:{project}:usage")["total"] == "5 0 0 7"

@@ -17,10 +17,12 @@ from taskorch.domain import errors, limits
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import State
 
+from taskorch_worker.commands.usage_options import usage_options
 from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
     from taskorch.domain.item import SettledReceipt
+    from taskorch.domain.usage import Usage
 
     from taskorch_worker.context import WorkerContext
 
@@ -74,6 +76,7 @@ def next_options(command: Command) -> Command:
 @click.argument("summary", type=TEXT)
 @DELIVERABLE
 @next_options
+@usage_options
 @pass_context
 def complete(
     context: "WorkerContext",
@@ -83,6 +86,7 @@ def complete(
     next_: bool,
     wait: float | None,
     lease: int | None,
+    used: "Usage",
 ) -> None:
     """Deliver ITEM. With --next, claim your next item, too."""
     _check_next(next_=next_, wait=wait, lease=lease)
@@ -92,6 +96,7 @@ def complete(
         deliverables=dict(deliverable),
         next=next_,
         lease_ms=lease,
+        used=used,
     )
     _show(context, receipt, next_=next_, wait=wait, lease=lease)
 
@@ -101,6 +106,7 @@ def complete(
 @click.argument("summary", type=TEXT, default="")
 @DELIVERABLE
 @next_options
+@usage_options
 @pass_context
 def ack(
     context: "WorkerContext",
@@ -110,6 +116,7 @@ def ack(
     next_: bool,
     wait: float | None,
     lease: int | None,
+    used: "Usage",
 ) -> None:
     """Deliver ITEM, with or without a summary. With --next, claim your next item, too."""
     _check_next(next_=next_, wait=wait, lease=lease)
@@ -119,6 +126,7 @@ def ack(
         deliverables=dict(deliverable),
         next=next_,
         lease_ms=lease,
+        used=used,
     )
     _show(context, receipt, next_=next_, wait=wait, lease=lease)
 
@@ -132,6 +140,7 @@ def ack(
     "--no-retry", is_flag=True, help="Do not retry it: make it a dead letter."
 )
 @next_options
+@usage_options
 @pass_context
 def fail(
     context: "WorkerContext",
@@ -141,11 +150,17 @@ def fail(
     next_: bool,
     wait: float | None,
     lease: int | None,
+    used: "Usage",
 ) -> None:
     """Give up this attempt at ITEM. It is retried later while attempts are left."""
     _check_next(next_=next_, wait=wait, lease=lease)
     receipt = context.session.fail(
-        item, reason, retry=not no_retry, next=next_, lease_ms=lease
+        item,
+        reason,
+        retry=not no_retry,
+        next=next_,
+        lease_ms=lease,
+        used=used,
     )
     _show(context, receipt, next_=next_, wait=wait, lease=lease)
 

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 import click
 from taskorch.cli.arguments import ITEM, TEXT
 
+from taskorch_worker.commands.usage_options import usage_options
 from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
+    from taskorch.domain.usage import Usage
+
     from taskorch_worker.context import WorkerContext
 
 
@@ -19,12 +22,17 @@ if TYPE_CHECKING:
 @click.option(
     "--percent", type=click.IntRange(0, 100), help="Percentage done."
 )
+@usage_options
 @pass_context
 def progress(
-    context: "WorkerContext", item: str, text: str, percent: int | None
+    context: "WorkerContext",
+    item: str,
+    text: str,
+    percent: int | None,
+    used: "Usage",
 ) -> None:
     """Report progress on ITEM and renew its lease."""
-    receipt = context.session.progress(item, text, percent=percent)
+    receipt = context.session.progress(item, text, percent=percent, used=used)
     context.show(receipt)
 
 

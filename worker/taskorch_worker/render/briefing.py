@@ -108,6 +108,8 @@ def _sections(
     ready = _items(read.queue_count)
     yield f"## Your queue: {ready} ready, {read.later} not ready yet"
     yield from items.pools(read.pools)
+    if read.over_budget:
+        yield f"No item of it can be claimed now: {line(read.over_budget)}"
     if read.queue:
         queued = [_queued(item, length) for item in read.queue]
         yield fenced(queued)

@@ -207,14 +207,16 @@ class Attempt:
         command_exit = process.collect()
         match event:
             case AttemptEvent.EXITED:
-                return outcome.of_exit(command_exit, files.result)
+                result = outcome.of_exit(command_exit, files.result)
             case AttemptEvent.TIMED_OUT:
-                return outcome.of_timeout(
+                result = outcome.of_timeout(
                     command_exit, options.timeout_ms or 0
                 )
             case AttemptEvent.STOPPED:
-                return outcome.of_stop()
-        raise event
+                result = outcome.of_stop()
+            case lost:
+                raise lost
+        return outcome.with_usage(result, command_exit)
 
     def _checked(self, result: Outcome, worktree: Worktree | None) -> Outcome:
         """Run the acceptance checks of an item that is to be completed.

@@ -14,7 +14,7 @@ from taskorch.config import files
 from taskorch.domain import errors
 from taskorch.domain.item import Claim, Delivery, Lease, Receipt
 from taskorch.domain.leases import LeaseSlot
-from taskorch.queue.agent_queue import NOT_STARTED, AgentQueue
+from taskorch.queue.agent_queue import NO_NOTICE, NOT_STARTED, AgentQueue
 from taskorch.queue.port import Connection
 
 from taskorch_worker.inherited_lease import handed_down
@@ -47,6 +47,9 @@ class Claims:
         self._lock = Lock()
         #: The number of resting slots.
         self._idle = 0
+        #: The budget that has kept the run from work, and those that it has named.
+        self.over_budget: errors.OverBudget | None = None
+        self._budgets: set[object] = set()
         #: The connections that no slot may use any more.
         self._closed: Sequence[Connection] = ()
 
@@ -155,7 +158,13 @@ class Claims:
     def _claim(self, queue: AgentQueue, wait_s: float) -> Claim | None:
         context = self._context
         with context.workspace.reserve() as (slot,):
-            claim = queue.claim(wait_s=wait_s, lease_ms=self._options.lease_ms)
+            claims = queue.claim_many(
+                1,
+                wait_s=wait_s,
+                lease_ms=self._options.lease_ms,
+                notice=NO_NOTICE._replace(over_budget=self._note_budget),
+            )
+            claim = claims[0] if claims else None
             if claim and (failure := self._keep(slot, claim)):
                 root = context.settings.root
                 raise files.root_not_writable(root, failure) from None
@@ -171,6 +180,16 @@ class Claims:
             self._context.queue.release(claim.lease, reason=reason)
             return failure
         return None
+
+    def _note_budget(self, over: errors.OverBudget) -> None:
+        """Say once for each budget that it keeps the run from work."""
+        budget = over.details["owner"], over.details["period"]
+        with self._lock:
+            is_new = budget not in self._budgets
+            self._budgets.add(budget)
+            self.over_budget = over
+        if is_new:
+            self._context.log.notify(f"{over} {over.hint()}")
 
     def _must_not_claim(self) -> bool:
         return (

@@ -4,6 +4,7 @@ The last event has the result, and the calls of tools that were not permitted. T
 events before it are printed by stream-json, and by --verbose.
 """
 
+from taskorch_worker.run import program_usage
 from taskorch_worker.run.program_result import (
     CallEnd,
     Object,
@@ -48,6 +49,7 @@ def _of_result(event: Object, reading: OutputReading) -> bool:
         reading.end(call.id, CallEnd.REFUSED)
     reading.text = text or (subtype if failed else "")
     reading.failed = failed
+    reading.usage = program_usage.of_claude(event)
     return True
 
 

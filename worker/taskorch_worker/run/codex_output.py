@@ -8,6 +8,7 @@ import shlex
 
 from taskorch.domain import errors
 
+from taskorch_worker.run import program_usage
 from taskorch_worker.run.program_result import (
     CallEnd,
     Object,
@@ -80,8 +81,9 @@ def _script(command: str) -> str:
     return words[2] if is_shell else command
 
 
-def _of_completed_turn(_event: Object, reading: OutputReading) -> bool:
+def _of_completed_turn(event: Object, reading: OutputReading) -> bool:
     reading.failed = False
+    reading.usage = program_usage.of_codex(event)
     return True
 
 

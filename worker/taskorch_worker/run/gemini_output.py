@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from taskorch_worker.run import program_usage
 from taskorch_worker.run.program_result import (
     CallEnd,
     Object,
@@ -40,6 +41,7 @@ def of_document(document: Object) -> ProgramResult | None:
         text=error or response,
         failed=bool(error),
         calls=tuple(filter(None, calls)),
+        usage=program_usage.of_gemini(object_of(document.get("stats"))),
     )
 
 
@@ -64,6 +66,7 @@ def _of_result(event: Object, reading: OutputReading) -> bool:
         return False
     reading.text = _message(event) or reading.text
     reading.failed = status == "error"
+    reading.usage = program_usage.of_gemini(object_of(event.get("stats")))
     return True
 
 

@@ -13,11 +13,13 @@ from taskorch.domain import errors, limits
 from taskorch.domain.acceptance import CheckResult
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
+from taskorch.domain.usage import NONE, Usage
 
 from taskorch_worker.git import GitFailed, Work
 from taskorch_worker.run import program_output
 from taskorch_worker.run.launcher import RELEASES
 from taskorch_worker.run.program_result import ProgramResult
+from taskorch_worker.run.program_usage import bounded
 
 #: Room for the largest deliverables and summary, with each byte escaped.
 RESULT_BYTES = 6 * (limits.DELIVERABLES_BYTES + limits.TEXT_BYTES)
@@ -63,6 +65,8 @@ class Outcome(Frozen):
     refusal: str = ""
     #: The results of the item's acceptance checks.
     evidence: tuple[CheckResult, ...] = ()
+    #: What an agent program says that it has used.
+    usage: Usage = NONE
 
     @property
     def without_report(self) -> "Outcome":
@@ -143,6 +147,14 @@ def of_worktree_failure(error: GitFailed) -> Outcome:
     """Return the outcome of an item for which there is no worktree."""
     reason = f"the git worktree could not be made: {error}"
     return _outcome(AttemptEnd.RELEASED, reason)
+
+
+def with_usage(outcome: Outcome, command_exit: CommandExit) -> Outcome:
+    """Return an outcome with what an agent program says that it has used."""
+    reported = command_exit.result()
+    if reported is None:
+        return outcome
+    return replace(outcome, usage=bounded(reported.usage))
 
 
 def with_work(outcome: Outcome, work: Work) -> Outcome:

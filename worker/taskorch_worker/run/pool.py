@@ -157,7 +157,8 @@ class WorkerPool:
     def work(self) -> int:
         """Work on items until a signal or the idle time ends the run.
 
-        Return the exit code. Raises errors.NothingToDo if there was no item, and the
+        Return the exit code. Raises errors.NothingToDo if there was no item,
+        errors.OverBudget if a budget was the reason, and the
         error of a slot that could not go on.
         """
         # If our starter ignores SIGCHLD, the exit statuses of commands would be lost.
@@ -331,6 +332,8 @@ class WorkerPool:
         if AttemptEnd.UNSAID in self._ends:
             return errors.Unavailable.exit_code
         if not self._ends and not self._signals:
+            if self._claims.over_budget:
+                raise self._claims.over_budget
             raise errors.NothingToDo(IDLE_ONCE if self._options.once else IDLE)
         if self._options.once:
             for end, code in EXIT_CODES.items():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from taskorch.domain.frozen import Frozen, replace
+from taskorch.domain.usage import NONE, Usage
 
 #: A JSON object.
 Object = Mapping[str, object]
@@ -53,6 +54,8 @@ class ProgramResult(Frozen):
     failed: bool = False
     #: The calls of the queue, as far as the output shows them.
     calls: tuple[QueueCall, ...] = ()
+    #: What it has used, as far as the output shows it.
+    usage: Usage = NONE
 
     @property
     def refused(self) -> Sequence[str]:
@@ -75,6 +78,7 @@ class OutputReading:
         """Begin with no event."""
         self.text = ""
         self.failed = False
+        self.usage = NONE
         self._calls: dict[str, QueueCall] = {}
 
     def call(self, *calls: QueueCall | None) -> None:
@@ -90,7 +94,9 @@ class OutputReading:
     def result(self) -> ProgramResult:
         """Return the result of all events."""
         calls = tuple(self._calls.values())
-        return ProgramResult(text=self.text, failed=self.failed, calls=calls)
+        return ProgramResult(
+            text=self.text, failed=self.failed, calls=calls, usage=self.usage
+        )
 
 
 #: Reads an event of a stream. It returns False for an event of an unknown program, which

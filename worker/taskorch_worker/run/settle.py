@@ -1,11 +1,13 @@
 """Settles an item: reports an outcome to the queue, unless the command has done it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Delivery, Lease, Package, Receipt, State
+from taskorch.domain.usage import Usage
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.claim_reports import REPORTS, last_question, last_report
 from taskorch.queue.renewal import LOST
@@ -107,6 +109,7 @@ def _settle(
     complete: Complete | None,
 ) -> Settled:
     package = _look(queue, lease)
+    _add_usage(queue, lease, package, outcome.usage)
     settled = _settled_by_command(package, lease)
     if settled:
         return settled
@@ -135,6 +138,22 @@ def _settle(
             return replace(settled, text=f"{settled.text} ({error})")
         return settled
     return _settled(outcome.end, receipt.state, outcome.text)
+
+
+def _add_usage(
+    queue: AgentQueue, lease: Lease, package: Package, used: Usage
+) -> None:
+    """Count what the command has used, unless it has reported some of that itself.
+
+    It may have ended its claim itself: only a later claim keeps it from being counted.
+    """
+    is_reported = any(
+        report.usage and report.token == lease.token
+        for report in package.history
+    )
+    if not (used.is_empty or is_reported):
+        with suppress(*REFUSALS):
+            queue.add_usage(lease, used)
 
 
 def _look(queue: AgentQueue, lease: Lease) -> Package:

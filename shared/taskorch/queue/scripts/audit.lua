@@ -2,20 +2,20 @@
 --        and repairs what differs if it is asked to. The hash of the item is right.
 -- KEYS     meta
 -- ARGV     7 cursor or '', 8 maximum number of items and dependencies, 9 '1' to repair
--- RETURNS  {next cursor or '', newest event's id, {finding …}, {owner, state, number
---          …}, {{item, dependency, state, '1' if a requeue of a dead dependency has to
+-- RETURNS  {next cursor or '', newest event's id, {finding …}, {owner, state or field of
+--          the usage, number …}, {{item, dependency, state, '1' if a requeue of a dead dependency has to
 --          reopen its project, else ''} …}}
 -- ERRORS   NO_PROJECT (the cursor's was purged)
 local STEP = 100
 local limit, repair = tonumber(ARGV[8]), ARGV[9] == '1'
 local findings, counts, waits, known_agents, known_pools, visited = {}, {}, {}, {}, {}, 0
 
-local function found(id, word, detail) table.insert(findings, {id, word, detail}) end
-
-local function count_one(owner, state)
-  local counted = owner .. ' ' .. state
-  counts[counted] = (counts[counted] or 0) + 1
+local function count(owner, what, number)
+  local counted = owner .. ' ' .. what
+  counts[counted] = (counts[counted] or 0) + number
 end
+
+local function found(id, word, detail) table.insert(findings, {id, word, detail}) end
 
 -- Open items of a project that is closing are cancelled by later calls, which find it
 -- here.
@@ -227,9 +227,12 @@ local function check(project, id)
   check_index(item)
   check_held(item)
   check_questions(item)
-  count_one('project:' .. project, item.state)
+  count('project:' .. project, item.state, 1)
   local pool = Owner.pool_of(item.owner)
-  if item.owner ~= '' then count_one(pool and item.owner or 'agent:' .. item.agent, item.state) end
+  if item.owner ~= '' then count(pool and item.owner or 'agent:' .. item.agent, item.state, 1) end
+  for place, used in ipairs(Usage.of_item(id)) do
+    if used > 0 then count('project:' .. project, Usage.FIELDS[place], used) end
+  end
 end
 
 -- The index of a project's open questions may have items that do not exist, or that
@@ -296,7 +299,7 @@ local function audited()
   local numbers = {}
   for counted, number in pairs(counts) do
     local owner, state = string.match(counted, '^(.*) (.*)$')
-    for _, value in ipairs({owner, state, number}) do table.insert(numbers, value) end
+    for _, value in ipairs({owner, state, string.format('%d', number)}) do table.insert(numbers, value) end
   end
   return {cursor, newest, findings, numbers, waits}
 end

@@ -5,6 +5,7 @@
 -- RETURNS  receipt, with the number of the question; the remark is 'repeat' if it was
 --          open already
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE TOO_MANY
+--          OVER_BUDGET
 local MAX_OPEN_QUESTIONS, MAX_QUESTION_BYTES = 10, 262144
 
 -- Returns the open question with this text, unless it needs something else. What it
@@ -33,6 +34,7 @@ end
 return once(function()
   local id, token, text, needs = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = Lease.check_holder(need_item(id), token, 'blocker', true)
+  Lease.refuse_over_budget(item)
   local questions = Question.read(item)
   local same = find_same(questions, text, needs)
   if not same and #questions >= MAX_OPEN_QUESTIONS then

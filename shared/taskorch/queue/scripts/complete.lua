@@ -4,16 +4,16 @@
 -- KEYS     meta
 -- ARGV     7 maximum number of items to claim, or '', 8 lease ms of these claims or ''
 --          for the items' own, 9 '1' to refuse a blocked item, else '', 10 number of
---          items, then for each its id, token or '', summary, deliverables as JSON and
---          the results of its acceptance checks as JSON or '', then field, value … of its
---          origin
+--          items, then for each its id, token or '', summary, deliverables as JSON,
+--          the results of its acceptance checks as JSON or '', and usage or '', then field,
+--          value … of its origin
 -- RETURNS  {{receipt with a list of the missing deliverables …}, {claim as those of
 --          `claim` …}, '1' if items that waited are left for `resume`, else ''}; the
 --          remark is 'repeat' for an item that was completed before
 -- ERRORS   NO_ITEM TOO_MANY TOO_LARGE NOT_YOURS CANCELLED LEASE_LOST HELD
 --          WRONG_STATE ALREADY_COMPLETED CHECKS_FAILED, RUN_COMPLETES and UNCHECKED {checks
 --          as JSON}
-local FIRST, WORDS = 11, 5
+local FIRST, WORDS = 11, 6
 -- Bytes of deliverables that are never refused: an agent can always deliver the name of a
 -- file or a branch.
 local ALWAYS_FIT = 4096
@@ -134,15 +134,17 @@ end
 
 -- The report is in the fields of the item that `emit` writes (`Reports.completion`),
 -- unless it has an origin, or the item has reports already, or an agent waits for one.
-local function report_completion(item, summary)
+local function report_completion(item, summary, usage)
   if has_origin or call('EXISTS', key('progress', item.id)) == 1 then
-    report(item, 'complete', 'text', summary, 'percent', 100, unpack(ARGV, origin))
+    report(item, 'complete', 'text', summary, 'percent', 100,
+      unpack(Usage.words(usage, {unpack(ARGV, origin)})))
   end
 end
 
 -- Returns the fields of a delivered item, and `...`.
-local function fields_of_delivery(item, summary, deliverables, ...)
+local function fields_of_delivery(item, summary, deliverables, usage, ...)
   local fields = {'percent', 100, ...}
+  for _, word in ipairs(Usage.count(item, usage)) do table.insert(fields, word) end
   if item.evidence then fields = {'evidence', item.evidence, unpack(fields)} end
   if summary ~= '' then fields = {'summary', summary, unpack(fields)} end
   if deliverables ~= '{}' then fields = {'deliverables', deliverables, unpack(fields)} end
@@ -150,30 +152,30 @@ local function fields_of_delivery(item, summary, deliverables, ...)
 end
 
 -- The item waits for its reviewer, without a holder. Its report says so, for a repeat.
-local function submit(item, reviewer, summary, deliverables)
+local function submit(item, reviewer, summary, deliverables, usage)
   report(item, 'complete', 'text', summary, 'percent', 100, 'reviewer', reviewer,
-    unpack(ARGV, origin))
+    unpack(Usage.words(usage, {unpack(ARGV, origin)})))
   move(item, 'review', now)
-  emit('review', item, fields_of_delivery(item, summary, deliverables))
+  emit('review', item, fields_of_delivery(item, summary, deliverables, usage))
 end
 
-local function deliver(item, summary, deliverables)
-  report_completion(item, summary)
+local function deliver(item, summary, deliverables, usage)
+  report_completion(item, summary, usage)
   move(item, 'completed')
-  emit('complete', item, fields_of_delivery(item, summary, deliverables, 'completed_at', completed_at(),
-    'completion', request))
+  emit('complete', item, fields_of_delivery(item, summary, deliverables, usage, 'completed_at',
+    completed_at(), 'completion', request))
   if release_dependents(item.id) then note_unfinished('release:' .. item.id) end
 end
 
-local function complete(item, summary, deliverables)
+local function complete(item, summary, deliverables, usage)
   local reviewer = call('HGET', key('item', item.id), 'reviewer')
   Lease.claim_if_queued(item)
   Lease.revoke_token(item)
   Question.close_all(item)
   if (reviewer or '') ~= '' then
-    submit(item, reviewer, summary, deliverables)
+    submit(item, reviewer, summary, deliverables, usage)
   else
-    deliver(item, summary, deliverables)
+    deliver(item, summary, deliverables, usage)
   end
   return Lease.receipt(item)
 end
@@ -256,7 +258,7 @@ return once(function()
     if item.is_delivered then
       receipts[i] = Lease.receipt(item, 'repeat')
     else
-      receipts[i] = complete(item, ARGV[at + 2], ARGV[at + 3])
+      receipts[i] = complete(item, ARGV[at + 2], ARGV[at + 3], Usage.parse(ARGV[at + 5]))
     end
     is_on_items = is_on_items and is_made_again(receipts[i])
   end

@@ -2,7 +2,7 @@
 -- KEYS     meta
 -- ARGV     7 item, 8 token or '', 9 text, 10 impact, then field, value … of its origin
 -- RETURNS  receipt, with the discovery's cursor as its entry
--- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
+-- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE OVER_BUDGET
 local DISCOVERIES_KEPT, FOUND_KEPT = 10000, 1000
 -- Bytes of the texts of a project's discoveries, and what one call drops to make room.
 local MAX_DISCOVERY_BYTES = 33554432
@@ -43,6 +43,7 @@ end
 return once(function()
   local id, token, text, impact = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = Lease.check_holder(need_item(id), token, 'discover', true)
+  Lease.refuse_over_budget(item)
 
   Lease.claim_if_queued(item)
   if item.state ~= 'blocked' then Lease.set_in_progress(item) end

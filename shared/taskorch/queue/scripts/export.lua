@@ -6,8 +6,8 @@
 --          out dependencies on other projects; of 'entries' a kind of stream,
 --          its owner, id to continue after, last id; of 'discoveries' their project,
 --          cursor; of 'readers' their project, cursor; of 'projects' a number to
---          skip; of 'names' and 'plans' a cursor; of 'agents' their names; of 'schedule' its
---          name; of 'counters' and 'schedules' none
+--          skip; of 'names', 'plans' and 'budgets' a cursor; of 'agents' their names; of
+--          'schedule' its name; of 'usage' an owner; of 'counters' and 'schedules' none
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 local MAX_ITEMS, MAX_BYTES, KEYS_SCANNED, NAMES_READ = 25, 131072, 100, 500
@@ -112,7 +112,7 @@ function parts.plans(cursor)
   return call('HSCAN', prefix .. 'plans', cursor, 'COUNT', NAMES_READ)
 end
 
--- {next cursor, {field, value …}, {key, item …}}
+-- {next cursor, {field, value …}, {key, item …}, {field, value …} of what it has used}
 function parts.project(id, cursor, newest)
   local keys = key('project', id) .. ':keys'
   local next_cursor, entries = unpack(call('HSCAN', keys, cursor, 'COUNT', KEYS_SCANNED))
@@ -124,7 +124,7 @@ function parts.project(id, cursor, newest)
       table.insert(kept, item)
     end
   end
-  return {next_cursor, call('HGETALL', key('project', id)), kept}
+  return {next_cursor, call('HGETALL', key('project', id)), kept, parts.usage('project:' .. id)}
 end
 
 -- {sequence to continue after or '', {item …}, {damaged item, its field …}}
@@ -169,12 +169,31 @@ function parts.readers(project, cursor)
   return read_hash('readers', project, 'HSCAN', cursor, 'COUNT', KEYS_SCANNED) or {'0', {}}
 end
 
--- {{name, last seen ms, {field, value …}} …}
+-- {next cursor, {'<owner>:<period>', 'microdollars tokens' …}}
+function parts.budgets(cursor)
+  return call('HSCAN', prefix .. 'budgets', cursor, 'COUNT', NAMES_READ)
+end
+
+-- {field, value …} of the sums of an owner.
+function parts.usage(owner)
+  local fields = {}
+  for field, value in pairs(Counters.read(string.sub(Usage.of(owner), #prefix + 1))) do
+    local is_known = field == 'total' or string.find(field, '^%l+:[!-~]+$')
+    if is_known then
+      table.insert(fields, field)
+      table.insert(fields, string.format('%d %d %d %d', unpack(Usage.numbers(value))))
+    end
+  end
+  return fields
+end
+
+-- {{name, last seen ms, {field, value …}, {field, value …} of what it has used} …}
 function parts.agents(...)
   local found = {}
   for _, name in ipairs({...}) do
     local last_seen = call('ZSCORE', prefix .. 'agents', name) or '0'
-    table.insert(found, {name, last_seen, call('HGETALL', key('agent', name))})
+    table.insert(found, {name, last_seen, call('HGETALL', key('agent', name)),
+      parts.usage('agent:' .. name)})
   end
   return found
 end

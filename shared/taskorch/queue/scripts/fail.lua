@@ -2,7 +2,8 @@
 --       it is a dead letter. It may claim the caller's next items, too.
 -- KEYS     meta
 -- ARGV     7 item, 8 token, 9 reason, 10 '1' to retry, 11 maximum number of items to
---          claim, or '', 12 lease ms of these claims or '' for the items' own
+--          claim, or '', 12 lease ms of these claims or '' for the items' own,
+--          13 usage or ''
 -- RETURNS  receipt; with claims {receipt, {claim as those of `claim` …}}
 -- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD WRONG_STATE
 local next_limit, lease = tonumber(ARGV[11]), ARGV[12]
@@ -14,9 +15,10 @@ return once(function()
 
   Lease.claim_if_queued(item)
   Lease.revoke_token(item)
-  report_end(item, 'fail', 'text', reason)
+  local usage = Usage.parse(ARGV[13])
+  report_end(item, 'fail', 'text', reason, unpack(Usage.words(usage)))
   Lease.retry_or_fail(item, retry == '1')
-  emit('fail', item)
+  emit('fail', item, unpack(Usage.count(item, usage)))
   if not next_limit then return Lease.receipt(item) end
   new_claims = claim_next(next_limit, lease)
   return {Lease.receipt(item), new_claims}

@@ -1,6 +1,6 @@
--- forget_agents: forgets agents that have no items, in any state, and have not called for
---                some time, nor were first named in that time; a part of them. Then it
---                forgets pools without items and agents.
+-- forget_agents: forgets agents that have no items, in any state, and no budget, and have not
+--                called for some time, nor were first named in that time; a part of them.
+--                Then it forgets pools without items and agents.
 -- KEYS     meta
 -- ARGV     7 minimum age in ms of the last call, 8 number of agents to skip, which stay, 9
 --          maximum number of agents to look at
@@ -17,6 +17,14 @@ local function has_items(name, fields)
     if is_count and fields[i + 1] ~= '0' then return true end
   end
   return call('EXISTS', key('queue', name), key('held', name)) > 0
+end
+
+-- An agent with a budget could otherwise use all of it again.
+local function has_budget(name)
+  if not Budget.are_set then return false end
+  local owner = 'agent:' .. name
+  local kept = call('HMGET', prefix .. 'budgets', owner .. ':day', owner .. ':total')
+  return (kept[1] or kept[2]) and true or false
 end
 
 -- Returns whether an agent that never called was first named long ago. An older version
@@ -49,13 +57,14 @@ return once(function()
   local forgotten = 0
   for i = 1, #old, 2 do
     local name, fields = old[i], call('HGETALL', key('agent', old[i]))
-    local is_idle = not has_items(name, fields)
+    local is_idle = not has_items(name, fields) and not has_budget(name)
     if is_idle and (tonumber(old[i + 1]) > 0 or was_named_long_ago(name, fields)) then
       for pool in string.gmatch(value_of(fields, 'pools') or '', '[^,]+') do
         call('ZREM', key('members', pool), name)
       end
-      call('DEL', key('agent', name), key('wake', name))
+      call('DEL', key('agent', name), key('wake', name), Usage.of('agent:' .. name))
       call('ZREM', prefix .. 'agents', name)
+      call('ZREM', prefix .. 'budget_waiters', name)
       forgotten = forgotten + 1
     end
   end

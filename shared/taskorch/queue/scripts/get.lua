@@ -4,7 +4,7 @@
 -- ARGV     7 item, 8 token or '', 9 'claim', 'peek' or 'takeover', 10 lease ms or ''
 -- RETURNS  {item id, token or '', expires or '', package, {id of a comment that is new
 --          to the holder …}}: no token if the caller does not hold it
--- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD NO_ATTEMPTS
+-- ERRORS   NO_ITEM NOT_YOURS CANCELLED LEASE_LOST HELD NO_ATTEMPTS OVER_BUDGET
 local id, token, mode, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
 -- The holder continues, even if its lease has expired.
@@ -54,7 +54,10 @@ local function get()
     end
   end
 
-  if not is_mine then Lease.refuse_closing(item) end
+  if not is_mine then
+    Lease.refuse_closing(item)
+    Budget.refuse(item)
+  end
   if is_mine then continue_claim(item) else claim(item) end
   return Lease.receipt(item)
 end

@@ -1,8 +1,8 @@
 -- metrics: a part of the figures of the namespace: its counters, or the counts of some
---          projects, of some agents, or of some pools.
+--          projects, of some agents or what they have used, or of some pools.
 -- KEYS     meta
--- ARGV     7 part: 'counters', 'hours', 'projects', 'agents' or 'pools', 8 cursor of a part
---          of projects, agents or pools, else ''
+-- ARGV     7 part: 'counters', 'hours', 'projects', 'agents', 'pools' or 'usage', 8 cursor of
+--          a part of projects, agents or pools, else ''
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 -- Projects and agents that a call looks at, about.
@@ -71,6 +71,20 @@ function parts.agents(cursor)
     local queued = call('ZCARD', queue)
     table.insert(rows, {name, last_seen, call('ZCARD', key('held', name)), queued,
       queued > 0 and View.queued_since(queue) or ''})
+  end
+  return {next_cursor, rows}
+end
+
+-- {next cursor, {{agent, model, four numbers as one text} …}}
+function parts.usage(cursor)
+  local next_cursor, agents = unpack(call('ZSCAN', prefix .. 'agents', cursor, 'COUNT', AGENTS))
+  local rows = {}
+  for i = 1, #agents, 2 do
+    for field, value in pairs(Counters.read('agent:' .. agents[i] .. ':usage')) do
+      local model = string.match(field, '^model:(.*)$')
+      local used = string.format('%d %d %d %d', unpack(Usage.numbers(value)))
+      if model then table.insert(rows, {agents[i], model, used}) end
+    end
   end
   return {next_cursor, rows}
 end

@@ -6,7 +6,8 @@
 -- RETURNS  {{{package, {newest note …}, token or '', {id of a new comment …}} …}, number
 --          of items it holds, number in its queue and its pools, assigned but not ready,
 --          {queued item view …}, {pool of the caller, number of items that are ready in it
---          …}, number of items that wait for its review, among the oldest in review}
+--          …}, number of items that wait for its review, among the oldest in review, {words
+--          of the budget that is used up, if one keeps it from claims}}
 -- ERRORS   NO_ITEM (of the package; items that vanished are skipped)
 local NOTES, MAX_HELD, MAX_PACKAGES, MAX_REVIEWS = 5, 500, 20, 100
 local limit, leases = tonumber(ARGV[7]), cjson.decode(ARGV[8])
@@ -51,6 +52,17 @@ local function count_reviews()
   return count
 end
 
+-- Returns the words of the budget that keeps the caller from the first items of its queue.
+local function over_budget(queued)
+  local over = Budget.of_agent(caller.agent)
+  if over then return over end
+  for _, view in ipairs(queued) do
+    over = Budget.used_up('project:' .. (value_of(view[2], 'project') or ''))
+    if not over then return {} end
+  end
+  return over or {}
+end
+
 return guarded(function()
   local ids, held = held_ids(), {}
   for i = 1, math.min(limit, MAX_PACKAGES, #ids) do
@@ -63,8 +75,8 @@ return guarded(function()
     table.insert(held, {package_view(id), notes, token, comments})
   end
   local views = View.items(scope.queued_ids(limit))
-  local reviews = count_reviews()
-  if confined ~= '' then return {held, #ids, #views, 0, views, {}, reviews} end
+  local reviews, over = count_reviews(), over_budget(views)
+  if confined ~= '' then return {held, #ids, #views, 0, views, {}, reviews, over} end
   local queued, in_pools = View.count_queued()
-  return {held, #ids, queued, View.count_not_ready(caller.agent), views, in_pools, reviews}
+  return {held, #ids, queued, View.count_not_ready(caller.agent), views, in_pools, reviews, over}
 end)

@@ -81,6 +81,7 @@ local function remove_item(item)
   for _, agent in ipairs(call('SMEMBERS', key('noted', item))) do
     remove(key('notes', agent .. ':' .. item))
   end
+  Usage.forget_item(item, id)
   remove(key('item', item), key('deps', item), key('satisfied', item), key('progress', item),
     key('found', item), key('noted', item))
   removed_items = removed_items + 1
@@ -100,7 +101,8 @@ local function remove_project()
     call('HDEL', prefix .. 'plans', plan)
   end
   remove(project, items, key('discoveries', id), key('readers', id), key('questions', id),
-    key('archive', id))
+    key('archive', id), Usage.of('project:' .. id))
+  Budget.forget('project:' .. id)
   call('ZREM', prefix .. 'projects', id)
   remember_purge()
 end

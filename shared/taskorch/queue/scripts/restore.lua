@@ -32,7 +32,8 @@ end
 local write = {}
 
 function write.project(line)
-  call('DEL', key('discoveries', line.id), key('readers', line.id), key('questions', line.id))
+  call('DEL', key('discoveries', line.id), key('readers', line.id), key('questions', line.id),
+    Usage.of('project:' .. line.id))
   call('ZADD', prefix .. 'projects', line.fields.created_at, line.id)
   call('ZREM', prefix .. 'purged', line.id)
   if line.fields.status == 'closing' then
@@ -99,6 +100,14 @@ function write.agent(line)
     add_pool(pool)
     call('ZADD', key('members', pool), now, line.name)
   end
+end
+
+function write.usage(line) write_hash(Usage.of(line.owner), line.fields) end
+
+function write.budget(line)
+  local limits = line.limit_micros .. ' ' .. line.limit_tokens
+  call('HSET', prefix .. 'budgets', line.owner .. ':' .. line.period, limits)
+  call('HSET', meta, 'budgets', '1')
 end
 
 -- The counts of a project, an agent or a pool.

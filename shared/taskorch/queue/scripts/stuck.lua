@@ -5,7 +5,8 @@
 --          holder before it counts, 9 project or '' for all, 10 cursor or '' to begin,
 --          11 maximum number of items
 -- RETURNS  {cursor, or '' at the end, items looked at, {{why, since ms, agent last seen ms,
---          dead dependency or '', why it failed or '', item view, '1' if the requeue that
+--          dead dependency or '', why it failed, or the words of the budget that is used
+--          up, or '', item view, '1' if the requeue that
 --          helps has to reopen a project, else ''} …}}
 -- ERRORS   NO_PROJECT
 local MAX_STEPS, MAX_BYTES, STEP = 60, 524288, 100
@@ -76,8 +77,17 @@ local function look_at_failed(item, since)
   add('failed', item, since, '', newest and value_of(newest[2], 'text'), Project.reopens(item.id))
 end
 
+-- Of the items of an agent that a budget holds up, a call reports the first one.
+local held_up = {}
+
 local function look_at_queued(item)
-  local since = changed_at(item.id)
+  local since, over = changed_at(item.id), Budget.of_item(item)
+  if over then
+    local which = item.agent .. ' ' .. over[1]
+    if not held_up[which] then add('over_budget', item, since, '', table.concat(over, ' ')) end
+    held_up[which] = true
+    return
+  end
   if since <= now - unstarted_ms then add('unstarted', item, since) end
 end
 

@@ -46,6 +46,9 @@ local refusal, batch, caller_was_seen, handled, leaves_some, project_views, newe
 
 -- The counters of the namespace (`prelude/counters.lua`), and the newest hour that `hours` has.
 local Counters = {}
+-- The budgets of the namespace (`prelude/usage.lua`), and of this call whether there are any
+-- and those that it has read.
+local Budget = {}
 
 -- Begins a call of a script with its KEYS and ARGV, and the roles that may run it. A user
 -- who may run CONFIG GET may do everything: one question is enough.
@@ -77,6 +80,7 @@ local function begin_call(keys, values, script, roles)
   handled, leaves_some = 0, false
   project_views, newest_read, rests_read, bytes_read = {}, {}, {}, 0
   Counters.hour = nil
+  Budget.are_set, Budget.known = nil, nil
 end
 
 local function key(kind, id) return prefix .. kind .. ':' .. id end
@@ -241,8 +245,8 @@ local function guarded(run, accept)
   local ok, result = pcall(function()
     Rights.check_user()
     local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
-    local found, hour = unpack(call('HMGET', meta, 'schema', 'hour'))
-    Counters.hour = hour
+    local found, hour, budgets = unpack(call('HMGET', meta, 'schema', 'hour', 'budgets'))
+    Counters.hour, Budget.are_set = hour, budgets
     if found and found ~= SCHEMA and not (accept and accept[found]) then
       refuse('SCHEMA', {found = found, supported = SCHEMA})
     end
@@ -267,11 +271,12 @@ function Rights.check()
     'ZCARD', 'ZMSCORE', 'ZRANGE', 'ZRANK', 'ZREM', 'ZREVRANGE', 'ZREVRANK', 'ZSCAN', 'ZSCORE',
   }
   local KINDS = {
-    'agent:x', 'agents', 'archive:x', 'blocked', 'counters', 'dead', 'delayed', 'dependents:x', 'deps:x',
-    'discoveries:x', 'events', 'fence:1', 'found:x', 'held:x', 'hours', 'item:x', 'leases', 'members:x',
-    'meta', 'noted:x', 'open_items:x', 'plans', 'pool:x', 'pools', 'progress:x', 'project:x', 'project:x:items',
-    'project:x:keys', 'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
-    'reviews', 'satisfied:x', 'signals', 'unassigned', 'unfinished', 'waiting', 'wake:x',
+    'agent:x', 'agent:x:usage', 'agents', 'archive:x', 'blocked', 'budget_waiters', 'budgets',
+    'counters', 'dead', 'delayed', 'dependents:x', 'deps:x', 'discoveries:x', 'events', 'fence:1',
+    'found:x', 'held:x', 'hours', 'item:x', 'leases', 'members:x', 'meta', 'noted:x', 'open_items:x',
+    'plans', 'pool:x', 'pools', 'progress:x', 'project:x', 'project:x:items', 'project:x:keys',
+    'project:x:usage', 'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
+    'reviews', 'satisfied:x', 'signals', 'unassigned', 'unfinished', 'usage', 'waiting', 'wake:x',
   }
   -- The kinds that only scripts of an administrator write.
   local KINDS_OF_ADMINISTRATORS = {

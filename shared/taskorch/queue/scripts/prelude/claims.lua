@@ -10,29 +10,34 @@ do
   local MAX_HELD, MAX_SEARCHED = 500, 1000
 
   -- Returns whether a claim leaves the items of a project out: the caller does not see it,
-  -- or its items are being cancelled. `closing` has what was read of projects, and is nil if
-  -- no project can be closing.
+  -- its items are being cancelled, or its budget is used up, which is returned, too. `closing`
+  -- has what was read of projects, and is nil if no project can be closing.
   local function is_left_out(project, closing)
     if scope.is_foreign(project) then return true end
-    if not closing then return false end
-    if closing[project] == nil then
+    if closing and closing[project] == nil then
       closing[project] = read_hash('project', project, 'HGET', 'status') == 'closing'
     end
-    return closing[project]
+    if closing and closing[project] then return true end
+    local over = Budget.used_up('project:' .. project)
+    return over ~= nil, over
   end
 
   -- Returns the first items of a queue, and whether there are more; then the number of items
-  -- that were left out, of which there may be `most`. An entry whose item is not queued there
-  -- is dropped, and the queue is read again.
+  -- that were left out, of which there may be `most`, and the first budget that has left one
+  -- out. An entry whose item is not queued there is dropped, and the queue is read again.
   local function first_of_queue(owner, limit, closing, most)
     local queue = key('queue', owner)
     local items, skipped, has_dropped = {}, 0, true
+    local first_over
     while has_dropped and skipped < most do
       has_dropped = false
       for _, id in ipairs(call('ZRANGE', queue, #items + skipped, limit + skipped)) do
         if #items == limit then return items, true, skipped end
         local item = find_item(id)
-        if item and is_left_out(item.project, closing) then
+        local left_out, over
+        if item then left_out, over = is_left_out(item.project, closing) end
+        first_over = first_over or over
+        if left_out then
           skipped = skipped + 1
           has_dropped = true
         elseif item and item.state == 'queued' and item.owner == owner then
@@ -43,18 +48,20 @@ do
         end
       end
     end
-    return items, false, skipped
+    return items, false, skipped, first_over
   end
 
   -- Adds the first items of the caller's pools, in the order of the pools, up to the limit, and
-  -- the owners of the queues that have more. Returns the number of items left out by then.
-  local function add_first_of_pools(items, owners, limit, closing, skipped)
+  -- the owners of the queues that have more. Returns the number of items left out by then, and
+  -- `over`, or else the first budget that has left one out.
+  local function add_first_of_pools(items, owners, limit, closing, skipped, over)
     for _, pool in ipairs(caller.pools) do
       local owner, has_more = Owner.of_pool(pool), nil
       if #items < limit then
-        local found, left_out
-        found, has_more, left_out = first_of_queue(owner, limit - #items, closing,
+        local found, left_out, first_over
+        found, has_more, left_out, first_over = first_of_queue(owner, limit - #items, closing,
           MAX_SKIPPED - skipped)
+        over = over or first_over
         for _, item in ipairs(found) do table.insert(items, item) end
         skipped = skipped + left_out
       else
@@ -62,7 +69,7 @@ do
       end
       if has_more then table.insert(owners, owner) end
     end
-    return skipped
+    return skipped, over
   end
 
   -- Returns the first items whose packages fit into one reply, at least one. Adds the owners
@@ -91,20 +98,23 @@ do
 
   -- Claims the first items of the caller's queue, and then of its pools, after some leases
   -- were reaped and some items promoted. Returns their receipts; or nil if there are none, and
-  -- whether the next call may find some behind those that this one has begun to cancel; and
-  -- whether the caller holds so few items that a repeat finds these. `lease` is in ms, or ''
-  -- for the items' own.
+  -- whether the next call may find some behind those that this one has begun to cancel; then
+  -- whether the caller holds so few items that a repeat finds these, and the budget because
+  -- of which there are none. `lease` is in ms, or '' for the items' own.
   function claim_first(limit, lease, has_waited)
     seen()
     Owner.join_pools()
     local _, _, held = Lease.maintain(MAX_DUE)
     local closing = continue_unfinished() and {} or nil
-    local items, has_more, skipped = first_of_queue(caller.agent, limit, closing, MAX_SKIPPED)
-    local owners = has_more and {caller.agent} or {}
+    local over = Budget.of_agent(caller.agent)
+    if over then return nil, false, false, over end
+    local items, has_more, skipped, owners
+    items, has_more, skipped, over = first_of_queue(caller.agent, limit, closing, MAX_SKIPPED)
+    owners = has_more and {caller.agent} or {}
     if #caller.pools > 0 then
-      skipped = add_first_of_pools(items, owners, limit, closing, skipped)
+      skipped, over = add_first_of_pools(items, owners, limit, closing, skipped, over)
     end
-    if #items == 0 then return nil, skipped >= MAX_SKIPPED and handled > 0 end
+    if #items == 0 then return nil, skipped >= MAX_SKIPPED and handled > 0, false, over end
     if #items > 1 then items = that_fit(items, owners) end
 
     begin_batch(items)

@@ -317,10 +317,18 @@ end
 -- Returns it as an entry of the stream, or nil if the item is not completed.
 function Reports.completion(item)
   local v = read_hash('item', item, 'HMGET', 'state', 'completed_at', 'agent', 'attempts', 'token',
-    'completion', 'summary')
+    'completion', 'summary', 'tokens_in', 'tokens_out', 'cache_read', 'cost_micros', 'model')
   if not v or v[1] ~= 'completed' then return nil end
-  return {(v[2] or '') .. '-0', {'kind', 'complete', 'agent', v[3] or '', 'attempt', v[4] or '0',
-    'token', v[5] or '0', 'request', v[6] or '', 'text', v[7] or '', 'percent', '100'}}
+  local fields = {'kind', 'complete', 'agent', v[3] or '', 'attempt', v[4] or '0',
+    'token', v[5] or '0', 'request', v[6] or '', 'text', v[7] or '', 'percent', '100'}
+  -- Without other reports, all that the item has used is in this one.
+  for i, field in ipairs({'tokens_in', 'tokens_out', 'cache_read', 'cost_micros', 'model'}) do
+    if v[7 + i] then
+      table.insert(fields, field)
+      table.insert(fields, v[7 + i])
+    end
+  end
+  return {(v[2] or '') .. '-0', fields}
 end
 
 -- Entries of a stream that are fetched together: each may have two texts of 64 KiB.

@@ -274,6 +274,13 @@ function Lease.check_holder(item, token, verb, is_report)
   return item
 end
 
+-- Refuses a report that would claim an item over its budget. What a report of a file says has
+-- happened already.
+function Lease.refuse_over_budget(item)
+  local is_imported = arguments[#arguments - 3] == 'written_at'
+  if item.claimed_by_report and not is_imported then Budget.refuse(item) end
+end
+
 function Lease.claim_if_queued(item)
   seen()
   if item.claimed_by_report then Lease.new_claim(item, '') end

@@ -1,0 +1,249 @@
+"""Budgets and costs: what may be used, and what was used."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from taskorch.domain import errors, limits
+from taskorch.domain.amounts import DAY, MICROS, NAMESPACE, PERIODS
+from taskorch.domain.frozen import Frozen
+from taskorch.domain.usage import Usage, summed
+from taskorch.queue.port import Argument
+from taskorch.queue.scripts import Scripts
+
+#: The largest numbers of a budget.
+MOST_MICROS = 1_000_000_000 * MICROS
+MOST_TOKENS = 10**15
+#: No limit, as scripts take and return it.
+NO_LIMIT = "-"
+#: What rows of costs are about.
+AGENT, PROJECT, MODEL = "agent", "project", "model"
+KINDS = (AGENT, PROJECT, MODEL, DAY)
+#: Calls for the totals of projects and agents: 200 in each.
+MOST_CALLS = 50
+_FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_FORMAT = "%Y-%m-%d"
+
+
+class Budget(Frozen):
+    """A limit of what an owner may use in a period, and what it has used."""
+
+    #: `namespace`, `project:<id>` or `agent:<name>`.
+    owner: str
+    #: `day` (of UTC) or `total`.
+    period: str
+    #: The limit of the cost; None for no such limit, 0 if nothing may be claimed.
+    limit_micros: int | None
+    #: The limit of the tokens in and out, without those that were read from a cache.
+    limit_tokens: int | None
+    #: What was used in the period.
+    used: Usage
+    #: When a budget per day begins again, in ms; 0 for one in total.
+    resets_at: int
+    #: Whether no further item may be claimed.
+    used_up: bool
+
+
+class CostRow(Frozen):
+    """What one project, agent, model or day has used."""
+
+    #: Its id or name; of a day its date, such as 2026-12-01.
+    name: str
+    usage: Usage
+
+
+class Costs(Frozen):
+    """What was used, in rows of one kind, the most expensive first, or days in order."""
+
+    #: `namespace`, `project:<id>` or `agent:<name>`.
+    owner: str
+    #: One of KINDS.
+    by: str
+    total: Usage
+    #: What was used today, by UTC.
+    today: Usage
+    rows: tuple[CostRow, ...]
+    #: Whether there are projects or agents that were not looked at.
+    more: bool
+
+
+def owner_of(name: str) -> str:
+    """Return the owner that a name means: a project, an agent or `namespace`.
+
+    Raises errors.Invalid for anything else.
+    """
+    if name == NAMESPACE:
+        return NAMESPACE
+    if limits.is_project_id(name):
+        return f"project:{name}"
+    return f"agent:{limits.agent_name(name)}"
+
+
+def usual_rows(name: str) -> str:
+    """Return the kind of rows that says most about an owner, or the namespace for ""."""
+    owner = owner_of(name or NAMESPACE)
+    if owner == NAMESPACE:
+        return PROJECT
+    return AGENT if owner.startswith("project:") else MODEL
+
+
+def set_budget(
+    scripts: Scripts,
+    owner: str,
+    period: str,
+    *,
+    limit_micros: int | None,
+    limit_tokens: int | None,
+) -> bool:
+    """Set a budget, or remove it without any limit; wake agents that wait for it.
+
+    Return whether there was one. Raises errors.NoProject and errors.NoAgent.
+    """
+    if period not in PERIODS:
+        raise errors.Invalid(
+            reason=f"{limits.shortened(period)!r} is not a period: day or total."
+        )
+    words: tuple[Argument, ...] = (
+        owner,
+        period,
+        _limit(limit_micros, "limit in microdollars", MOST_MICROS),
+        _limit(limit_tokens, "limit of tokens", MOST_TOKENS),
+    )
+    was_set, more = cast("list[str]", scripts.run_script("set_budget", *words))
+    with suppress(
+        errors.Unavailable
+    ):  # a waiting agent looks again within a minute
+        while more:
+            wake = ("", period, NO_LIMIT, NO_LIMIT)
+            _, more = cast(
+                "list[str]", scripts.run_script("set_budget", *wake)
+            )
+    return bool(was_set)
+
+
+def read_budgets(scripts: Scripts) -> tuple[Budget, ...]:
+    """Return the budgets: those that are used up first, then by owner."""
+    found: dict[tuple[str, str], Budget] = {}
+    cursor = ""
+    while cursor != "0":
+        reply = scripts.run_script("budgets", cursor or "0")
+        cursor, day_ends, rows = cast(
+            "tuple[str, str, list[list[str]]]", reply
+        )
+        for owner, period, micros, tokens, used in rows:
+            budget = _budget(
+                (owner, period), (micros, tokens), summed(used), int(day_ends)
+            )
+            found[owner, period] = budget
+    return tuple(
+        sorted(
+            found.values(),
+            key=lambda each: (not each.used_up, each.owner, each.period),
+        )
+    )
+
+
+def read_costs(scripts: Scripts, owner: str, by: str) -> Costs:
+    """Return what an owner has used.
+
+    Raises errors.NoProject and errors.NoAgent, and errors.Invalid for rows that it has
+    not: a project none by project, an agent only those by model and day.
+    """
+    kinds = _kinds_of(owner)
+    if by not in kinds:
+        raise errors.Invalid(
+            reason=f"Costs of {owner} are shown by {', '.join(kinds)}, not by "
+            f"{limits.shortened(by)}."
+        )
+    total = _sum(row.usage for row in _rows(scripts, owner, "total")[0])
+    days, today, _ = _rows_by_day(scripts, owner)
+    if by == DAY:
+        rows, more = days, False
+    else:
+        found, more = _rows(scripts, owner, by)
+        rows = tuple(sorted(found, key=_most_expensive))
+    return Costs(
+        owner=owner, by=by, total=total, today=today, rows=rows, more=more
+    )
+
+
+def _kinds_of(owner: str) -> Sequence[str]:
+    if owner == NAMESPACE:
+        return KINDS
+    return (
+        (AGENT, MODEL, DAY) if owner.startswith("project:") else (MODEL, DAY)
+    )
+
+
+def _rows(
+    scripts: Scripts, owner: str, by: str
+) -> tuple[tuple[CostRow, ...], bool]:
+    """Return the rows of a kind, and whether there may be more."""
+    found: dict[str, CostRow] = {}
+    skip = "0"
+    for _ in range(MOST_CALLS):
+        reply = scripts.run_script("costs", owner, by, skip)
+        skip, _, rows = cast("tuple[str, int, list[list[str]]]", reply)
+        for name, used in rows:
+            # one that moves between two calls is in both
+            found[name] = CostRow(name=name, usage=summed(used))
+        if not skip:
+            break
+    return tuple(found.values()), bool(skip)
+
+
+def _rows_by_day(
+    scripts: Scripts, owner: str
+) -> tuple[tuple[CostRow, ...], Usage, int]:
+    """Return the rows of the days in their order, what was used today, and today."""
+    reply = scripts.run_script("costs", owner, DAY, "0")
+    _, today, rows = cast("tuple[str, int, list[list[str]]]", reply)
+    days = {int(name): summed(used) for name, used in rows if name.isdecimal()}
+    listed = tuple(
+        CostRow(name=_date(day), usage=days[day]) for day in sorted(days)
+    )
+    return listed, days.get(today, Usage()), today
+
+
+def _date(day: int) -> str:
+    return (_FIRST_DAY + timedelta(days=min(day, 10**6))).strftime(_DAY_FORMAT)
+
+
+def _budget(
+    key: tuple[str, str], limits_: tuple[str, str], used: Usage, day_ends: int
+) -> Budget:
+    owner, period = key
+    micros, tokens = (
+        int(text) if text.isdecimal() else None for text in limits_
+    )
+    is_over_cost = micros is not None and used.cost_micros >= micros
+    new_tokens = used.tokens_in + used.tokens_out
+    is_over_tokens = tokens is not None and new_tokens >= tokens
+    return Budget(
+        owner=owner,
+        period=period,
+        limit_micros=micros,
+        limit_tokens=tokens,
+        used=used,
+        resets_at=day_ends if period == DAY else 0,
+        used_up=is_over_cost or is_over_tokens,
+    )
+
+
+def _sum(usages: Iterator[Usage]) -> Usage:
+    total = [0, 0, 0, 0]
+    for each in usages:
+        total[0] += each.tokens_in
+        total[1] += each.tokens_out
+        total[2] += each.cache_read
+        total[3] += each.cost_micros
+    return summed(" ".join(map(str, total)))
+
+
+def _most_expensive(row: CostRow) -> tuple[int, int, str]:
+    return -row.usage.cost_micros, -row.usage.tokens_out, row.name
+
+
+def _limit(value: int | None, what: str, most: int) -> Argument:
+    return NO_LIMIT if value is None else limits.number(value, what, 0, most)

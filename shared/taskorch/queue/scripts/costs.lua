@@ -1,0 +1,60 @@
+-- costs: what was used, by one kind of rows: of one owner the rows of its hash, or a part of
+--        the projects or the agents with their totals.
+-- KEYS     meta
+-- ARGV     7 owner: 'namespace', 'project:<id>' or 'agent:<name>', 8 'total', 'day', 'model',
+--          'agent' or 'project', 9 number of projects or agents to skip, or 0
+-- RETURNS  {number to skip next time or '', today as days since the epoch, {{name, four
+--          numbers as one text} …}}
+-- ERRORS   NO_PROJECT NO_AGENT NOT_ALLOWED
+local PAGE = 200
+local owner, by, skip = ARGV[7], ARGV[8], tonumber(ARGV[9])
+
+local function add(rows, name, value)
+  if not value then return end
+  table.insert(rows, {name, string.format('%d %d %d %d', unpack(Usage.numbers(value)))})
+end
+
+-- The rows of the kind in the hash of the owner; its total is named ''.
+local function of_hash()
+  local rows = {}
+  for field, value in pairs(Counters.read(string.sub(Usage.of(owner), #prefix + 1))) do
+    local kind, name = string.match(field, '^(%l+):?(.*)$')
+    if kind == by then add(rows, name, value) end
+  end
+  return '', rows
+end
+
+-- The totals of some owners of a kind, in the order of their index.
+local function of_owners(index, kind)
+  local rows, page = {}, call('ZREVRANGE', prefix .. index, skip, skip + PAGE - 1)
+  for _, name in ipairs(page) do
+    local value = redis.pcall('HGET', Usage.of(kind .. ':' .. name), 'total')
+    if type(value) ~= 'table' then add(rows, name, value) end
+  end
+  return #page == PAGE and tostring(skip + PAGE) or '', rows
+end
+
+local function need_owner()
+  local kind, name = string.match(owner, '^(%l+):?(.*)$')
+  if kind == 'project' then
+    Project.need(name)
+  elseif confined ~= '' then
+    refuse('NOT_ALLOWED', {reason = 'it concerns more than one project.'})
+  elseif kind == 'agent' and not call('ZSCORE', prefix .. 'agents', name) then
+    refuse('NO_AGENT', {agent = name})
+  end
+end
+
+return guarded(function()
+  if owner == 'namespace' and confined ~= '' then owner = 'project:' .. confined end
+  need_owner()
+  local next_skip, rows
+  if owner == 'namespace' and by == 'project' then
+    next_skip, rows = of_owners('projects', 'project')
+  elseif owner == 'namespace' and by == 'agent' then
+    next_skip, rows = of_owners('agents', 'agent')
+  else
+    next_skip, rows = of_hash()
+  end
+  return {next_skip, Usage.today(), rows}
+end)
