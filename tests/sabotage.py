@@ -388,6 +388,24 @@ SABOTAGES = (
         tests=("tests/unit/gateway/test_rates.py",),
     ),
     Sabotage(
+        guard="A lost call of a gateway is sent again as a repeat",
+        file="gateway/taskorch_gateway/direct_calls.py",
+        line="                words = repeated(script, arguments)\n",
+        instead="",
+        tests=(
+            "tests/integration/test_direct_calls.py::test_late_direct_call_stays_refused",
+        ),
+    ),
+    Sabotage(
+        guard="A gateway acknowledges no change that is not saved",
+        file="gateway/taskorch_gateway/direct_calls.py",
+        line="            self._unconfirmed.append((call, reply))\n",
+        instead="            _answer(call, reply)\n",
+        tests=(
+            "tests/unit/gateway/test_direct_calls.py::test_unsaved_direct_change_is_not_acknowledged",
+        ),
+    ),
+    Sabotage(
         guard="A client that does not read its reply is cut off",
         file="gateway/taskorch_gateway/bounded_http.py",
         line="        super().pause_writing()\n        self._limit_reply()\n",
@@ -1136,8 +1154,8 @@ SABOTAGES = (
     Sabotage(
         guard="A step that was not written to disk is not acknowledged",
         file="shared/taskorch/transport/socket.py",
-        line='if _is_error(ping, "MISCONF"):',
-        instead="if False:",
+        line='if not line.startswith("MISCONF"):',
+        instead="if True:",
         tests=("tests/acceptance/test_server_accidents.py",),
     ),
     Sabotage(

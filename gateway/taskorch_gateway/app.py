@@ -24,6 +24,7 @@ from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.board.live import LiveBoards
 from taskorch_gateway.board.routes import Board
+from taskorch_gateway.direct_calls import DirectCalls
 from taskorch_gateway.exchange import Exchange
 from taskorch_gateway.hosts import HostCheck
 from taskorch_gateway.mcp import endpoints
@@ -70,7 +71,8 @@ def create(settings: Settings, options: Options) -> Starlette:
     rates = Rates(options.calls_per_second)
     exchange = Exchange(authentication, rates, refusals)
     audit = AuditLog()
-    wire = Wire(settings.namespace, exchange, pool, waits, audit)
+    calls = DirectCalls(settings, pool)
+    wire = Wire(settings.namespace, exchange, calls, waits, audit)
     performer = Performer(settings, pool, waits, audit)
     streams = EventStreams(exchange, performer, waits)
     api = Api(settings.namespace, exchange, performer, streams)
@@ -99,6 +101,7 @@ def create(settings: Settings, options: Options) -> Starlette:
         yield
         writing.cancel()
         await refusals.write()
+        calls.close()
         pool.close()
         figures.close()
 

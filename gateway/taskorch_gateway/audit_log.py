@@ -9,7 +9,7 @@ from taskorch.domain.access_token import ClientAccess
 from taskorch.queue.port import Script
 
 _log = logging.getLogger(__name__)
-_ID = r"(item|proj|tok)_[0-9a-z]{1,32}"
+_ID = re.compile(r"(item|proj|tok)_[0-9a-z]{1,32}")
 #: Maximum number of ids in a line.
 MOST_IDS = 10
 
@@ -30,7 +30,7 @@ class AuditLog:
         """
         if not script.acts:
             return
-        ids = [word for word in words[6:] if re.fullmatch(_ID, word)]
+        ids = [word for word in words[6:] if _ID.fullmatch(word)]
         line = {
             "token": access.token,
             "name": access.name,

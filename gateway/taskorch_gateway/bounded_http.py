@@ -4,8 +4,8 @@ The parser in C has none: an endless head would fill the memory, and a client th
 its request byte by byte, or never reads its reply, would keep its connection for ever.
 """
 
-from asyncio import TimerHandle, Transport, get_running_loop
-from typing import Any, TypeAlias
+from asyncio import Handle, TimerHandle, Transport, get_running_loop
+from typing import Any, TypeAlias, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,6 +20,8 @@ REPLY_S = 15.0
 REPLY_BYTES = 256 * 1024
 #: What is read of a connection at a time. More than uvicorn asks for stays in memory.
 READ_BYTES = 16 * 1024
+#: A larger part of a reply is not copied behind its head.
+COPIED_BYTES = 64 * 1024
 #: Maximum number of requests that a client sends before the reply to an earlier one.
 AHEAD = 8
 #: Where the connections that wait for a request are, in the state of the application.
@@ -39,18 +41,29 @@ class BoundedHttp(HttpToolsProtocol):
     request.
     """
 
-    _is_in_head = True
-    _head_bytes = 0
-    #: Whether a request has ended within the newest part.
-    _has_ended = False
-    #: The limit of the head or of the body.
-    _limit: TimerHandle | None = None
-    _reply_limit: TimerHandle | None = None
-    #: The size of what was left of a reply when its limit began.
-    _unsent = 0
+    # the object has more attributes than Python stores compactly without this
+    __slots__ = (
+        "_has_ended",
+        "_head_bytes",
+        "_idle",
+        "_is_in_head",
+        "_limit",
+        "_most",
+        "_reply_limit",
+        "_unsent",
+    )
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's
         super().__init__(*arguments, **named)
+        self._is_in_head = True
+        self._head_bytes = 0
+        #: Whether a request has ended within the newest part.
+        self._has_ended = False
+        #: The limit of the head or of the body.
+        self._limit: TimerHandle | None = None
+        self._reply_limit: TimerHandle | None = None
+        #: The size of what was left of a reply when its limit began.
+        self._unsent = 0
         # uvicorn would refuse requests of new connections and keep the old ones
         self._most, self.limit_concurrency = self.limit_concurrency, None
         #: The connections of the process that wait for a request, the longest first.
@@ -109,6 +122,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._end_limit()
         self._idle.pop(self, None)
         super().on_headers_complete()
+        self.cycle.transport = cast("Transport", ReplyWriter(self.transport))
         if len(self.pipeline) > AHEAD:
             raise TooFarAhead
 
@@ -168,3 +182,46 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _left_of_reply(self) -> int:
         return self.transport.get_write_buffer_size()
+
+
+class ReplyWriter:
+    """Writes the head of a reply together with the first part behind it.
+
+    uvicorn writes it by itself: that is one more packet, for which the client wakes up,
+    and one more call of the system for each reply. A stream sends its head at once if
+    it has nothing more to send.
+    """
+
+    __slots__ = ("_held", "_sending", "_transport")
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._held = b""
+        self._sending: Handle | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write a part of the reply; the first one is its head."""
+        if self._sending is None:
+            self._held = data
+            self._sending = get_running_loop().call_soon(self._send_held)
+        elif self._held and len(data) <= COPIED_BYTES:
+            data, self._held = self._held + data, b""
+            self._sending.cancel()
+            self._transport.write(data)
+        else:
+            self._send_held()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection behind the reply."""
+        self._send_held()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is being closed."""
+        return self._transport.is_closing()
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, b""
+        if held:
+            self._transport.write(held)

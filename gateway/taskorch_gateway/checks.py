@@ -5,7 +5,6 @@ What the token of a client allows is checked here, and everything else by the sc
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from hashlib import sha256
 from typing import cast
 
@@ -71,13 +70,12 @@ def checked(access: ClientAccess, name: str, given: object) -> Call:
 def _words(given: object) -> tuple[str, ...]:
     if not isinstance(given, list) or len(given) < CALLER_WORDS:
         raise errors.Usage(reason="arguments is not a list of a call's words.")
-    for word in given:
-        if not isinstance(word, str):
-            raise errors.Usage(reason="Each argument is text.")
-        with suppress(UnicodeEncodeError):
-            word.encode()
-            continue
-        raise errors.Usage(reason="An argument is not valid text.")
+    if not all(isinstance(word, str) for word in given):
+        raise errors.Usage(reason="Each argument is text.")
+    try:
+        "".join(given).encode()
+    except UnicodeEncodeError:
+        raise errors.Usage(reason="An argument is not valid text.") from None
     words = tuple(cast("list[str]", given))
     if not re.fullmatch(_REQUEST, words[REQUEST]):
         raise errors.Usage(reason="The first argument is not a request id.")

@@ -1,10 +1,11 @@
-"""A connection in the name of a client: the one way in which its calls reach Redis.
+"""A connection in the name of a client, for the verbs of the HTTP API and of MCP.
 
-`/call` and the verbs of the HTTP API and of MCP use it. Every call is checked against
-the client's token, gets a request id of that token, and is recorded in the audit log.
+As with `/call`, every call is checked against the client's token, gets a request id of
+that token, and is recorded in the audit log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from taskorch.domain import errors
@@ -30,6 +31,27 @@ from taskorch_gateway.checks import (
 
 #: The gateway does not know the process of a client that calls a verb.
 UNKNOWN_PID = "0"
+
+
+@contextmanager
+def recorded(
+    audit: AuditLog, access: ClientAccess, call: Call
+) -> Iterator[None]:
+    """Record a call that the block runs, with its outcome.
+
+    Raises errors.TokenRefused if the script refuses the token.
+    """
+    try:
+        yield
+    except ScriptError as refusal:
+        audit.record(access, call.script, call.words, str(refusal))
+        if str(refusal).startswith(errors.TokenRefused.word):
+            raise errors.TokenRefused(url="") from None
+        raise
+    except errors.TaskOrchestratorError as error:
+        audit.record(access, call.script, call.words, error.word)
+        raise
+    audit.record(access, call.script, call.words, "")
 
 
 class Client(Frozen):
@@ -76,27 +98,12 @@ class ClientConnection(ConnectionWrapper):
         """
         words = [str(word) for word in arguments]
         words[HOST], words[PID] = self._client.address, UNKNOWN_PID
-        return self.run_call(
-            checked(self._client.access, script.name, words), key
-        )
-
-    def run_call(self, call: Call, key: str) -> Reply:
-        """Run a checked call. Raises what a connection raises."""
         access = self._client.access
-        try:
-            reply = self.connection.run_script(
-                call.script, key, own_request(access, call.words)
+        call = checked(access, script.name, words)
+        with recorded(self._audit, access, call):
+            return self.connection.run_script(
+                script, key, own_request(access, call.words)
             )
-        except ScriptError as refusal:
-            self._audit.record(access, call.script, call.words, str(refusal))
-            if str(refusal).startswith(errors.TokenRefused.word):
-                raise errors.TokenRefused(url="") from None
-            raise
-        except errors.TaskOrchestratorError as error:
-            self._audit.record(access, call.script, call.words, error.word)
-            raise
-        self._audit.record(access, call.script, call.words, "")
-        return reply
 
     def run_command(self, key: str, *command: Argument) -> NoReturn:  # noqa: ARG002
         """Refuse a command about the server: it concerns all clients."""

@@ -5,7 +5,7 @@ Every route that needs a token goes through `guarded`.
 
 import json
 import logging
-from asyncio import FIRST_COMPLETED, Semaphore, create_task, timeout, wait
+from asyncio import Semaphore, create_task, timeout
 from collections import defaultdict
 from collections.abc import (
     Awaitable,
@@ -14,12 +14,16 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import Receive
+from starlette.responses import (
+    JSONResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.types import Receive, Scope, Send
 from taskorch.cli.json_output import Json, error_document
 from taskorch.domain import errors
 from taskorch.domain.access_token import ClientAccess
@@ -28,6 +32,7 @@ from taskorch.domain.frozen import Frozen
 
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.checks import SCRIPTS
+from taskorch_gateway.event_loop import ends
 from taskorch_gateway.rates import Rates
 from taskorch_gateway.refusals import Refusals
 
@@ -140,18 +145,21 @@ class Exchange:
         """Return the endpoint of a route, for clients with or without a token."""
 
         async def guard(request: Request) -> Response:
-            async with AsyncExitStack() as held:
-                request.scope[_TURNS] = self._large[""]
-                request.scope[_HELD] = held
-                try:
-                    return await _answered(respond, kind, request)
-                except Exception:  # noqa: BLE001
-                    # the last resort of a server: an error, and a log entry
-                    _log.exception("A request failed.")
-                    return await kind.refused(
-                        request,
-                        TaskOrchestratorError(reason="a request failed"),
-                    )
+            request.scope[_TURNS] = self._large[""]
+            held: list[Semaphore] = []
+            request.scope[_HELD] = held
+            try:
+                return await _answered(respond, kind, request)
+            except Exception:  # noqa: BLE001
+                # the last resort of a server: an error, and a log entry
+                _log.exception("A request failed.")
+                return await kind.refused(
+                    request,
+                    TaskOrchestratorError(reason="a request failed"),
+                )
+            finally:
+                for turn in held:
+                    turn.release()
 
         return guard
 
@@ -219,22 +227,40 @@ async def _answered(
 
 
 async def while_connected(
-    request: Request, work: Coroutine[None, None, Result]
+    receive: Receive, work: Coroutine[None, None, Result]
 ) -> Result:
     """Return the result of some work; cancel it when the client disconnects.
 
     Raises ClientDisconnect then.
     """
-    working = create_task(work)
-    leaving = create_task(client_left(request.receive))
+    leaving = create_task(client_left(receive))
     try:
-        await wait((working, leaving), return_when=FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        async with timeout(None) as connected:
+            leaving.add_done_callback(ends(connected))
+            return await work
+    except TimeoutError:
+        if not connected.expired():
+            raise
+        raise ClientDisconnect from None
     finally:
-        working.cancel()
         leaving.cancel()
+
+
+class ClientStream(StreamingResponse):
+    """A stream that ends as soon as its client leaves.
+
+    That of starlette has a group of tasks, which take more memory.
+    """
+
+    async def __call__(
+        self,
+        scope: Scope,  # noqa: ARG002  starlette's
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Send the stream."""
+        with suppress(ClientDisconnect):
+            await while_connected(receive, self.stream_response(send))
 
 
 async def client_left(receive: Receive) -> None:
@@ -314,9 +340,9 @@ async def body_of(request: Request) -> bytes:
                     raise TooLong(what="request", limit=BODY_BYTES)
                 if len(content) > SMALL_BYTES and not is_large:
                     is_large = True
-                    await request.scope[_HELD].enter_async_context(
-                        request.scope[_TURNS]
-                    )
+                    turn = request.scope[_TURNS]
+                    await turn.acquire()
+                    request.scope[_HELD].append(turn)
     except TimeoutError:
         raise errors.Usage(reason="The request took too long.") from None
     return bytes(content)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from taskorch.domain import errors, limits
 from taskorch.domain.access_token import ClientAccess
 from taskorch.queue import keys, scripts
-from taskorch.queue.port import Connection, Reply, ScriptError
+from taskorch.queue.port import ScriptError
 
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.checks import (
@@ -19,15 +19,11 @@ from taskorch_gateway.checks import (
     need_name,
     need_pools,
     need_role,
+    own_request,
 )
-from taskorch_gateway.client_connection import Client, ClientConnection
-from taskorch_gateway.exchange import (
-    Body,
-    Exchange,
-    address_of,
-    while_connected,
-)
-from taskorch_gateway.pool import ConnectionPool
+from taskorch_gateway.client_connection import recorded
+from taskorch_gateway.direct_calls import DirectCalls
+from taskorch_gateway.exchange import Body, Exchange, while_connected
 from taskorch_gateway.waits import (
     LONGEST_WAIT_S,
     Admits,
@@ -45,34 +41,34 @@ class Wire:
         self,
         namespace: str,
         exchange: Exchange,
-        pool: ConnectionPool,
+        calls: DirectCalls,
         waits: ClientWaits,
         audit: AuditLog,
     ) -> None:
         self._namespace = namespace
         self._exchange = exchange
-        self._pool = pool
+        self._calls = calls
         self._waits = waits
         self._audit = audit
 
     async def call(
-        self, access: ClientAccess, body: Body, request: Request
+        self,
+        access: ClientAccess,
+        body: Body,
+        request: Request,  # noqa: ARG002  as the others
     ) -> Mapping[str, object]:
         """Run a script, and return its reply or its refusal."""
         key = keys.meta(self._namespace)
         if self._name_in(_text(body, "key"), key):
             raise errors.Usage(reason="key is not that of a namespace.")
         call = checked(access, _text(body, "script"), body.get("arguments"))
-        client = Client(access=access, address=address_of(request))
-
-        def run(connection: Connection) -> Reply:
-            own = ClientConnection(client, connection, self._audit)
-            return own.run_call(call, key)
-
+        words = own_request(access, call.words)
         try:
-            return {"reply": await self._pool.run(run)}
+            with recorded(self._audit, access, call):
+                reply = await self._calls.run_script(call.script, key, words)
         except ScriptError as refusal:
             return {"refusal": str(refusal)}
+        return {"reply": reply}
 
     async def wait(
         self, access: ClientAccess, body: Body, request: Request
@@ -90,7 +86,7 @@ class Wire:
         owners = keys.owners(agent, pools)
         wait = self._waits.for_item_of(owners, _seconds(body), access.project)
         own = self._waits.of_client(access, wait, self._admits(request))
-        return {"reply": await while_connected(request, own)}
+        return {"reply": await while_connected(request.receive, own)}
 
     async def follow(
         self, access: ClientAccess, body: Body, request: Request
@@ -111,7 +107,7 @@ class Wire:
             await self._need_visible(access, limits.item_id(item))
             wait = self._waits.for_report(item, cursor, seconds)
         own = self._waits.of_client(access, wait, self._admits(request))
-        return {"reply": await while_connected(request, own)}
+        return {"reply": await while_connected(request.receive, own)}
 
     def _admits(self, request: Request) -> Admits:
         return partial(self._exchange.admits, request)
@@ -124,9 +120,7 @@ class Wire:
         key = keys.meta(self._namespace)
         script = scripts.load("standing")
         try:
-            await self._pool.run(
-                lambda connection: connection.run_script(script, key, words)
-            )
+            await self._calls.run_script(script, key, words)
         except ScriptError as refusal:
             raise scripts.error_of(str(refusal)) from None
 

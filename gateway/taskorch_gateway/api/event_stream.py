@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import cast
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from taskorch.cli.json_output import line
 from taskorch.domain import errors, limits
 from taskorch.domain.access_token import ClientAccess
@@ -21,7 +21,7 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_gateway.api.request_arguments import pairs_of
 from taskorch_gateway.client_connection import Client
 from taskorch_gateway.client_queue import queue_of
-from taskorch_gateway.exchange import Exchange, address_of
+from taskorch_gateway.exchange import ClientStream, Exchange, address_of
 from taskorch_gateway.performer import Performer
 from taskorch_gateway.waits import LOST, ClientWaits, Subscription
 
@@ -77,7 +77,7 @@ class EventStreams:
         news = await self._waits.subscribe()
         found = await self.read(client, cursor)
         stream = _Stream(self, client, request, news, project)
-        return StreamingResponse(
+        return ClientStream(
             stream.parts(found, cursor or found.newest),
             media_type="text/event-stream",
             headers=HEADERS,

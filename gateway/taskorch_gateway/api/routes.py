@@ -106,7 +106,7 @@ class Api:
         )
         try:
             if verb.waits_for:
-                performed = await while_connected(request, performing)
+                performed = await while_connected(request.receive, performing)
             else:
                 performed = await performing
         except TaskOrchestratorError as error:

@@ -30,7 +30,7 @@ from math import inf
 from time import monotonic, process_time, time
 from typing import NamedTuple, cast
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from taskorch.domain import errors, limits
 from taskorch.domain import events as event_stream
 from taskorch.domain.events import FROM_THE_START, Events, position
@@ -41,6 +41,7 @@ from taskorch_gateway.board import now
 from taskorch_gateway.board.now import FRAGMENTS, NowView, reading_for
 from taskorch_gateway.board.visit import BoardPage, Visit
 from taskorch_gateway.client_connection import Client
+from taskorch_gateway.exchange import ClientStream
 from taskorch_gateway.performer import Performer
 from taskorch_gateway.waits import ClientWaits, Subscription
 
@@ -342,7 +343,7 @@ class LiveBoards:
             if self._news is None:
                 self._news = await self._waits.subscribe()
                 self._following = create_task(self._follow(self._news))
-        return StreamingResponse(
+        return ClientStream(
             self._parts(BoardUpdates(request)),
             media_type="text/event-stream",
             headers=HEADERS,

@@ -17,7 +17,6 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch.queue.plan import AppliedPlan, CreatedItem, Plan
 from taskorch_orchestrator import actions
 from taskorch_orchestrator.actions import CreatedProject
-from taskorch_orchestrator.plan import plan_file
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
 from taskorch_gateway.board import graph, project_graph, refusals
@@ -129,6 +128,9 @@ class ApplyPlan(ToolArguments):
 
 def _applied(call: ToolCall, text: str, *, dry_run: bool) -> CheckedPlan:
     """Apply a plan as `orchestrate apply` does. Raises errors.BadPlan."""
+    # with pydantic it takes 10 MB, and few gateways read a plan
+    from taskorch_orchestrator.plan import plan_file
+
     plan = plan_file.read(THE_PLAN, text.encode())
     done = actions.apply(
         queue_of(call), verbs.NO_HANDOFFS, plan, dry_run=dry_run

@@ -399,7 +399,7 @@ def batch_steps(count: int) -> None:
 
 def batch_size(words: Iterable[object], times: int = 1) -> None:
     """Check the size of what one call writes: its words, for each of some items."""
-    size = times * sum(len(str(word).encode()) for word in words)
+    size = times * len("".join(map(str, words)).encode())
     if size > BATCH_BYTES:
         raise errors.Invalid(
             reason=f"The items of this call have {size} bytes in total; at most "

@@ -45,6 +45,12 @@ class Channel:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
+    def given_away(self) -> socket.socket:
+        """Return the socket, which is another owner's from now on."""
+        given = self._socket
+        del self._socket
+        return given
+
     def close(self) -> None:
         """Close it."""
         with suppress(OSError):

@@ -71,12 +71,12 @@ _OF_SCRIPT = r"[A-Z_]+ \{"
 
 def lacks_function(line: str) -> bool:
     """Return whether an error reply says that no library has the function of an FCALL."""
-    return _FUNCTION_MISSING in line and not _is_of_script(line)
+    return _FUNCTION_MISSING in line and not is_of_script(line)
 
 
 def stall_word(line: str) -> str:
     """Return the key in hints.STALLS of an error reply that says "not now", or ""."""
-    if _is_of_script(line):
+    if is_of_script(line):
         return ""
     first = line.partition(" ")[0]
     first = _ALIASES.get(first, first)
@@ -90,7 +90,7 @@ def stall_word(line: str) -> str:
 
 def of_reply(line: str, url: str) -> Exception:
     """Return our error for an error reply; an error of a script is a ScriptError."""
-    if _is_of_script(line):
+    if is_of_script(line):
         return ScriptError(line)
     why = stall_word(line)
     if why == "MOVED" and "+cluster://" not in url:
@@ -176,5 +176,6 @@ def need_replicas(
     raise error
 
 
-def _is_of_script(line: str) -> bool:
+def is_of_script(line: str) -> bool:
+    """Return whether an error reply is a refusal of a script of ours."""
     return bool(re.match(_OF_SCRIPT, line))

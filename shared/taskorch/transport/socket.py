@@ -82,7 +82,7 @@ class SocketConnection:
 
         def send(*command: Argument) -> tuple[list[ServerReply], str]:
             replies = opened.ask(command, *wait)
-            return replies, _error_line(replies[0])
+            return replies, error_line(replies[0])
 
         with self._sockets.turn:
             try:
@@ -98,8 +98,8 @@ class SocketConnection:
                     # The bundled server replies even if it could not append the change
                     # to its file. Until it can, a PING fails.
                     (ping,) = opened.ask(("PING",))
-                    if _is_error(ping, "MISCONF"):
-                        raise errors.NotSaved(reason=str(ping))
+                    if failure := not_saved(ping):
+                        raise failure
             except OSError as error:
                 raise self._silence(error) from error
         return reply
@@ -172,9 +172,7 @@ class Socket(Channel):
         Raises OSError if it cannot be opened.
         """
         self._address = address
-        self._reader = hiredis.Reader(
-            encoding="utf-8", errors=UNREADABLE, notEnoughData=...
-        )
+        self._reader = new_reader()
         self._greeting = _greeting(address)
         super().__init__(_open(address), timeout_s)
 
@@ -234,15 +232,24 @@ class Socket(Channel):
             redis_errors.need_version(greeting["version"], url)
 
 
-def _error_line(reply: ServerReply) -> str:
+def new_reader() -> hiredis.Reader:
+    """Return a reader of replies; `gets` returns ... while none is complete."""
+    return hiredis.Reader(
+        encoding="utf-8", errors=UNREADABLE, notEnoughData=...
+    )
+
+
+def error_line(reply: ServerReply) -> str:
     """Return the error that a reply is, or ""."""
     return str(reply) if isinstance(reply, hiredis.ReplyError) else ""
 
 
-def _is_error(reply: ServerReply, word: str) -> bool:
-    if not isinstance(reply, hiredis.ReplyError):
-        return False
-    return str(reply).startswith(word)
+def not_saved(ping: ServerReply) -> errors.NotSaved | None:
+    """Return the error if the reply to a PING says that changes are not saved."""
+    line = error_line(ping)
+    if not line.startswith("MISCONF"):
+        return None
+    return errors.NotSaved(reason=line)
 
 
 def _greeting(address: "ServerAddress") -> list[Command]:
