@@ -181,19 +181,8 @@ class GatewayDeployment(StandaloneDeployment):
 def standalone(folder: Path) -> Iterator[StandaloneDeployment]:
     """Run one server, and stop it at the end."""
     [port] = topologies.free_ports(1)
-    options = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        str(folder),
-        "--save",
-        "",
-    ]
-    node = topologies.Node(
-        folder, port, *options, "--appendonly", "yes", *SYNCED
-    )
+    options = topologies.server_options(folder, port)
+    node = topologies.Node(folder, port, *options, *SYNCED)
     try:
         node.start()
         yield StandaloneDeployment(node)

@@ -353,7 +353,7 @@ def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
         _rewriting(
             folder / f"server-{port}",
             port,
-            *_server_options(folder / f"server-{port}", port),
+            *server_options(folder / f"server-{port}", port),
             *(
                 "--repl-diskless-sync-delay",
                 "0",
@@ -388,7 +388,7 @@ def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
         Node(
             folder / f"node-{port}",
             port,
-            *_server_options(folder / f"node-{port}", port),
+            *server_options(folder / f"node-{port}", port),
             *(
                 "--cluster-enabled",
                 "yes",
@@ -464,7 +464,8 @@ def command(node: Node, *words: str | int) -> Any:
     return cast(Any, node.raw).execute_command(*words)
 
 
-def _server_options(folder: Path, port: int) -> list[str]:
+def server_options(folder: Path, port: int) -> list[str]:
+    """Return the options of a server on loopback that keeps an append-only file."""
     return [
         "--port",
         str(port),
