@@ -667,6 +667,45 @@ SABOTAGES = (
         tests=("tests/integration/test_redis_roles.py",),
     ),
     Sabotage(
+        guard="An agent decides only as the reviewer",
+        file=f"{SCRIPTS}/prelude/reviews.lua",
+        line="  if Review.is_of_agent(as_agent) and reviewer ~= caller.agent then\n",
+        instead="  if false then\n",
+        tests=("tests/unit/queue/test_reviews.py",),
+    ),
+    Sabotage(
+        guard="Nobody accepts their own work",
+        file=f"{SCRIPTS}/prelude/reviews.lua",
+        line="  if item.agent == caller.agent then\n",
+        instead="  if false then\n",
+        tests=("tests/unit/queue/test_reviews.py",),
+    ),
+    Sabotage(
+        guard="A token of a worker decides as an agent",
+        file=f"{SCRIPTS}/prelude/reviews.lua",
+        line="return as_agent or caller.access.role == 'worker' end",
+        instead="return as_agent end",
+        tests=(
+            "tests/unit/queue/test_reviews.py::test_token_of_worker_decides_as_agent",
+        ),
+    ),
+    Sabotage(
+        guard="A user of Redis in the role of a worker decides as an agent",
+        file=f"{SCRIPTS}/prelude/reviews.lua",
+        line="  return true\n",
+        instead="  return false\n",
+        tests=(
+            "tests/integration/test_redis_roles.py::test_worker_reviews_only_as_the_reviewer",
+        ),
+    ),
+    Sabotage(
+        guard="An item with a reviewer is not completed by its agent",
+        file=f"{SCRIPTS}/complete.lua",
+        line="  if (reviewer or '') ~= '' then\n",
+        instead="  if false then\n",
+        tests=("tests/unit/queue/test_reviews.py",),
+    ),
+    Sabotage(
         guard="A user of Redis acts under its own name",
         file=CALL,
         line="  if not redis.acl_check_cmd('HGET', key('as', caller.agent)) then\n",

@@ -212,6 +212,86 @@ def test_progress_is_no_reason_to_ask_again(ana: Person, bench: Bench) -> None:
     assert bench.state(lease.item) is State.CANCELLED
 
 
+def in_review(bench: Bench) -> str:
+    """Return an item that ada has completed, and lead is to review."""
+    item = bench.item(title="Login form", reviewer="lead")
+    bench.agent().complete(bench.claimed(item), "4 tables")
+    return item
+
+
+def test_review_is_among_what_needs_a_person(
+    ana: Person, bench: Bench
+) -> None:
+    item = in_review(bench)
+
+    page = ana.client.page("/")
+
+    assert "4 tables" in page.text
+    assert f'action="/items/{item}/accept"' in page.text
+    assert f'formaction="/items/{item}/send-back"' in page.text
+
+
+def test_item_in_review_is_accepted(ana: Person, bench: Bench) -> None:
+    item = in_review(bench)
+
+    assert ana.act(item, "accept").status == 303
+
+    assert bench.state(item) is State.COMPLETED
+    assert newest(bench, item)[:2] == ("accept", "ana")
+
+
+def test_board_asks_what_has_to_change(ana: Person, bench: Bench) -> None:
+    item = in_review(bench)
+
+    asked = ana.act(item, "send-back")
+    before = bench.state(item)
+    done = ana.act(item, "send-back", reason="No test", confirm="yes")
+
+    assert "What has to change?" in asked.text
+    assert "with your text on top of its package" in asked.text
+    assert before is State.REVIEW
+    assert done.status == 303
+    assert bench.state(item) is State.QUEUED
+    assert newest(bench, item) == ("send_back", "ana", "No test")
+
+
+def test_decided_review_is_shown_before_acting(
+    ana: Person, bench: Bench
+) -> None:
+    item = in_review(bench)
+    form = ana.form(f"/items/{item}")
+    bench.queue.send_back(item, "Once more")
+
+    reply = ana.send(f"/items/{item}/accept", form)
+
+    assert reply.status == 409
+    assert "is queued" in reply.text
+    assert bench.state(item) is State.QUEUED
+
+
+def test_viewer_sees_reviews_without_forms(
+    gateway: Gateway, bench: Bench
+) -> None:
+    viewer = Person(gateway, bench, Role.VIEWER)
+    item = in_review(bench)
+
+    now, page = viewer.client.page("/"), viewer.client.page(f"/items/{item}")
+
+    for shown in (now, page):
+        assert "4 tables" in shown.text
+        assert f"/items/{item}/accept" not in shown.text
+        assert f"/items/{item}/send-back" not in shown.text
+
+
+def test_returned_item_shows_why_on_top(ana: Person, bench: Bench) -> None:
+    item = in_review(bench)
+    bench.queue.send_back(item, "The login has no test")
+
+    page = ana.client.page(f"/items/{item}")
+
+    assert page.text.index("The login has no test") < page.text.index("Facts")
+
+
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
 def test_item_that_ended_is_requeued(
     ana: Person, bench: Bench, state: State

@@ -226,6 +226,30 @@ def test_worker_cannot_finish_the_work_of_another(bench: Bench) -> None:
     assert bench.queue.views.show(lease.item).item.state is State.IN_PROGRESS
 
 
+def test_worker_reviews_only_as_the_reviewer(bench: Bench) -> None:
+    item = bench.item(reviewer="lead")
+    bench.agent().complete(bench.claimed(item), "done")
+    ada = queue_of(bench, Role.WORKER, "ada")
+    bob = queue_of(bench, Role.WORKER, "bob")
+
+    with pytest.raises(errors.NotReviewer):
+        bob.accept(item)
+    with pytest.raises(errors.NotReviewer):
+        ada.send_back(item, "no")
+    assert bob.views.reviews() == ()
+
+    assert bench.state(item) is State.REVIEW
+
+
+def test_viewer_lists_all_reviews(bench: Bench) -> None:
+    item = bench.item(reviewer="lead")
+    bench.agent().complete(bench.claimed(item), "done")
+
+    found = queue_of(bench, Role.VIEWER, "screen").views.reviews()
+
+    assert [each.id for each in found] == [item]
+
+
 def test_orchestrator_without_a_name_uses_any(bench: Bench) -> None:
     any_name = queue_of(bench, Role.ORCHESTRATOR, "zoe")
     own = user(bench, Role.ORCHESTRATOR, "mia")

@@ -128,6 +128,21 @@ def test_sent_back_item_is_first_for_same_agent(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
+def test_sent_back_item_of_pool_stays_with_its_agent(bench: Bench) -> None:
+    new = NewItem(title="T", pool="backend", reviewer="lead")
+    item = bench.queue.create(bench.project(), new)
+    ada = bench.queue.agent_queue("ada", pools=("backend",))
+    lease = need_lease(ada.claim())
+    ada.complete(lease, "done")
+
+    bench.queue.send_back(item, "Once more")
+
+    found = shown(bench, item)
+    assert (found.state, found.agent, found.pool) == (State.QUEUED, "ada", "")
+    assert bench.indexes_of(item) == {"queue:ada"}
+    assert bench.inconsistencies() == []
+
+
 def test_sent_back_item_spends_no_attempt(bench: Bench) -> None:
     item = in_review(bench, max_attempts=1)
 
