@@ -24,7 +24,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from support.builders import Bench
-from support.in_step import AGENTS, MODES, HeldLease, InStep
+from support.in_step import AGENTS, MODES, OWNERS, HeldLease, InStep
+from support.model import OWN_POOL
 from support.model_moves import OVER, Actor
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease
@@ -115,7 +116,7 @@ class Lifecycle(InStep):
     @rule(
         target=items,
         project=st.sampled_from(PROJECTS),
-        agent=st.sampled_from(["ada", "ada", "bob", ""]),
+        agent=st.sampled_from(["ada", "ada", "bob", OWN_POOL, ""]),
         priority=st.integers(1, 2),
         max_attempts=st.integers(1, 3),
         depends_on=st.lists(items, max_size=2),
@@ -126,9 +127,9 @@ class Lifecycle(InStep):
     def create(self, project: str, **fields: Any) -> Any:
         return self.new_item(project, **fields)
 
-    @rule(item=items, agent=st.sampled_from(AGENTS))
-    def assign(self, item: str, agent: str) -> None:
-        self.assign_to(agent, item, force=False)
+    @rule(item=items, owner=st.sampled_from(OWNERS))
+    def assign(self, item: str, owner: str) -> None:
+        self.assign_to(owner, item, force=False)
 
     @rule(
         item=items, others=st.lists(items, min_size=1, max_size=2, unique=True)
@@ -263,16 +264,16 @@ class Lifecycle(InStep):
     @precondition(lambda self: self.live())
     @rule(
         held=drawn_from(lambda self: self.live()),
-        agent=st.sampled_from(AGENTS),
+        owner=st.sampled_from(OWNERS),
         force=st.sampled_from([True, True, False]),
     )
     def assign_held_item(
         self,
         held: HeldLease,
-        agent: str,
+        owner: str,
         force: bool,  # noqa: FBT001
     ) -> None:
-        self.assign_to(agent, held.lease.item, force=force)
+        self.assign_to(owner, held.lease.item, force=force)
 
     @precondition(lambda self: self.expired_unclaimed())
     @rule(

@@ -314,6 +314,21 @@ def test_worker_takes_no_wake_token_of_another(bench: Bench) -> None:
         connection.wait_for_wake([keys.wake(NAMESPACE, "bob")], 0.01)
 
 
+def test_worker_takes_items_from_its_pools_alone(bench: Bench) -> None:
+    item = bench.pool_item()
+    rule = redis_users.rule(Role.WORKER, NAMESPACE, "ada", ["backend"])
+    connection = connect(set_user(bench, rule, "pooled"))
+    ada = Queue(connection, NAMESPACE, Caller(agent="ada"))
+
+    with pytest.raises(errors.NotAllowed, match="the pool python"):
+        ada.agent_queue("ada", pools=["backend", "python"]).claim()
+    claim = ada.agent_queue("ada", pools=["backend"]).claim(wait_s=1)
+
+    assert claim
+    assert claim.package.item.id == item
+    assert bench.queue.views.agents()[0].pools == ("backend",)
+
+
 @pytest.mark.parametrize("role", [Role.WORKER, Role.ORCHESTRATOR])
 def test_only_administrators_name_an_access_token(
     bench: Bench, role: Role

@@ -10,8 +10,15 @@ from typing import Any, ClassVar, cast
 from hypothesis.stateful import RuleBasedStateMachine, invariant, multiple
 from support import raw_keys
 from support.builders import Bench, need_lease
-from support.model import NEXT_VERBS, Model
-from support.model_moves import HELD, UNBEGUN, Actor, Item, Refused
+from support.model import NEXT_VERBS, OWN_POOL, Model
+from support.model_moves import (
+    HELD,
+    POOL,
+    UNBEGUN,
+    Actor,
+    Item,
+    Refused,
+)
 from support.raw_keys import RawKeys
 from support.repeats import SETTLING, Call, RecordingConnection
 from taskorch.domain.errors import TaskOrchestratorError
@@ -34,6 +41,8 @@ from taskorch.queue.port import Reply
 from taskorch.queue.queue import Queue
 
 AGENTS = ("ada", "bob")
+#: The agents, and the pool from which both take items.
+OWNERS = (*AGENTS, OWN_POOL)
 MODES = ("claim", "takeover", "peek")
 #: The names of fields in the history, if they differ.
 NAMES = {"depends_on": "dependencies"}
@@ -96,6 +105,9 @@ class InStep(RuleBasedStateMachine):
             "hours",
             "agents",
             "agent",
+            "pools",
+            "pool",
+            "members",
             "wake",
             "events",
             "purged",
@@ -167,7 +179,8 @@ class InStep(RuleBasedStateMachine):
         self.tally[f"{verb}: {outcome}"] += 1
 
     def agent(self, me: Actor) -> AgentQueue:
-        return self.recorded.agent(me.agent, session=me.session)
+        pools = [OWN_POOL.removeprefix(POOL)]
+        return self.recorded.agent(me.agent, session=me.session, pools=pools)
 
     def held_lease(self, me: Actor, lease: Lease | None) -> Any:
         """Return a new lease with its holder, for the bundle."""
@@ -272,8 +285,11 @@ class InStep(RuleBasedStateMachine):
         early = fields.pop("early", False)
         depends_on = tuple(fields.pop("depends_on", ()))
         key = fields.pop("key", "")
+        owner = fields.pop("agent", "")
+        is_pool = owner.startswith(POOL)
         lifecycle = {
-            "agent": "",
+            "agent": "" if is_pool else owner,
+            "pool": owner.removeprefix(POOL) if is_pool else "",
             "priority": 2,
             "max_attempts": 3,
             "reviewer": "",
@@ -308,15 +324,20 @@ class InStep(RuleBasedStateMachine):
             lambda: self.model.edit(item, field, value),
         )
 
-    def assign_to(self, agent: str, item: str, *, force: bool) -> None:
+    def assign_to(self, owner: str, item: str, *, force: bool) -> None:
         def real() -> object:
-            done = self.recorded.queue.assign(item, agent, force=force)
-            return done.state, done.previous
+            pool = owner.removeprefix(POOL) if owner == OWN_POOL else ""
+            agent = "" if pool else owner
+            done = self.recorded.queue.assign(
+                item, agent, pool=pool, force=force
+            )
+            before = done.previous_pool and f"{POOL}{done.previous_pool}"
+            return done.state, done.previous or before
 
         self.step(
             "assign --force" if force else "assign",
             real,
-            lambda: self.model.assign(item, agent, force=force),
+            lambda: self.model.assign(item, owner, force=force),
         )
 
     def answer(self, item: str, question: int) -> None:
@@ -525,12 +546,13 @@ class InStep(RuleBasedStateMachine):
             for id_, project in self.model.projects.items()
         }
         expected |= {
-            f"queue:{agent}": self.model.queue(agent) for agent in AGENTS
+            f"queue:{owner}": self.model.queue(owner) for owner in OWNERS
         }
         for id_, item in self.model.items.items():
             fields = {
                 "state": item.state,
                 "agent": item.agent,
+                "pool": item.pool,
                 "token": item.token,
                 "live": item.live,
                 "attempts": item.attempts,
@@ -608,8 +630,8 @@ def _shown(found: RawKeys) -> dict[str, object]:
         for id_, it in found.projects().items()
     }
     shown |= {
-        f"queue:{agent}": list(found.values.get(f"queue:{agent}", {}))
-        for agent in AGENTS
+        f"queue:{owner}": list(found.values.get(f"queue:{owner}", {}))
+        for owner in OWNERS
     }
     for id_, item in found.items.items():
         reports = [
@@ -620,6 +642,7 @@ def _shown(found: RawKeys) -> dict[str, object]:
         fields = {
             "state": item["state"],
             "agent": item["agent"],
+            "pool": item.get("pool", ""),
             "token": int(item["token"]),
             "live": "live_token" in item,
             "attempts": int(item["attempts"]),

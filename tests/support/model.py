@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from support.model_moves import (
     OVER,
+    POOL,
     UNBEGUN,
     Actor,
     Item,
@@ -19,6 +20,9 @@ from taskorch.domain.item import ReapCounts, State
 
 #: Leases that a pop, get or check reaps, and items that it promotes.
 BATCH = 10
+
+#: The pool that all agents take items from.
+OWN_POOL = f"{POOL}shared"
 
 #: Reports of a holder: they claim an item that is queued for the caller.
 REPORTS = ("progress", "discover", "blocker", "complete")
@@ -138,26 +142,36 @@ class Model(Moves):
             self._enqueue_or_wait(item)
 
     def assign(
-        self, id_: str, agent: str, *, force: bool
+        self, id_: str, owner: str, *, force: bool
     ) -> tuple[State, str]:
-        """Return the item's state and its previous agent."""
+        """Return the item's state and its previous owner."""
         item = self._item(id_)
-        previous = item.agent
+        previous = item.owner
+        pool = owner.removeprefix(POOL) if owner.startswith(POOL) else ""
+        is_there = item.pool == pool if pool else item.agent == owner
         if item.state in (*OVER, State.REVIEW):
             raise Refused("WrongState")
-        if previous != agent or force:
-            if item.held and not force:
-                raise Refused("Held")
-            if item.taken:
-                self._report("lost", item, previous)
-                self._undo_attempt(item)
-            self._revoke_token(item)
-            if previous:
-                self._report("assign", item, "planner")
-            item.agent, item.place = agent, self._next_place()
-            self._enqueue_or_wait(item)
+        if is_there and not force:
+            item.pool = pool and item.pool
+        else:
+            self._reassign(item, "" if pool else owner, pool, force=force)
         self._emit("assign", item)
         return item.state, previous
+
+    def _reassign(
+        self, item: Item, agent: str, pool: str, *, force: bool
+    ) -> None:
+        if item.held and not force:
+            raise Refused("Held")
+        if item.taken:
+            self._report("lost", item, item.agent)
+            self._undo_attempt(item)
+        self._revoke_token(item)
+        if item.owner:
+            self._report("assign", item, "planner")
+        item.agent, item.pool = agent, pool
+        item.place = self._next_place()
+        self._enqueue_or_wait(item)
 
     def answer(
         self, id_: str, *, question: int = 0
@@ -301,6 +315,7 @@ class Model(Moves):
         self._maintain(BATCH)
         mine = [item for item in self.items.values() if item.agent == agent]
         ready = sum(item.held or item.state is State.QUEUED for item in mine)
+        ready += len(self.queue(OWN_POOL))
         left = sum(item.taken and not item.held for item in mine)
         return ready, left + sum(
             item.state in (State.WAITING, State.DELAYED) for item in mine
@@ -309,7 +324,7 @@ class Model(Moves):
     def claim(self, me: Actor) -> tuple[str, int] | None:
         """Return the item and its token."""
         self._maintain(BATCH)
-        queue = self.queue(me.agent)
+        queue = [*self.queue(me.agent), *self.queue(OWN_POOL)]
         if not queue:
             return None
         item = self.items[queue[0]]
@@ -324,14 +339,17 @@ class Model(Moves):
         self._act_if_due(
             item, keeps_lease=mode != "claim" or item.is_held_with(token)
         )
-        if item.agent != me.agent:
-            raise Refused("NotYours")
+        if not item.is_in_pool:
+            self._need_own(me, item, token)
         got = 0 if mode == "peek" else self._get(me, item, token, mode)
         self._maintain(BATCH)
         return got
 
     def _get(self, me: Actor, item: Item, token: int, mode: str) -> int:
-        if item.is_held_with(token) and item.state is not State.FAILED:
+        may_return = item.may_return_to(me.agent, token)
+        is_mine = item.is_held_with(token) and (item.agent or may_return)
+        if is_mine and item.state is not State.FAILED:
+            item.agent = me.agent
             has_expired = not item.held
             if item.state is not State.BLOCKED:
                 self._set_in_progress(item, late=has_expired)
@@ -388,6 +406,7 @@ class Model(Moves):
         claims_now = self._check_holder(verb, me, item, token)
         is_repeat = text in item.questions.values()
         question = self._question(verb, item, text)
+        item.agent = item.agent or me.agent
         if claims_now:
             self._new_claim(item, me)
         answered = verb == "leave" and item.state is not State.BLOCKED
@@ -425,8 +444,8 @@ class Model(Moves):
     ) -> bool:
         """Return whether the step claims the item first."""
         self._act_if_due(item, keeps_lease=item.is_held_with(token))
-        if item.agent != me.agent:
-            raise Refused("NotYours")
+        if not item.may_return_to(me.agent, token):
+            self._need_own(me, item, token)
         if item.state is State.CANCELLED:
             raise Refused("Cancelled")
         if item.is_held_with(token):
@@ -440,6 +459,12 @@ class Model(Moves):
         if item.state is not State.QUEUED or verb not in REPORTS:
             raise Refused("WrongState")
         return True
+
+    def _need_own(self, me: Actor, item: Item, token: int) -> None:
+        if item.agent == me.agent:
+            return
+        was_claimed = item.pool and item.state is not State.CANCELLED
+        raise Refused("LeaseLost" if token and was_claimed else "NotYours")
 
     def _do(self, verb: str, item: Item, text: str, *, late: bool) -> None:
         """Change the item; a `late` step resumes it after its lease expired."""
@@ -480,12 +505,12 @@ class Model(Moves):
 
     # The state ------------------------------------------------------------------------
 
-    def queue(self, agent: str) -> list[str]:
-        """Return the agent's queue by priority, then first in, first out."""
+    def queue(self, owner: str) -> list[str]:
+        """Return an agent's or a pool's queue: by priority, then first in, first out."""
         queued = [
             item
             for item in self.items.values()
-            if item.state is State.QUEUED and item.agent == agent
+            if item.state is State.QUEUED and item.owner == owner
         ]
         return [
             item.id

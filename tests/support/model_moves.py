@@ -9,6 +9,8 @@ UNBEGUN = (State.PENDING, State.WAITING, State.QUEUED, State.DELAYED)
 OVER = (State.COMPLETED, State.FAILED, State.CANCELLED)
 #: Open questions of an item.
 MAX_QUESTIONS = 10
+#: Precedes the name of a pool where that of an agent may be.
+POOL = "pool:"
 
 
 class Refused(Exception):
@@ -56,6 +58,11 @@ class Item:
     title: str = "T"
     #: What its holder has yet to learn of edits.
     edited: list[str] = field(default_factory=list)
+    #: The pool that it goes back to, and the agent of its newest claim from there.
+    pool: str = ""
+    claimer: str = ""
+    #: The agent that has just given it back to its pool.
+    left: str = ""
     #: Its reports: kind, agent, attempt, token.
     history: list[tuple[str, str, int, int]] = field(default_factory=list)
 
@@ -67,6 +74,21 @@ class Item:
     def held(self) -> bool:
         """Return whether it has a holder; a holder may have left its question."""
         return self.taken and (self.live or self.state is not State.BLOCKED)
+
+    @property
+    def is_in_pool(self) -> bool:
+        return bool(self.pool and not self.agent)
+
+    @property
+    def owner(self) -> str:
+        """Return its agent, or else `pool:` and its pool, or ""."""
+        return f"{POOL}{self.pool}" if self.is_in_pool else self.agent
+
+    def may_return_to(self, agent: str, token: int) -> bool:
+        """Return whether an agent is the late holder of an item that is in its pool."""
+        was_claimer = self.is_in_pool and self.claimer == agent
+        is_known = self.is_held_with(token) or self.state is State.CANCELLED
+        return was_claimer and is_known
 
     def is_held_with(self, token: int) -> bool:
         """Return whether this token may act on it."""
@@ -149,7 +171,9 @@ class Moves:
     def _enqueue_or_wait(self, item: Item) -> None:
         """Give an item without a holder its state."""
         item.expired = False
-        if not item.agent:
+        if item.pool:
+            item.left, item.agent = item.agent, ""
+        if not item.owner:
             item.state = State.PENDING
         elif item.open:
             item.state = State.WAITING
@@ -162,6 +186,9 @@ class Moves:
         item.token += 1
         item.attempts += 1
         item.live, item.session, item.edited = True, me.session, []
+        item.agent = item.agent or me.agent
+        if item.pool:
+            item.claimer = item.agent
 
     def _set_in_progress(self, item: Item, *, late: bool = False) -> None:
         """Give a full lease; a `late` return after it expired is another attempt."""
@@ -254,6 +281,5 @@ class Moves:
         item.history.append((kind, agent, item.attempts, item.token))
 
     def _emit(self, verb: str, item: Item) -> None:
-        self.events.append(
-            (verb, item.id, item.project, item.agent, item.state)
-        )
+        agent, item.left = item.left if item.is_in_pool else item.agent, ""
+        self.events.append((verb, item.id, item.project, agent, item.state))

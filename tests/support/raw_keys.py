@@ -71,15 +71,15 @@ class RawKeys:
             for item in value:
                 homes.setdefault(item, set()).add(name)
         for id_, found in homes.items():
-            state, agent = (
+            state, owner = (
                 State(self.items[id_]["state"]),
-                self.items[id_]["agent"],
+                _owner(self.items[id_]),
             )
             homes_of_state = set(STATE_INDEXES[state])
             if "live_token" not in self.items[id_]:
                 homes_of_state.discard("held")
             expected = {
-                f"{home}:{agent}" if home in ("queue", "held") else home
+                f"{home}:{owner}" if home in ("queue", "held") else home
                 for home in homes_of_state
             }
             if found != expected:
@@ -89,13 +89,17 @@ class RawKeys:
         """Return projects and agents whose counts differ from their items."""
         items = self.items.values()
         there = Counter(
-            (kind, item[kind], item["state"])
+            (kind, owner, item["state"])
             for item in items
-            for kind in ("project", "agent")
+            for kind, owner in (
+                ("project", item["project"]),
+                ("agent", item["agent"]),
+                ("pool", "" if item["agent"] else item.get("pool", "")),
+            )
         )
         for name, fields in self.values.items():
             kind, _, owner = name.partition(":")
-            if kind in ("project", "agent") and ":" not in owner:
+            if kind in ("project", "agent", "pool") and ":" not in owner:
                 for state in State:
                     count = int(fields.get(f"n_{state}", 0))
                     if count != there.pop((kind, owner, state), 0):
@@ -202,6 +206,11 @@ class RawKeys:
             for id_ in self.items
             for member in self.values.get(f"{kind}:{id_}", ())
         }
+
+
+def _owner(item: dict[str, str]) -> str:
+    """Return the agent of an item, or the pool in which it waits."""
+    return item["agent"] or keys.of_pool(item.get("pool", ""))
 
 
 def read(bench: Bench, *, but: frozenset[str] = frozenset()) -> RawKeys:

@@ -40,8 +40,9 @@ end
 local function get()
   local item = need_item(id)
   Lease.act_if_due(item, mode ~= 'claim' or Lease.is_live(item, token))
+  Lease.return_to_claimer(item, token)
   if not is_in_own_pool(item) then Lease.need_own(item, token) end
-  local is_mine = Lease.is_live(item, token)
+  local is_mine = item.agent == caller.agent and Lease.is_live(item, token)
   if mode == 'takeover' and item.only_reports then is_mine = false end
   local held = is_held(item)
   local may_continue = is_mine and item.state ~= 'failed'

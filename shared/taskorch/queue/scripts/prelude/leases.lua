@@ -239,10 +239,12 @@ function Lease.refuse_closing(item)
 end
 
 -- Makes the caller the agent of an item that waits in a pool again, if its token is that of
--- the caller's claim: the lease has expired, and no other agent has claimed the item since.
+-- the caller's claim: the lease has expired, and no other agent has claimed the item since. The
+-- last claimer of an item that was cancelled there learns of that.
 function Lease.return_to_claimer(item, token)
   local was_claimer = item.agent == '' and item.claimer == caller.agent
-  if was_claimer and Lease.is_live(item, token) then item.agent = caller.agent end
+  local may_return = was_claimer and (item.state == 'cancelled' or Lease.is_live(item, token))
+  if may_return then item.agent = caller.agent end
 end
 
 -- Refuses the item of another agent, or of a pool. A holder that is late learns that another
