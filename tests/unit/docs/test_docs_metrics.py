@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,17 @@ def test_page_states_the_numbers_of_the_source() -> None:
     assert f"within {figures.WAIT_S:.0f} seconds" in text
     first = f"first {figures.STUCK_CALLS * 150:,} open items"
     assert f"{first} and up to {figures.STUCK_ITEMS:,}" in text
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool here")
+def test_prometheus_accepts_the_alerts() -> None:
+    file = DOCS / "prometheus" / "taskorch.rules.yml"
+
+    checked = subprocess.run(
+        ["promtool", "check", "rules", file],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stderr
