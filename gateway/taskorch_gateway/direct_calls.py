@@ -46,6 +46,9 @@ from taskorch.transport.socket import (
 
 from taskorch_gateway.pool import SIZE, ConnectionPool
 
+#: A socket that was not used for longer is not used again: a firewall may have forgotten
+#: it, and a call would wait in vain.
+IDLE_S = 60.0
 #: How long calls go through threads after the socket was lost, or its server refused one.
 REST_S = 1.0
 
@@ -75,7 +78,7 @@ class DirectCalls:
         """Run a script with one key; see taskorch.queue.port.Connection."""
         words = arguments
         async with self._turns:
-            opened = self._socket or await self._opened()
+            opened = self._usable() or await self._opened()
             if opened:
                 try:
                     reply = await opened.run(script, key, words)
@@ -98,6 +101,13 @@ class DirectCalls:
         """Close the socket; calls that are under way are lost."""
         if self._socket:
             self._socket.close()
+
+    def _usable(self) -> "SharedSocket | None":
+        """Return the socket if it is still good."""
+        if self._socket and not self._socket.is_usable:
+            self.close()
+            self._socket = None
+        return self._socket
 
     def _rest(self) -> None:
         """Open another socket for later calls: the server may have changed its role."""
@@ -145,8 +155,15 @@ class SharedSocket(BufferedProtocol):
         #: The changes whose replies have come since the newest PING.
         self._unconfirmed: list[tuple[Future[ServerReply], ServerReply]] = []
         self._limit: TimerHandle | None = None
+        self._used_at = monotonic()
         #: Those who get an error if the socket is lost.
         self._calls: set[Future[ServerReply]] = set()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is open, and was used not long ago."""
+        is_fresh = monotonic() < self._used_at + IDLE_S
+        return self._transport is not None and is_fresh
 
     async def run(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -205,7 +222,8 @@ class SharedSocket(BufferedProtocol):
         """Send a command. Raises OSError for a socket that was lost."""
         if not self._transport:
             raise ConnectionResetError
-        self._awaited.append((monotonic() + CALL_TIMEOUT_S, receive))
+        self._used_at = monotonic()
+        self._awaited.append((self._used_at + CALL_TIMEOUT_S, receive))
         self._transport.write(hiredis.pack_command(cast("Any", command)))
         if not self._limit:
             self._limit_time(CALL_TIMEOUT_S)

@@ -20,6 +20,7 @@ from taskorch.queue.port import (
     Reply,
     Script,
 )
+from taskorch_gateway import direct_calls
 from taskorch_gateway.direct_calls import DirectCalls
 from taskorch_gateway.pool import ConnectionPool
 
@@ -73,10 +74,10 @@ class Direct:
     bench: Bench
     proxy: Proxy
 
-    def sockets(self) -> int:
-        """Return how many clients are connected to Redis."""
+    def clients(self) -> set[str]:
+        """Return the ids of the clients that are connected to Redis."""
         clients: Any = self.bench.raw.client_list()
-        return len(clients)
+        return {each["id"] for each in clients}
 
 
 @pytest.fixture
@@ -131,12 +132,25 @@ def test_late_direct_call_stays_refused(
 
 
 def test_direct_calls_share_one_socket(direct: Direct) -> None:
-    before = direct.sockets()
+    before = direct.clients()
 
     for _ in range(3):
         direct.bench.queue.views.projects()
 
-    assert direct.sockets() == before + 1
+    assert len(direct.clients() - before) == 1
+
+
+@pytest.mark.parametrize("idle_s", [-1.0, 60.0])
+def test_idle_socket_of_direct_calls_is_replaced(
+    direct: Direct, monkeypatch: pytest.MonkeyPatch, idle_s: float
+) -> None:
+    direct.bench.queue.views.projects()
+    before = direct.clients()
+    monkeypatch.setattr(direct_calls, "IDLE_S", idle_s)
+
+    direct.bench.queue.views.projects()
+
+    assert (direct.clients() == before) is (idle_s > 0)
 
 
 def test_direct_call_installs_lost_functions(
