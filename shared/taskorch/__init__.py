@@ -13,6 +13,11 @@ from taskorch.version import __version__
 if TYPE_CHECKING:
     from taskorch.connections import connect
     from taskorch.domain import errors
+    from taskorch.domain.acceptance import (
+        DeliverableCheck,
+        FileCheck,
+        RunCheck,
+    )
     from taskorch.domain.item import Caller, NewItem, State
     from taskorch.library.agent import Agent
     from taskorch.library.async_queue import AsyncAgent, AsyncQueue, AsyncTask
@@ -30,9 +35,12 @@ else:
         "AsyncTask": "taskorch.library.async_queue",
         "AsyncWorker": "taskorch.library.async_worker",
         "Caller": "taskorch.domain.item",
+        "DeliverableCheck": "taskorch.domain.acceptance",
+        "FileCheck": "taskorch.domain.acceptance",
         "Goal": "taskorch.queue.wait_results",
         "NewItem": "taskorch.domain.item",
         "Queue": "taskorch.library.queue",
+        "RunCheck": "taskorch.domain.acceptance",
         "State": "taskorch.domain.item",
         "Task": "taskorch.library.task",
         "Worker": "taskorch.library.worker",
@@ -57,9 +65,12 @@ __all__ = [
     "AsyncTask",
     "AsyncWorker",
     "Caller",
+    "DeliverableCheck",
+    "FileCheck",
     "Goal",
     "NewItem",
     "Queue",
+    "RunCheck",
     "State",
     "Task",
     "Worker",

@@ -602,3 +602,18 @@ def test_export_keeps_checks_and_evidence(shell: Shell, bench: Bench) -> None:
     assert imported.code == 0, imported.stderr
     assert data["evidence"][0]["output"] == before.evidence[0].output
     assert data["checks"][0]["run"] == list(TEST.run)
+
+
+def test_next_item_comes_with_a_checked_completion(
+    shell: Shell, bench: Bench
+) -> None:
+    first, second = bench.item(checks=(TEST,)), bench.item()
+
+    refused = shell.worker("complete", first, "Done", "--next")
+    before = bench.state(second)
+    (shell.folder / "done.txt").write_text("text", encoding="utf-8")
+    ran = shell.worker("complete", first, "Done", "--next", "--json")
+
+    assert (refused.code, before) == (5, State.QUEUED)
+    assert ran.data()["next"]["id"] == second
+    assert bench.state(first) is State.COMPLETED

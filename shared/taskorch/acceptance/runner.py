@@ -20,6 +20,8 @@ from taskorch.domain.acceptance import (
 )
 from taskorch.domain.frozen import replace
 
+#: The variable with which the user of a machine lets no item run commands on it.
+VARIABLE, OFF = "TASKORCH_CHECKS", "off"
 #: The signals that end a command of an agent, and its check with it.
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -85,6 +87,8 @@ class CheckRunner:
     def _of_command(self, check: RunCheck) -> CheckResult:
         if self._is_stopped():
             return _failed(check, "it was not run")
+        if os.environ.get(VARIABLE) == OFF:
+            return _failed(check, f"this machine runs none ({VARIABLE}={OFF})")
         try:
             process = CheckProcess(check.run, self._folder)
         except OSError as error:

@@ -113,6 +113,18 @@ def test_check_inherits_no_secret(
     assert "s3cr3t" not in result.output
 
 
+def test_user_of_a_machine_runs_no_checks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKORCH_CHECKS", "off")
+
+    result = run(tmp_path, "touch", "ran")
+
+    assert (result.passed, result.exit_code) == (False, None)
+    assert result.problem == "this machine runs none (TASKORCH_CHECKS=off)"
+    assert not (tmp_path / "ran").exists()
+
+
 def test_check_reads_no_input(tmp_path: Path) -> None:
     assert shell(tmp_path, "cat; test -d .").passed
 

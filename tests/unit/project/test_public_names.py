@@ -27,6 +27,7 @@ REPOSITORY = Path(__file__).parents[3]
 NAMES = {
     *("Queue", "Agent", "Task", "Worker"),
     *("AsyncQueue", "AsyncAgent", "AsyncTask", "AsyncWorker"),
+    *("RunCheck", "FileCheck", "DeliverableCheck"),
     *("Caller", "NewItem", "State", "Goal", "connect", "errors"),
     "__version__",
 }
