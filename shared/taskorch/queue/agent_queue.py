@@ -309,11 +309,17 @@ class AgentQueue:
             # a server may end a block up to a millisecond early
             block_s = min(left_s, due_s, WAIT_PERIOD_S) + 0.001
             try:
-                self._scripts.wait_for_wake(block_s)
+                self._scripts.wait_for_wake(
+                    block_s, leaves_pools=self._has_used_up(over)
+                )
             except errors.Unavailable as outage:
                 if not outage.retryable:
                     raise
                 notice.outage(outage)
+
+    def _has_used_up(self, over: Sequence[str]) -> bool:
+        """Return whether the agent's own budget keeps it from every item."""
+        return bool(over) and over[0] == f"agent:{self._scripts.caller.agent}"
 
     def _has_ended(self, views: Sequence[Reply], due_ms: str) -> bool:
         """Return whether an earlier copy of a claim has got all that there was."""

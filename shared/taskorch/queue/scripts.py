@@ -205,12 +205,16 @@ class Scripts:
             script=script, key=key, step=step, request=request, words=words
         )
 
-    def wait_for_wake(self, timeout_s: float) -> bool:
+    def wait_for_wake(
+        self, timeout_s: float, *, leaves_pools: bool = False
+    ) -> bool:
         """Block until the caller's queue, or one of its pools, gets an item.
 
-        Return False after `timeout_s` seconds.
+        Return False after `timeout_s` seconds. With `leaves_pools`, the wake tokens of the
+        pools are left to others.
         """
-        owners = keys.owners(self.caller.agent, self.caller.pools)
+        pools = () if leaves_pools else self.caller.pools
+        owners = keys.owners(self.caller.agent, pools)
         lists = [keys.wake(self.namespace, owner) for owner in owners]
         return self.connection.wait_for_wake(lists, timeout_s)
 

@@ -96,6 +96,17 @@ do
     end
   end
 
+  -- Wakes a session for each pool that has items: a caller with a budget that is used up may
+  -- have taken a wake token, and leaves them to others.
+  local function leave_pools(has_waited)
+    local owners = {}
+    for _, pool in ipairs(caller.pools) do
+      local owner = Owner.of_pool(pool)
+      if call('EXISTS', key('queue', owner)) == 1 then table.insert(owners, owner) end
+    end
+    wake_others(owners, has_waited)
+  end
+
   -- Claims the first items of the caller's queue, and then of its pools, after some leases
   -- were reaped and some items promoted. Returns their receipts; or nil if there are none, and
   -- whether the next call may find some behind those that this one has begun to cancel; then
@@ -107,7 +118,10 @@ do
     local _, _, held = Lease.maintain(MAX_DUE)
     local closing = continue_unfinished() and {} or nil
     local over = Budget.of_agent(caller.agent)
-    if over then return nil, false, false, over end
+    if over then
+      leave_pools(has_waited)
+      return nil, false, false, over
+    end
     local items, has_more, skipped, owners
     items, has_more, skipped, over = first_of_queue(caller.agent, limit, closing, MAX_SKIPPED)
     owners = has_more and {caller.agent} or {}
