@@ -329,5 +329,5 @@ EDITABLE: Mapping[str, Editable] = {
     "max_attempts": _number(
         "Attempts", "max_attempts", lambda item: item.max_attempts
     ),
-    "lease": _line("New lease", "lease", lambda _: ""),
+    "lease": _line("Lease", "lease", lambda _: ""),
 }

@@ -46,9 +46,14 @@ HINTS: Mapping[str, str] = {
     "context": f"NAME=VALUE, {EACH[0].lower()}{EACH[1:]}.",
     "labels": "Words, separated by spaces.",
     "depends_on": "Ids of items, separated by spaces. The first 4 digits are enough.",
-    "lease": "Such as 30m or 4h. Empty for no change.",
+    "lease": "Such as 30m or 4h, from the next claim on. Empty for no change.",
     "not_before": "A delay, such as 30m, or a time, such as 2026-03-12T12:00:00Z.",
     "assign": "The name of an agent. Empty for none yet.",
+}
+#: Those of a new item that differ.
+HINTS_OF_NEW: Mapping[str, str] = {
+    **HINTS,
+    "lease": "Such as 30m. Empty for 4h.",
 }
 #: The fields of a new item that an edit does not have.
 OF_NEW = (
@@ -137,7 +142,9 @@ async def show_new(visit: Visit) -> Response:
     """Return the page with the form of a new item. Raises errors.NotAllowed."""
     need_acting(visit.access)
     project = await _project(visit)
-    return _new_page(visit, project, _filled(_fields_of_new()))
+    return _new_page(
+        visit, project, _filled(_fields_of_new(), hints=HINTS_OF_NEW)
+    )
 
 
 async def create(visit: Visit, form: Form) -> ActionReceipt:
@@ -170,7 +177,7 @@ async def new_again(
 ) -> Response:
     """Return the form of a new item with what was typed."""
     project = await _project(visit)
-    fields = _filled(_fields_of_new(), form)
+    fields = _filled(_fields_of_new(), form, HINTS_OF_NEW)
     return _new_page(visit, project, fields, error)
 
 
@@ -223,14 +230,16 @@ def _fields_of_new() -> Sequence[Field]:
 
 
 def _filled(
-    fields: Sequence[Field], form: Form | None = None
+    fields: Sequence[Field],
+    form: Form | None = None,
+    hints: Mapping[str, str] = HINTS,
 ) -> Sequence[FormField]:
     """Return fields with what was typed; the others with what they are."""
     return [
         FormField(
             field=field,
             typed=_typed(field, form),
-            hint=HINTS.get(field.name, ""),
+            hint=hints.get(field.name, ""),
         )
         for field in fields
     ]

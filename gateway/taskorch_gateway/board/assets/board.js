@@ -81,10 +81,10 @@
   };
   const hasTyped = (part) => all("input, textarea, select", part).some(isTyped);
   const isAsked = (part) => Boolean(ask()?.open && part.contains(asked?.form));
-  let isWanted = false; // what the reader has asked for replaces what they read
+  let renews = false; // what the reader has asked for replaces what they read
   const isRead = (part) => {
     if (isAsked(part)) return true;
-    if (isWanted) return false;
+    if (renews) return false;
     if (performance.now() - movedAt > AWAY_MS) return false;
     return (hasPointer.matches && part.matches(":hover")) || part.contains(document.activeElement);
   };
@@ -287,6 +287,11 @@
     ageAll(old);
     count();
   };
+  const renew = (id, fresh) => {
+    renews = true;
+    replace(id, fresh);
+    renews = false;
+  };
   const replaceHeld = () => {
     for (const [id, fresh] of held) {
       const old = document.getElementById(id);
@@ -468,29 +473,31 @@
   const readAgain = async (part, state) => {
     state.isWanted = false;
     const began = performance.now();
-    if (part.isConnected && !document.hidden) await read(part);
+    const show = state.isOwn ? renew : replace;
+    state.isOwn = false;
+    if (part.isConnected && !document.hidden) await read(part, show);
     const least = part.dataset.on?.includes("*") ? READ_ANY_MS : READ_AGAIN_MS;
     const took = performance.now() - began;
     state.nextAt = performance.now() + Math.min(15_000, Math.max(least, ANSWERS_APART * took));
     state.timer = 0;
     if (state.isWanted) readSoon(part);
   };
-  const read = async (part) => {
+  const read = async (part, show) => {
     try {
       const response = await fetch(part.dataset.refresh, { headers: FRAGMENT });
       if (response.status === 401) { end(); return; }
       if (!response.ok) return;
-      replace(part.id, $(`[id="${CSS.escape(part.id)}"]`, parsed(await response.text())));
+      show(part.id, $(`[id="${CSS.escape(part.id)}"]`, parsed(await response.text())));
     } catch { /* the state of the stream says that the server is away */ }
   };
-  // After an action nothing waits.
+  // After an action nothing waits, and what it has changed is shown where the reader is.
   const readAll = () => {
     for (const part of all("[data-refresh]")) {
-      const state = reading.get(part);
-      if (state) {
-        clearTimeout(state.timer);
-        state.timer = state.nextAt = 0;
-      }
+      const state = reading.get(part) ?? { nextAt: 0, timer: 0 };
+      reading.set(part, state);
+      clearTimeout(state.timer);
+      state.timer = state.nextAt = 0;
+      state.isOwn = true;
       readSoon(part);
     }
   };
@@ -699,9 +706,7 @@
       fresh = response.ok ? $(`#${id}`, parsed(await response.text())) : null;
     } catch { fresh = null; }
     if (!fresh) { location.assign(link.href); return; }
-    isWanted = true;
-    replace(id, fresh);
-    isWanted = false;
+    renew(id, fresh);
     const first = all("[data-key]", part).find((row) => !before.has(keyOf(row)));
     if (first) { first.tabIndex = -1; first.focus({ preventScroll: true }); }
   };
