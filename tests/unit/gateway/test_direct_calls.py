@@ -9,6 +9,9 @@ from taskorch.domain import errors
 from taskorch.queue import scripts
 from taskorch_gateway.direct_calls import SharedSocket
 
+#: A test that fails takes so long.
+LIMIT_S = 10
+
 
 def replied(reply: bytes, *, to_ping: bytes) -> object:
     """Return the result of a claim at a server that saves what it changes, or not."""
@@ -24,12 +27,13 @@ def replied(reply: bytes, *, to_ping: bytes) -> object:
             opened.run(scripts.load("claim"), "key", ())
         )
         try:
-            await loop.sock_recv(server, 4096)
-            await loop.sock_sendall(server, reply)
-            asked = await loop.sock_recv(server, 4096)
-            assert asked == hiredis.pack_command(("PING",))
-            await loop.sock_sendall(server, to_ping)
-            return await call
+            async with asyncio.timeout(LIMIT_S):
+                await loop.sock_recv(server, 4096)
+                await loop.sock_sendall(server, reply)
+                asked = await loop.sock_recv(server, 4096)
+                assert asked == hiredis.pack_command(("PING",))
+                await loop.sock_sendall(server, to_ping)
+                return await call
         finally:
             opened.close()
             server.close()
