@@ -33,6 +33,7 @@ PRIORITIES = (0, 1, 2, 3, 4)
 KEYS: Mapping[str, str] = {
     "state": "failed",
     "agent": "frontend",
+    "pool": "backend",
     "project": "report",
     "label": "api",
     "priority": "0",
@@ -91,6 +92,8 @@ class Filter(Frozen):
 
     states: tuple[State, ...] = ()
     agents: tuple[str, ...] = ()
+    #: The pools that they came from.
+    pools: tuple[str, ...] = ()
     #: Ids, or texts in their titles.
     projects: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
@@ -110,6 +113,7 @@ class Filter(Frozen):
             project=project,
             states=self.states,
             agents=self.agents,
+            pools=self.pools,
             priorities=self.priorities,
             labels=self.labels,
             texts=self.words,
@@ -180,6 +184,7 @@ class _Said:
         self._states = _Choices(State)
         self._priorities = _Choices(PRIORITIES)
         self._agents: dict[str, None] = {}
+        self._pools: dict[str, None] = {}
         self._labels: dict[str, None] = {}
         self._projects: dict[str, FilterValue] = {}
         self._words: dict[str, None] = {}
@@ -206,6 +211,9 @@ class _Said:
                 value.checked(lambda text: limits.name(text, "an agent"))
                 self._agents[value.text] = None
                 _need_few(value, self._agents, MOST_VALUES, "agents")
+            case "pool":
+                self._pools[value.checked(limits.pool_name)] = None
+                _need_few(value, self._pools, MOST_VALUES, "pools")
             case "label":
                 self._labels[value.checked(limits.label)] = None
                 _need_few(value, self._labels, limits.LABELS, "labels")
@@ -227,6 +235,7 @@ class _Said:
         known = Filter(
             states=self._states.wanted(),
             agents=tuple(self._agents),
+            pools=tuple(self._pools),
             projects=tuple(self._projects),
             labels=tuple(self._labels),
             priorities=self._priorities.wanted(),
@@ -380,6 +389,7 @@ def _terms(known: Filter) -> Iterator[str]:
         yield from _choices("state", known.states, State)
     for key, values in (
         ("agent", known.agents),
+        ("pool", known.pools),
         ("project", known.projects),
         ("label", known.labels),
     ):
