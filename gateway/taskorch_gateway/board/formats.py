@@ -6,6 +6,8 @@ from time import gmtime, strftime
 
 from markupsafe import Markup, escape
 from taskorch.cli import text
+from taskorch.cli.amounts import used
+from taskorch.domain.amounts import dollars
 from taskorch.domain.clock import rfc3339_seconds
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
@@ -126,6 +128,7 @@ def url(value: str) -> str:
 FILTERS: Mapping[str, Callable[..., object]] = {
     "clock": clock,
     "counted": counted,
+    "dollars": dollars,
     "duration": duration,
     "exact": exact,
     "mark": mark,
@@ -133,4 +136,5 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "shortened": shortened,
     "typed": typed,
     "url": url,
+    "used": used,
 }

@@ -14,11 +14,13 @@ from typing import cast
 from markupsafe import Markup
 from starlette.responses import Response
 from taskorch.domain.access_token import ClientAccess
+from taskorch.domain.amounts import DAY, NAMESPACE
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import HOUR_MS, Project
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch.queue import overview
+from taskorch.queue.budgets import Budget
 from taskorch.queue.metrics import Histogram, Hour
 from taskorch.queue.overview import (
     AgentWork,
@@ -79,6 +81,11 @@ class Status(Frozen):
     done_today: int | None
     #: The last 24 hours, for the midnight of the reader.
     hours: tuple["Bar", ...] = ()
+    #: Cost today (UTC) in microdollars, and what all projects may cost a day; None for any.
+    cost_micros: int = 0
+    limit_micros: int | None = None
+    #: The budgets that are used up.
+    used_up: tuple[Budget, ...] = ()
 
     @property
     def stuck(self) -> int:
@@ -316,7 +323,7 @@ def read(views: Views, *, has_figures: bool = True) -> NowView:
     hours = views.hours(HOURS) if has_figures else ()
     agents = agents_part(workload, needs.now)
     return NowView(
-        status=_status(needs, agents, hours),
+        status=_with_costs(_status(needs, agents, hours), views),
         needs=_needs_part(needs),
         agents=agents,
         projects=_projects_part(projects),
@@ -470,6 +477,22 @@ def _status(
         unstarted=sum(row.is_unstarted for row in agents.rows),
         done_today=today if hours else None,
         hours=_bars(hours),
+    )
+
+
+def _with_costs(status: Status, views: Views) -> Status:
+    """Return a status with what was used today, and the budgets of it."""
+    budgets = views.budgets()
+    limits = [
+        each.limit_micros
+        for each in budgets
+        if each.owner == NAMESPACE and each.period == DAY
+    ]
+    return replace(
+        status,
+        cost_micros=views.costs(by=DAY).today.cost_micros,
+        limit_micros=limits[0] if limits else None,
+        used_up=tuple(each for each in budgets if each.used_up),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from support.builders import Bench
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease, NewItem, State
+from taskorch.domain.usage import Usage
 from taskorch.queue import keys
 from taskorch.queue.overview import AgentWork, Workload
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
@@ -416,3 +417,18 @@ def test_damaged_items_are_left_out_of_page(bench: Bench) -> None:
     assert [need.item.id for need in view.needs.shown] == [good]
     for name in FRAGMENTS:
         fragment_of(view, name)
+
+
+def test_status_has_cost_of_today_and_budget(bench: Bench) -> None:
+    used = Usage(cost_micros=3_200_000)
+    bench.agent().progress(bench.claimed(), "half", used=used)
+    without = shown(bench, "status")
+    bench.queue.set_budget("namespace", period="day", limit_micros=20_000_000)
+    bench.queue.set_budget("ada", period="total", limit_micros=0)
+
+    html = fragment_of(view_of(bench), "status")
+
+    assert "$3.20 today" in without
+    assert "$3.20 of $20.00 today" in words_of(html)
+    assert "1 over budget" in words_of(html)
+    assert "agent:ada" in html
