@@ -43,7 +43,7 @@ def test_costs_of_commands_add_up(shell: Shell, bench: Bench) -> None:
 
     assert total_micros(shell, project) == 300_000
     shown = shell.orchestrate("show", item).stdout
-    assert "Used: $0.30, 1,200 in, 300 out tokens (large)" in shown
+    assert "Used: $0.30, 1,200 tokens in, 300 out (large)" in shown
     table = shell.orchestrate("costs", project).stdout
     assert "ada" in table
     assert "$0.30" in table

@@ -7,14 +7,16 @@ from taskorch.domain.usage import Usage
 
 def used(usage: Usage) -> str:
     """Return a usage in words, such as "$0.12, 1,200 tokens in, 300 out (opus)"."""
-    parts = [dollars(usage.cost_micros)] if usage.cost_micros else []
-    for number, what in (
+    counts = (
         (usage.tokens_in, "in"),
         (usage.tokens_out, "out"),
         (usage.cache_read, "from a cache"),
-    ):
-        if number:
-            parts.append(f"{number:,} {what}")
+    )
+    words = [(f"{number:,}", what) for number, what in counts if number]
+    # the first count says what is counted
+    parts = [f"{number} tokens {what}" for number, what in words[:1]]
+    parts += [f"{number} {what}" for number, what in words[1:]]
+    if usage.cost_micros:
+        parts.insert(0, dollars(usage.cost_micros))
     model = f" ({line(usage.model)})" if usage.model else ""
-    tokens = " tokens" if len(parts) > bool(usage.cost_micros) else ""
-    return f"{', '.join(parts)}{tokens}{model}"
+    return f"{', '.join(parts)}{model}"
