@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from support.board_calls import performed
 from support.builders import Bench
-from taskorch.domain.item import Item, State
+from taskorch.domain.item import Item, NewItem, State
 from taskorch.queue.stuck import StuckItem
 from taskorch_gateway.board import pages, project_graph
+from taskorch_gateway.board.filters import Filter
+from taskorch_gateway.board.project import ProjectView, ReadProject
 from taskorch_gateway.board.project_graph import GraphItem, ProjectGraph
 
 HOSTILE = '</title><script>alert(1)</script>\u202e\x1b[2J & "quotes" \''
@@ -156,3 +159,20 @@ def test_hostile_texts_stay_in_their_place(bench: Bench) -> None:
     assert "<script" not in html
     assert "</title><" not in html.replace("</title><rect", "")
     assert "\u202e" not in html
+
+
+def test_very_large_project_says_what_was_looked_at(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = bench.project()
+    queued = NewItem(title="Queued", agent="ada")
+    bench.create_many(project, [queued] * 200)
+    bench.item(project, agent="")
+    read = ReadProject(project=project, wanted=Filter())
+    monkeypatch.setattr("taskorch_gateway.board.project.MOST_CALLS", 1)
+
+    view = performed(bench, read)
+
+    assert isinstance(view, ProjectView)
+    assert view.looked_at == 150
+    assert not view.graph.is_whole
