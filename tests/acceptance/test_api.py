@@ -117,6 +117,19 @@ def test_workflow_over_the_api(
     assert closed["data"]["items"][0]["deliverables"] == {"a": "b"}
 
 
+def test_apply_fills_variables_of_plan(planner: ApiClient) -> None:
+    planner.post(
+        "orchestrator/apply",
+        project="Release ${version} of ${branch}",
+        items=[{"name": "a", "title": "A"}],
+        variables={"version": {}, "branch": "main"},
+        set={"version": "2"},
+    )
+
+    (project,) = planner.get("orchestrator/projects")["data"]
+    assert project["title"] == "Release 2 of main"
+
+
 def test_every_verb_of_an_orchestrator_succeeds(
     planner: ApiClient, ada: ApiClient
 ) -> None:
