@@ -338,7 +338,7 @@ class DiscoveriesArguments(ToolArguments):
 
 
 class AnswerArguments(ToolArguments):
-    """Answer a question on an item, or decide about one in review.
+    """Answer a question on an item, or end its review.
 
     comment: to the holder of any open item, or the next one; it answers nothing.
     """

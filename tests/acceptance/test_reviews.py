@@ -181,16 +181,14 @@ def test_tools_of_both_roles_decide(
 
     async def test() -> None:
         async with tool_client.worker(lead) as reviewer:
-            (waiting,) = await reviewer.data("reviews")
+            (waiting,) = await reviewer.data("check", reviews=True)
             assert waiting["review"] == item
             assert waiting["summary"] == "4 tables"
             returned = await reviewer.data(
-                "review", item=item, verdict="send-back", text="Once more"
+                "report", item=item, kind="send-back", text="Once more"
             )
             assert returned["state"] == "queued"
-            refused = await reviewer.call(
-                "review", item=item, verdict="accept"
-            )
+            refused = await reviewer.call("report", item=item, kind="accept")
             assert document_of(refused)["error"]["code"] == "WRONG_STATE"
         bench.agent().complete(bench.claimed(item), "done again")
         async with tool_client.orchestrate(shell) as boss:

@@ -64,12 +64,16 @@ class CheckArguments(ToolArguments):
     read_only = True
     access = Access.READ
     limit: int = 20
+    reviews: Annotated[bool, "Instead, what waits for your review"] = False
 
     def perform(self, call: "ToolCall") -> ToolResult:
-        """Return the assigned items."""
+        """Return the assigned items, or those of others to review."""
         from taskorch_worker import mcp_results
 
         session = _session(call)
+        if self.reviews:
+            waiting = session.reviews(limit=self.limit)
+            return ToolResult(mcp_results.reviews(waiting))
         assigned = session.queue.check(limit=self.limit)
         elsewhere = session.held_elsewhere(assigned)
         return ToolResult(mcp_results.assignments(assigned, elsewhere))
@@ -135,13 +139,21 @@ class ReportArguments(ToolArguments):
     """Report on an item; you keep it.
 
     A discovery is for the whole project, a note for you alone, a comment for the
-    orchestrator; after a blocker, wait for the answer, or withdraw it.
+    orchestrator; after a blocker, wait for the answer, or withdraw it. accept and
+    send-back decide about another's item that you review.
     """
 
     name = "report"
     item: Item
     kind: Literal[
-        "progress", "discover", "blocker", "note", "comment", "withdraw"
+        "progress",
+        "discover",
+        "blocker",
+        "note",
+        "comment",
+        "withdraw",
+        "accept",
+        "send-back",
     ]
     text: str = ""
     percent: Annotated[int | None, "For progress: how much is done"] = None
@@ -156,14 +168,14 @@ class ReportArguments(ToolArguments):
     usage: UsedValues = {}  # noqa: RUF012  it is never changed
 
     def perform(self, call: "ToolCall") -> ToolResult:
-        """Report, and claim the item if it is still queued."""
-        for name, kind in KIND_OF_ARGUMENT.items():
-            is_given = getattr(self, name) not in (None, "", {})
-            if is_given and self.kind != kind:
-                reason = f"{name} is for kind {kind}, not for {self.kind}."
-                raise errors.Usage(reason=reason)
+        """Report, and claim the item if it is still queued; or decide about it."""
+        self._check()
         session = _session(call)
         match self.kind:
+            case "accept":
+                return ToolResult(session.accept(self.item, self.text))
+            case "send-back":
+                return ToolResult(session.send_back(self.item, self.text))
             case "progress":
                 receipt = session.progress(
                     self.item,
@@ -186,6 +198,14 @@ class ReportArguments(ToolArguments):
             case "note":
                 return self._keep_note(session)
         return _receipt(receipt)
+
+    def _check(self) -> None:
+        """Raise errors.Usage for an argument that the kind does not take."""
+        for name, kind in KIND_OF_ARGUMENT.items():
+            is_given = getattr(self, name) not in (None, "", {})
+            if is_given and self.kind != kind:
+                reason = f"{name} is for kind {kind}, not for {self.kind}."
+                raise errors.Usage(reason=reason)
 
     def _withdraw(self, session: "AgentSession") -> "Receipt":
         if self.text:
@@ -320,37 +340,11 @@ class ReleaseArguments(ToolArguments):
         return _receipt(receipt)
 
 
-class ReviewsArguments(ToolArguments):
-    """List the items of other agents that wait for your review, in full."""
-
-    name = "reviews"
-    quotes_others = True
-    read_only = True
-    access = Access.READ
-    limit: int = 20
-
-    def perform(self, call: "ToolCall") -> ToolResult:
-        """Return the items to review."""
-        from taskorch_worker import mcp_results
-
-        waiting = _session(call).reviews(limit=self.limit)
-        return ToolResult(mcp_results.reviews(waiting))
-
-
-class ReviewArguments(ToolArguments):
-    """Accept an item of another agent, or send it back. You are its reviewer."""
-
-    name = "review"
-    item: Item
-    verdict: Literal["accept", "send-back"]
-    text: Annotated[str, "Sent back: its agent reads this first"] = ""
-
-    def perform(self, call: "ToolCall") -> ToolResult:
-        """Decide about the item."""
-        session = _session(call)
-        if self.verdict == "accept":
-            return ToolResult(session.accept(self.item, self.text))
-        return ToolResult(session.send_back(self.item, self.text))
+def _report(kind: str) -> Tool:
+    """Return the tool `report` with a kind."""
+    return Tool(
+        name="report", positional=("item", "text"), fixed={"kind": kind}
+    )
 
 
 #: The tools in place of commands, in hints.
@@ -359,34 +353,22 @@ COMMANDS: Tools = {
     "pop": Tool(name="pop"),
     "get": Tool(name="get", positional=("item",)),
     "wait": Tool(name="wait", positional=("item",)),
-    "progress": Tool(
-        name="report", positional=("item", "text"), fixed={"kind": "progress"}
-    ),
-    "blocker": Tool(
-        name="report", positional=("item", "text"), fixed={"kind": "blocker"}
-    ),
+    "progress": _report("progress"),
+    "blocker": _report("blocker"),
     "blocker --withdraw": Tool(
         name="report",
         positional=("item", "question"),
         fixed={"kind": "withdraw"},
     ),
-    "comment": Tool(
-        name="report", positional=("item", "text"), fixed={"kind": "comment"}
-    ),
+    "comment": _report("comment"),
     "discoveries": Tool(name="discoveries", positional=("item",)),
     "complete": Tool(name="complete", positional=("item", "summary")),
     "ack": None,  # the tool wants a summary
     "fail": Tool(name="fail", positional=("item", "reason")),
     "release": Tool(name="release", positional=("item",)),
-    "reviews": Tool(name="reviews"),
-    "accept": Tool(
-        name="review", positional=("item", "text"), fixed={"verdict": "accept"}
-    ),
-    "send-back": Tool(
-        name="review",
-        positional=("item", "text"),
-        fixed={"verdict": "send-back"},
-    ),
+    "reviews": Tool(name="check", fixed={"reviews": "true"}),
+    "accept": _report("accept"),
+    "send-back": _report("send-back"),
 }
 
 TOOLS: tuple[type[ToolArguments], ...] = (
@@ -399,8 +381,6 @@ TOOLS: tuple[type[ToolArguments], ...] = (
     CompleteArguments,
     FailArguments,
     ReleaseArguments,
-    ReviewsArguments,
-    ReviewArguments,
 )
 
 
