@@ -127,6 +127,7 @@ def _by_tool(url: str, number: int, clients: int) -> dict[str, float]:
             "All of it is done",
             "{}",
             "",
+            "",
         ),
         span=CALLS * SPARE,
     )

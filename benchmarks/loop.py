@@ -33,9 +33,9 @@ NEXT = "next"
 BEFORE_ITEMS = {"complete": ("", "", "", "1"), NEXT: ("1", "", "", "1")}
 #: The arguments of a step after the item and its token.
 WORDS: dict[str, tuple[str, ...]] = {
-    "progress": ("Half of it is done", "50"),
-    "complete": ("All of it is done", "{}", ""),
-    NEXT: ("All of it is done", "{}", ""),
+    "progress": ("Half of it is done", "50", ""),
+    "complete": ("All of it is done", "{}", "", ""),
+    NEXT: ("All of it is done", "{}", "", ""),
 }
 
 

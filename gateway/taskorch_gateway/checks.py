@@ -28,14 +28,14 @@ WORD_CHARACTERS = 255
 #: The number of words of a report without an origin. An origin, which only the mirror
 #: of files states, may be that of another agent's report.
 WITHOUT_ORIGIN = {
-    "progress": 10,
+    "progress": 11,
     "discover": 10,
     "blocker": 10,
     "note": 8,
 }
 #: The number of words that `complete` has in front of its items, and for each item. The
 #: last word in front of them is the number of items.
-COMPLETE_WORDS, ITEM_WORDS = 10, 5
+COMPLETE_WORDS, ITEM_WORDS = 10, 6
 COMPLETE_COUNT = COMPLETE_WORDS - 1
 
 

@@ -149,12 +149,12 @@ def test_role_acts_under_its_own_name(
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("progress", ("item_00000000", "", "x", "", "written_at", "1")),
+        ("progress", ("item_00000000", "", "x", "", "", "written_at", "1")),
         ("note", ("item_00000000", "x", "written_at", "1")),
         (
             "complete",
             (
-                *("", "", "", "1", "item_00000000", "", "x", "{}", ""),
+                *("", "", "", "1", "item_00000000", "", "x", "{}", "", ""),
                 *("made_at", "1"),
             ),
         ),

@@ -50,7 +50,7 @@ class Checking(ConnectionWrapper):
 def has_origin(script: str, words: tuple[str, ...]) -> bool:
     """Return whether only the file mirror, an administrator, makes such a call."""
     if script == "complete":
-        return len(words) > 10 + 5 * int(words[COUNT_OF_COMPLETE])
+        return len(words) > 10 + 6 * int(words[COUNT_OF_COMPLETE])
     return len(words) > WITHOUT_ORIGIN.get(script, len(words))
 
 
@@ -79,7 +79,7 @@ def test_whole_workflow_is_within_the_bounds(bench: Bench) -> None:
         ("assign", ("a..b", "", "", "", ITEM)),
         (
             "complete",
-            ("", "", "", "1", ITEM, "", "", '{"a": "' + LONG + '"}', ""),
+            ("", "", "", "1", ITEM, "", "", '{"a": "' + LONG + '"}', "", ""),
         ),
         ("claim", ("", "", "21")),
         ("agents", ("0", "51")),
@@ -125,11 +125,11 @@ def test_what_is_too_large_is_invalid(
         ("prime", ("1", DEEP)),
         ("prime", ("1", '[["a"]]')),
         ("complete", ("", "", "", "0")),
-        ("complete", ("", "", "", "2", ITEM, "", "", "{}", "")),
-        ("complete", ("", "", "", "1", ITEM, "", "", "[]", "")),
-        ("complete", ("", "", "", "1", ITEM, "", "", '{"a": 1}', "")),
-        ("complete", ("", "", "", "1", ITEM, "", "", "{}", "{}")),
-        ("complete", ("", "", "", "1", ITEM, "", "", "{}", "[1]")),
+        ("complete", ("", "", "", "2", ITEM, "", "", "{}", "", "")),
+        ("complete", ("", "", "", "1", ITEM, "", "", "[]", "", "")),
+        ("complete", ("", "", "", "1", ITEM, "", "", '{"a": 1}', "", "")),
+        ("complete", ("", "", "", "1", ITEM, "", "", "{}", "{}", "")),
+        ("complete", ("", "", "", "1", ITEM, "", "", "{}", "[1]", "")),
         ("create", (*PLAN, *NEW, "2", "checks", '[{"run": ["true"]}]')),
         ("create", (*PLAN, *NEW, "2", "checks", '[{"file": "../x"}]')),
         ("create", (*PLAN, *NEW, "1", "title")),
