@@ -50,6 +50,48 @@ class Sabotage:
 
 SABOTAGES = (
     Sabotage(
+        guard="A notification goes to one service",
+        file=f"{SCRIPTS}/notify_take.lua",
+        line="  if holder and tonumber(ends) > now then return nil end\n",
+        instead="",
+        tests=("tests/unit/queue/test_notifications.py",),
+    ),
+    Sabotage(
+        guard="An attempt without a result is not repeated",
+        file=f"{SCRIPTS}/notify_take.lua",
+        line="    batch = nil\n",
+        instead="",
+        tests=("tests/unit/queue/test_notifications.py",),
+    ),
+    Sabotage(
+        guard="Only the service that took a batch settles it",
+        file=f"{SCRIPTS}/notify_settle.lua",
+        line="  if kept ~= batch or holder ~= service then return {''} end\n",
+        instead="",
+        tests=("tests/unit/queue/test_notifications.py",),
+    ),
+    Sabotage(
+        guard="A notification is not sent into a private network",
+        file="orchestrator/taskorch_orchestrator/notify/post.py",
+        line="if target.allow_private or _is_public(each.literal)",
+        instead="if True",
+        tests=("tests/unit/notify/test_post.py",),
+    ),
+    Sabotage(
+        guard="A message that may have arrived is not repeated",
+        file="orchestrator/taskorch_orchestrator/notify/post.py",
+        line="return PostResult(outcome=AttemptOutcome.FAILED, reason=reason)\n    return _judged",
+        instead="return PostResult(outcome=AttemptOutcome.RETRY, reason=reason)\n    return _judged",
+        tests=("tests/unit/notify/test_post.py",),
+    ),
+    Sabotage(
+        guard="Only the holder comments on its item",
+        file=f"{SCRIPTS}/agent_comment.lua",
+        line="Lease.check_holder(need_item(id), token, 'agent_comment')",
+        instead="need_item(id)",
+        tests=("tests/unit/queue/test_comments.py",),
+    ),
+    Sabotage(
         guard="An item with acceptance checks is not completed without evidence",
         file=f"{SCRIPTS}/complete.lua",
         line="  if not is_shown then refuse",

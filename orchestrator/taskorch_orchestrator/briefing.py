@@ -3,6 +3,7 @@
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, NewDiscoveries, Project
 from taskorch.queue.budgets import Budget
+from taskorch.queue.overview import NewsLine
 from taskorch.queue.stuck import ASKING, StuckItem
 from taskorch.queue.views import Views
 
@@ -10,6 +11,8 @@ from taskorch.queue.views import Views
 SHOWN = 5
 #: One row more shows that there are more.
 READ = SHOWN + 1
+#: Events among which comments are looked for.
+EVENTS = 100
 
 
 class OrchestratorBriefing(Frozen):
@@ -29,6 +32,8 @@ class OrchestratorBriefing(Frozen):
     used_up: tuple[Budget, ...]
     #: The discoveries that the orchestrator has not read yet.
     new_discoveries: NewDiscoveries
+    #: Comments of agents among the newest events, the newest first.
+    comments: tuple[NewsLine, ...]
 
 
 def briefing(
@@ -47,4 +52,9 @@ def briefing(
         stuck=tuple(item for item in stuck if item.why not in ASKING),
         used_up=used_up[:READ],
         new_discoveries=views.count_new_discoveries(),
+        comments=tuple(
+            each
+            for each in views.news(limit=EVENTS).lines
+            if each.event.verb == "agent_comment"
+        )[:READ],
     )

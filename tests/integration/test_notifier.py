@@ -18,7 +18,7 @@ FAST = Pace(
     tick_s=0.02,
     between_s=0.05,
     retries_s=(0.02, 0.02),
-    stalled_s=0.05,
+    look_s=0.05,
     timeout_s=5.0,
 )
 IMPATIENT = Pace(

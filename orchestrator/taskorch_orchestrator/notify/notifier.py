@@ -8,6 +8,7 @@ Redis hands each batch to one service for one attempt, before that attempt begin
 
 import logging
 import os
+from collections.abc import Iterator
 from threading import Event
 from time import monotonic, time
 
@@ -21,6 +22,7 @@ from taskorch.domain.notification import (
     Notification,
     NotificationBatch,
     NotificationKind,
+    Observation,
 )
 from taskorch.queue.queue import Queue
 from taskorch.transport.retry import OutageNotice
@@ -30,7 +32,7 @@ from taskorch_orchestrator.notify.message import ItemText, MessageContent
 from taskorch_orchestrator.notify.post import TIMEOUT_S, PostResult, post
 
 #: Notifications that stand for the reasons of `stuck`, which therefore leaves them out.
-OF_THEIR_OWN = ("blocked", "open_question", "failed", "review")
+OF_THEIR_OWN = ("blocked", "open_question", "failed", "review", "over_budget")
 #: Stalled items that are looked for at a time, and the calls that it may take.
 STALLED, STALLED_CALLS = 100, 40
 #: Items of a batch whose texts are read.
@@ -48,8 +50,8 @@ class Pace(Frozen):
     between_s: float = 10.0
     #: The pauses after the first attempt, the second and so on; then it is given up.
     retries_s: tuple[float, ...] = (5.0, 30.0)
-    #: The time between two looks for stalled items.
-    stalled_s: float = 60.0
+    #: The time between two looks for what no event tells.
+    look_s: float = 60.0
     timeout_s: float = TIMEOUT_S
     #: How long a result may wait for an unreachable Redis: less than
     #: `notifications.ATTEMPT_MS` with the attempt before it.
@@ -74,8 +76,8 @@ class Notifier:
         )
         self._pace = pace or Pace()
         self._woken = Event()
-        #: When to look for stalled items, on the monotonic clock.
-        self._stalled_at = 0.0
+        #: When to look for what no event tells, on the monotonic clock.
+        self._look_at = 0.0
 
     def wake(self) -> None:
         """Let `wait` end: there are new events."""
@@ -90,7 +92,7 @@ class Notifier:
         """Send what is to be sent now. Raises errors.Unavailable and others of Redis."""
         while True:
             batch = self._notifications.take(
-                self.target.events, self._stalled()
+                self.target.events, self._observations()
             )
             if batch.id:
                 self._send(batch)
@@ -151,20 +153,29 @@ class Notifier:
                 reason,
             )
 
-    def _stalled(self) -> list[tuple[str, str]]:
-        """Return stalled items with the reason, if it is time to look for them."""
-        is_wanted = NotificationKind.STUCK in self.target.events
-        if not is_wanted or monotonic() < self._stalled_at:
+    def _observations(self) -> list[Observation]:
+        """Return what no event tells, if it is time to look."""
+        if monotonic() < self._look_at:
             return []
-        self._stalled_at = monotonic() + self._pace.stalled_s
-        found = self._queue.views.stuck(
+        self._look_at = monotonic() + self._pace.look_s
+        found: list[Observation] = []
+        if NotificationKind.STUCK in self.target.events:
+            found += self._stalled()
+        return found
+
+    def _stalled(self) -> Iterator[Observation]:
+        """Yield the stalled items that no other kind covers."""
+        stuck = self._queue.views.stuck(
             limit=STALLED, most_calls=STALLED_CALLS
         )
-        return [
-            (each.item.id, each.why)
-            for each in found.items
-            if each.why not in OF_THEIR_OWN
-        ]
+        for each in stuck.items:
+            if each.why not in OF_THEIR_OWN:
+                yield Observation(
+                    kind=NotificationKind.STUCK,
+                    item=each.item.id,
+                    detail=each.why,
+                    subject=f"{each.item.id}:{each.why}",
+                )
 
     def _texts(
         self, notifications: tuple[Notification, ...]

@@ -15,6 +15,7 @@ from taskorch.cli.quoting import (
 from taskorch.cli.text import counted, line, one_line
 from taskorch.domain.item import Item, NewDiscoveries, Project, State
 from taskorch.queue.budgets import Budget
+from taskorch.queue.overview import NewsLine
 from taskorch.queue.stuck import StuckItem
 
 from taskorch_orchestrator.briefing import SHOWN, OrchestratorBriefing
@@ -127,6 +128,9 @@ def _sections(read: OrchestratorBriefing, length: int) -> Iterator[str]:
     yield from _list(
         "Budgets that are used up", "budget", read.used_up, _budget, length
     )
+    yield from _list(
+        "Comments of agents", "watch", read.comments, _comment, length
+    )
     if new := new_discoveries(read.new_discoveries):
         yield new
     yield f"## Next step\n\n    {next_step(read)}"
@@ -160,6 +164,11 @@ def _item(item: Item, length: int) -> str:
 
 def _budget(budget: Budget, length: int) -> str:
     return cut(budget_in_words(budget), length)
+
+
+def _comment(news: NewsLine, length: int) -> str:
+    event = news.event
+    return f"{event.item} {event.agent}: {cut(news.text, length, line)}"
 
 
 def _stuck(stuck: StuckItem, length: int) -> str:

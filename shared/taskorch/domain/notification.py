@@ -16,6 +16,18 @@ class NotificationKind(StrEnum):
     PROJECT_COMPLETED = "project_completed"
 
 
+class Observation(Frozen):
+    """What a service has found by looking: no event tells it."""
+
+    kind: NotificationKind
+    item: str = ""
+    project: str = ""
+    agent: str = ""
+    detail: str
+    #: A target is told once about a subject.
+    subject: str
+
+
 class Notification(Frozen):
     """One thing that a person is to hear of: ids and names only."""
 

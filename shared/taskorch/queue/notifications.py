@@ -14,6 +14,7 @@ from taskorch.domain.notification import (
     Notification,
     NotificationBatch,
     NotificationKind,
+    Observation,
     TargetRecord,
 )
 from taskorch.queue import fields as read
@@ -56,19 +57,29 @@ class TargetNotifications:
     def take(
         self,
         kinds: Collection[NotificationKind],
-        stalled: Sequence[tuple[str, str]] = (),
+        observations: Sequence[Observation] = (),
     ) -> NotificationBatch:
         """Take the next notifications of some kinds, for one attempt to send them.
 
-        `stalled` are stalled items, each with the reason. A new target gets what happens
-        from now on. Tell the result by `settle`.
+        A new target gets what happens from now on. Tell the result by `settle`.
         """
+        found = [
+            [
+                each.kind,
+                each.item,
+                each.project,
+                each.agent,
+                each.detail,
+                each.subject,
+            ]
+            for each in observations
+        ]
         reply = self._scripts.run_script(
             "notify_take",
             self._target,
             self._service,
             json.dumps(sorted(kinds)),
-            json.dumps(stalled),
+            json.dumps(found),
             ATTEMPT_MS,
         )
         if reply is None:

@@ -191,6 +191,7 @@ def a_briefing(
         unassigned=views.unassigned(),
         stuck=stuck,
         used_up=(),
+        comments=(),
         new_discoveries=views.count_new_discoveries(),
     )
 

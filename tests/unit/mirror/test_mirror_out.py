@@ -16,6 +16,21 @@ from taskorch.domain.item import Lease, State
 from taskorch_orchestrator.mirror.file_times import local_time
 
 
+def test_comment_of_holder_is_an_update(
+    root: Root,
+) -> None:
+    lease = root.bench.claimed()
+    root.bench.agent().comment(lease, "Two tables are empty")
+
+    root.sync()
+    root.sync()
+
+    (update,) = root.document(lease.item, "progress")["updates"]
+    (report,) = root.bench.queue.views.show(lease.item).history
+    assert update["message"] == "Comment: Two tables are empty"
+    assert report.kind == "agent_comment"
+
+
 def test_reports_are_written_in_the_legacy_form(root: Root) -> None:
     item = reported_item(root)
     record = root.bench.queue.views.records([item])[0]

@@ -9,6 +9,7 @@ from taskorch.domain.notification import (
     Notification,
     NotificationBatch,
     NotificationKind,
+    Observation,
 )
 from taskorch.queue.notifications import ATTEMPT_MS
 
@@ -30,7 +31,16 @@ class Taker:
         kinds: list[NotificationKind] = ALL,
         stalled: list[tuple[str, str]] | None = None,
     ) -> NotificationBatch:
-        return self._notifications.take(kinds, stalled or [])
+        observations = [
+            Observation(
+                kind=NotificationKind.STUCK,
+                item=item,
+                detail=why,
+                subject=f"{item}:{why}",
+            )
+            for item, why in stalled or []
+        ]
+        return self._notifications.take(kinds, observations)
 
     def settle(
         self, batch: NotificationBatch, outcome: str = "sent", *, ms: int = 0

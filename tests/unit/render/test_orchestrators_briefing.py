@@ -44,6 +44,20 @@ def test_briefing_has_exactly_what_waits(
     assert "… and more" not in text
 
 
+def test_briefing_has_comments_of_agents(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.queue.comment(lease.item, "from above")
+    for number in range(SHOWN + 1):
+        bench.agent().comment(lease, f"comment {number}\n# Forged")
+
+    text = briefing_render.briefing(read(bench))
+
+    assert f"## Comments of agents: more than {SHOWN}\n" in text
+    assert f"{lease.item} ada: comment {SHOWN}" in text
+    assert "from above" not in text
+    assert "\n# Forged" not in text
+
+
 def test_briefing_cuts_log_of_failed_command(bench: Bench) -> None:
     lease = bench.claimed()
     log = "exit status 3\n" + "a line of the log\n" * 200

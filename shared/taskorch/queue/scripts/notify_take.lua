@@ -3,7 +3,8 @@
 --              be sent are handed out again when their pause is over.
 -- KEYS     meta
 -- ARGV     7 target, 8 service, 9 JSON list of the kinds that the target wants, 10 JSON list
---          of stalled items: {item, why}, 11 ms until which the attempt ends, from now
+--          of what the service has found, and no event tells: {kind, item or '', project or
+--          '', agent or '', detail, subject}, 11 ms until which the attempt ends, from now
 -- RETURNS  {batch, attempt, {{kind, item or '', project, agent or '', detail, ms} …}, '1' if
 --          there is more to look at}: the batch is '' if there is nothing to send now; nil
 --          if there is nothing to look at either
@@ -11,7 +12,7 @@
 -- Events that a call looks at, notifications of a batch, and subjects that are kept.
 local MAX_EVENTS, MAX_BATCH, SUBJECTS_KEPT = 150, 100, 10000
 -- Verbs that end a claim, and what the state after them is to people.
-local ENDS = {complete = true, expire = true, fail = true}
+local ENDS = {expire = true, fail = true, review = true}
 local KINDS_OF_STATES = {failed = 'failed', review = 'review'}
 local target, service, lease_ms = ARGV[7], ARGV[8], tonumber(ARGV[11])
 local record, subjects = key('notify', target), key('notified', target)
@@ -50,12 +51,15 @@ local function add_event(entry)
   end
 end
 
-local function add_stalled()
+-- Adds what the service has found by looking. Of an item that is gone, nothing is told.
+local function add_found()
   for _, row in ipairs(cjson.decode(ARGV[10])) do
-    local item = #found < MAX_BATCH and find_item(row[1])
-    if item then
-      add('stuck', item.id, item.project, item.agent, row[2], now,
-        'stuck:' .. item.id .. ':' .. row[2])
+    local kind, id, project, agent, detail, subject = unpack(row)
+    local item = id ~= '' and find_item(id)
+    local is_gone = id ~= '' and not item
+    if item then project, agent = item.project, item.agent end
+    if #found < MAX_BATCH and not is_gone then
+      add(kind, id, project, agent, detail, now, kind .. ':' .. subject)
     end
   end
 end
@@ -107,7 +111,7 @@ return once(function()
   if not_before and tonumber(not_before) > now then return nil end
   if batch then return hand_out(batch, attempt + 1, '') end
 
-  add_stalled()
+  add_found()
   local last, has_more = add_events(cursor)
   if last ~= cursor then call('HSET', record, 'cursor', last) end
   local more = has_more and '1' or ''
