@@ -30,6 +30,7 @@ worker ack {queued}
 worker fail {held} text --next
 worker release {held}
 worker renew {held}
+worker comment {held} text
 worker whoami
 orchestrate project title
 orchestrate create {project} title
@@ -59,6 +60,7 @@ orchestrate inbox
 orchestrate stuck
 orchestrate projects
 orchestrate agents
+orchestrate notify
 orchestrate reap
 orchestrate purge --dry-run
 orchestrate purge --yes

@@ -161,6 +161,8 @@ class Notifier:
         found: list[Observation] = []
         if NotificationKind.STUCK in self.target.events:
             found += self._stalled()
+        if NotificationKind.BUDGET in self.target.events:
+            found += self._budgets()
         return found
 
     def _stalled(self) -> Iterator[Observation]:
@@ -175,6 +177,20 @@ class Notifier:
                     item=each.item.id,
                     detail=each.why,
                     subject=f"{each.item.id}:{each.why}",
+                )
+
+    def _budgets(self) -> Iterator[Observation]:
+        """Yield the budgets that are used up; each counts anew when it is changed."""
+        for each in self._queue.views.budgets():
+            if each.used_up:
+                kind, _, name = each.owner.partition(":")
+                yield Observation(
+                    kind=NotificationKind.BUDGET,
+                    project=name if kind == "project" else "",
+                    agent=name if kind == "agent" else "",
+                    detail=f"{name or kind}, {each.period}",
+                    subject=f"{each.owner}:{each.period}:{each.resets_at}:"
+                    f"{each.limit_micros}:{each.limit_tokens}",
                 )
 
     def _texts(
