@@ -69,6 +69,15 @@ def notifier_of(
     return Notifier(bench.queue, to, name, pace)
 
 
+def rows_of(target: Target) -> list[tuple[str, str, str, str]]:
+    """Return event, item, agent and detail of all notifications."""
+    return [
+        (each["event"], each["item"], each["agent"], each["detail"])
+        for request in target.requests
+        for each in request.document["notifications"]
+    ]
+
+
 def record(bench: Bench, to: NotifyTarget) -> tuple[int, int, str]:
     (found,) = bench.queue.notifications().records([to.id])
     return found.sent, found.lost, found.failure
@@ -205,6 +214,27 @@ def test_notifier_finds_items_that_wait_for_dead_ones(
     assert [request.items for request in target.requests] == [[waiting]]
     (row,) = target.requests[0].document["notifications"]
     assert (row["event"], row["detail"]) == ("stuck", "dead_dependency")
+
+
+def test_review_and_used_up_budget_are_told_once(
+    bench: Bench, target: Target
+) -> None:
+    to = settings_of(target, events=["review", "budget", "stuck"])
+
+    with notifying(notifier_of(bench, to)):
+        lease = bench.claimed(bench.item(reviewer="lead"))
+        bench.agent().complete(lease, "done")
+        bench.queue.set_budget("ada", period="day", limit_tokens=0)
+        eventually(lambda: len(rows_of(target)) == 2)
+        bench.queue.set_budget("ada", period="day", limit_tokens=0)
+        bench.queue.set_budget("namespace", period="total", limit_tokens=0)
+        eventually(lambda: len(rows_of(target)) == 3)
+
+    assert sorted(rows_of(target)) == [
+        ("budget", "", "", "namespace, total"),
+        ("budget", "", "ada", "ada, day"),
+        ("review", lease.item, "ada", "review"),
+    ]
 
 
 def test_logs_have_no_address_and_no_secret(
