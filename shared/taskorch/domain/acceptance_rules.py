@@ -87,7 +87,7 @@ def file_check(path: str) -> FileCheck:
     if os.path.isabs(normal) or leaves or normal == "." or kept.endswith("/"):
         raise errors.Invalid(
             reason=f"The check of {limits.shortened(kept)!r} is not one of a file in "
-            "the folder of the worker. Write a relative path, such as docs/api.md."
+            "the folder of the worker. Write a relative path, such as src/app.py."
         )
     return FileCheck(file=normal)
 
