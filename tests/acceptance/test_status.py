@@ -90,8 +90,11 @@ def test_document_has_every_section(shell: Shell, bench: Bench) -> None:
         "stuck",
         "unassigned",
         "agents",
+        "pools",
         "projects",
         "health",
+        "reviews",
+        "budgets",
     }
     assert [each["id"] for each in data["questions"]] == [asking]
     assert data["health"]["reachable"] is True
