@@ -29,7 +29,6 @@ ABOUT = "You are an orchestrator: break a request into work items, assign them t
 #: The longest end of a log that the tool `status` returns.
 LOG_CHARACTERS = 16_000
 
-Item = Annotated[str, "item_…"]
 Project = Annotated[str, "proj_…"]
 Texts = tuple[str, ...]
 #: The values of `wait_results.Goal`.
@@ -78,12 +77,12 @@ class PlanArguments(ToolArguments):
     description: Annotated[str, "What the user wants"] = ""
     key: Annotated[
         str,
-        "The same key adds to the same project",
+        "The same adds to the same project",
     ] = ""
     dry_run: bool = False
     update: Annotated[
         bool,
-        "Items of the same name become exactly this; else they stay",
+        "Make items of the same name exactly this",
     ] = False
 
     def perform(self, call: "ToolCall") -> ToolResult:
@@ -119,7 +118,7 @@ class EditArguments(ToolArguments):
     title: str | None = None
     description: str | None = None
     requirements: Texts | None = None
-    accept: Annotated[tuple[object, ...] | None, {"type": "array"}] = None
+    accept: tuple[object, ...] | None = None
     priority: int | None = None
     context: Pairs = {}  # noqa: RUF012  it is never changed
     label: Texts = ()
@@ -154,10 +153,7 @@ class EditArguments(ToolArguments):
 
 
 class AssignArguments(ToolArguments):
-    """Assign items to an agent (any name) or a pool, all or none.
-
-    mend takes an item from its holder.
-    """
+    """Assign items to an agent (any name) or a pool, all or none."""
 
     name = "assign"
     idempotent = True
@@ -185,9 +181,9 @@ class AssignArguments(ToolArguments):
 
 
 class StatusArguments(ToolArguments):
-    """Show a project with its items, an item with its timeline, or a list.
+    """Show a project, an item or a list.
 
-    inbox: what waits for a decision; stuck: stalled items, and why; budgets, costs.
+    inbox: what waits for a decision; stuck: stalled items, and why.
     """
 
     name = "status"
@@ -196,7 +192,7 @@ class StatusArguments(ToolArguments):
     access = Access.READ
     of: Annotated[
         str,
-        "proj_…, item_…, projects, items, agents, inbox, stuck or unassigned",
+        "proj_…, item_…, projects, items, agents, inbox, stuck, unassigned, budgets, costs",
     ] = "projects"
     limit: int = 50
     project: Annotated[str, "This and below: of items"] = ""
@@ -340,11 +336,11 @@ class DiscoveriesArguments(ToolArguments):
 class AnswerArguments(ToolArguments):
     """Answer a question on an item, or end its review.
 
-    comment: to the holder of any open item, or the next one; it answers nothing.
+    comment: for the holder of an open item, or its next one.
     """
 
     name = "answer"
-    item: Item
+    item: str
     text: str
     question: Annotated[int, "Its number, if several are open"] = 0
     kind: Literal["answer", "comment", "accept", "send-back"] = "answer"
@@ -372,9 +368,9 @@ class AnswerArguments(ToolArguments):
 
 
 class MendArguments(ToolArguments):
-    """Cancel, requeue or take an item, or make it wait; cancel, reopen or close a project.
+    """Change an item; cancel, reopen or complete a project.
 
-    assign: take it from its holder. complete: cancel the open items of the project, too.
+    assign: take it from its holder. complete: cancel its open items, too.
     """
 
     name = "mend"
@@ -453,7 +449,7 @@ class MendArguments(ToolArguments):
 
 
 class WaitUntilArguments(ToolArguments):
-    """Wait until a project or an item reaches the first of these goals."""
+    """Wait until a project or an item reaches one of the goals."""
 
     name = "wait"
     read_only = True

@@ -16,7 +16,6 @@ from taskorch.domain.access import Access
 from taskorch.domain.frozen import replace
 from taskorch.mcp.tool import (
     SECONDS,
-    SHORT_WAITS,
     QuotingResult,
     ToolArguments,
     ToolResult,
@@ -38,14 +37,14 @@ if TYPE_CHECKING:
 ABOUT = "You are the agent {agent}: claim the work items assigned to you, report on them and deliver them."
 CANCELLED_CALL = "The call that claimed it was cancelled."
 
-Item = Annotated[str, "item_…"]
-LeaseTime = Annotated[str, "Lease duration, such as 30m or 4h"]
+LeaseTime = Annotated[str, "30m, 4h"]
 Deliverables = Annotated[dict[str, str], "Name: value or path"]
-Next = Annotated[bool, "Claim your next item, too"]
+Next = Annotated[bool, "Also claim your next item"]
 #: What was used since the last report; `_used` reads it.
 UsedValues = Annotated[
     dict[str, object], "tokens_in, tokens_out, cache_read, cost ($), model"
 ]
+Used = Annotated[dict[str, object], "As in report"]
 #: Argument of a report -> the kind of report that takes it.
 KIND_OF_ARGUMENT = {
     "percent": "progress",
@@ -80,15 +79,12 @@ class CheckArguments(ToolArguments):
 
 
 class PopArguments(ToolArguments):
-    """Claim your next item and get it in full. Error NOTHING_TO_DO if no item is ready in time."""
+    """Claim your next item, in full. Error NOTHING_TO_DO if none is ready in time."""
 
     name = "pop"
     quotes_others = True
     waits_for = "wait"
-    wait: Annotated[
-        float,
-        f"Seconds to wait, at most {limits.LONGEST_WAIT_S}. {SHORT_WAITS}",
-    ] = 0
+    wait: Annotated[float, SECONDS] = 0
     lease: LeaseTime = ""
 
     def perform(self, call: "ToolCall") -> ToolResult:
@@ -112,9 +108,9 @@ class GetArguments(ToolArguments):
     name = "get"
     idempotent = True
     quotes_others = True
-    item: Item
+    item: Annotated[str, "item_…"]
     peek: Annotated[bool, "Do not claim it"] = False
-    takeover: Annotated[bool, "Claim it from another session of yours"] = False
+    takeover: Annotated[bool, "From another session of yours"] = False
     lease: LeaseTime = ""
 
     def perform(self, call: "ToolCall") -> ToolResult:
@@ -138,13 +134,13 @@ class GetArguments(ToolArguments):
 class ReportArguments(ToolArguments):
     """Report on an item; you keep it.
 
-    A discovery is for the whole project, a note for you alone, a comment for the
-    orchestrator; after a blocker, wait for the answer, or withdraw it. accept and
-    send-back decide about another's item that you review.
+    discover: for the whole project; note: for you alone; comment: for the orchestrator.
+    After a blocker, wait for the answer, or withdraw it. accept, send-back: end your
+    review.
     """
 
     name = "report"
-    item: Item
+    item: str
     kind: Literal[
         "progress",
         "discover",
@@ -156,15 +152,10 @@ class ReportArguments(ToolArguments):
         "send-back",
     ]
     text: str = ""
-    percent: Annotated[int | None, "For progress: how much is done"] = None
-    impact: Annotated[
-        str,
-        "For a discovery: its consequence for the project",
-    ] = ""
-    needs: Annotated[str, "For a blocker: what you need to continue"] = ""
-    question: Annotated[
-        int | None, "Of withdraw: its number, among several"
-    ] = None
+    percent: Annotated[int | None, "For progress"] = None
+    impact: Annotated[str, "For discover: its consequence"] = ""
+    needs: Annotated[str, "For blocker"] = ""
+    question: Annotated[int | None, "For withdraw, if several are open"] = None
     usage: UsedValues = {}  # noqa: RUF012  it is never changed
 
     def perform(self, call: "ToolCall") -> ToolResult:
@@ -219,7 +210,7 @@ class ReportArguments(ToolArguments):
 
 
 class ReadDiscoveriesArguments(ToolArguments):
-    """Read what the agents of a project found, by an item of it; else of your items."""
+    """Read the discoveries of an item's project, or of those of your items."""
 
     name = "discoveries"
     quotes_others = True
@@ -246,13 +237,13 @@ class ReadDiscoveriesArguments(ToolArguments):
 
 
 class WaitArguments(ToolArguments):
-    """Wait for the answers to your questions, a comment, or the item's cancellation."""
+    """Wait for an answer, a comment, or the item's cancellation."""
 
     name = "wait"
     quotes_others = True
     waits_for = "timeout"
     access = Access.READ
-    item: Item
+    item: str
     question: int = 0
     timeout: Annotated[float, SECONDS] = limits.SHORT_WAIT_S
 
@@ -269,18 +260,18 @@ class WaitArguments(ToolArguments):
 
 
 class CompleteArguments(ToolArguments):
-    """Deliver an item. With next, you also get your next item, if one is ready."""
+    """Deliver an item."""
 
     name = "complete"
-    item: Item
-    summary: Annotated[str, "What you did"]
+    item: str
+    summary: str
     deliverables: Deliverables = {}  # noqa: RUF012  it is never changed
     evidence: Annotated[
         tuple[object, ...],
-        "Only over HTTP: the results of its checks, {check, passed, exit_code, output}",
+        "Over HTTP only: its checks, {check, passed, exit_code, output}",
     ] = ()
     next: Next = False
-    usage: UsedValues = {}  # noqa: RUF012  it is never changed
+    usage: Used = {}  # noqa: RUF012  it is never changed
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Complete the item; if the call is cancelled, release the next one."""
@@ -301,17 +292,14 @@ class CompleteArguments(ToolArguments):
 
 
 class FailArguments(ToolArguments):
-    """Give up this attempt at an item. It is retried later while attempts are left.
-
-    With next, you also get your next item, if one is ready.
-    """
+    """Give up this attempt. The item is retried while attempts are left."""
 
     name = "fail"
-    item: Item
+    item: str
     reason: str
     retry: Annotated[bool, "false if it would fail again"] = True
     next: Next = False
-    usage: UsedValues = {}  # noqa: RUF012  it is never changed
+    usage: Used = {}  # noqa: RUF012  it is never changed
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Fail the attempt; if the call is cancelled, release the next item."""
@@ -330,7 +318,7 @@ class ReleaseArguments(ToolArguments):
 
     name = "release"
     idempotent = True
-    item: Item
+    item: str
     reason: str = ""
 
     def perform(self, call: "ToolCall") -> ToolResult:

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from taskorch.mcp.call import ToolCall
 
 
-#: Descriptions of the arguments of waits.
-SHORT_WAITS = "Many programs end a call after 120"
-SECONDS = f"Seconds, at most {limits.LONGEST_WAIT_S}. {SHORT_WAITS}"
+#: The description of the argument of a wait.
+SECONDS = f"Seconds, 0 to {limits.LONGEST_WAIT_S}. Many programs end a call after 120"
 
 
 class ToolResult:
