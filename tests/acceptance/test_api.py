@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support import gateways
 from support.api_client import ApiClient
+from support.builders import PLAN
 from support.commands import Shell, eventually
 from support.gateways import Gateway, HttpClient
 from taskorch.domain import limits
@@ -35,7 +36,6 @@ OF_THE_MACHINE = {
             "audit",
             "board",
             "notify",
-            "schedule",
         ),
     },
     "worker": {"get-notes", "run", "logs", "whoami", "hook", "mcp"},
@@ -128,6 +128,67 @@ def test_apply_fills_variables_of_plan(planner: ApiClient) -> None:
 
     (project,) = planner.get("orchestrator/projects")["data"]
     assert project["title"] == "Release 2 of main"
+
+
+def test_schedule_is_added_run_and_removed(planner: ApiClient) -> None:
+    added = planner.post(
+        "orchestrator/schedule/add",
+        schedule="nightly",
+        plan=PLAN.replace("Nightly", "${what}") + "variables: {what: {}}",
+        cron="0 6 * * 1-5",
+        tz="Europe/Berlin",
+        set={"what": "Nightly"},
+    )
+    ran = [
+        planner.post("orchestrator/schedule/run", "k", schedule="nightly")
+        for _ in range(2)
+    ]
+    listed = planner.get("orchestrator/schedule/list")["data"]
+    planner.post("orchestrator/schedule/remove", schedule="nightly")
+
+    (project,) = planner.get("orchestrator/projects")["data"]
+    assert added["data"]["name"] == "nightly"
+    assert ran[0] == ran[1]
+    assert ran[0]["data"]["project"] == project["id"]
+    assert project["title"] == "Nightly"
+    (schedule,) = listed
+    assert schedule["next_at"] == added["data"]["next_at"]
+    assert (schedule["runs"], schedule["zone"]) == (1, "Europe/Berlin")
+    assert schedule["last_project"] == project["id"]
+    assert planner.get("orchestrator/schedule/list")["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "refusal"),
+    [
+        ({"cron": "0 0 30 2 *"}, (422, "INVALID")),
+        ({"tz": "Mars/X"}, (422, "INVALID")),
+        ({"plan": "project: ["}, (422, "BAD_PLAN")),
+        ({"plan": "\ufeff" + PLAN, "set": {"a": "b"}}, (422, "BAD_PLAN")),
+        ({"schedule": "a b"}, (422, "INVALID")),
+    ],
+)
+def test_wrong_schedule_is_refused(
+    planner: ApiClient, wrong: dict[str, object], refusal: tuple[int, str]
+) -> None:
+    given: dict[str, Any] = {
+        "schedule": "nightly",
+        "plan": PLAN,
+        "cron": "0 6 * * *",
+        **wrong,
+    }
+
+    refused = planner.refusal("orchestrator/schedule/add", **given)
+
+    assert refused == refusal
+    assert planner.get("orchestrator/schedule/list")["data"] == []
+
+
+@pytest.mark.parametrize("verb", ["run", "remove"])
+def test_unknown_schedule_is_not_found(planner: ApiClient, verb: str) -> None:
+    refused = planner.refusal(f"orchestrator/schedule/{verb}", schedule="x")
+
+    assert refused == (404, "NO_SCHEDULE")
 
 
 def test_every_verb_of_an_orchestrator_succeeds(
@@ -730,7 +791,9 @@ def without_ages(document: Any) -> Any:
 def test_api_has_every_command_of_a_queue() -> None:
     served = {
         "orchestrate": {
-            row.verb.name for row in VERBS if row.group == "orchestrator"
+            row.verb.name.partition("/")[0]
+            for row in VERBS
+            if row.group == "orchestrator"
         },
         "worker": {row.verb.name for row in VERBS if row.group == "worker"},
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import services, tool_client
-from support.builders import Bench
+from support.builders import PLAN, Bench, new_schedule
 from support.commands import BIN, CommandResult, Shell, eventually
 from support.gateways import Gateway
 from support.tool_client import run_async
@@ -128,6 +128,53 @@ def test_service_of_an_administrator_syncs_and_reaps(
 
     assert code == 0
     assert "refused" not in log
+
+
+def test_schedule_works_over_the_gateway(
+    gateway: Gateway, bench: Bench
+) -> None:
+    planner = gateway.orchestrator()
+    (planner.folder / "plan.yaml").write_text(PLAN, encoding="utf-8")
+    words = ("nightly", "plan.yaml", "--cron", "0 6 * * 1-5")
+
+    added = planner.orchestrate("schedule", "add", *words)
+    listed = planner.orchestrate("--json", "schedule", "list").data()
+    ran = planner.orchestrate("schedule", "run", "nightly")
+    (schedule,) = bench.queue.schedules().list()
+    removed = planner.orchestrate("schedule", "remove", "nightly")
+
+    (project,) = bench.queue.views.projects()
+    assert added.stdout.startswith("nightly runs for the first time at 20")
+    assert [each["name"] for each in listed] == ["nightly"]
+    assert (ran.code, ran.stdout) == (0, f"{project.id}\n")
+    assert (schedule.runs, schedule.created_by) == (1, "planner")
+    assert removed.stdout == "Removed nightly.\n"
+    assert bench.queue.schedules().list() == ()
+
+
+def test_viewer_lists_schedules_and_changes_none(
+    gateway: Gateway, bench: Bench
+) -> None:
+    bench.queue.schedules().create(new_schedule("nightly"))
+    token = gateway.token("eve", "viewer")
+    viewer = gateway.client(token, ORCHESTRATOR_ID="eve")
+    (viewer.folder / "plan.yaml").write_text(PLAN, encoding="utf-8")
+
+    listed = viewer.orchestrate("--json", "schedule", "list").data()
+    refused = [
+        viewer.orchestrate("--json", "schedule", *words)
+        for words in (
+            ("add", "other", "plan.yaml", "--cron", "0 6 * * *"),
+            ("run", "nightly"),
+            ("remove", "nightly"),
+        )
+    ]
+
+    assert [each["name"] for each in listed] == ["nightly"]
+    assert [each.error()["code"] for each in refused] == ["NOT_ALLOWED"] * 3
+    assert bench.queue.views.projects() == ()
+    (schedule,) = bench.queue.schedules().list()
+    assert schedule.runs == 0
 
 
 def test_service_of_a_worker_says_what_it_lacks(gateway: Gateway) -> None:

@@ -25,6 +25,7 @@ from taskorch.domain.item import (
     SettledReceipt,
 )
 from taskorch.domain.role import Role
+from taskorch.domain.schedule import AddedSchedule, Schedule
 from taskorch.domain.timeline import ItemTimeline
 from taskorch.mcp.tool import ToolArguments
 from taskorch.queue import roles
@@ -44,6 +45,7 @@ from taskorch_orchestrator.actions import (
 )
 
 from taskorch_gateway.api import orchestrator_verbs as orchestrator
+from taskorch_gateway.api import schedule_verbs as schedules
 from taskorch_gateway.api import worker_verbs as worker
 
 #: Where the API begins. The number changes when clients would break.
@@ -169,6 +171,14 @@ VERBS: Sequence[VerbRow] = (
         (orchestrator.ListBudgets, "budgets", tuple[Budget, ...]),
         (orchestrator.SetBudget, "set_budget", tuple[Budget, ...]),
         (orchestrator.ShowCosts, "costs", Costs),
+        (schedules.ListSchedules, "schedules", tuple[Schedule, ...]),
+        (schedules.AddSchedule, "create_schedule", AddedSchedule),
+        (
+            schedules.RemoveSchedule,
+            "remove_schedule",
+            schedules.RemovedSchedule,
+        ),
+        (schedules.RunSchedule, "end_scheduled", AppliedPlan),
         may_be_empty=(orchestrator.WaitUntil,),
     ),
     *_rows(

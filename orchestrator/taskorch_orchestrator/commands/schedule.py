@@ -65,14 +65,8 @@ def add(
     from taskorch_orchestrator.schedule import runs
 
     timing = runs.Timing(cron=cron, zone=zone)
-    schedules_ = context.queue.schedules()
-    new = runs.new_schedule(
-        name, plan, timing, values, now=schedules_.due().now
-    )
-    schedules_.create(new)
-    context.output.show(
-        {"name": name, "next_at": new.next_at}, schedules.added
-    )
+    added = runs.add(context.queue, name, plan, timing, values)
+    context.output.show(added, schedules.added)
 
 
 @schedule.command("list", epilog="Example: orchestrate schedule list")

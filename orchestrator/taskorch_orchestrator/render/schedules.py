@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from taskorch.cli.text import cell, line, one_line, timestamp
-from taskorch.domain.schedule import Schedule
+from taskorch.domain.schedule import AddedSchedule, Schedule
 
 from taskorch_orchestrator.render import console as screen
 from taskorch_orchestrator.render.console import Column
 
 
-def added(new: Mapping[str, object]) -> str:
+def added(new: AddedSchedule) -> str:
     """Return when a new schedule runs for the first time."""
-    at = timestamp(int(str(new["next_at"])))
-    return f"{line(str(new['name']))} runs for the first time at {at}."
+    at = timestamp(new.next_at)
+    return f"{line(new.name)} runs for the first time at {at}."
 
 
 def removed(schedule: Mapping[str, str]) -> str:

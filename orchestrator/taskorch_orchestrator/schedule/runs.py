@@ -12,6 +12,7 @@ from taskorch.domain import errors
 from taskorch.domain.clock import rfc3339
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.schedule import (
+    AddedSchedule,
     NewSchedule,
     Schedule,
     ScheduledPlan,
@@ -40,19 +41,20 @@ class Timing(Frozen):
     zone: str
 
 
-def new_schedule(
+def add(
+    queue: Queue,
     name: str,
     plan: tuple[str, bytes],
     timing: Timing,
     values: Mapping[str, str],
-    *,
-    now: int,
-) -> NewSchedule:
-    """Return a schedule for a plan file, a name and its content, after checking it all.
+) -> AddedSchedule:
+    """Create a schedule for a plan file, a name and its content, after checking it all.
 
-    `now` is the time of Redis in ms since the epoch. Raises errors.BadPlan and errors.Invalid.
+    Raises errors.BadPlan, errors.Invalid, errors.ScheduleExists and
+    errors.TooManySchedules.
     """
-    next_at = cron.next_after(timing.cron, timing.zone, now)
+    schedules = queue.schedules()
+    next_at = cron.next_after(timing.cron, timing.zone, schedules.due().now)
     file, data = plan
     read = plan_file.read(file, data, values, _offered(timing.zone, next_at))
     if read.key:
@@ -61,7 +63,7 @@ def new_schedule(
             "its own. Remove the key. To add items to one project, write its id: "
             "project: proj_…"
         )
-    return NewSchedule(
+    new = NewSchedule(
         name=name,
         cron=" ".join(timing.cron.split()),
         zone=timing.zone,
@@ -69,6 +71,8 @@ def new_schedule(
         values=values,
         next_at=next_at,
     )
+    schedules.create(new)
+    return AddedSchedule(name=name, next_at=next_at)
 
 
 def run_now(

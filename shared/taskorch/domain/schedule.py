@@ -30,6 +30,14 @@ class NewSchedule(Frozen):
     next_at: int
 
 
+class AddedSchedule(Frozen):
+    """A schedule that was added."""
+
+    name: str
+    #: The time of its first run, in ms since the epoch.
+    next_at: int
+
+
 class Schedule(Frozen):
     """A schedule as lists show it, without its plan. Times are in ms since the epoch."""
 

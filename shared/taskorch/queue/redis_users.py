@@ -44,7 +44,8 @@ _OF_ADMINISTRATORS = frozenset((
 ))  # fmt: skip
 #: Of these, the ones that an orchestrator and a viewer read.
 _READ_BY_ALL = frozenset(("mirrors", "mirror:<root>"))
-#: Kinds of keys that only scripts of an orchestrator, or an administrator, read and write.
+#: Kinds of keys that only scripts of an orchestrator, or an administrator, write. A viewer
+#: reads them, and a worker does not.
 _OF_ORCHESTRATORS = frozenset(("schedules", "schedule:<name>"))
 #: Separates the parts of a user's name; it can be in no name of ours.
 BETWEEN = "+"
@@ -104,10 +105,11 @@ def service_rule(namespace: str) -> tuple[str, ...]:
 def _patterns(*, readable: bool = False) -> list[str]:
     """Return the patterns of the keys that every role has.
 
-    With `readable`, also of those that an orchestrator and a viewer may only read.
+    With `readable`, also of those that a viewer may read.
     """
-    read_by_all = _READ_BY_ALL if readable else frozenset()
-    excluded = (_OF_ADMINISTRATORS | _OF_ORCHESTRATORS) - read_by_all
+    excluded = _OF_ADMINISTRATORS | _OF_ORCHESTRATORS
+    if readable:
+        excluded -= _READ_BY_ALL | _OF_ORCHESTRATORS
     names = [key.name for key in keys.KEYS if key.name not in excluded]
     return sorted(_pattern(name) for name in (*names, keys.FENCE))
 

@@ -9,7 +9,7 @@ from taskorch.domain.role import Role
 _READS = frozenset((
     "agents", "budgets", "costs", "count_new_discoveries", "discoveries", "environment", "events", "find", "finished",
     "inbox", "indexed", "list", "metrics", "mirrors", "overview", "progress_of_project", "projects", "reviews",
-    "show", "standing", "stuck", "timeline",
+    "schedules", "show", "standing", "stuck", "timeline",
 ))  # fmt: skip
 #: Script -> the roles that may run it. An administrator may run the others, too.
 SCRIPTS: Mapping[Role, frozenset[str]] = {
@@ -21,7 +21,7 @@ SCRIPTS: Mapping[Role, frozenset[str]] = {
     Role.ORCHESTRATOR: _READS | {
         "accept", "answer", "assign", "cancel", "close_project", "comment", "create", "create_schedule", "depend",
         "edit", "end_scheduled", "expect", "new_discoveries", "project", "reap", "records", "remove_schedule",
-        "reopen_project", "requeue", "resume", "schedules", "send_back", "set_budget", "start_scheduled", "upgrade",
+        "reopen_project", "requeue", "resume", "send_back", "set_budget", "start_scheduled", "upgrade",
     },
     Role.VIEWER: _READS,
 }  # fmt: skip

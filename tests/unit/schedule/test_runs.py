@@ -18,11 +18,10 @@ def add(
 ) -> None:
     """Create the schedule "nightly", which is due."""
     now = bench.now_ms()
-    new = runs.new_schedule(
-        "nightly", ("plan.yaml", plan.encode()), timing, values, now=now
+    added = runs.add(
+        bench.queue, "nightly", ("plan.yaml", plan.encode()), timing, values
     )
-    assert new.next_at > now
-    bench.queue.schedules().create(new)
+    assert added.next_at > now
     bench.make_due("nightly")
 
 
