@@ -40,7 +40,7 @@ def recorded(bench: Bench) -> Recorded:
 
 
 def items_of(claims: Reply) -> list[str]:
-    rows, _ = cast("tuple[list[list[Any]], str]", claims)
+    rows, *_ = cast("tuple[list[list[Any]], str, Reply]", claims)
     return [str(row[0]) for row in rows]
 
 

@@ -62,6 +62,7 @@ def test_question_comes_with_what_would_answer_it(bench: Bench) -> None:
 
 def test_failed_item_comes_with_its_reason(bench: Bench) -> None:
     failed = bench.lease_in(State.FAILED).item
+    bench.wait_for_next_ms()
     bench.item(agent="bob", depends_on=(failed,))
 
     (need, waits) = bench.queue.views.needs().rows
