@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 from support.builders import Bench
-from taskorch.domain import errors, item, limits, usage
+from taskorch.domain import (
+    acceptance,
+    acceptance_rules as rules,
+    errors,
+    item,
+    limits,
+    usage,
+)
 from taskorch.queue import (
     agent_queue,
     agents,
@@ -261,6 +268,8 @@ def test_field_table_has_every_field_of_an_item() -> None:
         | read_by(replies._holder)
         | read_by(replies._questions)
         | read_by(replies._returned)
+        | read_by(replies._checks)
+        | read_by(replies._evidence)
         | read_by(fields.state)
     )
     shown |= read_by(mirror_replies.record) | read_by(timeline._created)
@@ -862,6 +871,11 @@ def test_bounds_are_those_of_the_source() -> None:
         "texts of the open questions of an item": f"{limits.QUESTIONS_BYTES:,} bytes",
         "an item in all": f"{limits.ITEM_BYTES:,} bytes",
         "dependencies of an item": f"{limits.DEPENDENCIES:,}",
+        "acceptance checks of an item": str(rules.CHECKS),
+        "a command of a check": f"1 to {rules.RUN_ARGUMENTS} arguments, {rules.RUN_BYTES:,} bytes; one that may fail",
+        "timeout of a check in ms": f"1 to {rules.LONGEST_TIMEOUT_MS:,}; {acceptance.TIMEOUT_MS:,} if not given",
+        "path or name in a check": f"{rules.NAME_BYTES:,} bytes; a path is relative and has no ..",
+        "end of an output that is kept": f"{rules.TAIL_BYTES:,} bytes",
         "names of a JSON object": str(limits.LIST_VALUES),
         "a JSON object in all": f"{limits.DELIVERABLES_BYTES:,} bytes",
         "items of a call of create": f"1 to {limits.BATCH_ITEMS:,}",

@@ -11,8 +11,7 @@
 --          `claim` …}, '1' if items that waited are left for `resume`, else ''}; the
 --          remark is 'repeat' for an item that was completed before
 -- ERRORS   NO_ITEM TOO_MANY TOO_LARGE NOT_YOURS CANCELLED LEASE_LOST HELD
---          WRONG_STATE ALREADY_COMPLETED CHECKS_FAILED, RUN_COMPLETES and UNCHECKED {checks
---          as JSON}
+--          WRONG_STATE ALREADY_COMPLETED CHECKS_FAILED RUN_COMPLETES UNCHECKED
 local FIRST, WORDS = 11, 6
 -- Bytes of deliverables that are never refused: an agent can always deliver the name of a
 -- file or a branch.
