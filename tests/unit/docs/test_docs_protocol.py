@@ -15,11 +15,13 @@ import pytest
 from support.builders import Bench
 from taskorch.domain import (
     acceptance,
-    acceptance_rules as rules,
     errors,
     item,
     limits,
     usage,
+)
+from taskorch.domain import (
+    acceptance_rules as rules,
 )
 from taskorch.queue import (
     agent_queue,

@@ -36,10 +36,13 @@ class EmptyQueue:
     def agents(self, **_: int) -> tuple[()]:
         return ()
 
-    def inbox(self, **_: object) -> tuple[()]:
+    def questions(self, **_: object) -> tuple[()]:
         return ()
 
     def pools(self, **_: int) -> tuple[()]:
+        return ()
+
+    def budgets(self) -> tuple[()]:
         return ()
 
 
