@@ -344,7 +344,7 @@ WORDS: Mapping[str, Words] = {
     "costs": Words(
         first=(
             budget_owner,
-            choice("total", "day", "model", "agent", "project"),
+            choice("day", "model", "agent", "project"),
             skip,
         )
     ),

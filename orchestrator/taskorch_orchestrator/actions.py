@@ -738,8 +738,7 @@ def agents(
     queue: "Queue", *, limit: int = LIMIT
 ) -> "Published[tuple[AgentStatus, ...]]":
     """Return the agents, the last caller first; meta.pools has the pools."""
-    found = queue.views.agents(limit=limit)
-    pools = queue.views.pools(limit=limit)
+    found, pools = queue.views.agents_and_pools(limit=limit)
     return Published(data=found, meta={"pools": pools} if pools else {})
 
 

@@ -203,7 +203,7 @@ def review_item(bench: Bench) -> Iterator[str]:
     yield "send_back"
     ada.complete(Lease(item=item), "done again")
     yield "complete"
-    queue.accept(item, "well done")
+    lead.accept(item, "well done")
     yield "accept"
     queue.complete_project(project)
     yield "close_project"

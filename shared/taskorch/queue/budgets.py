@@ -1,6 +1,6 @@
 """Budgets and costs: what may be used, and what was used."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -156,15 +156,25 @@ def read_costs(scripts: Scripts, owner: str, by: str) -> Costs:
             reason=f"Costs of {owner} are shown by {', '.join(kinds)}, not by "
             f"{limits.shortened(by)}."
         )
-    total = _sum(row.usage for row in _rows(scripts, owner, "total")[0])
-    days, today, _ = _rows_by_day(scripts, owner)
-    if by == DAY:
-        rows, more = days, False
-    else:
-        found, more = _rows(scripts, owner, by)
-        rows = tuple(sorted(found, key=_most_expensive))
+    found: dict[str, CostRow] = {}
+    skip, total, today = "0", "", ""
+    for _ in range(MOST_CALLS):
+        reply = scripts.run_script("costs", owner, by, skip)
+        skip, rows, total, today = cast(
+            "tuple[str, list[list[str]], str, str]", reply
+        )
+        for name, used in rows:
+            # one that moves between two calls is in both
+            found[name] = CostRow(name=name, usage=summed(used))
+        if not skip:
+            break
     return Costs(
-        owner=owner, by=by, total=total, today=today, rows=rows, more=more
+        owner=owner,
+        by=by,
+        total=summed(total),
+        today=summed(today),
+        rows=_days(found) if by == DAY else _most_expensive(found),
+        more=bool(skip),
     )
 
 
@@ -176,34 +186,16 @@ def _kinds_of(owner: str) -> Sequence[str]:
     )
 
 
-def _rows(
-    scripts: Scripts, owner: str, by: str
-) -> tuple[tuple[CostRow, ...], bool]:
-    """Return the rows of a kind, and whether there may be more."""
-    found: dict[str, CostRow] = {}
-    skip = "0"
-    for _ in range(MOST_CALLS):
-        reply = scripts.run_script("costs", owner, by, skip)
-        skip, _, rows = cast("tuple[str, int, list[list[str]]]", reply)
-        for name, used in rows:
-            # one that moves between two calls is in both
-            found[name] = CostRow(name=name, usage=summed(used))
-        if not skip:
-            break
-    return tuple(found.values()), bool(skip)
-
-
-def _rows_by_day(
-    scripts: Scripts, owner: str
-) -> tuple[tuple[CostRow, ...], Usage, int]:
-    """Return the rows of the days in their order, what was used today, and today."""
-    reply = scripts.run_script("costs", owner, DAY, "0")
-    _, today, rows = cast("tuple[str, int, list[list[str]]]", reply)
-    days = {int(name): summed(used) for name, used in rows if name.isdecimal()}
-    listed = tuple(
-        CostRow(name=_date(day), usage=days[day]) for day in sorted(days)
+def _days(found: Mapping[str, CostRow]) -> tuple[CostRow, ...]:
+    """Return the rows of the days in their order, named by their dates."""
+    days = sorted(int(name) for name in found if name.isdecimal())
+    return tuple(
+        CostRow(name=_date(day), usage=found[str(day)].usage) for day in days
     )
-    return listed, days.get(today, Usage()), today
+
+
+def _most_expensive(found: Mapping[str, CostRow]) -> tuple[CostRow, ...]:
+    return tuple(sorted(found.values(), key=_cost))
 
 
 def _date(day: int) -> str:
@@ -231,17 +223,7 @@ def _budget(
     )
 
 
-def _sum(usages: Iterator[Usage]) -> Usage:
-    total = [0, 0, 0, 0]
-    for each in usages:
-        total[0] += each.tokens_in
-        total[1] += each.tokens_out
-        total[2] += each.cache_read
-        total[3] += each.cost_micros
-    return summed(" ".join(map(str, total)))
-
-
-def _most_expensive(row: CostRow) -> tuple[int, int, str]:
+def _cost(row: CostRow) -> tuple[int, int, str]:
     return -row.usage.cost_micros, -row.usage.tokens_out, row.name
 
 

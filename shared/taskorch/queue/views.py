@@ -389,13 +389,26 @@ class Views:
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, the one that called last first."""
-        rows, *_ = self._pages("agents", limit=limit, page_size=SHORT_PAGE)
+        return self._agents(limit)[0]
+
+    def agents_and_pools(
+        self, *, limit: int = LIMIT
+    ) -> "tuple[tuple[AgentStatus, ...], tuple[PoolWork, ...]]":
+        """Return the agents, and the pools: one more page, if there are any."""
+        found, may_have_pools = self._agents(limit)
+        return found, self.pools(limit=limit) if may_have_pools else ()
+
+    def _agents(self, limit: int) -> tuple[tuple[AgentStatus, ...], bool]:
+        """Return the agents, and whether there may be pools."""
+        rows, may_have_pools = self._pages(
+            "agents", limit=limit, page_size=SHORT_PAGE
+        )
         # one that called between two pages is on both
         found = {
             each.name: each
             for each in self._readable(agents.agent_status, rows)
         }
-        return tuple(found.values())
+        return tuple(found.values()), bool(may_have_pools)
 
     def events(
         self, *, since: str = FROM_THE_START, limit: int = LIMIT

@@ -4,9 +4,9 @@
 -- ARGV     7 number of agents to skip, 8 maximum number
 -- RETURNS  {number to skip next time, or '' at the end, {{name, last seen ms, silent ms,
 --          fields, {{item id, state, host, pid, session, since, last step ms, silent ms}
---          …}, number of items it holds, ms since it called or was first named} …}}; to a
---          caller that is confined to a project, the agents that hold items of it, and of
---          each no counts
+--          …}, number of items it holds, ms since it called or was first named} …}, 1 if
+--          there may be pools, else 0}; to a caller that is confined to a project, the
+--          agents that hold items of it, and of each no counts
 -- ERRORS   none of its own
 local MAX_HELD_SHOWN = 20
 
@@ -63,5 +63,7 @@ return guarded(function()
       table.insert(agents, {name, last_seen, was_seen and idle or '0', fields, held, count, idle})
     end
   end
-  return {#names == 2 * limit and tostring(from + limit) or '', agents}
+  local may_have_pools = confined ~= '' or call('EXISTS', prefix .. 'pools') == 1
+  local skip = #names == 2 * limit and tostring(from + limit) or ''
+  return {skip, agents, may_have_pools and 1 or 0}
 end)

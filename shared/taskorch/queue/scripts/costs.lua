@@ -1,20 +1,23 @@
 -- costs: what was used, by one kind of rows: of one owner the rows of its hash, or a part of
 --        the projects or the agents with their totals.
 -- KEYS     meta
--- ARGV     7 owner: 'namespace', 'project:<id>' or 'agent:<name>', 8 'total', 'day', 'model',
---          'agent' or 'project', 9 number of projects or agents to skip, or 0
--- RETURNS  {number to skip next time or '', today as days since the epoch, {{name, four
---          numbers as one text} …}}
+-- ARGV     7 owner: 'namespace', 'project:<id>' or 'agent:<name>', 8 'day', 'model', 'agent'
+--          or 'project', 9 number of projects or agents to skip, or 0
+-- RETURNS  {number to skip next time or '', {{name, four numbers as one text} …}, what the
+--          owner has used in total, and today, as such texts}
 -- ERRORS   NO_PROJECT NO_AGENT NOT_ALLOWED
 local PAGE = 200
 local owner, by, skip = ARGV[7], ARGV[8], tonumber(ARGV[9])
 
-local function add(rows, name, value)
-  if not value then return end
-  table.insert(rows, {name, string.format('%d %d %d %d', unpack(Usage.numbers(value)))})
+local function text_of(value)
+  return string.format('%d %d %d %d', unpack(Usage.numbers(value)))
 end
 
--- The rows of the kind in the hash of the owner; its total is named ''.
+local function add(rows, name, value)
+  if value then table.insert(rows, {name, text_of(value)}) end
+end
+
+-- The rows of the kind in the hash of the owner.
 local function of_hash()
   local rows = {}
   for field, value in pairs(Counters.read(string.sub(Usage.of(owner), #prefix + 1))) do
@@ -32,6 +35,13 @@ local function of_owners(index, kind)
     if type(value) ~= 'table' then add(rows, name, value) end
   end
   return #page == PAGE and tostring(skip + PAGE) or '', rows
+end
+
+-- What the owner has used in total, and today.
+local function sums()
+  local kept = redis.pcall('HMGET', Usage.of(owner), 'total', 'day:' .. Usage.today())
+  if kept.err then return text_of(), text_of() end
+  return text_of(kept[1] or ''), text_of(kept[2] or '')
 end
 
 local function need_owner()
@@ -56,5 +66,5 @@ return guarded(function()
   else
     next_skip, rows = of_hash()
   end
-  return {next_skip, Usage.today(), rows}
+  return {next_skip, rows, sums()}
 end)

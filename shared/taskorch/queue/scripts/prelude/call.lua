@@ -275,8 +275,10 @@ function Rights.check()
     'counters', 'dead', 'delayed', 'dependents:x', 'deps:x', 'discoveries:x', 'events', 'fence:1',
     'found:x', 'held:x', 'hours', 'item:x', 'leases', 'members:x', 'meta', 'noted:x', 'open_items:x',
     'plans', 'pool:x', 'pools', 'progress:x', 'project:x', 'project:x:items', 'project:x:keys',
-    'project:x:usage', 'projects', 'purged', 'questions', 'questions:x', 'queue:x', 'readers:x', 'req:x',
-    'reviews', 'satisfied:x', 'signals', 'unassigned', 'unfinished', 'usage', 'waiting', 'wake:x',
+    'project:x:usage', 'projects', 'purged', 'questions', 'questions:x', 'queue:pool:x', 'queue:x',
+    'readers:x', 'req:x',
+    'reviews', 'satisfied:x', 'signals', 'unassigned', 'unfinished', 'usage', 'waiting',
+    'wake:pool:x', 'wake:x',
   }
   -- The kinds that only scripts of an administrator write.
   local KINDS_OF_ADMINISTRATORS = {
