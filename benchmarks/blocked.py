@@ -36,7 +36,7 @@ from taskorch.domain.notification import (
 from taskorch.domain.role import Role
 from taskorch.domain.schedule import MOST_SCHEDULES, PLAN_BYTES, NewSchedule
 from taskorch.domain.short_id import ShortId
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.backup import SCHEMA
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
@@ -70,7 +70,9 @@ STEPS = limits.BATCH_STEPS
 REVIEWED = "reviewed"
 LONG_MS = 60_000
 #: What a report says was used.
-SPENT = Usage(tokens_in=1000, tokens_out=100, cost_micros=10_000, model="m")
+SPENT = ModelUsage(
+    tokens_in=1000, tokens_out=100, cost_micros=10_000, model="m"
+)
 #: How often a fixed loop runs after the calls of a row.
 LOOPS = 50
 #: Scripts without a row: `upgrade` needs a namespace of the schema before.

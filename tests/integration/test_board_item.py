@@ -8,7 +8,7 @@ from support.board_client import BoardClient, Reply
 from support.builders import Bench, opened
 from support.gateways import Gateway
 from taskorch.domain.acceptance import (
-    CheckResult,
+    CheckEvidence,
     DeliverableCheck,
     RunCheck,
 )
@@ -467,7 +467,7 @@ def test_item_shows_its_checks_and_their_evidence(
     checks = (run, DeliverableCheck(deliverable="schema"))
     lease = bench.claimed(bench.item(checks=checks))
     before = ana.client.page(f"/items/{lease.item}").text
-    result = CheckResult(
+    result = CheckEvidence(
         check=run, passed=True, exit_code=0, output="<b>3 passed</b>"
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 from support.builders import Bench, new_schedule
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import ItemEdit, Lease, NewItem, State
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.backup import COUNT
 from taskorch.queue.plan import Plan
 from taskorch_orchestrator.backup import export
@@ -72,7 +72,7 @@ def _counted(fields: Mapping[str, str]) -> dict[str, str]:
 
 def spend(bench: Bench) -> None:
     """Complete an item at a cost, and set budgets."""
-    used = Usage(tokens_in=5, tokens_out=4, cost_micros=3, model="m")
+    used = ModelUsage(tokens_in=5, tokens_out=4, cost_micros=3, model="m")
     project = bench.project()
     lease = bench.claimed(bench.item(project))
     bench.agent().progress(lease, "half", used=used)

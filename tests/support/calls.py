@@ -15,7 +15,7 @@ from taskorch.domain.notification import (
     NotificationKind,
 )
 from taskorch.domain.role import Role
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue import keys
 from taskorch.queue.notifications import TargetNotifications
 from taskorch.queue.plan import Plan
@@ -310,7 +310,7 @@ def recount(bench: Bench) -> Call:
 def add_usage(bench: Bench) -> Call:
     lease = bench.claimed()
     bench.agent().complete(lease, "done")
-    used = Usage(tokens_in=3, cost_micros=7, model="m")
+    used = ModelUsage(tokens_in=3, cost_micros=7, model="m")
     return lambda lossy: lossy.agent().add_usage(lease, used)
 
 
@@ -323,7 +323,7 @@ def set_budget(bench: Bench) -> Call:
 
 def report_with_usage(name: str, bench: Bench) -> Call:
     lease = bench.claimed()
-    used = Usage(tokens_in=3, tokens_out=2, cost_micros=7, model="m")
+    used = ModelUsage(tokens_in=3, tokens_out=2, cost_micros=7, model="m")
     return lambda lossy: getattr(lossy.agent(), name)(lease, "text", used=used)
 
 

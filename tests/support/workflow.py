@@ -19,7 +19,7 @@ from taskorch.domain.notification import (
     NotificationKind,
 )
 from taskorch.domain.role import Role
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.plan import Plan
 
 SENT = AttemptResult(outcome=AttemptOutcome.SENT, reason="", pause_ms=0)
@@ -469,7 +469,7 @@ def limit_costs(bench: Bench) -> Iterator[str]:
     yield "create"
     lease = need_lease(ada.claim())
     yield "claim"
-    used = Usage(tokens_in=10, tokens_out=2, cost_micros=5, model="m")
+    used = ModelUsage(tokens_in=10, tokens_out=2, cost_micros=5, model="m")
     ada.complete(lease, "done", used=used)
     yield "complete"
     ada.add_usage(lease, used)

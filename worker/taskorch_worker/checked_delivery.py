@@ -11,7 +11,7 @@ from taskorch.acceptance.runner import CheckRunner
 from taskorch.config import files, work_folder
 from taskorch.config.settings import Settings
 from taskorch.domain import errors
-from taskorch.domain.acceptance import Check, CheckResult
+from taskorch.domain.acceptance import Check, CheckEvidence
 from taskorch.domain.acceptance_rules import existing_check, refuse_failed
 from taskorch.domain.frozen import members
 from taskorch.domain.item import Lease, Receipt, SettledReceipt
@@ -40,7 +40,7 @@ def evidence(
     checks: Sequence[Check],
     folder: str,
     notify: Callable[[str], object],
-) -> tuple[CheckResult, ...]:
+) -> tuple[CheckEvidence, ...]:
     """Run the checks of an item in a folder, and return their results.
 
     The lease is renewed in the meantime. Raises errors.ChecksFailed if one does not
@@ -59,7 +59,7 @@ def _while_renewing(
     lease: Lease,
     runner: CheckRunner,
     checks: Sequence[Check],
-) -> tuple[CheckResult, ...]:
+) -> tuple[CheckEvidence, ...]:
     """Run checks while a thread renews the lease. Raises the error of a lost lease."""
     lost: list[errors.TaskOrchestratorError] = []
 

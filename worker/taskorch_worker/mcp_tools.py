@@ -27,9 +27,9 @@ from taskorch.mcp.tool_texts import Tool, Tools
 from taskorch_worker.agent_name import agent_of
 
 if TYPE_CHECKING:
-    from taskorch.domain.acceptance import CheckResult
+    from taskorch.domain.acceptance import CheckEvidence
     from taskorch.domain.item import Lease, Receipt, SettledReceipt
-    from taskorch.domain.usage import Usage
+    from taskorch.domain.usage import ModelUsage
     from taskorch.mcp.call import ToolCall
 
     from taskorch_worker.session import AgentSession
@@ -275,7 +275,7 @@ class CompleteArguments(ToolArguments):
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Complete the item; if the call is cancelled, release the next one."""
-        results: tuple[CheckResult, ...] = ()
+        results: tuple[CheckEvidence, ...] = ()
         if self.evidence:
             from taskorch.domain.acceptance_rules import result_of
 
@@ -425,7 +425,7 @@ def _settled(call: "ToolCall", receipt: "SettledReceipt") -> ToolResult:
     return QuotingResult(mcp_results.receipt(receipt))
 
 
-def _used(values: Mapping[str, object]) -> "Usage":
+def _used(values: Mapping[str, object]) -> "ModelUsage":
     """Return a usage of an argument. Raises errors.Usage and errors.Invalid."""
     from taskorch.domain import usage
 

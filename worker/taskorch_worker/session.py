@@ -20,7 +20,7 @@ from taskorch.domain.item import (
     SettledReceipt,
     State,
 )
-from taskorch.domain.usage import NONE, Usage
+from taskorch.domain.usage import NONE, ModelUsage
 from taskorch.queue.agent_queue import NO_NOTICE, AgentQueue, ClaimNotice
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import Connection
@@ -31,7 +31,7 @@ from taskorch_worker.agent_name import agent_of
 from taskorch_worker.lease_store import Workspace
 
 if TYPE_CHECKING:
-    from taskorch.domain.acceptance import CheckResult
+    from taskorch.domain.acceptance import CheckEvidence
     from taskorch.domain.item import DiscoveryPage, Item, ReviewedItem
     from taskorch.domain.leases import LeaseSlot, LeaseStore
     from taskorch.queue.briefing import AgentBriefing
@@ -241,7 +241,7 @@ class AgentSession:
         text: str,
         *,
         percent: int | None = None,
-        used: Usage = NONE,
+        used: ModelUsage = NONE,
     ) -> Receipt:
         """Report progress, 0 to 100 percent. Claims an item that is still queued.
 
@@ -326,10 +326,10 @@ class AgentSession:
         summary: str,
         *,
         deliverables: Mapping[str, str],
-        evidence: "Sequence[CheckResult]" = (),
+        evidence: "Sequence[CheckEvidence]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
-        used: Usage = NONE,
+        used: ModelUsage = NONE,
     ) -> SettledReceipt:
         """Deliver an item; with `next`, claim the next one in the same step.
 
@@ -353,10 +353,10 @@ class AgentSession:
         summary: str,
         *,
         deliverables: Mapping[str, str],
-        evidence: "Sequence[CheckResult]" = (),
+        evidence: "Sequence[CheckEvidence]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
-        used: Usage = NONE,
+        used: ModelUsage = NONE,
     ) -> SettledReceipt:
         """Deliver an item as `complete` does, with or without a summary.
 
@@ -408,7 +408,7 @@ class AgentSession:
 
     def _evidence(
         self, lease: Lease, refusal: errors.TaskOrchestratorError
-    ) -> "tuple[CheckResult, ...]":
+    ) -> "tuple[CheckEvidence, ...]":
         """Run the checks that a refused completion names, and return their results."""
         # most items have no checks, and their commands end sooner without it
         from taskorch_worker import checked_delivery
@@ -443,7 +443,7 @@ class AgentSession:
         retry: bool,
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
-        used: Usage = NONE,
+        used: ModelUsage = NONE,
     ) -> SettledReceipt:
         """Give up the attempt; with `next`, claim the next item in the same step.
 

@@ -10,7 +10,6 @@ from typing import Annotated
 
 from taskorch.domain import acceptance_rules, errors, limits, usage
 from taskorch.domain.item import Lease, Receipt, SettledReceipt
-from taskorch.domain.usage import Usage
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_worker.session import AgentSession
@@ -509,7 +508,7 @@ def _delivered(
     return _settled(call, receipt)
 
 
-def _used(report: ReportProgress | Complete | Ack | Fail) -> Usage:
+def _used(report: ReportProgress | Complete | Ack | Fail) -> ModelUsage:
     return usage.reported(
         tokens_in=report.tokens_in,
         tokens_out=report.tokens_out,

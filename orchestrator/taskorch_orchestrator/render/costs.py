@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from taskorch.cli.text import line
 from taskorch.domain import amounts
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.budgets import AGENT, Budget, Costs
 
 from taskorch_orchestrator.render import console as screen
@@ -81,7 +81,7 @@ def costs(read: Costs) -> str:
     return screen.printed(*parts)
 
 
-def _cells(name: str, used: Usage) -> Sequence[str]:
+def _cells(name: str, used: ModelUsage) -> Sequence[str]:
     return (
         name,
         amounts.dollars(used.cost_micros),

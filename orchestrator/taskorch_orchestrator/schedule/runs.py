@@ -34,7 +34,7 @@ RUN_DATE, RUN_AT = "run_date", "run_at"
 log = logging.getLogger(__name__)
 
 
-class Timing(Frozen):
+class ScheduleTiming(Frozen):
     """When a schedule runs: a cron line and its time zone."""
 
     cron: str
@@ -45,7 +45,7 @@ def add(
     queue: Queue,
     name: str,
     plan: tuple[str, bytes],
-    timing: Timing,
+    timing: ScheduleTiming,
     values: Mapping[str, str],
 ) -> AddedSchedule:
     """Create a schedule for a plan file, a name and its content, after checking it all.

@@ -13,7 +13,7 @@ from typing import NoReturn
 from taskorch.acceptance.check_process import CheckProcess
 from taskorch.domain.acceptance import (
     Check,
-    CheckResult,
+    CheckEvidence,
     DeliverableCheck,
     FileCheck,
     RunCheck,
@@ -54,7 +54,7 @@ class CheckRunner:
         """Terminate the running check, and begin no other."""
         self._stopped.set()
 
-    def results(self, checks: Sequence[Check]) -> tuple[CheckResult, ...]:
+    def results(self, checks: Sequence[Check]) -> tuple[CheckEvidence, ...]:
         """Run all checks but those of deliverables, which Redis makes itself.
 
         Whatever fails, the others are run, too. Ctrl-C and SIGTERM terminate the
@@ -67,7 +67,7 @@ class CheckRunner:
                 if not isinstance(check, DeliverableCheck)
             )
 
-    def _result(self, check: RunCheck | FileCheck) -> CheckResult:
+    def _result(self, check: RunCheck | FileCheck) -> CheckEvidence:
         began_at = monotonic()
         result = (
             self._of_file(check)
@@ -77,14 +77,14 @@ class CheckRunner:
         took_ms = int((monotonic() - began_at) * 1000)
         return replace(result, duration_ms=took_ms, source=self._source)
 
-    def _of_file(self, check: FileCheck) -> CheckResult:
+    def _of_file(self, check: FileCheck) -> CheckEvidence:
         problem = file_problem(self._folder, check.file)
-        return CheckResult(check=check, passed=not problem, problem=problem)
+        return CheckEvidence(check=check, passed=not problem, problem=problem)
 
     def _is_stopped(self) -> bool:
         return self._stopped.is_set() or self._asks_to_stop()
 
-    def _of_command(self, check: RunCheck) -> CheckResult:
+    def _of_command(self, check: RunCheck) -> CheckEvidence:
         if self._is_stopped():
             return _failed(check, "it was not run")
         if os.environ.get(VARIABLE) == OFF:
@@ -106,7 +106,7 @@ class CheckRunner:
                     process.terminate()
                 status, output = process.collect()
         if has_ended:
-            return CheckResult(
+            return CheckEvidence(
                 check=check,
                 passed=status == 0,
                 problem=_problem_of(status),
@@ -139,8 +139,8 @@ def file_problem(folder: str, file: str) -> str:
     return "" if found.st_size else "it is empty"
 
 
-def _failed(check: Check, problem: str, output: str = "") -> CheckResult:
-    return CheckResult(
+def _failed(check: Check, problem: str, output: str = "") -> CheckEvidence:
+    return CheckEvidence(
         check=check, passed=False, problem=problem, output=output
     )
 

@@ -2,10 +2,10 @@
 
 from taskorch.cli.text import line
 from taskorch.domain.amounts import dollars
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 
 
-def used(usage: Usage) -> str:
+def used(usage: ModelUsage) -> str:
     """Return a usage in words, such as "$0.12, 1,200 tokens in, 300 out (opus)"."""
     counts = (
         (usage.tokens_in, "in"),

@@ -91,7 +91,10 @@ class RoleGroup(click.Group):
             for name, summary in summaries.items():
                 self._modules[name] = module
                 self.summaries[name] = summary
-                self.commands[name] = click.Command(name, help=summary)
+                # a loaded command stays: its module is not imported again
+                self.commands.setdefault(
+                    name, click.Command(name, help=summary)
+                )
 
     def completes_ids(
         self,

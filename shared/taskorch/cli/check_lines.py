@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from taskorch.cli.text import duration, line
-from taskorch.domain.acceptance import Check, CheckResult, RunCheck
+from taskorch.domain.acceptance import Check, CheckEvidence, RunCheck
 from taskorch.domain.item import Item
 
 #: Who has run a check -> how people read it.
@@ -31,7 +31,7 @@ def check_words(check: Check) -> str:
     return str(check)
 
 
-def result_words(result: CheckResult) -> str:
+def result_words(result: CheckEvidence) -> str:
     """Return the result of a check in words."""
     facts = ["passed" if result.passed else "did not pass"]
     if result.exit_code is not None:

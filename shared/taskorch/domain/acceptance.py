@@ -41,7 +41,7 @@ class DeliverableCheck(Frozen):
 Check = RunCheck | FileCheck | DeliverableCheck
 
 
-class CheckResult(Frozen):
+class CheckEvidence(Frozen):
     """The result of one check, which is evidence if it has passed."""
 
     _hidden = ("problem",)

@@ -14,7 +14,7 @@ from taskorch.domain.acceptance import (
     TIMEOUT_MS,
     Acceptance,
     Check,
-    CheckResult,
+    CheckEvidence,
     DeliverableCheck,
     FileCheck,
     RunCheck,
@@ -191,7 +191,7 @@ def as_object(check: Check) -> dict[str, object]:
     return {"deliverable": check.deliverable}
 
 
-def evidence_of(results: Sequence[CheckResult]) -> str:
+def evidence_of(results: Sequence[CheckEvidence]) -> str:
     """Return results as scripts take them; "" for none.
 
     Deliverables are left out, because the script checks them itself.
@@ -219,7 +219,7 @@ def tail(output: str) -> str:
     return kept.decode(errors="ignore")
 
 
-def result_of(row: object) -> CheckResult:
+def result_of(row: object) -> CheckEvidence:
     """Return the result that a mapping describes. Raises errors.Invalid."""
     if not isinstance(row, Mapping):
         raise errors.Invalid(reason="A result of evidence is not a mapping.")
@@ -232,7 +232,7 @@ def result_of(row: object) -> CheckResult:
         status = limits.number(status, "exit code", -MOST_STATUS, MOST_STATUS)
     if not isinstance(row.get("passed"), bool):
         raise errors.Invalid(reason="passed of a result is true or false.")
-    return CheckResult(
+    return CheckEvidence(
         check=existing_check(row.get("check")),
         passed=row["passed"],
         exit_code=status,
@@ -244,7 +244,7 @@ def result_of(row: object) -> CheckResult:
     )
 
 
-def refuse_failed(item: str, results: Sequence[CheckResult]) -> None:
+def refuse_failed(item: str, results: Sequence[CheckEvidence]) -> None:
     """Raise errors.ChecksFailed if a result is not one of a check that has passed."""
     failed = [
         {

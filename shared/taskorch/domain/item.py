@@ -20,9 +20,9 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 
-from taskorch.domain.acceptance import Check, CheckResult
+from taskorch.domain.acceptance import Check, CheckEvidence
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.usage import NONE, Usage
+from taskorch.domain.usage import NONE, ModelUsage
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -262,7 +262,7 @@ class Item(Frozen):
     summary: str
     deliverables: dict[str, str]
     #: The results of its checks when it was last completed.
-    evidence: tuple[CheckResult, ...] = ()
+    evidence: tuple[CheckEvidence, ...] = ()
     #: Those of its deliverables `branch`, `pr` and `commit` that are URLs.
     links: Mapping[str, str] = {}
     #: Its open questions, the oldest first.
@@ -281,7 +281,7 @@ class Item(Frozen):
     #: Whether it had failed before it was cancelled.
     had_failed: bool = False
     #: The tokens and the cost of all its attempts; None if no agent reported any.
-    usage: Usage | None = None
+    usage: ModelUsage | None = None
     not_before_at: int
     created_at: int
     assigned_at: int
@@ -315,7 +315,7 @@ class Report(Frozen):
     #: Of a requeue: how the run before it has ended; a failed one may be cancelled since.
     ended: str = ""
     #: What was used since the report before it; None if it reports nothing of that.
-    usage: Usage | None = None
+    usage: ModelUsage | None = None
 
     #: Of a completion that waits for a reviewer: its name.
     reviewer: str = ""
@@ -510,9 +510,9 @@ class Delivery(Frozen):
     #: A value that is not a text becomes JSON text.
     deliverables: Mapping[str, object] = {}
     #: The results of the checks of the item that the caller has run.
-    evidence: tuple[CheckResult, ...] = ()
+    evidence: tuple[CheckEvidence, ...] = ()
     #: What was used since the report before.
-    used: Usage = NONE
+    used: ModelUsage = NONE
 
 
 class Receipt(Frozen):

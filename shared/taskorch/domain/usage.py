@@ -20,7 +20,7 @@ _DOLLARS = r"\$?([0-9]{1,12})(?:\.([0-9]{1,18}))?"
 _DIGITS = 6
 
 
-class Usage(Frozen):
+class ModelUsage(Frozen):
     """The tokens and the cost of a report, or the sum of several."""
 
     #: Tokens of the input that were not read from a cache.
@@ -43,7 +43,7 @@ class Usage(Frozen):
         )
 
 
-NONE = Usage()
+NONE = ModelUsage()
 
 
 def reported(
@@ -53,9 +53,9 @@ def reported(
     cache_read: int = 0,
     cost_micros: int = 0,
     model: str = "",
-) -> Usage:
+) -> ModelUsage:
     """Return the usage in a report. Raises errors.Usage for a model that used nothing."""
-    used = Usage(
+    used = ModelUsage(
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         cache_read=cache_read,
@@ -69,10 +69,10 @@ def reported(
     return used
 
 
-def summed(numbers: str) -> Usage:
+def summed(numbers: str) -> ModelUsage:
     """Return the usage in a text of four numbers, as scripts return sums."""
     tokens_in, tokens_out, cache_read, cost_micros = map(int, numbers.split())
-    return Usage(
+    return ModelUsage(
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         cache_read=cache_read,
@@ -80,7 +80,7 @@ def summed(numbers: str) -> Usage:
     )
 
 
-def packed(usage: Usage) -> str:
+def packed(usage: ModelUsage) -> str:
     """Return a usage as scripts take it; "" if nothing was used.
 
     Raises errors.Invalid for a number that is negative or too large, or a model whose

@@ -23,7 +23,7 @@ from taskorch.domain.item import (
     Receipt,
     SettledReceipt,
 )
-from taskorch.domain.usage import NONE, Usage
+from taskorch.domain.usage import NONE, ModelUsage
 from taskorch.queue import spans
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.claim_reports import REPORTS, last_question
@@ -127,7 +127,7 @@ class Task:
         summary: str = "",
         *,
         deliverables: Mapping[str, object] | None = None,
-        used: Usage = NONE,
+        used: ModelUsage = NONE,
     ) -> SettledReceipt:
         """Complete the item. A deliverable that is not a text becomes JSON text.
 
@@ -165,7 +165,7 @@ class Task:
         return claims
 
     def fail(
-        self, reason: str, *, retry: bool = True, used: Usage = NONE
+        self, reason: str, *, retry: bool = True, used: ModelUsage = NONE
     ) -> SettledReceipt:
         """Give up the attempt; without `retry`, the item becomes a dead letter."""
         with self._settling(AttemptEnd.FAILED):

@@ -24,7 +24,7 @@ from taskorch.domain.item import (
     ReviewedItem,
     SettledReceipt,
 )
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue import replies
 from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Argument, Connection, Reply
@@ -33,7 +33,7 @@ from taskorch.queue.scripts import Scripts
 from taskorch.tracing import switch as tracing
 
 if TYPE_CHECKING:
-    from taskorch.domain.acceptance import CheckResult
+    from taskorch.domain.acceptance import CheckEvidence
     from taskorch.domain.item import DiscoveryPage
     from taskorch.domain.mirror_record import Origin
     from taskorch.domain.short_id import Candidate, ShortId
@@ -57,7 +57,7 @@ DISCOVERIES_LIMIT = 50
 REVIEWS_LIMIT = 20
 NOT_STARTED = "The worker did not start on it."
 #: What items have used, if that is not known.
-NOTHING: Mapping[str, Usage] = {}
+NOTHING: Mapping[str, ModelUsage] = {}
 
 
 class ClaimNotice(NamedTuple):
@@ -376,7 +376,7 @@ class AgentQueue:
         text: str,
         *,
         percent: int | None = None,
-        used: Usage = usage.NONE,
+        used: ModelUsage = usage.NONE,
     ) -> Receipt:
         """Report progress, 0 to 100 percent. A blocked item is in progress again.
 
@@ -392,7 +392,7 @@ class AgentQueue:
             *self._origin,
         )
 
-    def add_usage(self, lease: Lease, used: Usage) -> None:
+    def add_usage(self, lease: Lease, used: ModelUsage) -> None:
         """Add what a claim has used, even after it has ended.
 
         Raises errors.LeaseLost if the item was claimed again since then.
@@ -476,10 +476,10 @@ class AgentQueue:
         summary: str = "",
         *,
         deliverables: Mapping[str, object] | None = None,
-        evidence: "Sequence[CheckResult]" = (),
+        evidence: "Sequence[CheckEvidence]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
-        used: Usage = usage.NONE,
+        used: ModelUsage = usage.NONE,
     ) -> SettledReceipt:
         """Complete the item with its deliverables (the ack).
 
@@ -520,10 +520,12 @@ class AgentQueue:
         self,
         deliveries: Sequence[tuple[Lease, str, Mapping[str, object]]],
         *,
-        evidence: "Mapping[str, Sequence[CheckResult]]" = MappingProxyType({}),
+        evidence: "Mapping[str, Sequence[CheckEvidence]]" = MappingProxyType(
+            {}
+        ),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
-        used: Mapping[str, Usage] = NOTHING,
+        used: Mapping[str, ModelUsage] = NOTHING,
     ) -> tuple[SettledReceipt, ...]:
         """Complete 1 to 20 items in one step: all, or none.
 
@@ -581,7 +583,7 @@ class AgentQueue:
         retry: bool = True,
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
-        used: Usage = usage.NONE,
+        used: ModelUsage = usage.NONE,
     ) -> SettledReceipt:
         """Give up the attempt (the nack).
 

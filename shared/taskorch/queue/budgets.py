@@ -8,7 +8,7 @@ from typing import cast
 from taskorch.domain import errors, limits
 from taskorch.domain.amounts import DAY, MICROS, NAMESPACE, PERIODS
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.usage import Usage, summed
+from taskorch.domain.usage import ModelUsage, summed
 from taskorch.queue.port import Argument
 from taskorch.queue.scripts import Scripts
 
@@ -38,7 +38,7 @@ class Budget(Frozen):
     #: The limit of the tokens in and out, without those that were read from a cache.
     limit_tokens: int | None
     #: What was used in the period.
-    used: Usage
+    used: ModelUsage
     #: When a budget per day begins again, in ms; 0 for one in total.
     resets_at: int
     #: Whether no further item may be claimed.
@@ -50,7 +50,7 @@ class CostRow(Frozen):
 
     #: Its id or name; of a day its date, such as 2026-12-01.
     name: str
-    usage: Usage
+    usage: ModelUsage
 
 
 class Costs(Frozen):
@@ -60,9 +60,9 @@ class Costs(Frozen):
     owner: str
     #: One of KINDS.
     by: str
-    total: Usage
+    total: ModelUsage
     #: What was used today, by UTC.
-    today: Usage
+    today: ModelUsage
     rows: tuple[CostRow, ...]
     #: Whether there are projects or agents that were not looked at.
     more: bool
@@ -203,7 +203,7 @@ def _date(day: int) -> str:
 
 
 def _budget(
-    key: tuple[str, str], limits_: tuple[str, str], used: Usage, day_ends: int
+    key: tuple[str, str], limits_: tuple[str, str], used: ModelUsage, day_ends: int
 ) -> Budget:
     owner, period = key
     micros, tokens = (

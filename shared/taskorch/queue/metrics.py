@@ -11,7 +11,7 @@ from typing import cast
 from taskorch.domain import limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import HOUR_MS, State
-from taskorch.domain.usage import Usage, is_model, summed
+from taskorch.domain.usage import ModelUsage, is_model, summed
 from taskorch.queue.fields import Fields, fields_of, whole
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts
@@ -104,7 +104,7 @@ class AgentUsage(Frozen):
     agent: str
     model: str
     #: Tokens in, out and from a cache, and microdollars.
-    usage: Usage
+    usage: ModelUsage
 
 
 class Hour(Frozen):

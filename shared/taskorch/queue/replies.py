@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from taskorch.domain import errors, limits
-from taskorch.domain.acceptance import Check, CheckResult
+from taskorch.domain.acceptance import Check, CheckEvidence
 from taskorch.domain.events import Event, Events
 from taskorch.domain.frozen import members, replace
 from taskorch.domain.item import (
@@ -45,7 +45,7 @@ from taskorch.domain.item import (
     SettledReceipt,
     State,
 )
-from taskorch.domain.usage import Usage, is_model
+from taskorch.domain.usage import ModelUsage, is_model
 from taskorch.queue import fields as read
 from taskorch.queue.fields import (
     Damage,
@@ -255,9 +255,9 @@ def over_budget(words: Sequence[str]) -> errors.OverBudget:
     )
 
 
-def usage(fields: Fields) -> Usage | None:
+def usage(fields: Fields) -> ModelUsage | None:
     """Read what an item or a report has used; None if that is nothing."""
-    used = Usage(
+    used = ModelUsage(
         tokens_in=read.number(fields, "tokens_in", "0"),
         tokens_out=read.number(fields, "tokens_out", "0"),
         cache_read=read.number(fields, "cache_read", "0"),
@@ -650,7 +650,7 @@ def _checks(fields: Fields) -> tuple[Check, ...]:
     return _listed(existing_check, fields, "checks")
 
 
-def _evidence(fields: Fields) -> tuple[CheckResult, ...]:
+def _evidence(fields: Fields) -> tuple[CheckEvidence, ...]:
     if "evidence" not in fields:
         return ()
     from taskorch.domain.acceptance_rules import result_of

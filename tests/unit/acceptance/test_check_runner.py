@@ -9,20 +9,24 @@ from support.commands import eventually
 from taskorch.acceptance.runner import CheckRunner, file_problem
 from taskorch.domain.acceptance import (
     Check,
-    CheckResult,
+    CheckEvidence,
     DeliverableCheck,
     FileCheck,
     RunCheck,
 )
 
 
-def run(folder: Path, *command: str, timeout_ms: int = 20_000) -> CheckResult:
+def run(
+    folder: Path, *command: str, timeout_ms: int = 20_000
+) -> CheckEvidence:
     check = RunCheck(run=command, timeout_ms=timeout_ms)
     (result,) = CheckRunner(str(folder)).results([check])
     return result
 
 
-def shell(folder: Path, script: str, timeout_ms: int = 20_000) -> CheckResult:
+def shell(
+    folder: Path, script: str, timeout_ms: int = 20_000
+) -> CheckEvidence:
     return run(folder, "sh", "-c", script, timeout_ms=timeout_ms)
 
 
@@ -135,7 +139,7 @@ def test_stopped_runner_begins_no_check(tmp_path: Path) -> None:
         RunCheck(run=("sh", "-c", "echo > begun; sleep 600")),
         RunCheck(run=("touch", "second")),
     ]
-    results: list[CheckResult] = []
+    results: list[CheckEvidence] = []
     thread = Thread(target=lambda: results.extend(runner.results(checks)))
     thread.start()
     eventually((tmp_path / "begun").exists)

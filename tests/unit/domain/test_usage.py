@@ -2,7 +2,7 @@
 
 import pytest
 from taskorch.domain import amounts, errors, usage
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_model_without_numbers_is_refused() -> None:
 
 
 def test_packed_usage_is_four_numbers_and_model() -> None:
-    used = Usage(tokens_in=1, tokens_out=2, cache_read=3, cost_micros=4)
+    used = ModelUsage(tokens_in=1, tokens_out=2, cache_read=3, cost_micros=4)
 
     assert usage.packed(used) == "1 2 3 4 "
-    assert usage.packed(Usage()) == ""
+    assert usage.packed(ModelUsage()) == ""

@@ -10,7 +10,7 @@ from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import HOUR_MS, State
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.metrics import AgentFigures
 from taskorch_orchestrator.metrics import collector, figures
 from taskorch_orchestrator.metrics.collector import (
@@ -58,7 +58,7 @@ def test_page_has_every_metric_of_the_queue(bench: Bench) -> None:
     for state in State:
         bench.lease_in(state)
     bench.pool_item()
-    bench.agent().complete(bench.claimed(), used=Usage(cost_micros=1))
+    bench.agent().complete(bench.claimed(), used=ModelUsage(cost_micros=1))
 
     page = shown(bench)
 
@@ -208,7 +208,9 @@ def test_hostile_agent_has_no_series(bench: Bench) -> None:
 
 
 def test_page_has_tokens_and_cost_by_model(bench: Bench) -> None:
-    used = Usage(tokens_in=3, tokens_out=2, cache_read=1, cost_micros=250_000)
+    used = ModelUsage(
+        tokens_in=3, tokens_out=2, cache_read=1, cost_micros=250_000
+    )
     bench.agent().complete(bench.claimed(), used=replace(used, model="big"))
 
     page = shown(bench)

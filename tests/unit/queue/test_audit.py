@@ -6,7 +6,7 @@ import pytest
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import Lease, State
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch_orchestrator.doctor.audit import Audit, audit
 
 Break = Callable[[Bench], tuple[str, str]]
@@ -481,7 +481,7 @@ def test_question_of_lost_item_is_found_and_dropped(bench: Bench) -> None:
 
 def test_wrong_total_of_costs_is_corrected(bench: Bench) -> None:
     lease = bench.claimed()
-    used = Usage(tokens_in=5, cost_micros=7, model="m")
+    used = ModelUsage(tokens_in=5, cost_micros=7, model="m")
     bench.agent().complete(lease, used=used)
     project = bench.queue.views.show(lease.item).item.project
     bench.set_sum(f"project:{project}:usage", "total", "5 0 0 9")

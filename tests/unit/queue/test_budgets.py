@@ -9,7 +9,7 @@ from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease, NewItem, State
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.agent_queue import NO_NOTICE
 
 DOLLAR = 1_000_000
@@ -18,7 +18,7 @@ DOLLAR = 1_000_000
 def spend(bench: Bench, project: str, micros: int, agent: str = "ada") -> None:
     """Have an agent complete an item of a project at a cost."""
     lease = bench.claimed(bench.item(project, agent=agent), agent=agent)
-    bench.agent(agent).complete(lease, used=Usage(cost_micros=micros))
+    bench.agent(agent).complete(lease, used=ModelUsage(cost_micros=micros))
 
 
 def limit(
@@ -60,7 +60,7 @@ def test_used_up_budget_keeps_items_from_claims(
 
 def test_budget_of_tokens_counts_in_and_out(bench: Bench) -> None:
     lease = bench.claimed()
-    used = Usage(tokens_in=60, tokens_out=40, cache_read=1000)
+    used = ModelUsage(tokens_in=60, tokens_out=40, cache_read=1000)
     bench.agent().progress(lease, "half", used=used)
     bench.item()
 
@@ -118,7 +118,7 @@ def test_running_work_goes_on(bench: Bench) -> None:
     limit(bench, "namespace", 0)
     agent = bench.agent()
 
-    agent.progress(lease, "half", used=Usage(cost_micros=DOLLAR))
+    agent.progress(lease, "half", used=ModelUsage(cost_micros=DOLLAR))
     agent.renew(lease)
     agent.discover(lease, "It rains")
     question = agent.blocker(lease, "Which door?")
@@ -205,7 +205,7 @@ def test_budgets_are_listed_used_up_first(bench: Bench) -> None:
     assert (first.owner, first.period) == (f"project:{project}", "total")
     assert first.used_up
     assert not second.used_up
-    assert second.used == replace(Usage(), cost_micros=DOLLAR)
+    assert second.used == replace(ModelUsage(), cost_micros=DOLLAR)
     assert second.resets_at > bench.now_ms()
 
 

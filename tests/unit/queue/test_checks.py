@@ -9,7 +9,7 @@ from support.builders import Bench, need_lease
 from taskorch.domain import errors
 from taskorch.domain.acceptance import (
     Check,
-    CheckResult,
+    CheckEvidence,
     DeliverableCheck,
     FileCheck,
     RunCheck,
@@ -23,9 +23,9 @@ FILE = FileCheck(file="docs/api.md")
 SCHEMA = DeliverableCheck(deliverable="schema")
 
 
-def passed(check: Check, **values: Any) -> CheckResult:
+def passed(check: Check, **values: Any) -> CheckEvidence:
     values = {"duration_ms": 1200, "exit_code": 0, **values}
-    return CheckResult(check=check, passed=True, **values)
+    return CheckEvidence(check=check, passed=True, **values)
 
 
 def test_checks_are_part_of_the_item(bench: Bench) -> None:
@@ -79,7 +79,7 @@ def test_evidence_is_kept_on_the_item(bench: Bench) -> None:
     ],
 )
 def test_evidence_for_other_checks_is_refused(
-    bench: Bench, results: list[CheckResult]
+    bench: Bench, results: list[CheckEvidence]
 ) -> None:
     lease = bench.claimed(bench.item(checks=(MAKE, FILE)))
 

@@ -7,7 +7,7 @@ from support.builders import Bench, need_lease
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors, limits
 from taskorch.domain.item import Claim, ItemFilter, Lease, NewItem, State
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue import keys
 from taskorch.queue.plan import Plan
 
@@ -428,12 +428,12 @@ def test_wake_is_passed_on_with_an_own_item(bench: Bench) -> None:
     assert need_lease(eve.claim()).item == pooled
 
 
-def test_agent_over_budget_leaves_the_wake_of_a_pool(
+def test_agent_over_budget_leaves_wake_of_pool(
     bench: Bench, waiters: Waiters
 ) -> None:
     bob = bench.agent("bob")
     lease = bench.claimed(bench.item(agent="bob"), agent="bob")
-    bob.complete(lease, used=Usage(cost_micros=1))
+    bob.complete(lease, used=ModelUsage(cost_micros=1))
     bench.queue.set_budget("bob", period="total", limit_micros=1)
     waiter = waiters.start(
         lambda bench: bench.agent("bob", pools=POOLS).claim(wait_s=1)

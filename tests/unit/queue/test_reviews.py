@@ -1,6 +1,7 @@
 """Items with a reviewer: the state `review`, and the two decisions that lead out of it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.builders import Bench, need_lease
@@ -12,7 +13,7 @@ from taskorch.domain.role import Role
 from taskorch.queue.wait_results import Goal
 
 
-def in_review(bench: Bench, project: str = "", **fields: object) -> str:
+def in_review(bench: Bench, project: str = "", **fields: Any) -> str:
     """Return an item that ada has completed, and lead is to review."""
     item = bench.item(project, reviewer="lead", **fields)
     bench.agent().complete(
@@ -128,7 +129,7 @@ def test_sent_back_item_is_first_for_same_agent(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
-def test_sent_back_item_of_pool_stays_with_its_agent(bench: Bench) -> None:
+def test_returned_pool_item_stays_with_its_agent(bench: Bench) -> None:
     new = NewItem(title="T", pool="backend", reviewer="lead")
     item = bench.queue.create(bench.project(), new)
     ada = bench.queue.agent_queue("ada", pools=("backend",))

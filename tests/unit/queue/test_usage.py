@@ -5,17 +5,17 @@ from support.builders import Bench
 from taskorch.domain import errors, usage
 from taskorch.domain.item import Caller, Lease, State
 from taskorch.domain.mirror_record import Origin
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.budgets import Costs
 from taskorch.queue.requests import Requests
 
-SPENT = Usage(
+SPENT = ModelUsage(
     tokens_in=100, tokens_out=20, cache_read=3, cost_micros=42_300, model="big"
 )
 
 
-def used_by(bench: Bench, item: str) -> Usage | None:
+def used_by(bench: Bench, item: str) -> ModelUsage | None:
     return bench.queue.views.show(item).item.usage
 
 
@@ -48,7 +48,7 @@ def test_progress_complete_and_fail_add_up(bench: Bench) -> None:
     bench.agent().complete(again, "done", used=SPENT)
 
     found = used_by(bench, lease.item)
-    assert found == Usage(
+    assert found == ModelUsage(
         tokens_in=300,
         tokens_out=60,
         cache_read=9,
@@ -205,15 +205,15 @@ def test_report_of_file_has_no_usage(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        Usage(tokens_in=-1),
-        Usage(tokens_out=usage.MOST_TOKENS + 1),
-        Usage(cost_micros=-1),
-        Usage(cost_micros=usage.MOST_MICROS + 1),
-        Usage(cost_micros=1, model="two words"),
-        Usage(cost_micros=1, model="x" * 101),
+        ModelUsage(tokens_in=-1),
+        ModelUsage(tokens_out=usage.MOST_TOKENS + 1),
+        ModelUsage(cost_micros=-1),
+        ModelUsage(cost_micros=usage.MOST_MICROS + 1),
+        ModelUsage(cost_micros=1, model="two words"),
+        ModelUsage(cost_micros=1, model="x" * 101),
     ],
 )
-def test_impossible_usage_is_invalid(bench: Bench, wrong: Usage) -> None:
+def test_impossible_usage_is_invalid(bench: Bench, wrong: ModelUsage) -> None:
     lease = bench.claimed()
 
     with pytest.raises(errors.Invalid):

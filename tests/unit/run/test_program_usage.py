@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from taskorch.domain.usage import NONE, Usage
+from taskorch.domain.usage import NONE, ModelUsage
 from taskorch_worker.run import program_output
 
 CLAUDE = {
@@ -81,7 +81,7 @@ GEMINI_STREAM = [
 ]
 
 
-def used(*events: object) -> Usage:
+def used(*events: object) -> ModelUsage:
     """Return the usage in an output of these lines."""
     printed = "\n".join(map(json.dumps, events))
     result = program_output.read(printed, is_whole=True)
@@ -90,7 +90,7 @@ def used(*events: object) -> Usage:
 
 
 def test_claude_json_has_usage() -> None:
-    assert used(CLAUDE) == Usage(
+    assert used(CLAUDE) == ModelUsage(
         tokens_in=7926, tokens_out=9, cache_read=13_368, cost_micros=104_579
     )
 
@@ -100,7 +100,7 @@ def test_claude_stream_counts_all_models() -> None:
 
     found = used(opening, {**CLAUDE, "modelUsage": MODELS})
 
-    assert found == Usage(
+    assert found == ModelUsage(
         tokens_in=55,
         tokens_out=21,
         cache_read=30,
@@ -110,19 +110,19 @@ def test_claude_stream_counts_all_models() -> None:
 
 
 def test_codex_input_is_without_cached_tokens() -> None:
-    assert used(*CODEX) == Usage(
+    assert used(*CODEX) == ModelUsage(
         tokens_in=315, tokens_out=122, cache_read=24_448
     )
 
 
 def test_gemini_json_counts_all_models() -> None:
-    assert used(GEMINI) == Usage(
+    assert used(GEMINI) == ModelUsage(
         tokens_in=700, tokens_out=175, cache_read=400, model="pro"
     )
 
 
 def test_gemini_stream_has_usage() -> None:
-    assert used(*GEMINI_STREAM) == Usage(
+    assert used(*GEMINI_STREAM) == ModelUsage(
         tokens_in=40, tokens_out=70, cache_read=60
     )
 

@@ -4,9 +4,9 @@ import pytest
 from support.builders import PLAN, Bench
 from taskorch.domain import errors
 from taskorch_orchestrator.schedule import runs
-from taskorch_orchestrator.schedule.runs import Timing
+from taskorch_orchestrator.schedule.runs import ScheduleTiming
 
-DAILY = Timing(cron="0 6 * * *", zone="UTC")
+DAILY = ScheduleTiming(cron="0 6 * * *", zone="UTC")
 DATED = (
     "project: Triage of ${run_date}\nvariables: {run_date: {}, run_at: {}, who: ada}\n"
     "items:\n  - {name: a, title: '${run_at}', agent: '${who}'}\n"
@@ -14,7 +14,10 @@ DATED = (
 
 
 def add(
-    bench: Bench, plan: str = PLAN, timing: Timing = DAILY, **values: str
+    bench: Bench,
+    plan: str = PLAN,
+    timing: ScheduleTiming = DAILY,
+    **values: str,
 ) -> None:
     """Create the schedule "nightly", which is due."""
     now = bench.now_ms()
@@ -135,14 +138,22 @@ def test_run_by_hand_keeps_next_run(bench: Bench) -> None:
     ("plan", "timing", "reason"),
     [
         (f"key: k\n{PLAN}", DAILY, "A scheduled plan has no key"),
-        (PLAN, Timing(cron="0 0 30 2 *", zone="UTC"), "is not a cron line"),
-        (PLAN, Timing(cron="0 6 * * *", zone="X"), "There is no time zone"),
+        (
+            PLAN,
+            ScheduleTiming(cron="0 0 30 2 *", zone="UTC"),
+            "is not a cron line",
+        ),
+        (
+            PLAN,
+            ScheduleTiming(cron="0 6 * * *", zone="X"),
+            "There is no time zone",
+        ),
         ("project: P\n", DAILY, "not a valid plan"),
         (f"variables: {{a: {{}}}}\n{PLAN}", DAILY, "not a valid plan"),
     ],
 )
 def test_wrong_schedule_is_refused(
-    bench: Bench, plan: str, timing: Timing, reason: str
+    bench: Bench, plan: str, timing: ScheduleTiming, reason: str
 ) -> None:
     with pytest.raises(errors.Invalid, match=reason):
         add(bench, plan, timing)

@@ -22,7 +22,7 @@ from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
     from taskorch.domain.item import SettledReceipt
-    from taskorch.domain.usage import Usage
+    from taskorch.domain.usage import ModelUsage
 
     from taskorch_worker.context import WorkerContext
 
@@ -86,7 +86,7 @@ def complete(
     next_: bool,
     wait: float | None,
     lease: int | None,
-    used: "Usage",
+    used: "ModelUsage",
 ) -> None:
     """Deliver ITEM. With --next, claim your next item, too."""
     _check_next(next_=next_, wait=wait, lease=lease)
@@ -116,7 +116,7 @@ def ack(
     next_: bool,
     wait: float | None,
     lease: int | None,
-    used: "Usage",
+    used: "ModelUsage",
 ) -> None:
     """Deliver ITEM, with or without a summary. With --next, claim your next item, too."""
     _check_next(next_=next_, wait=wait, lease=lease)
@@ -150,7 +150,7 @@ def fail(
     next_: bool,
     wait: float | None,
     lease: int | None,
-    used: "Usage",
+    used: "ModelUsage",
 ) -> None:
     """Give up this attempt at ITEM. It is retried later while attempts are left."""
     _check_next(next_=next_, wait=wait, lease=lease)

@@ -9,7 +9,7 @@ from taskorch_worker.commands.usage_options import usage_options
 from taskorch_worker.group import pass_context, worker
 
 if TYPE_CHECKING:
-    from taskorch.domain.usage import Usage
+    from taskorch.domain.usage import ModelUsage
 
     from taskorch_worker.context import WorkerContext
 
@@ -29,7 +29,7 @@ def progress(
     item: str,
     text: str,
     percent: int | None,
-    used: "Usage",
+    used: "ModelUsage",
 ) -> None:
     """Report progress on ITEM and renew its lease."""
     receipt = context.session.progress(item, text, percent=percent, used=used)

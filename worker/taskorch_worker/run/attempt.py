@@ -16,7 +16,7 @@ from time import monotonic
 from taskorch.acceptance.runner import CheckRunner
 from taskorch.config import work_folder
 from taskorch.domain import errors
-from taskorch.domain.acceptance import CheckResult
+from taskorch.domain.acceptance import CheckEvidence
 from taskorch.domain.acceptance_rules import refuse_failed
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import replace
@@ -235,7 +235,7 @@ class Attempt:
             source="run",
             watching=context.reaper.watching,
         )
-        results: list[CheckResult] = []
+        results: list[CheckEvidence] = []
 
         def run() -> None:
             try:

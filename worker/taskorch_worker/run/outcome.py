@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from taskorch.domain import errors, limits
-from taskorch.domain.acceptance import CheckResult
+from taskorch.domain.acceptance import CheckEvidence
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
-from taskorch.domain.usage import NONE, Usage
+from taskorch.domain.usage import NONE, ModelUsage
 
 from taskorch_worker.git import GitFailed, Work
 from taskorch_worker.run import program_output
@@ -64,9 +64,9 @@ class Outcome(Frozen):
     #: on the item, or "": the program has refused its calls of the queue.
     refusal: str = ""
     #: The results of the item's acceptance checks.
-    evidence: tuple[CheckResult, ...] = ()
+    evidence: tuple[CheckEvidence, ...] = ()
     #: What an agent program says that it has used.
-    usage: Usage = NONE
+    usage: ModelUsage = NONE
 
     @property
     def without_report(self) -> "Outcome":

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from taskorch.domain.frozen import Frozen, replace
-from taskorch.domain.usage import NONE, Usage
+from taskorch.domain.usage import NONE, ModelUsage
 
 #: A JSON object.
 Object = Mapping[str, object]
@@ -55,7 +55,7 @@ class ProgramResult(Frozen):
     #: The calls of the queue, as far as the output shows them.
     calls: tuple[QueueCall, ...] = ()
     #: What it has used, as far as the output shows it.
-    usage: Usage = NONE
+    usage: ModelUsage = NONE
 
     @property
     def refused(self) -> Sequence[str]:

@@ -6,12 +6,12 @@ A number that cannot be right counts as 0: what a program prints never fails an 
 from contextlib import suppress
 
 from taskorch.domain import errors, usage
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 
 from taskorch_worker.run.program_result import Object, object_of, text_of
 
 
-def of_claude(event: Object) -> Usage:
+def of_claude(event: Object) -> ModelUsage:
     """Return what Claude Code or Qwen Code has used, from its result.
 
     The rows by model have everything; `usage` is that of the main model.
@@ -21,7 +21,7 @@ def of_claude(event: Object) -> Usage:
     cost_micros = _micros(event.get("total_cost_usd"))
     if not rows:
         used = object_of(event.get("usage"))
-        return Usage(
+        return ModelUsage(
             tokens_in=_count(used.get("input_tokens"))
             + _count(used.get("cache_creation_input_tokens")),
             tokens_out=_count(used.get("output_tokens")),
@@ -29,7 +29,7 @@ def of_claude(event: Object) -> Usage:
             cost_micros=cost_micros,
         )
     costs = {name: _micros(row.get("costUSD")) for name, row in rows.items()}
-    return Usage(
+    return ModelUsage(
         tokens_in=sum(
             _count(row.get("inputTokens"))
             + _count(row.get("cacheCreationInputTokens"))
@@ -46,21 +46,21 @@ def of_claude(event: Object) -> Usage:
     )
 
 
-def of_codex(event: Object) -> Usage:
+def of_codex(event: Object) -> ModelUsage:
     """Return what Codex has used in all turns so far, from the end of a turn.
 
     Its input has the tokens that were read from a cache, too.
     """
     used = object_of(event.get("usage"))
     cached = _count(used.get("cached_input_tokens"))
-    return Usage(
+    return ModelUsage(
         tokens_in=max(0, _count(used.get("input_tokens")) - cached),
         tokens_out=_count(used.get("output_tokens")),
         cache_read=cached,
     )
 
 
-def of_gemini(stats: Object) -> Usage:
+def of_gemini(stats: Object) -> ModelUsage:
     """Return what Gemini CLI has used, from its statistics in either format."""
     models = object_of(stats.get("models"))
     rows = {
@@ -69,7 +69,7 @@ def of_gemini(stats: Object) -> Usage:
     }
     if not any(rows.values()):
         cached = _count(stats.get("cached"))
-        return Usage(
+        return ModelUsage(
             tokens_in=max(0, _count(stats.get("input_tokens")) - cached),
             tokens_out=_count(stats.get("output_tokens")),
             cache_read=cached,
@@ -81,7 +81,7 @@ def of_gemini(stats: Object) -> Usage:
         name: _count(row.get("candidates")) + _count(row.get("thoughts"))
         for name, row in rows.items()
     }
-    return Usage(
+    return ModelUsage(
         tokens_in=max(0, prompts - cached),
         tokens_out=sum(answers.values()),
         cache_read=cached,
@@ -89,9 +89,9 @@ def of_gemini(stats: Object) -> Usage:
     )
 
 
-def bounded(used: Usage) -> Usage:
+def bounded(used: ModelUsage) -> ModelUsage:
     """Return a usage that the queue accepts: what is too large counts as the most."""
-    return Usage(
+    return ModelUsage(
         tokens_in=min(used.tokens_in, usage.MOST_TOKENS),
         tokens_out=min(used.tokens_out, usage.MOST_TOKENS),
         cache_read=min(used.cache_read, usage.MOST_TOKENS),

@@ -7,7 +7,7 @@ from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import Delivery, Lease, Package, Receipt, State
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.claim_reports import REPORTS, last_question, last_report
 from taskorch.queue.renewal import LOST
@@ -141,7 +141,7 @@ def _settle(
 
 
 def _add_usage(
-    queue: AgentQueue, lease: Lease, package: Package, used: Usage
+    queue: AgentQueue, lease: Lease, package: Package, used: ModelUsage
 ) -> None:
     """Count what the command has used, unless it has reported some of that itself.
 

@@ -7,7 +7,7 @@ import pytest
 from support.builders import Bench
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease, NewItem, State
-from taskorch.domain.usage import Usage
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue import keys
 from taskorch.queue.overview import AgentWork, Workload
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
@@ -420,7 +420,7 @@ def test_damaged_items_are_left_out_of_page(bench: Bench) -> None:
 
 
 def test_status_has_cost_of_today_and_budget(bench: Bench) -> None:
-    used = Usage(cost_micros=3_200_000)
+    used = ModelUsage(cost_micros=3_200_000)
     bench.agent().progress(bench.claimed(), "half", used=used)
     without = shown(bench, "status")
     bench.queue.set_budget("namespace", period="day", limit_micros=20_000_000)
