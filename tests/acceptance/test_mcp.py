@@ -118,7 +118,7 @@ OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
     ("mend", {"item": "proj_00000000", "verb": "requeue"}, "USAGE", "requeue is for items."),
     ("wait", {"id": "item_00000000"}, "NO_ITEM", "There is no item item_00000000."),
     ("wait", {"id": "{item}", "until": []}, "USAGE", "until must name a goal."),
-    ("wait", {"id": "{item}", "until": ["soon"]}, "USAGE", "until.0 must be one of 'completed', 'blocked', 'review', 'any'"),
+    ("wait", {"id": "{item}", "until": ["soon"]}, "USAGE", "until.0 must be one of 'completed', 'blocked', 'review'"),
     ("wait", {"id": "{item}", "since": "1-1"}, "USAGE", "since needs until any"),
     ("wait", {"id": "{item}", "timeout": 541}, "INVALID", "It must be 0 to 540."),
     ("complete", {"project": "{item}"}, "NO_PROJECT", "There is no project item_"),

@@ -65,7 +65,7 @@ class AddSchedule(ToolArguments):
             queue_of(call),
             self.schedule,
             ("This", self.plan.encode()),
-            runs.Timing(cron=self.cron, zone=self.tz),
+            runs.ScheduleTiming(cron=self.cron, zone=self.tz),
             self.set,
         )
         return ToolResult(added)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from taskorch.domain import acceptance_rules, errors, limits, usage
 from taskorch.domain.item import Lease, Receipt, SettledReceipt
+from taskorch.domain.usage import ModelUsage
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_worker.session import AgentSession

@@ -64,7 +64,7 @@ def add(
     from taskorch_orchestrator.render import schedules
     from taskorch_orchestrator.schedule import runs
 
-    timing = runs.Timing(cron=cron, zone=zone)
+    timing = runs.ScheduleTiming(cron=cron, zone=zone)
     added = runs.add(context.queue, name, plan, timing, values)
     context.output.show(added, schedules.added)
 

@@ -203,7 +203,10 @@ def _date(day: int) -> str:
 
 
 def _budget(
-    key: tuple[str, str], limits_: tuple[str, str], used: ModelUsage, day_ends: int
+    key: tuple[str, str],
+    limits_: tuple[str, str],
+    used: ModelUsage,
+    day_ends: int,
 ) -> Budget:
     owner, period = key
     micros, tokens = (
