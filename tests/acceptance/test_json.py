@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.builders import PLAN, Bench, new_schedule
 from support.commands import Shell
-from taskorch.domain.item import State
+from taskorch.domain.item import Lease, State
 from taskorch.domain.role import Role
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_worker.cli import worker
@@ -31,6 +31,9 @@ worker fail {held} text --next
 worker release {held}
 worker renew {held}
 worker comment {held} text
+worker reviews
+worker accept {review} text
+worker send-back {review} text
 worker whoami
 orchestrate project title
 orchestrate create {project} title
@@ -39,6 +42,8 @@ orchestrate edit {queued} --label x
 orchestrate assign {pending} bob
 orchestrate answer {blocked} text
 orchestrate comment {queued} text
+orchestrate accept {review} text
+orchestrate send-back {review} text
 orchestrate cancel {queued}
 orchestrate requeue {completed} --reason text
 orchestrate wait {completed}
@@ -60,6 +65,10 @@ orchestrate inbox
 orchestrate stuck
 orchestrate projects
 orchestrate agents
+orchestrate costs
+orchestrate costs {project} --by agent
+orchestrate budget namespace
+orchestrate budget {project} --limit 20 --per day
 orchestrate notify
 orchestrate reap
 orchestrate purge --dry-run
@@ -133,7 +142,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 def scene(bench: Bench, tmp_path: Path) -> dict[str, str]:
     """A project with items in most states, one for this session, a discovery and a note.
 
-    And an access token, a schedule and a plan.
+    And an item of bob that waits for ada's review, an access token, a schedule and a plan.
     """
     project = bench.project()
     held, found = bench.item(project), bench.claimed(bench.item(project))
@@ -148,6 +157,8 @@ def scene(bench: Bench, tmp_path: Path) -> dict[str, str]:
     for state, item in items.items():
         bench.bring_to(item, state)
     bench.agent().discover(found, "It rains", impact="wet")
+    review = bench.item(project, agent="bob", reviewer="ada")
+    bench.agent("bob").complete(Lease(item=review), "done")
     token = bench.queue.access_tokens().create("ada", Role.WORKER)
     bench.queue.schedules().create(new_schedule("nightly"))
     plan = tmp_path / "one.yaml"
@@ -155,6 +166,7 @@ def scene(bench: Bench, tmp_path: Path) -> dict[str, str]:
     return {
         "project": project,
         "held": held,
+        "review": review,
         "plan": str(plan),
         "token": token.id,
         **{str(state): item for state, item in items.items()},
