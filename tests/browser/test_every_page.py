@@ -4,7 +4,7 @@ import re
 
 import pytest
 from support.browser import PHONE, OpenBoard, Screen
-from support.builders import Bench
+from support.builders import Bench, new_schedule
 from taskorch.domain.item import NewItem, State
 from taskorch.domain.role import Role
 from taskorch_gateway.board import routes
@@ -49,6 +49,8 @@ def hostile(bench: Bench) -> dict[str, str]:
     dead = bench.item(project, title=HOSTILE)
     agent.fail(bench.claimed(dead), HOSTILE, retry=False)
     assert bench.state(other) is State.WAITING
+    bench.queue.schedules().create(new_schedule("nightly", cron=HOSTILE))
+    bench.queue.schedules().end("nightly", error=HOSTILE + LONG)
     return {"item": item, "project": project}
 
 

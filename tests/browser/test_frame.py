@@ -116,5 +116,5 @@ def test_entry_of_the_page_is_marked(board: OpenBoard) -> None:
         "link"
     )
 
-    expect(entries).to_have_text(["Now", "Projects", "Items"])
+    expect(entries).to_have_text(["Now", "Projects", "Items", "Schedules"])
     expect(entries.first).to_have_attribute("aria-current", "page")

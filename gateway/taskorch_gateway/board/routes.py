@@ -42,6 +42,7 @@ from taskorch_gateway.board import (
     project,
     projects,
     refusals,
+    schedules,
     tokens,
 )
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
@@ -72,6 +73,7 @@ PAGES: Sequence[BoardPage] = (
     *item_log.PAGES,
     *items.PAGES,
     *bulk.PAGES,
+    *schedules.PAGES,
     *tokens.PAGES,
     *audit.PAGES,
     *projects.PAGES,
@@ -82,6 +84,7 @@ ACTIONS: Sequence[Action] = (
     *item_actions.ACTIONS,
     *item_forms.ACTIONS,
     *bulk.ACTIONS,
+    *schedules.ACTIONS,
     *tokens.ACTIONS,
     *new_project.ACTIONS,
     *project.ACTIONS,
