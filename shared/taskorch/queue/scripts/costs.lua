@@ -44,20 +44,9 @@ local function sums()
   return text_of(kept[1] or ''), text_of(kept[2] or '')
 end
 
-local function need_owner()
-  local kind, name = string.match(owner, '^(%l+):?(.*)$')
-  if kind == 'project' then
-    Project.need(name)
-  elseif confined ~= '' then
-    refuse('NOT_ALLOWED', {reason = 'it concerns more than one project.'})
-  elseif kind == 'agent' and not call('ZSCORE', prefix .. 'agents', name) then
-    refuse('NO_AGENT', {agent = name})
-  end
-end
-
 return guarded(function()
   if owner == 'namespace' and confined ~= '' then owner = 'project:' .. confined end
-  need_owner()
+  Usage.need_owner(owner)
   local next_skip, rows
   if owner == 'namespace' and by == 'project' then
     next_skip, rows = of_owners('projects', 'project')

@@ -9,17 +9,6 @@
 local owner, period, cost, tokens = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local MAX_BUDGETS, MAX_WOKEN = 2000, 200
 
-local function need_owner()
-  local kind, name = string.match(owner, '^(%l+):?(.*)$')
-  if kind == 'project' then
-    Project.need(name)
-  elseif confined ~= '' then
-    refuse('NOT_ALLOWED', {reason = 'it concerns more than one project.'})
-  elseif kind == 'agent' and not call('ZSCORE', prefix .. 'agents', name) then
-    refuse('NO_AGENT', {agent = name})
-  end
-end
-
 local function write(budgets, field)
   if cost == '-' and tokens == '-' then
     local removed = call('HDEL', budgets, field)
@@ -47,7 +36,7 @@ return once(function()
   local budgets, field = prefix .. 'budgets', owner .. ':' .. period
   local was_set = false
   if owner ~= '' then
-    need_owner()
+    Usage.need_owner(owner)
     local is_new = not call('HGET', budgets, field)
     if is_new and #call('HGETALL', budgets) >= 2 * MAX_BUDGETS then
       refuse('TOO_MANY', {item = owner, what = 'budgets', most = MAX_BUDGETS})

@@ -24,6 +24,18 @@ do
     return owner == 'namespace' and prefix .. 'usage' or prefix .. owner .. ':usage'
   end
 
+  -- Refuses an owner that does not exist, or that is not the caller's project alone.
+  function Usage.need_owner(owner)
+    local kind, name = string.match(owner, '^(%l+):?(.*)$')
+    if kind == 'project' then
+      Project.need(name)
+    elseif confined ~= '' then
+      refuse('NOT_ALLOWED', {reason = 'it concerns more than one project.'})
+    elseif kind == 'agent' and not call('ZSCORE', prefix .. 'agents', name) then
+      refuse('NO_AGENT', {agent = name})
+    end
+  end
+
   -- Returns the four numbers of a value. What a damaged one has not is 0.
   function Usage.numbers(value)
     local numbers = {}
