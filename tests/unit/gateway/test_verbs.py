@@ -26,6 +26,12 @@ ELSEWHERE = {
     ("ack", "wait"),
     ("fail", "wait"),
 }
+#: Options of `create` and `edit` that are entries of `accept` in the API.
+CHECKS = {
+    *("check", "check_file", "check_deliverable", "check_timeout"),
+    "reviewer",
+}
+ELSEWHERE |= {(name, each) for name in ("create", "edit") for each in CHECKS}
 #: What takes several values has a plural, an id of two kinds is `id`.
 RENAMED = {
     "requirement": "requirements",
@@ -37,8 +43,13 @@ RENAMED = {
     ("cancel", "item"): "id",
     ("fail", "no_retry"): "retry",
 }
-#: Arguments of the API alone: what a plan file holds, and the lease of a holder.
-OF_THE_API = {"apply": {"project", "items", "description", "key", "variables"}}
+#: Arguments of the API alone: what a plan file holds, and the results of the checks, which
+#: a command runs itself.
+OF_THE_API = {
+    "apply": {"project", "items", "description", "key", "variables"},
+    "complete": {"evidence"},
+    "ack": {"evidence"},
+}
 
 
 def commands() -> Iterator[tuple[str, str, click.Command]]:
