@@ -182,6 +182,20 @@ def test_sign_out_keeps_a_token_that_was_typed(person: Person) -> None:
     assert again.get("/").status == 200
 
 
+def test_confined_person_has_no_schedules(
+    gateway: Gateway, bench: Bench
+) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ana", Role.VIEWER, project=bench.project())
+    client = BoardClient(gateway)
+    client.sign_in(created.token)
+
+    items, refused = client.get("/items"), client.get("/schedules")
+
+    assert (items.status, refused.status) == (200, 403)
+    assert 'href="/schedules"' not in items.text
+
+
 def test_unknown_page_keeps_the_navigation(person: Person) -> None:
     reply = person(Role.ADMIN).get("/nowhere")
 
