@@ -27,7 +27,9 @@ ITEM, PROJECT = "item_1a2b3c4d", "proj_1a2b3c4d"
 ARGUMENTS = {
     "orchestrate": {
         **dict.fromkeys(("depend",), (ITEM, "item_5e6f7a8b")),
-        **dict.fromkeys(("show", "logs", "cancel", "requeue"), (ITEM,)),
+        **dict.fromkeys(
+            ("show", "logs", "cancel", "requeue", "accept"), (ITEM,)
+        ),
         **dict.fromkeys(
             ("progress", "discoveries", "complete", "wait", "reopen"),
             (PROJECT,),
@@ -43,11 +45,20 @@ ARGUMENTS = {
         **dict.fromkeys(("token rotate", "token revoke"), ("tok_1a2b3c4d",)),
         "token edit": ("tok_1a2b3c4d", "--max-agents", "5"),
         **dict.fromkeys(("schedule run", "schedule remove"), ("nightly",)),
+        "send-back": (ITEM, "x"),
         "schedule add": ("nightly", "-", "--cron", "0 6 * * *"),
     },
     "worker": {
         **dict.fromkeys(
-            ("progress", "discover", "blocker", "complete", "fail"),
+            (
+                "progress",
+                "discover",
+                "blocker",
+                "comment",
+                "complete",
+                "fail",
+                "send-back",
+            ),
             (ITEM, "x"),
         ),
         **dict.fromkeys(
@@ -60,6 +71,7 @@ ARGUMENTS = {
                 "release",
                 "wait",
                 "logs",
+                "accept",
             ),
             (ITEM,),
         ),
