@@ -52,6 +52,7 @@ NOT_ASYNC = {
 #: The same of `Views`.
 VIEWS_NOT_ASYNC = {
     *(
+        "agents_and_pools",
         "candidates",
         "environment",
         "mirrors",
