@@ -122,6 +122,8 @@ def test_new_agent_is_in_json(shell: Shell, bench: Bench) -> None:
         "agent",
         "state",
         "previous",
+        "pool",
+        "previous_pool",
         "handoff",
     }
 

@@ -22,7 +22,7 @@ from taskorch.domain.item import State
 from taskorch.queue import keys
 
 ORCHESTRATE = BIN / "orchestrate"
-EVENT = ["cursor", "at", "verb", "item", "project", "agent", "state"]
+EVENT = ["cursor", "at", "verb", "item", "project", "agent", "state", "pool"]
 
 
 def watching(

@@ -27,6 +27,7 @@ from support.builders import Bench
 from support.in_step import AGENTS, MODES, OWNERS, HeldLease, InStep
 from support.model import OWN_POOL
 from support.model_moves import OVER, Actor
+from taskorch.domain.amounts import NAMESPACE
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease
 
@@ -65,6 +66,7 @@ OUTCOMES = {
     "AlreadyCompleted",
     "NoQuestion",
     "SeveralQuestions",
+    "OverBudget",
 }
 #: Runs in which all outcomes must come. A single short run misses a rare one, such as a
 #: second question on an item, once in some twenty times.
@@ -99,6 +101,8 @@ class Lifecycle(InStep):
     )
     def begin(self, agents: list[str]) -> Any:
         """Create items of which the last waits for the others."""
+        for agent in AGENTS:  # none has a budget before its first call
+            self.check_as(agent)
         first = [
             self.new_item(
                 "proj_0",
@@ -187,6 +191,29 @@ class Lifecycle(InStep):
                 verb,
             )
         return self.act(held.me, held.lease, verb)
+
+    @rule(
+        owner=st.sampled_from([NAMESPACE, *AGENTS, *PROJECTS]),
+        limit=st.sampled_from([None, 0, 3, 10]),
+    )
+    def limit_costs(self, owner: str, limit: int | None) -> None:
+        self.set_budget(owner, limit)
+
+    @precondition(lambda self: self.used_up())
+    @rule(
+        owner=drawn_from(lambda self: self.used_up()),
+        limit=st.sampled_from([None, 30]),
+    )
+    def raise_budget(self, owner: str, limit: int | None) -> None:
+        self.set_budget(owner, limit)
+
+    @precondition(lambda self: self.used_up() and self.queued())
+    @rule(
+        item=drawn_from(lambda self: self.queued()),
+        verb=st.sampled_from(["claim", "progress", "complete"]),
+    )
+    def act_over_budget(self, item: str, verb: str) -> None:
+        self.act(self.owner(item, "", ""), Lease(item=item), verb)
 
     @rule(
         item=items,

@@ -14,6 +14,7 @@ from support.model import NEXT_VERBS, OWN_POOL, Model
 from support.model_moves import (
     HELD,
     POOL,
+    STEP_COST,
     UNBEGUN,
     Actor,
     Item,
@@ -21,6 +22,7 @@ from support.model_moves import (
 )
 from support.raw_keys import RawKeys
 from support.repeats import SETTLING, Call, RecordingConnection
+from taskorch.domain.amounts import NAMESPACE
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
@@ -36,6 +38,7 @@ from taskorch.domain.item import (
     SettledReceipt,
     State,
 )
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Reply
 from taskorch.queue.queue import Queue
@@ -44,6 +47,8 @@ AGENTS = ("ada", "bob")
 #: The agents, and the pool from which both take items.
 OWNERS = (*AGENTS, OWN_POOL)
 MODES = ("claim", "takeover", "peek")
+#: What a step with a cost reports.
+USED = ModelUsage(cost_micros=STEP_COST)
 #: The names of fields in the history, if they differ.
 NAMES = {"depends_on": "dependencies"}
 EVENT = ("verb", "item", "project", "agent", "state")
@@ -112,6 +117,8 @@ class InStep(RuleBasedStateMachine):
             "events",
             "purged",
             "signals",
+            "usage",
+            "budgets",
         }
         assert left.wrong() == []
 
@@ -323,6 +330,24 @@ class InStep(RuleBasedStateMachine):
             lambda: self.recorded.queue.edit([item], edit)[0].state,
             lambda: self.model.edit(item, field, value),
         )
+
+    def set_budget(self, owner: str, limit: int | None) -> None:
+        # In total: the sums of a day would end with the day of the test.
+        self.step(
+            "set_budget",
+            lambda: self.recorded.queue.set_budget(
+                owner, period="total", limit_micros=limit
+            ),
+            lambda: self.model.set_budget(owner, limit),
+        )
+
+    def used_up(self) -> list[str]:
+        """Return the owners of budgets that are used up."""
+        return [
+            owner
+            for owner in self.model.limits
+            if self.model.is_used_up(owner)
+        ]
 
     def assign_to(self, owner: str, item: str, *, force: bool) -> None:
         def real() -> object:
@@ -548,9 +573,12 @@ class InStep(RuleBasedStateMachine):
         expected |= {
             f"queue:{owner}": self.model.queue(owner) for owner in OWNERS
         }
+        expected["limits"] = self.model.limits
+        expected["spent"] = dict(self.model.spent)
         for id_, item in self.model.items.items():
             fields = {
                 "state": item.state,
+                "cost": item.cost,
                 "agent": item.agent,
                 "pool": item.pool,
                 "token": item.token,
@@ -592,10 +620,15 @@ def _do(me: AgentQueue, lease: Lease, verb: str, text: str) -> Receipt:
         "renew": lambda: me.renew(lease),
         "withdraw": lambda: me.withdraw(lease),
         "agent_comment": lambda: me.comment(lease, text),
-        "ack": lambda: me.complete(lease),
-        "complete-next": lambda: me.complete(lease, text, next=True),
-        "bury": lambda: me.fail(lease, text, retry=False),
-        "fail-next": lambda: me.fail(lease, text, next=True),
+        "progress": lambda: me.progress(lease, text, used=USED),
+        "complete": lambda: me.complete(lease, text, used=USED),
+        "ack": lambda: me.complete(lease, used=USED),
+        "complete-next": lambda: me.complete(
+            lease, text, next=True, used=USED
+        ),
+        "fail": lambda: me.fail(lease, text, used=USED),
+        "bury": lambda: me.fail(lease, text, retry=False, used=USED),
+        "fail-next": lambda: me.fail(lease, text, next=True, used=USED),
         "release": lambda: me.release(lease, reason=text),
         "leave": lambda: me.release(lease, reason=text, asks=True),
     }
@@ -633,6 +666,15 @@ def _shown(found: RawKeys) -> dict[str, object]:
         f"queue:{owner}": list(found.values.get(f"queue:{owner}", {}))
         for owner in OWNERS
     }
+    shown["limits"] = {
+        _owner(name.removesuffix(":total")): int(limits.split()[0])
+        for name, limits in found.values.get("budgets", {}).items()
+    }
+    shown["spent"] = {
+        _owner(name.removesuffix("usage").rstrip(":")): _cost(sums["total"])
+        for name, sums in found.values.items()
+        if name.rpartition(":")[2] == "usage"
+    }
     for id_, item in found.items.items():
         reports = [
             report for _, report in found.values.get(f"progress:{id_}", [])
@@ -641,6 +683,7 @@ def _shown(found: RawKeys) -> dict[str, object]:
             reports = [_completion(item)]
         fields = {
             "state": item["state"],
+            "cost": int(item.get("cost_micros", 0)),
             "agent": item["agent"],
             "pool": item.get("pool", ""),
             "token": int(item["token"]),
@@ -684,6 +727,16 @@ def _completion(item: dict[str, str]) -> dict[str, str]:
         "attempt": item["attempts"],
         "token": item["token"],
     }
+
+
+def _owner(name: str) -> str:
+    """Return the owner of a budget or of sums as the model names it."""
+    return name.rpartition(":")[2] or NAMESPACE
+
+
+def _cost(numbers: str) -> int:
+    """Return the cost in a sum of tokens and cost."""
+    return int(numbers.rsplit(maxsplit=1)[-1])
 
 
 def _lease(found: RawKeys, id_: str) -> object:

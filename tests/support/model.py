@@ -39,6 +39,9 @@ VERB_NAMES = {
 #: Verbs that settle an item and claim the next one.
 NEXT_VERBS = ("complete-next", "fail-next")
 
+#: Steps that report a cost.
+COSTLY = ("progress", "complete", "fail", "bury")
+
 #: The kind of the report that each verb of a holder writes.
 REPORT_KINDS = {
     verb: verb
@@ -219,6 +222,7 @@ class Model(Moves):
             raise Refused("WrongState")
         self._report("send_back", item, "planner")
         self._undo_attempt(item)
+        item.pool = ""  # the agent that knows it keeps it
         self._enqueue_or_wait(item)
         self._emit("send_back", item)
         return item.state, ""
@@ -303,6 +307,17 @@ class Model(Moves):
         )
         return len(opened)
 
+    def set_budget(self, owner: str, limit: int | None) -> bool:
+        """Limit what an owner spends; None removes that. Return whether it was limited."""
+        if owner.startswith("proj_"):
+            self._project(owner)
+        was_limited = owner in self.limits
+        if limit is None:
+            self.limits.pop(owner, None)
+        else:
+            self.limits[owner] = limit
+        return was_limited
+
     def reap(self) -> ReapCounts:
         """Return the numbers of leases reaped and of items promoted."""
         reaped, promoted = self._maintain(len(self.items))
@@ -324,10 +339,16 @@ class Model(Moves):
     def claim(self, me: Actor) -> tuple[str, int] | None:
         """Return the item and its token."""
         self._maintain(BATCH)
-        queue = [*self.queue(me.agent), *self.queue(OWN_POOL)]
+        if self._keeps_from_claims(me):
+            return None
+        queue = [
+            self.items[id_]
+            for id_ in (*self.queue(me.agent), *self.queue(OWN_POOL))
+            if not self.is_used_up(self.items[id_].project)
+        ]
         if not queue:
             return None
-        item = self.items[queue[0]]
+        item = queue[0]
         self._new_claim(item, me)
         self._set_in_progress(item)
         self._emit("claim", item)
@@ -363,6 +384,7 @@ class Model(Moves):
             raise Refused("NoAttempts")
         if not item.held and item.state is not State.QUEUED:
             return 0
+        self._need_budget(me, item)
         if item.held:
             self._report("lost", item, me.agent)
         self._new_claim(item, me)
@@ -417,6 +439,8 @@ class Model(Moves):
             text,
             late=not item.held and not claims_now,
         )
+        if verb in COSTLY:
+            self._spend(item, me)
         is_in_review = item.state is State.REVIEW
         name = "review" if is_in_review else VERB_NAMES.get(verb, verb)
         self._emit(name, item)
@@ -458,6 +482,8 @@ class Model(Moves):
             raise Refused("Held")
         if item.state is not State.QUEUED or verb not in REPORTS:
             raise Refused("WrongState")
+        if verb != "complete":
+            self._need_budget(me, item)
         return True
 
     def _need_own(self, me: Actor, item: Item, token: int) -> None:

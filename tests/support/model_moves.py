@@ -1,7 +1,9 @@
 """The items of the model, and the moves that its verbs share."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
+from taskorch.domain.amounts import NAMESPACE
 from taskorch.domain.item import State
 
 HELD = (State.IN_PROGRESS, State.BLOCKED)
@@ -11,6 +13,8 @@ OVER = (State.COMPLETED, State.FAILED, State.CANCELLED)
 MAX_QUESTIONS = 10
 #: Precedes the name of a pool where that of an agent may be.
 POOL = "pool:"
+#: What a step with a cost costs, in microdollars.
+STEP_COST = 1
 
 
 class Refused(Exception):
@@ -63,6 +67,8 @@ class Item:
     claimer: str = ""
     #: The agent that has just given it back to its pool.
     left: str = ""
+    #: What its steps have cost, in microdollars.
+    cost: int = 0
     #: Its reports: kind, agent, attempt, token.
     history: list[tuple[str, str, int, int]] = field(default_factory=list)
 
@@ -140,6 +146,10 @@ class Moves:
         self.events: list[tuple[str, str, str, str, str]] = []
         #: The number of claims of queued items, by reports, too.
         self.claims_from_queue = 0
+        #: What was spent, and the limits of it, in microdollars, by owner: an agent, a
+        #: project or the namespace.
+        self.spent: Counter[str] = Counter()
+        self.limits: dict[str, int] = {}
         self._places = 0
 
     def _project(self, id_: str) -> Project:
@@ -194,6 +204,25 @@ class Moves:
         """Give a full lease; a `late` return after it expired is another attempt."""
         item.attempts += late
         item.state, item.expired = State.IN_PROGRESS, False
+
+    def _spend(self, item: Item, me: Actor) -> None:
+        """Count the cost of a step; an item keeps it whatever becomes of its attempt."""
+        item.cost += STEP_COST
+        for owner in (NAMESPACE, me.agent, item.project):
+            self.spent[owner] += STEP_COST
+
+    def is_used_up(self, owner: str) -> bool:
+        """Return whether the owner has a budget, and has spent it."""
+        limit = self.limits.get(owner)
+        return limit is not None and self.spent[owner] >= limit
+
+    def _keeps_from_claims(self, me: Actor) -> bool:
+        """Return whether a budget keeps a caller from claiming anything."""
+        return self.is_used_up(NAMESPACE) or self.is_used_up(me.agent)
+
+    def _need_budget(self, me: Actor, item: Item) -> None:
+        if self._keeps_from_claims(me) or self.is_used_up(item.project):
+            raise Refused("OverBudget")
 
     def _revoke_token(self, item: Item) -> None:
         item.live = item.expired = False
