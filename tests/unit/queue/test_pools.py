@@ -339,6 +339,18 @@ def test_agents_and_pools_know_each_other(bench: Bench) -> None:
     assert bench.queue.views.pools()[1].members == ()
 
 
+def test_agents_are_listed_with_existing_pools(bench: Bench) -> None:
+    bench.agent().check()
+
+    agents, without = bench.queue.views.agents_and_pools()
+    bench.pool_item("backend")
+    _, pools = bench.queue.views.agents_and_pools()
+
+    assert [agent.name for agent in agents] == ["ada"]
+    assert without == ()
+    assert [pool.name for pool in pools] == ["backend"]
+
+
 def test_pool_without_agents_is_stuck(bench: Bench) -> None:
     item = bench.pool_item()
 
