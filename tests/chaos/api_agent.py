@@ -4,24 +4,28 @@ from collections.abc import Callable, Sequence
 
 from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, Receipt
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import Argument, ConnectionWrapper, Reply, Script
 
 from chaos.call_recorder import ClaimedItem
 from chaos.process_config import ProcessConfig, start
-from chaos.worker import Worker
+from chaos.worker import COST_MICROS, POOL, Worker
 
 WAIT_S = 1.0
 #: The share of replies that are lost.
 LOST = 0.02
 REPLY_LOST = "the reply was lost"
+USED = ModelUsage(cost_micros=COST_MICROS)
 
 STEPS: dict[str, Callable[[AgentQueue, Lease, str], Receipt]] = {
-    "progress": lambda me, lease, text: me.progress(lease, text, percent=50),
+    "progress": lambda me, lease, text: me.progress(
+        lease, text, percent=50, used=USED
+    ),
     "renew": lambda me, lease, _: me.renew(lease),
     "discover": lambda me, lease, text: me.discover(lease, text),
-    "complete": lambda me, lease, text: me.complete(lease, text),
-    "fail": lambda me, lease, text: me.fail(lease, text),
+    "complete": lambda me, lease, text: me.complete(lease, text, used=USED),
+    "fail": lambda me, lease, text: me.fail(lease, text, used=USED),
     "release": lambda me, lease, text: me.release(lease, reason=text),
 }
 
@@ -60,7 +64,12 @@ class ApiClient:
 
     def __init__(self, config: ProcessConfig) -> None:
         self._connection = LossyConnection(config)
-        caller = Caller(agent=config.agent, host="chaos", session=config.name)
+        caller = Caller(
+            agent=config.agent,
+            host="chaos",
+            session=config.name,
+            pools=(POOL,),
+        )
         self._queue = AgentQueue(self._connection, config.namespace, caller)
 
     def claim(self, call: str) -> ClaimedItem | None:

@@ -15,7 +15,7 @@ from taskorch.domain.item import Lease, Receipt, State
 
 from chaos.call_recorder import ClaimedItem
 from chaos.process_config import ProcessConfig, start
-from chaos.worker import Worker
+from chaos.worker import COST_MICROS, POOL, Worker
 
 COMMAND = Path(sys.executable).parent / "worker"
 TIMEOUT_S = 120
@@ -24,12 +24,13 @@ KILLED_EVERY, KILLED_WITHIN_S = 5, 0.1
 COMMAND_KILLED = "the command was killed"
 UNAVAILABLE, NOTHING_TO_DO = 4, 8
 
+COST = ("--cost", f"{COST_MICROS / 1_000_000:f}")
 WORDS: Mapping[str, tuple[str, ...]] = {
-    "progress": ("progress", "{item}", "{text}", "--percent", "50"),
+    "progress": ("progress", "{item}", "{text}", "--percent", "50", *COST),
     "renew": ("renew", "{item}"),
     "discover": ("discover", "{item}", "{text}"),
-    "complete": ("complete", "{item}", "{text}"),
-    "fail": ("fail", "{item}", "{text}"),
+    "complete": ("complete", "{item}", "{text}", *COST),
+    "fail": ("fail", "{item}", "{text}", *COST),
     "release": ("release", "{item}", "--reason", "{text}"),
 }
 
@@ -117,6 +118,7 @@ class CommandClient:
             "TASKORCH_NAMESPACE": self._config.namespace,
             "TASKORCH_ROOT": str(self._root),
             "AGENT_ID": self._config.agent,
+            "AGENT_POOLS": POOL,
             "AGENT_SESSION": self._config.name,
         }
 

@@ -148,6 +148,7 @@ class Run:
             inconsistencies=bench.inconsistencies(),
             broken=self.fleet.broken,
             counters=self._queue.views.counters(),
+            spent=self._queue.views.costs().total.cost_micros,
         )
 
     def _records(self) -> Iterator[MirrorRecord]:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from taskorch.domain.item import Item, Report, State
 from taskorch.domain.mirror_record import MirrorRecord
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.metrics import Counters
 
 from chaos.ledger import Call
@@ -40,6 +41,8 @@ class Evidence:
     broken: Sequence[str] = ()
     #: The counters of the namespace, if they were read.
     counters: Counters | None = None
+    #: What the namespace has counted as the cost of everything, in microdollars.
+    spent: int = 0
 
     def of_item(self) -> Mapping[str, list[Call]]:
         """Return the acknowledged calls by item."""
@@ -312,6 +315,22 @@ def miscounted(evidence: Evidence) -> Iterator[str]:
             yield f"{verb}: {counted} counted, {number} happened"
 
 
+def costs_wrong(evidence: Evidence) -> Iterator[str]:
+    """Return items whose cost is not that of their reports, and a wrong sum of all."""
+    total = 0
+    for id_, record in evidence.records.items():
+        cost = _cost(record.item.usage)
+        total += cost
+        if cost != sum(_cost(report.usage) for report in record.reports):
+            yield id_
+    if evidence.spent != total:
+        yield f"{evidence.spent} counted, {total} spent"
+
+
+def _cost(used: ModelUsage | None) -> int:
+    return used.cost_micros if used else 0
+
+
 def unexpected_errors(evidence: Evidence) -> Iterator[str]:
     """Return calls that ended in an unexpected error."""
     return (
@@ -406,6 +425,7 @@ INVARIANTS = (
         find=lambda evidence: evidence.inconsistencies,
     ),
     Invariant(name="wrong counters", find=miscounted),
+    Invariant(name="wrong costs", find=costs_wrong),
     Invariant(name="unexpected errors", find=unexpected_errors),
     Invariant(
         name="processes that failed", find=lambda evidence: evidence.broken

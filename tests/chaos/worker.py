@@ -16,6 +16,10 @@ from chaos.process_config import (
 )
 
 POISON = "poison"
+#: The pool that all agents take items from.
+POOL = "shared"
+#: What each report of progress, completion or failure costs, in microdollars.
+COST_MICROS = 1
 NO_LEASE = Lease(item="")
 
 

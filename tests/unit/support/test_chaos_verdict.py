@@ -10,6 +10,7 @@ from chaos.verdict import Evidence, check_invariants
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Findings, Item, Lease, Project, Report, State
 from taskorch.domain.mirror_record import MirrorRecord, RecordCursor
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue.metrics import Counters
 
 ITEM, OTHER = "item_1", "item_2"
@@ -543,3 +544,16 @@ def test_counters_that_differ_from_items_are_wrong() -> None:
     ):
         found = failures(dataclasses.replace(known, counters=wrong))
         assert found == {"wrong counters"}
+
+
+def test_cost_that_is_not_that_of_reports_is_wrong() -> None:
+    made, lost = worked()
+    used = ModelUsage(cost_micros=1)
+    reports = tuple(replace(each, usage=used) for each in lost.reports)
+    twice = replace(lost.item, usage=ModelUsage(cost_micros=2))
+    right = replace(lost, reports=reports, item=twice)
+    wrong = replace(right, item=replace(twice, usage=used))
+
+    assert failures(evidence(made, right, spent=2)) == set()
+    assert failures(evidence(made, right, spent=3)) == {"wrong costs"}
+    assert failures(evidence(made, wrong, spent=1)) == {"wrong costs"}
