@@ -365,6 +365,8 @@ class Lifecycle(InStep):
     ) -> Any:
         me = self.owner(item, "", session)
         held = self.act(me, Lease(item=item), "claim")
+        if not isinstance(held, HeldLease):  # over budget
+            return held
         for verb in (*verbs, last):
             self.act(me, held.lease, verb)
         return held
