@@ -13,6 +13,7 @@ from pathlib import Path
 #: The import names of the runtime dependencies of pyproject.toml.
 MODULES = (
     "click",
+    "cronsim",
     "hiredis",
     "pydantic",
     "yaml",

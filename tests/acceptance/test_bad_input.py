@@ -94,8 +94,12 @@ REFUSED = [
     ),
     ("orchestrate stuck --silent-for long", 2, "'long' is not a duration"),
     ("orchestrate import /nowhere", 2, "'/nowhere' does not exist"),
-    ("orchestrate import /dev/null", 5, "line 1: The trailer is missing"),
-    ("orchestrate import /etc/passwd", 5, "line 1: Invalid JSON"),
+    ("orchestrate import /dev/null", 5, "cannot be imported: it is empty"),
+    (
+        "orchestrate import /etc/passwd",
+        5,
+        "cannot be imported: it is not JSON",
+    ),
     (
         "orchestrate export /nowhere/file",
         5,

@@ -74,7 +74,7 @@ def test_new_bundled_server_has_no_problem(local: Shell) -> None:
         line for line in ran.stdout.splitlines() if not LINE.fullmatch(line)
     ] == []
     assert "problem" not in ran.stdout
-    assert len(ran.stdout.splitlines()) == 27
+    assert len(ran.stdout.splitlines()) == 29
 
 
 def test_problem_exits_5_and_names_its_fix(shell: Shell, sick: str) -> None:

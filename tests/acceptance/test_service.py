@@ -504,6 +504,7 @@ def test_eight_services_do_each_job_once(
     } == {
         "sync": "6",
         "maintain": "10",
+        "schedules": "10",
         "remove": "3600",
     }
     assert codes == [0, 0]

@@ -306,7 +306,7 @@ def test_library_knows_when_it_was_called(raw: redis.Redis) -> None:
     called_at = scripts.function_name("called_at", digits)
     words = (keys.meta(NAMESPACE), "0123456789abcdef", "ada", "", "", "", "")
 
-    (*_, now) = fcall(check, 1, *words, 1)
+    (*_, now, _pools) = fcall(check, 1, *words, 1)
 
     assert [fcall(called_at, 0) for _ in range(2)] == [now, now]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import topologies
-from support.builders import Bench, need_lease
+from support.builders import Bench, need_lease, new_schedule
 from support.commands import eventually
 from support.connections import connect
 from support.topologies import Node, command
@@ -100,6 +100,15 @@ def test_returned_step_is_on_the_replica(
         assert replica.raw.exists(f"taskorch:{{team}}:project:{project}")
 
 
+def in_review(mine: Queue, project: str) -> str:
+    """Return an item that its agent has completed, for a review."""
+    new = NewItem(title="Reviewed", agent="eve", reviewer="lead")
+    item = mine.create(project, new)
+    eve = mine.agent_queue("eve")
+    eve.complete(need_lease(eve.claim()), "done")
+    return item
+
+
 def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     primary, replica = servers
     mine = queue(primary, 1)
@@ -111,6 +120,8 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
     )
     for title in ("Reported", "Completed", "Failed", "Released", "Asked"):
         mine.create(project, NewItem(title=title, agent="ada"))
+    good, poor = (in_review(mine, project) for _ in range(2))
+    mine.schedules().create(new_schedule("old"))
     reported, completed, failed, released, asked = (
         need_lease(ada.claim()) for _ in range(5)
     )
@@ -137,6 +148,15 @@ def test_every_acknowledged_step_waits(servers: tuple[Node, Node]) -> None:
         "complete": lambda: ada.complete(completed, "done"),
         "fail": lambda: ada.fail(failed, "broken"),
         "release": lambda: ada.release(released),
+        "accept": lambda: mine.accept(good),
+        "send_back": lambda: mine.send_back(poor, "Add tests"),
+        "set_budget": lambda: mine.set_budget(
+            project, period="day", limit_micros=1
+        ),
+        "create_schedule": lambda: mine.schedules().create(
+            new_schedule("new")
+        ),
+        "remove_schedule": lambda: mine.schedules().remove("old"),
         "cancel": lambda: mine.cancel(dependency),
         "requeue": lambda: mine.requeue(dependency),
         "close_project": lambda: mine.complete_project(project, force=True),

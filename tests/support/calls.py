@@ -15,6 +15,7 @@ from taskorch.domain.notification import (
     NotificationKind,
 )
 from taskorch.domain.role import Role
+from taskorch.domain.schedule import Schedule
 from taskorch.domain.usage import ModelUsage
 from taskorch.queue import keys
 from taskorch.queue.notifications import TargetNotifications
@@ -213,16 +214,23 @@ def create_schedule(_: Bench) -> Call:
     return lambda lossy: lossy.queue.schedules().create(new_schedule("once"))
 
 
+def schedule_named(bench: Bench, name: str) -> Schedule:
+    (found,) = (
+        each for each in bench.queue.schedules().list() if each.name == name
+    )
+    return found
+
+
 def start_scheduled(bench: Bench) -> Call:
     bench.queue.schedules().create(new_schedule("due"))
-    (due,) = bench.queue.schedules().due().schedules
+    due = schedule_named(bench, "due")
     return lambda lossy: lossy.queue.schedules().start(due, 2**50)
 
 
 def end_scheduled(bench: Bench) -> Call:
     schedules = bench.queue.schedules()
     schedules.create(new_schedule("begun"))
-    run = schedules.start(schedules.due().schedules[0], 2**50)
+    run = schedules.start(schedule_named(bench, "begun"), 2**50)
     assert run
     return lambda lossy: lossy.queue.schedules().end(
         "begun", due=run.due, error="It failed"

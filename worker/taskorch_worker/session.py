@@ -493,6 +493,7 @@ class AgentSession:
             if settings.retention_ms
             else "off",
             "namespace": settings.namespace,
+            "pools": ",".join(settings.pools),
             "root": settings.root_path,
             "service": "on" if settings.service else "off",
             "orchestrator": settings.orchestrator,

@@ -18,7 +18,8 @@ UNREADABLE = "backslashreplace"
 #: docs/reliability.md says how. For example, the item of a lost claim is queued again.
 REPLICATED = frozenset((
     "project", "create", "depend", "edit", "assign", "answer", "comment", "cancel", "requeue", "close_project",
-    "reopen_project", "accept", "send_back", "edit_access_token", "revoke_access_token", "agent_comment",
+    "reopen_project", "accept", "send_back", "set_budget", "create_schedule", "remove_schedule",
+    "edit_access_token", "revoke_access_token", "agent_comment",
     "progress", "discover", "note", "blocker", "withdraw", "renew", "release", "fail", "complete",
 ))  # fmt: skip
 WAIT_TIMEOUT_MS = 2000

@@ -12,7 +12,7 @@ URL = "https://hooks.example/T1/s3cret"
 
 
 def target(**table: object) -> NotifyTarget:
-    (found,) = targets([{"url": URL, **table}], "/root/config.toml")
+    (found,) = targets([{"url": URL, **table}], "/home/ada/config.toml")
     return found
 
 

@@ -202,7 +202,7 @@ def test_filled_plan_cannot_outgrow_memory() -> None:
 def test_filled_text_has_limits_of_its_field() -> None:
     assert refused(declaring("  a: {}\n"), a="x" * 501) == [
         (
-            "line 5: items[0].title: The title has 501 characters; at most 500 are "
+            "line 6: items[0].title: The title has 501 characters; at most 500 are "
             "allowed."
         )
     ]

@@ -546,7 +546,7 @@ def test_counters_that_differ_from_items_are_wrong() -> None:
         assert found == {"wrong counters"}
 
 
-def test_cost_that_is_not_that_of_reports_is_wrong() -> None:
+def test_cost_other_than_reported_is_wrong() -> None:
     made, lost = worked()
     used = ModelUsage(cost_micros=1)
     reports = tuple(replace(each, usage=used) for each in lost.reports)
