@@ -38,6 +38,8 @@ def test_package_has_findings_of_dependencies_first(bench: Bench) -> None:
     item = bench.item(project, depends_on=(elsewhere, needed))
     for each in (elsewhere, needed, other):
         found_by(bench, each, f"on {each}")
+        # the order of findings of two projects is that of their ms
+        bench.wait_for_next_ms()
 
     findings = bench.queue.views.show(item).findings
 
