@@ -4,7 +4,7 @@ import json
 from io import BytesIO
 
 from support.builders import Bench
-from taskorch.domain.item import Item
+from support.imported_items import dependencies, items
 from taskorch_orchestrator.trackers.tracker_import import (
     Destination,
     ImportedFile,
@@ -60,22 +60,11 @@ def imported(bench: Bench, issues: object) -> ImportedFile:
     return import_file(file, bench.queue, Destination(title="folder"))
 
 
-def items(bench: Bench, project: str) -> dict[str, Item]:
-    """Return the items of a project by title."""
-    found = bench.queue.views.progress(project).items
-    return {each.title: bench.queue.views.show(each.id).item for each in found}
-
-
 def test_open_issues_become_items(bench: Bench) -> None:
     result = imported(bench, ISSUES)
 
     (project,) = result.projects
-    found = items(bench, project.id)
-    titles = {item.id: title for title, item in found.items()}
-    waits = {
-        title: {titles[each] for each in item.depends_on}
-        for title, item in found.items()
-    }
+    waits = dependencies(items(bench, project.id))
     assert project.title == "team/shop"
     assert waits == {
         "Add up": set(),
