@@ -10,7 +10,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from taskorch.domain import acceptance_rules, errors, limits, usage
+from taskorch.domain import (
+    acceptance_rules,
+    errors,
+    limits,
+    usage,
+    usage_rules,
+)
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.schedule import PLAN_BYTES
 from taskorch.queue import keys
@@ -292,7 +298,7 @@ def _used(word: str) -> None:
     for each, most in zip(numbers, _MOST_USED, strict=True):
         number(0, most)(each)
     if model:
-        usage.model_name(model)
+        usage_rules.model_name(model)
 
 
 token = matching(_TOKEN, "a token")

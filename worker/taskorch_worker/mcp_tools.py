@@ -427,7 +427,7 @@ def _settled(call: "ToolCall", receipt: "SettledReceipt") -> ToolResult:
 
 def _used(values: Mapping[str, object]) -> "ModelUsage":
     """Return a usage of an argument. Raises errors.Usage and errors.Invalid."""
-    from taskorch.domain import usage
+    from taskorch.domain import usage_rules
 
     known = ("tokens_in", "tokens_out", "cache_read", "cost", "model")
     if unknown := sorted(values.keys() - set(known)):
@@ -436,9 +436,9 @@ def _used(values: Mapping[str, object]) -> "ModelUsage":
             reason=f"usage has no {shown}; there are {', '.join(known)}."
         )
     given: dict[str, Any] = dict(values)
-    cost = usage.micros_of(given.pop("cost", 0))
-    used = usage.reported(**given, cost_micros=cost)
-    usage.packed(used)  # its numbers are in their ranges
+    cost = usage_rules.micros_of(given.pop("cost", 0))
+    used = usage_rules.reported(**given, cost_micros=cost)
+    usage_rules.packed(used)  # its numbers are in their ranges
     return used
 
 

@@ -11,7 +11,7 @@ from taskorch.domain import (
     errors,
     limits,
     start_time,
-    usage,
+    usage_rules,
 )
 from taskorch.domain.amounts import MICROS
 from taskorch.domain.events import FROM_THE_START
@@ -735,7 +735,7 @@ class SetBudget(ToolArguments):
         micros = (
             None
             if self.limit is None
-            else usage.micros_of(self.limit, MOST_MICROS)
+            else usage_rules.micros_of(self.limit, MOST_MICROS)
         )
         return _result(
             actions.set_budget(

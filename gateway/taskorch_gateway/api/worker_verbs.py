@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated
 
-from taskorch.domain import acceptance_rules, errors, limits, usage
+from taskorch.domain import acceptance_rules, errors, limits, usage_rules
 from taskorch.domain.item import Lease, Receipt, SettledReceipt
 from taskorch.domain.usage import ModelUsage
 from taskorch.mcp.call import ToolCall
@@ -510,11 +510,11 @@ def _delivered(
 
 
 def _used(report: ReportProgress | Complete | Ack | Fail) -> ModelUsage:
-    return usage.reported(
+    return usage_rules.reported(
         tokens_in=report.tokens_in,
         tokens_out=report.tokens_out,
         cache_read=report.cache_read,
-        cost_micros=usage.micros_of(report.cost),
+        cost_micros=usage_rules.micros_of(report.cost),
         model=report.model,
     )
 

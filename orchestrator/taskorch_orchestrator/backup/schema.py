@@ -13,7 +13,7 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
-from taskorch.domain import acceptance_rules, errors, limits, usage
+from taskorch.domain import acceptance_rules, errors, limits, usage_rules
 from taskorch.domain.item import State
 from taskorch.domain.schedule import (
     CRON_CHARACTERS,
@@ -121,7 +121,7 @@ Traceparent = Annotated[str, _checked_by(limits.traceparent)]
 Changes = Json[list[Annotated[list[Text], Field(min_length=3, max_length=3)]]]
 
 Model = Annotated[
-    str, _checked_by(lambda value: value and usage.model_name(value))
+    str, _checked_by(lambda value: value and usage_rules.model_name(value))
 ]
 #: The owner of a budget.
 Owner = Annotated[

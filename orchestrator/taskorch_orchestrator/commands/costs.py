@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 from taskorch.cli.arguments import Amount
-from taskorch.domain import errors, usage
+from taskorch.domain import errors, usage_rules
 from taskorch.domain.amounts import PERIODS
 from taskorch.queue.budgets import KINDS, MOST_MICROS, MOST_TOKENS
 
@@ -13,7 +13,7 @@ from taskorch_orchestrator.group import orchestrate, pass_context
 if TYPE_CHECKING:
     from taskorch_orchestrator.context import OrchestratorContext
 
-DOLLARS = Amount("dollars", lambda text: usage.micros(text, MOST_MICROS))
+DOLLARS = Amount("dollars", lambda text: usage_rules.micros(text, MOST_MICROS))
 
 
 @orchestrate.command(

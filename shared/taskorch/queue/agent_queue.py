@@ -8,7 +8,7 @@ from time import monotonic, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from taskorch.domain import errors, limits, usage
+from taskorch.domain import errors, limits
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.backoff import Notify
 from taskorch.domain.frozen import replace
@@ -24,7 +24,7 @@ from taskorch.domain.item import (
     ReviewedItem,
     SettledReceipt,
 )
-from taskorch.domain.usage import ModelUsage
+from taskorch.domain.usage import NONE, ModelUsage
 from taskorch.queue import replies
 from taskorch.queue.fields import Damage, readable
 from taskorch.queue.port import Argument, Connection, Reply
@@ -376,7 +376,7 @@ class AgentQueue:
         text: str,
         *,
         percent: int | None = None,
-        used: ModelUsage = usage.NONE,
+        used: ModelUsage = NONE,
     ) -> Receipt:
         """Report progress, 0 to 100 percent. A blocked item is in progress again.
 
@@ -388,7 +388,7 @@ class AgentQueue:
             lease,
             text,
             _percent(percent),
-            usage.packed(used),
+            _packed(used),
             *self._origin,
         )
 
@@ -397,7 +397,7 @@ class AgentQueue:
 
         Raises errors.LeaseLost if the item was claimed again since then.
         """
-        self._run("add_usage", lease, usage.packed(used))
+        self._run("add_usage", lease, _packed(used))
 
     def wait_for_answer(
         self,
@@ -479,7 +479,7 @@ class AgentQueue:
         evidence: "Sequence[CheckEvidence]" = (),
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
-        used: ModelUsage = usage.NONE,
+        used: ModelUsage = NONE,
     ) -> SettledReceipt:
         """Complete the item with its deliverables (the ack).
 
@@ -544,7 +544,7 @@ class AgentQueue:
                     summary=summary,
                     deliverables=deliverables,
                     evidence=tuple(evidence.get(lease.item, ())),
-                    used=used.get(lease.item, usage.NONE),
+                    used=used.get(lease.item, NONE),
                 ),
             )
             for lease, summary, deliverables in deliveries
@@ -583,7 +583,7 @@ class AgentQueue:
         retry: bool = True,
         next: bool = False,  # noqa: A002
         lease_ms: int | None = None,
-        used: ModelUsage = usage.NONE,
+        used: ModelUsage = NONE,
     ) -> SettledReceipt:
         """Give up the attempt (the nack).
 
@@ -600,7 +600,7 @@ class AgentQueue:
                     reason,
                     "1" if retry else "",
                     *_next(next=next, lease_ms=lease_ms),
-                    usage.packed(used),
+                    _packed(used),
                 )
         except errors.NotReplicated as shortfall:
             if next:
@@ -733,7 +733,7 @@ class AgentQueue:
                     delivery.deliverables, "deliverables", "deliverables"
                 )
             )
-            words += (_evidence(delivery), usage.packed(delivery.used))
+            words += (_evidence(delivery), _packed(delivery.used))
         limits.batch_size(words)
         leases = [lease for lease, _ in deliveries]
         started_ns = time_ns()
@@ -847,6 +847,15 @@ def _evidence(delivery: Delivery) -> str:
     from taskorch.domain.acceptance_rules import evidence_of
 
     return evidence_of(delivery.evidence)
+
+
+def _packed(used: ModelUsage) -> str:
+    if used.is_empty and not used.model:
+        return ""
+    # few reports have used anything, and short commands begin sooner without the rules
+    from taskorch.domain.usage_rules import packed
+
+    return packed(used)
 
 
 def _lease(lease_ms: int | None) -> Argument:

@@ -8,7 +8,8 @@ from typing import cast
 from taskorch.domain import errors, limits
 from taskorch.domain.amounts import DAY, MICROS, NAMESPACE, PERIODS
 from taskorch.domain.frozen import Frozen
-from taskorch.domain.usage import ModelUsage, summed
+from taskorch.domain.usage import ModelUsage
+from taskorch.domain.usage_rules import summed
 from taskorch.queue.port import Argument
 from taskorch.queue.scripts import Scripts
 

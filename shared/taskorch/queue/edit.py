@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from taskorch.domain import acceptance_rules, errors, limits
+from taskorch.domain import errors, limits
+from taskorch.domain.acceptance import Check
 from taskorch.domain.item import ItemEdit
 from taskorch.queue.port import Argument
 
@@ -52,13 +53,18 @@ def _texts(edit: ItemEdit) -> dict[str, Argument | None]:
             edit.deliverables_expected, "deliverable", "deliverables_expected"
         ),
         "criteria": _listed(edit.criteria, "criterion", "criteria"),
-        "checks": None
-        if edit.checks is None
-        else acceptance_rules.stored(edit.checks),
+        "checks": None if edit.checks is None else _checks(edit.checks),
         "reviewer": limits.agent_name(edit.reviewer)
         if edit.reviewer
         else edit.reviewer,
     }
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    # few edits change checks, and short commands begin sooner without their rules
+    from taskorch.domain.acceptance_rules import stored
+
+    return stored(checks)
 
 
 def _listed(

@@ -11,7 +11,8 @@ from typing import cast
 from taskorch.domain import limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import HOUR_MS, State
-from taskorch.domain.usage import ModelUsage, is_model, summed
+from taskorch.domain.usage import ModelUsage
+from taskorch.domain.usage_rules import is_model, summed
 from taskorch.queue.fields import Fields, fields_of, whole
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts

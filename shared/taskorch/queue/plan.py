@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
-from taskorch.domain import acceptance_rules, errors, hints, limits
+from taskorch.domain import errors, hints, limits
+from taskorch.domain.acceptance import Check
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
@@ -280,7 +281,7 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
             new.deliverables_expected, "deliverable", "deliverables_expected"
         ),
         "criteria": _listed(new.criteria, "criterion", "criteria"),
-        "checks": acceptance_rules.stored(new.checks) if new.checks else "",
+        "checks": _checks(new.checks) if new.checks else "",
         "reviewer": limits.agent_name(new.reviewer) if new.reviewer else "",
         "lease_ms": "" if lease_ms == DEFAULT_LEASE_MS else lease_ms,
         "max_attempts": "" if attempts == DEFAULT_MAX_ATTEMPTS else attempts,
@@ -295,6 +296,13 @@ def stored_fields(new: NewItem) -> dict[str, Argument]:
 
 def _listed(texts: Sequence[str], what: str, argument: str) -> str:
     return limits.values(texts, what, argument) if texts else ""
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    # few items have checks, and short commands begin sooner without their rules
+    from taskorch.domain.acceptance_rules import stored
+
+    return stored(checks)
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:

@@ -45,7 +45,7 @@ from taskorch.domain.item import (
     SettledReceipt,
     State,
 )
-from taskorch.domain.usage import ModelUsage, is_model
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue import fields as read
 from taskorch.queue.fields import (
     Damage,
@@ -268,7 +268,12 @@ def usage(fields: Fields) -> ModelUsage | None:
 
 
 def _model(name: str) -> str:
-    if name and not is_model(name):
+    if not name:
+        return ""
+    # few items have used anything, and short commands begin sooner without the rules
+    from taskorch.domain.usage_rules import is_model
+
+    if not is_model(name):
         raise DamagedField("model")
     return name
 

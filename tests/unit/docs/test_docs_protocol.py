@@ -19,6 +19,7 @@ from taskorch.domain import (
     item,
     limits,
     usage,
+    usage_rules,
 )
 from taskorch.domain import (
     acceptance_rules as rules,
@@ -866,7 +867,7 @@ def test_bounds_are_those_of_the_source() -> None:
         "values of a list": str(limits.LIST_VALUES),
         "tokens of a report": f"0 to {usage.MOST_TOKENS:,}",
         "microdollars of a report": f"0 to {usage.MOST_MICROS:,}",
-        "name of a model": f"1 to {usage.MODEL_CHARACTERS} printable ASCII characters, without blanks",
+        "name of a model": f"1 to {usage_rules.MODEL_CHARACTERS} printable ASCII characters, without blanks",
         "label": limits._LABEL,
         "labels of an item": str(limits.LABELS),
         "open questions of an item": str(limits.OPEN_QUESTIONS),

@@ -1,7 +1,7 @@
 """Costs in dollars as exact numbers, and amounts in words."""
 
 import pytest
-from taskorch.domain import amounts, errors, usage
+from taskorch.domain import amounts, errors, usage_rules
 from taskorch.domain.usage import ModelUsage
 
 
@@ -20,7 +20,7 @@ from taskorch.domain.usage import ModelUsage
     ],
 )
 def test_dollars_are_exact_microdollars(dollars: str, micros: int) -> None:
-    assert usage.micros(dollars) == micros
+    assert usage_rules.micros(dollars) == micros
 
 
 @pytest.mark.parametrize(
@@ -43,17 +43,20 @@ def test_dollars_are_exact_microdollars(dollars: str, micros: int) -> None:
 )
 def test_impossible_cost_is_invalid(wrong: str) -> None:
     with pytest.raises(errors.Invalid):
-        usage.micros(wrong)
+        usage_rules.micros(wrong)
 
 
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.1, True])
+@pytest.mark.parametrize(
+    "wrong",
+    [float("nan"), float("inf"), -0.1, True, pytest.param(10**400, id="huge")],
+)
 def test_impossible_number_of_dollars_is_invalid(wrong: float) -> None:
     with pytest.raises(errors.Invalid):
-        usage.micros_of(wrong)
+        usage_rules.micros_of(wrong)
 
 
 def test_number_of_dollars_is_rounded_to_micros() -> None:
-    assert usage.micros_of(0.1 + 0.2) == 300_000
+    assert usage_rules.micros_of(0.1 + 0.2) == 300_000
 
 
 @pytest.mark.parametrize(
@@ -74,11 +77,11 @@ def test_amount_of_money_in_words(micros: int, words: str) -> None:
 
 def test_model_without_numbers_is_refused() -> None:
     with pytest.raises(errors.Usage, match="tokens or its cost"):
-        usage.reported(model="big")
+        usage_rules.reported(model="big")
 
 
 def test_packed_usage_is_four_numbers_and_model() -> None:
     used = ModelUsage(tokens_in=1, tokens_out=2, cache_read=3, cost_micros=4)
 
-    assert usage.packed(used) == "1 2 3 4 "
-    assert usage.packed(ModelUsage()) == ""
+    assert usage_rules.packed(used) == "1 2 3 4 "
+    assert usage_rules.packed(ModelUsage()) == ""

@@ -144,7 +144,10 @@ def test_malformed_usage_counts_as_nothing(wrong: object) -> None:
     assert used(event) == NONE
 
 
-@pytest.mark.parametrize("cost", ["0.1", -0.1, 10**30, True, {"usd": 1}])
+@pytest.mark.parametrize(
+    "cost",
+    ["0.1", -0.1, 10**30, pytest.param(10**400, id="huge"), True, {"usd": 1}],
+)
 def test_malformed_cost_counts_as_nothing(cost: object) -> None:
     assert used({**CLAUDE, "usage": {}, "total_cost_usd": cost}) == NONE
 

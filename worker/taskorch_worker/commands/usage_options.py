@@ -6,11 +6,11 @@ from typing import TypeVar
 
 import click
 from taskorch.cli.arguments import Amount
-from taskorch.domain import usage
+from taskorch.domain.usage import MOST_TOKENS, NONE
 
 Result = TypeVar("Result")
 
-TOKENS = click.IntRange(0, usage.MOST_TOKENS)
+TOKENS = click.IntRange(0, MOST_TOKENS)
 
 
 def usage_options(command: Callable[..., Result]) -> Callable[..., Result]:
@@ -26,13 +26,18 @@ def usage_options(command: Callable[..., Result]) -> Callable[..., Result]:
         model: str,
         **options: object,
     ) -> Result:
-        used = usage.reported(
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            cache_read=cache_read,
-            cost_micros=cost,
-            model=model,
-        )
+        used = NONE
+        if tokens_in or tokens_out or cache_read or cost or model:
+            # most reports say nothing of it, and begin sooner without the rules
+            from taskorch.domain.usage_rules import reported
+
+            used = reported(
+                tokens_in=tokens_in,
+                tokens_out=tokens_out,
+                cache_read=cache_read,
+                cost_micros=cost,
+                model=model,
+            )
         return command(*arguments, used=used, **options)
 
     added: Callable[..., Result] = with_usage
@@ -40,7 +45,7 @@ def usage_options(command: Callable[..., Result]) -> Callable[..., Result]:
         click.option("--model", default="", help="Model that was used."),
         click.option(
             "--cost",
-            type=Amount("dollars", usage.micros),
+            type=Amount("dollars", _micros),
             default=0,
             metavar="DOLLARS",
             help="Cost since your last report, such as 0.0423.",
@@ -69,3 +74,9 @@ def usage_options(command: Callable[..., Result]) -> Callable[..., Result]:
     ):
         added = option(added)
     return added
+
+
+def _micros(dollars: str) -> int:
+    from taskorch.domain.usage_rules import micros
+
+    return micros(dollars)

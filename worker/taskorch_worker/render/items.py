@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from taskorch.cli import quoting
-from taskorch.cli.check_lines import check_lines
 from taskorch.cli.quoting import INDENT, cut, noted
 from taskorch.cli.text import (
     ago,
@@ -326,7 +325,11 @@ def in_full(taken: Claim) -> Iterator[str]:
         description = block(project.description, INDENT)
         yield f"Project description: {description}"
     yield from _texts("Acceptance criteria", item.criteria)
-    yield from labelled("Acceptance checks", check_lines(item))
+    if item.checks:
+        # most items have no checks, and a command begins sooner without it
+        from taskorch.cli.check_lines import check_lines
+
+        yield from labelled("Acceptance checks", check_lines(item))
     if item.reviewer:
         yield f"Reviewed by: {item.reviewer}"
     yield from _texts("Expected deliverables", item.deliverables_expected)

@@ -5,7 +5,7 @@ A number that cannot be right counts as 0: what a program prints never fails an 
 
 from contextlib import suppress
 
-from taskorch.domain import errors, usage
+from taskorch.domain import errors, usage, usage_rules
 from taskorch.domain.usage import ModelUsage
 
 from taskorch_worker.run.program_result import Object, object_of, text_of
@@ -111,10 +111,10 @@ def _micros(value: object) -> int:
     """Return a number of dollars as microdollars; 0 for anything else."""
     with suppress(errors.Invalid):
         if isinstance(value, int | float):
-            return usage.micros_of(value)
+            return usage_rules.micros_of(value)
     return 0
 
 
 def _model(name: str) -> str:
     name = text_of(name)
-    return name if usage.is_model(name) else ""
+    return name if usage_rules.is_model(name) else ""
