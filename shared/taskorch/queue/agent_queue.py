@@ -716,7 +716,7 @@ class AgentQueue:
         """Finish what a call has left, as `reviews.resume` does."""
         from taskorch.queue import reviews
 
-        reviews.resume(lambda: self._run_script("resume"))
+        reviews.resume(self._scripts)
 
     def _complete(
         self,

@@ -473,8 +473,9 @@ class Queue:
         words = (reason, "1" if reopen else "")
         reply = self._run_script("requeue", item, "", *words)
         done, left = replies.requeued(reply)
+        rest = self._scripts.for_the_rest()
         while left:
-            reply = self._run_script("requeue", item, "1", *words)
+            reply = rest.run_script("requeue", item, "1", *words)
             more, left = replies.requeued(reply)
             done = replace(
                 done,
@@ -514,15 +515,17 @@ class Queue:
         words = (project, "1" if cancels else "", reason)
         cancelled, is_left = 0, True
         closed: list[ClosedQuestions] = []
+        scripts = self._scripts
         try:
             while is_left:
-                reply = self._run_script("close_project", *words)
+                reply = scripts.run_script("close_project", *words)
                 left, number, remark, view, some_closed = cast(
                     "tuple[str, int, str, Reply, Reply]", reply
                 )
                 is_left = bool(left)
                 cancelled += number
                 closed += replies.closed_questions(some_closed)
+                scripts = scripts.for_the_rest()
         except KeyboardInterrupt:
             if not cancelled:
                 raise
@@ -631,12 +634,14 @@ class Queue:
         """
         age = limits.number(unseen_ms, "age in ms", 1, limits.LONGEST_MS)
         forgotten, skip = 0, "0"
+        scripts = self._scripts
         while skip:
-            reply = self._run_script(
+            reply = scripts.run_script(
                 "forget_agents", age, int(skip), FORGET_BATCH
             )
             skip, number = cast("tuple[str, int]", reply)
             forgotten += number
+            scripts = scripts.for_the_rest()
         return forgotten
 
     def reap(self) -> ReapCounts:
@@ -647,8 +652,11 @@ class Queue:
         """
         done = ReapCounts(reaped=0, promoted=0)
         cursor, is_left = "0", True
+        scripts = self._scripts
         while is_left:
-            reply = self._run_script("reap", REAP_BATCH, cursor, AGENTS_BATCH)
+            reply = scripts.run_script(
+                "reap", REAP_BATCH, cursor, AGENTS_BATCH
+            )
             reaped, promoted, cursor, unfinished, released, cancelled = cast(
                 "tuple[int, int, str, int, int, int]", reply
             )
@@ -661,6 +669,7 @@ class Queue:
             )
             is_full = max(reaped, promoted) >= REAP_BATCH
             is_left = cursor != "0" or is_full or unfinished > 0
+            scripts = scripts.for_the_rest()
         return done
 
     def audit(self, *, cursor: str = "", fix: bool = False) -> AuditPage:

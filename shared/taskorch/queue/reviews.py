@@ -1,6 +1,5 @@
 """Reviews: the decisions about items that their holders have completed."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -26,7 +25,7 @@ def accept(
         )
     )
     if is_left:
-        resume(lambda: scripts.run_script("resume"))
+        resume(scripts)
     return done
 
 
@@ -61,11 +60,12 @@ def waiting(
     return readable(replies.item, found, scripts.damage)
 
 
-def resume(run: Callable[[], Reply]) -> None:
+def resume(scripts: Scripts) -> None:
     """Finish what a call has left: the release of very many dependents.
 
     The call itself has succeeded. If this is interrupted, later calls continue it.
     """
+    rest = scripts.for_the_rest()
     with suppress(errors.Unavailable):
-        while run() != [0]:
+        while rest.run_script("resume") != [0]:
             pass

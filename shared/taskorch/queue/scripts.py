@@ -142,6 +142,18 @@ class Scripts:
         """Whether a repeat of all calls must do nothing more."""
         return self._requests.is_repeatable
 
+    def for_the_rest(self) -> "Scripts":
+        """Return the scripts for the calls that finish a step which takes several.
+
+        If all calls have one request id, a second call would get the reply of the first
+        one again: these have ids of their own.
+        """
+        if not self.has_one_request:
+            return self
+        return Scripts(
+            self.connection, self.namespace, self.caller, damage=self.damage
+        )
+
     def run_script(self, name: str, *arguments: Argument) -> Reply:
         """Run `scripts/<name>.lua` and return its reply.
 

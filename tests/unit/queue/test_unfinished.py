@@ -7,14 +7,17 @@ import pytest
 from support.backups import export_lines, to_jsonl
 from support.builders import Bench, need_lease
 from taskorch.domain import errors
-from taskorch.domain.item import Lease, NewItem, ReapCounts, State
+from taskorch.domain.item import Caller, Lease, NewItem, ReapCounts, State
 from taskorch.queue import keys
+from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.port import (
     Argument,
     ConnectionWrapper,
     Reply,
     Script,
 )
+from taskorch.queue.queue import Queue
+from taskorch.queue.requests import Requests
 from taskorch_orchestrator.backup import restore
 from taskorch_orchestrator.doctor.audit import audit
 
@@ -320,3 +323,69 @@ def test_reap_counts_the_items_that_it_releases(bench: Bench) -> None:
     done = bench.queue.reap()
 
     assert done == ReapCounts(reaped=0, promoted=0, released=PART + 3)
+
+
+def of_one_request(bench: Bench, request: str = "ab" * 8) -> Queue:
+    """Return the queue of a program that sends one call again."""
+    return Queue(
+        bench.queue.connection,
+        bench.namespace,
+        bench.queue.caller,
+        requests=Requests(same=request),
+    )
+
+
+def test_repeated_completion_releases_the_rest(bench: Bench) -> None:
+    first, project = awaited(bench, 3 * PART)
+    agent = AgentQueue(
+        bench.queue.connection,
+        bench.namespace,
+        Caller(agent="ada"),
+        requests=Requests(same="ab" * 8),
+    )
+
+    for _ in range(2):
+        agent.complete(Lease(item=first), "done")
+
+    assert waiting(bench, project) == 0
+    assert bench.inconsistencies() == []
+
+
+def test_repeated_acceptance_releases_the_rest(bench: Bench) -> None:
+    first, project = awaited(bench, 3 * PART)
+    bench.bring_to(first, State.REVIEW)
+
+    for _ in range(2):
+        of_one_request(bench).accept(first)
+
+    assert waiting(bench, project) == 0
+
+
+def test_repeated_requeue_finds_all_dependents(bench: Bench) -> None:
+    first, project = awaited(bench, 3 * PART)
+    bench.agent().complete(Lease(item=first), "done")
+
+    for _ in range(2):
+        of_one_request(bench).requeue(first)
+
+    assert waiting(bench, project) == 3 * PART
+
+
+def test_repeated_closing_cancels_all_items(bench: Bench) -> None:
+    _, project = awaited(bench, 3 * PART)
+
+    for _ in range(2):
+        closed = of_one_request(bench).complete_project(project, force=True)
+
+    assert closed.project.status == "completed"
+
+
+def test_repeated_maintenance_looks_at_all_agents(bench: Bench) -> None:
+    for number in range(130):
+        bench.add_entry("agents", f"a{number}")
+
+    of_one_request(bench).reap()
+    again = of_one_request(bench, "cd" * 8)
+    forgotten = again.forget_agents(unseen_ms=1)
+
+    assert forgotten == 130
