@@ -638,8 +638,14 @@ def unassigned(
 def inbox(
     queue: "Queue", *, limit: int = LIMIT
 ) -> "Published[tuple[Item, ...]]":
-    """Return what waits for a decision: open questions, reviews, then dead letters."""
-    return Published(data=queue.views.inbox(limit=limit))
+    """Return what waits for a decision: open questions, reviews, then dead letters.
+
+    meta.reasons has why a dead letter failed, by its id.
+    """
+    waiting = queue.views.inbox(limit=limit)
+    reasons = {item.id: item.failure for item in waiting if item.failure}
+    meta = {"reasons": reasons} if reasons else {}
+    return Published(data=waiting, meta=meta)
 
 
 def stuck(

@@ -43,11 +43,13 @@ def test_inbox_shows_reviews_and_dead_letters(
     dead = bench.lease_in(State.FAILED).item
 
     inbox = shell.orchestrate("inbox").stdout.splitlines()
+    document = shell.orchestrate("--json", "inbox").json()
 
-    assert inbox[:3] == [
+    assert inbox[:4] == [
         f"{item} ada has completed it, for review by lead: An item",
         "    4 tables",
-        f"{dead} has failed, of ada: An item",
+        f"{dead} of ada has failed: An item",
+        f"    {document['meta']['reasons'][dead]}",
     ]
 
 

@@ -279,9 +279,11 @@ def _decision(item: Item) -> str:
         return open_questions(item)
     if item.state is State.REVIEW:
         return in_review(item)
-    return (
-        f"{item.id} has {item.state}, of {item.agent}: {one_line(item.title)}"
-    )
+    owner = screen.owner(item.agent, item.pool)
+    row = f"{item.id} of {owner} has {item.state}: {one_line(item.title)}"
+    if not item.failure:
+        return row
+    return f"{row}\n{INDENT}{cut(item.failure, REASON_BYTES)}"
 
 
 def stuck(found: Sequence[StuckItem]) -> str:

@@ -231,7 +231,7 @@ class Returned(Frozen):
 class Item(Frozen):
     """A work item as stored in Redis."""
 
-    _hidden = ("last_host", "task", "generation", "had_failed")
+    _hidden = ("last_host", "task", "generation", "had_failed", "failure")
     id: str
     project: str
     title: str
@@ -280,6 +280,8 @@ class Item(Frozen):
     generation: int = 0
     #: Whether it had failed before it was cancelled.
     had_failed: bool = False
+    #: Why its agent let it fail, for a dead letter of the inbox; "" elsewhere.
+    failure: str = ""
     #: The tokens and the cost of all its attempts; None if no agent reported any.
     usage: ModelUsage | None = None
     not_before_at: int

@@ -280,10 +280,14 @@ class Views:
             reply = self._run_script(
                 "inbox", wanted, only_questions, cursor, min(left, PAGE)
             )
-            cursor, views = cast("tuple[str, list[Reply]]", reply)
+            cursor, views, told = cast(
+                "tuple[str, list[Reply], list[str]]", reply
+            )
+            failures = dict(zip(told[::2], told[1::2], strict=True))
             # an item that moves between two calls may be in both
             for item in self._readable(replies.item, views):
-                found[item.id] = item
+                failure = failures.get(item.id, "")
+                found[item.id] = replace(item, failure=failure)
             is_first, left = False, left - len(views)
         return tuple(found.values())
 

@@ -10,7 +10,9 @@ from support.repeats import RecordingConnection
 from taskorch.domain import errors
 from taskorch.domain.item import Item, Lease, NewItem, State
 from taskorch.domain.role import Role
+from taskorch.queue import keys
 from taskorch.queue.wait_results import Goal
+from taskorch_orchestrator.render import tables
 
 
 def in_review(bench: Bench, project: str = "", **fields: Any) -> str:
@@ -273,6 +275,32 @@ def test_inbox_reads_all_kinds_in_pages(bench: Bench) -> None:
 
     assert {each.id for each in inbox[:-1]} == set(reviews)
     assert [each.id for each in inbox[45:]] == [dead]
+
+
+def test_inbox_has_reason_of_failure(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().fail(lease, "No\nrights " + "x" * 200, retry=False)
+    bench.queue.comment(lease.item, "Later")
+
+    inbox = bench.queue.views.inbox()
+
+    rows = tables.inbox(inbox).splitlines()
+    assert [each.failure for each in inbox] == ["No\nrights " + "x" * 200]
+    assert rows[1] == "    No"
+    assert rows[2].startswith("    | rights xxx")
+    assert rows[2].endswith("more characters]")
+
+
+@pytest.mark.one_lane  # fakeredis replies a wrong type otherwise
+def test_damaged_reports_hide_no_dead_letter(bench: Bench) -> None:
+    dead = bench.lease_in(State.FAILED).item
+    key = keys.reports(bench.namespace, dead)
+    bench.raw.set(key, "not a stream")
+
+    inbox = bench.queue.views.inbox()
+
+    bench.raw.delete(key)
+    assert [(each.id, each.failure) for each in inbox] == [(dead, "")]
 
 
 def test_dead_letter_with_question_is_listed_once(bench: Bench) -> None:

@@ -8,7 +8,7 @@ import pytest
 from support.builders import Bench
 from taskorch.domain import errors
 from taskorch.domain.item import ItemEdit, NewItem, State
-from taskorch.queue import stuck
+from taskorch.queue import keys, stuck
 from taskorch.queue.stuck import COMMANDS, StuckItem
 
 HOUR_MS = 3_600_000
@@ -75,6 +75,21 @@ def test_released_item_is_unstarted_since_its_release(bench: Bench) -> None:
     bench.wait_for_next_ms()
 
     assert only(bench, unstarted_ms=1).since >= before
+
+
+@pytest.mark.parametrize("verb", ["assign", "stray"])
+def test_item_that_stays_queued_keeps_its_time(
+    bench: Bench, verb: str
+) -> None:
+    item = bench.item()
+    bench.age_item(item, hours=1)
+
+    if verb == "assign":
+        bench.queue.assign(item, "ada", context={"db": "orders"})
+    else:
+        bench.agent("bob").stray(item, "done, I think")
+
+    assert named(bench) == [(item, "unstarted")]
 
 
 def test_edited_item_is_unstarted_since_it_was_queued(bench: Bench) -> None:
@@ -232,6 +247,39 @@ def test_dead_letter_is_stuck_with_its_reason(
     assert abs(each.since - bench.now_ms()) < 10_000
     assert each.command == f"orchestrate requeue {lease.item}"
     assert elsewhere == named(bench) == []
+
+
+def test_comments_do_not_hide_reason_of_death(bench: Bench) -> None:
+    lease = bench.claimed(bench.item(bench.project()))
+    bench.agent().fail(lease, "no rights", retry=False)
+    for number in range(30):
+        bench.queue.comment(lease.item, f"Remark {number}")
+    bench.agent("eve").stray(lease.item, "I have an idea")
+
+    (row,) = bench.queue.views.inbox()
+
+    assert only(bench).reason == row.failure == "no rights"
+
+
+@pytest.mark.one_lane  # fakeredis raises the error of a pcall in another form
+@pytest.mark.parametrize("kind", ["progress", "deps"])
+def test_key_of_another_type_hides_nothing_stuck(
+    bench: Bench, kind: str
+) -> None:
+    project = bench.project()
+    lease = bench.claimed(bench.item(project))
+    bench.agent().fail(lease, "no rights", retry=False)
+    waiting = bench.item(project, depends_on=(lease.item,))
+    damaged = {"progress": lease.item, "deps": waiting}[kind]
+    bench.delete_key(f"{kind}:{damaged}")
+    bench.raw.zadd(f"{keys.tag(bench.namespace)}{kind}:{damaged}", {"x": 1})
+
+    stuck = [each.item.id for each in bench.queue.views.stuck().items]
+    failed = [each.id for each in bench.queue.views.inbox()]
+
+    assert lease.item in stuck
+    assert failed == [lease.item]
+    bench.delete_key(f"{kind}:{damaged}")
 
 
 def test_dead_letter_of_expired_lease_has_no_reason(bench: Bench) -> None:

@@ -151,6 +151,29 @@ def test_usage_is_added_after_the_end(bench: Bench) -> None:
     assert bench.state(lease.item) is State.COMPLETED
 
 
+def test_late_usage_hides_no_reason_of_failure(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().fail(lease, "no luck", retry=False)
+
+    bench.agent().add_usage(lease, SPENT)
+
+    (stuck,) = bench.queue.views.stuck().items
+    assert (stuck.why, stuck.reason) == ("failed", "no luck")
+    (need,) = bench.queue.views.needs().rows
+    assert need.text == "no luck"
+
+
+def test_late_usage_keeps_time_in_queue(bench: Bench) -> None:
+    lease = bench.claimed()
+    bench.agent().release(lease)
+    bench.age_item(lease.item, hours=1)
+
+    bench.agent().add_usage(lease, SPENT)
+
+    (stuck,) = bench.queue.views.stuck().items
+    assert stuck.why == "unstarted"
+
+
 def test_history_has_usage_of_each_attempt(bench: Bench) -> None:
     lease = bench.claimed()
     bench.agent().fail(lease, "no luck", used=SPENT)

@@ -108,7 +108,9 @@ return once(function()
     elseif pool == '' then
       item.pool = ''
     end
-    emit('assign', item, unpack(item.changes))
+    local since = changed_at(item.id, item)
+    local event = emit('assign', item, unpack(item.changes))
+    if item.keeps_owner then keep_since(item, event, since) end
     rows[i] = {item.id, item.project, item.agent, item.state, previous}
   end
   return {rows, is_new and '1' or ''}

@@ -91,15 +91,15 @@ end
 
 -- After an expired lease there is no text.
 local function look_at_failed(item, since)
-  local newest = View.newest_about_work(item.id)
-  return 'failed', since, {text = start_of(newest and value_of(newest[2], 'text')),
-    kind = newest and value_of(newest[2], 'kind') or '', attempts = item.attempts,
+  local ended = View.end_of_dead(item.id, since)
+  return 'failed', since, {text = start_of(ended and value_of(ended[2], 'text')),
+    kind = ended and value_of(ended[2], 'kind') or '', attempts = item.attempts,
     max_attempts = item.max_attempts, waiting = call('SCARD', key('dependents', item.id)),
     reopens = Project.reopens(item.id)}
 end
 
 local function look_at_waiting(item, since)
-  local dependencies = call('SMEMBERS', key('deps', item.id))
+  local dependencies = read_hash('deps', item.id, 'SMEMBERS') or {}
   looks = looks + #dependencies
   for _, dependency in ipairs(dependencies) do
     local state = state_of(dependency)

@@ -9,6 +9,7 @@ return once(function()
   local item = need_item(id)
 
   report(item, 'stray', 'text', text, 'percent', percent, unpack(ARGV, 10))
-  emit('stray', item)
+  local since = changed_at(id, item)
+  keep_since(item, emit('stray', item), since)
   return {id, item.state}
 end)

@@ -6,8 +6,8 @@
 --          11 maximum number of items
 -- RETURNS  {cursor, or '' at the end, items looked at, {{why, since ms, agent last seen ms,
 --          dead dependency or '', why it failed, or the words of the budget that is used
---          up, or '', item view, '1' if the requeue that
---          helps has to reopen a project, else ''} …}}
+--          up, or '', item view, '1' if the requeue that helps has to reopen a project,
+--          else ''} …}}
 -- ERRORS   NO_PROJECT
 local MAX_STEPS, MAX_BYTES, STEP = 60, 524288, 100
 local unstarted_ms, silent_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -57,10 +57,10 @@ local function look_at_held(item, expires)
 end
 
 local function look_at_waiting(item, since)
-  local dependencies = call('SMEMBERS', key('deps', item.id))
+  local dependencies = read_hash('deps', item.id, 'SMEMBERS') or {}
   steps = steps + #dependencies
   for _, dependency in ipairs(dependencies) do
-    local state = call('HGET', key('item', dependency), 'state')
+    local state = read_hash('item', dependency, 'HGET', 'state')
     if state == 'failed' or state == 'cancelled' then
       return add('dead_dependency', item, since, dependency, '', Project.reopens(dependency))
     end
@@ -70,11 +70,11 @@ end
 -- The index of pending items has their order as its scores, and no time.
 local function look_at_pending(item) look_at_waiting(item, changed_at(item.id)) end
 
--- What the agent stated is in its newest report. After an expired lease there is no
--- text.
+-- What the agent stated is in the report that ended its last attempt. After an expired lease
+-- there is no text.
 local function look_at_failed(item, since)
-  local newest = View.newest_about_work(item.id)
-  add('failed', item, since, '', newest and value_of(newest[2], 'text'), Project.reopens(item.id))
+  local ended = View.end_of_dead(item.id, since)
+  add('failed', item, since, '', ended and value_of(ended[2], 'text'), Project.reopens(item.id))
 end
 
 -- Of the items of an agent that a budget holds up, a call reports the first one.

@@ -114,20 +114,46 @@ function View.read_reports(item, command, ...)
 end
 
 -- Reports that say nothing about the work, and those among which another is looked for.
-local BY_ORCHESTRATORS = {assign = true, comment = true, edit = true}
+local NOT_OF_WORK = {assign = true, comment = true, edit = true, usage = true}
 local WORK_LOOKED_FOR = 20
 
--- Returns the newest report on an item that is about the work, or nil.
-function View.newest_about_work(item)
+-- Reports with which the last attempt of a dead letter may have ended.
+local ENDS_OF_DEAD = {fail = true, expire = true}
+
+local function is_about_work(kind) return not NOT_OF_WORK[kind] end
+
+local function is_end_of_dead(kind) return ENDS_OF_DEAD[kind] end
+
+-- Returns the newest report on an item if it is wanted; else the first one that is among those
+-- before it, or if there is a time in ms, among those that were written since then; or nil.
+local function find_report(item, is_wanted, since)
   local newest = View.read_reports(item, 'XREVRANGE', '+', '-', 'COUNT', 1)[1]
   if not newest then return nil end
   bytes_read = bytes_read + bytes_of(newest)
-  if not BY_ORCHESTRATORS[value_of(newest[2], 'kind')] then return newest end
-  local before = read_entries('XREVRANGE', key('progress', item), '(' .. newest[1], '-',
-    WORK_LOOKED_FOR, REPORT_BYTES_LOOKED_AT)
-  for _, entry in ipairs(before) do
-    if not BY_ORCHESTRATORS[value_of(entry[2], 'kind')] then return entry end
+  if is_wanted(value_of(newest[2], 'kind')) then return newest end
+  local command, from, to = 'XREVRANGE', '(' .. newest[1], '-'
+  if since then command, from, to = 'XRANGE', string.format('%d', since), '+' end
+  local others = read_entries(command, key('progress', item), from, to, WORK_LOOKED_FOR,
+    REPORT_BYTES_LOOKED_AT)
+  for _, entry in ipairs(others) do
+    if is_wanted(value_of(entry[2], 'kind')) then return entry end
   end
+end
+
+-- Returns the newest report on an item that is about the work, or nil. A key that holds another
+-- type has none, here and below.
+function View.newest_about_work(item)
+  local found
+  survives(function() found = find_report(item, is_about_work) end)
+  return found
+end
+
+-- Returns the report with which the last attempt of a dead letter has ended, at the time of its
+-- death or right after it, or nil. Any number of others may follow.
+function View.end_of_dead(item, died_at)
+  local found
+  survives(function() found = find_report(item, is_end_of_dead, died_at) end)
+  return found
 end
 
 -- Returns a receipt with the texts of its comments in place of their ids. One that an
