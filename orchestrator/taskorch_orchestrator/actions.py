@@ -797,7 +797,8 @@ def _blocked(queue: "Queue", standing: "Standing") -> "tuple[Item, ...]":
 def standing_in_words(standing: "Standing") -> str:
     """Return the state of an item or a project, such as "in_progress, 40%"."""
     if standing.item:
-        return f"{standing.item.state}, {standing.item.percent}%"
+        state = next_steps.state_in_words(standing.item.state)
+        return f"{state}, {standing.item.percent}%"
     project = standing.project
     words = f"{project.status}, {project.done}"
     others = [

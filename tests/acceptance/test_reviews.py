@@ -5,6 +5,7 @@ from support import tool_client
 from support.builders import Bench
 from support.commands import Shell
 from support.tool_client import document_of, run_async
+from taskorch.domain.acceptance import RunCheck
 from taskorch.domain.item import State
 
 HOSTILE = "The tests\nfail\x1b[2J"
@@ -32,7 +33,7 @@ def test_worker_learns_that_its_item_is_in_review(
     assert done.stdout == (
         f"{item} is in review: it is completed when its reviewer accepts it.\n"
     )
-    assert again.stdout == f"{item} was review already; nothing changed.\n"
+    assert again.stdout == f"{item} was in review already; nothing changed.\n"
     assert other.code == 5
     assert f"orchestrate send-back {item} TEXT" in other.stderr
 
@@ -121,6 +122,16 @@ def test_other_agents_cannot_decide(
     assert bench.state(item) is State.REVIEW
 
 
+def test_reviewer_sees_results_of_checks(shell: Shell, bench: Bench) -> None:
+    check = RunCheck(run=("test", "-d", "."))
+    item = bench.item(reviewer="lead", checks=(check,))
+    shell.worker("complete", item, "Done")
+
+    listed = shell.having(AGENT_ID="lead").worker("reviews")
+
+    assert "run test -d .: passed, exit status 0" in listed.stdout
+
+
 def test_own_work_is_refused(shell: Shell, bench: Bench) -> None:
     item = bench.item(reviewer="ada")
     bench.agent().complete(bench.claimed(item), "done")
@@ -138,7 +149,7 @@ def test_wait_until_review_prints_the_delivery(
 
     assert waited.code == 0
     assert waited.stdout.splitlines()[:2] == [
-        f"{item} is review, 100%.",
+        f"{item} is in review, 100%.",
         "Summary: 4 tables",
     ]
 

@@ -52,10 +52,11 @@ def accept(context: "OrchestratorContext", item: str, text: str) -> None:
     It is completed now, and the items that waited for it are queued. TEXT is kept in
     its history.
     """
-    from taskorch_orchestrator import actions
-    from taskorch_orchestrator.render import steps
+    from taskorch.cli.decisions import decision
 
-    context.show(actions.accept(context.queue, item, text), steps.reviewed)
+    from taskorch_orchestrator import actions
+
+    context.show(actions.accept(context.queue, item, text), decision)
 
 
 @orchestrate.command(
@@ -70,10 +71,11 @@ def send_back(context: "OrchestratorContext", item: str, text: str) -> None:
 
     It returns to the same queue, and no attempt is spent.
     """
-    from taskorch_orchestrator import actions
-    from taskorch_orchestrator.render import steps
+    from taskorch.cli.decisions import decision
 
-    context.show(actions.send_back(context.queue, item, text), steps.reviewed)
+    from taskorch_orchestrator import actions
+
+    context.show(actions.send_back(context.queue, item, text), decision)
 
 
 @orchestrate.command(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from taskorch.cli.output import on_terminal
 from taskorch.cli.text import closed_questions, counted, line, questions
+from taskorch.domain.hints import state_in_words
 from taskorch.domain.item import (
     AnsweredItem,
     CancelledItem,
@@ -15,7 +16,6 @@ from taskorch.domain.item import (
     ReapCounts,
     ReopenedProject,
     Requeued,
-    ReviewedItem,
     State,
 )
 
@@ -47,7 +47,7 @@ def new_item(created: PublishedItem) -> str:
 
 def state(changed: ItemState) -> str:
     """Return the new state of an item."""
-    return f"{changed.id} is {changed.state}."
+    return f"{changed.id} is {state_in_words(changed.state)}."
 
 
 def commented(done: CommentedItem) -> str:
@@ -56,14 +56,15 @@ def commented(done: CommentedItem) -> str:
         return (
             f"{done.agent} gets the comment with its next step on {done.id}."
         )
-    return f"{done.id} is {done.state}: its next holder gets the comment."
+    being = state_in_words(done.state)
+    return f"{done.id} is {being}: its next holder gets the comment."
 
 
 def edited(done: EditedItem | Sequence[EditedItem]) -> str:
     """Return the state of each edited item, and a line for each change."""
     rows = []
     for each in (done,) if isinstance(done, EditedItem) else done:
-        rows.append(f"{each.id} is {each.state}.")
+        rows.append(f"{each.id} is {state_in_words(each.state)}.")
         rows += [f"  {line(str(change))}" for change in each.changes]
     return "\n".join(rows)
 
@@ -81,15 +82,6 @@ def answered(done: AnsweredItem) -> str:
     remark = f" Still open: {still_open}." if still_open else ""
     number = f"question {done.question}" if done.question else "the question"
     return f"Answered {number}. {done.id} is {done.state}.{remark}"
-
-
-def reviewed(done: ReviewedItem) -> str:
-    """Return the state of an item after the decision of its reviewer."""
-    if done.remark == "repeat":
-        return f"{done.id} was {done.state} already; nothing changed."
-    if done.state is State.COMPLETED:
-        return f"Accepted. {done.id} is {done.state}."
-    return f"Sent back to {done.agent}. {done.id} is {done.state}."
 
 
 def cancelled_project(done: ClosedProject) -> str:

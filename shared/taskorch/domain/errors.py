@@ -74,7 +74,10 @@ class TaskOrchestratorError(Exception):
 
     def _shown(self) -> dict[str, object]:
         """Return the details as the message shows them."""
-        return dict(self.details)
+        shown: dict[str, object] = dict(self.details)
+        if "state" in shown:
+            shown["state"] = hints.state_in_words(str(shown["state"]))
+        return shown
 
     def rows(self) -> Sequence[str]:
         """Return the lines that are printed below the message."""
@@ -634,7 +637,7 @@ class WrongState(Invalid):
 
     def _shown(self) -> dict[str, object]:
         verb = str(self.details["verb"])
-        return {**self.details, "verb": self.COMMANDS.get(verb, verb)}
+        return {**super()._shown(), "verb": self.COMMANDS.get(verb, verb)}
 
     def hint(self) -> str:
         """Return what changes this state, for the role that the verb belongs to."""
@@ -759,7 +762,7 @@ class NoQuestion(Invalid):
         )
         if self.details["verb"] == "wait":
             missing = f"no question {number}"
-        return {**self.details, "missing": missing}
+        return {**super()._shown(), "missing": missing}
 
     def hint(self) -> str:
         """Return the numbers of the open questions, or where to find them."""

@@ -145,6 +145,11 @@ CREDENTIALS = (
 )
 
 
+def state_in_words(state: str) -> str:
+    """Return a state for a sentence, such as "item_1a2b3c4d is in review"."""
+    return "in review" if state == "review" else state
+
+
 def with_reopen(hint: str, *, reopens: bool) -> str:
     """Return a hint that ends with a requeue, if it has one, for its project's status."""
     is_needed = reopens and "orchestrate requeue" in hint

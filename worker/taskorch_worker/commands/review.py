@@ -36,10 +36,10 @@ def reviews(context: "WorkerContext", limit: int) -> None:
 @pass_context
 def accept(context: "WorkerContext", item: str, text: str) -> None:
     """Accept ITEM of another agent, as its reviewer. TEXT is kept in its history."""
-    from taskorch_worker.render import reviews as render
+    from taskorch.cli.decisions import decision
 
     accepted = context.session.accept(item, text)
-    context.output.show(accepted, render.decision)
+    context.output.show(accepted, decision)
 
 
 @worker.command(
@@ -51,7 +51,7 @@ def accept(context: "WorkerContext", item: str, text: str) -> None:
 @pass_context
 def send_back(context: "WorkerContext", item: str, text: str) -> None:
     """Send ITEM back to its agent, which reads TEXT first. You are its reviewer."""
-    from taskorch_worker.render import reviews as render
+    from taskorch.cli.decisions import decision
 
     returned = context.session.send_back(item, text)
-    context.output.show(returned, render.decision)
+    context.output.show(returned, decision)

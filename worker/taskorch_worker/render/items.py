@@ -15,6 +15,7 @@ from taskorch.cli.text import (
     questions,
     timestamp,
 )
+from taskorch.domain.hints import state_in_words
 from taskorch.domain.item import (
     Assignments,
     Caller,
@@ -157,7 +158,7 @@ def missing(done: SettledReceipt) -> str:
 def answered(done: "Answered") -> str:
     """Return the state of an item, the answers to its questions, and new comments."""
     item = done.item
-    state = str(item.state)
+    state = state_in_words(item.state)
     if item.state is State.IN_PROGRESS:
         until = timestamp(item.lease_expires_at)
         state = f"in progress, yours until {until}"
@@ -235,7 +236,7 @@ def _result(done: Receipt) -> str:
     item = done.id
     state = done.state
     if done.remark == "repeat" and not done.question:
-        return f"{item} was {state} already; nothing changed."
+        return f"{item} was {state_in_words(state)} already; nothing changed."
     details = str(state)
     match state:
         case State.IN_PROGRESS:

@@ -1,25 +1,17 @@
-"""The output of `worker reviews`, and of the decisions of a reviewer."""
+"""The output of `worker reviews`."""
 
 from collections.abc import Iterator, Sequence
 
+from taskorch.cli.check_lines import check_lines
 from taskorch.cli.quoting import INDENT, noted, returned
 from taskorch.cli.text import block, labelled, line, pairs
-from taskorch.domain.item import Item, ReviewedItem, State
+from taskorch.domain.item import Item
 
 
 def waiting(items: Sequence[Item]) -> str:
     """Return the items to review: what was asked, and what was delivered."""
     texts = ["\n".join(_delivery(item)) for item in items]
     return noted(["\n\n".join(texts)])
-
-
-def decision(done: ReviewedItem) -> str:
-    """Return the state of an item after the decision of its reviewer."""
-    if done.remark == "repeat":
-        return f"{done.id} was {done.state} already; nothing changed."
-    if done.state is State.COMPLETED:
-        return f"Accepted. {done.id} is {done.state}."
-    return f"Sent back to {done.agent}. {done.id} is {done.state}."
 
 
 def _delivery(item: Item) -> Iterator[str]:
@@ -35,6 +27,7 @@ def _delivery(item: Item) -> Iterator[str]:
     yield from _texts("Expected deliverables", item.deliverables_expected)
     yield f"Summary: {block(item.summary or '-', INDENT)}"
     yield from _texts("Deliverables", pairs(item.deliverables))
+    yield from labelled("Acceptance checks", check_lines(item))
     yield f"Decide: worker accept {item.id}, or worker send-back {item.id} TEXT"
 
 
