@@ -335,7 +335,9 @@ WORDS: Mapping[str, Words] = {
         most=limits.BATCH_STEPS,
     ),
     "blocker": Words(first=(item, token, text, text)),
-    "budgets": Words(first=(matching(r"[0-9]{1,19}", "a cursor of HSCAN"),)),
+    "budgets": Words(
+        first=(matching(r"[0-9]{1,19}", "a cursor of HSCAN"), budget_owner)
+    ),
     "cancel": Words(first=(item, text)),
     "check": Words(first=(number(1, limits.SHOWN_ITEMS),)),
     "claim": Words(

@@ -676,11 +676,7 @@ def budgets(
 
     Raises errors.NoProject and errors.NoAgent.
     """
-    found = queue.views.budgets()
-    if owner:
-        queue.views.costs(owner, by="day")  # it exists
-        found = _of_owner(found, owner)
-    return Published(data=found)
+    return Published(data=queue.views.budgets(owner))
 
 
 def set_budget(
@@ -695,20 +691,42 @@ def set_budget(
 
     Raises errors.NoProject and errors.NoAgent.
     """
-    queue.set_budget(
+    change = queue.set_budget(
         owner,
         period=period,
         limit_micros=limit_micros,
         limit_tokens=limit_tokens,
     )
-    return Published(data=_of_owner(queue.views.budgets(), owner))
+    return Published(data=change.budgets)
 
 
-def _of_owner(found: "Sequence[Budget]", name: str) -> "tuple[Budget, ...]":
-    from taskorch.queue.budgets import owner_of
+def change_budget(
+    queue: "Queue",
+    owner: str,
+    *,
+    period: str,
+    dollars: float | None,
+    tokens: int | None,
+    remove: bool,
+) -> "Published[tuple[Budget, ...]]":
+    """Set the budget of a period, in dollars and tokens, or remove it.
 
-    owner = owner_of(name)
-    return tuple(each for each in found if each.owner == owner)
+    Raises errors.Usage if it is not one of both, and the errors of `set_budget`.
+    """
+    from taskorch.domain import usage_rules
+    from taskorch.queue.budgets import MOST_MICROS
+
+    if remove == ((dollars, tokens) != (None, None)):
+        raise errors.Usage(reason="Give a limit or tokens, or else remove.")
+    return set_budget(
+        queue,
+        owner,
+        period=period,
+        limit_micros=None
+        if dollars is None
+        else usage_rules.micros_of(dollars, MOST_MICROS),
+        limit_tokens=tokens,
+    )
 
 
 def costs(

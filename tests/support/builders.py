@@ -350,6 +350,10 @@ class Bench:
         """Set the schema version of the namespace."""
         self.raw.hset(keys.tag(self.namespace) + "meta", "schema", version)
 
+    def set_kinds_with_budgets(self, kinds: str) -> None:
+        """Say which kinds of owners have budgets; older versions wrote 1 for any."""
+        self.raw.hset(keys.meta(self.namespace), "budgets", kinds)
+
     def shift_count(self, owner: str, state: State, *, by: int = 1) -> None:
         """Add a number to a count of `project:<id>` or `agent:<name>`."""
         self.raw.hincrby(keys.tag(self.namespace) + owner, f"n_{state}", by)

@@ -335,8 +335,10 @@ class InStep(RuleBasedStateMachine):
         # In total: the sums of a day would end with the day of the test.
         self.step(
             "set_budget",
-            lambda: self.recorded.queue.set_budget(
-                owner, period="total", limit_micros=limit
+            lambda: (
+                self.recorded.queue.set_budget(
+                    owner, period="total", limit_micros=limit
+                ).existed
             ),
             lambda: self.model.set_budget(owner, limit),
         )

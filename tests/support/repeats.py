@@ -23,6 +23,7 @@ KEPT_WORDS = {
     "get": 3,
     "close_project": 3,
     "reopen_project": 1,
+    "set_budget": 2,
 }
 
 

@@ -478,6 +478,8 @@ def limit_costs(bench: Bench) -> Iterator[str]:
     yield "set_budget"
     views.budgets()
     yield "budgets"
+    views.budgets(project)
+    yield "budgets"
     views.costs(project)
     yield "costs"
     views.agent_usage()

@@ -11,7 +11,6 @@ from taskorch.domain import (
     errors,
     limits,
     start_time,
-    usage_rules,
 )
 from taskorch.domain.amounts import MICROS
 from taskorch.domain.events import FROM_THE_START
@@ -727,25 +726,15 @@ class SetBudget(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Set or remove the budget."""
-        has_limit = (self.limit, self.tokens) != (None, None)
-        if has_limit == self.remove:
-            raise errors.Usage(
-                reason="Give a limit or tokens, or else remove."
-            )
-        micros = (
-            None
-            if self.limit is None
-            else usage_rules.micros_of(self.limit, MOST_MICROS)
+        changed = actions.change_budget(
+            queue_of(call),
+            self.owner,
+            period=self.per,
+            dollars=self.limit,
+            tokens=self.tokens,
+            remove=self.remove,
         )
-        return _result(
-            actions.set_budget(
-                queue_of(call),
-                self.owner,
-                period=self.per,
-                limit_micros=micros,
-                limit_tokens=self.tokens,
-            )
-        )
+        return _result(changed)
 
 
 class ShowCosts(ToolArguments):

@@ -1,9 +1,9 @@
 """Budgets and costs: what may be used, and what was used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import TypeAlias, cast
 
 from taskorch.domain import errors, limits
 from taskorch.domain.amounts import DAY, MICROS, NAMESPACE, PERIODS
@@ -25,6 +25,10 @@ KINDS = (AGENT, PROJECT, MODEL, DAY)
 MOST_CALLS = 50
 _FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_FORMAT = "%Y-%m-%d"
+#: Owner, period, two limits, and what is used.
+Rows: TypeAlias = Sequence[tuple[str, str, str, str, str]]
+#: Whether there was a budget, whether to call again, when the day ends, and budgets.
+SetReply: TypeAlias = tuple[str, str, str, Rows]
 
 
 class Budget(Frozen):
@@ -44,6 +48,15 @@ class Budget(Frozen):
     resets_at: int
     #: Whether no further item may be claimed.
     used_up: bool
+
+
+class BudgetChange(Frozen):
+    """The result of setting or removing a budget."""
+
+    #: Whether there was one before.
+    existed: bool
+    #: The budgets of its owner as they are now.
+    budgets: tuple[Budget, ...]
 
 
 class CostRow(Frozen):
@@ -96,10 +109,10 @@ def set_budget(
     *,
     limit_micros: int | None,
     limit_tokens: int | None,
-) -> bool:
+) -> BudgetChange:
     """Set a budget, or remove it without any limit; wake agents that wait for it.
 
-    Return whether there was one. Raises errors.NoProject and errors.NoAgent.
+    Raises errors.NoProject and errors.NoAgent.
     """
     if period not in PERIODS:
         raise errors.Invalid(
@@ -111,38 +124,32 @@ def set_budget(
         _limit(limit_micros, "limit in microdollars", MOST_MICROS),
         _limit(limit_tokens, "limit of tokens", MOST_TOKENS),
     )
-    was_set, more = cast("list[str]", scripts.run_script("set_budget", *words))
+    reply = scripts.run_script("set_budget", *words)
+    existed, more, day_ends, rows = cast("SetReply", reply)
+    rest = scripts.for_the_rest()
     with suppress(
         errors.Unavailable
     ):  # a waiting agent looks again within a minute
         while more:
             wake = ("", period, NO_LIMIT, NO_LIMIT)
-            _, more = cast(
-                "list[str]", scripts.run_script("set_budget", *wake)
-            )
-    return bool(was_set)
+            woken = rest.run_script("set_budget", *wake)
+            _, more, *_ = cast("SetReply", woken)
+    budgets = _in_order(_read(rows, day_ends))
+    return BudgetChange(existed=bool(existed), budgets=budgets)
 
 
-def read_budgets(scripts: Scripts) -> tuple[Budget, ...]:
-    """Return the budgets: those that are used up first, then by owner."""
-    found: dict[tuple[str, str], Budget] = {}
+def read_budgets(scripts: Scripts, owner: str = "") -> tuple[Budget, ...]:
+    """Return the budgets: those that are used up first, then by owner.
+
+    With an owner, only its own: raises errors.NoProject and errors.NoAgent.
+    """
+    found: list[Budget] = []
     cursor = ""
     while cursor != "0":
-        reply = scripts.run_script("budgets", cursor or "0")
-        cursor, day_ends, rows = cast(
-            "tuple[str, str, list[list[str]]]", reply
-        )
-        for owner, period, micros, tokens, used in rows:
-            budget = _budget(
-                (owner, period), (micros, tokens), summed(used), int(day_ends)
-            )
-            found[owner, period] = budget
-    return tuple(
-        sorted(
-            found.values(),
-            key=lambda each: (not each.used_up, each.owner, each.period),
-        )
-    )
+        reply = scripts.run_script("budgets", cursor or "0", owner)
+        cursor, day_ends, rows = cast("tuple[str, str, Rows]", reply)
+        found += _read(rows, day_ends)
+    return _in_order(found)
 
 
 def read_costs(scripts: Scripts, owner: str, by: str) -> Costs:
@@ -201,6 +208,25 @@ def _most_expensive(found: Mapping[str, CostRow]) -> tuple[CostRow, ...]:
 
 def _date(day: int) -> str:
     return (_FIRST_DAY + timedelta(days=min(day, 10**6))).strftime(_DAY_FORMAT)
+
+
+def _read(rows: Rows, day_ends: str) -> Iterator[Budget]:
+    """Yield the budgets in rows of a script."""
+    for owner, period, micros, tokens, used in rows:
+        yield _budget(
+            (owner, period), (micros, tokens), summed(used), int(day_ends)
+        )
+
+
+def _in_order(found: Iterable[Budget]) -> tuple[Budget, ...]:
+    """Return budgets, each once, as people read them."""
+    known = {(each.owner, each.period): each for each in found}
+    return tuple(
+        sorted(
+            known.values(),
+            key=lambda each: (not each.used_up, each.owner, each.period),
+        )
+    )
 
 
 def _budget(

@@ -25,7 +25,7 @@ KEYS = (
         type="hash",
         holds=(
             "schema version, created_at, sequence counter, numbers of purges and quarantined records, newest hour, "
-            "whether there are budgets"
+            "which kinds of owners have budgets"
         ),
     ),
     Key(

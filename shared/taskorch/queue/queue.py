@@ -52,6 +52,7 @@ from taskorch.tracing import switch as tracing
 if TYPE_CHECKING:
     from taskorch.queue.access_tokens import AccessTokens
     from taskorch.queue.audit_log import AuditLines
+    from taskorch.queue.budgets import BudgetChange
     from taskorch.queue.notifications import Notifications
     from taskorch.queue.schedules import Schedules
     from taskorch.queue.signals import Signals
@@ -556,12 +557,12 @@ class Queue:
         period: str,
         limit_micros: int | None = None,
         limit_tokens: int | None = None,
-    ) -> bool:
+    ) -> "BudgetChange":
         """Set the budget of a project, an agent or the `namespace`.
 
         `period` is "day" (of UTC) or "total". An agent may claim no item of an owner that
         has used as much as a limit: 0 stops all claims. Without a limit, the budget is
-        removed. Return whether there was one. Raises errors.NoProject and errors.NoAgent.
+        removed. Raises errors.NoProject and errors.NoAgent.
         """
         from taskorch.queue import budgets
 

@@ -557,11 +557,14 @@ class Views:
 
         return read_usage(self._scripts)
 
-    def budgets(self) -> "tuple[Budget, ...]":
-        """Return the budgets with what is used of them, those that are used up first."""
-        from taskorch.queue.budgets import read_budgets
+    def budgets(self, owner: str = "") -> "tuple[Budget, ...]":
+        """Return the budgets with what is used of them, those that are used up first.
 
-        return read_budgets(self._scripts)
+        Those of all owners, or of a project, an agent or `namespace`.
+        """
+        from taskorch.queue.budgets import owner_of, read_budgets
+
+        return read_budgets(self._scripts, owner and owner_of(owner))
 
     def costs(self, owner: str = "", *, by: str = "agent") -> "Costs":
         """Return what a project, an agent or, for "", the namespace has used.

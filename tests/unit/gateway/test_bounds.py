@@ -119,6 +119,7 @@ def test_what_is_too_large_is_invalid(
         ("check", ("1", "1")),
         ("claim", ("", "yes", "1")),
         ("events", ("0", "1")),
+        ("budgets", ("0", "nobody else")),
         ("get", (ITEM, "", "steal", "")),
         ("get", (ITEM, "1;DEL", "claim", "")),
         ("prime", ("1", "{}")),

@@ -1,16 +1,22 @@
 """Budgets: what they keep from being claimed, and what goes on."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import pytest
+from support.backups import export_lines, to_jsonl
 from support.builders import Bench, need_lease
+from support.named_calls import Noted
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.domain.usage import ModelUsage
 from taskorch.queue.agent_queue import NO_NOTICE
+from taskorch.queue.queue import Queue
+from taskorch.queue.requests import Requests
+from taskorch_orchestrator.backup import restore
 
 DOLLAR = 1_000_000
 
@@ -209,17 +215,79 @@ def test_budgets_are_listed_used_up_first(bench: Bench) -> None:
     assert second.resets_at > bench.now_ms()
 
 
+def test_budgets_of_an_owner_take_one_call(bench: Bench) -> None:
+    bench.item()
+    limit(bench, "ada", 0)
+    limit(bench, "namespace", DOLLAR)
+    seen: list[str] = []
+    noted = bench.with_connection(lambda connection: Noted(connection, seen))
+
+    change = noted.queue.set_budget("ada", period="day", limit_micros=DOLLAR)
+    listed = noted.queue.views.budgets("ada")
+
+    assert seen == ["set_budget", "budgets"]
+    assert not change.existed
+    assert change.budgets == listed
+    assert [(each.period, each.used_up) for each in listed] == [
+        ("total", True),
+        ("day", False),
+    ]
+    with pytest.raises(errors.NoAgent):
+        bench.queue.views.budgets("nobody")
+
+
 def test_removed_budget_is_gone(bench: Bench) -> None:
     bench.item()
     limit(bench, "namespace", 0)
 
-    was_set = bench.queue.set_budget("namespace", period="total")
+    removed = bench.queue.set_budget("namespace", period="total")
 
-    assert was_set
+    assert removed.existed
+    assert removed.budgets == ()
     assert bench.queue.views.budgets() == ()
     assert bench.sums("budgets") == {}
     assert "budgets" not in bench.sums("meta")
     assert bench.agent().claim()
+
+
+def test_second_kind_of_owner_is_asked_for(bench: Bench) -> None:
+    project = bench.project()
+    bench.item(project)
+    limit(bench, "ada", DOLLAR)
+
+    limit(bench, project, 0)
+    limit(bench, "ada", 2 * DOLLAR, "day")
+
+    assert bench.sums("meta")["budgets"] == "agent project"
+    assert refusal(bench).details["owner"] == f"project:{project}"
+
+
+def test_restored_budget_stops_claims(bench: Bench, tmp_path: Path) -> None:
+    bench.item()
+    limit(bench, "ada", 0)
+    limit(bench, "namespace", DOLLAR)
+    file = tmp_path / "export.jsonl"
+    file.write_bytes(to_jsonl(export_lines(bench, file)))
+    bench.delete_everything()
+
+    restore.restore(file, bench.queue.backup)
+
+    assert bench.sums("meta")["budgets"] == "agent namespace"
+    assert refusal(bench).details["owner"] == "agent:ada"
+
+
+@pytest.mark.parametrize("kind", ["project", "agent", "namespace"])
+def test_mark_of_older_version_means_any(bench: Bench, kind: str) -> None:
+    project = bench.project()
+    bench.item(project)
+    owner = {"project": project, "agent": "ada"}.get(kind, kind)
+    limit(bench, owner, 0)
+
+    bench.set_kinds_with_budgets("1")
+
+    assert refusal(bench).exit_code == 8
+    limit(bench, "ada", DOLLAR, "day")
+    assert bench.sums("meta")["budgets"] == "1"
 
 
 def test_budget_of_unknown_owner_is_refused(bench: Bench) -> None:
@@ -290,3 +358,18 @@ def test_claim_of_several_skips_stopped_project(bench: Bench) -> None:
 
     assert [claim.package.item.project for claim in claims] == [open_] * 3
     assert all(map(need_lease, claims))
+
+
+def test_repeated_budget_wakes_all_waiters(bench: Bench) -> None:
+    for number in range(450):
+        bench.add_entry("budget_waiters", f"a{number}")
+    queue = Queue(
+        bench.queue.connection,
+        bench.namespace,
+        bench.queue.caller,
+        requests=Requests(same="ab" * 8),
+    )
+
+    queue.set_budget("namespace", period="day", limit_micros=1)
+
+    assert bench.members("budget_waiters") == []

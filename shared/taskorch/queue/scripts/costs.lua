@@ -10,7 +10,7 @@ local PAGE = 200
 local owner, by, skip = ARGV[7], ARGV[8], tonumber(ARGV[9])
 
 local function text_of(value)
-  return string.format('%d %d %d %d', unpack(Usage.numbers(value)))
+  return Usage.text(Usage.numbers(value))
 end
 
 local function add(rows, name, value)

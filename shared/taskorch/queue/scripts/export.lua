@@ -181,7 +181,7 @@ function parts.usage(owner)
     local is_known = field == 'total' or string.find(field, '^%l+:[!-~]+$')
     if is_known then
       table.insert(fields, field)
-      table.insert(fields, string.format('%d %d %d %d', unpack(Usage.numbers(value))))
+      table.insert(fields, Usage.text(Usage.numbers(value)))
     end
   end
   return fields

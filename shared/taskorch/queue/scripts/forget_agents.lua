@@ -21,7 +21,7 @@ end
 
 -- An agent with a budget could otherwise use all of it again.
 local function has_budget(name)
-  if not Budget.are_set then return false end
+  if not Budget.owners then return false end
   local owner = 'agent:' .. name
   local kept = call('HMGET', prefix .. 'budgets', owner .. ':day', owner .. ':total')
   return (kept[1] or kept[2]) and true or false

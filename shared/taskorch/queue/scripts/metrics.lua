@@ -82,7 +82,7 @@ function parts.usage(cursor)
   for i = 1, #agents, 2 do
     for field, value in pairs(Counters.read('agent:' .. agents[i] .. ':usage')) do
       local model = string.match(field, '^model:(.*)$')
-      local used = string.format('%d %d %d %d', unpack(Usage.numbers(value)))
+      local used = Usage.text(Usage.numbers(value))
       if model then table.insert(rows, {agents[i], model, used}) end
     end
   end

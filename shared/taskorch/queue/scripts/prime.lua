@@ -57,7 +57,7 @@ local function over_budget(queued)
   local over = Budget.of_agent(caller.agent)
   if over then return over end
   for _, view in ipairs(queued) do
-    over = Budget.used_up('project:' .. (value_of(view[2], 'project') or ''))
+    over = Budget.of_project(value_of(view[2], 'project') or '')
     if not over then return {} end
   end
   return over or {}

@@ -30,7 +30,7 @@ local function compare_usage(owner, counted, differences)
   end
   local is_other_type = type(total) == 'table'
   if repair and not is_right and not is_other_type then
-    call('HSET', hash, 'total', string.format('%d %d %d %d', unpack(right)))
+    call('HSET', hash, 'total', Usage.text(right))
   end
 end
 

@@ -107,7 +107,7 @@ function write.usage(line) write_hash(Usage.of(line.owner), line.fields) end
 function write.budget(line)
   local limits = line.limit_micros .. ' ' .. line.limit_tokens
   call('HSET', prefix .. 'budgets', line.owner .. ':' .. line.period, limits)
-  call('HSET', meta, 'budgets', '1')
+  Budget.note(line.owner)
 end
 
 -- The counts of a project, an agent or a pool.

@@ -4,7 +4,8 @@
 --          only, 8 'day' or 'total', 9 microdollars or '-', 10 tokens or '-'; '-' for both
 --          removes the budget
 -- RETURNS  {'1' if there was a budget before, else '', '1' if more agents are to be woken,
---          else ''}
+--          else '', ms when the day ends, the budgets of the owner as they are now: rows like
+--          those of `budgets`}
 -- ERRORS   NO_PROJECT NO_AGENT NOT_ALLOWED TOO_MANY
 local owner, period, cost, tokens = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local MAX_BUDGETS, MAX_WOKEN = 2000, 200
@@ -16,7 +17,7 @@ local function write(budgets, field)
     return removed == 1
   end
   local is_new = call('HSET', budgets, field, cost .. ' ' .. tokens) == 1
-  call('HSET', meta, 'budgets', '1')
+  Budget.note(owner)
   return not is_new
 end
 
@@ -44,4 +45,8 @@ return once(function()
     was_set = write(budgets, field)
   end
   return {was_set and '1' or '', wake_waiting() and '1' or ''}
+end, function(reply)
+  local was_set, has_more = unpack(reply)
+  local rows = owner ~= '' and BudgetRow.of_owner(owner) or {}
+  return {was_set, has_more, BudgetRow.day_ends(), rows}
 end)

@@ -46,8 +46,8 @@ local refusal, batch, caller_was_seen, handled, leaves_some, project_views, newe
 
 -- The counters of the namespace (`prelude/counters.lua`), and the newest hour that `hours` has.
 local Counters = {}
--- The budgets of the namespace (`prelude/usage.lua`), and of this call whether there are any
--- and those that it has read.
+-- The budgets of the namespace (`prelude/usage.lua`), and of this call which owners may have
+-- some and those that it has read.
 local Budget = {}
 
 -- Begins a call of a script with its KEYS and ARGV, and the roles that may run it. A user
@@ -80,7 +80,7 @@ local function begin_call(keys, values, script, roles)
   handled, leaves_some = 0, false
   project_views, newest_read, rests_read, bytes_read = {}, {}, {}, 0
   Counters.hour = nil
-  Budget.are_set, Budget.known = nil, nil
+  Budget.owners, Budget.known = nil, nil
 end
 
 local function key(kind, id) return prefix .. kind .. ':' .. id end
@@ -246,7 +246,7 @@ local function guarded(run, accept)
     Rights.check_user()
     local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
     local found, hour, budgets = unpack(call('HMGET', meta, 'schema', 'hour', 'budgets'))
-    Counters.hour, Budget.are_set = hour, budgets
+    Counters.hour, Budget.owners = hour, budgets
     if found and found ~= SCHEMA and not (accept and accept[found]) then
       refuse('SCHEMA', {found = found, supported = SCHEMA})
     end

@@ -18,7 +18,7 @@ do
       closing[project] = read_hash('project', project, 'HGET', 'status') == 'closing'
     end
     if closing and closing[project] then return true end
-    local over = Budget.used_up('project:' .. project)
+    local over = Budget.of_project(project)
     return over ~= nil, over
   end
 

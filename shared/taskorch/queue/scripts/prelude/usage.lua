@@ -38,8 +38,9 @@ do
 
   -- Returns the four numbers of a value. What a damaged one has not is 0.
   function Usage.numbers(value)
+    if not value or value == '' then return {0, 0, 0, 0} end
     local numbers = {}
-    for digits in string.gmatch(value or '', '%d+') do
+    for digits in string.gmatch(value, '%d+') do
       if #numbers < #Usage.FIELDS then
         table.insert(numbers, math.min(tonumber(digits), Usage.MOST))
       end
@@ -80,7 +81,8 @@ do
     return numbers
   end
 
-  local function text_of(numbers) return string.format('%d %d %d %d', unpack(numbers)) end
+  -- Returns four numbers as one text, as sums are stored.
+  function Usage.text(numbers) return string.format('%d %d %d %d', unpack(numbers)) end
 
   -- Returns the four numbers of an item.
   function Usage.of_item(id)
@@ -117,7 +119,7 @@ do
         value = call('HGET', hash, field)
       end
       table.insert(words, field)
-      table.insert(words, text_of(sum(Usage.numbers(value), usage)))
+      table.insert(words, Usage.text(sum(Usage.numbers(value), usage)))
     end
     call('HSET', hash, unpack(words))
   end
@@ -144,7 +146,7 @@ do
     if type(total) ~= 'string' then return end
     local left = Usage.numbers(total)
     for place in ipairs(Usage.FIELDS) do left[place] = math.max(0, left[place] - used[place]) end
-    call('HSET', hash, 'total', text_of(left))
+    call('HSET', hash, 'total', Usage.text(left))
   end
 
   -- Budgets ------------------------------------------------------------------------------
@@ -152,31 +154,51 @@ do
   -- Returns the ms when a day ends.
   function Budget.day_ends() return (Usage.today() + 1) * DAY_MS end
 
+  -- What an older version wrote in place of the kinds: any owner may have a budget.
+  local ANY = '1'
+
+  -- Keeps that owners of this kind have a budget. It is kept until the last budget of all is
+  -- removed: a claim then asks for more than it needs.
+  function Budget.note(owner)
+    local kind, owners = string.match(owner, '^%l+'), Budget.owners
+    if owners and (owners == ANY or string.find(owners, kind, 1, true)) then return end
+    Budget.owners = owners and owners .. ' ' .. kind or kind
+    call('HSET', meta, 'budgets', Budget.owners)
+  end
+
+  -- Returns the words of `Budget.read` if the limits of a period are reached, or nil. The field
+  -- has what the owner has used in that period.
+  local function over_limit(owner, period, field, limits)
+    local cost, tokens = string.match(limits or '', '^(%S+) (%S+)$')
+    if not cost then return nil end
+    local sums = redis.pcall('HGET', Usage.of(owner), field)
+    local used = Usage.numbers(type(sums) == 'string' and sums or '')
+    local what, spent, limit = 'cost', used[4], tonumber(cost)
+    if not limit or spent < limit then
+      what, spent, limit = 'tokens', used[1] + used[2], tonumber(tokens)
+    end
+    if not limit or spent < limit then return nil end
+    local ends = period == 'day' and string.format('%d', Budget.day_ends()) or ''
+    return {owner, period, what, string.format('%d', spent), string.format('%d', limit), ends}
+  end
+
   -- Returns the budget of an owner that is used up, as the words of an error: owner, period,
   -- 'cost' or 'tokens', what is used, the limit, and the ms when it may go on, or ''; or nil.
   -- The tokens of a budget are those that were not read from a cache.
   function Budget.read(owner)
-    local name = prefix .. 'budgets'
-    local limits = redis.pcall('HMGET', name, owner .. ':day', owner .. ':total')
-    if limits.err or not (limits[1] or limits[2]) then return nil end
-    local sums = redis.pcall('HMGET', Usage.of(owner), 'day:' .. Usage.today(), 'total')
-    for place, period in ipairs({'day', 'total'}) do
-      local used = Usage.numbers(not sums.err and sums[place] or '')
-      local cost, tokens = string.match(limits[place] or '', '^(%S+) (%S+)$')
-      local ends = period == 'day' and string.format('%d', Budget.day_ends()) or ''
-      local function over(what, spent, limit)
-        limit = tonumber(limit)
-        return limit and spent >= limit and {owner, period, what, string.format('%d', spent),
-          string.format('%d', limit), ends}
-      end
-      local found = over('cost', used[4], cost) or over('tokens', used[1] + used[2], tokens)
-      if found then return found end
-    end
+    local limits = redis.pcall('HMGET', prefix .. 'budgets', owner .. ':day', owner .. ':total')
+    if limits.err then return nil end
+    return over_limit(owner, 'day', 'day:' .. Usage.today(), limits[1])
+      or over_limit(owner, 'total', 'total', limits[2])
   end
 
-  -- The same, read once a call; nil without a question to Redis if there are no budgets.
-  function Budget.used_up(owner)
-    if not Budget.are_set then return nil end
+  -- The same, read once a call; nil without a question to Redis if no owner of that kind may
+  -- have a budget. The namespace has no name.
+  function Budget.used_up(kind, name)
+    local owners = Budget.owners
+    local may_have = owners and (owners == ANY or string.find(owners, kind, 1, true))
+    if not may_have then return nil end
+    local owner = name and kind .. ':' .. name or kind
     Budget.known = Budget.known or {}
     if Budget.known[owner] == nil then Budget.known[owner] = Budget.read(owner) or false end
     return Budget.known[owner] or nil
@@ -184,18 +206,21 @@ do
 
   -- Returns the budget that keeps an agent from claiming any item, or nil.
   function Budget.of_agent(agent)
-    return Budget.used_up('namespace') or Budget.used_up('agent:' .. agent)
+    if not Budget.owners then return nil end
+    return Budget.used_up('namespace') or Budget.used_up('agent', agent)
   end
+
+  -- Returns the budget of a project that keeps its items from being claimed, or nil.
+  function Budget.of_project(project) return Budget.used_up('project', project) end
 
   -- Returns the budget that keeps an item from being claimed, or nil.
   function Budget.of_item(item)
-    if not Budget.are_set then return nil end
-    return Budget.of_agent(item.agent) or Budget.used_up('project:' .. item.project)
+    return Budget.of_agent(item.agent) or Budget.of_project(item.project)
   end
 
   -- Refuses a claim by the caller.
   function Budget.refuse(item)
-    local over = Budget.of_agent(caller.agent) or Budget.used_up('project:' .. item.project)
+    local over = Budget.of_agent(caller.agent) or Budget.of_project(item.project)
     if not over then return end
     local owner, period, what, used, limit, ends = unpack(over)
     refuse('OVER_BUDGET', {owner = owner, period = period, what = what, used = used,
@@ -204,7 +229,7 @@ do
 
   -- Removes the budgets of an owner that is removed.
   function Budget.forget(owner)
-    if not Budget.are_set then return end
+    if not Budget.owners then return end
     local budgets = prefix .. 'budgets'
     call('HDEL', budgets, owner .. ':day', owner .. ':total')
     if call('EXISTS', budgets) == 0 then call('HDEL', meta, 'budgets') end
