@@ -38,6 +38,7 @@ from taskorch.domain.schedule import MOST_SCHEDULES, PLAN_BYTES, NewSchedule
 from taskorch.domain.short_id import ShortId
 from taskorch.domain.usage import ModelUsage
 from taskorch.queue.backup import SCHEMA
+from taskorch.queue.overview import OWNERS_PAGE
 from taskorch.queue.port import Connection
 from taskorch.queue.queue import Queue
 from taskorch.queue.scripts import Scripts
@@ -216,7 +217,7 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     views = planner.views
     none = ItemFilter(texts=("no item has this",))
     ordered = ItemFilter(order=Order.CHANGED)
-    yield _step("agents", lambda: views.agents(limit=5000))
+    yield _step("agents", lambda: views.agents_and_pools(limit=5000))
     yield _step("projects", lambda: views.projects(limit=5000))
     yield _step("projects", views.open_projects, "open")
     yield _step(
@@ -261,6 +262,8 @@ def _views(planner: Queue, crowd: Crowd) -> Iterator[Step]:
     )
     yield _step("overview", views.workload, "agents")
     yield _step("overview", lambda: views.news(limit=40), "events")
+    owners = [f"agent:agent-{number}" for number in range(OWNERS_PAGE)]
+    yield _step("overview", lambda: views.usage(owners), "usage")
     yield _step("metrics", views.agent_usage, "usage of agents")
     yield _step("budgets", views.budgets)
     yield _step("costs", lambda: views.costs(by="project"), "projects")

@@ -37,6 +37,8 @@ LISTED = 100
 SEARCHED = 10
 #: Items that `records` is asked for at once.
 RECORDS = 100
+#: Owners whose usage `overview` is asked for at once.
+OWNERS = 200
 #: Rows of a page that keeps a call short, and those of scripts that bound it themselves.
 PAGE, ROWS = 100, 1000
 
@@ -327,7 +329,7 @@ WORDS: Mapping[str, Words] = {
     "accept": Words(first=(item, text, flag)),
     "add_usage": Words(first=(item, token, used)),
     "agent_comment": Words(first=(item, token, text)),
-    "agents": Words(first=(skip, number(1, 50))),
+    "agents": Words(first=(skip, number(1, 50), number(0, PAGE))),
     "answer": Words(first=(item, text, question)),
     "assign": Words(
         first=(owner, optional(pairs), optional(texts()), flag),
@@ -433,10 +435,12 @@ WORDS: Mapping[str, Words] = {
     "notes": Words(first=(item, optional(cursor))),
     "overview": Words(
         first=(
-            choice("needs", "agents", "pools", "events"),
+            choice("needs", "agents", "pools", "usage", "events"),
             optional(matching(r"[0-9]{1,15}(:[0-9]{1,15}){0,2}", "a cursor")),
             number(0, PAGE),
-        )
+        ),
+        group=(budget_owner,),
+        most=OWNERS,
     ),
     "prime": Words(first=(number(1, limits.SHOWN_ITEMS), _leases)),
     "progress": Words(first=(item, token, text, percent, used)),

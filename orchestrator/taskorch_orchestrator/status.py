@@ -60,14 +60,15 @@ def status(views: Views, settings: Settings, *, limit: int) -> StatusReport:
     rows = limit + 1
     # Questions and reviews come last among the stalled items: they displace no other.
     stuck = views.stuck(limit=rows).items
+    agents, pools = views.agents_and_pools(limit=rows)
     return StatusReport(
         namespace=settings.namespace,
         questions=views.questions(limit=rows),
         reviews=views.reviews(limit=rows),
         stuck=tuple(item for item in stuck if item.why not in ASKING),
         unassigned=views.unassigned(limit=rows),
-        agents=views.agents(limit=rows),
-        pools=views.pools(limit=rows),
+        agents=agents,
+        pools=pools,
         projects=views.open_projects(limit=rows),
         budgets=views.budgets()[:rows],
         health=health(

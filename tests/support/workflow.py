@@ -480,6 +480,8 @@ def limit_costs(bench: Bench) -> Iterator[str]:
     yield "budgets"
     views.budgets(project)
     yield "budgets"
+    views.usage(["namespace", f"project:{project}"])
+    yield "overview"
     views.costs(project)
     yield "costs"
     views.agent_usage()

@@ -68,7 +68,7 @@ def pools_table(listed: Iterable[PoolWork]) -> console.Table:
         rows.add_row(
             pool.name,
             str(pool.queued),
-            console.since(pool.queued_since),
+            console.since(pool.queued_since) if pool.queued else "-",
             str(pool.delayed + pool.waiting),
             _members(pool) or "none",
         )

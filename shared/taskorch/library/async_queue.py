@@ -189,6 +189,7 @@ class AsyncViews(_InThreads[Views]):
     agent_usage = _coroutine(Views.agent_usage)
     budgets = _coroutine(Views.budgets)
     costs = _coroutine(Views.costs)
+    usage = _coroutine(Views.usage)
     needs = _coroutine(Views.needs)
     workload = _coroutine(Views.workload)
     news = _coroutine(Views.news)

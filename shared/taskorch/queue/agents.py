@@ -1,17 +1,22 @@
 """The agents: when each called last, and the items that its sessions hold."""
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, cast
 
 from taskorch.domain import limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Holder, State
 from taskorch.queue import fields as read
-from taskorch.queue.fields import DamagedField, Reading
+from taskorch.queue.fields import DamagedField, Reading, readable
 from taskorch.queue.port import Reply
+from taskorch.queue.scripts import Scripts
 
 #: An agent without items is forgotten if it has not called for this long.
 FORGOTTEN_MS = 30 * 24 * 3_600_000
+#: Agents that one call returns, with what they hold; and pools that come with the first.
+PAGE, POOLS_AT_ONCE = 20, 100
+#: Where to go on, agents, the number of pools to skip, and rows of pools.
+AgentsReply: TypeAlias = tuple[str, list[Reply], str, list[Reply]]
 
 
 class HeldItemStatus(Frozen):
@@ -48,6 +53,42 @@ class AgentStatus(Frozen):
     idle_ms: int
     #: The pools that it takes items from, in its order.
     pools: tuple[str, ...] = ()
+
+
+class AgentsRead(Frozen):
+    """The agents, and the rows of the first pools."""
+
+    agents: tuple[AgentStatus, ...]
+    pool_rows: Sequence[Reply]
+    #: The number of pools to skip for the others; "" if there are none.
+    skip_pools: str
+
+
+def read_agents(scripts: Scripts, limit: int, *, pools: int = 0) -> AgentsRead:
+    """Return the agents, the one that called last first, and the first of `pools` pools."""
+    left, skip = limit, "0"
+    rows: list[Reply] = []
+    pool_rows: Sequence[Reply] = ()
+    skip_pools, pools_asked = "", min(pools, POOLS_AT_ONCE)
+    while skip and left > 0:
+        reply = scripts.run_script(
+            "agents", int(skip), min(left, PAGE), pools_asked
+        )
+        skip, page, after_pools, listed = cast("AgentsReply", reply)
+        if pools_asked:
+            pool_rows, skip_pools, pools_asked = listed, after_pools, 0
+        rows += page
+        left -= len(page)
+    # one that called between two pages is on both
+    found = {
+        each.name: each
+        for each in readable(agent_status, rows, scripts.damage)
+    }
+    return AgentsRead(
+        agents=tuple(found.values()),
+        pool_rows=pool_rows,
+        skip_pools=skip_pools,
+    )
 
 
 def is_forgotten(agent: AgentStatus) -> bool:

@@ -4,12 +4,15 @@ That is what needs a person, what the agents work on, and what has just happened
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from taskorch.domain import limits
 from taskorch.domain.events import Event
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
+from taskorch.domain.usage import NONE, ModelUsage
+from taskorch.domain.usage_rules import summed
 from taskorch.queue import fields as read
 from taskorch.queue import replies
 from taskorch.queue.fields import (
@@ -33,8 +36,8 @@ NEEDS_CALLS = 16
 #: Calls that read agents: each looks at 150 at most. The last one begins at the end of the
 #: list, where those are that never called.
 AGENT_CALLS, LAST_AGENTS = 16, 100
-#: Pools that one call reads.
-POOLS_PAGE = 100
+#: Pools that one call reads, and owners whose usage it reads.
+POOLS_PAGE, OWNERS_PAGE = 100, 60
 
 
 class ItemSummary(Frozen):
@@ -151,6 +154,16 @@ class PoolWork(Frozen):
     members: tuple[PoolMember, ...]
 
 
+class OwnerUsage(Frozen):
+    """What a project, an agent or the namespace has used."""
+
+    total: ModelUsage = NONE
+    #: What was used today, by UTC.
+    today: ModelUsage = NONE
+    #: The title of a project.
+    title: str = ""
+
+
 class AgentWork(Frozen):
     """An agent, and what it has."""
 
@@ -255,21 +268,47 @@ def read_workload(scripts: Scripts) -> Workload:
     )
 
 
-def read_pools(scripts: Scripts, limit: int) -> tuple[PoolWork, ...]:
-    """Return the pools in the order in which they were first named."""
-    found: dict[str, PoolWork] = {}
-    skip = "0"
-    while skip and len(found) < limit:
-        asked = min(limit - len(found), POOLS_PAGE)
-        _, skip, rows = cast(
+def read_pools(
+    scripts: Scripts,
+    limit: int,
+    *,
+    skip: str = "0",
+    first: Sequence[Reply] = (),
+) -> tuple[PoolWork, ...]:
+    """Return the pools in the order in which they were first named.
+
+    `first` are rows of another script, and `skip` says where to go on, "" for nowhere.
+    """
+    rows = list(first)
+    while skip and len(rows) < limit:
+        asked = min(limit - len(rows), POOLS_PAGE)
+        _, skip, page = cast(
             "tuple[str, str, list[Reply]]",
             scripts.run_script("overview", "pools", int(skip), asked),
         )
-        for line in readable(
-            lambda row: _pool_line(row, scripts.damage), rows, scripts.damage
-        ):
-            found[line.name] = line
-    return tuple(found.values())
+        rows += page
+    lines = readable(
+        lambda row: _pool_line(row, scripts.damage), rows, scripts.damage
+    )
+    return tuple({line.name: line for line in lines}.values())
+
+
+def read_usage(
+    scripts: Scripts, owners: Sequence[str]
+) -> Mapping[str, OwnerUsage]:
+    """Return what owners have used; those that the caller does not see are left out."""
+    found: dict[str, OwnerUsage] = {}
+    for start in range(0, len(owners), OWNERS_PAGE):
+        asked = owners[start : start + OWNERS_PAGE]
+        _, rows = cast(
+            "tuple[str, list[tuple[str, str, str, str]]]",
+            scripts.run_script("overview", "usage", 0, 0, *asked),
+        )
+        for owner, total, today, title in rows:
+            found[owner] = OwnerUsage(
+                total=summed(total), today=summed(today), title=title
+            )
+    return found
 
 
 def read_news(scripts: Scripts, limit: int) -> News:
@@ -323,7 +362,6 @@ def _agent_line(row: Reply, damage: Damage) -> AgentWork:
     name, seen, host, held_count, held, queued, since, first = cast(
         "tuple[str, str, str, int, list[Reply], int, str, Reply]", row
     )
-    waiting = [first] if first else []
     with Reading("agent", name):
         if not limits.is_name(name):
             raise DamagedField("name")
@@ -335,7 +373,7 @@ def _agent_line(row: Reply, damage: Damage) -> AgentWork:
             held=readable(_held_line, held, damage),
             queued_count=queued,
             queued_since=read.whole(since),
-            first=next(iter(readable(_first_line, waiting, damage)), None),
+            first=_first_item(first, damage),
         )
 
 
@@ -354,10 +392,7 @@ def _pool_line(row: Reply, damage: Damage) -> PoolWork:
             delayed=delayed,
             waiting=waiting,
             queued_since=read.whole(since),
-            first=next(
-                iter(readable(_first_line, [first] if first else [], damage)),
-                None,
-            ),
+            first=_first_item(first, damage),
             member_count=count,
             members=tuple(
                 PoolMember(name=agent, last_seen_at=read.whole(seen))
@@ -388,10 +423,15 @@ def _held_line(row: Reply) -> HeldLine:
         )
 
 
-def _first_line(row: Reply) -> ItemSummary:
-    id_, flat = cast("tuple[str, Reply]", row)
-    with Reading("item", id_):
-        return _item_line(id_, read.fields_of(flat))
+def _first_item(row: Reply, damage: Damage) -> ItemSummary | None:
+    """Read the row of the first item of a queue: {} if there is none to show."""
+
+    def summary(row: Reply) -> ItemSummary:
+        id_, flat = cast("tuple[str, Reply]", row)
+        with Reading("item", id_):
+            return _item_line(id_, read.fields_of(flat))
+
+    return next(iter(readable(summary, [row] if row else [], damage)), None)
 
 
 def _item_line(id_: str, fields: Fields) -> ItemSummary:

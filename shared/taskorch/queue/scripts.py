@@ -40,6 +40,7 @@ PRELUDE = (
 #: The files that only some scripts need: each call runs all that is in front of it.
 PARTS = {
     "accept": ("reviews", "unfinished"),
+    "agents": ("rows",),
     "assign": ("sizes", "edits"),
     "awaited": ("purging",),
     "budgets": ("listed_budgets",),
@@ -57,6 +58,7 @@ PARTS = {
     "get": ("sizes", "packages"),
     "list": ("sizes", "edits"),
     "new_discoveries": ("discoveries",),
+    "overview": ("rows",),
     "prime": ("sizes", "packages"),
     "progress_of_project": ("discoveries",),
     "purge": ("purging",),

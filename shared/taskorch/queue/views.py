@@ -27,7 +27,6 @@ from taskorch.domain.mirror_record import (
 )
 from taskorch.domain.short_id import Candidate, ShortId
 from taskorch.queue import (
-    agents,
     audit,
     discoveries,
     keys,
@@ -54,14 +53,20 @@ if TYPE_CHECKING:
         Hour,
         PoolFigures,
     )
-    from taskorch.queue.overview import Needs, News, PoolWork, Workload
+    from taskorch.queue.overview import (
+        Needs,
+        News,
+        OwnerUsage,
+        PoolWork,
+        Workload,
+    )
 
 Row = TypeVar("Row")
 
 LIMIT = 1000
 #: Rows that one call of a script returns, so that it blocks Redis for some ms at most.
 PAGE = 40
-#: The same of rows that take longer: with the newest report, or what an agent holds.
+#: The same of rows that take longer, because each has the newest report.
 SHORT_PAGE = 20
 #: Items whose records one call returns: a record has many reports on its item.
 RECORDS = 20
@@ -393,26 +398,22 @@ class Views:
 
     def agents(self, *, limit: int = LIMIT) -> tuple[AgentStatus, ...]:
         """Return the agents, the one that called last first."""
-        return self._agents(limit)[0]
+        from taskorch.queue.agents import read_agents
+
+        return read_agents(self._scripts, _checked(limit)).agents
 
     def agents_and_pools(
         self, *, limit: int = LIMIT
     ) -> "tuple[tuple[AgentStatus, ...], tuple[PoolWork, ...]]":
-        """Return the agents, and the pools: one more page, if there are any."""
-        found, may_have_pools = self._agents(limit)
-        return found, self.pools(limit=limit) if may_have_pools else ()
+        """Return the agents and the pools: the first of both with one call."""
+        from taskorch.queue.agents import read_agents
+        from taskorch.queue.overview import read_pools
 
-    def _agents(self, limit: int) -> tuple[tuple[AgentStatus, ...], bool]:
-        """Return the agents, and whether there may be pools."""
-        rows, may_have_pools = self._pages(
-            "agents", limit=limit, page_size=SHORT_PAGE
+        read = read_agents(self._scripts, _checked(limit), pools=limit)
+        pools = read_pools(
+            self._scripts, limit, skip=read.skip_pools, first=read.pool_rows
         )
-        # one that called between two pages is on both
-        found = {
-            each.name: each
-            for each in self._readable(agents.agent_status, rows)
-        }
-        return tuple(found.values()), bool(may_have_pools)
+        return read.agents, pools
 
     def events(
         self, *, since: str = FROM_THE_START, limit: int = LIMIT
@@ -565,6 +566,12 @@ class Views:
         from taskorch.queue.budgets import owner_of, read_budgets
 
         return read_budgets(self._scripts, owner and owner_of(owner))
+
+    def usage(self, owners: Sequence[str]) -> "Mapping[str, OwnerUsage]":
+        """Return what owners such as `agent:ada` have used, as far as the caller sees them."""
+        from taskorch.queue.overview import read_usage
+
+        return read_usage(self._scripts, owners)
 
     def costs(self, owner: str = "", *, by: str = "agent") -> "Costs":
         """Return what a project, an agent or, for "", the namespace has used.

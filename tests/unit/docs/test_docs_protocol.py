@@ -32,6 +32,7 @@ from taskorch.queue import (
     metrics,
     mirror_replies,
     notifications,
+    overview,
     plan,
     queue,
     replies,
@@ -678,7 +679,7 @@ def test_numbers_are_those_of_the_source() -> None:
             "MAX_AGENTS", SCRIPTS["overview"]
         ),
         "agents of a pool that overview shows": number(
-            "MAX_MEMBERS_SHOWN", SCRIPTS["overview"]
+            "MAX_MEMBERS_SHOWN", PARTS["rows"]
         ),
         "pools that a call of forget_agents looks at": number(
             "MAX_POOLS", SCRIPTS["forget_agents"]
@@ -711,6 +712,7 @@ def test_numbers_are_those_of_the_source() -> None:
         "projects or agents that costs reads in a call": number(
             "PAGE", SCRIPTS["costs"]
         ),
+        "owners whose usage a client asks overview for at once": overview.OWNERS_PAGE,
         "dependencies that depend and create follow; an item counts as 10": number(
             "MAX_FOLLOWED", PRELUDE
         ),
@@ -797,7 +799,7 @@ def test_numbers_in_the_text_are_right() -> None:
 @pytest.mark.parametrize(
     ("verb", "stated"),
     [
-        ("agents", f"A client sends at most {views.PAGE}"),
+        ("agents", f"A client sends at most {agents.PAGE}"),
         ("audit", f"A client sends {queue.AUDIT_BATCH}"),
         ("audit_index", f"A client sends {queue.AUDIT_BATCH}"),
         (

@@ -82,7 +82,9 @@ def test_whole_workflow_is_within_the_bounds(bench: Bench) -> None:
             ("", "", "", "1", ITEM, "", "", '{"a": "' + LONG + '"}', "", ""),
         ),
         ("claim", ("", "", "21")),
-        ("agents", ("0", "51")),
+        ("agents", ("0", "51", "0")),
+        ("agents", ("0", "20", "101")),
+        ("overview", ("usage", "0", "0", *["agent:ada"] * 201)),
         ("list", ("", *LISTS, "0", "0", "", "[]", "", "101")),
         (
             "list",
@@ -119,6 +121,7 @@ def test_what_is_too_large_is_invalid(
         ("check", ("1", "1")),
         ("claim", ("", "yes", "1")),
         ("events", ("0", "1")),
+        ("overview", ("usage", "0", "0", "pool:backend")),
         ("budgets", ("0", "nobody else")),
         ("get", (ITEM, "", "steal", "")),
         ("get", (ITEM, "1;DEL", "claim", "")),

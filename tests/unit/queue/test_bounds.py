@@ -9,8 +9,8 @@ from support.named_calls import Noted
 from support.waiters import SOON_S
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
+from taskorch.queue.agents import PAGE
 from taskorch.queue.backup import SCHEMA
-from taskorch.queue.views import SHORT_PAGE
 from taskorch.queue.wait_results import Goal
 
 #: What one call handles.
@@ -220,7 +220,7 @@ def test_depend_takes_at_most_150_dependencies(bench: Bench) -> None:
 
 
 def test_agents_are_read_once_in_short_pages(bench: Bench) -> None:
-    names = [f"agent-{number}" for number in range(SHORT_PAGE + 1)]
+    names = [f"agent-{number}" for number in range(PAGE + 1)]
     for name in names:
         bench.item(agent=name)
     seen: list[str] = []

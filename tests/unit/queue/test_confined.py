@@ -1,21 +1,14 @@
 """A caller that is confined to one project: another one does not exist for it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
-from support.builders import Bench
+from support.builders import Bench, need_lease
+from support.confined import Confined
 from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
-from taskorch.queue.port import (
-    CONFINED,
-    Argument,
-    Connection,
-    ConnectionWrapper,
-    Reply,
-    Script,
-)
+from taskorch.domain.usage import ModelUsage
 
 READS: dict[str, Callable[[Bench, str, str], object]] = {
     "show": lambda bench, item, _: bench.queue.views.show(item),
@@ -34,21 +27,6 @@ READS: dict[str, Callable[[Bench, str, str], object]] = {
     "close": lambda bench, _, project: bench.queue.complete_project(project),
     "reopen": lambda bench, _, project: bench.queue.reopen_project(project),
 }
-
-
-@dataclass
-class Confined(ConnectionWrapper):
-    """A connection that confines each call to a project, as a gateway does."""
-
-    connection: Connection
-    project: str
-
-    def run_script(
-        self, script: Script, key: str, arguments: Sequence[Argument]
-    ) -> Reply:
-        request, *words = arguments
-        confined = (f"{request}{CONFINED}{self.project}", *words)
-        return self.connection.run_script(script, key, confined)
 
 
 @pytest.fixture
@@ -142,6 +120,27 @@ def test_overview_has_own_project_alone(
     assert workload.more == 0
     assert {line.event.project for line in news.lines} == {own}
     assert foreign.item not in repr((needs, workload, news))
+
+
+def test_usage_of_own_project_alone_is_seen(
+    bench: Bench, confined: Bench, own: str
+) -> None:
+    foreign = bench.claimed()
+    bench.agent().progress(foreign, "x", used=ModelUsage(cost_micros=9))
+    mine = bench.claimed(bench.item(own))
+    used = ModelUsage(cost_micros=2)
+    bench.agent().progress(mine, "x", used=used)
+    other = bench.queue.views.show(foreign.item).item.project
+    owners = ["namespace", f"project:{own}", f"project:{other}", "agent:ada"]
+
+    found = confined.queue.views.usage(owners)
+
+    assert {owner: each.total for owner, each in found.items()} == {
+        "namespace": used,
+        f"project:{own}": used,
+    }
+    with pytest.raises(errors.NotAllowed):
+        confined.queue.views.budgets("ada")
 
 
 def test_claim_skips_items_of_foreign_projects(

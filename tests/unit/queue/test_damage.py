@@ -397,12 +397,12 @@ def test_no_view_shows_claim_of_another_holder(
             ("records", (":looker", item, "", "")),
             ("indexed", ("blocked", 0, 10)),
             ("stuck", (1, 1, "", "", 10)),
-            ("agents", (0, 10)),
+            ("agents", (0, 10, 10)),
             ("events", ("0-0", 10)),
             ("standing", (item,)),
             *(
                 ("overview", (part, 0, 10))
-                for part in ("needs", "agents", "events")
+                for part in ("needs", "agents", "pools", "events")
             ),
         )
     ]

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from support.builders import Bench, need_lease
 from taskorch.domain.item import NewItem, State
+from taskorch.domain.usage import ModelUsage
 from taskorch.queue import keys, overview
 from taskorch.queue.overview import (
     DEAD_DEPENDENCY,
@@ -303,3 +304,35 @@ def test_row_tells_how_often_item_was_requeued(bench: Bench) -> None:
     assert rows[waits].item.generation == 0
     assert rows[waits].dependency_generation == 1
     assert rows[waits].dependency_agent == "ada"
+
+
+def test_usage_of_owners_has_titles(bench: Bench) -> None:
+    lease = bench.claimed()
+    used = ModelUsage(tokens_in=5, cost_micros=7)
+    bench.agent().progress(lease, "half", used=used)
+    project = bench.queue.views.show(lease.item).item.project
+    owners = ["namespace", f"project:{project}", "agent:ada", "agent:bob"]
+
+    found = bench.queue.views.usage(owners)
+
+    assert [*found] == owners
+    assert [each.title for each in found.values()] == ["", "A project", "", ""]
+    totals = [each.total for each in found.values()]
+    assert totals == [used, used, used, ModelUsage()]
+    assert found["agent:ada"].today == used
+
+
+def test_usage_of_many_owners_is_read(bench: Bench) -> None:
+    owners = [f"agent:agent-{number}" for number in range(450)]
+
+    assert len(bench.queue.views.usage(owners)) == len(owners)
+
+
+def test_damaged_usage_is_nothing(bench: Bench) -> None:
+    sums = f"{keys.tag(bench.namespace)}usage"
+    bench.raw.set(sums, "x")
+
+    found = bench.queue.views.usage(["namespace"])
+    bench.raw.delete(sums)
+
+    assert found["namespace"].total == ModelUsage()

@@ -4,6 +4,7 @@ from concurrent.futures import Future
 
 import pytest
 from support.builders import Bench, need_lease
+from support.named_calls import Noted
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors, limits
 from taskorch.domain.item import Claim, ItemFilter, Lease, NewItem, State
@@ -349,6 +350,31 @@ def test_agents_are_listed_with_existing_pools(bench: Bench) -> None:
     assert [agent.name for agent in agents] == ["ada"]
     assert without == ()
     assert [pool.name for pool in pools] == ["backend"]
+
+
+def test_agents_come_with_pools_in_one_call(bench: Bench) -> None:
+    bench.pool_item("backend")
+    bench.agent("bob", pools=POOLS).check()
+    seen: list[str] = []
+    noted = bench.with_connection(lambda connection: Noted(connection, seen))
+
+    agents, pools = noted.queue.views.agents_and_pools()
+
+    assert [agent.name for agent in agents] == ["bob"]
+    assert pools == bench.queue.views.pools()
+    assert seen == ["agents"]
+
+
+def test_many_pools_are_listed_in_order(bench: Bench) -> None:
+    names = [f"pool-{number:02}" for number in range(45)]
+    for name in names:
+        bench.pool_item(name)
+
+    _, pools = bench.queue.views.agents_and_pools()
+    _, few = bench.queue.views.agents_and_pools(limit=30)
+
+    assert [pool.name for pool in pools] == names
+    assert [pool.name for pool in few] == names[:30]
 
 
 def test_pool_without_agents_is_stuck(bench: Bench) -> None:

@@ -1,12 +1,13 @@
 -- agents: the agents that called last, those never seen at the end, and what each
 --         session holds; a page of them.
 -- KEYS     meta
--- ARGV     7 number of agents to skip, 8 maximum number
+-- ARGV     7 number of agents to skip, 8 maximum number, 9 maximum number of pools, or 0
 -- RETURNS  {number to skip next time, or '' at the end, {{name, last seen ms, silent ms,
 --          fields, {{item id, state, host, pid, session, since, last step ms, silent ms}
---          …}, number of items it holds, ms since it called or was first named} …}, 1 if
---          there may be pools, else 0}; to a caller that is confined to a project, the
---          agents that hold items of it, and of each no counts
+--          …}, number of items it holds, ms since it called or was first named} …}, number
+--          of pools to skip in `overview` or '', {row of a pool …} as `Rows.pools` returns
+--          them}; to a caller that is confined to a project, the agents that hold items of
+--          it, and of each no counts
 -- ERRORS   none of its own
 local MAX_HELD_SHOWN = 20
 
@@ -49,7 +50,7 @@ local function fields_of(agent)
 end
 
 return guarded(function()
-  local from, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
+  local from, limit, most_pools = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
   local agents = {}
   local names = call('ZREVRANGE', prefix .. 'agents', from, from + limit - 1, 'WITHSCORES')
   for i = 1, #names, 2 do
@@ -63,7 +64,7 @@ return guarded(function()
       table.insert(agents, {name, last_seen, was_seen and idle or '0', fields, held, count, idle})
     end
   end
-  local may_have_pools = confined ~= '' or call('EXISTS', prefix .. 'pools') == 1
   local skip = #names == 2 * limit and tostring(from + limit) or ''
-  return {skip, agents, may_have_pools and 1 or 0}
+  if most_pools == 0 then return {skip, agents, '', {}} end
+  return {skip, agents, Rows.pools(Rows.begin(), 0, most_pools)}
 end)

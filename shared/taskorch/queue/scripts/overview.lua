@@ -1,52 +1,34 @@
 -- overview: what a person wants to see at once: what needs a person, what the agents work
---           on, or what has just happened. It looks at a bounded number, and cuts texts.
+--           on, what waits in the pools, what was used, or what has just happened. It looks
+--           at a bounded number, and cuts texts.
 -- KEYS     meta
--- ARGV     7 part: 'needs', 'agents', 'pools' or 'events', 8 where to go on: the cursor of
---          needs or '', the number of agents or pools to skip, or 0, 9 maximum number of rows
+-- ARGV     7 part: 'needs', 'agents', 'pools', 'usage' or 'events', 8 where to go on: the
+--          cursor of needs or '', the number of agents or pools to skip, or 0, 9 maximum
+--          number of rows, from 10 the owners of the part 'usage': 'namespace',
+--          'project:<id>' or 'agent:<name>'
 -- RETURNS  what the function of the part returns, below
 -- ERRORS   none of its own
 -- The first items of an index that are looked at, and what a call reads of them: an item
 -- counts as 1, its row as 2, each dependency as 1.
 local MAX_VISITED, MAX_LOOKS = 200, 120
--- Agents of a page, and what a page reads of them: an agent counts as 1, an item that it
--- holds as 8, its queue as 6.
-local MAX_AGENTS, MAX_STEPS, HELD_STEPS, QUEUE_STEPS = 150, 150, 8, 6
--- Items that an agent holds, and in its queue those that are looked at for one of the
--- caller's project.
-local MAX_HELD_SHOWN, MAX_QUEUED = 20, 20
--- Events that are looked at, those that have a row, and ms before an event in which its report was written.
+-- Agents of a page, and what a page reads of them, besides their queues: an agent counts as
+-- 1, an item that it holds as 8.
+local MAX_AGENTS, HELD_STEPS = 150, 8
+-- Items that an agent holds.
+local MAX_HELD_SHOWN = 20
+-- Events that are looked at, those that have a row, and ms before an event in which its
+-- report was written.
 local MAX_EVENTS, MAX_EVENT_ROWS, WRITTEN_MS = 150, 40, 1000
 local part, from, limit = ARGV[7], ARGV[8], tonumber(ARGV[9])
-local looks, steps = 0, 0
-local titles = {}
+local looks, reading = 0, Rows.begin()
 
 local function ms(number) return string.format('%d', number) end
 
-local function start_of(text) return Question.start_of(text or '') end
+local function start_of(text) return Rows.start_of(text) end
 
--- Returns the title of an item or a project, '' if it is gone or damaged.
-local function title_of(kind, id)
-  if not titles[id] then titles[id] = start_of(read_hash(kind, id, 'HGET', 'title') or '') end
-  return titles[id]
-end
+local function title_of(kind, id) return Rows.title(reading, kind, id) end
 
-local function flat(fields)
-  local words = {}
-  for name, value in pairs(fields) do
-    table.insert(words, name)
-    table.insert(words, tostring(value))
-  end
-  return words
-end
-
--- Returns the fields of an item that every row has, and `more`.
-local function described(item, more)
-  more.project, more.agent, more.state = item.project, item.agent, item.state
-  if item.pool ~= '' then more.pool = item.pool end
-  more.generation = call('HGET', key('item', item.id), 'generation') or 0
-  more.title, more.project_title = title_of('item', item.id), title_of('project', item.project)
-  return flat(more)
-end
+local function described(item, more) return Rows.item(reading, item, more) end
 
 -- Adds rows for items of a kind, after `skip` items and `added` rows of earlier calls:
 -- `look` returns why an item needs a person, since when, and the fields that tell more, or
@@ -190,32 +172,11 @@ local function held_by(agent)
   for _, id in ipairs(call('ZRANGE', held, 0, MAX_HELD_SHOWN - 1)) do
     local item = find_item(id)
     if item and is_held(item) and not scope.is_foreign(item.project) and View.has_room() then
-      steps, seen_count = steps + HELD_STEPS, seen_count + 1
+      reading.steps, seen_count = reading.steps + HELD_STEPS, seen_count + 1
       table.insert(rows, held_row(item))
     end
   end
   return rows, confined == '' and count or seen_count
-end
-
--- Returns the row of the first item in the queue of an agent, if it is to be shown, the
--- number of items in it, and since when (ms) the oldest one is.
-local function queued_for(agent, is_shown)
-  local queue = key('queue', agent)
-  local count = call('ZCARD', queue)
-  if count == 0 then return {}, 0, '' end
-  steps = steps + QUEUE_STEPS
-  local first, own, since = nil, 0, nil
-  local most = confined ~= '' and MAX_QUEUED or is_shown and 1 or 0
-  for _, id in ipairs(most > 0 and call('ZRANGE', queue, 0, most - 1) or {}) do
-    local item = find_item(id)
-    if item and item.state == 'queued' and not scope.is_foreign(item.project) then
-      first, own = first or item, own + 1
-      since = since or changed_at(id, item)
-    end
-  end
-  local oldest = confined == '' and View.queued_since(queue) or since and ms(since) or ''
-  local row = is_shown and first and {first.id, described(first, {})} or {}
-  return row, confined == '' and count or own, oldest
 end
 
 -- {now, number of agents to skip next time or '', number of agents or 0, {{agent, last call
@@ -230,13 +191,13 @@ function parts.agents()
   local skip = tonumber(from) or 0
   local page = call('ZREVRANGE', agents, skip, skip + MAX_AGENTS - 1, 'WITHSCORES')
   for i = 1, #page, 2 do
-    if steps >= MAX_STEPS or not View.has_room() then
+    if not Rows.has_room(reading) then
       return {ms(now), ms(skip + (i - 1) / 2), count, rows}
     end
     local name, last_seen = page[i], page[i + 1]
-    steps = steps + 1
+    reading.steps = reading.steps + 1
     local held, held_count = held_by(name)
-    local first, queued, since = queued_for(name, held_count == 0)
+    local first, queued, since = Rows.queued(reading, name, held_count == 0)
     local has_items = held_count > 0 or queued > 0
     if has_items or confined == '' then
       local host = has_items and call('HGET', key('agent', name), 'host') or ''
@@ -247,48 +208,38 @@ function parts.agents()
   return {ms(now), has_more and ms(skip + MAX_AGENTS) or '', count, rows}
 end
 
--- Agents of a pool that are shown.
-local MAX_MEMBERS_SHOWN = 20
-
--- Returns the numbers of items in the queue of a pool, delayed and waiting.
-local function counts_of_pool(owner)
-  local kept = call('HMGET', Owner.counts(owner), 'n_delayed', 'n_waiting')
-  return {call('ZCARD', key('queue', owner)), tonumber(kept[1] or 0) or 0,
-    tonumber(kept[2] or 0) or 0}
-end
-
--- Returns the first item in the queue of a pool as a row, {} if there is none that the caller
--- sees; the counts of the items in the pool that it sees, and since when the oldest is queued.
-local function waiting_in(owner)
-  local first, queued, since = queued_for(owner, true)
-  if confined ~= '' then return first, {queued, 0, 0}, since end
-  return first, counts_of_pool(owner), since
-end
-
--- {now, number of pools to skip next time or '', {{pool, {number queued, delayed, waiting for
--- dependencies}, since when the oldest of the first is in ms or '', {item, {field, value …}} or
--- {} of the first, number of agents that take items from it, {{agent, last call in ms} …} some
--- of them} …}}: to a caller that is confined to a project, the pools that have queued items
--- of it.
+-- {now, number of pools to skip next time or '', {row of a pool …}}: see `Rows.pools`.
 function parts.pools()
-  local skip, rows = tonumber(from), {}
-  local pools = call('ZRANGE', prefix .. 'pools', skip, skip + limit - 1)
-  for i, pool in ipairs(pools) do
-    if steps >= MAX_STEPS or not View.has_room() then
-      return {ms(now), ms(skip + i - 1), rows}
-    end
-    steps = steps + HELD_STEPS
-    local first, numbers, since = waiting_in(Owner.of_pool(pool))
-    local members = {}
-    for _, agent in ipairs(call('ZRANGE', key('members', pool), 0, MAX_MEMBERS_SHOWN - 1)) do
-      table.insert(members, {agent, call('ZSCORE', prefix .. 'agents', agent) or '0'})
-    end
-    if confined == '' or numbers[1] > 0 then
-      table.insert(rows, {pool, numbers, since, first, call('ZCARD', key('members', pool)),
-        members})
+  local skip, rows = Rows.pools(reading, tonumber(from), limit)
+  return {ms(now), skip, rows}
+end
+
+local function sum_of(value) return Usage.text(Usage.numbers(value or '')) end
+
+-- Returns the hash with what an owner has used, or nil if the caller does not see it: of the
+-- namespace, a caller that is confined to a project sees this project.
+local function usage_of(owner)
+  local own = confined ~= '' and 'project:' .. confined
+  if own and owner == 'namespace' then return Usage.of(own) end
+  return (not own or owner == own) and Usage.of(owner) or nil
+end
+
+-- {now, {{owner, four numbers that it has used in all, and today, as texts, title of a project or
+-- ''} …}}, without owners that the caller does not see.
+function parts.usage()
+  local rows = {}
+  for i = 10, #ARGV do
+    local owner = ARGV[i]
+    local hash = usage_of(owner)
+    if hash then
+      local sums = redis.pcall('HMGET', hash, 'total', 'day:' .. Usage.today())
+      if sums.err then sums = {} end
+      local project = string.match(owner, '^project:(.*)$')
+      table.insert(rows, {owner, sum_of(sums[1]), sum_of(sums[2]),
+        project and title_of('project', project) or ''})
     end
   end
-  return {ms(now), #pools == limit and ms(skip + limit) or '', rows}
+  return {ms(now), rows}
 end
 
 -- Events that only move an item, or that nobody asked for.
