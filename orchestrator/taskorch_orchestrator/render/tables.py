@@ -56,6 +56,8 @@ BAR_WIDTH, ITEM_BAR_WIDTH = 20, 10
 BARS_FROM_WIDTH = 110
 #: Bytes of a reason that a table shows.
 REASON_BYTES = 120
+#: The beginning of a reason that repeats the why of its row.
+OVER_BUDGET = "over budget: "
 #: Indent of a text in the second level of a list.
 NESTED = "      "
 
@@ -306,11 +308,8 @@ def stuck_table(found: Sequence[StuckItem]) -> screen.Table:
         Column(header="WHAT HELPS", is_below=True),
     )
     for each in found:
-        reason = (
-            f": {cut(one_line(each.reason), REASON_BYTES)}"
-            if each.reason
-            else ""
-        )
+        words = one_line(each.reason).removeprefix(OVER_BUDGET)
+        reason = f": {cut(words, REASON_BYTES)}" if words else ""
         table.add_row(
             each.item.id,
             f"{each.why}{reason}",

@@ -310,16 +310,12 @@ class AgentQueue:
             block_s = min(left_s, due_s, WAIT_PERIOD_S) + 0.001
             try:
                 self._scripts.wait_for_wake(
-                    block_s, leaves_pools=self._has_used_up(over)
+                    block_s, leaves_pools=_may_claim_nothing(over)
                 )
             except errors.Unavailable as outage:
                 if not outage.retryable:
                     raise
                 notice.outage(outage)
-
-    def _has_used_up(self, over: Sequence[str]) -> bool:
-        """Return whether the agent's own budget keeps it from every item."""
-        return bool(over) and over[0] == f"agent:{self._scripts.caller.agent}"
 
     def _has_ended(self, views: Sequence[Reply], due_ms: str) -> bool:
         """Return whether an earlier copy of a claim has got all that there was."""
@@ -818,6 +814,11 @@ class AgentQueue:
             lease.shown(),
             *arguments,
         )
+
+
+def _may_claim_nothing(over: Sequence[str]) -> bool:
+    """Return whether a budget, that of the agent or of all, keeps it from every item."""
+    return bool(over) and not over[0].startswith("project:")
 
 
 def _note_budget(words: Sequence[str], notice: ClaimNotice) -> None:

@@ -51,7 +51,7 @@ KEYS = (
     Key(
         name="budget_waiters",
         type="zset",
-        holds="agent that waits for work that its budget keeps from it -> ms since when",
+        holds="agent that waits because a budget is used up -> ms since when",
     ),
     Key(name="projects", type="zset", holds="project id -> created_ms"),
     Key(

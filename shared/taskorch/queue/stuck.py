@@ -63,7 +63,8 @@ class StuckItem(Frozen):
     #: The reason: a key of COMMANDS, or `over_budget`.
     why: str
     #: When its lease expired or its holder last reported, when it failed, was blocked,
-    #: queued or completed for review, asked its oldest open question, or began to wait; in ms since the epoch.
+    #: queued or completed for review, asked its oldest open question, or began to wait; in
+    #: ms since the epoch.
     since: int
     #: When its agent last called; 0 if none of its sessions has called.
     agent_seen_at: int
@@ -106,8 +107,7 @@ def read_stuck(
             cursor, visited, rows = cast("tuple[str, int, list[Reply]]", view)
             looked_at, left = looked_at + visited, left - 1
             for each in readable(stuck_item, rows, scripts.damage):
-                # an item that moves between two calls may be in both
-                found[each.item.id, each.why] = each
+                found.setdefault(_matter(each), each)
         if cursor.startswith(f"{kind}:") and len(found) < limit:
             is_cut = True
             cursor = "".join(map(_start_of, KINDS[place + 1 : place + 2]))
@@ -142,6 +142,17 @@ def stuck_item(view: Reply) -> StuckItem:
         reason=reason,
         command=hints.with_reopen(command, reopens=bool(reopens)),
     )
+
+
+def _matter(each: StuckItem) -> tuple[str, str]:
+    """Return what a row is about: two calls may both have it.
+
+    An item may move between the calls, and each of them has the first item of an agent
+    that a budget keeps from being claimed.
+    """
+    if each.why == OVER_BUDGET:
+        return each.item.agent, each.command
+    return each.item.id, each.why
 
 
 def _start_of(kind: str) -> str:

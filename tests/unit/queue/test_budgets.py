@@ -316,6 +316,16 @@ def test_stuck_names_the_budget(bench: Bench) -> None:
     assert each.command.startswith(f"orchestrate budget {project} --limit")
 
 
+def test_stuck_names_budget_of_long_queue_once(bench: Bench) -> None:
+    items = [NewItem(title="An item", agent="ada")] * 150
+    bench.create_many(bench.project(), items)
+    limit(bench, "ada", 0)
+
+    (each,) = bench.queue.views.stuck().items
+
+    assert each.why == "over_budget"
+
+
 def test_briefing_names_the_budget(bench: Bench) -> None:
     project = bench.project()
     bench.item(project)
@@ -358,6 +368,50 @@ def test_claim_of_several_skips_stopped_project(bench: Bench) -> None:
 
     assert [claim.package.item.project for claim in claims] == [open_] * 3
     assert all(map(need_lease, claims))
+
+
+def test_used_up_budget_keeps_no_waiter_busy(
+    bench: Bench, waiters: Waiters
+) -> None:
+    item = bench.pool_item()
+    limit(bench, "namespace", 0)
+    waiter = waiters.start(
+        lambda own: own.agent("bob", pools=["backend"]).claim(wait_s=1)
+    )
+
+    assert waiter.result(LONG_S) is None
+    assert waiters.connection.calls < 10
+    limit(bench, "namespace", None)
+    claim = bench.agent("bob", pools=["backend"]).claim()
+    assert need_lease(claim).item == item
+
+
+def test_raised_budget_of_all_wakes_agent_of_pool(
+    bench: Bench, waiters: Waiters
+) -> None:
+    item = bench.pool_item()
+    limit(bench, "namespace", 0)
+    waiter = waiters.start(
+        lambda own: own.agent("bob", pools=["backend"]).claim(wait_s=LONG_S)
+    )
+
+    limit(bench, "namespace", None)
+
+    assert need_lease(waiter.result(SOON_S)).item == item
+
+
+def test_stopped_project_hides_no_pool(bench: Bench) -> None:
+    stopped, open_ = bench.project(), bench.project()
+    limit(bench, stopped, 0)
+    items = [NewItem(title="An item", agent="bob", priority=0)] * 250
+    bench.create_many(stopped, items)
+    for _ in range(2):
+        bench.pool_item(project=stopped, priority=0)
+    wanted = bench.pool_item(project=open_)
+
+    claim = bench.agent("bob", pools=["backend", "python"]).claim()
+
+    assert need_lease(claim).item == wanted
 
 
 def test_repeated_budget_wakes_all_waiters(bench: Bench) -> None:

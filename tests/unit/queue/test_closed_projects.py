@@ -502,6 +502,17 @@ def test_claim_finds_item_behind_large_closing_project(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
+def test_pool_does_not_hide_large_closing_project(bench: Bench) -> None:
+    project = bench.project()
+    fill(bench, project, LEFT_OUT + 3 * PART, agent="ada")
+    other = bench.item()
+    bench.queue._run_script("close_project", project, "1", "no budget")
+
+    claim = bench.agent(pools=["backend"]).claim()
+
+    assert need_lease(claim).item == other
+
+
 def test_claim_is_read_as_often_as_before(bench: Bench) -> None:
     bench.item()
     seen: list[str] = []

@@ -472,14 +472,18 @@ def test_agent_over_budget_leaves_wake_of_pool(
     bob = bench.agent("bob")
     lease = bench.claimed(bench.item(agent="bob"), agent="bob")
     bob.complete(lease, used=ModelUsage(cost_micros=1))
-    bench.queue.set_budget("bob", period="total", limit_micros=1)
+    assert bob._scripts.wait_for_wake(SOON_S)  # that of the item
     waiter = waiters.start(
-        lambda bench: bench.agent("bob", pools=POOLS).claim(wait_s=1)
+        lambda bench: bench.agent("bob", pools=POOLS).claim(wait_s=LONG_S)
     )
+    # The waiter blocks on its pools, too: its budget was not used up then.
+    bench.queue.set_budget("bob", period="total", limit_micros=1)
 
     item = bench.pool_item()
 
-    assert waiter.result(LONG_S) is None
     eve = bench.agent("eve", pools=POOLS)
     assert eve._scripts.wait_for_wake(SOON_S)
     assert need_lease(eve.claim()).item == item
+    own = bench.item(agent="bob")
+    bench.queue.set_budget("bob", period="total")
+    assert need_lease(waiter.result(LONG_S)).item == own

@@ -22,17 +22,18 @@ do
     return over ~= nil, over
   end
 
-  -- Returns the first items of a queue, and whether there are more; then the number of items
-  -- that were left out, of which there may be `most`, and the first budget that has left one
-  -- out. An entry whose item is not queued there is dropped, and the queue is read again.
-  local function first_of_queue(owner, limit, closing, most)
-    local queue = key('queue', owner)
-    local items, skipped, has_dropped = {}, 0, true
-    local first_over
+  -- Adds the first items of a queue to those before them, up to the limit. Returns whether
+  -- there are more; then the number of items that were left out, of which there may be `most`,
+  -- and the first budget that has left one out. An entry whose item is not queued there is
+  -- dropped, and the queue is read again.
+  local function add_first(items, owner, limit, closing, most)
+    local queue, before = key('queue', owner), #items
+    local skipped, has_dropped, first_over = 0, true, nil
     while has_dropped and skipped < most do
       has_dropped = false
-      for _, id in ipairs(call('ZRANGE', queue, #items + skipped, limit + skipped)) do
-        if #items == limit then return items, true, skipped end
+      local offset = skipped - before
+      for _, id in ipairs(call('ZRANGE', queue, #items + offset, limit + offset)) do
+        if #items == limit then return true, skipped, first_over end
         local item = find_item(id)
         local left_out, over
         if item then left_out, over = is_left_out(item.project, closing) end
@@ -41,35 +42,45 @@ do
           skipped = skipped + 1
           has_dropped = true
         elseif item and item.state == 'queued' and item.owner == owner then
-          table.insert(items, item)
+          items[#items + 1] = item
         else
           call('ZREM', queue, id)
           has_dropped = true
         end
       end
     end
-    return items, false, skipped, first_over
+    return false, skipped, first_over
   end
 
-  -- Adds the first items of the caller's pools, in the order of the pools, up to the limit, and
-  -- the owners of the queues that have more. Returns the number of items left out by then, and
-  -- `over`, or else the first budget that has left one out.
-  local function add_first_of_pools(items, owners, limit, closing, skipped, over)
-    for _, pool in ipairs(caller.pools) do
-      local owner, has_more = Owner.of_pool(pool), nil
+  -- Returns the first items of the caller's queue, and then of its pools, up to the limit; the
+  -- owners of the queues that have more; whether some items of a queue were not looked at,
+  -- because so many before them were left out; and the first budget that has left one out.
+  -- Each queue may leave out an equal part of what those before it have not left out, so that
+  -- none of them hides the others.
+  local function first_of_queues(limit, closing)
+    local items, owners, skipped, is_cut, over = {}, {}, 0, false, nil
+    local pools = caller.pools
+    for place = 0, #pools do
+      local owner = place == 0 and caller.agent or Owner.of_pool(pools[place])
+      local has_more
       if #items < limit then
-        local found, left_out, first_over
-        found, has_more, left_out, first_over = first_of_queue(owner, limit - #items, closing,
-          MAX_SKIPPED - skipped)
-        over = over or first_over
-        for _, item in ipairs(found) do table.insert(items, item) end
-        skipped = skipped + left_out
+        local most = math.max(1, math.floor((MAX_SKIPPED - skipped) / (#pools - place + 1)))
+        local left_out, first_over
+        has_more, left_out, first_over = add_first(items, owner, limit, closing, most)
+        skipped, is_cut, over = skipped + left_out, is_cut or left_out >= most, over or first_over
       else
         has_more = call('EXISTS', key('queue', owner)) == 1
       end
-      if has_more then table.insert(owners, owner) end
+      if has_more then owners[#owners + 1] = owner end
     end
-    return skipped, over
+    return items, owners, is_cut, over
+  end
+
+  local function add_once(owners, owner)
+    for _, known in ipairs(owners) do
+      if known == owner then return end
+    end
+    table.insert(owners, owner)
   end
 
   -- Returns the first items whose packages fit into one reply, at least one. Adds the owners
@@ -79,7 +90,7 @@ do
     for i, item in ipairs(items) do
       bytes = bytes + package_bytes(item)
       if bytes > MAX_REPLY_BYTES and i > 1 then
-        for other = i, #items do table.insert(owners, items[other].owner) end
+        for other = i, #items do add_once(owners, items[other].owner) end
         return {unpack(items, 1, i - 1)}
       end
     end
@@ -122,13 +133,9 @@ do
       leave_pools(has_waited)
       return nil, false, false, over
     end
-    local items, has_more, skipped, owners
-    items, has_more, skipped, over = first_of_queue(caller.agent, limit, closing, MAX_SKIPPED)
-    owners = has_more and {caller.agent} or {}
-    if #caller.pools > 0 then
-      skipped, over = add_first_of_pools(items, owners, limit, closing, skipped, over)
-    end
-    if #items == 0 then return nil, skipped >= MAX_SKIPPED and handled > 0, false, over end
+    local items, owners, is_cut
+    items, owners, is_cut, over = first_of_queues(limit, closing)
+    if #items == 0 then return nil, is_cut and handled > 0, false, over end
     if #items > 1 then items = that_fit(items, owners) end
 
     begin_batch(items)
