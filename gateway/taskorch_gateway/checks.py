@@ -58,8 +58,9 @@ def checked(access: ClientAccess, name: str, given: object) -> Call:
     _need_scope(access, name)
     words = _words(given)
     _need_version(words[VERSION])
-    name_of_caller, *pools = words[AGENT].split(",")
+    name_of_caller, _, names = words[AGENT].partition(",")
     need_name(access, name_of_caller)
+    pools = names.split(",") if names else ()
     need_pools(access, pools)
     if access.role is not Role.ADMIN:
         _need_no_mirror(name, words)

@@ -228,7 +228,7 @@ class ClientCall(ToolCall):
             agent=name,
             orchestrator=name,
             session="",
-            pools=client.access.pools,
+            pools=client.access.pools or None,
         )
         super().__init__(own, requests, leases)
         self.client = client

@@ -386,7 +386,7 @@ class ClientWaits:
         agent, *pools = owners
         namespace = self._settings.namespace
         names = tuple(pool.removeprefix(keys.POOL) for pool in pools)
-        caller = Caller(agent=agent, pools=names)
+        caller = Caller(agent=agent, pools=names or None)
         with suppress(errors.TaskOrchestratorError):
             if await looking:
                 await self._pool.run(

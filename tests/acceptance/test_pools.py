@@ -54,6 +54,13 @@ def test_option_names_the_pools_of_a_claim(shell: Shell, bench: Bench) -> None:
     )
 
 
+def test_run_names_the_setting_for_a_pool(shell: Shell) -> None:
+    refused = shell.worker("run", "--pool", "backend", "--", "true")
+
+    assert refused.code == 2
+    assert "AGENT_POOLS=backend" in refused.stderr
+
+
 def test_several_short_ids_are_assigned_to_a_pool(
     shell: Shell, bench: Bench
 ) -> None:
@@ -90,6 +97,22 @@ def test_lists_show_pools_and_what_is_stuck(
     assert document["data"][0]["pools"] == ["backend", "python"]
     (backend, _) = document["meta"]["pools"]
     assert (backend["name"], backend["queued"]) == ("backend", 1)
+
+
+def test_empty_setting_leaves_all_pools(shell: Shell, bench: Bench) -> None:
+    item = bench.pool_item()
+    ada = shell.having(AGENT_ID="ada")
+    ada.having(**POOLS).worker("check")
+
+    ada.worker("check")
+    without_setting = shell.orchestrate("--json", "stuck").data()
+    ada.having(AGENT_POOLS="").worker("check")
+    left = shell.orchestrate("--json", "stuck").data()
+
+    assert without_setting == []
+    assert [(each["id"], each["why"]) for each in left] == [
+        (item, "pool_without_agents")
+    ]
 
 
 def test_bad_pools_are_usage_errors(shell: Shell) -> None:

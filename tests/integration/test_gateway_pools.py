@@ -9,6 +9,7 @@ import pytest
 from support import gateways
 from support.commands import BIN, Shell, eventually, result_of
 from support.gateways import Gateway, HttpClient
+from taskorch.queue import keys
 
 NAMESPACE = "pools"
 POOLS = ("--pool", "backend", "--pool", "python")
@@ -48,6 +49,12 @@ def waiting(shell: Shell) -> "subprocess.Popen[str]":
     return shell.start(BIN / "worker", "--json", "pop", "--wait", "60")
 
 
+def pools_of(gateway: Gateway, name: str) -> list[str]:
+    agents = gateway.shell.orchestrate("--json", "agents").data()
+    (pools,) = [each["pools"] for each in agents if each["name"] == name]
+    return list(pools)
+
+
 def test_token_takes_items_from_its_pools_alone(
     gateway: Gateway, project: str
 ) -> None:
@@ -79,6 +86,47 @@ def test_edited_token_has_other_pools(gateway: Gateway, project: str) -> None:
     listed = gateway.shell.orchestrate("--json", "token", "list").data()
     (found,) = [each for each in listed if each["name"] == "dot"]
     assert found["pools"] == ["backend"]
+
+
+def test_api_call_without_pools_keeps_membership(gateway: Gateway) -> None:
+    kim = HttpClient(gateway, gateway.token("kim", "worker"))
+    direct = gateway.shell.having(AGENT_ID="kim", AGENT_POOLS="python")
+    direct.worker("check")
+
+    status, _ = kim.get("/api/v1/worker/check")
+
+    kim.close()
+    assert (status, pools_of(gateway, "kim")) == (200, ["python"])
+
+
+def test_empty_setting_leaves_pools_over_gateway(gateway: Gateway) -> None:
+    token = gateway.token("lea", "worker", "--pool", "backend")
+    lea = gateway.client(token, AGENT_ID="lea", AGENT_POOLS="backend")
+    assert lea.worker("check").code == 0
+
+    left = lea.having(AGENT_POOLS="").worker("check")
+
+    assert (left.code, pools_of(gateway, "lea")) == (0, [])
+
+
+def test_client_waits_for_its_own_pools(gateway: Gateway) -> None:
+    token = gateway.token("zoe", "worker", "--pool", "python")
+    client = HttpClient(gateway, token)
+    own, foreign = (
+        {
+            "key": keys.wake(NAMESPACE, "zoe"),
+            "pool_keys": [keys.wake(NAMESPACE, keys.of_pool(pool))],
+            "seconds": 0,
+        }
+        for pool in ("python", "backend")
+    )
+
+    allowed, _ = client.post("/wait", own)
+    status, reply = client.post("/wait", foreign)
+
+    client.close()
+    assert allowed == 200
+    assert (status, reply["error"]["code"]) == (403, "NOT_ALLOWED")
 
 
 def test_pool_items_wake_one_client_each(

@@ -68,7 +68,7 @@ class Bench:
         name: str = "ada",
         *,
         session: str = "",
-        pools: Sequence[str] = (),
+        pools: Sequence[str] | None = None,
     ) -> AgentQueue:
         return self.queue.agent_queue(name, session=session, pools=pools)
 

@@ -493,7 +493,7 @@ class AgentSession:
             if settings.retention_ms
             else "off",
             "namespace": settings.namespace,
-            "pools": ",".join(settings.pools),
+            "pools": ",".join(settings.pools or ()),
             "root": settings.root_path,
             "service": "on" if settings.service else "off",
             "orchestrator": settings.orchestrator,

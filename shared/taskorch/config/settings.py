@@ -88,8 +88,9 @@ class Settings(Frozen):
     agent: str
     #: Distinguishes two sessions of one agent name in one root.
     session: str
-    #: The pools that the agent takes items from after its own queue, in this order.
-    pools: tuple[str, ...] = ()
+    #: The pools that the agent takes items from after its own queue, in this order; None
+    #: if they are not set. With (), it leaves its pools.
+    pools: tuple[str, ...] | None = None
     #: Whether the bundled server starts the service beside it.
     service: bool
     #: The arguments with which Python runs the service; () to start none.
@@ -168,7 +169,7 @@ def resolve(
     )
     agent = values.text("agent", "AGENT_ID", "TM_AGENT_ID", flag="agent_id")
     session = _session(values, environment, current, root)
-    pools = _pools(values)
+    pools = _pools(values, environment)
     service = values.switch("service", "TASKORCH_SERVICE", "on")
     orchestrator = values.text(
         "orchestrator", "ORCHESTRATOR_ID", default="orchestrator"
@@ -383,12 +384,21 @@ def _replicas(value: str) -> int:
     return limits.number(int(value), "number of replicas", 0, MOST_REPLICAS)
 
 
-def _pools(values: _Values) -> tuple[str, ...]:
-    """Return the names in a text such as "backend,python", or of the option --pool."""
+def _pools(
+    values: _Values, environment: Mapping[str, str]
+) -> tuple[str, ...] | None:
+    """Return the names in AGENT_POOLS if set (even if empty), else in a config file.
+
+    They are in a text such as "backend,python". Without any, return None.
+    """
+    if environment.get("AGENT_POOLS") == "":
+        values.sources["pools"] = "AGENT_POOLS"
+        return ()
     value = values.text("pools", "AGENT_POOLS")
-    names = [name.strip() for name in value.split(",")] if value else []
+    if not value:
+        return None
     try:
-        return limits.pools(names)
+        return limits.pools([name.strip() for name in value.split(",")])
     except errors.Invalid as error:
         source = values.sources["pools"]
         raise errors.Usage(reason=f"pools ({source}): {error}") from None

@@ -60,8 +60,9 @@ class Caller(Frozen):
     pid: int
     #: Distinguishes two sessions of one agent (`AGENT_SESSION`).
     session: str
-    #: The pools that it takes items from after its own queue, in this order.
-    pools: tuple[str, ...]
+    #: The pools that it takes items from after its own queue, in this order. With (), the
+    #: agent leaves its pools; with None, it takes items from none and stays in them.
+    pools: tuple[str, ...] | None
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Caller(Frozen):
         host: str = "",
         pid: int = 0,
         session: str = "",
-        pools: tuple[str, ...] = (),
+        pools: tuple[str, ...] | None = None,
     ) -> None:
         """Without a host and a pid, they are those of this process."""
         super().__init__(

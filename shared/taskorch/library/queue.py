@@ -32,8 +32,8 @@ class Queue(queue.Queue):
     its own. A forked process opens its own sockets.
     """
 
-    #: The pools of its agents, if they are given no others.
-    pools: tuple[str, ...] = ()
+    #: The pools of its agents, if they are given no others; None if none are stated.
+    pools: tuple[str, ...] | None = None
 
     @classmethod
     def open(
@@ -68,7 +68,7 @@ class Queue(queue.Queue):
         """Return an agent, which claims its items as tasks.
 
         After its own queue, it takes items from `pools`, in this order; None for those
-        of the queue.
+        of the queue. With (), the agent leaves its pools.
         """
         own = self.agent_queue(
             name,

@@ -152,12 +152,13 @@ class Queue:
         name: str,
         *,
         session: str = "",
-        pools: Sequence[str] = (),
+        pools: Sequence[str] | None = None,
         origin: Origin | None = None,
     ) -> AgentQueue:
         """Return the queue as an agent sees it, called from this host and process.
 
-        After its own queue, the agent takes items from `pools`, in this order.
+        After its own queue, the agent takes items from `pools`, in this order. With (),
+        it leaves its pools; with None, it takes items from none and stays in them.
         """
         own = self._scripts.caller
         caller = Caller(
@@ -165,7 +166,7 @@ class Queue:
             host=own.host,
             pid=own.pid,
             session=session,
-            pools=limits.pools(pools),
+            pools=None if pools is None else limits.pools(pools),
         )
         return AgentQueue(
             self._scripts.connection,

@@ -129,7 +129,7 @@ class Scripts:
         self.notify: Callable[[str], object] = lambda _: None
         self._requests = requests or Requests()
         self._caller = (
-            ",".join((caller.agent, *limits.pools(caller.pools))),
+            _name_and_pools(caller),
             caller.host[: limits.CALLER_CHARACTERS],
             caller.pid,
             caller.session,
@@ -229,7 +229,7 @@ class Scripts:
         Return False after `timeout_s` seconds. With `leaves_pools`, the wake tokens of the
         pools are left to others.
         """
-        pools = () if leaves_pools else self.caller.pools
+        pools = () if leaves_pools else self.caller.pools or ()
         owners = keys.owners(self.caller.agent, pools)
         lists = [keys.wake(self.namespace, owner) for owner in owners]
         return self.connection.wait_for_wake(lists, timeout_s)
@@ -318,6 +318,13 @@ class LuaScript:
         except ImportError:
             from hashlib import sha1
         return str(sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _name_and_pools(caller: Caller) -> str:
+    """Return "ada,backend,python"; "ada," without any pools, "ada" if none are stated."""
+    if caller.pools is None:
+        return caller.agent
+    return f"{caller.agent},{','.join(limits.pools(caller.pools))}"
 
 
 @cache

@@ -169,6 +169,29 @@ def test_each_worktree_is_its_own_session(
 
 
 @pytest.mark.parametrize(
+    ("environment", "pools", "source"),
+    [
+        ({}, ("ours",), "config.toml"),
+        ({"AGENT_POOLS": "b, a"}, ("b", "a"), "AGENT_POOLS"),
+        ({"AGENT_POOLS": ""}, (), "AGENT_POOLS"),
+    ],
+)
+def test_empty_pools_differ_from_none(
+    tmp_path: Path,
+    environment: dict[str, str],
+    pools: tuple[str, ...],
+    source: str,
+) -> None:
+    unset = resolved(tmp_path)
+    config(tmp_path, 'pools = ["ours"]')
+
+    settings = resolved(tmp_path, **environment)
+
+    assert (settings.pools, settings.sources["pools"]) == (pools, source)
+    assert unset.pools is None
+
+
+@pytest.mark.parametrize(
     ("value", "source"), [("monday", "AGENT_SESSION"), ("", "default")]
 )
 def test_agent_session_overrides_worktree(

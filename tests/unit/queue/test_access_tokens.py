@@ -285,6 +285,47 @@ def test_edited_expiry_begins_now(bench: Bench) -> None:
     assert (listed.expires_at, listed.expired) == (0, False)
 
 
+def test_only_edited_workers_have_pools(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    worker = tokens.create("ada", Role.WORKER, pools=("backend",)).id
+    viewer = tokens.create("eve", Role.VIEWER).id
+
+    with pytest.raises(errors.NotAllowed, match="only a worker"):
+        tokens.edit(viewer, AccessTokenEdit(pools=("backend",)))
+    with pytest.raises(errors.NotAllowed, match="only a worker"):
+        tokens.edit(worker, AccessTokenEdit(role=Role.VIEWER))
+    tokens.edit(worker, AccessTokenEdit(role=Role.VIEWER, pools=()))
+    tokens.edit(viewer, AccessTokenEdit(role=Role.WORKER, pools=("backend",)))
+
+    roles = {each.id: (each.role, each.pools) for each in tokens.list()}
+    assert roles == {
+        worker: (Role.VIEWER, ()),
+        viewer: (Role.WORKER, ("backend",)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("edited", "left"), [((), ("mine",)), (("python",), ("mine", "python"))]
+)
+def test_edited_token_takes_agent_out_of_pools(
+    bench: Bench, edited: tuple[str, ...], left: tuple[str, ...]
+) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.WORKER, pools=("backend", "python"))
+    bench.agent("ada", pools=("mine", "backend", "python")).check()
+
+    tokens.edit(created.id, AccessTokenEdit(pools=edited))
+
+    (ada,) = bench.queue.views.agents()
+    assert ada.pools == left
+    members = {
+        pool.name: len(pool.members) for pool in bench.queue.views.pools()
+    }
+    assert members == {
+        name: int(name in left) for name in ("mine", "backend", "python")
+    }
+
+
 def test_edit_that_is_refused_changes_nothing(bench: Bench) -> None:
     tokens = bench.queue.access_tokens()
     project = bench.queue.project("One")

@@ -1,5 +1,6 @@
 """Pools: equal agents share a queue, and each item is claimed once."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
@@ -10,6 +11,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.item import Claim, ItemFilter, Lease, NewItem, State
 from taskorch.domain.usage import ModelUsage
 from taskorch.queue import keys
+from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.plan import Plan
 
 POOLS = ("backend", "python")
@@ -19,6 +21,11 @@ def in_pool(bench: Bench, item: str) -> tuple[State, str, str]:
     """Return the state, the agent and the pool of an item."""
     shown = bench.queue.views.show(item).item
     return shown.state, shown.agent, shown.pool
+
+
+def pools_of(bench: Bench) -> dict[str, tuple[str, ...]]:
+    """Return the agents, each with its pools."""
+    return {agent.name: agent.pools for agent in bench.queue.views.agents()}
 
 
 def test_pool_item_becomes_its_claimers(bench: Bench) -> None:
@@ -38,8 +45,9 @@ def test_agent_outside_a_pool_claims_nothing_of_it(bench: Bench) -> None:
 
     assert bench.agent("bob").claim() is None
     assert bench.agent("bob", pools=["python"]).claim() is None
-    with pytest.raises(errors.NotYours, match="waits in the pool backend"):
-        bench.agent("bob").get(Lease(item=item))
+    for pools in ((), ("python",)):
+        with pytest.raises(errors.NotYours, match="waits in the pool backend"):
+            bench.agent("bob", pools=pools).get(Lease(item=item))
 
 
 def test_own_queue_comes_before_pools_in_order(bench: Bench) -> None:
@@ -334,10 +342,41 @@ def test_agents_and_pools_know_each_other(bench: Bench) -> None:
     assert backend.first
     assert backend.first.id == item
     assert [member.name for member in python.members] == ["bob"]
-    pools = {agent.name: agent.pools for agent in bench.queue.views.agents()}
-    assert pools == {"bob": POOLS, "eve": ("backend",)}
-    bench.agent("bob").check()
-    assert bench.queue.views.pools()[1].members == ()
+    assert pools_of(bench) == {"bob": POOLS, "eve": ("backend",)}
+
+
+@pytest.mark.parametrize("ask", [AgentQueue.check, AgentQueue.claim])
+def test_session_without_pools_leaves_them_alone(
+    bench: Bench, ask: Callable[[AgentQueue], object]
+) -> None:
+    bench.agent("bob", pools=POOLS).check()
+
+    ask(bench.agent("bob"))
+
+    assert pools_of(bench) == {"bob": POOLS}
+    assert [len(pool.members) for pool in bench.queue.views.pools()] == [1, 1]
+
+
+def test_session_replaces_pools_of_its_agent(bench: Bench) -> None:
+    bench.agent("bob", pools=POOLS).check()
+
+    bench.agent("bob", pools=["python"]).check()
+
+    assert pools_of(bench) == {"bob": ("python",)}
+    assert [len(pool.members) for pool in bench.queue.views.pools()] == [0, 1]
+
+
+def test_agent_leaves_all_pools(bench: Bench) -> None:
+    item = bench.pool_item()
+    bench.agent("bob", pools=POOLS).check()
+
+    claim = bench.agent("bob", pools=()).claim()
+
+    assert claim is None
+    assert pools_of(bench) == {"bob": ()}
+    (stuck,) = bench.queue.views.stuck().items
+    assert (stuck.item.id, stuck.why) == (item, "pool_without_agents")
+    assert bench.inconsistencies() == []
 
 
 def test_agents_are_listed_with_existing_pools(bench: Bench) -> None:

@@ -16,13 +16,33 @@ LONGEST_IDLE_S = 366 * 86_400
 ITS_OWN = {"allow_interspersed_args": False}
 
 
+class Slots(click.IntRange):
+    """A number of slots. In other commands, `--pool` names a pool of items."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401  click's own values
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int:
+        """Return the number; refuse the name of a pool with the setting for it."""
+        if isinstance(value, str) and value[:1].isalpha():
+            self.fail(
+                f"{value!r} is not a number of slots. To take items from a pool: "
+                f"AGENT_POOLS={value}",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
 @worker.command(
     epilog="Example: worker run --pool 2 -- ./agent.sh",
     context_settings=ITS_OWN,
 )
 @click.option(
     "--pool",
-    type=click.IntRange(1, MOST_SLOTS),
+    type=Slots(1, MOST_SLOTS),
     default=1,
     show_default=True,
     help="Number of slots; each works on one item at a time.",

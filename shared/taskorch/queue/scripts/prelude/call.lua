@@ -65,13 +65,13 @@ local function begin_call(keys, values, script, roles)
       '^([^:@+]*):?([^@+]*)@?([^+]*)(%+?)$')
   end
   is_repeat = repeats ~= ''
-  local agent, pools = values[2], ''
+  local agent, pools = values[2], nil
   if string.find(agent, ',', 1, true) then
     agent, pools = string.match(agent, '^([^,]*),(.*)$')
   end
-  caller = {agent = agent, pool_names = pools, pools = {}, host = values[3], pid = values[4], session = values[5],
-    version = values[6], script = script, access_token = token}
-  if pools ~= '' then
+  caller = {agent = agent, pool_names = pools, pools = {}, host = values[3], pid = values[4],
+    session = values[5], version = values[6], script = script, access_token = token}
+  if pools then
     for pool in string.gmatch(pools, '[^,]+') do table.insert(caller.pools, pool) end
   end
   local may_do_all = not redis.acl_check_cmd or redis.acl_check_cmd('CONFIG', 'GET', 'x')

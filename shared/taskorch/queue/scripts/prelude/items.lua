@@ -565,9 +565,10 @@ function Owner.pools_besides(new)
 end
 
 -- Keeps the pools of the caller, if they are not those that it had before: a pool is known by
--- the agents that take items from it. A call that asks for items, after `seen`.
+-- the agents that take items from it. A session that names no pools says nothing about those
+-- of its agent, which other sessions may have joined. A call that asks for items, after `seen`.
 function Owner.join_pools()
-  if caller.pool_names == caller.known_pools then return end
+  if not caller.pool_names or caller.pool_names == caller.known_pools then return end
   for pool in string.gmatch(caller.known_pools, '[^,]+') do
     call('ZREM', key('members', pool), caller.agent)
   end
