@@ -19,6 +19,7 @@ from taskorch.queue.audit import (
     OpenDependency,
     Quarantined,
 )
+from taskorch.queue.budgets import Budget
 from taskorch.queue.libraries import InstalledLibrary
 from taskorch.transport.redis_errors import OLDEST
 
@@ -485,9 +486,16 @@ def of_schedules(
     return _ok("schedules", f"{count}, none of them failing")
 
 
-def of_idle_agents(agents: Sequence[AgentStatus]) -> CheckResult:
-    """Report the agents that the service is going to forget."""
-    idle = [agent.name for agent in agents if is_forgotten(agent)]
+def of_idle_agents(
+    agents: Sequence[AgentStatus], budgets: Sequence[Budget]
+) -> CheckResult:
+    """Report the agents that the service is going to forget: none with a budget."""
+    kept = {budget.owner for budget in budgets}
+    idle = [
+        agent.name
+        for agent in agents
+        if is_forgotten(agent) and f"agent:{agent.name}" not in kept
+    ]
     if not idle:
         return _ok("idle agents", "no agent is about to be forgotten")
     count = counted(len(idle), "agent without items", "agents without items")

@@ -81,7 +81,7 @@ def examine(queue: Queue, settings: Settings, *, fix: bool) -> Diagnosis:
         checks.of_address(address.redacted(settings.redis_url)),
         *checks.of_audit(audited),
         checks.of_agents(agents, environment.at),
-        checks.of_idle_agents(agents),
+        checks.of_idle_agents(agents, queue.views.budgets()),
         checks.of_closing(
             queue.views.open_projects(limit=MOST_PROJECTS),
             is_continued=is_at_work,

@@ -632,16 +632,17 @@ class Queue:
     def forget_agents(self, *, unseen_ms: int) -> int:
         """Forget the agents without items that have not called for this long.
 
-        Return their number. Agents that never called are among them.
+        Return their number. Agents that never called are among them. Then forget the
+        pools that are as old, and have no items and no agents.
         """
         age = limits.number(unseen_ms, "age in ms", 1, limits.LONGEST_MS)
-        forgotten, skip = 0, "0"
+        forgotten, skip, skip_pools = 0, "0", "0"
         scripts = self._scripts
-        while skip:
+        while skip_pools:
             reply = scripts.run_script(
-                "forget_agents", age, int(skip), FORGET_BATCH
+                "forget_agents", age, skip, FORGET_BATCH, skip_pools
             )
-            skip, number = cast("tuple[str, int]", reply)
+            skip, number, skip_pools = cast("tuple[str, int, str]", reply)
             forgotten += number
             scripts = scripts.for_the_rest()
         return forgotten

@@ -252,10 +252,12 @@ def test_agents_that_are_forgotten_soon_are_counted(
     bench: Bench, tmp_path: Path
 ) -> None:
     bench.item(agent="busy")
-    for name in ("idle", "recent"):
+    for name in ("idle", "limited", "recent"):
         bench.agent(name).check()
+    bench.queue.set_budget("limited", period="day", limit_micros=1)
     month_ago = bench.now_ms() - 31 * DAY_MS
-    bench.raw.zadd(f"{tag(bench.namespace)}agents", {"idle": month_ago})
+    for name in ("idle", "limited"):
+        bench.raw.zadd(f"{tag(bench.namespace)}agents", {name: month_ago})
 
     found = check(examined(bench, tmp_path), "idle agents")
 

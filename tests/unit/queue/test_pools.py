@@ -477,6 +477,33 @@ def test_unused_pool_is_forgotten(bench: Bench) -> None:
     assert bench.members("members:backend") == []
 
 
+def test_unused_pool_behind_many_is_forgotten(bench: Bench) -> None:
+    used = [f"used-{number:03}" for number in range(120)]
+    bench.create_many(
+        bench.project(), [NewItem(title=name, pool=name) for name in used]
+    )
+    bench.agent("bob", pools=["unused", "left"]).check()
+    bench.agent("bob", pools=()).check()
+    for name, score in (*dict.fromkeys(used, 1).items(), ("unused", 2)):
+        bench.add_entry("pools", name, score)
+
+    bench.queue.forget_agents(unseen_ms=1000)
+
+    assert bench.members("pools") == ["left", *used]
+
+
+def test_pool_in_use_is_not_forgotten(bench: Bench) -> None:
+    item = bench.pool_item("backend")
+    bench.agent("bob", pools=["python"]).check()
+    for name in POOLS:
+        bench.add_entry("pools", name)
+
+    bench.queue.forget_agents(unseen_ms=1000)
+
+    assert bench.members("pools") == [*POOLS]
+    assert need_lease(bench.agent("eve", pools=POOLS).claim()).item == item
+
+
 def test_pool_item_wakes_one_waiter(bench: Bench, waiters: Waiters) -> None:
     def claiming(name: str) -> "Future[Claim | None]":
         return waiters.start(

@@ -1,14 +1,17 @@
 -- forget_agents: forgets agents that have no items, in any state, and no budget, and have not
 --                called for some time, nor were first named in that time; a part of them.
---                Then it forgets pools without items and agents.
+--                After the last agents, it forgets pools without items and agents; a part
+--                of them.
 -- KEYS     meta
--- ARGV     7 minimum age in ms of the last call, 8 number of agents to skip, which stay, 9
---          maximum number of agents to look at
--- RETURNS  {number to skip next time, or '' at the end, number of agents forgotten}
+-- ARGV     7 minimum age in ms of the last call, 8 number of agents to skip, which stay, or ''
+--          after the last ones, 9 maximum number of agents to look at, 10 number of pools to
+--          skip, which stay
+-- RETURNS  {number of agents to skip next time, or '' after the last ones, number of agents
+--          forgotten, number of pools to skip next time, or '' at the end}
 -- ERRORS   none of its own
-local age, skip, limit = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local age, skip, limit = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
 
--- The pools that a call looks at, the oldest first.
+-- The pools that a call looks at, the first named first.
 local MAX_POOLS = 100
 
 local function has_items(name, fields)
@@ -38,21 +41,28 @@ local function was_named_long_ago(name, fields)
   return tonumber(named_at) <= now - age
 end
 
-local function forget_pools()
-  local pools = call('ZRANGE', prefix .. 'pools', '-inf', now - age, 'BYSCORE', 'LIMIT', 0,
+-- Returns the number of pools to skip next time, or '' at the end.
+local function forget_pools(from)
+  local pools = call('ZRANGE', prefix .. 'pools', '-inf', now - age, 'BYSCORE', 'LIMIT', from,
     MAX_POOLS)
+  local stay = 0
   for _, pool in ipairs(pools) do
     local owner = Owner.of_pool(pool)
     local has_agents = call('EXISTS', key('members', pool)) == 1
     if not has_agents and not has_items(owner, call('HGETALL', Owner.counts(owner))) then
       call('DEL', Owner.counts(owner), key('wake', owner))
       call('ZREM', prefix .. 'pools', pool)
+    else
+      stay = stay + 1
     end
   end
+  return #pools == MAX_POOLS and string.format('%d', from + stay) or ''
 end
 
-return once(function()
-  local old = call('ZRANGE', prefix .. 'agents', '-inf', now - age, 'BYSCORE', 'LIMIT', skip,
+-- Returns the number of agents to skip next time, or '' after the last ones; and the number
+-- of agents forgotten.
+local function forget_agents(from)
+  local old = call('ZRANGE', prefix .. 'agents', '-inf', now - age, 'BYSCORE', 'LIMIT', from,
     limit, 'WITHSCORES')
   local forgotten = 0
   for i = 1, #old, 2 do
@@ -68,7 +78,13 @@ return once(function()
       forgotten = forgotten + 1
     end
   end
-  forget_pools()
   local is_full = #old == 2 * limit
-  return {is_full and tostring(skip + limit - forgotten) or '', forgotten}
+  return is_full and string.format('%d', from + limit - forgotten) or '', forgotten
+end
+
+return once(function()
+  local forgotten, skip_pools = 0, ARGV[10]
+  if skip ~= '' then skip, forgotten = forget_agents(tonumber(skip)) end
+  if skip == '' then skip_pools = forget_pools(tonumber(skip_pools)) end
+  return {skip, forgotten, skip_pools}
 end)
