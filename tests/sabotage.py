@@ -484,6 +484,42 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
+        guard="The token of a worker finds its own items alone",
+        file=ITEMS,
+        line="  if not scope.is_of_worker() then return false end\n",
+        instead="  if true then return false end\n",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_worker_finds_its_own_items_alone",
+        ),
+    ),
+    Sabotage(
+        guard="The token of a worker reads no project of other agents' items",
+        file=f"{SCRIPTS}/prelude/discoveries.lua",
+        line="    if not is_own then refuse_not_yours(item) end\n",
+        instead="",
+        tests=(
+            "tests/integration/test_gateway_discoveries.py::test_worker_reads_no_project_of_others",
+        ),
+    ),
+    Sabotage(
+        guard="The confined token of a worker reads projects of its items alone",
+        file=f"{SCRIPTS}/prelude/discoveries.lua",
+        line="  local is_of_items = target == 'own' and scope.is_of_worker()\n",
+        instead="  local is_of_items = false\n",
+        tests=(
+            "tests/integration/test_gateway_discoveries.py::test_confined_worker_without_items_reads_nothing",
+        ),
+    ),
+    Sabotage(
+        guard="The token of a worker reads no discoveries of all projects",
+        file="gateway/taskorch_gateway/checks.py",
+        line="    if target != discoveries.OWN and not limits.is_item_id(target):\n",
+        instead="    if False:\n",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_worker_lists_nothing_of_others",
+        ),
+    ),
+    Sabotage(
         guard="A gateway reads no endless body",
         file="gateway/taskorch_gateway/exchange.py",
         line="                if len(content) > BODY_BYTES:\n",

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import cast
 
-from taskorch.domain import errors, limits
+from taskorch.domain import errors, limits, short_id
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.role import Role
-from taskorch.queue import roles, scripts
+from taskorch.queue import discoveries, roles, scripts
 from taskorch.queue.port import CLIENT, CONFINED, REPEAT, Argument, Script
 from taskorch.version import __version__
 
@@ -33,6 +33,10 @@ WITHOUT_ORIGIN = {
     "blocker": 10,
     "note": 8,
 }
+#: The scripts whose first word says as whom they read.
+_READERS = ("new_discoveries", "count_new_discoveries")
+#: The scripts of a worker that read discoveries -> the word with what they read.
+_TARGETS = {"discoveries": 0, "new_discoveries": 1, "count_new_discoveries": 1}
 #: The number of words that `complete` has in front of its items, and for each item. The
 #: last word in front of them is the number of items.
 COMPLETE_WORDS, ITEM_WORDS = 10, 6
@@ -65,6 +69,7 @@ def checked(access: ClientAccess, name: str, given: object) -> Call:
     if access.role is not Role.ADMIN:
         _need_no_mirror(name, words)
         bounds.check(name, words[CALLER_WORDS:])
+        _need_own(access, name, words[CALLER_WORDS:])
     return Call(script=scripts.load(name), words=words)
 
 
@@ -151,6 +156,52 @@ def _need_no_mirror(name: str, words: Sequence[str]) -> None:
     if name == "records" and any(words[CALLER_WORDS : CALLER_WORDS + 1]):
         raise errors.NotAllowed(
             reason="only an administrator reads the leases of others."
+        )
+
+
+def _need_own(access: ClientAccess, name: str, own: Sequence[str]) -> None:
+    """Raise errors.NotAllowed for what belongs to another reader or agent.
+
+    `own` are the words of the script, behind the caller.
+    """
+    if name in _READERS:
+        _need_own_reader(access.role, own[0])
+    if access.role is not Role.WORKER:
+        return
+    if name in _TARGETS:
+        _need_own_projects(own[_TARGETS[name]])
+    elif name == "find":
+        _need_given_digits(access, own[1], own[4])
+
+
+def _need_own_reader(role: Role, reader: str) -> None:
+    """Raise errors.NotAllowed for the news of a reader of another role."""
+    is_worker = role is Role.WORKER
+    expected = discoveries.WORKER if is_worker else discoveries.ORCHESTRATOR
+    if reader != expected:
+        raise errors.NotAllowed(
+            reason=f"its role is {role}, which does not read as {reader}."
+        )
+
+
+def _need_own_projects(target: str) -> None:
+    """Raise errors.NotAllowed for the discoveries of any project.
+
+    A worker reads those of the projects of its items, or of one item that it knows.
+    """
+    if target != discoveries.OWN and not limits.is_item_id(target):
+        raise errors.NotAllowed(
+            reason="a worker reads the discoveries of the projects of items."
+        )
+
+
+def _need_given_digits(access: ClientAccess, digits: str, agent: str) -> None:
+    """Raise errors.NotAllowed for ids that nobody has given a worker."""
+    is_list = len(digits) < short_id.LEAST_DIGITS
+    if agent != access.name and (agent or is_list):
+        raise errors.NotAllowed(
+            reason=f"a worker lists its own ids, and looks for others by at least "
+            f"{short_id.LEAST_DIGITS} digits."
         )
 
 

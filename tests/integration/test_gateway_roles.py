@@ -65,6 +65,16 @@ def code_of(reply: Any) -> str:
     return str(reply.get("error", {}).get("code", ""))
 
 
+def refusal_of(
+    gateway: Gateway, token: str, body: dict[str, object]
+) -> tuple[int, str]:
+    """Return the status of a call that is refused, and the word of its error."""
+    client = HttpClient(gateway, token)
+    status, reply = client.post("/call", body)
+    client.close()
+    return status, code_of(reply)
+
+
 @pytest.mark.parametrize("script", scripts.names())
 @pytest.mark.parametrize("role", list(Role))
 def test_role_runs_the_scripts_of_its_table(
@@ -166,12 +176,9 @@ def test_worker_states_no_origin(
     script: str,
     words: tuple[str, ...],
 ) -> None:
-    client = HttpClient(gateway, tokens[Role.WORKER])
+    refused = refusal_of(gateway, tokens[Role.WORKER], call(script, *words))
 
-    status, reply = client.post("/call", call(script, *words))
-
-    client.close()
-    assert (status, code_of(reply)) == (403, "NOT_ALLOWED")
+    assert refused == (403, "NOT_ALLOWED")
 
 
 def test_orchestrator_reads_no_leases_of_others(
@@ -185,6 +192,70 @@ def test_orchestrator_reads_no_leases_of_others(
     client.close()
     assert without == 200
     assert (status, code_of(reply)) == (403, "NOT_ALLOWED")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("discoveries", ("all", "after", "0-0", "", "10")),
+        ("discoveries", ("proj_00000000", "after", "0-0", "", "10")),
+        ("new_discoveries", ("worker", "all", "10")),
+        ("new_discoveries", ("orchestrator", "own", "10")),
+        ("count_new_discoveries", ("worker", "proj_00000000")),
+        ("find", ("item", "", "", "10", "")),
+        ("find", ("", "1a2b", "", "10", "bob")),
+    ],
+)
+def test_worker_lists_nothing_of_others(
+    gateway: Gateway,
+    tokens: dict[Role, str],
+    script: str,
+    words: tuple[str, ...],
+) -> None:
+    refused = refusal_of(gateway, tokens[Role.WORKER], call(script, *words))
+
+    assert refused == (403, "NOT_ALLOWED")
+
+
+def test_orchestrator_reads_no_news_of_an_agent(
+    gateway: Gateway, tokens: dict[Role, str]
+) -> None:
+    refused = refusal_of(
+        gateway,
+        tokens[Role.ORCHESTRATOR],
+        call("new_discoveries", "worker", "all", "10"),
+    )
+
+    assert refused == (403, "NOT_ALLOWED")
+
+
+def test_worker_finds_its_own_items_alone(gateway: Gateway) -> None:
+    planner = gateway.orchestrator()
+    project = planner.orchestrate("project", "Shared").stdout.strip()
+    mine, theirs, reviewed = (
+        planner.orchestrate(
+            "create", project, "It", "--assign", agent, "--review", reviewer
+        ).stdout.strip()
+        for agent, reviewer in (
+            ("eve", "lead"),
+            ("bob", "lead"),
+            ("bob", "eve"),
+        )
+    )
+    client = HttpClient(gateway, gateway.token("eve", Role.WORKER))
+
+    def found(kind: str, digits: str) -> list[str]:
+        words = (kind, digits, "", "10", "")
+        _, reply = client.post("/call", call("find", *words, name="eve"))
+        return [id_ for id_, _ in reply["reply"][1]]
+
+    assert found("item", mine[5:]) == [mine]
+    assert mine in found("", mine[5:9])
+    assert found("item", reviewed[5:]) == [reviewed]
+    assert found("item", theirs[5:]) == []
+    assert theirs not in found("", theirs[5:9])
+    assert found("proj", project[5:]) == []
+    client.close()
 
 
 @pytest.mark.parametrize("body", BAD_BODIES, ids=range(len(BAD_BODIES)))

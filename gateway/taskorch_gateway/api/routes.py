@@ -12,7 +12,6 @@ from taskorch.cli.json_output import damage, document, error_document
 from taskorch.domain import errors, limits
 from taskorch.domain.access_token import ClientAccess
 from taskorch.domain.errors import TaskOrchestratorError
-from taskorch.queue import roles
 from taskorch.version import __version__
 
 from taskorch_gateway.api import openapi, request_arguments
@@ -132,7 +131,7 @@ class Api:
             verbs=tuple(
                 f"{row.method} {row.path}"
                 for row in VERBS
-                if roles.may_run(access.role, row.script)
+                if access.role in row.roles
             ),
         )
         return response_of(document(about, {}))

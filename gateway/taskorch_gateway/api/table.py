@@ -50,6 +50,8 @@ from taskorch_gateway.api import worker_verbs as worker
 
 #: Where the API begins. The number changes when clients would break.
 PREFIX = "/api/v1"
+#: Scripts that read discoveries: a worker reads those of the projects of its items.
+_OF_READERS = ("discoveries", "new_discoveries")
 
 
 class ItemId(Frozen):
@@ -100,8 +102,15 @@ class VerbRow(Frozen):
 
     @property
     def roles(self) -> Sequence[Role]:
-        """The roles that may call it."""
-        return roles.of_script(self.script)
+        """The roles that may call it; nobody reads the discoveries of another role."""
+        others: set[Role] = set()
+        if self.script in _OF_READERS and self.group == "orchestrator":
+            others = {Role.WORKER}
+        elif self.script == "new_discoveries":
+            others = {*Role} - {Role.WORKER, Role.ADMIN}
+        return [
+            role for role in roles.of_script(self.script) if role not in others
+        ]
 
     @property
     def takes_key(self) -> bool:

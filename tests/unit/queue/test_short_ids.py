@@ -170,3 +170,13 @@ def test_call_of_find_looks_at_bounded_number(bench: Bench) -> None:
 
     cursor, found = cast("tuple[str, list[object]]", reply)
     assert (bool(cursor), found) == (True, [])
+
+
+def test_agent_finds_items_of_its_pools(bench: Bench) -> None:
+    item = bench.pool_item()
+    wanted = short(item[:10], "item")
+
+    mine = bench.agent("bob", pools=["backend"]).candidates(wanted, limit=5)
+
+    assert [each.id for each in mine] == [item]
+    assert bench.agent("bob").candidates(wanted, limit=5) == ()

@@ -7,7 +7,7 @@
 --          11 maximum number
 -- RETURNS  {{{project, stream entry} …}, the oldest first, '1' if there are more, else '',
 --          projects looked at, projects in all, {project of the caller's items …}}
--- ERRORS   NO_PROJECT NO_ITEM
+-- ERRORS   NO_PROJECT NO_ITEM NOT_YOURS
 local target, is_backwards = ARGV[7], ARGV[8] == 'before'
 local cursor, cursor_project, limit = ARGV[9], ARGV[10], tonumber(ARGV[11])
 

@@ -1,8 +1,11 @@
 -- find: the items and projects whose ids begin with some digits. It looks at a bounded
---       number of ids; the cursor continues. A whole id is found first, and alone.
+--       number of ids; the cursor continues. A whole id is found first, and alone. A
+--       gateway's client with the token of a worker finds its own items, those in its
+--       pools, and those that it reviews.
 -- KEYS     meta
 -- ARGV     7 'item', 'proj' or '' for both, 8 digits, 9 cursor or '', 10 maximum number,
---          11 agent, to find only items that it holds or that are ready for it, or ''
+--          11 the caller's agent, to find only items that it holds or that are ready for
+--          it, in its pools too, or ''
 -- RETURNS  {next cursor or '', {{id, title} …}}
 -- ERRORS   none of its own
 local MAX_VISITED, STEP = 2000, 500
@@ -25,7 +28,9 @@ end
 
 local function find_whole()
   local item, project = 'item_' .. digits, 'proj_' .. digits
-  if of_items then add_whole('item', item, read_hash('item', item, 'HGET', 'project')) end
+  if of_items and not scope.is_hidden(item) then
+    add_whole('item', item, read_hash('item', item, 'HGET', 'project'))
+  end
   if of_projects then add_whole('project', project, project) end
   return #found > 0
 end
@@ -37,7 +42,9 @@ local function look_at_items(project, from)
   repeat
     if visited >= MAX_VISITED or #found >= limit then return from end
     local next, entries = unpack(call('ZSCAN', items, from, 'MATCH', item_pattern, 'COUNT', STEP))
-    for i = 1, #entries, 2 do add('item', entries[i]) end
+    for i = 1, #entries, 2 do
+      if not scope.is_hidden(entries[i]) then add('item', entries[i]) end
+    end
     visited, from = visited + math.min(STEP, call('ZCARD', items)), next
   until from == '0'
   return from
@@ -74,8 +81,10 @@ end
 
 local function find_of_agent()
   local start = 'item_' .. digits
-  for _, index in ipairs({'held', 'queue'}) do
-    for _, id in ipairs(call('ZRANGE', key(index, agent), 0, STEP - 1)) do
+  local indexes = {key('held', agent)}
+  for _, owner in ipairs(Owner.of_caller()) do table.insert(indexes, key('queue', owner)) end
+  for _, index in ipairs(indexes) do
+    for _, id in ipairs(call('ZRANGE', index, 0, STEP - 1)) do
       if #found >= limit then break end
       local is_match = string.sub(id, 1, #start) == start
       if is_match and not is_foreign_item(id) then add('item', id) end
@@ -86,6 +95,7 @@ end
 
 return guarded(function()
   if agent ~= '' then return find_of_agent() end
+  if scope.is_of_worker() then of_projects = false end
   local first, from = string.match(cursor, '^(.*):(%d+)$')
   if not first and find_whole() then return {'', found} end
   if confined ~= '' then return find_in_own(from or '0') end

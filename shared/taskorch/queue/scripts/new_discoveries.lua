@@ -5,7 +5,7 @@
 --          `discoveries`, 9 maximum number
 -- RETURNS  as `discoveries`, then the id and the project of the last discovery that the
 --          caller has read, or ''
--- ERRORS   NO_PROJECT NO_ITEM
+-- ERRORS   NO_PROJECT NO_ITEM NOT_YOURS
 local role, target, limit = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local reader = reader_of(role)
 -- What the first call has found.

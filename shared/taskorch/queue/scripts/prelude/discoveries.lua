@@ -12,13 +12,15 @@ local MAX_OWN_ITEMS = 50
 -- New discoveries that are counted.
 local MAX_NEW_COUNTED = 100
 
--- Returns the projects of the items that the caller holds or has queued.
+-- Returns the projects of the items that the caller holds or has queued; if it is confined,
+-- no others.
 local function own_projects()
   local projects, is_listed = {}, {}
   for _, index in ipairs({key('held', caller.agent), key('queue', caller.agent)}) do
     for _, id in ipairs(call('ZRANGE', index, 0, MAX_OWN_ITEMS - 1)) do
       local project = read_hash('item', id, 'HGET', 'project')
-      if project and not is_listed[project] and is_id('proj', project) then
+      local may_be = project and not is_listed[project] and not scope.is_foreign(project)
+      if may_be and is_id('proj', project) then
         is_listed[project] = true
         table.insert(projects, project)
       end
@@ -27,11 +29,26 @@ local function own_projects()
   return projects
 end
 
+-- Returns the project of an item. An item of another agent tells a worker nothing of a
+-- project in which it has no item.
+local function project_of(id)
+  local item = need_item(id)
+  if scope.is_hidden(id) then
+    local is_own = false
+    for _, project in ipairs(own_projects()) do is_own = is_own or project == item.project end
+    if not is_own then refuse_not_yours(item) end
+  end
+  return item.project
+end
+
 -- Returns the projects to read, and their number with those that are too many: of a
 -- project, of the project of an item, of all projects ('all', the newest first), or of
 -- the caller's items ('own').
 local function projects_to_read(target)
-  if confined ~= '' and (target == 'all' or target == 'own') then target = confined end
+  local is_of_items = target == 'own' and scope.is_of_worker()
+  if confined ~= '' and (target == 'all' or target == 'own') and not is_of_items then
+    target = confined
+  end
   if target == 'all' then
     local listed = call('ZREVRANGE', prefix .. 'projects', 0, MAX_PROJECTS - 1)
     return listed, call('ZCARD', prefix .. 'projects')
@@ -40,7 +57,7 @@ local function projects_to_read(target)
   if target == 'own' then
     projects = own_projects()
   elseif string.sub(target, 1, 5) == 'item_' then
-    projects = {need_item(target).project}
+    projects = {project_of(target)}
   else
     Project.need(target)
   end

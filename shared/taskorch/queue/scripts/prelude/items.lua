@@ -586,6 +586,22 @@ function Owner.of_caller()
   return owners
 end
 
+-- Returns whether the caller is a client of a gateway with the token of a worker.
+function scope.is_of_worker() return caller.access ~= nil and caller.access.role == 'worker' end
+
+-- Returns whether an item is not for such a client: it is neither its own, nor in its pools,
+-- nor one that it reviews.
+function scope.is_hidden(id)
+  if not scope.is_of_worker() then return false end
+  local v = read_hash('item', id, 'HMGET', 'agent', 'pool', 'claimer', 'reviewer')
+  if not v then return true end
+  local owner = Owner.of(v[1] or '', v[2] or '')
+  for _, own in ipairs(Owner.of_caller()) do
+    if owner == own then return false end
+  end
+  return v[3] ~= caller.agent and v[4] ~= caller.agent
+end
+
 -- Records that the caller was seen now, once per call.
 local function seen()
   if caller_was_seen then return end
