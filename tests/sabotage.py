@@ -128,21 +128,21 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="An item with acceptance checks is not completed without evidence",
-        file=f"{SCRIPTS}/complete.lua",
+        file=f"{SCRIPTS}/prelude/deliveries.lua",
         line="  if not is_shown then refuse",
         instead="  if false then refuse",
         tests=("tests/unit/queue/test_checks.py",),
     ),
     Sabotage(
         guard="A deliverable that a check names is delivered",
-        file=f"{SCRIPTS}/complete.lua",
+        file=f"{SCRIPTS}/prelude/deliveries.lua",
         line="      if (delivered[name] or '') == '' then",
         instead="      if false then",
         tests=("tests/unit/queue/test_checks.py",),
     ),
     Sabotage(
         guard="The command of a run does not complete an item with acceptance checks",
-        file=f"{SCRIPTS}/complete.lua",
+        file=f"{SCRIPTS}/prelude/deliveries.lua",
         line="  if item.only_reports then refuse",
         instead="  if false then refuse",
         tests=("tests/unit/queue/test_checks.py",),
@@ -234,7 +234,7 @@ SABOTAGES = (
     Sabotage(
         guard="A report claims nothing over a budget",
         file=f"{SCRIPTS}/prelude/leases.lua",
-        line="  if item.claimed_by_report and not is_imported then Budget.refuse(item) end\n",
+        line="  if item.claimed_by_report and not origin then Budget.refuse(item) end\n",
         instead="",
         tests=("tests/unit/queue/test_budgets.py",),
     ),
@@ -761,7 +761,7 @@ SABOTAGES = (
     Sabotage(
         guard="A repeated completion shows the same news",
         file=f"{SCRIPTS}/complete.lua",
-        line="is_on_items = is_on_items and is_made_again(receipts[i])",
+        line="is_on_items = is_on_items and Delivery.is_made_again(receipts[i])",
         instead="is_on_items = true",
         tests=("tests/unit/queue/test_item_requests.py",),
     ),
@@ -810,7 +810,7 @@ SABOTAGES = (
     Sabotage(
         guard="A user of Redis acts in its role and under its name",
         file=CALL,
-        line="    Rights.check_user()\n",
+        line="  Rights.check_user()\n",
         instead="",
         tests=("tests/integration/test_redis_roles.py",),
     ),
@@ -849,7 +849,7 @@ SABOTAGES = (
     Sabotage(
         guard="An item with a reviewer is not completed by its agent",
         file=f"{SCRIPTS}/complete.lua",
-        line="  if (reviewer or '') ~= '' then\n",
+        line="  if item.reviewer then\n",
         instead="  if false then\n",
         tests=("tests/unit/queue/test_reviews.py",),
     ),
@@ -922,7 +922,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A second delivery with other content is refused",
-        file=f"{SCRIPTS}/complete.lua",
+        file=f"{SCRIPTS}/prelude/deliveries.lua",
         line="  if not is_known then\n",
         instead="  if false then\n",
         tests=("tests/unit/queue/test_holders.py",),

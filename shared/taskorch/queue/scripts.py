@@ -46,7 +46,7 @@ PARTS = {
     "budgets": ("listed_budgets",),
     "claim": ("sizes", "packages", "unfinished", "claims"),
     "close_project": ("unfinished",),
-    "complete": ("sizes", "packages", "unfinished", "claims"),
+    "complete": ("sizes", "packages", "unfinished", "claims", "deliveries"),
     "count_new_discoveries": ("discoveries",),
     "create": ("sizes", "edits"),
     "create_schedule": ("schedules",),

@@ -264,6 +264,7 @@ def test_field_table_has_every_field_of_an_item() -> None:
         between(FUNCTIONS["find_item"], hmget, ")")
         + between(FUNCTIONS["changed_at"], hmget, ")")
         + between(FUNCTIONS["holder_of"], "id), ", ")")
+        + between(FUNCTIONS["Owner.was_claimer"], "id), ", ")")
         + between(FUNCTIONS["Reports.completion"], "'HMGET', ", ")")
     )
     stored = set(re.findall(r"'(\w+)'", reads))

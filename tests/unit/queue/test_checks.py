@@ -145,6 +145,21 @@ def test_several_items_each_need_evidence(bench: Bench) -> None:
     assert bench.inconsistencies() == []
 
 
+def test_output_of_other_client_is_cut_between_characters(
+    bench: Bench,
+) -> None:
+    lease = bench.claimed(bench.item(checks=(FILE,)))
+    shown = {"check": {"file": FILE.file}, "passed": True}
+    words = json.dumps([{**shown, "output": "é" * 1500 + "x"}])
+
+    bench.agent()._run_script(
+        "complete", "", "", "", 1, lease.item, lease.shown(), "", "{}", words, ""
+    )  # fmt: skip
+
+    (kept,) = bench.queue.views.show(lease.item).item.evidence
+    assert kept.output == "é" * 999 + "x"
+
+
 def test_output_of_a_check_is_cut(bench: Bench) -> None:
     lease = bench.claimed(bench.item(checks=(MAKE,)))
     result = passed(MAKE, output="x" * 5000 + "end")

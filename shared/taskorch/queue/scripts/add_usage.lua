@@ -6,7 +6,7 @@
 -- ERRORS   NO_ITEM NOT_YOURS LEASE_LOST
 return once(function()
   local item, token = need_item(ARGV[7]), ARGV[8]
-  local is_in_pool_again = item.agent == '' and item.claimer == caller.agent
+  local is_in_pool_again = Owner.was_claimer(item)
   if item.agent ~= caller.agent and not is_in_pool_again then refuse_not_yours(item) end
   if token ~= Lease.shown_token(item) then Lease.refuse_lost(item, token) end
 

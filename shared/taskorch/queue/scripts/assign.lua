@@ -85,8 +85,8 @@ end
 
 -- The agents, or the pools, that an assignment to an unknown one may have meant.
 local function others()
-  if pool == '' then return agents_besides({agent}) end
-  return Owner.pools_besides({pool})
+  if pool == '' then return Owner.besides('agents', {agent}) end
+  return Owner.besides('pools', {pool})
 end
 
 return once(function()
@@ -99,7 +99,7 @@ return once(function()
 
   begin_batch(items)
   Access.add_agents(named)
-  local is_new = Owner.is_new(owner)
+  local is_new = Owner.add(owner)
   local rows = {}
   for i, item in ipairs(items) do
     local previous = item.owner

@@ -299,7 +299,9 @@ local function audited()
   local numbers = {}
   for counted, number in pairs(counts) do
     local owner, state = string.match(counted, '^(.*) (.*)$')
-    for _, value in ipairs({owner, state, string.format('%d', number)}) do table.insert(numbers, value) end
+    table.insert(numbers, owner)
+    table.insert(numbers, state)
+    table.insert(numbers, string.format('%d', number))
   end
   return {cursor, newest, findings, numbers, waits}
 end

@@ -34,7 +34,7 @@ end
 return once(function()
   local id, token, text, needs = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = Lease.check_holder(need_item(id), token, 'blocker', true)
-  Lease.refuse_over_budget(item)
+  Lease.refuse_over_budget(item, ARGV[11])
   local questions = Question.read(item)
   local same = find_same(questions, text, needs)
   if not same and #questions >= MAX_OPEN_QUESTIONS then

@@ -15,29 +15,13 @@ local lease, is_last_look, limit = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 local asks_again = ARGV[8] == 'again'
 local new_receipts, looks_again, has_looked, over
 
--- The caller may have taken the wake token of an item that is still delayed, or, if it
--- takes none, of any item: another waiter must look at it. A waiter at a gateway takes no
--- wake token, and learns of it from the signal.
--- A caller that is confined to a project has left the items of others in its pools.
-local function pass_wake_tokens_on()
-  for _, owner in ipairs(is_last_look and Owner.of_caller() or {}) do
-    local left = tonumber(call('HGET', Owner.counts(owner), 'n_delayed') or 0) or 0
-    local may_have_left = limit == 0 or confined ~= '' and owner ~= caller.agent
-    if may_have_left then left = left + call('ZCARD', key('queue', owner)) end
-    if left > 0 then
-      wake(owner)
-      Access.signal('wake', owner)
-    end
-  end
-end
-
 return once(function()
   local holds_few
   has_looked = true
   new_receipts, looks_again, holds_few, over = claim_first(limit, lease, not is_last_look)
   if not new_receipts then
     if over and not is_last_look then Budget.wait() end
-    pass_wake_tokens_on()
+    if is_last_look then pass_wake_tokens_on(limit) end
     return nil, nil, asks_again
   end
   return new_receipts, holds_few or finds_claims_again()

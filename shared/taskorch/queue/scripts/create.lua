@@ -4,9 +4,8 @@
 -- ARGV     7 project, or 8 random digits for a new one, 8 title of a new one, 9 its
 --          description, 10 key of its plan or '', 11 '1' for a dry run, 12 '1' to edit
 --          existing items, then for each item its digits or id, key, agent or 'pool:' and
---          its pool, priority,
---          not before, delay, dependencies as JSON or '', number n of words, then n
---          words: field, value …
+--          its pool, priority, not before, delay, dependencies as JSON or '', number n of
+--          words, then n words: field, value …
 -- RETURNS  {project id, '' or 'repeat', {{item id, state, agent, '' or 'repeat', dead
 --          dependency, its state, {{field, before, after} …}, {{field that cannot
 --          change, before, after} …}, '1' if a requeue of a repeat has to reopen its
@@ -124,8 +123,7 @@ end
 local function wanted_of(new)
   local fields = {
     title = '', description = '', requirements = '', criteria = '', checks = '', reviewer = '',
-    deliverables_expected = '',
-    lease_ms = LEASE_MS, max_attempts = tostring(MAX_ATTEMPTS), priority = new.priority,
+    deliverables_expected = '', lease_ms = LEASE_MS, max_attempts = tostring(MAX_ATTEMPTS), priority = new.priority,
   }
   for i = new.first_word, new.last_word, 2 do
     local field, value = ARGV[i], ARGV[i + 1]
@@ -190,8 +188,7 @@ end
 
 local function create(project, new, seq)
   local item = {
-    id = new_id('item', new.digits), project = project, agent = new.agent,
-    pool = new.pool,
+    id = new_id('item', new.digits), project = project, agent = new.agent, pool = new.pool,
     priority = new.priority, seq = seq, is_new = true, access_token = caller.access_token,
     not_before = new.delay > 0 and now + new.delay or new.not_before,
   }
@@ -261,8 +258,10 @@ local function new_owners(owners)
     local pool = Owner.pool_of(owner)
     local is_known = pool and call('EXISTS', key('members', pool)) == 1
       or not pool and call('ZSCORE', prefix .. 'agents', owner)
-    if not is_known then table.insert(pool and pools or agents, pool or owner) end
-    if not dry then Owner.is_new(owner) end
+    if not is_known then
+      table.insert(pool and pools or agents, pool or owner)
+      if not dry then Owner.add(owner) end
+    end
   end
   return agents, pools
 end
@@ -303,7 +302,7 @@ local function in_full(reply)
     full[i][10] = row[9] or ''
   end
   local new = reply[4] or {}
-  return {reply[1], reply[2], full, new, agents_besides(new), reply[5] or {}}
+  return {reply[1], reply[2], full, new, Owner.besides('agents', new), reply[5] or {}}
 end
 
 local function apply()

@@ -43,7 +43,7 @@ end
 return once(function()
   local id, token, text, impact = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local item = Lease.check_holder(need_item(id), token, 'discover', true)
-  Lease.refuse_over_budget(item)
+  Lease.refuse_over_budget(item, ARGV[11])
 
   Lease.claim_if_queued(item)
   if item.state ~= 'blocked' then Lease.set_in_progress(item) end

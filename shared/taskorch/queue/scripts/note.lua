@@ -10,7 +10,7 @@ return once(function()
   local id, text = ARGV[7], ARGV[8]
   local item = need_item(id)
   local has_origin = #ARGV > 8
-  local is_own = item.agent == caller.agent or item.agent == '' and item.claimer == caller.agent
+  local is_own = item.agent == caller.agent or Owner.was_claimer(item)
   if not (is_own or has_origin) then refuse_not_yours(item) end
 
   seen()

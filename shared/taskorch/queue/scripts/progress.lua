@@ -8,7 +8,7 @@ return once(function()
   local id, token, text, percent = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
   local usage = Usage.parse(ARGV[11])
   local item = Lease.check_holder(need_item(id), token, 'progress', true)
-  Lease.refuse_over_budget(item)
+  Lease.refuse_over_budget(item, ARGV[12])
 
   Lease.claim_if_queued(item)
   Lease.set_in_progress(item)

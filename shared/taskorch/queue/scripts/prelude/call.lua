@@ -235,24 +235,27 @@ end
 -- What the access token of a gateway's client allows; `clients.lua` has its functions.
 local Access = {}
 
--- Runs a view, or a verb for `once`: checks the user, the access token and the schema
--- version, and turns a refusal into an error reply. A script may `accept` other words in
--- place of the schema version.
+-- Checks the user, the access token and the schema version, and runs a view or a verb. A
+-- script may `accept` other words in place of the schema version.
 -- The fence is two keys that never exist. While a Cluster moves the slot key by key,
 -- the node that has only some of the keys refuses to read them: nothing was written by
 -- then. The reply kept for this request is read together with them.
+local function run_checked(run, accept)
+  Rights.check_user()
+  local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
+  local of_namespace = call('HMGET', meta, 'schema', 'hour', 'budgets')
+  local found = of_namespace[1]
+  Counters.hour, Budget.owners = of_namespace[2], of_namespace[3]
+  if found and found ~= SCHEMA and not (accept and accept[found]) then
+    refuse('SCHEMA', {found = found, supported = SCHEMA})
+  end
+  Access.check()
+  return run(found, kept)
+end
+
+-- Runs a view, or a verb for `once`, after the checks, and turns a refusal into an error reply.
 local function guarded(run, accept)
-  local ok, result = pcall(function()
-    Rights.check_user()
-    local kept = call('MGET', prefix .. 'fence:1', prefix .. 'fence:2', key('req', request))[3]
-    local found, hour, budgets = unpack(call('HMGET', meta, 'schema', 'hour', 'budgets'))
-    Counters.hour, Budget.owners = hour, budgets
-    if found and found ~= SCHEMA and not (accept and accept[found]) then
-      refuse('SCHEMA', {found = found, supported = SCHEMA})
-    end
-    Access.check()
-    return run(found, kept)
-  end)
+  local ok, result = pcall(run_checked, run, accept)
   if ok then return result end
   Access.record_refusal()
   return redis.error_reply(type(result) == 'table' and result.err or tostring(result))

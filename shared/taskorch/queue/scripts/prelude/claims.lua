@@ -2,6 +2,7 @@
 --         `claim` and by a verb that settles an item and claims the next ones.
 
 local claim_first, finds_claims_again, claims_of_first_copy, claims_view, claim_next
+local pass_wake_tokens_on
 
 do
   -- A repeat finds what its first copy has claimed among the first items of `held`. Items
@@ -150,6 +151,22 @@ do
     return receipts, false, held < MAX_DUE
   end
 
+  -- The caller, who stops waiting, may have taken the wake token of an item that is still
+  -- delayed, or, if it takes none, of any item: another waiter must look at it. A waiter at a
+  -- gateway takes no wake token, and learns of it from the signal.
+  -- A caller that is confined to a project has left the items of others in its pools.
+  function pass_wake_tokens_on(limit)
+    for _, owner in ipairs(Owner.of_caller()) do
+      local left = tonumber(call('HGET', Owner.counts(owner), 'n_delayed') or 0) or 0
+      local may_have_left = limit == 0 or confined ~= '' and owner ~= caller.agent
+      if may_have_left then left = left + call('ZCARD', key('queue', owner)) end
+      if left > 0 then
+        wake(owner)
+        Access.signal('wake', owner)
+      end
+    end
+  end
+
   -- Returns whether a repeat of this call would find the items that it claims.
   function finds_claims_again()
     return call('ZCARD', key('held', caller.agent)) <= MAX_HELD
@@ -204,7 +221,8 @@ do
     for i, claimed in ipairs(receipts) do
       local id, token, expires = claimed[1], claimed[2], claimed[3]
       local live = are_new and token or Lease.token_if_live(id, token)
-      claims[i] = {id, live, expires, package_view(id), claimed[9] or {}}
+      local known = are_new and expires or nil
+      claims[i] = {id, live, expires, package_view(id, known), claimed[9] or {}}
     end
     return claims, ''
   end

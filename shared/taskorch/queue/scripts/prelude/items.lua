@@ -13,6 +13,7 @@
 --   only_reports      is_live: its token is that of a command of `worker run`, which does
 --                     not complete the item
 --   evidence          complete: the results of its acceptance checks as JSON, if it has some
+--   stored            find_item: what is in its hash, by the places of the HMGET
 --   owner             Owner: where the indexes and counts have it, until add_to_index
 --   left_agent        enqueue_or_wait: the agent that gave it back to its pool, for the event
 --   keeps_owner, loses_holder, changes   assign
@@ -83,6 +84,11 @@ function Owner.of_pool(pool) return 'pool:' .. pool end
 -- Returns the pool that an owner is, or nil.
 function Owner.pool_of(owner) return string.match(owner, '^pool:(.*)$') end
 
+-- Returns whether the caller was the last holder of an item that waits in its pool again.
+function Owner.was_claimer(item)
+  return item.agent == '' and call('HGET', key('item', item.id), 'claimer') == caller.agent
+end
+
 function Owner.of(agent, pool)
   if agent ~= '' or pool == '' then return agent end
   return Owner.of_pool(pool)
@@ -138,8 +144,7 @@ local function find_item(id)
   local v = read_hash('item', id, 'HMGET', 'project', 'state', 'agent', 'token', 'claim',
     'live_token', 'attempts', 'max_attempts', 'lease_ms', 'claim_lease_ms', 'priority', 'seq',
     'not_before', 'blocker', 'started_at', 'open_questions', 'asked', 'commented',
-    'comments_read', 'edited', 'access_token', 'event', 'since', 'holder_since', 'pool',
-    'claimer')
+    'comments_read', 'edited', 'access_token', 'event', 'since', 'holder_since', 'pool')
   if not v then return nil, 'key' end
   local exists = v[1] or v[2] or v[12]
   if not exists then return nil end
@@ -148,13 +153,12 @@ local function find_item(id)
   local blocker, asked = v[14] or '', tonumber(v[17] or 0)
   local agent, pool = v[3] or '', v[25] or ''
   return {
-    id = id, project = v[1], state = v[2], agent = agent, stored_agent = agent,
-    pool = pool, stored_pool = pool, owner = Owner.of(agent, pool), claimer = v[26] or '',
+    id = id, project = v[1], state = v[2], agent = agent, pool = pool,
+    owner = Owner.of(agent, pool), stored = v,
     token = v[4] or '0', claim = v[5] or '', live_token = v[6] or '',
     attempts = tonumber(v[7] or 0), max_attempts = tonumber(v[8] or MAX_ATTEMPTS),
     lease_ms = v[9] or LEASE_MS, claim_lease_ms = v[10] or LEASE_MS,
     priority = v[11] or PRIORITY, seq = v[12], not_before = v[13] or '0',
-    stored_attempts = v[7] or '0', stored_not_before = v[13] or '0',
     blocker = blocker, started_at = v[15] or now, asked = asked,
     open = Question.numbers(v[16] or '', asked, blocker),
     commented = entry_id(v[18]), comments_read = entry_id(v[19]), edited = v[20] or '',
@@ -254,7 +258,10 @@ end
 
 local function count_item(item, by)
   add_to_count(key('project', item.project), item.state, by)
-  if item.owner ~= '' then add_to_count(Owner.counts(item.owner), item.state, by) end
+  local owner = item.owner
+  if owner == '' then return end
+  local counts = owner == item.agent and key('agent', owner) or Owner.counts(owner)
+  add_to_count(counts, item.state, by)
 end
 
 local function index_of(item)
@@ -401,46 +408,53 @@ local function report_end(item, kind, ...) return Reports.add_end(caller.agent, 
 local emit
 
 do
+  -- The places of the fields in `item.stored`: what `find_item` has read.
+  local AGENT, ATTEMPTS, NOT_BEFORE, POOL = 3, 7, 13, 25
+
   -- Writes what changed of an item. A field that is 0 is left out until it changes.
   local function write_item(item, ...)
-    local name = key('item', item.id)
+    local name, stored = key('item', item.id), item.stored
     call('HSET', name, 'state', item.state, ...)
-    if item.agent ~= item.stored_agent then
+    if item.agent ~= (stored[AGENT] or '') then
       call('HSET', name, 'agent', item.agent)
-      item.stored_agent = item.agent
+      stored[AGENT] = item.agent
     end
-    if item.pool ~= item.stored_pool then
+    if item.pool ~= (stored[POOL] or '') then
       if item.pool == '' then call('HDEL', name, 'pool') else call('HSET', name, 'pool', item.pool) end
-      item.stored_pool = item.pool
+      stored[POOL] = item.pool
     end
-    if tonumber(item.attempts) ~= tonumber(item.stored_attempts) then
+    if tonumber(item.attempts) ~= tonumber(stored[ATTEMPTS] or 0) then
       call('HSET', name, 'attempts', item.attempts)
-      item.stored_attempts = item.attempts
+      stored[ATTEMPTS] = item.attempts
     end
-    if tonumber(item.not_before) ~= tonumber(item.stored_not_before) then
+    if tonumber(item.not_before) ~= tonumber(stored[NOT_BEFORE] or 0) then
       call('HSET', name, 'not_before', item.not_before)
-      item.stored_not_before = item.not_before
+      stored[NOT_BEFORE] = item.not_before
     end
+  end
+
+  local function add(fields, field, value)
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
   end
 
   -- Returns the fields of a new claim, and `...`. The first one leaves out what has its
   -- usual value; a later one replaces what the claim before it has written.
   local function fields_of_claim(item, ...)
-    item.stored_attempts = item.attempts
+    item.stored[ATTEMPTS] = item.attempts
     local fields = {'token', item.token, 'claim', item.claim, 'live_token', item.token,
       'attempts', item.attempts, 'holder_host', caller.host, 'holder_pid', caller.pid,
       'started_at', item.started_at, ...}
-    local function add(field, value, usual)
-      if item.token == '1' and value == usual then return end
-      table.insert(fields, field)
-      table.insert(fields, value)
+    local is_later = item.token ~= '1'
+    if is_later or caller.session ~= '' then add(fields, 'holder_session', caller.session) end
+    if is_later or now ~= item.started_at then add(fields, 'holder_since', now) end
+    if is_later or item.claim_lease_ms ~= LEASE_MS then
+      add(fields, 'claim_lease_ms', item.claim_lease_ms)
     end
-    add('holder_session', caller.session, '')
-    add('holder_since', now, item.started_at)
-    add('claim_lease_ms', item.claim_lease_ms, LEASE_MS)
     if item.pool ~= '' then
-      table.insert(fields, 'claimer')
-      table.insert(fields, item.agent)
+      item.stored[AGENT] = item.agent
+      add(fields, 'agent', item.agent)
+      add(fields, 'claimer', item.agent)
     end
     return unpack(fields)
   end
@@ -449,7 +463,7 @@ do
   -- `...` are the verb's own fields. A project's event has no item. The event of an item
   -- that waits in a pool names the pool, and the agent that has just given it back.
   function emit(verb, item, ...)
-    local pool = Owner.pool_of(item.owner or '')
+    local pool = item.owner ~= item.agent and Owner.pool_of(item.owner or '')
     local event
     if pool then
       event = call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
@@ -535,30 +549,20 @@ end
 local function add_pool(name) return call('ZADD', prefix .. 'pools', 'NX', now, name) == 1 end
 
 -- Adds an owner. Returns whether it is an agent that is new, or a pool without agents.
-function Owner.is_new(owner)
+function Owner.add(owner)
   local pool = Owner.pool_of(owner)
   if not pool then return add_agent(owner) end
   add_pool(pool)
   return call('EXISTS', key('members', pool)) == 0
 end
 
--- Returns the agents besides new ones, whose names may be misspellings of theirs: the
--- last callers first, and none if no agent is new.
-local function agents_besides(new)
+-- Returns the agents, or the pools, besides new ones, whose names may be misspellings of
+-- theirs: the last callers, or the newest pools, first, and none if there is no new one.
+function Owner.besides(index, new)
   local others, is_new = {}, {}
   if #new == 0 then return others end
   for _, name in ipairs(new) do is_new[name] = true end
-  for _, name in ipairs(call('ZREVRANGE', prefix .. 'agents', 0, MAX_AGENTS_SHOWN - 1)) do
-    if not is_new[name] then table.insert(others, name) end
-  end
-  return others
-end
-
--- Returns the pools besides those that no agent takes items from: the newest first.
-function Owner.pools_besides(new)
-  local others, is_new = {}, {}
-  for _, name in ipairs(new) do is_new[name] = true end
-  for _, name in ipairs(call('ZREVRANGE', prefix .. 'pools', 0, MAX_AGENTS_SHOWN - 1)) do
+  for _, name in ipairs(call('ZREVRANGE', prefix .. index, 0, MAX_AGENTS_SHOWN - 1)) do
     if not is_new[name] then table.insert(others, name) end
   end
   return others

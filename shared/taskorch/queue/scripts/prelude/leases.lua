@@ -242,9 +242,9 @@ end
 -- the caller's claim: the lease has expired, and no other agent has claimed the item since. The
 -- last claimer of an item that was cancelled there learns of that.
 function Lease.return_to_claimer(item, token)
-  local was_claimer = item.agent == '' and item.claimer == caller.agent
-  local may_return = was_claimer and (item.state == 'cancelled' or Lease.is_live(item, token))
-  if may_return then item.agent = caller.agent end
+  if item.agent ~= '' then return end
+  local may_return = item.state == 'cancelled' or Lease.is_live(item, token)
+  if may_return and Owner.was_claimer(item) then item.agent = caller.agent end
 end
 
 -- Refuses the item of another agent, or of a pool. A holder that is late learns that another
@@ -276,11 +276,10 @@ function Lease.check_holder(item, token, verb, is_report)
   return item
 end
 
--- Refuses a report that would claim an item over its budget. What a report of a file says has
--- happened already.
-function Lease.refuse_over_budget(item)
-  local is_imported = arguments[#arguments - 3] == 'written_at'
-  if item.claimed_by_report and not is_imported then Budget.refuse(item) end
+-- Refuses a report that would claim an item over its budget. What a report with an `origin`
+-- says has happened already.
+function Lease.refuse_over_budget(item, origin)
+  if item.claimed_by_report and not origin then Budget.refuse(item) end
 end
 
 function Lease.claim_if_queued(item)

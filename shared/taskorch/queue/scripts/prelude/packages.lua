@@ -134,8 +134,9 @@ do
       {left_out + #shown - looked_at, has_more and '1' or ''}}
   end
 
-  function package_view(id)
-    local view = View.item(id)
+  -- Returns the package of an item. `expires` is when its lease ends, if the call knows it.
+  function package_view(id, expires)
+    local view = View.item(id, expires)
     local project = value_of(view[2], 'project')
     if not project or scope.is_foreign(project) then refuse_no_item(id) end
     local rest = rests_read[id] or rest_of_package(id, project, view[2])

@@ -33,16 +33,20 @@ function View.newest_event()
 end
 
 -- Hides the claim of a live token, which only its holder may see; `live_token` is 1 if
--- there is one. The call that completed the item may have claimed the next one.
-function View.item(id)
+-- there is one. The call that completed the item may have claimed the next one. `expires` is
+-- when its lease ends, if the call has just claimed it.
+function View.item(id, expires)
   local fields = read_hash('item', id, 'HGETALL') or {}
   for i = 1, #fields, 2 do
     if fields[i] == 'claim' or fields[i] == 'completion' then fields[i + 1] = '' end
     if fields[i] == 'live_token' then fields[i + 1] = '1' end
   end
   bytes_read = bytes_read + bytes_of({id, fields})
-  local has_lease = value_of(fields, 'state') == 'in_progress'
-  return {id, fields, has_lease and call('ZSCORE', prefix .. 'leases', id) or ''}
+  if not expires then
+    local has_lease = value_of(fields, 'state') == 'in_progress'
+    expires = has_lease and call('ZSCORE', prefix .. 'leases', id) or ''
+  end
+  return {id, fields, expires}
 end
 
 -- Returns the views of the items that exist, as far as a reply has room for them; and the
