@@ -430,9 +430,9 @@ def _hundreds(planner: Queue) -> Iterator[Step]:
         leases = [claim.lease for claim in queue.claim_many(STEPS)]
         queue.complete_many([(lease, "Done", {}) for lease in leases if lease])
 
-    yield _step("claim", swap, "20 items")
-    yield _step("assign", swap, "20 held items")
-    yield _step("complete", complete, "20 items")
+    yield _step("claim", swap, f"{STEPS} items")
+    yield _step("assign", swap, f"{STEPS} held items")
+    yield _step("complete", complete, f"{STEPS} items")
 
 
 def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
@@ -490,7 +490,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
         FEW,
     )
     yield _step("edit", lambda: edit(some[:1], next(texts)))
-    yield _step("edit", lambda: edit(some, next(texts)), "20 items")
+    yield _step("edit", lambda: edit(some, next(texts)), f"{STEPS} items")
     yield _step(
         "assign", lambda: planner.assign(some[0], agent(3), context={"a": "b"})
     )
@@ -636,7 +636,7 @@ def _schedules(planner: Queue) -> Iterator[Step]:
 
     for number in range(MOST_SCHEDULES - 1):
         create(agent(number))
-    yield _step("schedules", schedules.list, "200 schedules")
+    yield _step("schedules", schedules.list, f"{MOST_SCHEDULES} schedules")
     yield _step("create_schedule", create_and_remove, "", HUNDRED)
     yield _step("remove_schedule", create_and_remove, "", HUNDRED)
     yield _step("start_scheduled", run, "", HUNDRED)

@@ -244,14 +244,14 @@ def test_stalled_closing_is_named_and_reaped(
     reaped = shell.orchestrate("reap")
     again = shell.orchestrate("--json", "reap").data()
 
-    advice = f"{project} is being closed, and 70 items are left to cancel."
+    advice = f"{project} is being closed, and 80 items are left to cancel."
     assert advice in listed.stderr
     assert advice in " ".join(status.stdout.split())
     (check,) = [each for each in checks if each["name"] == "closing"]
     assert (check["status"], check["mend"]) == ("note", "orchestrate reap")
-    assert f"{project} (70 open items left)" in check["found"]
+    assert f"{project} (80 open items left)" in check["found"]
     assert (
-        "70 items were cancelled, of projects that are closed" in reaped.stdout
+        "80 items were cancelled, of projects that are closed" in reaped.stdout
     )
     assert bench.queue.views.projects()[0].status == "completed"
     assert again == {

@@ -101,7 +101,7 @@ OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
     ("plan", {"project": "proj_00000000", "items": [{"name": "a", "title": "A"}]}, "NO_PROJECT", "no project"),
     ("plan", {"project": "x", "items": "all"}, "USAGE", "items must be a list."),
     ("assign", {"items": ["{item}"], "agent": "../x"}, "INVALID", "is not a name for an agent"),
-    ("assign", {"items": [], "agent": "ada"}, "INVALID", "It must be 1 to 20 in a call"),
+    ("assign", {"items": [], "agent": "ada"}, "INVALID", "It must be 1 to 16 in a call"),
     ("status", {"of": "weather"}, "USAGE", "of must be the id of a project or an item, stuck"),
     ("status", {"of": "inbox", "limit": 5001}, "INVALID", "It must be 1 to 5000."),
     ("discoveries", {"project": "proj_00000000", "since": "now"}, "INVALID", "'now' is not a cursor"),

@@ -95,7 +95,7 @@ def release_many(bench: Bench) -> Iterator[str]:
     queue, ada = bench.queue, bench.agent("ada")
     project = queue.project("Wait")
     yield "project"
-    many = [NewItem(title="Last", agent="bob", depends_on=(0,))] * 40
+    many = [NewItem(title="Last", agent="bob", depends_on=(0,))] * 35
     awaited, *_ = queue.create_many(
         project, [NewItem(title="First", agent="ada"), *many]
     )
@@ -107,7 +107,7 @@ def release_many(bench: Bench) -> Iterator[str]:
     yield "complete"
     ada._resume()
     yield "resume"
-    # one call closes the project if no more than 30 items are left
+    # one call closes the project if no more than 20 items are left
     bob = queue.agent_queue("bob")
     leases = [need_lease(claim) for claim in bob.claim_many(15)]
     yield "claim"

@@ -35,7 +35,7 @@ from taskorch_gateway.client_queue import queue_of
 ROWS = 100
 #: The newest discoveries of the page.
 DISCOVERIES = 30
-#: Calls that look for items of a large project or of a filter, each at 150 items.
+#: Calls that look for items of a large project or of a filter, each at 100 items.
 MOST_CALLS = 20
 #: The longest title in a question.
 TITLE_CHARACTERS = 80

@@ -43,7 +43,7 @@ USED = ("tokens_in", "tokens_out", "cache_read", "cost_micros")
 #: Far above the size of an item within the limits.
 LINE_BYTES = 64 * 1024 * 1024
 #: Redis writes a batch of this size within a few milliseconds.
-BATCH_LINES, BATCH_BYTES = 40, 64 * 1024
+BATCH_LINES, BATCH_BYTES = 30, 64 * 1024
 SHOWN_CHARACTERS = 200
 #: The first bytes of a file that is compressed by gzip.
 GZIP = b"\x1f\x8b"

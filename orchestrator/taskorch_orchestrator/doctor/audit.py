@@ -14,7 +14,7 @@ from taskorch.queue.queue import Queue
 #: The namespace is audited again after a repair, and if the counts have changed.
 MOST_ROUNDS = 5
 #: Projects and agents per request.
-OWNERS = 100
+OWNERS = 70
 MOST_AGENTS = 5000
 MOST_PROJECTS = 5000
 #: Items per request.

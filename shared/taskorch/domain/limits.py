@@ -42,7 +42,7 @@ BATCH_DEPENDENCIES = 150
 #: Maximum total size of what one step writes of its items.
 BATCH_BYTES = 1280 * 1024
 #: Maximum number of items that are assigned, edited, claimed or completed in one step.
-BATCH_STEPS = 20
+BATCH_STEPS = 16
 #: Maximum number of items that one command claims, in several steps.
 CLAIMS = 100
 #: Maximum number of items that one call shows to an agent.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from taskorch.domain.frozen import Frozen
 
-#: Maximum number of schedules of a namespace; scripts/create_schedule.lua has the same.
-MOST_SCHEDULES = 200
+#: Maximum number of schedules of a namespace; scripts/prelude/schedules.lua has the same.
+MOST_SCHEDULES = 100
 #: Maximum size of the plan of a schedule.
 PLAN_BYTES = 256 * 1024
 CRON_CHARACTERS = 200

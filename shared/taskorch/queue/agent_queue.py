@@ -247,7 +247,7 @@ class AgentQueue:
     ) -> tuple[Claim, ...]:
         """Claim the first items of the agent's queue, at most `count`.
 
-        `count` is 1 to 100; one step claims at most 20. Each is claimed as by `claim`.
+        `count` is 1 to 100; one step claims at most 16. Each is claimed as by `claim`.
         Wait up to `wait_s` seconds for the first item only, then return (). The wait
         survives an outage of Redis that ends before its time; only the first look raises
         errors.Unavailable immediately. If Redis is unreachable between two steps, return
@@ -523,7 +523,7 @@ class AgentQueue:
         lease_ms: int | None = None,
         used: Mapping[str, ModelUsage] = NOTHING,
     ) -> tuple[SettledReceipt, ...]:
-        """Complete 1 to 20 items in one step: all, or none.
+        """Complete 1 to 16 items in one step: all, or none.
 
         Each delivery is a lease, a summary and deliverables; by the item, `evidence` has
         the results of acceptance checks, and `used` what was used since its report

@@ -9,7 +9,7 @@ from taskorch.queue.port import Argument
 
 
 def arguments(items: Sequence[str], edit: ItemEdit) -> list[Argument]:
-    """Return the same edit of 1 to 20 items as arguments. Raises errors.Invalid."""
+    """Return the same edit of 1 to 16 items as arguments. Raises errors.Invalid."""
     limits.sequence(items, "items")
     limits.batch_steps(len(items))
     _need_one_item_for_dependencies(items, edit)

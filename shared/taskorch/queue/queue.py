@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 #: Items that one call of a script visits, so that it blocks Redis for some ms at most.
 REAP_BATCH = 20
 AGENTS_BATCH = 60
-AUDIT_BATCH = 40
-PURGE_BATCH = 30
+AUDIT_BATCH = 30
+PURGE_BATCH = 20
 #: Agents that one call of `forget_agents` looks at.
 FORGET_BATCH = 120
 #: Items that one call of `check_purge` looks at.
@@ -312,7 +312,7 @@ class Queue:
     def edit(
         self, items: Sequence[str], edit: ItemEdit
     ) -> tuple[EditedItem, ...]:
-        """Change 1 to 20 items in the same way, in one step: all, or none.
+        """Change 1 to 16 items in the same way, in one step: all, or none.
 
         The holder of an item learns what has changed with its next report. Raises
         errors.Begun for a field that cannot change because an agent has begun the item,
@@ -355,7 +355,7 @@ class Queue:
         resources: Sequence[str] = (),
         force: bool = False,
     ) -> tuple[Assignment, ...]:
-        """Assign 1 to 20 items to an agent or to a pool in one step: all, or none.
+        """Assign 1 to 16 items to an agent or to a pool in one step: all, or none.
 
         Each is assigned as by `assign`, in this order, with the same context and
         resources. An error names the item. Raises errors.TooMany for an item that is given twice.

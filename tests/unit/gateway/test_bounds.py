@@ -81,7 +81,7 @@ def test_whole_workflow_is_within_the_bounds(bench: Bench) -> None:
             "complete",
             ("", "", "", "1", ITEM, "", "", '{"a": "' + LONG + '"}', "", ""),
         ),
-        ("claim", ("", "", "21")),
+        ("claim", ("", "", "17")),
         ("agents", ("0", "51", "0")),
         ("agents", ("0", "20", "101")),
         ("overview", ("usage", "0", "0", *["agent:ada"] * 201)),

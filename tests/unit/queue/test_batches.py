@@ -238,24 +238,24 @@ def test_item_given_twice_is_refused(bench: Bench) -> None:
     assert bench.everything() == before
 
 
-@pytest.mark.parametrize("count", [0, 21])
-def test_batch_step_takes_1_to_20_items(bench: Bench, count: int) -> None:
+@pytest.mark.parametrize("count", [0, 17])
+def test_batch_step_takes_1_to_16_items(bench: Bench, count: int) -> None:
     lease = Lease(item="item_0")
 
-    with pytest.raises(errors.Invalid, match="1 to 20 in a call"):
+    with pytest.raises(errors.Invalid, match="1 to 16 in a call"):
         bench.agent().complete_many([(lease, "", {})] * count)
-    with pytest.raises(errors.Invalid, match="1 to 20 in a call"):
+    with pytest.raises(errors.Invalid, match="1 to 16 in a call"):
         bench.queue.assign_many(["item_0"] * count, "ada")
-    with pytest.raises(errors.Invalid, match="1 to 20 in a call"):
+    with pytest.raises(errors.Invalid, match="1 to 16 in a call"):
         bench.queue.edit(["item_0"] * count, ItemEdit(priority=0))
 
 
-def test_batch_steps_accept_20_items(bench: Bench) -> None:
-    items = [bench.item() for _ in range(20)]
+def test_batch_steps_accept_16_items(bench: Bench) -> None:
+    items = [bench.item() for _ in range(16)]
 
     assigned = bench.queue.assign_many(items, "ada", context={"a": "b"})
     edited = bench.queue.edit(items, ItemEdit(priority=0))
-    leases = claimed_many(bench, 20)
+    leases = claimed_many(bench, 16)
     receipts = bench.agent().complete_many([(one, "", {}) for one in leases])
 
     assert [row.id for row in assigned] == items
@@ -270,7 +270,7 @@ def test_claim_many_takes_1_to_100_items(bench: Bench, count: int) -> None:
         bench.agent().claim_many(count)
 
 
-def test_claim_many_takes_several_steps_of_20(bench: Bench) -> None:
+def test_claim_many_takes_several_steps_of_16(bench: Bench) -> None:
     items = [bench.item() for _ in range(51)]
     recorder = RecordingConnection(bench.queue._scripts.connection)
     agent = bench.with_connection(lambda _: recorder).agent()
@@ -278,20 +278,20 @@ def test_claim_many_takes_several_steps_of_20(bench: Bench) -> None:
     claims = agent.claim_many(50)
 
     asked = [call.words[-1] for call in recorder.calls]
-    assert asked == [20, 20, 10]
+    assert asked == [16, 16, 16, 2]
     assert [claim.package.item.id for claim in claims] == items[:50]
     assert bench.state(items[50]) is State.QUEUED
 
 
 def test_short_queue_ends_claim_of_many(bench: Bench) -> None:
-    items = [bench.item() for _ in range(21)]
+    items = [bench.item() for _ in range(17)]
     recorder = RecordingConnection(bench.queue._scripts.connection)
     agent = bench.with_connection(lambda _: recorder).agent()
 
     claims = agent.claim_many(100)
 
     asked = [call.words[-1] for call in recorder.calls]
-    assert asked == [20, 20]
+    assert asked == [16, 16]
     assert [claim.package.item.id for claim in claims] == items
 
 
@@ -300,7 +300,7 @@ def test_outage_between_steps_keeps_claimed_items(bench: Bench) -> None:
 
     claims = bench.with_connection(OneCall).agent().claim_many(30)
 
-    assert [claim.package.item.id for claim in claims] == items[:20]
+    assert [claim.package.item.id for claim in claims] == items[:16]
     assert all(claim.lease for claim in claims)
 
 

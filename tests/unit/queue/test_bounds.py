@@ -14,9 +14,9 @@ from taskorch.queue.backup import SCHEMA
 from taskorch.queue.wait_results import Goal
 
 #: What one call handles.
-EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 150, 1000, 4_000, 200
+EVENTS, COUNTED, FOLLOWED, LOOKED_AT = 100, 300, 3_000, 200
 AGENTS, NAMES, ENTRIES = 200, 500, 32
-DEPENDENCIES, EXPORTED, VISITED, STANDING = 150, 200, 250, 60
+DEPENDENCIES, EXPORTED, VISITED, STANDING = 150, 200, 150, 60
 
 
 def some_items(

@@ -26,7 +26,7 @@ OPEN = [
 #: Items of closing projects that a claim leaves out.
 LEFT_OUT = 200
 #: Items that one call of a script cancels.
-PART = 30
+PART = 20
 
 
 class Interrupted(ConnectionWrapper):

@@ -332,7 +332,7 @@ def test_requeue_handles_many_dependents_in_several_calls(
         lambda connection: Noted(connection, seen)
     ).queue.requeue(first)
 
-    assert seen == ["requeue"] * 4
+    assert seen == ["requeue"] * 6
     assert (done.waiting, bench.agent("bob").claim()) == (120, None)
     assert bench.queue.views.progress(project).project.counts[
         State.WAITING
@@ -354,7 +354,7 @@ def test_interrupted_requeue_is_finished_by_the_next(bench: Bench) -> None:
 
     done = bench.queue.requeue(first)
 
-    assert (before, done.state, done.waiting) == (70, State.QUEUED, 70)
+    assert (before, done.state, done.waiting) == (80, State.QUEUED, 80)
     assert audit(bench.queue, fix=False).findings == ()
 
 

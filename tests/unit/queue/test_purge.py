@@ -306,7 +306,7 @@ def test_one_of_many_dependents_blocks_the_purge(bench: Bench) -> None:
     with pytest.raises(errors.Awaited):
         bench.queue.check_purge(project)
     refusals = 0
-    for _ in range(6):  # each takes 200 of the dependents
+    for _ in range(10):  # each takes 120 of the dependents
         with suppress(errors.Awaited):
             bench.queue.purge(project)
             continue

@@ -83,12 +83,12 @@ def test_package_has_reports_of_512_kib(bench: Bench) -> None:
 @pytest.mark.parametrize("more", [0, 1])
 def test_package_says_if_reports_are_older(bench: Bench, more: int) -> None:
     lease, me = bench.claimed(), bench.agent()
-    for number in range(80 + more):
+    for number in range(50 + more):
         me.progress(lease, str(number))
 
     package = bench.queue.views.show(lease.item)
 
-    assert len(package.history) == 80
+    assert len(package.history) == 50
     assert package.left_out.reports is bool(more)
 
 

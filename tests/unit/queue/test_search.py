@@ -163,7 +163,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     read = scripts.source
 
     def shortened(name: str) -> str:
-        numbers = "= 150, 40, 524288, 100"
+        numbers = "= 100, 30, 524288, 100"
         assert name != "list" or numbers in read(name)
         return read(name).replace(numbers, "= 2, 2, 524288, 100")
 

@@ -378,7 +378,7 @@ def test_empty_queues_end_call_of_stuck(bench: Bench) -> None:
         cursors.append(part_of_stuck(bench, cursors[-1], limit=30)[0])
 
     kinds = [cursor.partition(":")[0] for cursor in cursors]
-    assert kinds == ["queue"] * 8 + [""]
+    assert kinds == ["queue"] * 10 + [""]
 
 
 def test_stuck_goes_on_when_agent_calls_between(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from taskorch_orchestrator.backup import restore
 from taskorch_orchestrator.doctor.audit import audit
 
 #: Items that one call of a script releases.
-PART = 30
+PART = 20
 
 
 class CutOff(ConnectionWrapper):

@@ -5,7 +5,7 @@
 --          or '0-0', {stream entry …}, cursor to continue from}; to a caller that is
 --          confined to a project, the events of that project
 -- ERRORS   none of its own
-local MAX_EVENTS = 150
+local MAX_EVENTS = 100
 local stream, cursor, limit = prefix .. 'events', ARGV[7], math.min(ARGV[8], MAX_EVENTS)
 
 -- Returns the events of the caller's project among some of all projects, and the cursor of

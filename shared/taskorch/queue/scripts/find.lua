@@ -8,7 +8,7 @@
 --          it, in its pools too, or ''
 -- RETURNS  {next cursor or '', {{id, title} …}}
 -- ERRORS   none of its own
-local MAX_VISITED, STEP = 2000, 500
+local MAX_VISITED, STEP = 1500, 500
 -- A project counts as several ids: it takes some commands, even if it is empty.
 local PROJECT_VISITS = 10
 local kind, digits, cursor, limit, agent = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11]

@@ -11,7 +11,7 @@
 --          and projects visited, {project of such an item, its title …}}; with an order,
 --          the first of the part that the call has visited
 -- ERRORS   NO_PROJECT
-local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 150, 40, 524288, 100
+local MAX_VISITED, MAX_SORTED, MAX_SEARCHED, STEP = 100, 30, 524288, 100
 local project = scope.project_or_own(ARGV[7])
 local since, order = tonumber(ARGV[13]), ARGV[15]
 local unchanged_since = tonumber(ARGV[14])

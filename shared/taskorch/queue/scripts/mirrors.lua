@@ -3,12 +3,12 @@
 -- KEYS     meta
 -- ARGV     7 number of roots to skip, 8 maximum number
 -- RETURNS  {number to skip next time, or '' at the end, {{root, ms of its last pass,
---          status as JSON or '', events behind (up to 1000), service as JSON or '', ms
+--          status as JSON or '', events behind (up to 300), service as JSON or '', ms
 --          when the service reported or ''} …}}
 -- ERRORS   none of its own
 -- Events that are counted for a root. A page ends with the root at which that many were
 -- counted in all.
-local MAX_COUNTED = 1000
+local MAX_COUNTED = 300
 
 -- Returns the number of events after the cursor of a status.
 local function events_behind(status)

@@ -10,7 +10,7 @@
 -- ERRORS   none of its own
 -- The first items of an index that are looked at, and what a call reads of them: an item
 -- counts as 1, its row as 2, each dependency as 1.
-local MAX_VISITED, MAX_LOOKS = 200, 120
+local MAX_VISITED, MAX_LOOKS = 200, 80
 -- Agents of a page, and what a page reads of them, besides their queues: an agent counts as
 -- 1, an item that it holds as 8.
 local MAX_AGENTS, HELD_STEPS = 150, 8
@@ -18,7 +18,7 @@ local MAX_AGENTS, HELD_STEPS = 150, 8
 local MAX_HELD_SHOWN = 20
 -- Events that are looked at, those that have a row, and ms before an event in which its
 -- report was written.
-local MAX_EVENTS, MAX_EVENT_ROWS, WRITTEN_MS = 150, 40, 1000
+local MAX_EVENTS, MAX_EVENT_ROWS, WRITTEN_MS = 80, 25, 1000
 local part, from, limit = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local looks, reading = 0, Rows.begin()
 

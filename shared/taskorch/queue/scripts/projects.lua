@@ -5,7 +5,7 @@
 --          number
 -- RETURNS  {number to skip next time, or '' at the end, {project view …}}
 -- ERRORS   none of its own
-local MAX_VISITED = 800
+local MAX_VISITED = 500
 local which, from, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local function is_wanted(id)

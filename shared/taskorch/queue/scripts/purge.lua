@@ -8,7 +8,7 @@ local id, limit = ARGV[7], tonumber(ARGV[8])
 local project, items = key('project', id), key('project', id) .. ':items'
 local removed_items, removed_keys, visited_links = 0, 0, 0
 -- Dependencies and dependents that one call visits, about.
-local MAX_LINKS = 200
+local MAX_LINKS = 120
 -- Purged projects that are remembered.
 local PURGED_KEPT = 10000
 

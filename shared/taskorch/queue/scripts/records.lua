@@ -9,7 +9,7 @@
 --          else ''} …}, number of items that were looked at}, entries the oldest first
 -- ERRORS   none of its own
 -- Bytes of a call, of which an entry counts some more: to read it takes as long.
-local MAX_BYTES, ENTRY_BYTES, FETCHED = 262144, 8192, 16
+local MAX_BYTES, ENTRY_BYTES, FETCHED = 196608, 8192, 12
 local wanted_session, bytes = ARGV[7], 0
 
 -- Returns the reports after an id, at least one if there are any; then the id of the

@@ -10,7 +10,7 @@
 local reason, is_reopened = ARGV[9], ARGV[10] ~= ''
 
 -- Dependents in one call: Redis does nothing else during a call.
-local MAX_DEPENDENTS = 30
+local MAX_DEPENDENTS = 20
 local ENDED = {failed = true, cancelled = true, completed = true}
 
 local function start_afresh(item)

@@ -11,7 +11,7 @@
 --          has to reopen its project, else '', number of items to skip next time or ''}
 -- ERRORS   NO_ITEM NO_PROJECT
 -- Items of a project that a call looks at, and items and dependencies in all, about.
-local MAX_VISITED, MAX_STEPS = 60, 250
+local MAX_VISITED, MAX_STEPS = 60, 150
 local id, skip = ARGV[7], tonumber(ARGV[8])
 local ENDED = {completed = true, failed = true, cancelled = true}
 

@@ -9,7 +9,7 @@
 --          up, or '', item view, '1' if the requeue that helps has to reopen a project,
 --          else ''} …}}
 -- ERRORS   NO_PROJECT
-local MAX_STEPS, MAX_BYTES, STEP = 60, 524288, 100
+local MAX_STEPS, MAX_BYTES, STEP = 45, 524288, 100
 local unstarted_ms, silent_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 local project, cursor, limit = scope.project_or_own(ARGV[9]), ARGV[10], tonumber(ARGV[11])
 local found, visited, steps, bytes = {}, 0, 0, 0

@@ -9,7 +9,7 @@
 --          same of discoveries, {{id, title, state} of an item that waits for it …}, number
 --          of those that are left out; none after the first page}
 -- ERRORS   NO_ITEM
-local PAGE, DEPENDENTS_SHOWN = 40, 50
+local PAGE, DEPENDENTS_SHOWN = 30, 30
 local id, before, seen = ARGV[7], ARGV[8], tonumber(ARGV[9]) or 0
 
 -- Returns the newest discoveries that were not read, the oldest first; the number that was

@@ -174,5 +174,5 @@ def test_very_large_project_says_what_was_looked_at(
     view = performed(bench, read)
 
     assert isinstance(view, ProjectView)
-    assert view.looked_at == 150
+    assert view.looked_at == 100
     assert not view.graph.is_whole

@@ -14,7 +14,7 @@
 -- Lua allows 200 local variables at a time, so a block hides those of this file, and
 -- `editing` has its functions.
 
-local MAX_FOLLOWED, FOLLOWED_BY_ITEM, MAX_LABELS, MAX_VALUES, MAX_BYTES = 4000, 10, 20, 200, 262144
+local MAX_FOLLOWED, FOLLOWED_BY_ITEM, MAX_LABELS, MAX_VALUES, MAX_BYTES = 3000, 10, 20, 200, 262144
 local editing = {
   NOT_BEGUN = {pending = true, waiting = true, queued = true, delayed = true},
 }

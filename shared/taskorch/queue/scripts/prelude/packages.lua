@@ -10,7 +10,7 @@ do
   -- Entries that are fetched together, and those in which findings are sought.
   local FINDINGS_FETCHED, MAX_SEARCHED = 6, 100
   -- Reports of a package, and their bytes.
-  local REPORTS_SHOWN, REPORT_BYTES = 80, 524288
+  local REPORTS_SHOWN, REPORT_BYTES = 50, 524288
 
   -- Returns the beginning of a text, of whole characters.
   local function beginning(text)

@@ -1,7 +1,7 @@
 -- schedules: what the scripts of schedules share. `schedules` has when a service acts on
 --            each of them: at its next run, or when it repeats an unfinished one.
 
-local Schedule = {MOST = 200, REPEAT_MS = 120000}
+local Schedule = {MOST = 100, REPEAT_MS = 120000}
 Schedule.FIELDS = {
   'next', 'running', 'last_at', 'runs', 'created_at', 'last_project', 'last_error', 'cron', 'zone',
   'created_by',

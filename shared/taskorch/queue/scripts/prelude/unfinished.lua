@@ -9,9 +9,9 @@ local Closing = {}
 
 do
   -- Items that one call releases or cancels in all: Redis does nothing else during it.
-  local MAX_HANDLED = 30
+  local MAX_HANDLED = 20
   -- Items that one call looks at to find open ones.
-  local MAX_LOOKED_AT = 80
+  local MAX_LOOKED_AT = 60
   local NOT_OPEN = {completed = true, cancelled = true}
   local SET_ASIDE = 'inf'
 
