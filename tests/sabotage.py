@@ -520,9 +520,18 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
+        guard="A wait of NaN seconds is refused",
+        file="gateway/taskorch_gateway/exchange.py",
+        line="        body = json.loads(content, parse_constant=_refuse_constant)\n",
+        instead="        body = json.loads(content)\n",
+        tests=(
+            "tests/integration/test_gateway_roles.py::test_odd_duration_of_a_wait_harms_no_one",
+        ),
+    ),
+    Sabotage(
         guard="A gateway reads no endless body",
         file="gateway/taskorch_gateway/exchange.py",
-        line="                if len(content) > BODY_BYTES:\n",
+        line="                if len(content) > most_bytes:\n",
         instead="                if False:\n",
         tests=(
             "tests/integration/test_gateway_roles.py::test_body_of_many_megabytes_is_refused",

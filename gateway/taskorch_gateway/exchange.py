@@ -15,7 +15,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import contextmanager, suppress
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import (
@@ -48,6 +48,8 @@ _HELD = "taskorch.held"
 BODY_S = 30.0
 #: Maximum size of a reply.
 REPLY_BYTES = 64 * 1024 * 1024
+#: The longest address, with the zone of an interface.
+ADDRESS_CHARACTERS = 64
 #: Exit code of an error -> status of the reply.
 STATUS = {2: 400, 3: 404, 4: 503, 5: 422, 6: 409, 7: 403, 8: 200}
 UNEXPECTED = 500
@@ -270,8 +272,11 @@ async def client_left(receive: Receive) -> None:
 
 
 def address_of(request: Request) -> str:
-    """Return the address of the client, or of the last proxy in front of us."""
-    return request.client.host if request.client else ""
+    """Return the address of the client, or of the last proxy in front of us.
+
+    A client on this machine may claim any other one, in the header of a proxy.
+    """
+    return request.client.host[:ADDRESS_CHARACTERS] if request.client else ""
 
 
 def error_response(error: TaskOrchestratorError) -> Response:
@@ -325,7 +330,7 @@ def _without_address(error: errors.Unavailable) -> errors.Unavailable:
     return errors.Unreachable(url="", reason="the gateway cannot reach Redis")
 
 
-async def body_of(request: Request) -> bytes:
+async def body_of(request: Request, most_bytes: int = BODY_BYTES) -> bytes:
     """Return the body of a request. Raises errors.Usage and TooLong.
 
     A large body waits for its turn, and has it until the request is answered.
@@ -336,8 +341,8 @@ async def body_of(request: Request) -> bytes:
         async with timeout(BODY_S):
             async for chunk in request.stream():
                 content += chunk
-                if len(content) > BODY_BYTES:
-                    raise TooLong(what="request", limit=BODY_BYTES)
+                if len(content) > most_bytes:
+                    raise TooLong(what="request", limit=most_bytes)
                 if len(content) > SMALL_BYTES and not is_large:
                     is_large = True
                     turn = request.scope[_TURNS]
@@ -351,12 +356,17 @@ async def body_of(request: Request) -> bytes:
 def _parsed(content: bytes) -> Body:
     """Return the JSON object that a body holds. Raises errors.Usage."""
     try:
-        body = json.loads(content)
+        body = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise errors.Usage(reason="The request is not JSON.") from None
     if not isinstance(body, dict):
         raise errors.Usage(reason="The request is not a JSON object.")
     return body
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN, which is equal to nothing: a timer with it stops an event loop."""
+    raise errors.Usage(reason=f"{name} is not JSON.")
 
 
 def _verb(body: Body) -> str:

@@ -96,7 +96,8 @@ class Performer:
         Raises errors.TaskOrchestratorError.
         """
         seconds = getattr(verb, verb.waits_for) if verb.waits_for else 0.0
-        deadline = monotonic() + min(seconds, LONGEST_WAIT_S)
+        # the verb refuses what is less than 0; an integer may be beyond all floats
+        deadline = monotonic() + min(max(seconds, 0), LONGEST_WAIT_S)
         if seconds > LONGEST_WAIT_S:
             verb = verb.after_wait(LONGEST_WAIT_S, getattr(verb, "since", ""))
         is_waiting = seconds > 0

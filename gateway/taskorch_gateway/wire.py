@@ -163,4 +163,5 @@ def _seconds(body: Body) -> float:
     value = body.get("seconds")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise errors.Usage(reason="seconds is not a number.")
-    return min(max(float(value), 0.0), LONGEST_WAIT_S)
+    # a whole number may be beyond all floats
+    return float(min(max(value, 0), LONGEST_WAIT_S))

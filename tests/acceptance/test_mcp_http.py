@@ -505,6 +505,41 @@ def test_older_client_cancels_by_notification(
     assert content["error"]["message"] == "The client has cancelled the call."
 
 
+@pytest.mark.parametrize("id_", [{}, [7], True, None, 1.5])
+def test_cancellation_of_no_request_does_nothing(
+    gateway: Gateway, ada: RawClient, id_: object
+) -> None:
+    session = {"Mcp-Session-Id": "mine"}
+
+    cancelled = ada.send(
+        message("notifications/cancelled", None, requestId=id_), session
+    )
+
+    assert cancelled.status == 202
+    assert "Traceback" not in gateway.log
+
+
+def test_numbers_beyond_all_floats_are_refused(
+    gateway: Gateway, ada: RawClient
+) -> None:
+    huge = 10**400
+    report: dict[str, Any] = {
+        "item": "item_1a2b3c4d",
+        "kind": "progress",
+        "text": "Half",
+    }
+
+    replies = [
+        ada.call("pop", wait=-huge),
+        ada.call("report", **report, usage={"cost": huge}),
+        ada.call("report", **report, percent=huge),
+    ]
+
+    codes = {reply.document["error"]["code"] for reply in replies}
+    assert codes == {"INVALID"}
+    assert "Traceback" not in gateway.log
+
+
 def test_confined_token_sees_its_project_alone(
     gateway: Gateway, bench: Bench
 ) -> None:

@@ -519,3 +519,32 @@ def test_confined_token_follows_no_foreign_item(gateway: Gateway) -> None:
 
     client.close()
     assert (status, code_of(reply)) == (404, "NO_ITEM")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status"),
+    [
+        ("NaN", 400),
+        ("-Infinity", 400),
+        ("true", 400),
+        ('"1"', 400),
+        ("-1", 200),
+        ("-" + "9" * 400, 200),
+    ],
+)
+def test_odd_duration_of_a_wait_harms_no_one(
+    gateway: Gateway, tokens: dict[Role, str], seconds: str, status: int
+) -> None:
+    client = HttpClient(gateway, tokens[Role.ADMIN])
+    wait = '{"key": "%s", "seconds": %s}'
+    follow = '{"key": "%s", "cursor": "0-0", "seconds": %s}'
+
+    waited, _ = client.post(
+        "/wait", (wait % (keys.wake(NAMESPACE, "ada"), seconds)).encode()
+    )
+    followed, _ = client.post(
+        "/follow", (follow % (keys.events(NAMESPACE), seconds)).encode()
+    )
+
+    client.close()
+    assert (waited, followed) == (status, status)

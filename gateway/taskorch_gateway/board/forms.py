@@ -6,9 +6,9 @@ and `confirm`, the answer to a question.
 """
 
 import hmac
+import re
+from asyncio import to_thread
 from collections.abc import Iterable, Sequence
-from email.message import Message
-from email.parser import BytesParser
 from hashlib import sha256
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,7 +17,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.frozen import Frozen
 
-from taskorch_gateway.exchange import body_of
+from taskorch_gateway.exchange import BODY_BYTES, SMALL_BYTES, body_of
 
 CSRF = "csrf"
 KEY = "key"
@@ -31,6 +31,12 @@ PLAIN = "application/x-www-form-urlencoded"
 WITH_FILES = "multipart/form-data"
 #: Maximum number of fields; a page of items has a checkbox for each.
 MOST_FIELDS = 2_000
+#: Maximum size of a form of somebody who is not signed in.
+STRANGERS_BYTES = 1024 * 1024
+#: What is read of the head of a part of a form with files.
+HEAD_BYTES = 4096
+_BOUNDARY = r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))'
+_NAME = rb'^content-disposition:[^\r\n]*?;[ \t]*name="([^"\r\n]*)"'
 #: The longest number and the longest key.
 DIGITS = 15
 KEY_CHARACTERS = 64
@@ -165,7 +171,7 @@ def decoded(encoded: str) -> Form:
     return Form(fields)
 
 
-async def read(request: Request) -> Form:
+async def read(request: Request, most_bytes: int = BODY_BYTES) -> Form:
     """Return the form of a request. Raises errors.Usage and exchange.TooLong."""
     if getattr(
         request.state, "has_form", False
@@ -173,18 +179,21 @@ async def read(request: Request) -> Form:
         raise errors.Usage(reason="The form was read already.")
     request.state.has_form = True
     header = request.headers.get("content-type", "")
-    kind = header.partition(";")[0].strip().lower()
-    if kind == PLAIN:
-        return decoded(_ascii(await body_of(request)))
-    if kind == WITH_FILES:
-        return _with_files(header, await body_of(request))
-    raise errors.Usage(reason="The request is not a form.")
+    if _kind(header) not in (PLAIN, WITH_FILES):
+        raise errors.Usage(reason="The request is not a form.")
+    content = await body_of(request, most_bytes)
+    if len(content) <= SMALL_BYTES:
+        return _parsed(header, content)
+    # it takes seconds if all of it is escaped, in which others are served
+    return await to_thread(_parsed, header, content)
 
 
-async def read_if_possible(request: Request) -> Form | None:
+async def read_if_possible(
+    request: Request, most_bytes: int = BODY_BYTES
+) -> Form | None:
     """Return the form of a request that is refused, None if it cannot be read."""
     try:
-        return await read(request)
+        return await read(request, most_bytes)
     except (TaskOrchestratorError, ClientDisconnect):
         return None
 
@@ -208,6 +217,16 @@ def _typed(value: str) -> str:
     return value.replace("\r\n", "\n").strip()
 
 
+def _kind(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
+
+
+def _parsed(header: str, content: bytes) -> Form:
+    if _kind(header) == WITH_FILES:
+        return _with_files(header, content)
+    return decoded(_ascii(content))
+
+
 def _ascii(content: bytes) -> str:
     try:
         return content.decode("ascii")
@@ -217,21 +236,37 @@ def _ascii(content: bytes) -> str:
 
 def _with_files(header: str, content: bytes) -> Form:
     """Return a form whose files are fields with their text. Raises errors.Usage."""
-    head = f"Content-Type: {header}\r\n\r\n".encode("latin-1", "replace")
-    parsed = BytesParser().parsebytes(head + content)
-    parts = parsed.get_payload()
-    if not isinstance(parts, list) or len(parts) > MOST_FIELDS:
+    return Form(_field(part) for part in _parts(_boundary(header), content))
+
+
+def _boundary(header: str) -> bytes:
+    """Return what stands between the parts of a form. Raises errors.Usage."""
+    match = re.search(_BOUNDARY, header, re.IGNORECASE)
+    if not match:
+        raise errors.Usage(reason="The form has no boundary.")
+    return str(match[1] or match[2]).encode("latin-1", "replace")
+
+
+def _parts(boundary: bytes, content: bytes) -> Sequence[bytes]:
+    """Return the parts of a form. Raises errors.Usage.
+
+    The parsers of `email` take 30 s for such a form, and as long for a long header.
+    """
+    delimiter = b"\r\n--" + boundary
+    _, *parts = (b"\r\n" + content).split(delimiter, MOST_FIELDS + 1)
+    if not parts or not parts[-1].startswith(b"--"):
         raise errors.Usage(
             reason="The form is damaged, or has too many fields."
         )
-    return Form(_field(part) for part in parts if isinstance(part, Message))
+    return parts[:-1]
 
 
-def _field(part: Message) -> tuple[str, str]:
-    name = str(part.get_param("name", "", "content-disposition"))
-    content = part.get_payload(decode=True)
-    if not (isinstance(content, bytes) and name.isascii()):
+def _field(part: bytes) -> tuple[str, str]:
+    head, end, content = part.partition(b"\r\n\r\n")
+    match = re.search(_NAME, head[:HEAD_BYTES], re.IGNORECASE | re.MULTILINE)
+    if not (end and match and match[1].isascii()):
         raise errors.Usage(reason="The form is damaged.")
+    name = match[1].decode()
     try:
         return name, content.decode()
     except UnicodeDecodeError:

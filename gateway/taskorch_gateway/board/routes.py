@@ -269,7 +269,9 @@ class Board:
         values = visit.values() if visit else {}
         if action and not is_script(request):
             form: Form | None = getattr(state, "form", None)
-            form = form or await forms.read_if_possible(request)
+            form = form or await forms.read_if_possible(
+                request, forms.STRANGERS_BYTES
+            )
             if form:
                 values["again"] = refusals.again(
                     action,
@@ -340,7 +342,7 @@ def _asked(visit: Visit, form: Form, question: ActionQuestion) -> Response:
 
 async def _choose_theme(request: Request) -> Response:
     """Keep the theme that was chosen."""
-    form = await forms.read(request)
+    form = await forms.read(request, forms.STRANGERS_BYTES)
     response = RedirectResponse(origin.back_of(request, form), 303)
     if (theme := form.text("theme")) in cookies.THEMES:
         cookies.set_theme(response, request, theme)

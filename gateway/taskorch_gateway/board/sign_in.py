@@ -14,8 +14,9 @@ from taskorch_gateway.board.visit import about, is_script, need_looking
 from taskorch_gateway.exchange import Endpoint, address_of
 
 PATH = "/sign-in"
-#: Maximum size of a form that is kept until its person has signed in.
-KEPT_BYTES = 1024 * 1024
+#: Maximum size of a form that is kept until its person has signed in. It may be three times
+#: as large in the form that signs in, which escapes it again.
+KEPT_BYTES = forms.STRANGERS_BYTES // 4
 #: The fields of the page that keeps a form.
 KEPT, KEPT_PATH = "kept", "kept_path"
 SIGNED_IN = "You are signed in"
@@ -49,7 +50,7 @@ class SignIn:
     async def sign_in(self, request: Request) -> Response:
         """Begin a session with the token that was typed."""
         origin.need_own(request)
-        form = await forms.read(request)
+        form = await forms.read(request, forms.STRANGERS_BYTES)
         token = form.text("token")
         back = origin.own_path(form.text(forms.BACK)) or "/"
         try:
@@ -124,7 +125,7 @@ class SignIn:
     ) -> Response:
         """Ask for a token on a page that keeps the form of a request."""
         kept = ""
-        form = await forms.read_if_possible(request)
+        form = await forms.read_if_possible(request, forms.STRANGERS_BYTES)
         if form and len(form.encoded) <= KEPT_BYTES:
             kept = form.encoded
         return self._page(

@@ -173,9 +173,10 @@ class McpServer:
         if message and message.method == "notifications/cancelled":
             session = http.headers.get(mcp_headers.SESSION, "")
             id_ = message.params.get("requestId")
-            call = self._calls.get((access.token, session, id_))
-            if session and messages.is_id(id_) and call:
-                call.cancel()
+            if session and messages.is_id(id_):
+                call = self._calls.get((access.token, session, id_))
+                if call:
+                    call.cancel()
         return Response(status_code=202)
 
     def _reply(self, request: _McpRequest) -> Response:
@@ -299,9 +300,8 @@ class McpServer:
         except Exception as error:  # noqa: BLE001
             # the last resort of a server: an error, and a log entry
             _log.exception("A tool failed.")
-            return answers.of_error(
-                answers.unexpected(error), tool, tool_set.commands
-            ), None
+            failure = outward(answers.unexpected(error))
+            return answers.of_error(failure, tool, tool_set.commands), None
         return content, performed.undo
 
 

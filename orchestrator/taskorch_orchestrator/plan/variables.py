@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 
 from taskorch.domain import errors, limits
 
-from taskorch_orchestrator.plan.yaml_reader import Mistake, Node, Step, path
+from taskorch_orchestrator.plan.yaml_reader import (
+    MOST_MISTAKES,
+    Mistake,
+    Node,
+    Step,
+    path,
+)
 
 FIELD = "variables"
 #: Maximum number of variables of a plan.
 MOST_VARIABLES = 100
 #: Variables that a message names.
 NAMES_SHOWN = 10
+#: What is copied of a text that is wrong, for a message that shows a part of it.
+REST_CHARACTERS = 2 * limits.SHOWN_CHARACTERS
 _FIELDS = ("default", "description")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 #: A placeholder, an escaped one, or the start of something that is neither.
@@ -98,13 +106,13 @@ def _values(
         ]
         default = _default(variable)
         values[name] = given.get(name, default or "")
-    for name in given:
-        if name not in declared.value:
-            message = (
-                f"The plan declares no variable {limits.shortened(name)!r}. "
-                f"It declares {_listed(declared.value)}."
-            )
-            mistakes.append(_mistake(declared, [FIELD], message))
+    unknown = [name for name in given if name not in declared.value]
+    for name in unknown[:MOST_VARIABLES]:
+        message = (
+            f"The plan declares no variable {limits.shortened(name)!r}. "
+            f"It declares {_listed(declared.value)}."
+        )
+        mistakes.append(_mistake(declared, [FIELD], message))
     return values
 
 
@@ -176,9 +184,12 @@ class _Texts:
         def value_of(found: re.Match[str]) -> str:
             if found[0] == ESCAPE:
                 return "${"
+            if len(self._mistakes) > MOST_MISTAKES:
+                return ""
             name = found[1]
             if name is None:
-                rest = limits.shortened(text[found.start() :])
+                start = found.start()
+                rest = limits.shortened(text[start : start + REST_CHARACTERS])
                 message = (
                     f"{rest!r} does not start with a variable, such as ${{name}}. "
                     f"For the text '${{', write {ESCAPE}"

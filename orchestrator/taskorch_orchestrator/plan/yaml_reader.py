@@ -16,6 +16,8 @@ from yaml.reader import Reader as YamlReader
 
 MOST_NESTED = 10
 MOST_VALUES = 500_000
+#: More than any mapping of a plan may have: each unknown key would be a mistake.
+MOST_KEYS = 1000
 #: After this many mistakes the user has passed the wrong file.
 MOST_MISTAKES = 1000
 
@@ -236,6 +238,8 @@ class _Parser:
         text = event.value if isinstance(event, yaml.ScalarEvent) else ""
         if self._expects_key():
             mapping = self._stack[-1]
+            if len(mapping.node.value) == MOST_KEYS:
+                self._stop(event, f"A mapping has more than {MOST_KEYS} keys.")
             first_line = mapping.node.line_of([text])
             mapping.key, mapping.key_line = text, _line(event)
             if text in mapping.node.value:

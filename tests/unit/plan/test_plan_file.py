@@ -552,6 +552,9 @@ BOMBS = {
     + "]",
     "very many mistakes": "project: P\nitems: [" + "~," * 300_000 + "]",
     "very many keys": "{" + ",".join(f"k{n}: 1" for n in range(20_000)) + "}",
+    "very many unknown fields": "project: P\nitems: ["
+    + ("{" + ",".join(f"k{n}: 1" for n in range(9_000)) + "},") * 50
+    + "]",
     "too many bytes": "project: P\nitems: # " + "x" * limits.PLAN_BYTES,
     "one long line": "x" * (limits.PLAN_BYTES - 1),
     "quotes": "'" * 1_000_000,

@@ -1,5 +1,7 @@
 """Variables of plan files: strict, filled after the file was parsed, with line numbers."""
 
+import tracemalloc
+
 import pytest
 from taskorch.domain import errors, limits
 from taskorch.queue.plan import Plan
@@ -206,3 +208,28 @@ def test_filled_text_has_limits_of_its_field() -> None:
             "allowed."
         )
     ]
+
+
+@pytest.mark.parametrize("wrong", ["${", "${b}", "${ "])
+def test_very_many_wrong_variables_take_little_memory(wrong: str) -> None:
+    text = wrong * 200_000
+    tracemalloc.start(1)
+
+    mistakes = refused(declaring("  a: x\n", text=f"${{a}}{text}"))
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(mistakes) == 21
+    assert peak < 20 * len(text)
+
+
+def test_very_many_unknown_values_take_little_memory() -> None:
+    values = {f"v{number}": "x" for number in range(100_000)}
+    tracemalloc.start(1)
+
+    mistakes = refused(declaring("  a: x\n"), **values)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert mistakes[-1] == "… and 80 more"
+    assert peak < 50 * 1024 * 1024

@@ -60,6 +60,24 @@ def test_long_receipt_is_shortened() -> None:
     assert len(pair) < 4_000
 
 
+@pytest.mark.parametrize("text", ['Closed "a/b"; 2, 3', "\\x=1", "ü", " x "])
+def test_receipt_is_shown_to_the_letter(text: str) -> None:
+    response = Response()
+    sent = request("http", "board:8650")
+
+    cookies.set_receipt(response, sent, text)
+
+    pair = response.headers["set-cookie"].partition(";")[0]
+    assert cookies.receipt_of(request("http", "board:8650", pair)) == text
+
+
+def test_quotes_of_a_stranger_are_not_parsed() -> None:
+    quotes = '"' + '\\"' * 30_000 + '"'
+    sent = request("http", "board:80", f"a=b; taskorch_receipt_80={quotes}")
+
+    assert cookies.receipt_of(sent) == quotes
+
+
 def test_unknown_theme_is_that_of_the_system() -> None:
     for theme in ("", "blue", '"><script>'):
         sent = request("http", "board", f"taskorch_theme={theme}")

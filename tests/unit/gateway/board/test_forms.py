@@ -9,6 +9,7 @@ from starlette.types import Message
 from taskorch.domain import errors
 from taskorch_gateway.board import forms
 from taskorch_gateway.board.forms import Form
+from taskorch_gateway.exchange import TooLong
 
 FILE = (
     b'--x\r\nContent-Disposition: form-data; name="csrf"\r\n\r\nabc\r\n'
@@ -76,6 +77,11 @@ def test_form_with_a_file_has_its_text() -> None:
         (b"", "multipart/form-data"),
         (b"--x", "multipart/form-data; boundary="),
         (FILE.replace(b"\xc3\x9c", b"\xff"), WITH_FILE),
+        (FILE, 'multipart/form-data;"' + ";" * 60_000),
+        (FILE.replace(b'name="csrf"', b'name=";' + b";" * 4000), WITH_FILE),
+        (FILE.removesuffix(b"--\r\n"), WITH_FILE),
+        (FILE[: FILE.index(b"\r\n\r\n")] + b"\r\n--x--", WITH_FILE),
+        (b"--x\r\n\r\n" * 3000 + b"--x--", WITH_FILE),
     ],
 )
 def test_broken_form_is_refused(body: bytes, kind: str) -> None:
@@ -120,6 +126,13 @@ def test_form_of_another_session_is_refused() -> None:
     for other in ("", "é", shown[:-1], forms.csrf_of("tok_2")):
         with pytest.raises(errors.NotAllowed):
             forms.need_csrf(other, "tok_1")
+
+
+def test_large_form_of_a_stranger_is_refused() -> None:
+    sent = request(b"answer=" + b"1" * 100)
+
+    with pytest.raises(TooLong):
+        asyncio.run(forms.read(sent, 100))
 
 
 def test_form_is_read_once() -> None:
