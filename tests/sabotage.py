@@ -545,6 +545,13 @@ SABOTAGES = (
         tests=("tests/unit/gateway/test_rates.py",),
     ),
     Sabotage(
+        guard="One token has a part of the open requests",
+        file="gateway/taskorch_gateway/open_requests.py",
+        line="        if self._open[token] >= self._most:\n",
+        instead="        if False:\n",
+        tests=("tests/unit/gateway/test_open_requests.py",),
+    ),
+    Sabotage(
         guard="A lost call of a gateway is sent again as a repeat",
         file="gateway/taskorch_gateway/direct_calls.py",
         line="                words = repeated(script, arguments)\n",

@@ -33,6 +33,7 @@ from taskorch_gateway.metrics import (
     MetricsPage,
     RequestMetrics,
 )
+from taskorch_gateway.open_requests import OpenRequests
 from taskorch_gateway.performer import Performer
 from taskorch_gateway.pool import NAME, ConnectionPool
 from taskorch_gateway.rates import Rates
@@ -53,6 +54,8 @@ class Options(Frozen):
     hosts: Sequence[str]
     #: Calls a second of one access token; 0 for any number.
     calls_per_second: int
+    #: Maximum number of connections of a process.
+    connections: int
     #: Whether clients without an access token may read the metrics.
     metrics_are_open: bool = False
     #: Whether a browser opens the board as soon as it serves.
@@ -69,7 +72,8 @@ def create(settings: Settings, options: Options) -> Starlette:
     refusals = Refusals(settings, pool)
     authentication = Authentication(settings, pool, refusals)
     rates = Rates(options.calls_per_second)
-    exchange = Exchange(authentication, rates, refusals)
+    open_requests = OpenRequests(options.connections)
+    exchange = Exchange(authentication, rates, open_requests, refusals)
     audit = AuditLog()
     calls = DirectCalls(settings, pool)
     wire = Wire(settings.namespace, exchange, calls, waits, audit)

@@ -4,6 +4,8 @@ The parser in C has none: an endless head would fill the memory, and a client th
 its request byte by byte, or never reads its reply, would keep its connection for ever.
 """
 
+import socket
+import sys
 from asyncio import Handle, TimerHandle, Transport, get_running_loop
 from typing import Any, TypeAlias, cast
 
@@ -18,6 +20,9 @@ BODY_S = 40.0
 #: The time in which a client takes this part of its reply, or all that is left.
 REPLY_S = 15.0
 REPLY_BYTES = 256 * 1024
+#: How long a client may leave what it was sent unacknowledged: its machine has vanished
+#: then, and a stream would go on for a quarter of an hour.
+VANISHED_S = 30
 #: What is read of a connection at a time. More than uvicorn asks for stays in memory.
 READ_BYTES = 16 * 1024
 #: A larger part of a reply is not copied behind its head.
@@ -78,6 +83,12 @@ class BoundedHttp(HttpToolsProtocol):
             high=1 if self.scheme == "https" else 0
         )
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]
+        if sys.platform == "linux":
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP,
+                socket.TCP_USER_TIMEOUT,
+                VANISHED_S * 1000,
+            )
         self._limit_time(HEAD_S)
         self._idle[self] = None
         if self._most and len(self.connections) > self._most:

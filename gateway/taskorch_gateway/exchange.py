@@ -33,6 +33,7 @@ from taskorch.domain.frozen import Frozen
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.checks import SCRIPTS
 from taskorch_gateway.event_loop import ends
+from taskorch_gateway.open_requests import OpenRequests
 from taskorch_gateway.rates import Rates
 from taskorch_gateway.refusals import Refusals
 
@@ -108,10 +109,15 @@ class Exchange:
     """Answers requests that show a token."""
 
     def __init__(
-        self, authentication: Authentication, rates: Rates, refusals: Refusals
+        self,
+        authentication: Authentication,
+        rates: Rates,
+        open_requests: OpenRequests,
+        refusals: Refusals,
     ) -> None:
         self._authentication = authentication
         self._rates = rates
+        self._open = open_requests
         self._refusals = refusals
         #: Token -> the turns of its large bodies; "" for clients without one.
         self._large: dict[str, Semaphore] = defaultdict(
@@ -181,7 +187,7 @@ class Exchange:
     async def admit(
         self, request: Request, kind: ClientKind = PROGRAMS
     ) -> ClientAccess:
-        """Return what the client may do.
+        """Return what the client may do. Its request counts as open until it is over.
 
         Raises errors.TokenRefused, errors.RateLimited and errors.Unavailable.
         """
@@ -189,6 +195,7 @@ class Exchange:
         request.state.role = access.role
         with self.noting(access, request):
             self._rates.count(access.token)
+            self._open.add(access.token)
         return access
 
     async def _access(

@@ -83,6 +83,7 @@ def serve(
     options = Options(
         hosts=names,
         calls_per_second=listener.calls_per_second,
+        connections=_most_connections(),
         metrics_are_open=listener.metrics_are_open,
         opens_board=listener.opens_board,
     )
@@ -100,7 +101,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_most_connections(),
+        limit_concurrency=options.connections,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
     )

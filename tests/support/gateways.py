@@ -12,12 +12,17 @@ from typing import Any
 from support.commands import BIN, Shell, eventually
 from support.topologies import free_ports
 
+#: Limits the files of a process, and becomes it.
+LIMIT_FILES = ("sh", "-c", 'ulimit -n "$0" && exec "$@"')
+
 
 class Gateway:
     """A gateway on loopback, for the queue of a shell."""
 
-    def __init__(self, shell: Shell, *options: str) -> None:
+    def __init__(self, shell: Shell, *options: str, files: int = 0) -> None:
+        """Let the process open a number of files; 0 for as many as this one may."""
         self.shell = shell
+        self._files = files
         self.port = free_ports(1)[0]
         self._options = options
         self._log = shell.folder / "gateway.log"
@@ -55,7 +60,9 @@ class Gateway:
 
     def launch(self) -> None:
         """Start it."""
+        limit = [*LIMIT_FILES, str(self._files)] if self._files else []
         command: list[str | Path] = [
+            *limit,
             BIN / "orchestrate",
             *("gateway", "--listen", f"127.0.0.1:{self.port}"),
             *self._options,

@@ -37,6 +37,7 @@ from taskorch_gateway.exchange import (
 from taskorch_gateway.mcp import headers as mcp_headers
 from taskorch_gateway.mcp.headers import Accepted
 from taskorch_gateway.mcp.long_reply import LongReply, ReplyMessage
+from taskorch_gateway.open_requests import OpenRequests
 from taskorch_gateway.performer import Performed, Performer
 
 UNAUTHORIZED = 401
@@ -56,6 +57,7 @@ STATUS = {
 UNREADABLE = (messages.PARSE_ERROR, messages.INVALID_REQUEST)
 #: Maximum number of concurrent calls in a process.
 MOST_CALLS = 1000
+TOOL_CALLS = "calls of tools of one access token at a time"
 TOKEN = {"type": "string", "description": "Of the item, from meta.tokens"}
 KEEP_TOKENS = (
     "A claim returns its item's token in meta.tokens: pass it as token in later calls on "
@@ -114,6 +116,7 @@ class McpServer:
         self._exchange = exchange
         self._performer = performer
         self._number = 0
+        self._open = OpenRequests(MOST_CALLS, TOOL_CALLS)
         #: Token, session and id of a request -> its call.
         self._calls: dict[tuple[str, str, object], Task[ReplyMessage]] = {}
 
@@ -197,6 +200,7 @@ class McpServer:
         requested = tool_set.requested(message)
         if self._number >= MOST_CALLS:
             raise too_many_calls()
+        self._open.add(request.access.token)
         return LongReply(
             self._call(request, session, tool_set, requested),
             streams=request.accepted.events,
