@@ -574,7 +574,7 @@ SABOTAGES = (
         file="gateway/taskorch_gateway/bounded_http.py",
         line="        super().pause_writing()\n        self._limit_reply()\n",
         instead="        super().pause_writing()\n",
-        tests=("tests/integration/test_gateway_attacks.py",),
+        tests=("tests/unit/gateway/test_bounded_http.py",),
     ),
     Sabotage(
         guard="A body that no one reads has a time limit",

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from taskorch_gateway.unread_replies import UnreadReplies
+
 HEAD_BYTES = 65536
 #: How long a head may take from the opening of its connection, or from its first byte.
 HEAD_S = 15.0
@@ -29,8 +31,9 @@ READ_BYTES = 16 * 1024
 COPIED_BYTES = 64 * 1024
 #: Maximum number of requests that a client sends before the reply to an earlier one.
 AHEAD = 8
-#: Where the connections that wait for a request are, in the state of the application.
-_IDLE = "idle connections"
+#: Where the connections that wait for a request are, and those whose clients have to read
+#: a reply, in the state of the application.
+_IDLE, _UNREAD = "idle connections", "unread replies"
 
 _Idle: TypeAlias = dict["BoundedHttp", None]
 
@@ -55,6 +58,7 @@ class BoundedHttp(HttpToolsProtocol):
         "_limit",
         "_most",
         "_reply_limit",
+        "_unread",
         "_unsent",
     )
 
@@ -73,6 +77,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._most, self.limit_concurrency = self.limit_concurrency, None
         #: The connections of the process that wait for a request, the longest first.
         self._idle: _Idle = self.app_state.setdefault(_IDLE, {})
+        self._unread: UnreadReplies = self.app_state.setdefault(
+            _UNREAD, UnreadReplies()
+        )
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -100,6 +107,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Stop waiting."""
         self._end_limit()
         self._end_reply_limit()
+        self._unread.remove(self)
         self._idle.pop(self, None)
         super().connection_lost(exc)
 
@@ -156,11 +164,21 @@ class BoundedHttp(HttpToolsProtocol):
         """Begin to wait for the client to read its reply."""
         super().pause_writing()
         self._limit_reply()
+        self._unread.add(self)
 
     def resume_writing(self) -> None:
         """End the reply."""
         self._end_reply_limit()
+        self._unread.remove(self)
         super().resume_writing()
+
+    def left_of_reply(self) -> int:
+        """Return the size of what the client has not read yet."""
+        return self.transport.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """Close the connection without sending the rest."""
+        self.transport.abort()
 
     def _limit_time(self, seconds: float) -> None:
         self._limit = get_running_loop().call_later(
@@ -174,15 +192,15 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _limit_reply(self) -> None:
         self._end_reply_limit()
-        self._unsent = self._left_of_reply()
+        self._unsent = self.left_of_reply()
         self._reply_limit = get_running_loop().call_later(
             REPLY_S, self._check_reply
         )
 
     def _check_reply(self) -> None:
         """Cut a client that reads its reply too slowly, or not at all."""
-        if self._left_of_reply() > self._unsent - REPLY_BYTES:
-            self.transport.abort()
+        if self.left_of_reply() > self._unsent - REPLY_BYTES:
+            self.cut()
         else:
             self._limit_reply()
 
@@ -190,9 +208,6 @@ class BoundedHttp(HttpToolsProtocol):
         if self._reply_limit:
             self._reply_limit.cancel()
             self._reply_limit = None
-
-    def _left_of_reply(self) -> int:
-        return self.transport.get_write_buffer_size()
 
 
 class ReplyWriter:
