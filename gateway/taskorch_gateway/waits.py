@@ -358,7 +358,8 @@ class ClientWaits:
                 if not await look():
                     await wait
                 return True
-        return False
+        # it may have ended in the same moment as its time, and then no other one has
+        return wait.done() and not wait.cancelled()
 
     async def _take_wake_token(self, owners: Sequence[str]) -> bool:
         """Take a wake token of a queue if there is one.

@@ -545,23 +545,49 @@ def test_waiting_pop_ends_with_empty_data(ada: ApiClient) -> None:
     assert popped["data"] is None
 
 
+def post_of(access: str, verb: str, **arguments: object) -> bytes:
+    """Return the request of a verb that acts, with an access token."""
+    body = json.dumps(arguments).encode()
+    head = (
+        f"POST {PREFIX}/{verb} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {access}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 def test_gone_client_claims_nothing(
     gateway: Gateway, planner: ApiClient, ada: ApiClient
 ) -> None:
     project = opened(planner)
-    body = json.dumps({"wait": 50}).encode()
-    head = (
-        f"POST {PREFIX}/worker/pop HTTP/1.1\r\nHost: localhost\r\n"
-        f"Authorization: Bearer {gateway.token('ada', 'worker')}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
+    pop = post_of(gateway.token("ada", "worker"), "worker/pop", wait=50)
     with socket.create_connection(("127.0.0.1", gateway.port)) as gone:
-        gone.sendall(head.encode() + body)
+        gone.sendall(pop)
         eventually(lambda: '"verb": "claim"' in gateway.log)
 
     item = created(planner, project)
 
     assert ada.post("worker/pop", wait=10)["data"]["id"] == item
+
+
+def test_next_item_of_gone_client_is_given_back(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    project = opened(planner)
+    first, second = created(planner, project), created(planner, project)
+    token = gateway.token("ada", "worker")
+    ada = ApiClient(gateway, token)
+    claim = ada.post("worker/pop")
+    own = {"item": first, "token": claim["meta"]["tokens"][first]}
+    done = post_of(token, "worker/complete", **own, summary="Done", next=True)
+
+    with socket.create_connection(("127.0.0.1", gateway.port)) as gone:
+        gone.sendall(done)
+
+    eventually(lambda: '"verb": "complete"' in gateway.log)
+    popped = ada.post("worker/pop", wait=10)["data"]
+    ada.close()
+    assert popped["id"] == second
 
 
 def test_token_revoked_during_a_wait_claims_nothing(
@@ -637,17 +663,20 @@ def viewer_reads(gateway: Gateway, query: str) -> Any:
 
 #: A stream sends a comment later than that.
 SOON_S = 10
+#: How long a test reads a stream for a line: comments keep it open without end.
+READ_S = 60
 
 
 class Stream:
     """A stream of events that a client reads."""
 
     def __init__(
-        self, gateway: Gateway, query: str = "", last: str = ""
+        self, gateway: Gateway, query: str = "", last: str = "", *options: str
     ) -> None:
+        """Open it with a token of its own, which is created with options."""
         self._socket = socket.create_connection(("127.0.0.1", gateway.port))
         self._socket.settimeout(30)
-        token = gateway.token("eve", "viewer")
+        token = gateway.token("eve", "viewer", *options)
         lines = [
             f"GET {PREFIX}/events{query} HTTP/1.1",
             "Host: localhost",
@@ -661,10 +690,13 @@ class Stream:
         self.token = token
 
     def read_until(self, start: str) -> str:
-        """Return the rest of the next line that begins with a text."""
+        """Return the rest of the next line that begins with a text, within READ_S."""
+        stop_at = monotonic() + READ_S
         for line in self._lines:
             if line.startswith(start):
                 return line.removeprefix(start).strip()
+            if monotonic() > stop_at:
+                raise AssertionError(f"No line began with {start!r} in time.")
         raise AssertionError("The stream has ended.")
 
     def event(self) -> Any:
@@ -711,6 +743,24 @@ def test_stream_of_a_project_leaves_others_out(
 
     assert stream.event()["item"] == item
     stream.close()
+
+
+def test_confined_stream_passes_many_events_of_others(
+    gateway: Gateway, planner: ApiClient
+) -> None:
+    stream = Stream(gateway)
+    own = opened(planner)
+    first = stream.event()
+    stream.close()
+    items = [{"name": f"n{number}", "title": "It"} for number in range(50)]
+    for _ in range(4):
+        planner.post("orchestrator/apply", project="Other", items=items)
+    item = created(planner, own)
+
+    confined = Stream(gateway, "", first["cursor"], "--project", own)
+
+    assert confined.event()["item"] == item
+    confined.close()
 
 
 def test_stream_names_a_gap(gateway: Gateway, planner: ApiClient) -> None:

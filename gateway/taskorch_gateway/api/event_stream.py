@@ -141,15 +141,19 @@ class _Stream:
             return  # the client connects again, with the id of its last event
 
     async def _missed(self, found: Events) -> AsyncIterator[str]:
-        """Yield the events from a first page on, up to the newest."""
+        """Yield the events from a first page on, up to the newest.
+
+        A page may have none of them: those that it has looked at are of other projects,
+        or damaged.
+        """
         while True:
             if not found.known:
                 yield GAP.format(line({"cursor": self._cursor}))
             for part in self._shown(found):
                 yield part
-            if not found.entries:
-                self._cursor = found.cursor
-                yield f"id: {self._cursor}\n\n"
+            self._cursor = found.cursor
+            yield f"id: {self._cursor}\n\n"
+            if position(found.cursor) >= position(found.newest):
                 return
             found = await self._streams.read(self._client, self._cursor)
 

@@ -113,6 +113,9 @@ class Api:
                 raise
             nothing = error_document(error)["error"]
             return response_of(document(None, {"error": nothing}))
+        give_back = performed.undo if performed.tokens else None
+        if give_back and await request.is_disconnected():
+            give_back()
         return response_of(_document(performed))
 
     async def _whoami(
