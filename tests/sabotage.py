@@ -324,8 +324,8 @@ SABOTAGES = (
     Sabotage(
         guard="A gateway answers no web page of another site",
         file="gateway/taskorch_gateway/hosts.py",
-        line="        return sites <= {host}\n",
-        instead="        return True\n",
+        line="            each.netloc == host and each.scheme in schemes for each in origins\n",
+        instead="            True for each in origins\n",
         tests=(
             "tests/integration/test_gateway_roles.py::test_foreign_site_is_refused",
         ),

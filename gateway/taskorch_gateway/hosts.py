@@ -31,7 +31,7 @@ class HostCheck:
     ) -> None:
         """Answer a request, or refuse it."""
         if scope["type"] == "http" and not self._is_known(
-            Headers(scope=scope)
+            Headers(scope=scope), scope["scheme"]
         ):
             error = errors.NotAllowed(
                 reason="the Host or the Origin of the request is another site."
@@ -40,7 +40,7 @@ class HostCheck:
             return
         await self._app(scope, receive, send)
 
-    def _is_known(self, headers: Headers) -> bool:
+    def _is_known(self, headers: Headers, scheme: str) -> bool:
         if len(headers.getlist("host")) > 1:  # a proxy may look at another one
             return False
         host = headers.get("host", "")
@@ -49,9 +49,11 @@ class HostCheck:
         if self._hosts and name not in self._hosts:
             return False
         try:
-            sites = {
-                urlsplit(origin).netloc for origin in headers.getlist("origin")
-            }
+            origins = [urlsplit(each) for each in headers.getlist("origin")]
         except ValueError:
             return False
-        return sites <= {host}
+        # a page without TLS may be that of anyone on the way
+        schemes = ("https",) if scheme == "https" else ("http", "https")
+        return all(
+            each.netloc == host and each.scheme in schemes for each in origins
+        )

@@ -4,9 +4,13 @@ from asyncio import Future, get_running_loop
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from time import monotonic
 
 from taskorch.domain.access_token import ClientAccess
+
+#: Event loops refuse timers of more than a day on some systems.
+LONGEST_TIMER_S = 12 * 3600.0
 
 Change = Future[None]
 
@@ -21,15 +25,17 @@ class TokenChanges:
     def of(self, access: ClientAccess) -> Iterator[Change]:
         """Yield what is done as soon as a token is revoked or rotated, or expires.
 
-        A client whose token may still be valid is then checked again.
+        A client whose token may still be valid is then checked again, at least twice a
+        day if its token expires at all.
         """
         change: Change = get_running_loop().create_future()
         token = access.token
         self._open[token].add(change)
         expiry = None
-        if access.valid_until < monotonic() + _LONGEST_TIMER_S:
+        if isfinite(access.valid_until):
+            left_s = access.valid_until - monotonic()
             expiry = get_running_loop().call_later(
-                access.valid_until - monotonic(), _end, change
+                min(left_s, LONGEST_TIMER_S), _end, change
             )
         try:
             yield change
@@ -46,10 +52,6 @@ class TokenChanges:
         for each in wanted:
             for change in tuple(self._open.get(each, ())):
                 _end(change)
-
-
-#: Event loops refuse timers of more than a day on some systems.
-_LONGEST_TIMER_S = 12 * 3600.0
 
 
 def _end(change: Change) -> None:

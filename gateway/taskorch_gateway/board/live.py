@@ -43,6 +43,7 @@ from taskorch_gateway.board.visit import BoardPage, Visit
 from taskorch_gateway.client_connection import Client
 from taskorch_gateway.exchange import ClientStream
 from taskorch_gateway.performer import Performer
+from taskorch_gateway.token_changes import LONGEST_TIMER_S
 from taskorch_gateway.waits import ClientWaits, Subscription
 
 _log = logging.getLogger(__name__)
@@ -443,7 +444,7 @@ class LiveBoards:
         due_at = min(
             (views.due_at for views in self._kinds.values()), default=inf
         )
-        return max(0.0, min(due_at - monotonic(), _LONGEST_TIMER_S))
+        return max(0.0, min(due_at - monotonic(), LONGEST_TIMER_S))
 
     def _note(self, batch: Events | None) -> None:
         """Note a batch of events for the boards that it concerns."""
@@ -492,10 +493,6 @@ class LiveBoards:
         view = cast("NowView", performed.result.data)
         self._ahead_ms = view.now - int(time() * 1000)
         return view
-
-
-#: Event loops refuse timers of more than a day on some systems.
-_LONGEST_TIMER_S = 12 * 3600.0
 
 
 async def _is_admitted(request: BoardRequest) -> bool:

@@ -4,13 +4,17 @@ from asyncio import run, timeout
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from taskorch.config.settings import resolve
 from taskorch.domain import errors
 from taskorch.domain.access_token import ClientAccess
+from taskorch.domain.frozen import replace
 from taskorch.domain.role import Role
+from taskorch_gateway import token_changes
 from taskorch_gateway.pool import ConnectionPool
+from taskorch_gateway.token_changes import TokenChanges
 from taskorch_gateway.waits import ClientWaits
 
 #: A test that fails takes so long.
@@ -53,3 +57,17 @@ def test_change_during_the_check_ends_the_wait(tmp_path: Path) -> None:
             return await waits.of_client(ADA, item, admits)
 
     assert run(wait()) is True
+
+
+def test_token_of_later_expiry_is_checked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(token_changes, "LONGEST_TIMER_S", 0.01)
+    access = replace(ADA, valid_until=monotonic() + LIMIT_S)
+
+    async def wait() -> None:
+        with TokenChanges().of(access) as change:
+            async with timeout(LIMIT_S / 2):
+                await change
+
+    run(wait())
