@@ -386,7 +386,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="The board escapes every text",
-        file="gateway/taskorch_gateway/board/pages.py",
+        file="gateway/taskorch_gateway/board/template_code.py",
         line="        autoescape=True,\n",
         instead="        autoescape=False,  # noqa: S701\n",
         tests=(
@@ -395,7 +395,7 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="The board shows what is invisible",
-        file="gateway/taskorch_gateway/board/pages.py",
+        file="gateway/taskorch_gateway/board/template_code.py",
         line="        finalize=formats.visible,\n",
         instead="",
         tests=(

@@ -1,6 +1,6 @@
 """The HTTP application of the gateway: its parts, its routes, its start and its end."""
 
-from asyncio import create_task
+from asyncio import create_task, sleep, wait
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -22,6 +22,7 @@ from taskorch_gateway.api.event_stream import EventStreams
 from taskorch_gateway.api.routes import Api
 from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
+from taskorch_gateway.board import pages
 from taskorch_gateway.board.live import LiveBoards
 from taskorch_gateway.board.routes import Board
 from taskorch_gateway.direct_calls import DirectCalls
@@ -43,6 +44,8 @@ from taskorch_gateway.signals import SignalReceiver
 from taskorch_gateway.waits import ClientWaits
 from taskorch_gateway.wire import Wire
 
+#: How long a gateway serves before it prepares for a board, in seconds.
+COMPILE_AFTER_S = 1.0
 #: The page with the routes.
 DESCRIPTION = "orchestrate docs gateway"
 
@@ -100,10 +103,13 @@ def create(settings: Settings, options: Options) -> Starlette:
         waits.start()
         signals.start()
         writing = create_task(refusals.write_forever())
-        if options.opens_board:
-            board.compile_pages()
+        compiling = create_task(
+            _compile_pages(0 if options.opens_board else COMPILE_AFTER_S)
+        )
         yield
         writing.cancel()
+        compiling.cancel()
+        await wait([compiling])
         await refusals.write()
         calls.close()
         pool.close()
@@ -128,6 +134,12 @@ def create(settings: Settings, options: Options) -> Starlette:
         exception_handlers={HTTPException: refused},
         lifespan=life,
     )
+
+
+async def _compile_pages(after_s: float) -> None:
+    """Compile the pages of the board after some seconds."""
+    await sleep(after_s)
+    await pages.compile_all()
 
 
 async def no_route(request: Request, error: Exception) -> Response:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from support import gateways
 from support.board_client import FRAGMENT, BoardClient
 from support.builders import Bench, opened
+from support.commands import eventually
 from support.gateways import Gateway
 from taskorch.domain.role import Role
 from taskorch_gateway.board import routes
@@ -51,6 +53,21 @@ def person(gateway: Gateway, bench: Bench) -> Person:
 
 def token_of(bench: Bench, role: Role) -> str:
     return bench.queue.access_tokens().create("ana", role).token
+
+
+def time_of_children(gateway: Gateway) -> int:
+    """Return the processor time, in ticks, of the processes that a gateway has ended."""
+    stat = Path(f"/proc/{gateway.pid}/stat").read_text(encoding="utf-8")
+    fields = stat.rpartition(") ")[2].split()
+    return int(fields[13]) + int(fields[14])
+
+
+def test_pages_are_compiled_before_the_first_is_shown(
+    gateway: Gateway,
+) -> None:
+    eventually(lambda: time_of_children(gateway) > 0, within_s=60)
+
+    assert BoardClient(gateway).get("/").status == 401
 
 
 def path_of(action: Action) -> str:

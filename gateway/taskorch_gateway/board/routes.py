@@ -10,7 +10,6 @@ page of the same session and the role of the token may act; then
   receipt; or gets a page with the error and what was typed.
 """
 
-from asyncio import Task, create_task, to_thread
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -124,8 +123,6 @@ class Board:
         self._exchange = exchange
         self._performer = performer
         self._live = live
-        #: Compiles the templates, from the first page on.
-        self._compiling: Task[None] | None = None
         self._sign_in = SignIn(namespace, authentication, self._restored)
         self.browsers = ClientKind(
             authorization=_authorization, refused=self._refused
@@ -147,11 +144,6 @@ class Board:
             *(self._route_of_page(page) for page in self._shown),
             *(route for route, _ in self._actions),
         ]
-
-    def compile_pages(self) -> None:
-        """Compile all templates in the background, once."""
-        if self._compiling is None:
-            self._compiling = create_task(to_thread(pages.compile_all))
 
     async def unknown(self, request: Request, error: Exception) -> Response:
         """Tell a person that there is no such page, or that it takes no form."""
@@ -178,21 +170,7 @@ class Board:
         return refusals.page(request, self._namespace, refused, **values)
 
     def _for_anyone(self, respond: Endpoint) -> Endpoint:
-        shown = self._compiling_after(respond)
-        return _protected(self._exchange.for_anyone(shown, self.browsers))
-
-    def _compiling_after(self, respond: Endpoint) -> Endpoint:
-        """Return an endpoint after whose reply all templates are compiled.
-
-        A gateway whose board is never used spends nothing on it.
-        """
-
-        async def reply(request: Request) -> Response:
-            response = await respond(request)
-            self.compile_pages()
-            return response
-
-        return reply
+        return _protected(self._exchange.for_anyone(respond, self.browsers))
 
     def _route_of_page(self, page: BoardPage) -> Route:
         async def respond(access: ClientAccess, request: Request) -> Response:
@@ -203,8 +181,7 @@ class Board:
             return await page.show(visit)
 
         guarded = self._exchange.guarded(respond, self.browsers)
-        shown = self._compiling_after(guarded)
-        return Route(page.path, _protected(shown), methods=["GET"])
+        return Route(page.path, _protected(guarded), methods=["GET"])
 
     def _route_of_action(self, action: Action) -> Route:
         async def respond(access: ClientAccess, request: Request) -> Response:

@@ -130,7 +130,10 @@ LIBRARIES = {
         "taskorch_orchestrator.service.rq_jobs",
     ),
     "starlette": ("taskorch_gateway",),
-    "jinja2": ("taskorch_gateway.board.pages",),
+    "jinja2": (
+        "taskorch_gateway.board.pages",
+        "taskorch_gateway.board.template_code",
+    ),
     "markupsafe": ("taskorch_gateway.board",),
     "uvicorn": (
         "taskorch_gateway.server",

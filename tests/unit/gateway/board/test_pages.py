@@ -1,12 +1,13 @@
 """The templates of the board: they compile, escape, and name only what exists."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 from taskorch_gateway import board
-from taskorch_gateway.board import asset_files, pages
+from taskorch_gateway.board import asset_files, pages, template_code
 from taskorch_gateway.board.pages import render
 
 FOLDER = Path(board.__path__[0])
@@ -52,3 +53,38 @@ def test_assets_are_small() -> None:
 
     assert sizes["board.js"] < 40_000
     assert sizes["board.css"] < 40_000
+
+
+def test_code_of_another_process_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = template_code.compiled()
+    templates = template_code.environment(template_code.KnownCode(code))
+    monkeypatch.setattr(templates, "compile", None)
+
+    for template in TEMPLATES:
+        assert templates.get_template(template)
+
+    assert code == {}
+
+
+def test_damaged_code_is_compiled_again() -> None:
+    code = dict.fromkeys(template_code.compiled(), b"damaged")
+    templates = template_code.environment(template_code.KnownCode(code))
+
+    shown = templates.get_template("receipt.html").render(text="Done", next="")
+
+    assert "Done" in shown
+
+
+@pytest.mark.parametrize(
+    "compiler", [("-c", "raise SystemExit(1)"), ("-c", "print('no code')")]
+)
+def test_page_is_shown_without_the_compiler(
+    monkeypatch: pytest.MonkeyPatch, compiler: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(pages, "COMPILER", compiler)
+
+    asyncio.run(pages.compile_all())
+
+    assert "Done" in render("receipt.html", {"text": "Done", "next": ""})
