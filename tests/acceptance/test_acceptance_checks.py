@@ -273,6 +273,79 @@ def test_end_of_the_command_kills_the_check(
     assert bench.state(item) is State.IN_PROGRESS
 
 
+def test_second_ctrl_c_kills_a_stubborn_check(
+    shell: Shell, bench: Bench
+) -> None:
+    script = (
+        "trap 'touch told' TERM; echo $$ > pid; while :; do sleep 0.1; done"
+    )
+    item = bench.item(checks=(RunCheck(run=("sh", "-c", script)),))
+    process = shell.start(BIN / "worker", "complete", item, "Done")
+    pid = shell.folder / "pid"
+    eventually(lambda: pid.exists() and bool(pid.read_text()))
+    process.send_signal(signal.SIGINT)
+    eventually((shell.folder / "told").exists)
+
+    process.send_signal(signal.SIGINT)
+    ran = result_of(process)
+
+    child = int(pid.read_text())
+    assert ran.code == 130
+    eventually(lambda: not Path(f"/proc/{child}").exists())
+    assert bench.state(item) is State.IN_PROGRESS
+
+
+#: A check that says its pid, and does not end.
+ENDLESS = RunCheck(
+    run=(
+        "sh",
+        "-c",
+        "echo $$ > pid.new; mv pid.new pid; exec tail -f /dev/null",
+    )
+)
+
+
+@pytest.mark.parametrize("loss", ["takeover", "cancel"])
+def test_lost_item_stops_the_checks(
+    shell: Shell, bench: Bench, loss: str
+) -> None:
+    item = bench.item(checks=(ENDLESS,))
+    process = shell.start(BIN / "worker", "complete", item, "Done")
+    pid = shell.folder / "pid"
+    eventually(pid.exists)
+
+    if loss == "takeover":
+        other = shell.having(AGENT_SESSION="other")
+        other.worker("get", item, "--takeover")
+    else:
+        shell.orchestrate("cancel", item)
+    ran = result_of(process)
+
+    child = int(pid.read_text())
+    leases = shell.folder.glob(".task-orchestrator/workspace/ada/*.lease")
+    assert ran.code == 6, ran.stderr
+    eventually(lambda: not Path(f"/proc/{child}").exists())
+    assert item_of(bench, item).evidence == ()
+    assert loss == "takeover" or not [*leases]
+
+
+def test_stopped_run_ends_check_and_releases(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item(checks=(ENDLESS,))
+    process = shell.start(BIN / "worker", *ONCE, *sh("echo Done"))
+    pid = shell.folder / "pid"
+    eventually(pid.exists)
+
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGHUP)
+    result_of(process)
+
+    child = int(pid.read_text())
+    eventually(lambda: not Path(f"/proc/{child}").exists())
+    assert bench.state(item) is State.QUEUED
+
+
 def test_lease_is_renewed_while_checks_run(shell: Shell, bench: Bench) -> None:
     wait = "until test -e go; do sleep 0.05; done; echo ok"
     item = bench.item(

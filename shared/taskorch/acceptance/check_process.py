@@ -25,6 +25,8 @@ NOT_INHERITED = frozenset((
     password.VARIABLE, password.FILE_VARIABLE, token.VARIABLE, token.FILE_VARIABLE,
     "TASKORCH_REDIS_URL", "TASKORCH_RQ_URL", "TASKORCH_LEASE",
 ))  # fmt: skip
+#: The address of the queue, unless one of OF_QUEUE names it: then it is that of the work.
+SHARED, OF_QUEUE = "REDIS_URL", ("TASKORCH_REDIS_URL", "TASKORCH_URL")
 
 
 class CheckProcess:
@@ -67,8 +69,10 @@ class CheckProcess:
 
     def collect(self) -> tuple[int, str]:
         """Kill what is left of the group; return the exit status and the last output."""
-        self._reader.join(DRAIN_S)
-        self._signal(signal.SIGKILL)
+        try:
+            self._reader.join(DRAIN_S)
+        finally:
+            self._signal(signal.SIGKILL)
         status = self._process.wait()
         self._reader.join(DRAIN_S)
         return status, self._end.decode(errors="replace")
@@ -98,4 +102,6 @@ def _environment(folder: str) -> Mapping[str, str]:
         for name, value in os.environ.items()
         if name not in NOT_INHERITED
     }
+    if not any(os.environ.get(name) for name in OF_QUEUE):
+        kept.pop(SHARED, None)
     return {**kept, "PWD": folder}

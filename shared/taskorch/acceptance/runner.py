@@ -3,14 +3,13 @@
 import os
 import signal
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from threading import Event, current_thread, main_thread
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from threading import Event
 from time import monotonic
-from types import FrameType
-from typing import NoReturn
 
 from taskorch.acceptance.check_process import CheckProcess
+from taskorch.acceptance.ending_signals import EndingSignals
 from taskorch.domain.acceptance import (
     Check,
     CheckEvidence,
@@ -21,9 +20,7 @@ from taskorch.domain.acceptance import (
 from taskorch.domain.frozen import replace
 
 #: The variable with which the user of a machine lets no item run commands on it.
-VARIABLE, OFF = "TASKORCH_CHECKS", "off"
-#: The signals that end a command of an agent, and its check with it.
-ENDING = (signal.SIGTERM, signal.SIGHUP)
+VARIABLE, ON = "TASKORCH_CHECKS", "on"
 
 
 class CheckRunner:
@@ -49,6 +46,7 @@ class CheckRunner:
         self._source = source
         self._watching = watching
         self._stopped = Event()
+        self._signals = EndingSignals()
 
     def stop(self) -> None:
         """Terminate the running check, and begin no other."""
@@ -60,7 +58,7 @@ class CheckRunner:
         Whatever fails, the others are run, too. Ctrl-C and SIGTERM terminate the
         running check.
         """
-        with _ending_signals_raise():
+        with self._signals:
             return tuple(
                 self._result(check)
                 for check in checks
@@ -87,24 +85,38 @@ class CheckRunner:
     def _of_command(self, check: RunCheck) -> CheckEvidence:
         if self._is_stopped():
             return _failed(check, "it was not run")
-        if os.environ.get(VARIABLE) == OFF:
-            return _failed(check, f"this machine runs none ({VARIABLE}={OFF})")
+        setting = os.environ.get(VARIABLE) or ON
+        if setting != ON:  # a misspelt "off" must not run anything
+            return _failed(
+                check, f"this machine runs none ({VARIABLE}={setting})"
+            )
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            return _failed(
+                check,
+                "this program ignores SIGCHLD, so the exit status would be lost",
+            )
+        # a signal that ended us now would leave the process behind
+        self._signals.hold()
         try:
             process = CheckProcess(check.run, self._folder)
         except OSError as error:
+            self._signals.release()
             return _failed(
                 check, f"it could not be started: {error.strerror or error}"
             )
         with self._watching(process.group):
             has_ended = False
             try:
+                self._signals.release()
                 has_ended = process.wait(
                     check.timeout_ms / 1000, self._is_stopped
                 )
             finally:
-                if not has_ended:
-                    process.terminate()
-                status, output = process.collect()
+                try:
+                    if not has_ended:
+                        process.terminate()
+                finally:  # a second Ctrl-C ends the grace period
+                    status, output = process.collect()
         if has_ended:
             return CheckEvidence(
                 check=check,
@@ -149,29 +161,3 @@ def _problem_of(status: int) -> str:
     if status < 0:
         return f"killed by signal {-status} ({signal.strsignal(-status)})"
     return f"exit status {status}" if status else ""
-
-
-@contextmanager
-def _ending_signals_raise() -> Iterator[None]:
-    """Raise SystemExit for SIGTERM and SIGHUP in a block, so that it cleans up.
-
-    Signals are handled in the main thread only; those that the program handles itself
-    stay as they are.
-    """
-
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    if current_thread() is not main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, end)
-        for number in ENDING
-        if signal.getsignal(number) is signal.SIG_DFL
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,6 +6,7 @@ from taskorch.cli.text import duration, line
 from taskorch.domain.acceptance import Check, CheckEvidence, RunCheck
 from taskorch.domain.item import Item
 
+SECOND_MS = 1000
 #: Who has run a check -> how people read it.
 SOURCES = {
     "run": "by worker run",
@@ -36,7 +37,9 @@ def result_words(result: CheckEvidence) -> str:
     facts = ["passed" if result.passed else "did not pass"]
     if result.exit_code is not None:
         facts.append(f"exit status {result.exit_code}")
-        facts.append(f"took {duration(result.duration_ms)}")
+        took_ms = result.duration_ms
+        took = duration(took_ms) if took_ms >= SECOND_MS else f"{took_ms} ms"
+        facts.append(f"took {took}")
     if result.source in SOURCES:
         facts.append(SOURCES[result.source])
     return ", ".join(facts)

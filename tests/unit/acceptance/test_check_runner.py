@@ -1,11 +1,14 @@
 """The processes of acceptance checks: what passes, and what bounds them."""
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from support.commands import eventually
+from support.commands import alive, eventually
 from taskorch.acceptance.runner import CheckRunner, file_problem
 from taskorch.domain.acceptance import (
     Check,
@@ -48,6 +51,38 @@ def test_check_runs_in_the_folder_without_shell(tmp_path: Path) -> None:
     assert where.output.strip() == str(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("number", "ended_by"),
+    [
+        (signal.SIGINT, KeyboardInterrupt),
+        (signal.SIGTERM, SystemExit),
+        (signal.SIGHUP, SystemExit),
+    ],
+)
+def test_signal_at_the_start_ends_the_check(
+    tmp_path: Path,
+    number: signal.Signals,
+    ended_by: type[BaseException],
+) -> None:
+    groups: list[int] = []
+
+    @contextmanager
+    def interrupted(group: int) -> Iterator[None]:
+        groups.append(group)
+        os.kill(os.getpid(), number)
+        yield
+
+    runner = CheckRunner(str(tmp_path), watching=interrupted)
+    before = signal.getsignal(number)
+
+    with pytest.raises(ended_by):
+        runner.results([RunCheck(run=("sleep", "600"))])
+
+    with pytest.raises(ProcessLookupError):
+        os.killpg(groups[0], 0)
+    assert signal.getsignal(number) is before
+
+
 def test_missing_command_is_not_a_pass(tmp_path: Path) -> None:
     result = run(tmp_path, "no-such-command")
 
@@ -76,7 +111,7 @@ def test_timeout_kills_the_process_group(tmp_path: Path) -> None:
     assert (result.passed, result.exit_code) == (False, None)
     assert result.problem == "it was still running after 0.3 s"
     assert result.output == "begun\n"
-    eventually(lambda: not runs(child))
+    eventually(lambda: not alive(child))
 
 
 def test_huge_output_is_bounded(tmp_path: Path) -> None:
@@ -96,7 +131,7 @@ def test_background_process_does_not_survive(tmp_path: Path) -> None:
     child = int((tmp_path / "pid").read_text(encoding="utf-8"))
     assert result.passed
     assert result.duration_ms < 10_000
-    eventually(lambda: not runs(child))
+    eventually(lambda: not alive(child))
 
 
 def test_check_inherits_no_secret(
@@ -117,20 +152,68 @@ def test_check_inherits_no_secret(
     assert "s3cr3t" not in result.output
 
 
-def test_user_of_a_machine_runs_no_checks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("own", "inherited"), [("", 0), ("redis://queue:6379", 1)]
+)
+def test_redis_url_of_queue_is_not_inherited(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str,
+    inherited: int,
 ) -> None:
-    monkeypatch.setenv("TASKORCH_CHECKS", "off")
+    monkeypatch.setenv("REDIS_URL", "redis://:s3cr3t@work:6379")
+    monkeypatch.setenv("TASKORCH_REDIS_URL", own)
+    monkeypatch.setenv("TASKORCH_URL", "")
+
+    result = run(tmp_path, "env")
+
+    assert result.output.count("s3cr3t") == inherited
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", "0", "no"])
+def test_user_of_a_machine_runs_no_checks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("TASKORCH_CHECKS", value)
 
     result = run(tmp_path, "touch", "ran")
 
     assert (result.passed, result.exit_code) == (False, None)
-    assert result.problem == "this machine runs none (TASKORCH_CHECKS=off)"
+    assert (
+        result.problem == f"this machine runs none (TASKORCH_CHECKS={value})"
+    )
     assert not (tmp_path / "ran").exists()
 
 
 def test_check_reads_no_input(tmp_path: Path) -> None:
     assert shell(tmp_path, "cat; test -d .").passed
+
+
+@pytest.fixture
+def ignored_children() -> Iterator[None]:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.usefixtures("ignored_children")
+def test_ignored_sigchld_loses_no_exit_status(tmp_path: Path) -> None:
+    result = shell(tmp_path, "exit 3")
+
+    assert (result.passed, result.exit_code) == (False, 3)
+    assert signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("ignored_children")
+def test_thread_that_ignores_sigchld_runs_no_check(tmp_path: Path) -> None:
+    results: list[CheckEvidence] = []
+    thread = Thread(target=lambda: results.append(shell(tmp_path, "exit 3")))
+    thread.start()
+    thread.join()
+
+    (result,) = results
+    assert (result.passed, result.exit_code) == (False, None)
+    assert "ignores SIGCHLD" in result.problem
 
 
 def test_stopped_runner_begins_no_check(tmp_path: Path) -> None:
@@ -206,11 +289,3 @@ def test_link_out_of_the_folder_does_not_pass(tmp_path: Path) -> None:
     ]
 
     assert problems == ["it is outside the folder of the worker"] * 3 + [""]
-
-
-def runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return state.rpartition(")")[2].split()[0] != "Z"

@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from taskorch.acceptance import runner
 from taskorch.config import parent_environment
 from taskorch.config.parent_environment import VARIABLES, adopt
+from taskorch_worker.checked_delivery import RESULT_FILE
 
 pytestmark = pytest.mark.skipif(
     not parent_environment.is_available(),
@@ -54,6 +56,12 @@ def test_hidden_variables_raise(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(OSError, match="No such file"):
         adopt({})
+
+
+def test_forbidden_checks_and_result_file_are_adopted() -> None:
+    # without them, a server would run checks that the user has forbidden, or could not
+    # deliver to its run
+    assert {runner.VARIABLE, RESULT_FILE} <= set(VARIABLES)
 
 
 def test_names_are_those_of_variables() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taskorch.acceptance import runner
 from taskorch.config import (
     parent_environment,
     password,
@@ -67,6 +68,8 @@ def test_parent_environment_has_every_variable_of_settings(
             inherited_lease.ITEM,
             inherited_lease.LEASE,
             *inherited_lease.OF_WORKTREE,
+            "TASKORCH_RESULT_FILE",
+            runner.VARIABLE,
         }
         - systems
         - others

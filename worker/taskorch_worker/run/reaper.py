@@ -13,10 +13,11 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 POLL_S = 0.05
+#: A folder that cannot exist.
+NO_FOLDER = Path("/dev/null/none")
 #: A process as its pid and its start time. A pid alone may be used again.
 Process = tuple[int, str]
 
@@ -68,13 +69,12 @@ class Reaper:
 
 @contextmanager
 def reaping(grace_s: float) -> Iterator[Reaper]:
-    """Start a reaper for a block, with a folder that nobody uses."""
-    with TemporaryDirectory() as folder:
-        reaper = Reaper(Path(folder) / "none", grace_s)
-        try:
-            yield reaper
-        finally:
-            reaper.close()
+    """Start a reaper for a block, without a folder to delete."""
+    reaper = Reaper(NO_FOLDER, grace_s)
+    try:
+        yield reaper
+    finally:
+        reaper.close()
 
 
 def signal_group(group: int, number: int) -> bool:
