@@ -6,6 +6,7 @@ The creator of an item owns its checks. They are a list with one of `run`, `file
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -32,6 +33,11 @@ TAIL_BYTES = 2000
 MOST_STATUS = 255
 #: The rules of a plan file. A review is not a check: it sets the reviewer of the item.
 RULES = ("run", "file", "deliverable", "review")
+#: Patterns, as text: what a shell does not look into; a word that is an operator or ends
+#: with one; and a variable that is set for a command.
+_QUOTED = r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\."""
+_OPERATOR = r"\|\|?|&&?|\S*;|[0-9]*(?:>>?|<<?)\S*"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*="
 
 
 def run_check(
@@ -69,14 +75,19 @@ def run_check(
 
 
 def run_check_of(line: str, timeout_ms: int = TIMEOUT_MS) -> RunCheck:
-    """Return the check of a command line, split as a shell splits words."""
+    """Return the check of a command line, split as a shell splits words.
+
+    Raises errors.Invalid for a line that only a shell understands.
+    """
     try:
-        return run_check(shlex.split(line), timeout_ms)
+        words = shlex.split(line)
     except ValueError as error:
         raise errors.Invalid(
             reason=f"The check {limits.shortened(line)!r} cannot be split into "
             f"arguments: {error}."
         ) from None
+    _refuse_shell(line)
+    return run_check(words, timeout_ms)
 
 
 def file_check(path: str) -> FileCheck:
@@ -276,6 +287,23 @@ def _run_check_of_entry(
     if not isinstance(timeout, int):
         raise errors.Invalid(reason="timeout is a duration, such as 10m.")
     return run_check(command, timeout, is_new=is_new)
+
+
+def _refuse_shell(line: str) -> None:
+    """Refuse a command line with an operator, or with a variable before the command."""
+    masked = re.sub(_QUOTED, lambda found: "x" * len(found[0]), line).split()
+    operators = [word for word in masked if re.fullmatch(_OPERATOR, word)]
+    variables = [word for word in masked[:1] if re.match(_VARIABLE, word)]
+    if operators:
+        raise errors.Invalid(
+            reason=f"The check {limits.shortened(line)!r} has {operators[0]!r}, and no "
+            "shell reads it. To use one: sh -c 'SCRIPT'"
+        )
+    if variables:
+        raise errors.Invalid(
+            reason=f"The check {limits.shortened(line)!r} begins with a variable, and no "
+            f"shell reads it. Put env in front: env {limits.shortened(line)}"
+        )
 
 
 def _refuse_others(entry: Mapping[str, object], known: Sequence[str]) -> None:

@@ -9,6 +9,10 @@ from collections.abc import Sequence
 
 #: Commands that succeed whatever their arguments are.
 HARMLESS = frozenset((":", "true", "echo", "printf", "sleep", "yes"))
+#: Commands that succeed without arguments: they read nothing that may be missing.
+HARMLESS_ALONE = frozenset(
+    ("cat", "date", "id", "ls", "pwd", "uname", "wait", "whoami")
+)
 #: Commands that run the command behind their own options.
 WRAPPERS = frozenset((
     "busybox", "command", "env", "exec", "nice", "nohup", "setsid", "stdbuf", "sudo", "time", "timeout",
@@ -18,6 +22,8 @@ WITH_ARGUMENT = frozenset(("timeout",))
 SHELLS = frozenset(("sh", "ash", "bash", "dash", "ksh", "zsh"))
 #: What ends a command in a shell script; after some, the next one decides the status.
 SEPARATORS = frozenset((";", "\n", "&"))
+#: Without a status, `exit` has that of the command before it.
+EXIT = ["exit"]
 #: Scripts longer than this are not looked at.
 SCRIPT_CHARACTERS = 2000
 #: Wrappers and shells inside each other.
@@ -29,15 +35,32 @@ def cannot_fail(command: Sequence[str], depth: int = 0) -> bool:
     if not command or depth == DEPTH:
         return not command
     name, rest = os.path.basename(command[0]), list(command[1:])
-    if name in HARMLESS or [name, *rest[:1]] in (["exit"], ["exit", "0"]):
-        return True
     if name in WRAPPERS:
         return cannot_fail(_wrapped(name, rest), depth + 1)
     if name in SHELLS:
         return _shell_cannot_fail(rest, depth)
+    return _is_harmless(name, rest)
+
+
+def _is_harmless(name: str, rest: Sequence[str]) -> bool:
+    """Return whether a command succeeds always with these arguments."""
+    if name in HARMLESS or [name, *rest] == ["exit", "0"]:
+        return True
+    if name in HARMLESS_ALONE:
+        return not rest
+    if name in ("test", "["):
+        return _is_text_alone(name, rest)
     if name.startswith("python") and rest[:1] == ["-c"]:
         return all(line.strip() in ("", "pass") for line in rest[1:2])
     return False
+
+
+def _is_text_alone(name: str, rest: Sequence[str]) -> bool:
+    """Return whether `test` has one word, which is a text that is not empty."""
+    words = rest[:-1] if name == "[" else rest
+    return (
+        len(words) == 1 and words[0] not in ("", "!") and "$" not in words[0]
+    )
 
 
 def _wrapped(name: str, rest: list[str]) -> list[str]:
@@ -78,7 +101,10 @@ def _script_cannot_fail(
             lists.append([])
         else:
             lists[-1].append(word)
-    lists = [each for each in lists if each] or [[":"]]
+    lists = [each for each in lists if each]
+    while lists and lists[-1] == EXIT:
+        lists.pop()
+    lists = lists or [[":"]]
     if ends_at_failure or ["set", "-e"] in [each[:2] for each in lists]:
         return all(_list_cannot_fail(each, depth) for each in lists)
     return _list_cannot_fail(lists[-1], depth)
@@ -104,6 +130,9 @@ def _list_cannot_fail(words: Sequence[str], depth: int) -> bool:
     for word in [*words, "&&"]:
         if word not in ("&&", "||", "|"):
             command.append(word)
+            continue
+        if command == EXIT:
+            operator, command = word, []
             continue
         succeeds = cannot_fail(command, depth + 1)
         if operator == "&&":

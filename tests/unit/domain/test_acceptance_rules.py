@@ -1,5 +1,7 @@
 """The rules of acceptance checks: what is allowed, and what is refused at creation."""
 
+import shlex
+
 import pytest
 from taskorch.domain import acceptance_rules as rules
 from taskorch.domain import errors
@@ -36,6 +38,38 @@ def test_command_line_is_split_into_arguments() -> None:
 
     assert check.run == ("pytest", "-k", "a b")
     assert (check.timeout_ms, str(check)) == (TIMEOUT_MS, "pytest -k 'a b'")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cd app && make test",
+        "make lint; make test",
+        "make test | tee log",
+        "make test > log 2>&1",
+        "make test || exit 1",
+        "make test &",
+        "CI=1 make test",
+    ],
+)
+def test_command_line_for_a_shell_is_refused(line: str) -> None:
+    with pytest.raises(errors.Invalid, match="no shell reads it"):
+        rules.run_check_of(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sh -c 'cd app && make test > log'",
+        'grep -q "a | b" notes.md',
+        r"find . -name x.py -exec grep -q y {} \;",
+        "curl -f http://localhost:8080/?a=1&b=2",
+        "env CI=1 make test",
+        "pytest -k a=b",
+    ],
+)
+def test_quoted_operators_are_arguments(line: str) -> None:
+    assert rules.run_check_of(line).run == tuple(shlex.split(line))
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,16 @@ def test_requeue_drops_the_evidence(bench: Bench) -> None:
     assert (item.checks, item.evidence) == ((MAKE,), ())
 
 
+def test_send_back_drops_the_evidence(bench: Bench) -> None:
+    lease = bench.claimed(bench.item(checks=(MAKE,), reviewer="lead"))
+    bench.agent().complete(lease, "Done", evidence=[passed(MAKE)])
+
+    bench.queue.send_back(lease.item, "No index")
+
+    item = bench.queue.views.show(lease.item).item
+    assert (item.checks, item.evidence) == ((MAKE,), ())
+
+
 def test_repeated_completion_needs_no_evidence(bench: Bench) -> None:
     lease = bench.claimed(bench.item(checks=(MAKE,)))
     bench.agent().complete(lease, "Done", evidence=[passed(MAKE)])
@@ -293,3 +303,15 @@ def test_foreign_token_reports_nothing(bench: Bench) -> None:
 
     with pytest.raises(errors.LeaseLost):
         bench.agent().progress(guessed, "Half")
+
+
+def test_evidence_ends_with_its_checks(bench: Bench) -> None:
+    item = bench.item(checks=(MAKE,), reviewer="lead")
+    bench.agent().complete(
+        bench.claimed(item), "Done", evidence=[passed(MAKE)]
+    )
+    bench.queue.send_back(item, "Leave the tests to us")
+
+    bench.queue.edit([item], ItemEdit(checks=()))
+
+    assert bench.queue.views.show(item).item.evidence == ()

@@ -13,7 +13,7 @@ return once(function()
 
   if as_agent then seen() end
   report_end(item, 'send_back', 'text', text)
-  call('HDEL', key('item', id), 'percent')
+  call('HDEL', key('item', id), 'percent', 'evidence')
   item.pool = ''
   Lease.give_back(item)
   emit('send_back', item, 'returned', Review.returned(text))

@@ -314,11 +314,13 @@ do
     return table.concat(shown, '; ')
   end
 
-  -- Checks are replaced as a whole: they come in the form in which they are stored.
+  -- Checks are replaced as a whole: they come in the form in which they are stored. The results
+  -- of the former ones prove nothing any more.
   local function change_checks(item, edit, stored, wanted)
     if not wanted.checks or wanted.checks == stored then return end
     note_change(item, edit, 'checks', wanted.checks, shown_checks(stored),
       shown_checks(wanted.checks))
+    if may_change(item, 'checks') then table.insert(edit.removed, 'evidence') end
   end
 
   -- `keys` has the key of each item that is not created yet, by its number.
