@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RunCheck,
     )
     from taskorch.domain.item import Caller, NewItem, State
+    from taskorch.domain.usage import ModelUsage
     from taskorch.library.agent import Agent
     from taskorch.library.async_queue import AsyncAgent, AsyncQueue, AsyncTask
     from taskorch.library.async_worker import AsyncWorker
@@ -38,6 +39,7 @@ else:
         "DeliverableCheck": "taskorch.domain.acceptance",
         "FileCheck": "taskorch.domain.acceptance",
         "Goal": "taskorch.queue.wait_results",
+        "ModelUsage": "taskorch.domain.usage",
         "NewItem": "taskorch.domain.item",
         "Queue": "taskorch.library.queue",
         "RunCheck": "taskorch.domain.acceptance",
@@ -68,6 +70,7 @@ __all__ = [
     "DeliverableCheck",
     "FileCheck",
     "Goal",
+    "ModelUsage",
     "NewItem",
     "Queue",
     "RunCheck",

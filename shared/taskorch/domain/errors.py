@@ -707,8 +707,8 @@ class Unchecked(Invalid):
     word = "UNCHECKED"
     message = "{item} has acceptance checks, and nothing shows that they pass."
     next_step = (
-        "worker complete runs them. A client of a gateway runs them itself and sends "
-        "the results as evidence."
+        "Run them in the folder of the work, and complete {item} with their results "
+        "as evidence."
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import (
     Callable,
     Collection,
     Coroutine,
+    Mapping,
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,11 +26,12 @@ from typing import (
 )
 
 from taskorch.domain import errors
-from taskorch.domain.item import Item, Package
+from taskorch.domain.item import Delivery, Item, Package, SettledReceipt
+from taskorch.domain.usage import NONE, ModelUsage
 from taskorch.library.agent import LEASE_MS, Agent
 from taskorch.library.async_call import finished
 from taskorch.library.queue import Queue
-from taskorch.library.result import settle
+from taskorch.library.result import SettledTask, settle
 from taskorch.library.stoppable import StoppableCall, StoppableConnection
 from taskorch.library.task import Task
 from taskorch.queue.port import Connection
@@ -271,14 +273,12 @@ class AsyncTask(_InThreads[Task]):
     blocker = _coroutine(Task.blocker)
     withdraw = _coroutine(Task.withdraw)
     comment = _coroutine(Task.comment)
-    complete = _coroutine(Task.complete)
     fail = _coroutine(Task.fail)
     release = _coroutine(Task.release)
     renew = _coroutine(Task.renew)
     note = _coroutine(Task.note)
     notes = _coroutine(Task.notes)
     end = _coroutine(Task.end)
-    settle = _coroutine(settle)
 
     def __init__(self, task: Task) -> None:
         super().__init__(task, task.queue.connection)
@@ -304,6 +304,40 @@ class AsyncTask(_InThreads[Task]):
     def lost(self) -> errors.TaskOrchestratorError | None:
         """The error that says why the lease is lost, else None."""
         return self.task.lost
+
+    async def complete(
+        self,
+        summary: str = "",
+        *,
+        deliverables: Mapping[str, object] | None = None,
+        used: ModelUsage = NONE,
+    ) -> SettledReceipt:
+        """Complete the item, as `Task.complete` does.
+
+        A cancelled call terminates the running acceptance check.
+        """
+        delivery = Delivery(
+            summary=summary, deliverables=deliverables or {}, used=used
+        )
+        return await self._run(
+            lambda connection: self.task.deliver(
+                delivery, is_stopped=lambda: connection.is_stopped
+            )
+        )
+
+    async def settle(
+        self, result: object, *, count: int, lease_ms: int
+    ) -> SettledTask:
+        """Complete the item with the result of its handler, as `settle` does."""
+        return await self._run(
+            lambda connection: settle(
+                self.task,
+                result,
+                count=count,
+                lease_ms=lease_ms,
+                is_stopped=lambda: connection.is_stopped,
+            )
+        )
 
     async def wait_for_answer(
         self, *, timeout_s: float, question: int = 0

@@ -7,7 +7,7 @@ from taskorch.domain import errors
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Claim, Delivery
-from taskorch.library.task import Task
+from taskorch.library.task import IsStopped, Task, never
 
 #: What a handler may return: nothing, a summary, deliverables, or both.
 Result: TypeAlias = (
@@ -41,12 +41,17 @@ class SettledTask(Frozen):
 
 
 def settle(
-    task: Task, result: object, *, count: int, lease_ms: int
+    task: Task,
+    result: object,
+    *,
+    count: int,
+    lease_ms: int,
+    is_stopped: IsStopped = never,
 ) -> SettledTask:
     """Complete an item with the result of its handler, unless that has settled it.
 
     Claim up to `count` of the next items in the same step. An item with a question is
-    left to its answer.
+    left to its answer. When `is_stopped` returns true, a running check is terminated.
     """
     if task.end_of_attempt:
         return SettledTask(end=task.end_of_attempt)
@@ -58,6 +63,7 @@ def settle(
                 delivered,
                 count=count,
                 lease_ms=lease_ms,
+                is_stopped=is_stopped,
             )
             return SettledTask(end=AttemptEnd.COMPLETED, claims=claims)
         except errors.WrongState:

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from taskorch.config import work_folder
 from taskorch.domain import errors
+from taskorch.domain.acceptance import CheckEvidence
 from taskorch.domain.acceptance_rules import refuse_failed
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import replace
@@ -32,6 +33,7 @@ from taskorch.queue.renewal import LOST, Renewal
 
 P = ParamSpec("P")
 R = TypeVar("R")
+IsStopped = Callable[[], bool]
 
 #: Maximum number of characters of an error that becomes the reason of a failure.
 REASON_CHARACTERS = 10_000
@@ -57,6 +59,11 @@ def _verb(
         return result
 
     return verb
+
+
+def never() -> bool:
+    """Stop nothing."""
+    return False
 
 
 class Task:
@@ -138,9 +145,18 @@ class Task:
         delivery = Delivery(
             summary=summary, deliverables=deliverables or {}, used=used
         )
-        delivery = self._checked(delivery)
-        with self._settling(AttemptEnd.COMPLETED):
-            return self.queue.deliver(self.lease, delivery)
+        return self.deliver(delivery)
+
+    def deliver(
+        self, delivery: Delivery, *, is_stopped: IsStopped = never
+    ) -> SettledReceipt:
+        """Complete the item as `complete` does.
+
+        When `is_stopped` returns true, the running check is terminated. Raises
+        WaitBrokenOff then: the task goes on.
+        """
+        step = partial(self.queue.deliver, self.lease)
+        return self._completed(step, delivery, is_stopped)
 
     def complete_and_claim(
         self,
@@ -148,20 +164,21 @@ class Task:
         *,
         count: int,
         lease_ms: int | None = None,
+        is_stopped: IsStopped = never,
     ) -> tuple[Claim, ...]:
         """Complete the item, and claim up to `count` of the next ones in the same step.
 
-        Raises errors.WrongState for a blocked item, and errors.ChecksFailed.
+        Raises errors.WrongState for a blocked item, errors.ChecksFailed, and
+        WaitBrokenOff as `deliver` does.
         """
-        delivery = self._checked(delivery)
-        with self._settling(AttemptEnd.COMPLETED):
-            _, claims = self.queue.complete_and_claim(
-                self.lease,
-                delivery,
-                count=count,
-                lease_ms=lease_ms,
-                asks=True,
-            )
+        step = partial(
+            self.queue.complete_and_claim,
+            self.lease,
+            count=count,
+            lease_ms=lease_ms,
+            asks=True,
+        )
+        _, claims = self._completed(step, delivery, is_stopped)
         return claims
 
     def fail(
@@ -260,23 +277,41 @@ class Task:
             _log.warning("%s fails: %s", self.id, NOT_SETTLED)
             self.fail(NOT_SETTLED)
 
-    def _checked(self, delivery: Delivery) -> Delivery:
-        """Return a delivery with the results of the item's acceptance checks."""
-        if not self.item.checks:
-            return delivery
+    def _completed(
+        self,
+        step: Callable[[Delivery], R],
+        delivery: Delivery,
+        is_stopped: IsStopped,
+    ) -> R:
+        """Complete the item by a step, with evidence if the queue asks for it.
+
+        It refuses what needs no check, such as a missing deliverable, before that.
+        """
+        try:
+            with self._settling(AttemptEnd.COMPLETED):
+                return step(delivery)
+        except errors.Unchecked:
+            evidence = self._evidence(is_stopped)
+        with self._settling(AttemptEnd.COMPLETED):
+            return step(replace(delivery, evidence=evidence))
+
+    def _evidence(self, is_stopped: IsStopped) -> tuple[CheckEvidence, ...]:
+        """Run the item's acceptance checks, and return their results."""
         # few programs have checks, and the others begin sooner without it
         from taskorch.acceptance.runner import CheckRunner
 
         runner = CheckRunner(
             work_folder.find(os.environ),
-            is_stopped=lambda: self._lost is not None,
+            is_stopped=lambda: self._lost is not None or is_stopped(),
         )
         with self.held():
             results = runner.results(self.item.checks)
         if self._lost:
             raise self._lost
+        if is_stopped():
+            raise WaitBrokenOff
         refuse_failed(self.id, results)
-        return replace(delivery, evidence=results)
+        return results
 
     @contextmanager
     def _settling(self, end: AttemptEnd) -> Iterator[None]:

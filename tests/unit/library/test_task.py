@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.builders import Bench
 from support.commands import eventually
-from taskorch import Queue, State, Task, errors
+from taskorch import ModelUsage, Queue, State, Task, errors
 from taskorch.domain.acceptance import RunCheck
 from taskorch.library.task import NOT_SETTLED, REASON_CHARACTERS
 
@@ -39,6 +39,18 @@ def test_completed_task_delivers_its_item(bench: Bench, queue: Queue) -> None:
         "progress",
         "complete",
     ]
+
+
+def test_task_reports_what_it_has_used(bench: Bench, queue: Queue) -> None:
+    id_ = bench.item()
+    step = ModelUsage(tokens_in=10, tokens_out=2, cost_micros=5, model="m")
+
+    with queue.agent("ada").claim() as task:
+        task.progress("Designing", used=step)
+        task.complete("4 tables", used=step)
+
+    used = ModelUsage(tokens_in=20, tokens_out=4, cost_micros=10, model="m")
+    assert bench.queue.views.show(id_).item.usage == used
 
 
 def reports(bench: Bench, item: str) -> list[tuple[str, str]]:

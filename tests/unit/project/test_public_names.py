@@ -28,7 +28,8 @@ NAMES = {
     *("Queue", "Agent", "Task", "Worker"),
     *("AsyncQueue", "AsyncAgent", "AsyncTask", "AsyncWorker"),
     *("RunCheck", "FileCheck", "DeliverableCheck"),
-    *("Caller", "NewItem", "State", "Goal", "connect", "errors"),
+    *("Caller", "ModelUsage", "NewItem", "State", "Goal"),
+    *("connect", "errors"),
     "__version__",
 }
 #: Methods of `Queue` that are no coroutines of `AsyncQueue`: parts of it, what only
@@ -79,7 +80,6 @@ NOT_OF_A_TASK = {
     *("reviews", "accept", "send_back"),
     *(
         "complete_many",
-        "deliver",
         "get",
         "pass_wake_on",
         "stray",
@@ -148,7 +148,8 @@ def test_async_classes_have_the_same_verbs() -> None:
         *("claim_call", "get_call", "task", "give_back"),
     }
     assert methods(Task) - methods(AsyncTask) == {
-        *("held", "take_away", "question", "complete_and_claim"),
+        *("held", "take_away", "question"),
+        *("deliver", "complete_and_claim"),
     }
     assert methods(Worker) == methods(AsyncWorker) == {"run", "stop"}
 
