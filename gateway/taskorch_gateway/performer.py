@@ -254,6 +254,9 @@ class ClientCall(ToolCall):
     def close(self) -> None:
         """Leave the shared connection open."""
 
+    def raise_if_cancelled(self) -> None:
+        """Raise nothing: a step of a client that is gone is undone when it has ended."""
+
     def new_call(self) -> "ClientCall":
         """Return another call over the same connection."""
         call = ClientCall(

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.acceptance import Check, CheckEvidence
 from taskorch.domain.acceptance_rules import existing_check, refuse_failed
-from taskorch.domain.frozen import members
+from taskorch.domain.frozen import Frozen, members
 from taskorch.domain.item import Lease, Receipt, SettledReceipt
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.renewal import Renewal
@@ -24,43 +25,65 @@ from taskorch_worker.run.reaper import reaping
 RESULT_FILE = "TASKORCH_RESULT_FILE"
 #: The remark of a receipt for an item that the run of the command completes.
 DELIVERED = "delivered"
-#: The interval of the renewals: less than a third of any lease that people choose.
-RENEWAL_S = 5.0
+#: The times between two renewals: a third of the lease, within these bounds.
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.1, 5.0
 
 
-def checks_in(refusal: errors.TaskOrchestratorError) -> Sequence[Check]:
+class RequiredChecks(Frozen):
+    """The checks of an item whose completion was refused, and when its lease is due."""
+
+    lease: Lease
+    checks: tuple[Check, ...]
+    #: The folder in which they run.
+    folder: str
+    #: The time to the first renewal of the lease, and that between two of them.
+    first_s: float
+    interval_s: float
+
+
+def required_by(
+    refusal: errors.TaskOrchestratorError, lease: Lease, settings: Settings
+) -> RequiredChecks:
     """Return the checks that a refused completion names."""
     listed = json.loads(str(refusal.details["checks"]))
-    return [existing_check(each) for each in listed]
+    first_s, interval_s = (
+        min(LONGEST_INTERVAL_S, float(str(refusal.details[ms])) / 3000)
+        for ms in ("left_ms", "lease_ms")
+    )
+    return RequiredChecks(
+        lease=lease,
+        checks=tuple(existing_check(each) for each in listed),
+        folder=work_folder.find(os.environ, settings.root_path),
+        first_s=first_s,
+        interval_s=max(SHORTEST_INTERVAL_S, interval_s),
+    )
 
 
 def evidence(
     queue: AgentQueue,
-    lease: Lease,
-    checks: Sequence[Check],
-    folder: str,
+    required: RequiredChecks,
     notify: Callable[[str], object],
 ) -> tuple[CheckEvidence, ...]:
-    """Run the checks of an item in a folder, and return their results.
+    """Run the checks of an item, and return their results.
 
     The lease is renewed in the meantime. Raises errors.ChecksFailed if one does not
     pass, and the error of a lost lease.
     """
-    notify(f"Running the acceptance checks of {lease.item} in {folder}")
+    item, folder = required.lease.item, required.folder
+    notify(f"Running the acceptance checks of {item} in {folder}")
     with reaping(GRACE_S) as reaper:
         runner = CheckRunner(folder, watching=reaper.watching)
-        results = _while_renewing(queue, lease, runner, checks)
-    refuse_failed(lease.item, results)
+        with _renewing(queue, required, runner):
+            results = runner.results(required.checks)
+    refuse_failed(item, results)
     return results
 
 
-def _while_renewing(
-    queue: AgentQueue,
-    lease: Lease,
-    runner: CheckRunner,
-    checks: Sequence[Check],
-) -> tuple[CheckEvidence, ...]:
-    """Run checks while a thread renews the lease. Raises the error of a lost lease."""
+@contextmanager
+def _renewing(
+    queue: AgentQueue, required: RequiredChecks, runner: CheckRunner
+) -> Iterator[None]:
+    """Renew the lease in a thread. Raises the error of a lost lease at the end."""
     lost: list[errors.TaskOrchestratorError] = []
 
     def lose(refusal: errors.TaskOrchestratorError) -> None:
@@ -68,23 +91,18 @@ def _while_renewing(
         runner.stop()
 
     renewal = Renewal(
-        partial(queue.renew, lease, leaves_news=True),
-        interval_s=RENEWAL_S,
+        partial(queue.renew, required.lease, leaves_news=True),
+        interval_s=required.interval_s,
+        first_s=required.first_s,
         on_lost=lose,
         on_failure=lambda _: None,
     )
     try:
-        results = runner.results(checks)
+        yield
     finally:
         renewal.stop()
     if lost:
         raise lost[0]
-    return results
-
-
-def folder_of(settings: Settings) -> str:
-    """Return the folder in which the checks of an agent run."""
-    return work_folder.find(os.environ, settings.root_path)
 
 
 def deliver_to_run(

@@ -30,12 +30,16 @@ if TYPE_CHECKING:
     from taskorch.domain.acceptance import CheckEvidence
     from taskorch.domain.item import Lease, Receipt, SettledReceipt
     from taskorch.domain.usage import ModelUsage
+    from taskorch.mcp.background import Background
     from taskorch.mcp.call import ToolCall
 
+    from taskorch_worker.checked_delivery import RequiredChecks
     from taskorch_worker.session import AgentSession
 
 ABOUT = "You are the agent {agent}: claim the work items assigned to you, report on them and deliver them."
 CANCELLED_CALL = "The call that claimed it was cancelled."
+#: The longest wait of a call for acceptance checks: many programs end a call after 120 s.
+CHECKS_WAIT_S = limits.SHORT_WAIT_S
 
 LeaseTime = Annotated[str, "30m, 4h"]
 Deliverables = Annotated[dict[str, str], "Name: value or path"]
@@ -401,9 +405,43 @@ def _session(call: "ToolCall") -> "AgentSession":
             os.environ
         )
         settings = replace(settings, session=session or settings.session)
-    return AgentSession(
+    opened = AgentSession(
         settings, call.connection, call.requests, call.damage, call.leases
     )
+    if call.background:
+        opened.run_checks = partial(_checked, call, call.background)
+    return opened
+
+
+def _checked(
+    call: "ToolCall",
+    background: "Background[tuple[CheckEvidence, ...]]",
+    required: "RequiredChecks",
+) -> "tuple[CheckEvidence, ...]":
+    """Return the results of checks, which go on if the client does not wait for them.
+
+    Raises errors.ChecksRunning; the next call with the same checks gets the results.
+    """
+    from taskorch_worker import checked_delivery
+
+    def run() -> "tuple[CheckEvidence, ...]":
+        with closing(call.new_call()) as own:
+            queue = _session(own).queue
+            return checked_delivery.evidence(queue, required, lambda _: None)
+
+    lease = required.lease
+    about = f"{lease.item} {lease.shown()} {required.folder} {required.checks}"
+    try:
+        return background.result(
+            about,
+            run,
+            timeout_s=CHECKS_WAIT_S,
+            look=call.raise_if_cancelled,
+        )
+    except TimeoutError:
+        raise errors.ChecksRunning(
+            item=lease.item, seconds=f"{CHECKS_WAIT_S:g}"
+        ) from None
 
 
 def _receipt(receipt: "Receipt") -> ToolResult:

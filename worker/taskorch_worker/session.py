@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from taskorch.queue.briefing import AgentBriefing
     from taskorch.queue.wait_results import Answered
 
+    from taskorch_worker.checked_delivery import RequiredChecks
+
+    RunChecks = Callable[[RequiredChecks], tuple[CheckEvidence, ...]]
+
 P = ParamSpec("P")
 R = TypeVar("R", bound=Receipt)
 
@@ -95,6 +99,8 @@ class AgentSession:
         self._is_elsewhere = leases is not None
         #: Gets a sentence when acceptance checks begin.
         self.report_checks: Callable[[str], object] = lambda _: None
+        #: Runs acceptance checks, if not the session itself.
+        self.run_checks: RunChecks | None = None
         #: Where the session keeps its leases.
         self.store: LeaseStore = leases or inherited_lease.store(
             self.workspace
@@ -413,13 +419,16 @@ class AgentSession:
         # most items have no checks, and their commands end sooner without it
         from taskorch_worker import checked_delivery
 
-        return checked_delivery.evidence(
-            self.queue,
-            lease,
-            checked_delivery.checks_in(refusal),
-            checked_delivery.folder_of(self._settings),
-            self.report_checks,
-        )
+        required = checked_delivery.required_by(refusal, lease, self._settings)
+        try:
+            if self.run_checks:
+                return self.run_checks(required)
+            return checked_delivery.evidence(
+                self.queue, required, self.report_checks
+            )
+        except (errors.Cancelled, errors.NotYours):
+            self.store.forget(lease.item)
+            raise
 
     def _deliver_to_run(
         self,

@@ -741,6 +741,14 @@ class ChecksFailed(Invalid):
         return lines
 
 
+class ChecksRunning(TaskOrchestratorError):
+    word, exit_code, retryable = "CHECKS_RUNNING", 8, True
+    message = (
+        "The acceptance checks of {item} are still running after {seconds} s."
+    )
+    next_step = "To get their results, rerun this command."
+
+
 class RunCompletes(Invalid):
     word = "RUN_COMPLETES"
     message = "{item} has acceptance checks, so its worker run completes it after this command."

@@ -7,12 +7,14 @@ the list of tools.
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from taskorch.config.settings import Settings
 from taskorch.connections import open_connection, unanswered_requests
 from taskorch.domain import errors
 from taskorch.domain.access import Access
 from taskorch.domain.leases import LeaseStore
+from taskorch.mcp.background import Background
 from taskorch.queue.fields import Damage
 from taskorch.queue.port import (
     Argument,
@@ -33,6 +35,8 @@ class ToolCall(ABC):
     program_session = ""
     #: Whether the client accepts a task in place of a result.
     takes_tasks = False
+    #: The work that goes on after a call. None where a client does such work itself.
+    background: Background[Any] | None = None
     connection: Connection
 
     def __init__(
@@ -61,7 +65,11 @@ class ToolCall(ABC):
 
     @abstractmethod
     def new_call(self) -> "ToolCall":
-        """Return another call, to give back what this one claimed."""
+        """Return another call, to give back what this one claimed, or to go on later."""
+
+    @abstractmethod
+    def raise_if_cancelled(self) -> None:
+        """Raise CallCancelled if the client has cancelled the call."""
 
 
 class LocalCall(ToolCall):
@@ -108,8 +116,12 @@ class LocalCall(ToolCall):
         """Close the connection."""
         self._opened.close()
 
+    def raise_if_cancelled(self) -> None:
+        """Raise CallCancelled if the client has cancelled the call."""
+        self.connection.raise_if_cancelled()
+
     def new_call(self) -> "LocalCall":
-        """Return another call, to give back what this one claimed."""
+        """Return another call, to give back what this one claimed, or to go on later."""
         return LocalCall(self.settings, Access.USE, "", self.program_session)
 
 
@@ -138,7 +150,7 @@ class CancellableConnection(ConnectionWrapper):
     ) -> Reply:
         """Run a script, unless the call is cancelled."""
         if not self._has_token:
-            self._check()
+            self.raise_if_cancelled()
         self._has_token = False
         return super().run_script(script, key, arguments)
 
@@ -169,11 +181,12 @@ class CancellableConnection(ConnectionWrapper):
             self._check_wait()
         return found
 
-    def _check_wait(self) -> None:
-        self._check()
-        if self.refuses_waits:
-            raise errors.InputClosed
-
-    def _check(self) -> None:
+    def raise_if_cancelled(self) -> None:
+        """Raise CallCancelled if the call is cancelled."""
         if self.is_cancelled:
             raise CallCancelled
+
+    def _check_wait(self) -> None:
+        self.raise_if_cancelled()
+        if self.refuses_waits:
+            raise errors.InputClosed

@@ -12,6 +12,7 @@ from taskorch.config.settings import Settings
 from taskorch.domain import errors
 from taskorch.domain.frozen import Frozen
 from taskorch.mcp import answers, messages
+from taskorch.mcp.background import Background
 from taskorch.mcp.messages import Message, ProtocolError
 from taskorch.mcp.protocol import ClientSession, takes_tasks
 from taskorch.mcp.tool import performed
@@ -49,6 +50,7 @@ class CallContext(Frozen):
     output: Sender
     #: A call takes one while it runs.
     slots: Semaphore
+    background: Background[Any]
 
 
 class _State(Enum):
@@ -191,6 +193,7 @@ class RunningCall:
                 self._program_session(),
             )
             self._call.takes_tasks = takes_tasks(self._request)
+            self._call.background = self._context.background
             result = performed(arguments, self._call)
             return answers.of_result(
                 result, self._tool, commands, self._call.damage

@@ -17,6 +17,7 @@ from typing import Any
 
 from taskorch.config.settings import Settings
 from taskorch.mcp import messages
+from taskorch.mcp.background import Background
 from taskorch.mcp.messages import Message, ProtocolError
 from taskorch.mcp.protocol import ClientSession
 from taskorch.mcp.running_call import CallContext, RunningCall
@@ -55,6 +56,7 @@ class RoleServer:
             session=self._session,
             output=self._output,
             slots=Semaphore(MOST_CALLS),
+            background=Background(),
         )
         #: The calls that run, and those that were answered since the last one began.
         self._calls: list[RunningCall] = []

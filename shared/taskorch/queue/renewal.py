@@ -18,11 +18,16 @@ class Renewal:
         renew: Callable[[], object],
         *,
         interval_s: float,
+        first_s: float | None = None,
         on_lost: Callable[[errors.TaskOrchestratorError], object],
         on_failure: Callable[[errors.TaskOrchestratorError], object],
     ) -> None:
-        """Start it. `on_lost` receives one of LOST, `on_failure` any other error."""
+        """Start it. `on_lost` receives one of LOST, `on_failure` any other error.
+
+        The first renewal is due after `first_s`, or else after an interval.
+        """
         self._renew = renew
+        self._first_s = interval_s if first_s is None else first_s
         self._interval_s = interval_s
         self._on_lost = on_lost
         self._on_failure = on_failure
@@ -34,7 +39,9 @@ class Renewal:
         self._stopped.set()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._interval_s):
+        wait_s = self._first_s
+        while not self._stopped.wait(wait_s):
+            wait_s = self._interval_s
             try:
                 self._renew()
             except LOST as refusal:

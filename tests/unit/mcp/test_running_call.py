@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.commands import eventually
 from taskorch.config.settings import resolve
+from taskorch.mcp.background import Background
 from taskorch.mcp.messages import Message
 from taskorch.mcp.protocol import ClientSession, Server
 from taskorch.mcp.running_call import CallContext, RunningCall
@@ -57,6 +58,7 @@ def test_call_is_over_although_its_undo_fails(
         session=ClientSession(SERVER),
         output=sent,
         slots=Semaphore(1),
+        background=Background(),
     )
     request = Message(method="tools/call", params={}, id=1)
     call = RunningCall(request, Requested(Claiming, {}), context)
