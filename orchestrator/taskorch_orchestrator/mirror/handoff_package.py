@@ -36,6 +36,7 @@ def of(record: MirrorRecord) -> dict[str, Any]:
     package: dict[str, Any] = {
         "handoff_version": VERSION,
         **_returned(item),
+        **_accept(item),
         "item_id": item.id,
         "assigned_to": item.agent or None,
         "assigned_by": item.assigned_by or None,
@@ -55,6 +56,7 @@ def of(record: MirrorRecord) -> dict[str, Any]:
         },
         "provided_context": {
             **_reason(item),
+            **_conditions(item),
             **item.context,
             **_messages(record),
         },
@@ -151,6 +153,31 @@ def _reason(item: Item) -> dict[str, str]:
     if item.returned is None:
         return {}
     return {f"returned by {item.returned.by}": item.returned.text}
+
+
+def _accept(item: Item) -> dict[str, object]:
+    """Return what the item needs to be accepted, as `accept` of a plan says it."""
+    rules: list[object] = list(item.criteria)
+    if item.checks:
+        # few items have checks, and `assign` ends sooner without it
+        from taskorch.domain import acceptance_rules
+
+        rules += map(acceptance_rules.as_object, item.checks)
+    if item.reviewer:
+        rules.append({"review": item.reviewer})
+    return {"x_accept": rules} if rules else {}
+
+
+def _conditions(item: Item) -> dict[str, str]:
+    """Return the same as facts: file-based workers see nothing else."""
+    facts = {}
+    if item.criteria:
+        facts["acceptance criteria"] = "; ".join(item.criteria)
+    if item.checks:
+        facts["acceptance checks"] = "; ".join(map(str, item.checks))
+    if item.reviewer:
+        facts["reviewer"] = item.reviewer
+    return facts
 
 
 def _messages(record: MirrorRecord) -> Mapping[str, str]:

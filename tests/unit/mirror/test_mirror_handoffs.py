@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 from support.builders import need_lease
 from support.mirrors import Root
+from taskorch.domain.acceptance import (
+    DeliverableCheck,
+    FileCheck,
+    RunCheck,
+)
 from taskorch.domain.item import ItemEdit, Lease, State
 from taskorch_orchestrator.mirror.file_times import local_time
 
@@ -94,6 +99,44 @@ def test_handoff_has_every_field(root: Root) -> None:
         "Completion notification",
         "Any discoveries or blockers",
     ]
+
+
+def test_handoff_says_what_will_be_checked(root: Root) -> None:
+    item = root.bench.item(
+        criteria=("It reads well", "No warnings"),
+        checks=(
+            RunCheck(run=("make", "test all")),
+            FileCheck(file="docs/api.md"),
+            DeliverableCheck(deliverable="schema"),
+        ),
+        reviewer="lead",
+        context={"db": "pg"},
+    )
+
+    root.sync()
+    before = root.document(item, "handoff")
+    root.bench.queue.edit([item], ItemEdit(checks=(), reviewer=""))
+    root.sync()
+    after = root.document(item, "handoff")
+
+    assert before["provided_context"] == {
+        "acceptance criteria": "It reads well; No warnings",
+        "acceptance checks": (
+            "make 'test all'; file docs/api.md; deliverable schema"
+        ),
+        "reviewer": "lead",
+        "db": "pg",
+    }
+    assert before["x_accept"] == [
+        "It reads well",
+        "No warnings",
+        {"run": ["make", "test all"], "timeout_ms": 600_000},
+        {"file": "docs/api.md"},
+        {"deliverable": "schema"},
+        {"review": "lead"},
+    ]
+    assert after["x_accept"] == ["It reads well", "No warnings"]
+    assert set(after["provided_context"]) == {"acceptance criteria", "db"}
 
 
 def test_files_are_ascii_json_with_indent_two(root: Root) -> None:

@@ -355,3 +355,19 @@ def test_file_worker_completes_again_after_an_answer(root: Root) -> None:
     root.sync()
 
     assert root.bench.state(item) is State.COMPLETED
+
+
+def test_changed_handoff_weakens_no_check(root: Root) -> None:
+    check = RunCheck(run=("make", "test"))
+    item = published_item(root, checks=(check,), reviewer="lead")
+    document = root.document(item, "handoff")
+    for name in ("x_accept", "provided_context"):
+        del document[name]
+
+    root.put(item, "handoff", document)
+    root.worker().complete(item, "All of it.", {})
+    root.sync()
+
+    found = root.bench.queue.views.show(item).item
+    assert (found.state, found.evidence) == (State.BLOCKED, ())
+    assert (found.checks, found.reviewer) == ((check,), "lead")

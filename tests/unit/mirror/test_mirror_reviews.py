@@ -73,7 +73,8 @@ def test_sent_back_item_is_published_with_text(root: Root, item: str) -> None:
     assert handoff["x_returned"]["text"] == "The login has no test"
     assert handoff["x_returned"]["by"] == "planner"
     assert handoff["provided_context"] == {
-        "returned by planner": "The login has no test"
+        "returned by planner": "The login has no test",
+        "reviewer": "lead",
     }
     assert root.pending() == [item]
     assert root.worker().check() == [item]
