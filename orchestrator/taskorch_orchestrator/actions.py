@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Requeued,
         ReviewedItem,
     )
+    from taskorch.domain.schedule import Schedule
     from taskorch.domain.timeline import ItemTimeline
     from taskorch.queue.agents import AgentStatus
     from taskorch.queue.budgets import Budget, Costs
@@ -741,6 +742,30 @@ def costs(
 
     found = queue.views.costs(owner, by=by or usual_rows(owner))
     return Published(data=found)
+
+
+def schedules(queue: "Queue") -> "Published[tuple[Schedule, ...]]":
+    """Return the schedules, the next one first."""
+    return Published(data=queue.schedules().list())
+
+
+def run_schedule(
+    queue: "Queue", handoffs: "HandoffWriter", name: str
+) -> "Published[AppliedPlan]":
+    """Apply the plan of a schedule now; its next run stays.
+
+    Raises errors.NoSchedule, and the errors of the plan.
+    """
+    from taskorch_orchestrator.schedule import runs
+
+    results = []
+
+    def applied(plan: "Plan") -> "AppliedPlan":
+        results.append(apply(queue, handoffs, plan, updates=False))
+        return results[0].data
+
+    runs.run_now(queue, name, applied)
+    return results[0]
 
 
 def projects(

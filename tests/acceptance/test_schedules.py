@@ -6,6 +6,8 @@ import pytest
 from support import services
 from support.builders import Bench
 from support.commands import Shell, eventually
+from taskorch.config.settings import resolve
+from taskorch_orchestrator.schedule import service_seen
 
 PLAN = "project: Nightly\nitems:\n  - {name: a, title: A, agent: ada}\n"
 RECIPE = "variables: {who: {}}\n" + PLAN.replace(
@@ -37,7 +39,7 @@ def test_schedule_is_added_listed_and_removed(
     table = shell.orchestrate("schedule", "list").stdout.splitlines()
     removed = shell.orchestrate("schedule", "remove", "nightly")
 
-    assert (added.code, added.stderr) == (0, "")
+    assert added.code == 0
     assert added.stdout.startswith("nightly runs for the first time at 20")
     (schedule,) = listed
     assert (schedule["cron"], schedule["zone"]) == (DAILY[1], "Europe/Berlin")
@@ -46,6 +48,53 @@ def test_schedule_is_added_listed_and_removed(
     assert table[1].split()[:6] == ["nightly", "0", "6", "*", "*", "1-5"]
     assert removed.stdout == "Removed nightly.\n"
     assert bench.queue.schedules().list() == ()
+
+
+@pytest.mark.usefixtures("plan")
+def test_schedule_without_service_is_noted(shell: Shell) -> None:
+    add = ("schedule", "add")
+
+    alone = shell.orchestrate(*add, "one", "plan.yaml", *DAILY)
+    as_json = shell.orchestrate("--json", *add, "two", "plan.yaml", *DAILY)
+
+    assert alone.stderr == (
+        "No service was seen in the last minute, and only a service starts a "
+        "schedule. Start one: orchestrate service\n"
+    )
+    assert (as_json.stderr, as_json.data()["name"]) == ("", "two")
+
+
+@pytest.mark.usefixtures("plan")
+def test_schedule_beside_running_service_has_no_note(
+    shell: Shell, bench: Bench
+) -> None:
+    with services.running(shell, "--no-rq"):
+        eventually(
+            lambda: any(
+                each.service_at for each in bench.queue.views.mirrors()
+            )
+        )
+
+        added = shell.orchestrate(
+            "schedule", "add", "one", "plan.yaml", *DAILY
+        )
+
+    assert (added.code, added.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("service", "advice"),
+    [("on", "orchestrate server start"), ("off", "orchestrate service")],
+)
+def test_advice_names_the_service_that_belongs_here(
+    bench: Bench, tmp_path: Path, service: str, advice: str
+) -> None:
+    environment = {"TASKORCH_ROOT": str(tmp_path), "TASKORCH_SERVICE": service}
+    settings = resolve({}, environment, tmp_path)
+
+    found = service_seen.advice(settings, bench.queue.views)
+
+    assert found.endswith(f"Start one: {advice}")
 
 
 @pytest.mark.usefixtures("plan")
@@ -84,6 +133,15 @@ def test_schedule_runs_by_hand_with_values(shell: Shell, bench: Bench) -> None:
     assert (ran.code, ran.stdout) == (0, f"{project.id}\n")
     (item,) = bench.queue.views.progress(project.id).items
     assert item.agent == "bob"
+
+
+def test_run_by_hand_remarks_like_apply(shell: Shell, plan: Path) -> None:
+    plan.write_text(PLAN.replace("agent: ada", "pool: backend"), "utf-8")
+    shell.orchestrate("schedule", "add", "now", plan.name, *DAILY)
+
+    ran = shell.orchestrate("schedule", "run", "now")
+
+    assert "No agent takes items from the pool backend yet" in ran.stderr
 
 
 @pytest.mark.usefixtures("plan")

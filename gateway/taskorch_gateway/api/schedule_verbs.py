@@ -4,7 +4,7 @@ Each imports what reads plans and cron lines when it needs it: a gateway whose c
 schedule saves the memory.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.schedule import CRON_CHARACTERS, ZONE_CHARACTERS
@@ -15,9 +15,6 @@ from taskorch_orchestrator import actions
 from taskorch_gateway.api.fields import Pairs
 from taskorch_gateway.api.orchestrator_verbs import NO_HANDOFFS
 from taskorch_gateway.client_queue import queue_of
-
-if TYPE_CHECKING:
-    from taskorch.queue.plan import AppliedPlan, Plan
 
 Name = Annotated[str, {"type": "string"}, "The name of the schedule"]
 
@@ -36,7 +33,7 @@ class ListSchedules(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """List the schedules."""
-        return ToolResult(queue_of(call).schedules().list())
+        return ToolResult(actions.schedules(queue_of(call)).data)
 
 
 class AddSchedule(ToolArguments):
@@ -91,11 +88,5 @@ class RunSchedule(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Run the schedule."""
-        from taskorch_orchestrator.schedule import runs
-
-        queue = queue_of(call)
-
-        def apply(plan: "Plan") -> "AppliedPlan":
-            return actions.apply(queue, NO_HANDOFFS, plan, updates=False).data
-
-        return ToolResult(runs.run_now(queue, self.schedule, apply))
+        ran = actions.run_schedule(queue_of(call), NO_HANDOFFS, self.schedule)
+        return ToolResult(ran.data, **ran.meta)

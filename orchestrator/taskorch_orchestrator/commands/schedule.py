@@ -11,8 +11,6 @@ from taskorch_orchestrator.commands.set_option import set_option
 from taskorch_orchestrator.group import orchestrate, pass_context
 
 if TYPE_CHECKING:
-    from taskorch.queue.plan import AppliedPlan, Plan
-
     from taskorch_orchestrator.context import OrchestratorContext
 
 NAME = click.argument("name")
@@ -62,21 +60,25 @@ def add(
     filled with the date and the time of the run.
     """
     from taskorch_orchestrator.render import schedules
-    from taskorch_orchestrator.schedule import runs
+    from taskorch_orchestrator.schedule import runs, service_seen
 
     timing = runs.ScheduleTiming(cron=cron, zone=zone)
     added = runs.add(context.queue, name, plan, timing, values)
     context.output.show(added, schedules.added)
+    if advice := service_seen.advice(context.settings, context.queue.views):
+        context.output.hint(advice)
 
 
 @schedule.command("list", epilog="Example: orchestrate schedule list")
 @pass_context
 def list_(context: "OrchestratorContext") -> None:
     """List the schedules with their next and their last run, the next one first."""
+    from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import schedules
 
-    found = context.queue.schedules().list()
-    context.output.show(found, schedules.table, "No schedules.")
+    context.show(
+        actions.schedules(context.queue), schedules.table, "No schedules."
+    )
 
 
 @schedule.command(epilog="Example: orchestrate schedule remove nightly")
@@ -97,12 +99,8 @@ def run(context: "OrchestratorContext", name: str) -> None:
     """Apply the plan of the schedule NAME now. Its next run stays."""
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import plan as plan_render
-    from taskorch_orchestrator.schedule import runs
 
-    def apply(plan: "Plan") -> "AppliedPlan":
-        return actions.apply(
-            context.queue, context.handoffs(), plan, updates=False
-        ).data
-
-    applied = runs.run_now(context.queue_of(), name, apply)
-    context.output.show(applied, plan_render.applied)
+    context.show(
+        actions.run_schedule(context.queue_of(), context.handoffs(), name),
+        plan_render.applied,
+    )
