@@ -1,10 +1,12 @@
 """`orchestrate import` takes the files of other trackers, by their content."""
 
 import json
+import os
 import re
 
+import pytest
 from support.builders import Bench
-from support.commands import Shell
+from support.commands import BIN, Shell
 
 TASKS = {
     "tasks": [
@@ -84,3 +86,36 @@ def test_foreign_file_is_refused(shell: Shell, bench: Bench) -> None:
     assert ran.code == 5
     assert "it is neither an export" in ran.stderr
     assert bench.queue.views.projects() == ()
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "export")])
+def test_endless_pipe_is_refused(
+    shell: Shell, bench: Bench, options: tuple[str, ...]
+) -> None:
+    bench.project()
+
+    ran = shell.orchestrate("import", "/dev/zero", *options)
+
+    assert ran.code == 5
+    assert "longer than 67108864 bytes" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("", "longer than 67108864 bytes"),
+        ("--format export", "line 1: Invalid JSON"),
+    ],
+)
+def test_endless_compressed_pipe_is_refused(
+    shell: Shell, bench: Bench, options: str, reason: str
+) -> None:
+    bench.project()
+    line = f"gzip -1 </dev/urandom | orchestrate import - {options}"
+
+    ran = shell.having(PATH=f"{BIN}:{os.environ['PATH']}").run(
+        "sh", "-c", line
+    )
+
+    assert ran.code == 5
+    assert reason in ran.stderr

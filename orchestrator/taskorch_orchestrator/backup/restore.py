@@ -2,7 +2,7 @@
 
 import gzip
 import json
-import shutil
+import os
 import sys
 import zlib
 from codecs import BOM_UTF8
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from pydantic import ValidationError
 from taskorch.domain import errors
 from taskorch.domain.item import State
-from taskorch.queue.backup import COUNT, Backup, usual_score
+from taskorch.queue.backup import COUNT, FORMAT, Backup, usual_score
 
 from taskorch_orchestrator.backup.schema import (
     LINE,
@@ -47,6 +47,13 @@ BATCH_LINES, BATCH_BYTES = 30, 64 * 1024
 SHOWN_CHARACTERS = 200
 #: The first bytes of a file that is compressed by gzip.
 GZIP = b"\x1f\x8b"
+#: What of a pipe is looked at, and then copied at a time.
+HEAD_BYTES, CHUNK_BYTES = 4096, 1024 * 1024
+#: What is copied of a pipe that does not begin like an export: enough to refuse it. There
+#: is room for what gzip can add to a file.
+OTHER_BYTES = LINE_BYTES + CHUNK_BYTES
+#: What the copy of a longer pipe leaves free on its disk.
+RESERVE_BYTES = 256 * 1024 * 1024
 #: States that depend on whether a dependency is open.
 PLACED = (State.WAITING, State.QUEUED, State.DELAYED)
 
@@ -81,7 +88,12 @@ def restore_opened(opened: BinaryIO, backup: Backup) -> Mapping[str, int]:
 
 @contextmanager
 def twice_readable(file: Path) -> Iterator[BinaryIO]:
-    """Open a file, expanded if gzip compressed it; copy a pipe to a temporary file, because it must be read twice."""
+    """Open a file, expanded if gzip compressed it.
+
+    A pipe is copied to a temporary file, because it must be read twice. It may be
+    endless: at most OTHER_BYTES of one are copied that does not begin like an export, and
+    of an export what leaves RESERVE_BYTES free. Raises errors.Invalid.
+    """
     is_stdin = str(file) == "-"
     is_pipe = is_stdin or not file.is_file()
     try:
@@ -114,17 +126,54 @@ def expanded(file: BinaryIO) -> Iterator[BinaryIO]:
         yield file
 
 
-def _copy_of_pipe(file: Path) -> BinaryIO:
+@contextmanager
+def _copy_of_pipe(file: Path) -> Iterator[BinaryIO]:
     is_stdin = str(file) == "-"
     if is_stdin and sys.stdin is None:
         raise errors.Usage(reason="There is no standard input.")
-    copy = cast(BinaryIO, TemporaryFile())  # noqa: SIM115  the caller closes it
-    with (
-        nullcontext(sys.stdin.buffer) if is_stdin else file.open("rb") as pipe
-    ):
-        shutil.copyfileobj(pipe, copy)
-    copy.seek(0)
-    return copy
+    with TemporaryFile() as temporary:
+        copy = cast(BinaryIO, temporary)
+        with (
+            nullcontext(sys.stdin.buffer)
+            if is_stdin
+            else file.open("rb") as pipe
+        ):
+            head = pipe.read(HEAD_BYTES)
+            copy.write(head)
+            _copy_part(pipe, copy, OTHER_BYTES - len(head))
+            if _begins_like_export(head):
+                _copy_rest(pipe, copy)
+        copy.seek(0)
+        yield copy
+
+
+def _begins_like_export(head: bytes) -> bool:
+    """Return whether the first bytes, expanded, are those of a header."""
+    if head.startswith(GZIP):
+        expander = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        head = expander.decompress(head, HEAD_BYTES)
+    first = head.removeprefix(BOM_UTF8).lstrip().partition(b"\n")[0]
+    return first.startswith(b"{") and FORMAT.encode() in first
+
+
+def _copy_part(pipe: BinaryIO, copy: BinaryIO, left: int) -> None:
+    """Copy at most this number of bytes."""
+    while left > 0 and (chunk := pipe.read(min(left, CHUNK_BYTES))):
+        copy.write(chunk)
+        left -= len(chunk)
+
+
+def _copy_rest(pipe: BinaryIO, copy: BinaryIO) -> None:
+    """Copy the rest. Raises errors.Invalid if the disk would become full."""
+    while chunk := pipe.read(CHUNK_BYTES):
+        copy.write(chunk)
+        disk = os.fstatvfs(copy.fileno())
+        if disk.f_bavail * disk.f_frsize < RESERVE_BYTES:
+            raise errors.Invalid(
+                reason=f"The copy of the input has {copy.tell()} bytes, and less than "
+                f"{RESERVE_BYTES} bytes (256 MiB) are left on its disk. Nothing was "
+                "written. Import a file instead, or set TMPDIR to a larger disk."
+            )
 
 
 class ExportContent:

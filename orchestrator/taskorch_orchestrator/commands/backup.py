@@ -141,8 +141,8 @@ def _import_file(
     from taskorch_orchestrator.backup.restore import twice_readable
     from taskorch_orchestrator.trackers import formats
 
+    is_export = choice.format_ == "export"
     with twice_readable(file) as opened:
-        is_export = choice.format_ == "export"
         if is_export or (not choice.format_ and formats.is_export(opened)):
             _restore(context, opened, choice)
         else:

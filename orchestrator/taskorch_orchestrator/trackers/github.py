@@ -72,7 +72,7 @@ def _item(issue: Record) -> FoundItem:
     milestone = issue.value("milestone")
     context = {"assignees": ", ".join(people)} if people else {}
     if isinstance(milestone, dict) and isinstance(milestone.get("title"), str):
-        context["milestone"] = milestone["title"]
+        context["milestone"] = issue.fitted(milestone["title"], "milestone")
     item = FoundItem(
         key=f"#{number}",
         title=issue.title(),

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from taskorch.domain import errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import NewItem, State
-from taskorch.queue.plan import Plan
+from taskorch.queue.plan import Plan, item_arguments
 from taskorch.queue.queue import Queue
 
 from taskorch_orchestrator.trackers import formats
@@ -88,11 +88,16 @@ def import_file(
             reason=f"The file has {open_items} open items; at most {MOST_ITEMS} are "
             "imported. Nothing was written."
         )
-    imported = []
-    for project, graph in zip(found.projects, graphs, strict=True):
-        if graph:
-            run = _ProjectImport(queue, kind, project, destination)
-            imported.append(run.dry(graph) if dry_run else run.create(graph))
+    runs = [
+        (_ProjectImport(queue, kind, project, destination), graph)
+        for project, graph in zip(found.projects, graphs, strict=True)
+        if graph
+    ]
+    for run, graph in runs:
+        run.check(graph)
+    imported = [
+        run.dry(graph) if dry_run else run.create(graph) for run, graph in runs
+    ]
     states = Counter(
         item.state for each in found.projects for item in each.items.values()
     )
@@ -133,6 +138,11 @@ class _ProjectImport:
         #: Key of a created item -> its id.
         self._ids: dict[str, str] = {}
         self._new = 0
+
+    def check(self, graph: dict[str, list[str]]) -> None:
+        """Raise errors.Invalid for an item that the queue would refuse."""
+        for key in graph:
+            item_arguments(_new_item(self._found.items[key], ()), 0)
 
     def dry(self, graph: dict[str, list[str]]) -> ImportedProject:
         """Return what would be created, at most."""

@@ -1,10 +1,12 @@
 """`orchestrate import`: invalid files are refused, and interrupted imports continue."""
 
+import gzip
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -559,3 +561,22 @@ def test_idle_agents_do_not_block_an_import(
 
     assert copy.inconsistencies() == []
     assert exported_work(copy).keys() == exported_work(bench).keys()
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_copy_of_long_pipe_leaves_disk_space(
+    copy: Bench,
+    lines: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    compress: Callable[[bytes], bytes],
+) -> None:
+    data = compress(to_jsonl(lines))
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(data)))
+    monkeypatch.setattr(restoring, "HEAD_BYTES", 1000)
+    monkeypatch.setattr(restoring, "OTHER_BYTES", 1000)
+    monkeypatch.setattr(restoring, "RESERVE_BYTES", 2**62)
+
+    reason = refusal(copy, Path("-"))
+
+    assert reason.startswith(f"The copy of the input has {len(data)} bytes")
+    assert "Nothing was written." in reason

@@ -53,6 +53,15 @@ def test_content_says_the_format(
     assert imported(bench, data).format is expected
 
 
+def test_refused_item_of_a_later_project_writes_nothing(bench: Bench) -> None:
+    data = (
+        '{"a":{"tasks":[{"id":1,"title":"One"}]},'
+        '"b":{"tasks":[{"id":"1\\u0000","title":"Two"}]}}'
+    )
+
+    assert "NUL character in the key" in refused(bench, data)
+
+
 @pytest.mark.one_lane
 @pytest.mark.parametrize(
     ("data", "reason"),
