@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from support import tool_client
 from support.builders import Bench
 from support.commands import Shell
 from support.runs import ONCE, sh
+from support.tool_client import run_async
+from taskorch.domain.acceptance import RunCheck
 
 CLAUDE = {
     "type": "result",
@@ -47,6 +50,25 @@ def test_costs_of_commands_add_up(shell: Shell, bench: Bench) -> None:
     table = shell.orchestrate("costs", project).stdout
     assert "ada" in table
     assert "$0.30" in table
+
+
+def test_costs_by_project_have_titles(shell: Shell, bench: Bench) -> None:
+    project = bench.queue.project("Build it")
+    item = bench.item(project)
+    shell.worker("progress", item, "half", "--cost", "0.1")
+
+    header, row, total, *_ = shell.orchestrate("costs").stdout.splitlines()
+    document = shell.orchestrate("--json", "costs").data()
+    by_agent = shell.orchestrate("--json", "costs", project).data()
+
+    assert header.split() == [
+        *("PROJECT", "COST", "TOKENS", "IN", "TOKENS", "OUT"),
+        *("FROM", "CACHE", "TITLE"),
+    ]
+    assert (row.split()[0], row.split()[-2:]) == (project, ["Build", "it"])
+    assert total.split()[:2] == ["total", "$0.10"]
+    assert document["rows"][0]["title"] == "Build it"
+    assert by_agent["rows"][0]["title"] == ""
 
 
 def test_budget_stops_pop_until_removed(shell: Shell, bench: Bench) -> None:
@@ -94,6 +116,18 @@ def test_wrong_budget_is_refused(
     assert bench.queue.views.budgets() == ()
 
 
+def test_short_id_of_project_is_enough(shell: Shell, bench: Bench) -> None:
+    project, _ = project_with_item(bench)
+    short = project[: len("proj_") + 5]
+
+    set_ = shell.orchestrate("budget", short, "--limit", "1", "--per", "day")
+    shown = shell.orchestrate("budget", short)
+    costs = shell.orchestrate("costs", short)
+
+    assert (set_.code, shown.code, costs.code) == (0, 0, 0), set_.stderr
+    assert f"project {project}" in shown.stdout
+
+
 def test_wrong_cost_changes_nothing(shell: Shell, bench: Bench) -> None:
     _, item = project_with_item(bench)
 
@@ -109,6 +143,38 @@ def test_wrong_cost_changes_nothing(shell: Shell, bench: Bench) -> None:
 
     assert codes == [2, 2, 2, 2]
     assert bench.queue.views.show(item).item.usage is None
+
+
+def test_wrong_usage_of_tool_changes_nothing(
+    shell: Shell, bench: Bench
+) -> None:
+    _, item = project_with_item(bench)
+    report = {"item": item, "kind": "progress", "text": "Half"}
+    wrong: list[dict[str, object]] = [
+        {"cost": -1},
+        {"cost": "1"},
+        {"cost": 10**400},
+        {"tokens_in": -1},
+        {"tokens_out": 1.5},
+        {"cache_read": 10**13},
+        {"model": "large"},
+        {"model": "a b", "cost": 1},
+        {"price": 1},
+    ]
+
+    async def test() -> None:
+        async with tool_client.worker(shell) as ada:
+            await ada.data("get", item=item)
+            for usage in wrong:
+                error = await ada.error("report", **report, usage=usage)
+                assert error["code"] in ("INVALID", "USAGE"), usage
+            await ada.data("report", **report, usage={"cost": 0.5})
+
+    run_async(test)
+
+    used = bench.queue.views.show(item).item.usage
+    assert used
+    assert used.cost_micros == 500_000
 
 
 @pytest.mark.parametrize("completes", ["", "worker complete $I done >&2; "])

@@ -36,6 +36,10 @@ def test_commands_take_first_digits_of_ids(shell: Shell, bench: Bench) -> None:
         "orchestrate wait abcd --timeout 0",
         "orchestrate complete 7fed --force",
         "orchestrate purge 7fed --dry-run",
+        "orchestrate costs 7fed",
+        "orchestrate costs proj_7fed",
+        "orchestrate budget proj_7fed --limit 1 --per day",
+        "orchestrate budget 7fed0001 --remove",
     ):
         role, *words = line.split()
         ran = (
@@ -89,3 +93,28 @@ def test_id_of_no_item_is_not_found(shell: Shell) -> None:
         3,
         "Error: There is no item 7fed.\n  Item ids look like item_1a2b3c4d.\n",
     )
+
+
+def test_name_of_agent_comes_before_digits(shell: Shell, bench: Bench) -> None:
+    project = bench.queue.project("Title", id="proj_face0001")
+    bench.item(project, agent="face")
+
+    of_agent = shell.orchestrate("--json", "costs", "face").data()
+    of_project = shell.orchestrate("--json", "costs", "face0").data()
+    shell.orchestrate("budget", "face", "--limit", "1", "--per", "day")
+
+    assert of_agent["owner"] == "agent:face"
+    assert of_project["owner"] == f"project:{project}"
+    (budget,) = bench.queue.views.budgets()
+    assert budget.owner == "agent:face"
+
+
+def test_digits_of_no_owner_are_not_found(shell: Shell, bench: Bench) -> None:
+    bench.item()
+
+    refused = shell.orchestrate(
+        "budget", "beef", "--limit", "1", "--per", "day"
+    )
+
+    assert refused.code == 3
+    assert bench.queue.views.budgets() == ()

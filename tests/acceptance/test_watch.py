@@ -170,6 +170,32 @@ def test_screen_counts_rows_that_do_not_fit(
     assert lines[-1] == "… 4 more"
 
 
+def test_screen_follows_a_budget(shell: Shell, bench: Bench) -> None:
+    project, other = bench.project(), bench.project()
+    limit = ("--limit", "0", "--per", "total")
+    with watching(shell, project) as screen:
+        eventually(lambda: screen.shows(project))
+        shell.orchestrate("budget", other, *limit)
+        shell.orchestrate("budget", project, *limit)
+        eventually(lambda: screen.shows(f"over budget: project {project}"))
+        lines = screen.lines()
+        shell.orchestrate("budget", project, "--remove")
+        eventually(lambda: not screen.shows("over budget"))
+
+    assert other not in "\n".join(lines)
+
+
+def test_screen_counts_reviews(shell: Shell, bench: Bench) -> None:
+    with watching(shell) as screen:
+        item = bench.item(reviewer="lead")
+        bench.agent().complete(bench.claimed(item), "Done")
+        eventually(
+            lambda: screen.shows("1 item waits for review: orchestrate inbox")
+        )
+        shell.orchestrate("accept", item)
+        eventually(lambda: not screen.shows("for review"))
+
+
 def test_ages_use_the_clock_of_redis(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     bench.claimed(bench.item(project))

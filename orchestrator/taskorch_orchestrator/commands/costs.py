@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 import click
-from taskorch.cli.arguments import Amount
-from taskorch.domain import errors, usage_rules
-from taskorch.domain.amounts import PERIODS
+from taskorch.cli.arguments import PROJECT_OR_AGENT, Amount
+from taskorch.domain import errors, short_id, usage_rules
+from taskorch.domain.amounts import DAY, PERIODS
 from taskorch.queue.budgets import KINDS, MOST_MICROS, MOST_TOKENS
 
 from taskorch_orchestrator.group import orchestrate, pass_context
@@ -19,7 +19,12 @@ DOLLARS = Amount("dollars", lambda text: usage_rules.micros(text, MOST_MICROS))
 @orchestrate.command(
     epilog="Example: orchestrate budget proj_1a2b3c4d --limit 20 --per day"
 )
-@click.argument("owner", metavar="PROJECT|AGENT|namespace", default="")
+@click.argument(
+    "owner",
+    type=PROJECT_OR_AGENT,
+    metavar="[PROJECT|AGENT|namespace]",
+    default="",
+)
 @click.option(
     "--limit",
     "limit_micros",
@@ -65,6 +70,7 @@ def budget(
     limits = (limit_micros, limit_tokens)
     has_limit = limits != (None, None)
     _check(owner, period, has_limit=has_limit, remove=remove)
+    owner = _whole(context, owner)
     if not (has_limit or remove):
         published = actions.budgets(context.queue_of(), owner)
         context.show(published, render.budgets, "No budgets.")
@@ -78,6 +84,21 @@ def budget(
             limit_tokens=limit_tokens,
         )
     context.show(published, render.budgets, f"{owner} has no budget.")
+
+
+def _whole(context: "OrchestratorContext", owner: str) -> str:
+    """Return the id of the project that bare digits name, unless an agent has that name.
+
+    Return any other owner unchanged. Raises errors.NoProject and errors.AmbiguousId.
+    """
+    project = short_id.parse(owner, ("proj",))
+    if project == owner:
+        return owner
+    try:
+        context.queue.views.costs(owner, by=DAY)
+    except errors.NoAgent:
+        return project if isinstance(project, str) else context.find(project)
+    return owner
 
 
 def _check(
@@ -98,7 +119,9 @@ def _check(
 
 
 @orchestrate.command(epilog="Example: orchestrate costs --by day")
-@click.argument("owner", metavar="[PROJECT|AGENT]", default="")
+@click.argument(
+    "owner", type=PROJECT_OR_AGENT, metavar="[PROJECT|AGENT]", default=""
+)
 @click.option(
     "--by",
     type=click.Choice(KINDS),
@@ -114,6 +137,5 @@ def costs(context: "OrchestratorContext", owner: str, by: str | None) -> None:
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import costs as render
 
-    context.show(
-        actions.costs(context.queue, owner, by=by or ""), render.costs
-    )
+    found = actions.costs(context.queue, _whole(context, owner), by=by or "")
+    context.show(found, render.costs)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from rich.text import Text
-from taskorch.cli.text import line
+from taskorch.cli.text import cell, line
 from taskorch.domain import amounts
 from taskorch.domain.usage import ModelUsage
-from taskorch.queue.budgets import AGENT, Budget, Costs
+from taskorch.queue.budgets import AGENT, PROJECT, Budget, Costs
 
 from taskorch_orchestrator.render import console as screen
 from taskorch_orchestrator.render.console import Column
@@ -62,17 +62,25 @@ def budget_in_words(budget: Budget) -> str:
 
 
 def costs(read: Costs) -> str:
-    """Return what was used as a table, with the sum and what was used today."""
+    """Return what was used as a table, with the sum and what was used today.
+
+    Projects have their titles.
+    """
+    has_titles = read.by == PROJECT
+    title_column = Column(header="TITLE", least=20)
     table = screen.Table(
         Column(header=read.by.upper()),
         Column(header="COST"),
         Column(header="TOKENS IN", leaves=1),
         Column(header="TOKENS OUT", leaves=2),
         Column(header="FROM CACHE", leaves=3),
+        *([title_column] if has_titles else []),
     )
     for row in read.rows:
-        table.add_row(*_cells(line(row.name), row.usage))
-    table.add_row(*_cells("total", read.total))
+        titles = [cell(row.title)] if has_titles else []
+        table.add_row(*_cells(line(row.name), row.usage), *titles)
+    titles = [""] if has_titles else []
+    table.add_row(*_cells("total", read.total), *titles)
     today = amounts.dollars(read.today.cost_micros)
     parts: list[screen.Part] = [table, Text(f"Today (UTC): {today}")]
     if read.more:

@@ -1,4 +1,8 @@
-"""`watch` on a terminal: redraws at each event, and every second while ages change."""
+"""`watch` on a terminal: redraws at each event, and every second while ages change.
+
+No event tells that a budget was changed, or that a day has begun: budgets are read again
+after a while.
+"""
 
 import signal
 import sys
@@ -12,6 +16,8 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from taskorch.domain import errors, limits
 from taskorch.domain.events import Event, Events
+from taskorch.domain.frozen import replace
+from taskorch.queue.budgets import Budget, owner_of
 from taskorch.queue.waits import Waits
 
 from taskorch_orchestrator.render import console, tables
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 POOLS_SHOWN = 20
 #: Seconds between two redraws that only change ages.
 AGE_S = 1.0
+#: Seconds between two looks at the budgets.
+BUDGETS_S = 5.0
 #: Minimum seconds between two redraws.
 SHORTEST_S = 0.1
 EVENTS = 100
@@ -102,7 +110,7 @@ class _View:
         self._events: list[Event] = []
         self._outage = ""
         self._is_stale = True
-        self._drawn_at = self._read_at = 0.0
+        self._drawn_at = self._read_at = self._budgets_at = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -111,38 +119,49 @@ class _View:
         return progress is not None and progress.project.status == "completed"
 
     def refresh(self) -> None:
-        """Read a new snapshot if something changed; keep the old one in an outage."""
-        if not self._is_stale:
-            return
+        """Read what may have changed; keep the old snapshot in an outage."""
         try:
-            progress = (
-                self._views.progress(self._project) if self._project else None
-            )
-            projects = (
-                () if self._project else self._views.projects(limit=MOST)
-            )
-            agents = self._views.agents(limit=MOST)
-            inbox = self._views.questions(project=self._project, limit=MOST)
-            pools = (
-                () if self._project else self._views.pools(limit=POOLS_SHOWN)
-            )
-            budgets = self._views.budgets()
+            if self._is_stale or self.snapshot is None:
+                self.snapshot = self._read()
+                self._outage = ""
+                self._is_stale = False
+                self._read_at = monotonic()
+            elif monotonic() >= self._budgets_at:
+                self.snapshot = replace(self.snapshot, used_up=self._used_up())
         except errors.Unavailable as error:
             if not error.retryable or self.snapshot is None:
                 raise
             self._outage = str(error)
-            return
-        self.snapshot = Snapshot(
-            progress=progress,
-            projects=projects,
-            agents=agents,
-            inbox=inbox,
-            pools=pools,
-            used_up=tuple(each for each in budgets if each.used_up),
+
+    def _read(self) -> Snapshot:
+        progress = (
+            self._views.progress(self._project) if self._project else None
         )
-        self._outage = ""
-        self._is_stale = False
-        self._read_at = monotonic()
+        return Snapshot(
+            progress=progress,
+            projects=() if self._project else self._views.projects(limit=MOST),
+            agents=self._views.agents(limit=MOST),
+            inbox=self._views.questions(project=self._project, limit=MOST),
+            pools=()
+            if self._project
+            else self._views.pools(limit=POOLS_SHOWN),
+            used_up=self._used_up(),
+        )
+
+    def _used_up(self) -> tuple[Budget, ...]:
+        """Return the budgets that are used up, without those of other projects."""
+        self._budgets_at = monotonic() + BUDGETS_S
+        own = owner_of(self._project) if self._project else ""
+        return tuple(
+            each
+            for each in self._views.budgets()
+            if each.used_up
+            and (
+                not own
+                or each.owner == own
+                or not each.owner.startswith("project:")
+            )
+        )
 
     def dashboard(self) -> Dashboard:
         """Return the picture to draw now."""
@@ -158,7 +177,7 @@ class _View:
         shows_ages = self.snapshot.shows_ages or self._outage
         try:
             self._take(
-                self._updates.get(timeout=AGE_S if shows_ages else None)
+                self._updates.get(timeout=AGE_S if shows_ages else BUDGETS_S)
             )
             sleep(max(0.0, self._drawn_at + SHORTEST_S - monotonic()))
             while True:

@@ -267,6 +267,30 @@ class AgentOrLastItem(click.ParamType[str | ShortId]):
         return AGENT.shell_complete(ctx, param, incomplete)
 
 
+class ProjectOrAgent(click.ParamType[str | ShortId]):
+    """The id of a project, also a short one behind `proj_`, or the name of an agent."""
+
+    name = "project or agent"
+
+    def convert(
+        self,
+        value: str | ShortId,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | ShortId:
+        """Return the name, the whole id or the digits of a short one."""
+        if isinstance(value, str) and value.startswith("proj_"):
+            return PROJECT.convert(value, param, ctx)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        """Return the projects and the agents that begin with the typed text."""
+        found = PROJECT.shell_complete(ctx, param, incomplete)
+        return found + AGENT.shell_complete(ctx, param, incomplete)
+
+
 TEXT = TextArgument()
 AGENT = AgentArgument()
 ITEM = IdArgument("item")
@@ -274,6 +298,7 @@ ITEM_BEFORE_AGENT = IdArgument("item", before_agent=True)
 AGENT_OR_LAST_ITEM = AgentOrLastItem()
 PROJECT = IdArgument("proj")
 ITEM_OR_PROJECT = IdArgument("item", "proj")
+PROJECT_OR_AGENT = ProjectOrAgent()
 #: Such as 90s, 30m, 4h or 1d, in milliseconds.
 DURATION = Amount("duration", limits.duration_ms)
 #: Such as 500000, 64k, 100M or 1G, in bytes.

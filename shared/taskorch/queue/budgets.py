@@ -64,6 +64,8 @@ class CostRow(Frozen):
 
     #: Its id or name; of a day its date, such as 2026-12-01.
     name: str
+    #: The title of a project, "" of anything else.
+    title: str
     usage: ModelUsage
 
 
@@ -100,6 +102,15 @@ def usual_rows(name: str) -> str:
     if owner == NAMESPACE:
         return PROJECT
     return AGENT if owner.startswith("project:") else MODEL
+
+
+def kinds_of(owner: str) -> Sequence[str]:
+    """Return the kinds of rows that costs of an owner can have."""
+    if owner == NAMESPACE:
+        return KINDS
+    return (
+        (AGENT, MODEL, DAY) if owner.startswith("project:") else (MODEL, DAY)
+    )
 
 
 def set_budget(
@@ -155,10 +166,11 @@ def read_budgets(scripts: Scripts, owner: str = "") -> tuple[Budget, ...]:
 def read_costs(scripts: Scripts, owner: str, by: str) -> Costs:
     """Return what an owner has used.
 
-    Raises errors.NoProject and errors.NoAgent, and errors.Invalid for rows that it has
-    not: a project none by project, an agent only those by model and day.
+    Raises errors.NoProject and errors.NoAgent, and errors.Invalid for a kind of rows that
+    the owner does not have: a project has none by project, and an agent only those by
+    model and day.
     """
-    kinds = _kinds_of(owner)
+    kinds = kinds_of(owner)
     if by not in kinds:
         raise errors.Invalid(
             reason=f"Costs of {owner} are shown by {', '.join(kinds)}, not by "
@@ -171,9 +183,9 @@ def read_costs(scripts: Scripts, owner: str, by: str) -> Costs:
         skip, rows, total, today = cast(
             "tuple[str, list[list[str]], str, str]", reply
         )
-        for name, used in rows:
+        for name, used, title in rows:
             # one that moves between two calls is in both
-            found[name] = CostRow(name=name, usage=summed(used))
+            found[name] = CostRow(name=name, title=title, usage=summed(used))
         if not skip:
             break
     return Costs(
@@ -186,19 +198,12 @@ def read_costs(scripts: Scripts, owner: str, by: str) -> Costs:
     )
 
 
-def _kinds_of(owner: str) -> Sequence[str]:
-    if owner == NAMESPACE:
-        return KINDS
-    return (
-        (AGENT, MODEL, DAY) if owner.startswith("project:") else (MODEL, DAY)
-    )
-
-
 def _days(found: Mapping[str, CostRow]) -> tuple[CostRow, ...]:
     """Return the rows of the days in their order, named by their dates."""
     days = sorted(int(name) for name in found if name.isdecimal())
     return tuple(
-        CostRow(name=_date(day), usage=found[str(day)].usage) for day in days
+        CostRow(name=_date(day), title="", usage=found[str(day)].usage)
+        for day in days
     )
 
 

@@ -7,7 +7,10 @@ from typing import cast
 import pytest
 from taskorch.domain import errors
 from taskorch.domain.events import Events
+from taskorch.domain.usage import ModelUsage
+from taskorch.queue.budgets import Budget
 from taskorch_orchestrator.context import OrchestratorContext
+from taskorch_orchestrator.watch import live
 from taskorch_orchestrator.watch.live import Update, _View
 
 AWAY = errors.Unreachable(url="redis://there", reason="refused")
@@ -19,6 +22,7 @@ class EmptyQueue:
     """A queue without projects and agents; the fake of a context, too."""
 
     reads: int = 0
+    found: tuple[Budget, ...] = ()
     updates: SimpleQueue[Update] = field(default_factory=SimpleQueue)
 
     @property
@@ -42,8 +46,8 @@ class EmptyQueue:
     def pools(self, **_: int) -> tuple[()]:
         return ()
 
-    def budgets(self) -> tuple[()]:
-        return ()
+    def budgets(self) -> tuple[Budget, ...]:
+        return self.found
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,29 @@ def test_screen_is_read_again_after_changes(
     view.refresh()
 
     assert queue.reads == reads
+
+
+def test_budgets_are_read_again_without_an_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "BUDGETS_S", 0.01)
+    queue = EmptyQueue()
+    view = _View(cast(OrchestratorContext, queue), "", queue.updates)
+    view.refresh()
+    budget = Budget(
+        owner="namespace",
+        period="total",
+        limit_micros=0,
+        limit_tokens=None,
+        used=ModelUsage(),
+        resets_at=0,
+        used_up=True,
+    )
+
+    queue.found = (budget,)
+    view.wait_for_updates()
+    view.refresh()
+
+    assert view.snapshot
+    assert view.snapshot.used_up == (budget,)
+    assert queue.reads == 1

@@ -3,8 +3,8 @@
 -- KEYS     meta
 -- ARGV     7 owner: 'namespace', 'project:<id>' or 'agent:<name>', 8 'day', 'model', 'agent'
 --          or 'project', 9 number of projects or agents to skip, or 0
--- RETURNS  {number to skip next time or '', {{name, four numbers as one text} …}, what the
---          owner has used in total, and today, as such texts}
+-- RETURNS  {number to skip next time or '', {{name, four numbers as one text, title of a
+--          project or ''} …}, what the owner has used in total, and today, as such texts}
 -- ERRORS   NO_PROJECT NO_AGENT NOT_ALLOWED
 local PAGE = 200
 local owner, by, skip = ARGV[7], ARGV[8], tonumber(ARGV[9])
@@ -13,8 +13,8 @@ local function text_of(value)
   return Usage.text(Usage.numbers(value))
 end
 
-local function add(rows, name, value)
-  if value then table.insert(rows, {name, text_of(value)}) end
+local function add(rows, name, value, title)
+  if value then table.insert(rows, {name, text_of(value), title or ''}) end
 end
 
 -- The rows of the kind in the hash of the owner.
@@ -32,7 +32,9 @@ local function of_owners(index, kind)
   local rows, page = {}, call('ZREVRANGE', prefix .. index, skip, skip + PAGE - 1)
   for _, name in ipairs(page) do
     local value = redis.pcall('HGET', Usage.of(kind .. ':' .. name), 'total')
-    if type(value) ~= 'table' then add(rows, name, value) end
+    if type(value) ~= 'table' then
+      add(rows, name, value, kind == 'project' and read_hash('project', name, 'HGET', 'title'))
+    end
   end
   return #page == PAGE and tostring(skip + PAGE) or '', rows
 end
