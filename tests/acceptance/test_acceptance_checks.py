@@ -382,7 +382,9 @@ def test_failed_check_fails_attempt_of_run(shell: Shell, bench: Bench) -> None:
     view = bench.queue.views.show(item)
     assert ran.code == 5
     assert view.item.state is State.DELAYED
-    assert "test -s done.txt: exit status 1" in view.history[-1].text
+    reason = view.history[-1].text
+    assert "test -s done.txt: exit status 1" in reason
+    assert f"logs/{item}/1.log" in reason
 
 
 def test_missing_deliverable_fails_attempt_of_run(

@@ -193,6 +193,20 @@ def test_run_reads_costs_of_program(
     assert total_micros(shell, "ada") == 250_000
 
 
+def test_run_counts_costs_of_unproved_work(
+    shell: Shell, bench: Bench, tmp_path: Path
+) -> None:
+    project = bench.project()
+    bench.item(project, checks=(RunCheck(run=("test", "-e", "missing")),))
+    output = tmp_path / "output.json"
+    output.write_text(json.dumps(CLAUDE))
+
+    ended = shell.worker(*ONCE, *sh(f"cat {output}"))
+
+    assert ended.code == 5, ended.stderr
+    assert total_micros(shell, project) == 250_000
+
+
 def test_run_over_budget_says_so(shell: Shell, bench: Bench) -> None:
     bench.item()
     shell.orchestrate("budget", "ada", "--limit", "0", "--per", "total")

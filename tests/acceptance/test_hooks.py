@@ -208,7 +208,10 @@ def test_next_step_of_orchestrator_follows_the_work(
     assert steps == [
         'orchestrate project "TITLE"',
         f"orchestrate assign {item} AGENT",
-        f"orchestrate wait {project} --until completed --until blocked --timeout 100",
+        (
+            f"orchestrate wait {project} --until completed --until blocked "
+            "--until review --timeout 100"
+        ),
         f"orchestrate complete {project}",
     ]
 

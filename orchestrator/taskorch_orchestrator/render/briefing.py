@@ -30,7 +30,7 @@ COMMANDS = """\
 | `orchestrate assign ITEM AGENT` | put an item onto an agent's queue; any name works; or `--pool POOL` |
 | `orchestrate edit ITEM --title TEXT` | change an item that no agent has begun |
 | `orchestrate progress PROJECT` | show its progress |
-| `orchestrate wait PROJECT --until completed --until blocked --timeout 100` | wait for the agents; do not poll |
+| `orchestrate wait PROJECT --until completed --until blocked --until review --timeout 100` | wait; do not poll |
 | `orchestrate discoveries PROJECT` | list what the agents found; `--new`: since you last looked |
 | `orchestrate inbox` | what waits for you; answer a question: `orchestrate answer ITEM --question N TEXT` |
 | `orchestrate accept ITEM`, `orchestrate send-back ITEM TEXT` | decide about an item in review |
@@ -43,6 +43,11 @@ COMMANDS = """\
 You plan, assign, answer and deliver; the agents do the items (`worker`), not you.
 Exit codes: 0 done; 2 usage; 3 no such project or item; 4 Redis is unreachable: try again later; 5 not possible in
 this state; 6 held by another agent; 8 nothing to do now."""
+#: Waits for the agents of a project.
+WAIT = (
+    "orchestrate wait {project} --until completed --until blocked --until review "
+    "--timeout 100"
+)
 #: Bytes of the reason of a failure: that of `worker run` ends with a part of the log.
 REASON_BYTES = 300
 #: States of items that continue without the orchestrator.
@@ -94,7 +99,7 @@ def _next_step_of_projects(projects: Sequence[Project]) -> str:
             return f"orchestrate complete {project.id}"
     for project in projects:
         if any(project.counts.get(state) for state in UNDER_WAY):
-            return f"orchestrate wait {project.id} --until completed --until blocked --timeout 100"
+            return WAIT.format(project=project.id)
     if projects:
         return f"orchestrate progress {projects[0].id}"
     return 'orchestrate project "TITLE"'

@@ -66,6 +66,18 @@ def test_held_item_has_reports_answers_and_notes(
     ]
 
 
+def test_own_comments_leave_room_for_those_of_others(bench: Bench) -> None:
+    agent, lease = bench.agent(), bench.claimed()
+    bench.queue.comment(lease.item, "Keep the names")
+    for number in range(5):
+        agent.comment(lease, f"Row {number} is empty")
+
+    shown = briefing.briefing(agent.prime([lease]))
+
+    assert "Keep the names" in shown
+    assert "is empty" not in shown
+
+
 def test_item_of_another_session_has_no_lease(bench: Bench) -> None:
     theirs, mine = (
         bench.claimed(session="other"),

@@ -200,6 +200,6 @@ def test_next_step_waits_for_agents_at_work(
     step = briefing_render.next_step(read(bench))
 
     assert step == (
-        f"orchestrate wait {working} --until completed --until blocked "
+        f"orchestrate wait {working} --until completed --until blocked --until review "
         "--timeout 100"
     )

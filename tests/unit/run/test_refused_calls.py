@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from taskorch.domain.attempt_end import AttemptEnd
+from taskorch_worker.cli import worker
 from taskorch_worker.git import Work
 from taskorch_worker.run.outcome import (
     CommandExit,
@@ -88,6 +89,19 @@ def test_denied_call_of_the_queue_is_refused(
     denied: dict[str, Any], names: list[str]
 ) -> None:
     assert refused(result(denied)) == names
+
+
+def test_every_command_of_an_agent_is_a_call() -> None:
+    started_by_programs = {"run", "hook", "mcp"}
+    names = {name for names in worker.sections.values() for name in names}
+
+    unknown = [
+        name
+        for name in names - started_by_programs
+        if shell_call("t1", f"worker {name} item_aa11aa11") is None
+    ]
+
+    assert unknown == []
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def wait(
     """Wait for the answers to your questions on ITEM. Exit code 8 after the timeout.
 
     Returns immediately if you have no open question. A new comment ends the wait, too.
+    If ITEM is in review, it waits for the decision of the reviewer.
     """
     from taskorch_worker.render import items
 

@@ -184,7 +184,11 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
         ("Questions and answers", QUESTIONS),
         ("Comments", COMMENTS),
     ):
-        entries = [entry for entry in history if entry.kind in kinds]
+        entries = [
+            entry
+            for entry in history
+            if entry.kind in kinds and not _is_own_comment(entry, item)
+        ]
         lines += _reports(label, entries[-rows:], length)
     shown = rows if length >= FINDING_BYTES else 0
     found = quoting.first_findings(held.claim.package, shown, length)
@@ -196,6 +200,11 @@ def _details(held: HeldItem, length: int, rows: int) -> Iterator[str]:
     if any(mark in details for mark in (CUT, CUT_ROWS, MORE_FINDINGS)):
         all_texts = f"`worker get {item.id} --peek` prints all of it"
         yield f"Cut short: {all_texts}, `worker notes {item.id}` all notes."
+
+
+def _is_own_comment(entry: Report, item: Item) -> bool:
+    """Return whether the holder has made a comment: those of others must have room."""
+    return entry.kind == "agent_comment" and entry.token == item.token
 
 
 def _texts(label: str, texts: Sequence[str], length: int) -> list[str]:

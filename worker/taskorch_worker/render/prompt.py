@@ -31,7 +31,8 @@ DONE = """\
 
 CHECKED = """\
 - `worker run` runs the acceptance checks of the item when you have ended, and completes it only
-  if they pass. Run them before: `worker complete {item}` does, and tells you what fails."""
+  if they pass. Run them before: `worker complete {item} "Summary"` does, and tells you what
+  fails."""
 
 EXPECTED = (
     "- Deliver each of the expected deliverables of the item, by its name."

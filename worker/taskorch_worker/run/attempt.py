@@ -249,13 +249,14 @@ class Attempt:
         runner.stop()
         thread.join()
         if event is AttemptEvent.STOPPED:
-            return outcome.of_stop()
+            return replace(outcome.of_stop(), usage=result.usage)
         if isinstance(event, errors.TaskOrchestratorError):
             raise event
         try:
             refuse_failed(self._lease.item, results)
         except errors.ChecksFailed as refusal:
-            return outcome.of_refusal(refusal)
+            failed = outcome.of_refusal(refusal, self._log_path)
+            return replace(failed, usage=result.usage)
         return replace(result, evidence=tuple(results))
 
     def _settle(self, result: Outcome) -> Settled:

@@ -131,9 +131,14 @@ def of_command_end(item: str) -> Outcome:
     return _outcome(AttemptEnd.RELEASED, reason)
 
 
-def of_refusal(refusal: errors.TaskOrchestratorError) -> Outcome:
-    """Return the outcome of a command whose item could not be completed."""
-    reason = "\n".join((str(refusal), *refusal.rows()))
+def of_refusal(
+    refusal: errors.TaskOrchestratorError, log: str = ""
+) -> Outcome:
+    """Return the outcome of a command whose item could not be completed.
+
+    `log` is the path of the log with the command's output, or "".
+    """
+    reason = "\n".join((str(refusal), *refusal.rows(), *_place_of(log)))
     return _outcome(AttemptEnd.FAILED, reason)
 
 
@@ -218,10 +223,13 @@ def _kept_as_text(written: str, reason: str) -> Outcome:
 
 def _failed(reason: str, command_exit: CommandExit) -> Outcome:
     """Return the outcome of a failure: the reason, the end of the output, the log."""
-    parts = [reason, _last_words(command_exit)]
-    if command_exit.log:
-        parts.append(f"Log on {os.uname().nodename}: {command_exit.log}")
+    parts = [reason, _last_words(command_exit), *_place_of(command_exit.log)]
     return _outcome(AttemptEnd.FAILED, "\n".join(filter(None, parts)))
+
+
+def _place_of(log: str) -> Sequence[str]:
+    """Return a line that says where a log is; none for ""."""
+    return [f"Log on {os.uname().nodename}: {log}"] if log else []
 
 
 def _outcome(

@@ -17,8 +17,8 @@ SERVER = "task-orchestrator"
 #: search in a long script short.
 COMMAND = re.compile(
     r"(?:^|[\s;&|(/'\"`])(?:tm_)?worker(?:\.py)?(?: -\S{1,200}){0,9} "
-    r"(?:check|pop|get|progress|notes|discover|discoveries|blocker|wait"
-    r"|complete|ack|fail|release|renew|prime|whoami|logs)\b"
+    r"(?:check|pop|get|progress|notes|discover|discoveries|blocker|comment|wait"
+    r"|complete|ack|fail|release|renew|reviews|accept|send-back|prime|whoami|logs)\b"
 )
 CALL_LENGTH = 80
 
