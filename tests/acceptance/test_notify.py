@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import http_target, services
+from support import certificates, connect_proxy, http_target, services
 from support.builders import Bench, opened
 from support.commands import Shell, eventually
 from support.http_target import Target
@@ -24,13 +24,15 @@ def configured(shell: Shell, target: Target) -> Shell:
     return with_target(shell, target, shell.folder.parent / "config")
 
 
-def with_target(shell: Shell, target: Target, home: Path) -> Shell:
+def with_target(
+    shell: Shell, target: Target, home: Path, *, url: str = ""
+) -> Shell:
     folder = home / "task-orchestrator"
     folder.mkdir(parents=True)
     folder.chmod(0o700)
     file = folder / "config.toml"
     file.write_text(
-        f'[[notify]]\nurl = "{target.url}"\nallow_private = true\n'
+        f'[[notify]]\nurl = "{url or target.url}"\nallow_private = true\n'
         'secret_env = "HOOK_SECRET"\n'
     )
     file.chmod(0o600)
@@ -191,3 +193,51 @@ def test_list_without_targets_says_so(shell: Shell, bench: Bench) -> None:
 
     assert shell.orchestrate("notify").code == 0
     assert "no [[notify]]" in shell.orchestrate("notify").stderr
+
+
+def test_service_reaches_target_through_a_proxy(
+    shell: Shell, bench: Bench, tmp_path: Path
+) -> None:
+    issued = certificates.issue(tmp_path, "hooks.example")
+    with (
+        http_target.running(issued.context) as target,
+        connect_proxy.on_loopback(
+            {"hooks.example:443": ("127.0.0.1", target.port)}
+        ) as proxy,
+    ):
+        url = "https://hooks.example/hook?key=s3cret"
+        behind = with_target(
+            shell, target, tmp_path / "config", url=url
+        ).having(
+            SSL_CERT_FILE=str(issued.authority),
+            HTTPS_PROXY=proxy.url,
+            https_proxy="",
+        )
+        with services.running(behind) as (service,):
+            eventually(lambda: is_known(behind))
+            item = bench.lease_in(State.BLOCKED).item
+            eventually(
+                lambda: service.has_logged("notify hooks.example: sent 1")
+            )
+            log = service.log()
+
+    assert told(target) == [item]
+    assert proxy.tunnels == ["hooks.example:443"]
+    assert "s3cret" not in log
+
+
+def test_untrusted_certificate_is_named(shell: Shell, tmp_path: Path) -> None:
+    issued = certificates.issue(tmp_path, "localhost")
+    with http_target.running(issued.context) as target:
+        url = target.url_at("localhost")
+        stranger = with_target(shell, target, tmp_path / "config", url=url)
+        known = stranger.having(SSL_CERT_FILE=str(issued.authority))
+
+        refused = stranger.orchestrate("notify", "--test")
+        sent = known.orchestrate("notify", "--test")
+
+    assert refused.code == 5
+    assert "its certificate is not valid" in refused.stdout
+    assert "SSL_CERT_FILE" in refused.stdout
+    assert (sent.code, sent.stdout) == (0, "localhost: sent\n")
+    assert len(target.requests) == 1

@@ -1,13 +1,15 @@
 """The proxy of a sandbox: it tunnels TLS connections to the hosts that it allows.
 
-It listens on a Unix socket, which processes in a network of their own can reach.
+It listens on a Unix socket, which processes in a network of their own can reach, or on
+loopback.
 """
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from support import tunnels
 
@@ -24,6 +26,12 @@ class ConnectProxy:
         #: The places to which it opened tunnels, and those that it refused.
         self.tunnels: list[str] = []
         self.refused: list[str] = []
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Its address on loopback, as HTTPS_PROXY has it."""
+        return f"http://{USER}@127.0.0.1:{self.port}"
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -63,9 +71,28 @@ def running(
     path: Path, hosts: Mapping[str, tuple[str, int]]
 ) -> Iterator[ConnectProxy]:
     """Run a proxy on a Unix socket, in a thread."""
-    proxy, loop = ConnectProxy(hosts), asyncio.new_event_loop()
-    listening = loop.run_until_complete(
-        asyncio.start_unix_server(proxy.serve, path)
-    )
-    with tunnels.served(loop, listening):
+    proxy = ConnectProxy(hosts)
+    with _in_a_thread(asyncio.start_unix_server(proxy.serve, path)):
         yield proxy
+
+
+@contextmanager
+def on_loopback(
+    hosts: Mapping[str, tuple[str, int]],
+) -> Iterator[ConnectProxy]:
+    """Run a proxy on a port of loopback, in a thread."""
+    proxy = ConnectProxy(hosts)
+    starting = asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    with _in_a_thread(starting) as listening:
+        proxy.port = listening.sockets[0].getsockname()[1]
+        yield proxy
+
+
+@contextmanager
+def _in_a_thread(
+    starting: Coroutine[Any, Any, asyncio.Server],
+) -> Iterator[asyncio.Server]:
+    loop = asyncio.new_event_loop()
+    listening = loop.run_until_complete(starting)
+    with tunnels.served(loop, listening):
+        yield listening

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Target:
     """The target: where it is, what has arrived, and how it answers."""
 
     port: int = 0
+    scheme: str = "http"
     requests: list[Request] = field(default_factory=list)
     #: Writes the answer to a request; it may wait for `released`.
     answer: Callable[["Target", socket.socket], None] = lambda _, client: (
@@ -49,7 +51,11 @@ class Target:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self.port}/hook?key=s3cret"
+        return self.url_at("127.0.0.1")
+
+    def url_at(self, host: str) -> str:
+        """Return its address under another name."""
+        return f"{self.scheme}://{host}:{self.port}/hook?key=s3cret"
 
 
 def answers(reply: bytes) -> Callable[[Target, socket.socket], None]:
@@ -95,9 +101,9 @@ def floods_head(target: Target, client: socket.socket) -> None:
 
 
 @contextmanager
-def running() -> Iterator[Target]:
-    """Run a target until the end of the block."""
-    target = Target()
+def running(tls: ssl.SSLContext | None = None) -> Iterator[Target]:
+    """Run a target, with TLS if it has a context for it, until the end of the block."""
+    target = Target(scheme="https" if tls else "http")
 
     class Handler(StreamRequestHandler):
         def handle(self) -> None:
@@ -108,6 +114,16 @@ def running() -> Iterator[Target]:
 
     class Server(ThreadingTCPServer):
         daemon_threads = False
+
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            if tls is None:
+                super().finish_request(request, client_address)
+                return
+            with (
+                suppress(OSError),  # a client that does not trust it
+                tls.wrap_socket(request, server_side=True) as encrypted,
+            ):
+                super().finish_request(encrypted, client_address)
 
     with Server(("127.0.0.1", 0), Handler) as server:
         target.port = server.server_address[1]

@@ -27,6 +27,8 @@ from taskorch.version import __version__
 TIMEOUT_S = 5.0
 #: Statuses that ask for another attempt, beside those of 500 and more.
 TRY_AGAIN = (408, 425, 429)
+#: The codes of OpenSSL for a certificate that no known authority has signed.
+UNKNOWN_AUTHORITY = (18, 19, 20, 21)
 #: IPv6 addresses that lead to an IPv4 address behind a translator.
 TRANSLATED = IPv6Network("64:ff9b::/96")
 
@@ -161,10 +163,12 @@ def _connected(target: NotifyTarget, deadline: float) -> socket.socket:
     if not permitted:
         raise _private(target)
     failure = OSError("it has no address")
-    for each in permitted:
+    for place, each in enumerate(permitted):
         opened = socket.socket(each.family, socket.SOCK_STREAM)
         try:
-            opened.settimeout(_left_s(deadline))
+            # an address that does not answer leaves time for those behind it
+            left = len(permitted) - place
+            opened.settimeout(_left_s(deadline) / left)
             opened.connect((each.literal, target.port))
         except OSError as error:
             opened.close()
@@ -265,7 +269,10 @@ def _left_s(deadline: float) -> float:
 def _words(error: OSError) -> str:
     """Return why a connection failed, in a few words of ours or of the system."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid: {error.verify_message}"
+        words = f"its certificate is not valid: {error.verify_message}"
+        if error.verify_code in UNKNOWN_AUTHORITY:
+            words += ". SSL_CERT_FILE=FILE names an authority of your own"
+        return words
     if isinstance(error, ssl.SSLError):
         return "TLS failed"
     if isinstance(error, http.NotHttp):

@@ -11,6 +11,7 @@ from taskorch.transport import http
 
 _URL = r"(?:http://)?(?:(?P<user>[^@/]*)@)?(?P<host>\[[^\]]+\]|[^:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?"
 DEFAULT_PORT = 3128
+LAST_PORT = 65535
 TUNNEL_IS_OPEN = 200
 
 
@@ -34,7 +35,7 @@ def find(host: str, environment: Mapping[str, str]) -> Proxy | None:
     if not url or _is_direct(host, _variable(environment, "NO_PROXY")):
         return None
     match = re.fullmatch(_URL, url)
-    if not match:
+    if not match or not _is_place(match["host"], match["port"]):
         raise errors.Usage(
             reason="HTTPS_PROXY is not the address of an HTTP proxy, such as "
             "http://proxy.example:3128"
@@ -63,6 +64,15 @@ def connect(opened: socket.socket, proxy: Proxy, host: str, port: int) -> None:
             f"the proxy {proxy.host}:{proxy.port} answered with HTTP status "
             f"{reply.status}"
         )
+
+
+def _is_place(host: str, port: str | None) -> bool:
+    """Return whether the system can look up a host, and whether there is such a port."""
+    try:
+        host.encode("idna")
+    except UnicodeError:  # a part of the name is too long
+        return False
+    return port is None or 0 < int(port) <= LAST_PORT
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str:

@@ -130,6 +130,21 @@ def test_what_no_longer_holds_is_left_out(bench: Bench, taker: Taker) -> None:
     assert taker.all() == []
 
 
+def test_second_failure_in_batch_is_left_out(
+    bench: Bench, taker: Taker
+) -> None:
+    lease = bench.lease_in(State.FAILED)
+    bench.queue.requeue(lease.item)
+    bench.bring_to(lease.item, State.FAILED)
+
+    first = taker.all()
+    bench.queue.requeue(lease.item)
+    bench.bring_to(lease.item, State.FAILED)
+
+    assert facts(first) == [("failed", lease.item, "fail")]
+    assert facts(taker.all()) == facts(first)
+
+
 def test_repeated_question_is_told_once(bench: Bench, taker: Taker) -> None:
     lease = bench.lease_in(State.BLOCKED)
     first = taker.all()
@@ -178,6 +193,8 @@ def test_two_services_share_the_notifications(
     assert len(mine.notifications) == 1
     assert (theirs.id, still_theirs.id) == ("", "")
     assert other.all() == []
+    (record,) = bench.queue.notifications().records(["t1"])
+    assert (record.sent, record.lost) == (1, 0)
 
 
 def test_each_target_gets_the_notification(bench: Bench, taker: Taker) -> None:

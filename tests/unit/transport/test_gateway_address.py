@@ -84,7 +84,17 @@ def test_proxy_is_that_of_the_environment(
     assert (proxy and (proxy.host, proxy.port)) == place
 
 
-@pytest.mark.parametrize("url", ["socks5://proxy", "https://proxy", "a b:c"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "socks5://proxy",
+        "https://proxy",
+        "a b:c",
+        "http://proxy:70000",
+        "http://proxy:0",
+        f"http://{'a' * 64}.example",
+    ],
+)
 def test_other_proxy_is_a_usage_error(url: str) -> None:
     with pytest.raises(errors.Usage, match="HTTPS_PROXY"):
         proxies.find("queue.example", {"HTTPS_PROXY": url})

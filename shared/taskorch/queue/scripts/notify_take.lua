@@ -18,16 +18,16 @@ local target, service, lease_ms = ARGV[7], ARGV[8], tonumber(ARGV[11])
 local record, subjects = key('notify', target), key('notified', target)
 local is_wanted = {}
 for _, kind in ipairs(cjson.decode(ARGV[9])) do is_wanted[kind] = true end
-local found, is_listed = {}, {}
+local found, is_in_batch, new_subjects = {}, {}, {}
 
--- Adds a notification, unless the target got one about the same subject before, or has one
--- in this batch. What happens once has no subject.
+-- Adds a notification, unless the target got one about the same subject before, or has the
+-- same in this batch. What may happen again has no subject.
 local function add(kind, item, project, agent, detail, at, subject)
   if not is_wanted[kind] then return end
-  if subject then
-    if is_listed[subject] or call('ZSCORE', subjects, subject) then return end
-    is_listed[subject] = true
-  end
+  local what = subject or kind .. ':' .. item .. ':' .. project
+  if is_in_batch[what] or (subject and call('ZSCORE', subjects, subject)) then return end
+  is_in_batch[what] = true
+  if subject then table.insert(new_subjects, subject) end
   table.insert(found, {kind, item, project, agent, detail, string.format('%d', at)})
 end
 
@@ -51,7 +51,7 @@ local function add_event(entry)
   end
 end
 
--- Adds what the service has found by looking. Of an item that is gone, nothing is told.
+-- Adds what the service has found by looking, except for items that are gone.
 local function add_found()
   for _, row in ipairs(cjson.decode(ARGV[10])) do
     local kind, id, project, agent, detail, subject = unpack(row)
@@ -79,7 +79,7 @@ end
 
 -- Keeps the subjects of a batch, and forgets the oldest.
 local function keep_subjects()
-  for subject in pairs(is_listed) do call('ZADD', subjects, now, subject) end
+  for _, subject in ipairs(new_subjects) do call('ZADD', subjects, now, subject) end
   local excess = call('ZCARD', subjects) - SUBJECTS_KEPT
   if excess < 1 then return end
   call('ZREM', subjects, unpack(call('ZRANGE', subjects, 0, excess - 1)))
@@ -93,7 +93,7 @@ local function hand_out(batch, attempt, more)
   return {batch, attempt, more}
 end
 
--- Drops a batch whose service has not told how its attempt ended: the target may have it.
+-- Drops a batch whose service has not reported how its attempt ended: the target may have it.
 local function drop_unsettled()
   call('HDEL', record, 'batch', 'notifications', 'attempt', 'service', 'until')
   call('HINCRBY', record, 'lost', 1)
