@@ -31,6 +31,7 @@ COMMANDS = {
         "server start",
         "gateway",
         "schedule add",
+        "token create",
     ),
     Access.USE: (
         "create",
@@ -51,7 +52,6 @@ COMMANDS = {
         "schedule remove",
         "schedule run",
         "sync",
-        "token create",
         "token edit",
         "token rotate",
         "token revoke",

@@ -200,7 +200,14 @@ def test_refused_command_creates_nothing(local: Shell, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["project x", "apply -", "import export.jsonl", "server start"]
+    "words",
+    [
+        "project x",
+        "apply -",
+        "import export.jsonl",
+        "server start",
+        "token create ada --role worker",
+    ],
 )
 def test_command_with_create_access_starts_server(
     local: Shell, shell: Shell, words: str
