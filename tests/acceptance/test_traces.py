@@ -108,6 +108,19 @@ def test_assignment_and_get_have_spans(
     assert receive.links == ()
 
 
+def test_item_of_pool_keeps_place_of_its_creation(
+    traced: Shell, spans: Collector
+) -> None:
+    project = traced.orchestrate("project", "Build").stdout.strip()
+
+    traced.orchestrate("create", project, "It", "--pool", "backend")
+    traced.worker("pop", "--pool", "backend")
+
+    (send,) = spans.named("send pool:backend")
+    (receive,) = spans.named("receive ada")
+    assert receive.links == (send.place,)
+
+
 def test_repeat_makes_no_second_span(traced: Shell, spans: Collector) -> None:
     _, item = create(traced, "--key", "it")
     traced.worker("pop")

@@ -9,6 +9,7 @@ from taskorch.domain import errors, limits
 from taskorch.domain.attempt_end import AttemptEnd
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Claim, Item, Lease, NewItem
+from taskorch.queue.keys import of_pool
 from taskorch.tracing import switch, trace_context
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class PlanSpans:
     def _placed(self, new: NewItem, namespace: str) -> NewItem:
         sending = None
         if _may_be_sent(new) and (tracer := switch.tracer()):
-            sending = tracer.send(namespace, new.agent, new.traceparent)
+            owner = of_pool(new.pool) if new.pool else new.agent
+            sending = tracer.send(namespace, owner, new.traceparent)
         self._sendings.append(sending)
         if sending:
             return replace(new, traceparent=sending.traceparent)
@@ -44,9 +46,12 @@ class PlanSpans:
 
 
 def _may_be_sent(new: NewItem) -> bool:
-    """Return whether a new item goes to an agent; what is malformed is refused later."""
+    """Return whether a new item goes to an agent or into a pool.
+
+    What is malformed is refused later.
+    """
     is_new = isinstance(new, NewItem) and not new.id
-    if not is_new or not new.agent:
+    if not is_new or not (new.agent or new.pool):
         return False
     return not new.traceparent or limits.is_traceparent(new.traceparent)
 
@@ -61,11 +66,11 @@ def _has_no_place(new: NewItem) -> bool:
 
 @contextmanager
 def assigning(
-    namespace: str, agent: str, items: Sequence[str]
+    namespace: str, owner: str, items: Sequence[str]
 ) -> Iterator[None]:
-    """Make the span of a block that assigns items to an agent."""
+    """Make the span of a block that assigns items to the owner of a queue."""
     tracer = switch.tracer()
-    sending = tracer.send(namespace, agent) if tracer else None
+    sending = tracer.send(namespace, owner) if tracer else None
     yield
     if sending:
         sending.end(items, "")
