@@ -88,7 +88,7 @@ def create(settings: Settings, options: Options) -> Starlette:
         settings.namespace, exchange, authentication, performer, live
     )
     readiness = Readiness(settings, pool)
-    signals = SignalReceiver(settings, authentication, waits)
+    signals = SignalReceiver(settings, authentication, waits, live)
     figures = reader_of(settings, Caller(agent=NAME))
     registry = registry_of(settings.namespace, figures)
     page = MetricsPage(registry, exchange, is_open=options.metrics_are_open)

@@ -9,6 +9,7 @@ from taskorch.queue.signals import SignalKind, SignalPage
 
 from taskorch_gateway import following
 from taskorch_gateway.authentication import Authentication
+from taskorch_gateway.board.live import LiveBoards
 from taskorch_gateway.event_loop import call_from_thread
 from taskorch_gateway.waits import ClientWaits
 
@@ -21,10 +22,12 @@ class SignalReceiver:
         settings: Settings,
         authentication: Authentication,
         waits: ClientWaits,
+        boards: LiveBoards,
     ) -> None:
         self._settings = settings
         self._authentication = authentication
         self._waits = waits
+        self._boards = boards
 
     def start(self) -> None:
         """Start the thread that follows the signals. It ends with the process."""
@@ -52,6 +55,8 @@ class SignalReceiver:
                 self._waits.wake(signal.name)
             elif signal.kind == SignalKind.ACCESS_TOKEN and signal.name:
                 self._change(signal.name)
+            elif signal.kind == SignalKind.VIEW:
+                self._boards.read_again()
         if not page.known:  # some signals are lost
             self._change("")
             self._waits.end_all()

@@ -161,6 +161,43 @@ def test_confined_board_sees_its_project(
     assert hidden not in touched["items"]
 
 
+def test_budget_reaches_an_open_board(bench: Bench, gateway: Gateway) -> None:
+    project = bench.project()
+
+    with following(gateway, token_of(bench)) as stream:
+        stream.fragment("projects", project)
+        bench.queue.set_budget(project, period="total", limit_micros=7_770_000)
+
+        assert stream.fragment("projects", "$0.00 of $7.77")
+        bench.queue.set_budget(project, period="total")
+
+        assert "$7.77" not in stream.fragment("projects", project)
+
+
+def test_budget_refreshes_other_pages(bench: Bench, gateway: Gateway) -> None:
+    project = bench.project()
+    token, since = token_of(bench), bench.queue.waits().newest_cursor()
+
+    with following(gateway, token, fragments="", since=since) as stream:
+        stream.next("state")
+        bench.queue.set_budget(project, period="day", limit_tokens=5)
+
+        while stream.next("touched") != {"all": True}:
+            continue
+
+
+def test_pools_of_an_agent_reach_an_open_board(
+    bench: Bench, gateway: Gateway
+) -> None:
+    bench.pool_item("night")
+
+    with following(gateway, token_of(bench)) as stream:
+        assert "heidi" not in stream.fragment("pools", "night")
+        bench.agent("heidi", pools=["night"]).check()
+
+        assert "heidi" in stream.fragment("pools", "heidi")
+
+
 def test_expired_lease_is_shown_without_event(
     bench: Bench, gateway: Gateway
 ) -> None:

@@ -1,10 +1,10 @@
 """Live updates of open boards, as server-sent events (SSE).
 
-A process has one subscription to the events, for all of its boards. Events are gathered;
-then the views are read once for each kind of access, rendered once, and sent to all
-boards of that kind: only the fragments that have changed. While nothing happens nothing
-is read. A board of any other page gets the ids that events name, and reads its own parts
-again.
+A process has one subscription to the events, for all of its boards. Events are
+gathered; then the views are read once for each kind of access, rendered once, and sent
+to all boards of that kind: only the fragments that have changed. While nothing happens
+nothing is read. A signal stands for what makes no event, such as a new budget. A board
+of any other page gets the ids that events name, and reads its own parts again.
 
     GET /live?fragments=now&have=status:1a2b+agents:3c4d&since=1712-0
 
@@ -336,6 +336,13 @@ class LiveBoards:
     def page(self) -> BoardPage:
         """Return the page that is the stream."""
         return BoardPage(path="/live", show=self.show)
+
+    def read_again(self) -> None:
+        """Bring all boards up to date: what they show has changed without an event."""
+        for views in self._kinds.values():
+            views.is_stale = True
+            views.touched.add_all()
+        self._look()
 
     async def show(self, visit: Visit) -> Response:
         """Answer with the stream of a board. Raises errors.Unreachable."""

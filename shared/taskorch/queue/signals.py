@@ -23,11 +23,13 @@ class SignalKind(StrEnum):
     """What a signal is about."""
 
     WAKE = "wake"
+    #: A budget, or the pools of an agent, which open boards show.
+    VIEW = "view"
     ACCESS_TOKEN = "access_token"  # noqa: S105  a kind, not a token
 
 
 class Signal(Frozen):
-    """One signal: its kind, and the agent or the id of the token."""
+    """One signal: its kind, and the agent, the owner of a budget or the id of the token."""
 
     kind: str
     name: str

@@ -43,6 +43,7 @@ return once(function()
       refuse('TOO_MANY', {item = owner, what = 'budgets', most = MAX_BUDGETS})
     end
     was_set = write(budgets, field)
+    Access.signal('view', owner)
   end
   return {was_set and '1' or '', wake_waiting() and '1' or ''}
 end, function(reply)

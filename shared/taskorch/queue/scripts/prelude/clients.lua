@@ -140,8 +140,8 @@ do
     end
   end
 
-  -- Tells all gateways what no event says: that an agent has got a wake token again, or that
-  -- an access token has changed.
+  -- Tells all gateways what no event says: that an agent has got a wake token again, that what
+  -- boards show of an owner has changed, or that an access token has.
   function Access.signal(kind, name)
     call('XADD', prefix .. 'signals', 'MAXLEN', '~', SIGNALS_KEPT, '*', 'kind', kind,
       'name', name)

@@ -581,6 +581,7 @@ function Owner.join_pools()
     call('ZADD', key('members', pool), now, caller.agent)
   end
   call('HSET', key('agent', caller.agent), 'pools', caller.pool_names)
+  Access.signal('view', 'agent:' .. caller.agent)
 end
 
 -- Returns the owners whose queues the caller takes items from, in their order.
