@@ -116,5 +116,7 @@ def test_entry_of_the_page_is_marked(board: OpenBoard) -> None:
         "link"
     )
 
-    expect(entries).to_have_text(["Now", "Projects", "Items", "Schedules"])
+    expect(entries).to_have_text(
+        ["Now", "Projects", "Items", "Costs", "Schedules"]
+    )
     expect(entries.first).to_have_attribute("aria-current", "page")

@@ -7,7 +7,7 @@ from time import gmtime, strftime
 from markupsafe import Markup, escape
 from taskorch.cli import text
 from taskorch.cli.amounts import used
-from taskorch.domain.amounts import dollars
+from taskorch.domain.amounts import dollars, owner_in_words
 from taskorch.domain.clock import rfc3339_seconds
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import State
@@ -132,6 +132,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "duration": duration,
     "exact": exact,
     "mark": mark,
+    "owner": owner_in_words,
     "rfc3339": rfc3339_seconds,
     "shortened": shortened,
     "typed": typed,

@@ -14,7 +14,7 @@ from typing import cast
 from markupsafe import Markup
 from starlette.responses import Response
 from taskorch.domain.access_token import ClientAccess
-from taskorch.domain.amounts import DAY, NAMESPACE
+from taskorch.domain.amounts import NAMESPACE
 from taskorch.domain.frozen import Frozen, replace
 from taskorch.domain.item import HOUR_MS, Project
 from taskorch.mcp.call import ToolCall
@@ -36,6 +36,7 @@ from taskorch.version import __version__
 
 from taskorch_gateway.board import pages
 from taskorch_gateway.board.item import seen_of
+from taskorch_gateway.board.spending import Spending, spending_of
 from taskorch_gateway.board.ticks import Ticks, ticks
 from taskorch_gateway.board.visit import BoardPage, Visit
 from taskorch_gateway.client_queue import queue_of
@@ -81,9 +82,8 @@ class Status(Frozen):
     done_today: int | None
     #: The last 24 hours, for the midnight of the reader.
     hours: tuple["Bar", ...] = ()
-    #: Cost today (UTC) in microdollars, and what all projects may cost a day; None for any.
-    cost_micros: int = 0
-    limit_micros: int | None = None
+    #: What all projects have used, with the budgets of the namespace.
+    spending: Spending = Spending()
     #: The budgets that are used up.
     used_up: tuple[Budget, ...] = ()
 
@@ -129,6 +129,8 @@ class AgentRow(Frozen):
     is_silent: bool = False
     is_expired: bool = False
     is_unstarted: bool = False
+    #: What the agent has used; None if its row above says so, or it is not known.
+    spending: Spending | None = None
 
     @property
     def others(self) -> int:
@@ -178,6 +180,7 @@ class IdleAgent(Frozen):
 
     name: str
     last_seen_at: int
+    spending: Spending | None = None
 
 
 class AgentsPart(Frozen):
@@ -198,6 +201,36 @@ class AgentsPart(Frozen):
         """Tell whether each row has one line."""
         return len(self.rows) >= DENSE
 
+    @property
+    def has_costs(self) -> bool:
+        """Tell whether the table has a column with what agents have used."""
+        return any(row.spending for row in self.rows)
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The agents that are shown, each once."""
+        rows = [row.name for row in self.rows]
+        return dict.fromkeys([*rows, *(agent.name for agent in self.idle)])
+
+    def with_spending(self, spent: Mapping[str, Spending]) -> "AgentsPart":
+        """Return the part with what agents have used, in the first row of each."""
+        left = {
+            name: spending
+            for name in self.names
+            if (spending := spent.get(f"agent:{name}")) and spending.is_shown
+        }
+        return replace(
+            self,
+            rows=tuple(
+                replace(row, spending=left.pop(row.name, None))
+                for row in self.rows
+            ),
+            idle=tuple(
+                replace(agent, spending=left.pop(agent.name, None))
+                for agent in self.idle
+            ),
+        )
+
 
 class ProjectRow(Frozen):
     """A project with its ticks."""
@@ -208,6 +241,8 @@ class ProjectRow(Frozen):
     wanted: int
     is_closing: bool
     ticks: Ticks
+    #: None if it has used nothing and has no budget.
+    spending: Spending | None = None
 
 
 class ProjectsPart(Frozen):
@@ -322,11 +357,18 @@ def read(views: Views, *, has_figures: bool = True) -> NowView:
     projects = views.open_projects(limit=PROJECTS_READ + 1)
     hours = views.hours(HOURS) if has_figures else ()
     agents = agents_part(workload, needs.now)
+    budgets = views.budgets()
+    used = views.usage(_owners(agents, projects))
+    spent = spending_of(used, budgets)
     return NowView(
-        status=_with_costs(_status(needs, agents, hours), views),
+        status=replace(
+            _status(needs, agents, hours),
+            spending=spent[NAMESPACE],
+            used_up=tuple(each for each in budgets if each.used_up),
+        ),
         needs=_needs_part(needs),
-        agents=agents,
-        projects=_projects_part(projects),
+        agents=agents.with_spending(spent),
+        projects=_projects_part(projects, spent),
         flow=_flow_part(workload, hours),
         news=_news_part(news.lines),
         now=needs.now,
@@ -465,6 +507,15 @@ def _name_of(row: AgentRow | IdleAgent) -> Name:
     return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
+def _owners(agents: AgentsPart, projects: Sequence[Project]) -> list[str]:
+    """Return whose costs the page shows."""
+    return [
+        NAMESPACE,
+        *(f"agent:{name}" for name in agents.names),
+        *(f"project:{project.id}" for project in projects[:PROJECTS_READ]),
+    ]
+
+
 def _status(
     needs: overview.Needs, agents: AgentsPart, hours: Sequence[Hour]
 ) -> Status:
@@ -480,22 +531,6 @@ def _status(
     )
 
 
-def _with_costs(status: Status, views: Views) -> Status:
-    """Return a status with what was used today, and the budgets of it."""
-    budgets = views.budgets()
-    limits = [
-        each.limit_micros
-        for each in budgets
-        if each.owner == NAMESPACE and each.period == DAY
-    ]
-    return replace(
-        status,
-        cost_micros=views.costs(by=DAY).today.cost_micros,
-        limit_micros=limits[0] if limits else None,
-        used_up=tuple(each for each in budgets if each.used_up),
-    )
-
-
 def _needs_part(needs: overview.Needs) -> NeedsPart:
     last = NEEDS_SHOWN + NEEDS_FOLDED
     return NeedsPart(
@@ -505,8 +540,13 @@ def _needs_part(needs: overview.Needs) -> NeedsPart:
     )
 
 
-def _projects_part(projects: Sequence[Project]) -> ProjectsPart:
-    rows = tuple(map(project_row, projects[:PROJECTS_READ]))
+def _projects_part(
+    projects: Sequence[Project], spent: Mapping[str, Spending]
+) -> ProjectsPart:
+    rows = tuple(
+        _project_row(each, spent.get(f"project:{each.id}"))
+        for each in projects[:PROJECTS_READ]
+    )
     return ProjectsPart(
         shown=rows[:PROJECTS_SHOWN],
         folded=rows[PROJECTS_SHOWN:],
@@ -514,8 +554,7 @@ def _projects_part(projects: Sequence[Project]) -> ProjectsPart:
     )
 
 
-def project_row(project: Project) -> ProjectRow:
-    """Return a project with its ticks."""
+def _project_row(project: Project, spending: Spending | None) -> ProjectRow:
     return ProjectRow(
         id=project.id,
         title=project.title,
@@ -523,6 +562,7 @@ def project_row(project: Project) -> ProjectRow:
         wanted=project.wanted,
         is_closing=project.status == "closing",
         ticks=ticks(project.counts),
+        spending=spending if spending and spending.is_shown else None,
     )
 
 

@@ -28,6 +28,7 @@ from taskorch_gateway.board.formats import counted, shortened
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.items import FilterMistake
 from taskorch_gateway.board.project_graph import ProjectGraph
+from taskorch_gateway.board.spending import Spending, spending_of
 from taskorch_gateway.board.visit import Action, BoardPage, Visit
 from taskorch_gateway.client_queue import queue_of
 
@@ -62,6 +63,8 @@ class ProjectView(Frozen):
     known: Mapping[str, Item]
     #: The number of its oldest items that were looked at for the graph; 0 for all.
     looked_at: int
+    #: What it has used, and its budgets.
+    spending: Spending
 
     @property
     def needing(self) -> int:
@@ -108,6 +111,7 @@ class ReadProject(ToolArguments):
                 has_older_discoveries=page.more,
                 known={item.id: item for item in items},
                 looked_at=looked_at,
+                spending=_spending(views, project.id),
             )
         )
 
@@ -151,6 +155,12 @@ def by_need(items: Sequence[Item]) -> list[Item]:
 
 def _head(views: Views, project: str) -> Project:
     return views.progress(limits.project_id(project), limit=1).project
+
+
+def _spending(views: Views, project: str) -> Spending:
+    owner = f"project:{project}"
+    used, budgets = views.usage([owner]), views.budgets(project)
+    return spending_of(used, budgets).get(owner, Spending())
 
 
 def _stuck(views: Views, project: Project) -> Mapping[str, StuckItem]:

@@ -1,13 +1,16 @@
 """The page that lists projects: open, completed or all of them, the newest first."""
 
+from collections.abc import Mapping
 from typing import cast
 
 from starlette.responses import Response
 from taskorch.domain import errors, limits
+from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import ProjectPage
 from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 
+from taskorch_gateway.board.spending import Spending, spending_of
 from taskorch_gateway.board.ticks import ticks
 from taskorch_gateway.board.visit import BoardPage, Visit
 from taskorch_gateway.client_queue import queue_of
@@ -27,8 +30,16 @@ KINDS = {
 }
 
 
+class ListedProjects(Frozen):
+    """A page of projects, and what they have used."""
+
+    page: ProjectPage = ProjectPage(projects=(), skip=None)
+    #: The id of a project that has used anything, or has a budget -> what it has used.
+    spent: Mapping[str, Spending] = {}
+
+
 class ReadProjects(ToolArguments):
-    """Read a page of the projects. The result is a ProjectPage."""
+    """Read a page of the projects. The result is ListedProjects."""
 
     name = "board_projects"
     read_only = True
@@ -37,10 +48,16 @@ class ReadProjects(ToolArguments):
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Read the page."""
-        page = queue_of(call).views.projects_page(
-            self.which, skip=self.skip, limit=ROWS
-        )
-        return ToolResult(page)
+        views = queue_of(call).views
+        page = views.projects_page(self.which, skip=self.skip, limit=ROWS)
+        owners = {f"project:{each.id}": each.id for each in page.projects}
+        spent = spending_of(views.usage(list(owners)), views.budgets())
+        shown = {
+            id_: spending
+            for owner, id_ in owners.items()
+            if (spending := spent.get(owner)) and spending.is_shown
+        }
+        return ToolResult(ListedProjects(page=page, spent=shown))
 
 
 async def show(visit: Visit) -> Response:
@@ -50,17 +67,19 @@ async def show(visit: Visit) -> Response:
         shown = limits.shortened(kind)
         raise errors.Usage(reason=f"There are no {shown} projects.")
     which, title = KINDS[kind]
-    page: object = ProjectPage(projects=(), skip=None)
+    listed: object = ListedProjects()
     if kind != ARCHIVED:
         skip = _skip(visit.query("skip"))
-        page = await visit.ask(ReadProjects(which=which, skip=skip))
+        listed = await visit.ask(ReadProjects(which=which, skip=skip))
+    listed = cast("ListedProjects", listed)
     return visit.page(
         "projects.html",
         kind=kind,
         kinds=KINDS,
         title=title,
         is_first=not visit.query("skip"),
-        found=cast("ProjectPage", page),
+        found=listed.page,
+        spent=listed.spent,
         ticks=ticks,
     )
 

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 from support.builders import Bench
+from support.confined import Confined
 from taskorch.domain.frozen import replace
 from taskorch.domain.item import Lease, NewItem, State
 from taskorch.domain.usage import ModelUsage
@@ -431,4 +432,56 @@ def test_status_has_cost_of_today_and_budget(bench: Bench) -> None:
     assert "$3.20 today" in without
     assert "$3.20 of $20.00 today" in words_of(html)
     assert "1 over budget" in words_of(html)
-    assert "agent:ada" in html
+    assert "agent ada" in html
+    assert html.count('href="/costs"') == 2
+
+
+def test_agents_and_projects_show_costs(bench: Bench) -> None:
+    used = ModelUsage(cost_micros=3_200_000)
+    lease = bench.claimed()
+    bench.claimed(agent="bob")
+    project = bench.queue.views.show(lease.item).item.project
+    before = fragment_of(view_of(bench), "agents")
+    bench.agent().progress(lease, "half", used=used)
+    bench.queue.set_budget("ada", period="day", limit_micros=5_000_000)
+    bench.queue.set_budget(project, period="total", limit_micros=3_000_000)
+
+    view = view_of(bench)
+    agents, projects = (
+        fragment_of(view, name) for name in ("agents", "projects")
+    )
+
+    assert "Cost today" not in before
+    assert "$3.20 of $5.00 today $3.20 in all" in words_of(agents)
+    assert 'href="/costs?of=ada"' in agents
+    assert "OVER BUDGET" not in agents
+    words = words_of(projects)
+    assert "$3.20 of $3.00 in all · $3.20 today OVER BUDGET" in words
+    assert f'href="/costs?of={project}"' in projects
+
+
+def test_agent_over_budget_is_marked_once(bench: Bench) -> None:
+    bench.claimed()
+    bench.claimed()
+    bench.queue.set_budget("ada", period="total", limit_tokens=0)
+
+    words = shown(bench, "agents")
+
+    assert words.count("OVER BUDGET") == 1
+    assert "0 of 0 tokens in all" in words
+
+
+def test_confined_token_reads_costs_of_its_project(bench: Bench) -> None:
+    lease = bench.claimed()
+    used = ModelUsage(cost_micros=3_200_000)
+    bench.agent().progress(lease, "half", used=used)
+    project = bench.queue.views.show(lease.item).item.project
+
+    confined = bench.with_connection(
+        lambda connection: Confined(connection, project)
+    )
+    view = now.read(confined.queue.views, has_figures=False)
+
+    assert "$3.20 today" in words_of(fragment_of(view, "status"))
+    assert "$3.20 in all" in words_of(fragment_of(view, "projects"))
+    assert not view.agents.has_costs
