@@ -103,7 +103,7 @@ def test_pending_item_is_assigned(board: OpenBoard, bench: Bench) -> None:
     item = bench.item(agent="")
     screen = board(path=path_of(item))
 
-    screen.page.get_by_label("Agent to assign it to").fill("eve")
+    screen.page.get_by_label("to assign it to").fill("eve")
     screen.page.get_by_role("button", name="Assign", exact=True).click()
 
     expect(screen.page.locator(".drawer header")).to_contain_text("eve")

@@ -158,12 +158,12 @@ def test_item_that_moved_is_shown_before_assigning(
     item = bench.item(agent="", title="Moves away")
     screen = board()
     row = screen.page.locator(f"#needs-you [data-key={item}]")
-    row.get_by_label("Agent for").fill("eve")
+    row.get_by_label("pool:NAME for").fill("eve")
     bench.queue.assign(item, "bob")
 
     row.get_by_role("button", name="Assign", exact=True).click()
     expect(row.get_by_role("alert")).to_contain_text("assigned to bob")
-    expect(row.get_by_label("Agent for")).to_have_value("eve")
+    expect(row.get_by_label("pool:NAME for")).to_have_value("eve")
     row.get_by_role("button", name="Assign", exact=True).click()
     screen.page.locator("#ask [value=yes]").click()
 

@@ -481,3 +481,58 @@ def test_item_shows_its_checks_and_their_evidence(
     assert "Checks 2/2 passed" in after
     assert "passed, exit status 0" in after
     assert "&lt;b&gt;3 passed&lt;/b&gt;" in after
+
+
+def test_item_is_assigned_to_a_pool(ana: Person, bench: Bench) -> None:
+    item = bench.item(agent="")
+
+    reply = ana.act(item, "assign", agent="pool:backend")
+    page = ana.client.page(f"/items/{item}")
+
+    assert reply.status == 303
+    assert "Assigned to the pool backend. No agent takes items" in page.text
+    assert (item_of(bench, item).agent, item_of(bench, item).pool) == (
+        "",
+        "backend",
+    )
+
+
+def test_item_leaves_its_pool_after_a_question(
+    ana: Person, bench: Bench
+) -> None:
+    item = bench.pool_item("backend")
+
+    asked = ana.act(item, "assign", agent="ada")
+    before = item_of(bench, item).pool
+    done = ana.act(item, "assign", agent="ada", confirm="yes")
+
+    assert "It leaves the queue of the pool backend." in asked.text
+    assert (before, done.status) == ("backend", 303)
+    assert item_of(bench, item).agent == "ada"
+
+
+def test_item_that_changed_pools_is_shown_first(
+    ana: Person, bench: Bench
+) -> None:
+    item = bench.pool_item("backend")
+    path = f"/items/{item}"
+    form = ana.form(path)
+    bench.queue.assign(item, pool="python")
+
+    reply = ana.send(f"{path}/cancel", form)
+
+    assert reply.status == 409
+    assert "is assigned to the pool python" in reply.text
+
+
+def test_new_item_waits_in_a_pool(ana: Person, bench: Bench) -> None:
+    project = bench.project()
+    path = f"/projects/{project}/new-item"
+
+    reply = ana.send(
+        path, ana.form(path), title="Shared", assign="pool:backend"
+    )
+
+    assert reply.status == 303
+    (item,) = bench.queue.views.list(project=project).items
+    assert (item.title, item.agent, item.pool) == ("Shared", "", "backend")

@@ -15,10 +15,9 @@ from taskorch.domain import errors, limits
 from taskorch.domain.errors import TaskOrchestratorError
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.item import Item, State
-from taskorch.queue.agents import AgentStatus
 
-from taskorch_gateway.api.orchestrator_verbs import Agents
 from taskorch_gateway.board import filters, formats, items, refusals
+from taskorch_gateway.board.assignee import LABEL, ReadAssignees
 from taskorch_gateway.board.bulk_changes import (
     CHANGES,
     BulkChange,
@@ -36,8 +35,8 @@ PATH = "/bulk"
 MOST_ITEMS, CALLS = 1_000, 100
 #: Items that are changed in one turn: other clients have theirs between two.
 PART = limits.BATCH_STEPS
-#: Items that the question names, and agents that it suggests.
-SHOWN, AGENTS = 10, 100
+#: Items that the question names.
+SHOWN = 10
 
 
 class ChosenItems(Frozen):
@@ -202,7 +201,7 @@ ACTIONS = (
         word="Do it",
         texts={
             "text": "Reason",
-            "agent": "Agent",
+            "agent": LABEL,
             "label": "Labels to add",
             "unlabel": "Labels to remove",
         },
@@ -223,17 +222,15 @@ async def _page(
         return items.mistaken(visit, chosen.text, wrong)
     change = chosen.change
     question = _question(change, found, chosen.ids)
-    agents: Sequence[AgentStatus] = ()
+    assignees: Sequence[str] = ()
     if change.name == "assign":
-        agents = cast(
-            "Sequence[AgentStatus]", await visit.ask(Agents(limit=AGENTS))
-        )
+        assignees = cast("Sequence[str]", await visit.ask(ReadAssignees()))
     return visit.page(
         "bulk.html",
         status=refusals.status_of(error) if error else 200,
         question=question,
         shown=question.items[:SHOWN],
-        agents=agents,
+        assignees=assignees,
         text=chosen.text,
         cursor=chosen.cursor,
         back=items.path_of(chosen.text, cursor=chosen.cursor),

@@ -20,6 +20,7 @@ from taskorch_gateway.api.orchestrator_verbs import (
     Requeue,
 )
 from taskorch_gateway.board import filters, items
+from taskorch_gateway.board.assignee import need_assignee, owner_of_item
 from taskorch_gateway.board.forms import Form
 from taskorch_gateway.client_queue import queue_of
 from taskorch_gateway.performer import KeyedRequests
@@ -119,11 +120,8 @@ def _requeue(item: str, form: Form) -> ToolArguments:
 
 
 def _assign(item: str, form: Form) -> ToolArguments:
-    agent = form.text("agent")
-    if not agent:
-        raise errors.Usage(reason="Say which agent gets the items.")
-    limits.agent_name(agent)
-    return Assign(items=(item,), agent=agent)
+    wanted = need_assignee(form.text("agent"))
+    return Assign(items=(item,), agent=wanted.agent, pool=wanted.pool)
 
 
 def _prioritise(item: str, form: Form) -> ToolArguments:
@@ -158,7 +156,9 @@ CHANGES: Mapping[str, BulkChange] = {
                 State.DELAYED,
             ),
             verb=_assign,
-            is_done=lambda item, form: item.agent == form.text("agent"),
+            is_done=lambda item, form: (
+                owner_of_item(item).typed == form.text("agent")
+            ),
         ),
         BulkChange(
             name="requeue",

@@ -14,7 +14,8 @@ from taskorch.mcp.call import ToolCall
 from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_orchestrator.backup import archive_index
 
-from taskorch_gateway.board import item_log
+from taskorch_gateway.board import assignee, item_log
+from taskorch_gateway.board.assignee import owner_of, owner_of_item
 from taskorch_gateway.board.forms import ActionQuestion
 from taskorch_gateway.board.item_ids import whole_ids
 from taskorch_gateway.board.item_log import ShownLog
@@ -86,7 +87,7 @@ class ItemView(Frozen):
     def seen(self) -> str:
         """What must not have changed when an action is performed."""
         item = self.item
-        return seen_of(item.state, item.generation, item.agent)
+        return seen_of(item.state, item.generation, item.agent, item.pool)
 
     @property
     def touched_by(self) -> str:
@@ -148,13 +149,13 @@ class ReadState(ToolArguments):
         return ToolResult(queue_of(call).waits().standing(self.item).item)
 
 
-def seen_of(state: str, generation: int, agent: str) -> str:
+def seen_of(state: str, generation: int, agent: str, pool: str = "") -> str:
     """Return what an action has to find unchanged since its form was opened.
 
     A form of an action on an item has it in the field `seen`; a form with actions on
     several items has it in its buttons.
     """
-    return f"{state}:{generation}:{agent}"
+    return f"{state}:{generation}:{owner_of(state, agent, pool).typed}"
 
 
 async def read(visit: Visit) -> ItemView:
@@ -202,6 +203,7 @@ def commands_of(view: ItemView) -> tuple[str, ...]:
     else:
         force = " --force" if item.state in HELD else ""
         lines.append(f"orchestrate assign {item.id} AGENT{force}")
+        lines.append(f"orchestrate assign {item.id} --pool POOL{force}")
     if item.state not in (State.COMPLETED, State.CANCELLED):
         lines.append(f"orchestrate comment {item.id} 'TEXT'")
         lines.append(f"orchestrate cancel {item.id}")
@@ -222,19 +224,20 @@ def questions_of(view: ItemView) -> Mapping[str, ActionQuestion | None]:
 
 def assign_question(item: Item) -> ActionQuestion:
     """Return what the board asks before an item moves to another agent."""
+    owner = owner_of_item(item)
     why = "The new agent gets the item with all reports on it."
     if item.state in HELD:
         why = (
             f"{item.agent} holds it, and loses its lease. The new agent starts with "
             "all reports on it."
         )
-    elif item.agent:
-        why = f"It leaves the queue of {item.agent}."
+    elif owner.typed:
+        why = f"It leaves the queue of {owner.words}."
     return ActionQuestion(
         title=f"Reassign {item.title}?",
         why=why,
         yes="Reassign",
-        label="Agent",
+        label=assignee.LABEL,
         field="agent",
     )
 

@@ -18,6 +18,11 @@ from taskorch_orchestrator.actions import AssignedItem, CommentedItem
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
 from taskorch_gateway.board import item, origin, refusals
+from taskorch_gateway.board.assignee import (
+    LABEL,
+    need_assignee,
+    owner_of_item,
+)
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.item import (
     HELD,
@@ -74,22 +79,28 @@ async def comment(visit: Visit, form: Form) -> ActionReceipt | ActionQuestion:
 async def assign(
     visit: Visit, form: Form
 ) -> ActionReceipt | ActionQuestion | Response:
-    """Assign an item; ask first if another agent has it."""
+    """Assign an item to an agent or a pool; ask first if another one has it."""
     found = await _state(visit)
-    agent = form.text("agent")
+    typed, owner = form.text("agent"), owner_of_item(found)
     question = item.assign_question(found)
-    if agent != found.agent:
+    if typed != owner.typed:
         if changed := _changed(found, form):
             return _ask_again(visit, form, found, question, changed)
-        if found.agent and not form.is_confirmed:
+        if owner.typed and not form.is_confirmed:
             return question
+    wanted = need_assignee(typed)
     verb = verbs.Assign(
-        items=(found.id,), agent=agent, force=found.state in HELD
+        items=(found.id,),
+        agent=wanted.agent,
+        pool=wanted.pool,
+        force=found.state in HELD,
     )
     done = cast("AssignedItem", await visit.ask(verb)).assignment
-    text = f"Assigned to {done.agent}."
+    text = f"Assigned to {wanted.words}."
     if done.is_new_agent:
         text += " No agent of this name has called yet."
+    elif done.has_no_agents:
+        text += " No agent takes items from it yet."
     elif done.state is State.WAITING:
         text += " It waits for its dependencies."
     return ActionReceipt(text=text)
@@ -209,10 +220,10 @@ def _changed(found: Item, form: Form) -> str:
     seen = form.text(SEEN)
     if not seen or seen == _seen(found):
         return ""
-    state, generation, agent = (*seen.split(":"), "", "")[:3]
-    changes = []
-    if agent != found.agent:
-        now = f"assigned to {found.agent}" if found.agent else "not assigned"
+    state, generation, typed = (*seen.split(":", 2), "", "")[:3]
+    changes, owner = [], owner_of_item(found)
+    if typed != owner.typed:
+        now = f"assigned to {owner.words}" if owner.typed else "not assigned"
         changes.append(f"is {now}")
     if generation != str(found.generation):
         changes.append("was requeued")
@@ -226,7 +237,7 @@ def _changed(found: Item, form: Form) -> str:
 
 
 def _seen(found: Item) -> str:
-    return item.seen_of(found.state, found.generation, found.agent)
+    return item.seen_of(found.state, found.generation, found.agent, found.pool)
 
 
 def _phase(state: str) -> str:
@@ -277,7 +288,7 @@ ACTIONS = (
         path="/items/{id}/assign",
         act=assign,
         word="Assign",
-        texts={"agent": "Agent"},
+        texts={"agent": LABEL},
     ),
     Action(
         path="/items/{id}/cancel",

@@ -19,6 +19,7 @@ from taskorch_orchestrator.actions import PublishedItem
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
 from taskorch_gateway.board import refusals
+from taskorch_gateway.board.assignee import assignee_of
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.item import ReadState
 from taskorch_gateway.board.item_edit import (
@@ -48,7 +49,7 @@ HINTS: Mapping[str, str] = {
     "depends_on": "Ids of items, separated by spaces. The first 4 digits are enough.",
     "lease": "Such as 30m or 4h, from the next claim on. Empty for no change.",
     "not_before": "A delay, such as 30m, or a time, such as 2026-03-12T12:00:00Z.",
-    "assign": "The name of an agent. Empty for none yet.",
+    "assign": "The name of an agent, or pool: and the name of a pool. Empty for none yet.",
 }
 #: Those of a new item that differ.
 HINTS_OF_NEW: Mapping[str, str] = {
@@ -57,7 +58,7 @@ HINTS_OF_NEW: Mapping[str, str] = {
 }
 #: The fields of a new item that an edit does not have.
 OF_NEW = (
-    Field(name="assign", label="Agent", kind="line", value=""),
+    Field(name="assign", label="Agent or pool", kind="line", value=""),
     Field(name="not_before", label="Earliest start", kind="line", value=""),
 )
 #: What a new item begins with.
@@ -149,6 +150,7 @@ async def show_new(visit: Visit) -> Response:
 
 async def create(visit: Visit, form: Form) -> ActionReceipt:
     """Create an item in a project."""
+    wanted = assignee_of(form.text("assign"))
     new = verbs.Create(
         project=visit.word("id"),
         title=form.text("title"),
@@ -164,7 +166,8 @@ async def create(visit: Visit, form: Form) -> ActionReceipt:
         deliverables=form.values("deliverables"),
         accept=form.values("accept"),
         labels=words_of(form, "labels"),
-        assign=form.text("assign"),
+        assign=wanted.agent,
+        pool=wanted.pool,
     )
     created = cast("PublishedItem", await visit.ask(CreateItem(new=new)))
     return ActionReceipt(

@@ -28,6 +28,7 @@ from taskorch.queue.overview import (
     ItemSummary,
     Need,
     NewsLine,
+    PoolWork,
     Workload,
 )
 from taskorch.queue.stuck import SILENT_MS, UNSTARTED_MS
@@ -47,6 +48,7 @@ FRAGMENTS: Mapping[str, str] = {
     "status": "status",
     "needs-you": "needs",
     "agents": "agents",
+    "pools": "pools",
     "projects": "projects",
     "flow": "flow",
     "events": "news",
@@ -57,6 +59,8 @@ NEEDS_SHOWN, NEEDS_FOLDED = 5, 20
 AGENTS_SHOWN, IDLE_SHOWN = 100, 60
 #: From this number of rows on, each has one line.
 DENSE = 15
+#: Rows of #pools, and the agents that each names.
+POOLS_SHOWN, MEMBERS_SHOWN = 20, 3
 #: Rows of #projects that are shown, and those with the folded ones.
 PROJECTS_SHOWN, PROJECTS_READ = 8, 20
 #: Rows of #events, and events that are read for them: several may become one row.
@@ -232,6 +236,34 @@ class AgentsPart(Frozen):
         )
 
 
+class PoolRow(Frozen):
+    """A pool, and some of the agents that take items from it."""
+
+    pool: PoolWork
+
+    @property
+    def members(self) -> Sequence[str]:
+        """The agents that are named."""
+        return [each.name for each in self.pool.members[:MEMBERS_SHOWN]]
+
+    @property
+    def others(self) -> int:
+        """Return the number of agents that are not named."""
+        return self.pool.member_count - len(self.members)
+
+    @property
+    def is_forsaken(self) -> bool:
+        """Tell whether items wait that no agent takes."""
+        return not self.pool.member_count and bool(self.pool.queued)
+
+
+class PoolsPart(Frozen):
+    """The pools, in the order in which they were first named."""
+
+    rows: tuple[PoolRow, ...]
+    has_more: bool
+
+
 class ProjectRow(Frozen):
     """A project with its ticks."""
 
@@ -308,6 +340,7 @@ class NowView(Frozen):
     status: Status
     needs: NeedsPart
     agents: AgentsPart
+    pools: PoolsPart
     projects: ProjectsPart
     flow: FlowPart
     news: NewsPart
@@ -330,6 +363,7 @@ class NowView(Frozen):
         return not (
             self.projects.count
             or self.agents.count
+            or self.pools.rows
             or self.news.rows
             or self.needs.count
         )
@@ -354,6 +388,7 @@ def read(views: Views, *, has_figures: bool = True) -> NowView:
     news = views.news(limit=EVENTS_READ)
     needs = views.needs(limit=NEEDS_SHOWN + NEEDS_FOLDED)
     workload = views.workload()
+    pools = views.pools(limit=POOLS_SHOWN + 1)
     projects = views.open_projects(limit=PROJECTS_READ + 1)
     hours = views.hours(HOURS) if has_figures else ()
     agents = agents_part(workload, needs.now)
@@ -368,6 +403,7 @@ def read(views: Views, *, has_figures: bool = True) -> NowView:
         ),
         needs=_needs_part(needs),
         agents=agents.with_spending(spent),
+        pools=_pools_part(pools),
         projects=_projects_part(projects, spent),
         flow=_flow_part(workload, hours),
         news=_news_part(news.lines),
@@ -538,6 +574,11 @@ def _needs_part(needs: overview.Needs) -> NeedsPart:
         folded=needs.rows[NEEDS_SHOWN:last],
         count=max(needs.count, len(needs.rows)),
     )
+
+
+def _pools_part(pools: Sequence[PoolWork]) -> PoolsPart:
+    rows = tuple(PoolRow(pool=pool) for pool in pools[:POOLS_SHOWN])
+    return PoolsPart(rows=rows, has_more=len(pools) > len(rows))
 
 
 def _projects_part(

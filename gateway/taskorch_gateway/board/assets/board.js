@@ -10,8 +10,8 @@
 //         data-now="1712000000000"      the server's time in ms, for the ages
 //         data-csrf="…"                 filled into input[name=csrf][value=""] of new fragments
 //         data-count="3"                how many things need a person: the title and the icon
-// live    #status #needs-you #agents #projects #flow #events, replaced by id. The first element
-//         of #status is .live, with the state in words in its [role=status].
+// live    #status #needs-you #agents #pools #projects #flow #events, replaced by id. The first
+//         element of #status is .live, with the state in words in its [role=status].
 //         #needs-you[data-count] carries the new count.
 // row     [data-key="item_11aa22bb"]    what comes, goes and fades as one: li, tr; unique in its
 //         fragment. Attributes and texts of a row with the same key are replaced in place. Each

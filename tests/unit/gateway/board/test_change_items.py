@@ -150,3 +150,18 @@ def test_missing_or_wrong_value_is_refused(
 def test_damaged_list_of_items_is_refused(field: str) -> None:
     with pytest.raises((errors.Usage, errors.NoItem)):
         bulk.confirmed(field)
+
+
+def test_items_are_assigned_to_a_pool_once(bench: Bench) -> None:
+    item, other = bench.item(), bench.pool_item("backend")
+    seen = [(item, State.QUEUED), (other, State.QUEUED)]
+
+    outcomes = [
+        outcome
+        for _ in range(2)
+        for outcome in changed(bench, "assign", seen, agent="pool:python")
+    ]
+
+    assert [each.refusal for each in outcomes] == [""] * 4
+    shown = [bench.queue.views.show(each).item for each in (item, other)]
+    assert [(each.agent, each.pool) for each in shown] == [("", "python")] * 2

@@ -436,6 +436,51 @@ def test_status_has_cost_of_today_and_budget(bench: Bench) -> None:
     assert html.count('href="/costs"') == 2
 
 
+def test_pools_are_hidden_without_any(bench: Bench) -> None:
+    bench.item()
+
+    html = fragment_of(view_of(bench), "pools")
+
+    assert html.split(">")[0].endswith('<section id="pools" hidden')
+    assert words_of(html) == ""
+
+
+def test_pool_shows_its_items_and_agents(bench: Bench) -> None:
+    bench.pool_item("backend", title="First")
+    bench.pool_item("backend", title="Second")
+    bench.pool_item("backend", depends_on=(bench.item(),))
+    for number in range(8):
+        bench.agent(f"agent-{number}", pools=["backend"]).check()
+
+    html = fragment_of(view_of(bench), "pools")
+
+    assert 'href="/items?q=pool:backend"' in html
+    words = words_of(html)
+    assert "backend First 2 ready, oldest" in words
+    assert "1 waits for others" in words
+    assert "agent-2 and 5 more" in words
+
+
+def test_pool_without_agents_says_so(bench: Bench) -> None:
+    bench.pool_item("backend")
+    bench.agent("bob", pools=["idle"]).check()
+
+    words = shown(bench, "pools")
+
+    assert "no agent takes them" in words
+    assert "idle nothing is ready 0 ready Agents: bob" in words
+
+
+def test_further_pools_are_left_out(bench: Bench) -> None:
+    for number in range(25):
+        bench.pool_item(f"pool-{number}")
+
+    view = view_of(bench)
+
+    assert (len(view.pools.rows), view.pools.has_more) == (20, True)
+    assert "More pools have no row" in words_of(fragment_of(view, "pools"))
+
+
 def test_agents_and_projects_show_costs(bench: Bench) -> None:
     used = ModelUsage(cost_micros=3_200_000)
     lease = bench.claimed()
