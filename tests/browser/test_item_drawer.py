@@ -2,9 +2,11 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 from support.browser import PHONE, OpenBoard, Screen
 from support.builders import Bench
+from taskorch.domain.acceptance import DeliverableCheck, FileCheck, RunCheck
 from taskorch.domain.item import Item, ItemEdit, State
 from taskorch.domain.role import Role
 
@@ -173,6 +175,81 @@ def test_item_is_edited(board: OpenBoard, bench: Bench) -> None:
     assert (edited.priority, edited.labels) == (0, ("ui",))
     assert edited.depends_on == (other,)
     assert edited.state is State.WAITING
+
+
+@pytest.mark.parametrize("script", ["on", "off"])
+def test_checks_of_an_item_are_edited(
+    board: OpenBoard, bench: Bench, script: str
+) -> None:
+    make, docs = RunCheck(run=("make", "test")), FileCheck(file="docs/api.md")
+    item = bench.item(title="Login form", checks=(make, docs))
+    screen = board(path=f"{path_of(item)}/edit", has_script=script == "on")
+    page = screen.page
+    commands = page.get_by_label("Commands that must succeed")
+    expect(commands).to_have_value("make test")
+
+    page.get_by_label("Files that must exist").fill("")
+    page.get_by_label("Deliverables that must be delivered").fill("schema")
+    page.get_by_label("Reviewer").fill("lead")
+    page.get_by_label("Title").fill("Sign-in form")
+    commands.fill("make test\ntrue")
+    page.get_by_role("button", name="Save").click()
+
+    alert = page.locator(".field", has=commands).get_by_role("alert")
+    expect(alert).to_contain_text("The check 'true' cannot fail")
+    expect(page.get_by_role("alert")).to_have_count(1)
+    expect(commands).to_have_value("make test\ntrue")
+    expect(commands).to_have_attribute("aria-invalid", "true")
+    if script == "on":
+        expect(commands).to_be_focused()
+        assert screen.accessibility_problems() == []
+    expect(page.get_by_label("Title")).to_have_value("Sign-in form")
+    assert item_of(bench, item).checks == (make, docs)
+    commands.fill("make test")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url(f"**{path_of(item)}")
+    edited = item_of(bench, item)
+    assert edited.checks == (make, DeliverableCheck(deliverable="schema"))
+    assert (edited.title, edited.reviewer) == ("Sign-in form", "lead")
+    screen.forgive("422")
+
+
+def test_checks_of_a_held_item_are_closed(
+    board: OpenBoard, bench: Bench
+) -> None:
+    item = bench.item(checks=(RunCheck(run=("make", "test")),))
+    bench.claimed(item)
+    page = board(path=f"{path_of(item)}/edit").page
+
+    commands = page.get_by_label("Commands that must succeed")
+
+    expect(commands).to_be_disabled()
+    expect(commands).to_have_value("make test")
+    expect(page.get_by_label("Reviewer")).to_have_count(0)
+
+
+def test_item_is_created_with_checks(board: OpenBoard, bench: Bench) -> None:
+    screen = board(path=f"/projects/{bench.project()}/new-item")
+    page = screen.page
+
+    page.get_by_label("Title").fill("Form with checks")
+    page.get_by_label("Files that must exist").fill("/etc/passwd")
+    page.get_by_label("Commands that must succeed").fill("make test")
+    page.get_by_label("Reviewer").fill("lead")
+    page.get_by_role("button", name="Create the item").click()
+    field = page.locator(".field", has=page.locator("[name=check_file]"))
+    expect(field.get_by_role("alert")).to_contain_text("relative path")
+    page.get_by_label("Files that must exist").fill("docs/api.md")
+    page.get_by_role("button", name="Create the item").click()
+
+    page.wait_for_url("**/items/item_*")
+    created = item_of(bench, page.url.rpartition("/")[2])
+    assert created.checks == (
+        RunCheck(run=("make", "test")),
+        FileCheck(file="docs/api.md"),
+    )
+    assert created.reviewer == "lead"
+    screen.forgive("422")
 
 
 def test_item_is_created_in_a_project(board: OpenBoard, bench: Bench) -> None:

@@ -95,7 +95,8 @@ class Form:
         ):
             raise errors.Usage(
                 reason=f"{name} is {limits.shortened(text)}, which is not a whole "
-                "number."
+                "number.",
+                field=name,
             )
         return int(text)
 

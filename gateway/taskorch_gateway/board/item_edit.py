@@ -5,8 +5,7 @@ what a person has changed, and nothing else; and it is refused if somebody else 
 changed the same field since.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from taskorch.domain import errors, limits
@@ -17,18 +16,23 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_orchestrator import actions
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
+from taskorch_gateway.board import item_checks
+from taskorch_gateway.board.form_fields import (
+    Field,
+    digest,
+    digests_of,
+    of_field,
+)
 from taskorch_gateway.board.forms import Form, listed
 from taskorch_gateway.board.item_ids import whole_ids
 from taskorch_gateway.client_queue import queue_of
 
-#: The field with the digests of all fields when the form was opened.
-OPENED = "opened"
-DIGEST_CHARACTERS = 12
 #: The longest part of a value that an error shows.
 SHOWN_CHARACTERS = 200
 #: While an agent holds an item, only these fields can change, and after its completion
 #: only `OF_COMPLETED`.
 OF_HELD = ("priority", "labels", "context")
+OF_REVIEW = (*OF_HELD, item_checks.REVIEWER)
 OF_COMPLETED = ("labels",)
 HELD = (State.IN_PROGRESS, State.BLOCKED)
 
@@ -42,19 +46,6 @@ class ChangedSince(errors.Conflict):
     next_step = "To go on anyway, send the form again."
 
 
-class Field(Frozen):
-    """A field of an item in a form."""
-
-    name: str
-    label: str
-    #: How it is typed: as a "line", a "text", a "list" with a line for each value,
-    #: "words", or a "priority".
-    kind: str
-    value: str
-    #: Why it cannot be changed here; "" if it can.
-    closed: str = ""
-
-
 class Editable(Frozen):
     """What a form does with a field of an item."""
 
@@ -62,8 +53,9 @@ class Editable(Frozen):
     kind: str
     #: Returns the value as it is typed.
     shown: Callable[[Item], str]
-    #: Returns the arguments of `edit` that make it what was typed.
-    changes: Callable[[Item, Form], Changes]
+    #: Returns the arguments of `edit` that make it what was typed. The last argument
+    #: has the names of all fields that change.
+    changes: Callable[[Item, Form, Collection[str]], Changes]
     #: Whether what `shown` returns can be typed, such as no blanks around a value.
     is_typed: Callable[[Item], bool]
 
@@ -100,23 +92,18 @@ def fields_of(item: Item) -> Sequence[Field]:
     )
 
 
-def digests(fields: Sequence[Field]) -> str:
-    """Return the digests of fields, for the form."""
-    return " ".join(f"{each.name}={_digest(each.value)}" for each in fields)
-
-
 def change_of(item: Item, form: Form) -> ChangeItem | None:
     """Return what a form changes of an item, None for nothing.
 
     Raises ChangedSince if somebody else has changed the same fields, unless the form is
     confirmed, and errors.Usage for what is not valid.
     """
-    opened = dict(each.split("=", 1) for each in _opened(form))
+    opened = digests_of(form)
     wanted, conflicts = [], []
     for field in fields_of(item):
-        now = _digest(field.value)
+        now = digest(field.value)
         before = opened.get(field.name, now)
-        typed = _digest(form.text(field.name))
+        typed = digest(form.text(field.name))
         # what is not touched, or is already as it was typed, needs no change
         if not form.has(field.name) or typed in (before, now):
             continue
@@ -128,12 +115,6 @@ def change_of(item: Item, form: Form) -> ChangeItem | None:
     return _change(item, form, wanted) if wanted else None
 
 
-def is_untouched(field: Field, form: Form) -> bool:
-    """Return whether a field was sent as it was when the form was opened."""
-    opened = dict(each.split("=", 1) for each in _opened(form))
-    return opened.get(field.name) == _digest(form.text(field.name))
-
-
 def facts_of(form: Form) -> dict[str, str]:
     """Return the typed facts, NAME=VALUE in each line. Raises errors.Usage."""
     facts = {}
@@ -142,7 +123,8 @@ def facts_of(form: Form) -> dict[str, str]:
         if not (name.strip() and equals):
             shown = limits.shortened(line)
             raise errors.Usage(
-                reason=f"A fact is NAME=VALUE, which {shown!r} is not."
+                reason=f"A fact is NAME=VALUE, which {shown!r} is not.",
+                field="context",
             )
         facts[name.strip()] = value.strip()
     return facts
@@ -153,15 +135,12 @@ def words_of(form: Form, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(form.text(name).replace(",", " ").split()))
 
 
-def _opened(form: Form) -> Sequence[str]:
-    return [each for each in form.text(OPENED).split() if "=" in each]
-
-
 def _change(item: Item, form: Form, wanted: Sequence[str]) -> ChangeItem:
     """Return the verb that changes some fields."""
     values: dict[str, Any] = {}
     for name in wanted:
-        values.update(EDITABLE[name].changes(item, form))
+        with of_field(name):
+            values.update(EDITABLE[name].changes(item, form, wanted))
     added = values.pop("add", ())
     return ChangeItem(edit=verbs.Edit(items=(item.id,), **values), add=added)
 
@@ -172,7 +151,7 @@ def _closed(item: Item, name: str) -> str:
         return "A value has characters that cannot be typed here. To change it: orchestrate edit"
     if item.state is State.COMPLETED and name not in OF_COMPLETED:
         return "The item is completed."
-    if item.state is State.REVIEW and name not in OF_HELD:
+    if item.state is State.REVIEW and name not in OF_REVIEW:
         return "The item waits for its reviewer."
     if item.state in HELD and name not in OF_HELD:
         return "An agent holds the item."
@@ -188,12 +167,6 @@ def _conflict(fields: Sequence[Field]) -> str:
     return f"Changed since this form was opened: {'; '.join(shown)}."
 
 
-def _digest(value: str) -> str:
-    """Return the digest of a value as a browser sends it back."""
-    sent = value.replace("\r\n", "\n").replace("\r", "\n").strip()
-    return sha256(sent.encode()).hexdigest()[:DIGEST_CHARACTERS]
-
-
 def _always(_: Item) -> bool:
     return True
 
@@ -205,7 +178,7 @@ def _line(
         label=label,
         kind=kind,
         shown=shown,
-        changes=lambda _, form: {name: form.text(name)},
+        changes=lambda _, form, __: {name: form.text(name)},
         is_typed=_always,
     )
 
@@ -217,13 +190,16 @@ def _number(
         label=label,
         kind=kind,
         shown=lambda item: str(shown(item)),
-        changes=lambda _, form: {name: form.number(name)},
+        changes=lambda _, form, __: {name: form.number(name)},
         is_typed=_always,
     )
 
 
 def _list(
-    label: str, name: str, values: Callable[[Item], tuple[str, ...]]
+    label: str,
+    name: str,
+    values: Callable[[Item], tuple[str, ...]],
+    changes: Callable[[Item, Form, Collection[str]], Changes] | None = None,
 ) -> Editable:
     def shown(item: Item) -> str:
         return listed(values(item))
@@ -235,7 +211,7 @@ def _list(
         label=label,
         kind="list",
         shown=shown,
-        changes=lambda _, form: {name: form.values(name)},
+        changes=changes or (lambda _, form, __: {name: form.values(name)}),
         is_typed=is_typed,
     )
 
@@ -251,7 +227,7 @@ def _context_is_typed(item: Item) -> bool:
         return False
 
 
-def _context_changes(item: Item, form: Form) -> Changes:
+def _context_changes(item: Item, form: Form, _: Collection[str]) -> Changes:
     typed = facts_of(form)
     changed = {
         name: value
@@ -262,7 +238,7 @@ def _context_changes(item: Item, form: Form) -> Changes:
     return {"context": changed, "remove_context": removed}
 
 
-def _label_changes(item: Item, form: Form) -> Changes:
+def _label_changes(item: Item, form: Form, _: Collection[str]) -> Changes:
     typed = words_of(form, "labels")
     return {
         "label": tuple(each for each in typed if each not in item.labels),
@@ -270,7 +246,7 @@ def _label_changes(item: Item, form: Form) -> Changes:
     }
 
 
-def _dependency_changes(item: Item, form: Form) -> Changes:
+def _dependency_changes(item: Item, form: Form, _: Collection[str]) -> Changes:
     """Return the ids to add, and those to remove."""
     typed = words_of(form, "depends_on")
     added = tuple(each for each in typed if each not in item.depends_on)
@@ -291,8 +267,43 @@ EDITABLE: Mapping[str, Editable] = {
     "requirements": _list(
         "Requirements", "requirements", lambda item: item.requirements
     ),
-    "accept": _list(
-        "Acceptance criteria", "accept", lambda item: item.criteria
+    item_checks.CRITERIA: _list(
+        "Acceptance criteria",
+        item_checks.CRITERIA,
+        lambda item: item.criteria,
+        item_checks.changes,
+    ),
+    item_checks.COMMANDS: _list(
+        "Commands that must succeed",
+        item_checks.COMMANDS,
+        item_checks.commands_of,
+        item_checks.changes,
+    ),
+    item_checks.TIMEOUT: Editable(
+        label="Time limit of each command",
+        kind="line",
+        shown=item_checks.timeout_of,
+        changes=item_checks.changes,
+        is_typed=lambda item: "," not in item_checks.timeout_of(item),
+    ),
+    item_checks.FILES: _list(
+        "Files that must exist",
+        item_checks.FILES,
+        item_checks.files_of,
+        item_checks.changes,
+    ),
+    item_checks.DELIVERABLES: _list(
+        "Deliverables that must be delivered",
+        item_checks.DELIVERABLES,
+        item_checks.deliverables_of,
+        item_checks.changes,
+    ),
+    item_checks.REVIEWER: Editable(
+        label="Reviewer",
+        kind="line",
+        shown=lambda item: item.reviewer,
+        changes=item_checks.changes,
+        is_typed=_always,
     ),
     "deliverables": _list(
         "Expected deliverables",

@@ -5,7 +5,7 @@ from typing import cast
 
 from starlette.responses import Response
 from taskorch.domain.errors import TaskOrchestratorError
-from taskorch.domain.frozen import Frozen, replace
+from taskorch.domain.frozen import replace
 from taskorch.domain.item import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_PRIORITY,
@@ -18,19 +18,23 @@ from taskorch.mcp.tool import ToolArguments, ToolResult
 from taskorch_orchestrator.actions import PublishedItem
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
-from taskorch_gateway.board import refusals
+from taskorch_gateway.board import item_checks, refusals
 from taskorch_gateway.board.assignee import assignee_of
+from taskorch_gateway.board.form_fields import (
+    Field,
+    FormField,
+    digests,
+    is_untouched,
+    with_error,
+)
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
 from taskorch_gateway.board.item import ReadState
 from taskorch_gateway.board.item_edit import (
     EDITABLE,
     ChangedSince,
-    Field,
     change_of,
-    digests,
     facts_of,
     fields_of,
-    is_untouched,
     words_of,
 )
 from taskorch_gateway.board.item_ids import whole_ids
@@ -41,7 +45,13 @@ EACH = "One per line; indent its further lines by 4 spaces"
 #: What stands below a field of these forms.
 HINTS: Mapping[str, str] = {
     "requirements": f"{EACH}.",
-    "accept": f"{EACH}.",
+    item_checks.CRITERIA: f"In words. {EACH}.",
+    item_checks.COMMANDS: "Such as make test. They run before the item can be completed, without a "
+    f"shell. {EACH}.",
+    item_checks.TIMEOUT: "Such as 30m.",
+    item_checks.FILES: f"Paths in the folder of the work, such as src/app.py. {EACH}.",
+    item_checks.DELIVERABLES: f"Their names. {EACH}.",
+    item_checks.REVIEWER: "Who accepts the item after its completion. Empty for nobody.",
     "deliverables": f"{EACH}.",
     "resources": f"{EACH}.",
     "context": f"NAME=VALUE, {EACH[0].lower()}{EACH[1:]}.",
@@ -54,6 +64,7 @@ HINTS: Mapping[str, str] = {
 #: Those of a new item that differ.
 HINTS_OF_NEW: Mapping[str, str] = {
     **HINTS,
+    item_checks.TIMEOUT: "Such as 30m. Empty for 10m.",
     "lease": "Such as 30m. Empty for 4h.",
 }
 #: The fields of a new item that an edit does not have.
@@ -66,14 +77,6 @@ DEFAULTS: Mapping[str, str] = {
     "priority": str(DEFAULT_PRIORITY),
     "max_attempts": str(DEFAULT_MAX_ATTEMPTS),
 }
-
-
-class FormField(Frozen):
-    """A field of a form, with what is in it."""
-
-    field: Field
-    typed: str
-    hint: str
 
 
 class ReadItemForm(ToolArguments):
@@ -164,7 +167,11 @@ async def create(visit: Visit, form: Form) -> ActionReceipt:
         context=facts_of(form),
         resources=form.values("resources"),
         deliverables=form.values("deliverables"),
-        accept=form.values("accept"),
+        accept=(
+            *form.values(item_checks.CRITERIA),
+            *item_checks.rules_of(form),
+            *item_checks.review_of(form),
+        ),
         labels=words_of(form, "labels"),
         assign=wanted.agent,
         pool=wanted.pool,
@@ -190,6 +197,7 @@ def _edit_page(
     fields: Sequence[FormField],
     error: TaskOrchestratorError | None = None,
 ) -> Response:
+    fields, other_error = with_error(fields, error)
     return visit.page(
         "item/edit.html",
         status=refusals.status_of(error) if error else 200,
@@ -200,7 +208,7 @@ def _edit_page(
             key=lambda each: bool(each.field.closed),
         ),
         opened=digests(fields_of(found)),
-        error=refusals.shown(error) if error else None,
+        error=other_error,
     )
 
 
@@ -210,12 +218,13 @@ def _new_page(
     fields: Sequence[FormField],
     error: TaskOrchestratorError | None = None,
 ) -> Response:
+    fields, other_error = with_error(fields, error)
     return visit.page(
         "item/new.html",
         status=refusals.status_of(error) if error else 200,
         project=project,
         fields=fields,
-        error=refusals.shown(error) if error else None,
+        error=other_error,
     )
 
 
@@ -251,7 +260,9 @@ def _filled(
 def _typed(field: Field, form: Form | None) -> str:
     if form is None or not form.has(field.name):
         return field.value
-    return field.value if is_untouched(field, form) else form.text(field.name)
+    if is_untouched(field.name, form):
+        return field.value
+    return form.text(field.name)
 
 
 async def _item(visit: Visit) -> Item:

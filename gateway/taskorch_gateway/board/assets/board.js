@@ -40,8 +40,8 @@
 // form    form[method=post]: sent by fetch with "Accept: text/fragment+html". A 2xx answer holds
 //         <output> with the receipt, and if it goes on elsewhere, <output data-next="/path">.
 //         409 with form.again is a question that the server has; other answers hold
-//         [role=alert], which is put into the form. Nothing typed is lost. form[data-plain] is
-//         sent by the browser. After an action every [data-refresh] is read again.
+//         [role=alert], which is put into the form, [data-for] behind the label of that field.
+//         Nothing typed is lost. form[data-plain] is sent by the browser. After an action every [data-refresh] is read again.
 // ask     button[data-ask="Cancel Login form?"] asks first, in #ask. data-why what follows,
 //         data-yes the word of the button, data-text the label of a text, data-name the name of
 //         its field (text), .danger. The form is then sent with confirm=yes; without the script
@@ -545,10 +545,23 @@
     for (const [name, value] of Object.entries(more)) data.set(name, value);
     return form.enctype === "multipart/form-data" ? data : new URLSearchParams(data);
   };
-  const complain = (form, alert) => {
+  const forget = (form) => {
     $("[role=alert]", form)?.remove();
+    for (const field of all("[aria-invalid]", form)) {
+      field.removeAttribute("aria-invalid");
+      field.removeAttribute("aria-describedby");
+    }
+  };
+  const complain = (form, alert) => {
+    forget(form);
     alert.dataset.keep = "";
-    form.append(alert);
+    const field = alert.dataset.for && form.elements[alert.dataset.for];
+    if (field) {
+      field.closest("label").after(alert);
+      field.setAttribute("aria-invalid", "true");
+      field.setAttribute("aria-describedby", alert.id);
+      field.focus();
+    } else form.append(alert);
     say(alert.textContent);
   };
   const alertOf = (text) => Object.assign(document.createElement("p"), {
@@ -558,7 +571,7 @@
   const send = async (form, button, more = {}) => {
     if (sending.has(form)) return;
     sending.add(form);
-    $("[role=alert]", form)?.remove();
+    forget(form);
     const address = addressOf(form, button);
     try {
       const body = contentOf(form, button, more);
