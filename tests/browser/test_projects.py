@@ -16,6 +16,15 @@ HOSTILE = (
     "<script>document.title='taken'</script></title><img src=x onerror=alert(1)>"
     "\"'--> {{ 7 * 7 }} \u202ereversed"
 )
+#: A plan with variables, one of which must be set.
+RECIPE = """project: Release ${version}
+variables:
+  version: {description: The version to release}
+  branch: main
+items:
+  - {name: tag, title: "Tag ${version} on ${branch}"}
+  - {name: notes, title: Write the notes}
+"""
 #: Whether each text of a box is inside of it.
 TEXTS_FIT = """() => [...document.querySelectorAll('#graph .words text')].every(text =>
     text.getBBox().width <= 158)"""
@@ -197,6 +206,64 @@ def test_wrong_plan_keeps_text_and_names_lines(board: OpenBoard) -> None:
     expect(page.locator("[name=plan]")).to_have_value(wrong)
     expect(page.get_by_role("button", name="Create 3 items")).to_have_count(0)
     assert screen.accessibility_problems() == []
+    screen.forgive("422")
+
+
+@pytest.mark.parametrize("script", ["on", "off"])
+def test_variables_of_a_plan_are_set(
+    board: OpenBoard, bench: Bench, script: str
+) -> None:
+    plan = RECIPE.replace("Release", f"Release {script}")
+    screen = board(path="/projects/new", has_script=script == "on")
+    page = screen.page
+    page.locator("[name=plan]").fill(plan)
+    page.get_by_role("button", name="Check the plan").click()
+
+    version = page.locator("[name='set.version']")
+    expect(page.locator("#check .refusal")).to_contain_text("has no default")
+    expect(version).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#check")).to_contain_text("required")
+    expect(page.locator("#check")).to_contain_text("The version to release")
+    expect(page.locator("[name='set.branch']")).to_have_value("main")
+    expect(page.locator("#mistakes")).to_have_count(0)
+    if script == "on":
+        assert screen.accessibility_problems() == []
+    version.fill("1.2")
+    page.locator("[name='set.branch']").fill("next")
+    page.get_by_role("button", name="Check the plan").click()
+    expect(page.locator("#check tbody tr")).to_contain_text(
+        ["Tag 1.2 on next", "Write the notes"]
+    )
+    page.get_by_role("button", name="Create 2 items").click()
+
+    page.wait_for_url("**/projects/proj_*")
+    assert len(shown_projects(bench, f"Release {script} 1.2")) == 1
+    screen.forgive("422")
+
+
+def test_wrong_variables_stand_beside_their_fields(board: OpenBoard) -> None:
+    screen = board(path="/projects/new")
+    page = screen.page
+    page.locator("[name=plan]").fill(RECIPE)
+    page.get_by_role("button", name="Check the plan").click()
+    page.locator("[name='set.version']").fill("1.2")
+    page.locator("[name='set.branch']").fill(HOSTILE)
+    without = RECIPE.replace("  branch: main\n", "").replace("${branch}", "it")
+    page.locator("[name=plan]").fill(without)
+
+    page.get_by_role("button", name="Check the plan").click()
+
+    expect(page.locator("fieldset .refusal")).to_contain_text(
+        "The plan declares no variable of this name."
+    )
+    branch = page.locator("[name='set.branch']")
+    expect(branch).to_have_value(HOSTILE)
+    expect(page.locator("[name='set.version']")).to_have_value("1.2")
+    expect(page.locator("[name=plan]")).to_have_value(without)
+    branch.fill("")
+    page.get_by_role("button", name="Check the plan").click()
+    expect(page.get_by_role("button", name="Create 2 items")).to_be_visible()
+    expect(branch).to_have_count(0)
     screen.forgive("422")
 
 

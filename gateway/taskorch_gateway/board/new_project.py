@@ -4,8 +4,8 @@ A plan is the text of a file for `orchestrate apply`. It is checked first, by a 
 that shows what it would create or where its mistakes are, and then applied.
 """
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 from starlette.responses import Response
 from taskorch.domain import errors, limits
@@ -19,7 +19,13 @@ from taskorch_orchestrator import actions
 from taskorch_orchestrator.actions import CreatedProject
 
 from taskorch_gateway.api import orchestrator_verbs as verbs
-from taskorch_gateway.board import graph, project_graph, refusals
+from taskorch_gateway.board import (
+    graph,
+    plan_variables,
+    project_graph,
+    refusals,
+)
+from taskorch_gateway.board.form_fields import FormField, digests
 from taskorch_gateway.board.formats import counted, mark
 from taskorch_gateway.board.forms import ActionReceipt, Form
 from taskorch_gateway.board.project_graph import (
@@ -30,6 +36,9 @@ from taskorch_gateway.board.project_graph import (
 from taskorch_gateway.board.refusals import ShownError
 from taskorch_gateway.board.visit import Action, BoardPage, Visit
 from taskorch_gateway.client_queue import queue_of
+
+if TYPE_CHECKING:
+    from taskorch_orchestrator.plan.variables import Variable
 
 PATH, ENTRY = "/projects/new", "projects"
 #: How messages call the text of a plan.
@@ -109,10 +118,12 @@ class CheckPlan(ToolArguments):
     name = "board_check_plan"
     read_only = True
     text: str
+    #: Name of a variable -> its value.
+    values: Mapping[str, str]
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Find the mistakes of the plan, or what it would do."""
-        return ToolResult(_applied(call, self.text, dry_run=True))
+        return ToolResult(_applied(call, self.text, self.values, dry_run=True))
 
 
 class ApplyPlan(ToolArguments):
@@ -120,18 +131,30 @@ class ApplyPlan(ToolArguments):
 
     name = "board_apply_plan"
     text: str
+    values: Mapping[str, str]
 
     def perform(self, call: ToolCall) -> ToolResult:
         """Create and update the items of the plan, all or none."""
-        return ToolResult(_applied(call, self.text, dry_run=False))
+        return ToolResult(
+            _applied(call, self.text, self.values, dry_run=False)
+        )
 
 
-def _applied(call: ToolCall, text: str, *, dry_run: bool) -> CheckedPlan:
+class PlanForm(Frozen):
+    """A plan as it was typed, with the fields of its variables."""
+
+    text: str
+    fields: Sequence[FormField] = ()
+
+
+def _applied(
+    call: ToolCall, text: str, values: Mapping[str, str], *, dry_run: bool
+) -> CheckedPlan:
     """Apply a plan as `orchestrate apply` does. Raises errors.BadPlan."""
     # with pydantic it takes 10 MB, and few gateways read a plan
     from taskorch_orchestrator.plan import plan_file
 
-    plan = plan_file.read(THE_PLAN, text.encode())
+    plan = plan_file.read(THE_PLAN, text.encode(), values)
     done = actions.apply(
         queue_of(call), verbs.NO_HANDOFFS, plan, dry_run=dry_run
     )
@@ -146,16 +169,19 @@ async def show(visit: Visit) -> Response:
         text = EXAMPLE
     elif project := visit.query("project"):
         text = f"project: {limits.project_id(project)}\nitems:\n  - name: \n    title: \n"
-    return _page(visit, text)
+    return _page(visit, PlanForm(text=text))
 
 
 async def act(visit: Visit, form: Form) -> ActionReceipt | Response:
     """Check a plan, or apply it."""
-    text = _text_of(form)
+    typed = await _typed(visit, form)
+    values = plan_variables.values_of(typed.fields, form)
     if form.text("do") != APPLY:
-        checked = await visit.ask(CheckPlan(text=text))
-        return _page(visit, text, checked=cast("CheckedPlan", checked))
-    done = cast("CheckedPlan", await visit.ask(ApplyPlan(text=text)))
+        check = CheckPlan(text=typed.text, values=values)
+        checked = cast("CheckedPlan", await visit.ask(check))
+        return _page(visit, typed, checked=checked)
+    apply = ApplyPlan(text=typed.text, values=values)
+    done = cast("CheckedPlan", await visit.ask(apply))
     return ActionReceipt(
         text=_receipt(done), next_path=f"/projects/{done.applied.project}"
     )
@@ -164,8 +190,8 @@ async def act(visit: Visit, form: Form) -> ActionReceipt | Response:
 async def show_again(
     visit: Visit, form: Form, error: TaskOrchestratorError
 ) -> Response:
-    """Show the plan again, with what is wrong in it."""
-    return _page(visit, _text_of(form), error=error)
+    """Show the plan and its variables again, with what is wrong in them."""
+    return _page(visit, await _typed(visit, form), error=error)
 
 
 async def open_project(visit: Visit, form: Form) -> ActionReceipt:
@@ -188,7 +214,7 @@ async def show_opening_again(
     return visit.page(
         "new_project.html",
         status=refusals.status_of(error),
-        **_values("", None, None),
+        **_values(PlanForm(text=""), None, None),
         title=form.text("title"),
         description=form.text("description"),
         opening_error=refusals.shown(error),
@@ -196,10 +222,15 @@ async def show_opening_again(
 
 
 def mistakes_of(error: errors.BadPlan, text: str) -> list[Mistaken]:
-    """Return the mistakes in a plan by lines, with the lines around them."""
+    """Return the mistakes in a plan by lines, with the lines around them.
+
+    Those of values are not among them: they stand beside their fields.
+    """
     rows = text.split("\n")
     messages: dict[int, list[str]] = {}
     for each in error.mistakes:
+        if plan_variables.is_beside(each):
+            continue
         path = f"{each['path']}: " if each["path"] else ""
         of_line = messages.setdefault(int(each["line"]), [])
         of_line.append(f"{path}{each['message']}")
@@ -264,7 +295,7 @@ def _dependencies(item: NewItem, items: Sequence[NewItem]) -> tuple[str, ...]:
 
 def _page(
     visit: Visit,
-    text: str,
+    typed: PlanForm,
     *,
     checked: CheckedPlan | None = None,
     error: TaskOrchestratorError | None = None,
@@ -273,7 +304,7 @@ def _page(
     return visit.page(
         "new_project.html",
         status=refusals.status_of(error) if error else 200,
-        **_values(text, checked, error),
+        **_values(typed, checked, error),
         title="",
         description="",
         opening_error=None,
@@ -281,17 +312,21 @@ def _page(
 
 
 def _values(
-    text: str,
+    typed: PlanForm,
     checked: CheckedPlan | None,
     error: TaskOrchestratorError | None,
 ) -> dict[str, object]:
     mistakes: Sequence[Mistaken] = ()
     left_out = 0
+    fields = typed.fields
     if isinstance(error, errors.BadPlan):
-        mistakes = mistakes_of(error, text)
-        left_out = error.left_out
+        mistakes = mistakes_of(error, typed.text)
+        left_out = error.left_out if mistakes else 0
+        fields = plan_variables.with_mistakes(fields, error)
     return {
-        "plan": text,
+        "plan": typed.text,
+        "variables": fields,
+        "opened": digests([each.field for each in fields]),
         "checked": checked,
         "graph": graph_of(checked) if checked else None,
         "error": _shown(error) if error else None,
@@ -302,6 +337,18 @@ def _values(
 
 def _shown(error: TaskOrchestratorError) -> ShownError | None:
     return None if isinstance(error, errors.BadPlan) else refusals.shown(error)
+
+
+async def _typed(visit: Visit, form: Form) -> PlanForm:
+    """Return what was typed. Only a plan with variables is read for them."""
+    text = _text_of(form)
+    variables: Sequence[Variable] | None = ()
+    if plan_variables.WORD in text:
+        read = plan_variables.ReadVariables(text=text)
+        variables = cast("Sequence[Variable] | None", await visit.ask(read))
+    return PlanForm(
+        text=text, fields=plan_variables.fields_of(variables, form)
+    )
 
 
 def _text_of(form: Form) -> str:

@@ -26,6 +26,7 @@ from taskorch.domain.start_time import StartTime
 from taskorch.queue.plan import Plan
 
 from taskorch_orchestrator.plan import variables, yaml_reader
+from taskorch_orchestrator.plan.variables import Variable
 from taskorch_orchestrator.plan.yaml_reader import Mistake, Node, Step
 
 MOST_SHOWN = 20
@@ -256,6 +257,14 @@ def read(
         remarks=tuple(map(str, remarks)),
         filled=root.plain() if filled.has_variables else None,
     )
+
+
+def variables_of(data: bytes) -> tuple[Variable, ...] | None:
+    """Return the variables that a file declares, None if it cannot be read."""
+    document = yaml_reader.read(data)
+    if document.root is None or document.mistakes:
+        return None
+    return variables.declared(document.root)
 
 
 def _plan(plan_file: PlanFile) -> Plan:

@@ -8,8 +8,10 @@ without variables is taken as it is.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from taskorch.domain import errors, limits
+from taskorch.domain.frozen import Frozen
 
 from taskorch_orchestrator.plan.yaml_reader import (
     MOST_MISTAKES,
@@ -32,6 +34,18 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([A-Za-z][A-Za-z0-9_]{0,63})\}|\$\{")
 #: What stands for "${" in the texts of a plan with variables.
 ESCAPE = "$${"
+#: What the messages about a missing and about an unknown variable begin with.
+NO_VALUE = "This variable has no value and no default."
+NOT_DECLARED = "The plan declares no variable"
+
+
+class Variable(Frozen):
+    """A variable that a plan declares."""
+
+    name: str
+    #: None for one that must be set.
+    default: str | None
+    description: str = ""
 
 
 @dataclass(slots=True)
@@ -45,6 +59,24 @@ class Filled:
     mistakes: list[Mistake] = field(default_factory=list)
 
 
+def declared(root: Node) -> tuple[Variable, ...]:
+    """Return the variables that a document declares, without what is wrong in them."""
+    if not isinstance(root.value, dict) or FIELD not in root.value:
+        return ()
+    found = root.value[FIELD].value
+    if not isinstance(found, dict):
+        return ()
+    return tuple(
+        Variable(
+            name=name,
+            default=_default(variable),
+            description=_description(variable),
+        )
+        for name, variable in islice(found.items(), MOST_VARIABLES)
+        if _NAME.fullmatch(name)
+    )
+
+
 def fill(
     root: Node, given: Mapping[str, str], offered: Mapping[str, str]
 ) -> Filled:
@@ -56,7 +88,7 @@ def fill(
     if not isinstance(root.value, dict) or FIELD not in root.value:
         filled = Filled(root)
         if given:
-            message = "The plan declares no variables, so none can be set."
+            message = f"{NOT_DECLARED}s, so none can be set."
             filled.mistakes.append(_mistake(root, [], message))
         return filled
     rest = dict(root.value)
@@ -109,7 +141,7 @@ def _values(
     unknown = [name for name in given if name not in declared.value]
     for name in unknown[:MOST_VARIABLES]:
         message = (
-            f"The plan declares no variable {limits.shortened(name)!r}. "
+            f"{NOT_DECLARED} {limits.shortened(name)!r}. "
             f"It declares {_listed(declared.value)}."
         )
         mistakes.append(_mistake(declared, [FIELD], message))
@@ -135,7 +167,7 @@ def _mistakes_of(
             elif not isinstance(node.value, str):
                 yield f"The {key} must be text."
     if name not in given and _default(variable) is None:
-        yield f"This variable has no value and no default. Use --set {limits.shortened(name)}=VALUE"
+        yield f"{NO_VALUE} Use --set {limits.shortened(name)}=VALUE"
         return
     value = given.get(name, _default(variable) or "")
     try:
@@ -152,6 +184,15 @@ def _default(variable: Node) -> str | None:
         default = variable.value["default"].value
         return default if isinstance(default, str) else ""
     return None
+
+
+def _description(variable: Node) -> str:
+    if not isinstance(variable.value, dict):
+        return ""
+    described = variable.value.get("description")
+    if described is None or not isinstance(described.value, str):
+        return ""
+    return described.value
 
 
 class _Texts:

@@ -173,6 +173,8 @@ class _Parser:
             mark = error.problem_mark or error.context_mark
             reasons = [text for text in (error.context, error.problem) if text]
             message = f"This is not YAML: {', '.join(reasons)}."
+            if "flow" in (error.context or "") and "${" in self._text:
+                message += " Put a text with ${ in [ ] or { } in quotes."
             line = mark.line + 1 if mark else 1
             document.mistakes.append(
                 Mistake(line=line, path="", message=message)

@@ -269,6 +269,10 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         "line 6: items[1]: A key must be text",
     ),
     "tab": (with_item("title: x", "\tagent: ada"), "line 7: This is not YAML"),
+    "variable": (
+        "project: P\nitems: [{name: a, title: T ${x} y}]\n",
+        "Put a text with ${ in [ ] or { } in quotes",
+    ),
     "open quote": (with_item('title: "x'), "This is not YAML"),
     "NUL as an escape": (
         with_item('title: "a\\0b"'),

@@ -210,6 +210,32 @@ def test_filled_text_has_limits_of_its_field() -> None:
     ]
 
 
+def test_declared_variables_are_known_without_values() -> None:
+    found = plan_file.variables_of(RECIPE.encode())
+
+    assert found
+    assert [(each.name, each.default) for each in found] == [
+        ("version", None),
+        ("branch", "main"),
+    ]
+    assert found[0].description == "The version to release"
+
+
+@pytest.mark.parametrize("text", ["", "[", "a: b: c", "variables: &a 1"])
+def test_unreadable_plan_has_no_known_variables(text: str) -> None:
+    assert plan_file.variables_of(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["- 1", "{}", "variables: 1", "variables: {1a: x, b: [x]}"]
+)
+def test_wrong_variables_are_left_out(text: str) -> None:
+    found = plan_file.variables_of(text.encode())
+
+    assert found is not None
+    assert {each.name for each in found} <= {"b"}
+
+
 @pytest.mark.parametrize("wrong", ["${", "${b}", "${ "])
 def test_very_many_wrong_variables_take_little_memory(wrong: str) -> None:
     text = wrong * 200_000
