@@ -245,7 +245,7 @@ def test_board_asks_what_has_to_change(ana: Person, bench: Bench) -> None:
 
     asked = ana.act(item, "send-back")
     before = bench.state(item)
-    done = ana.act(item, "send-back", reason="No test", confirm="yes")
+    done = ana.act(item, "send-back", text="No test", confirm="yes")
 
     assert "What has to change?" in asked.text
     assert "with your text on top of its package" in asked.text

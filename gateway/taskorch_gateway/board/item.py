@@ -218,7 +218,6 @@ def questions_of(view: ItemView) -> Mapping[str, ActionQuestion | None]:
         "cancel": cancel_question(item, view.waiting),
         "comment": comment_question(item),
         "requeue": requeue_question(item, view.project),
-        "send_back": send_back_question(item),
     }
 
 
@@ -250,7 +249,6 @@ def send_back_question(item: Item) -> ActionQuestion:
         "attempt is spent.",
         yes="Send back",
         label="What has to change?",
-        field="reason",
     )
 
 

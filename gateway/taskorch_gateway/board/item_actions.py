@@ -36,6 +36,7 @@ from taskorch_gateway.board.visit import Action, Visit
 
 #: The field with what the item was when the form was opened.
 SEEN = "seen"
+REVIEW_TEXT = "Your text about the work"
 
 
 class AnsweredSince(ChangedSince):
@@ -138,7 +139,10 @@ async def accept(
     found = await _state(visit)
     if changed := _changed(found, form):
         question = ActionQuestion(
-            title=f"Accept {found.title}?", why="", yes="Accept"
+            title=f"Accept {found.title}?",
+            why="",
+            yes="Accept",
+            label=REVIEW_TEXT,
         )
         return _ask_again(visit, form, found, question, changed)
     verb = verbs.AcceptItem(item=found.id, text=form.text("text"))
@@ -154,9 +158,9 @@ async def send_back(
     question = item.send_back_question(found)
     if changed := _changed(found, form):
         return _ask_again(visit, form, found, question, changed)
-    if not (form.is_confirmed or form.text("reason")):
+    if not (form.is_confirmed or form.text("text")):
         return question
-    verb = verbs.SendBackItem(item=found.id, text=form.text("reason"))
+    verb = verbs.SendBackItem(item=found.id, text=form.text("text"))
     done = cast("ReviewedItem", await visit.ask(verb))
     return ActionReceipt(text=f"Sent back to {done.agent}.")
 
@@ -296,12 +300,17 @@ ACTIONS = (
         word="Cancel the item",
         texts={"reason": "Reason"},
     ),
-    Action(path="/items/{id}/accept", act=accept, word="Accept"),
+    Action(
+        path="/items/{id}/accept",
+        act=accept,
+        word="Accept",
+        texts={"text": REVIEW_TEXT},
+    ),
     Action(
         path="/items/{id}/send-back",
         act=send_back,
         word="Send back",
-        texts={"reason": "Reason"},
+        texts={"text": "What has to change?"},
     ),
     Action(path="/items/{id}/requeue", act=requeue, word="Requeue"),
 )
