@@ -4,11 +4,11 @@ A task is one run of an item: its id is `item.generation.secret`. A requeue begi
 next generation, so a task that has ended stays so. Redis has the SHA-256 of the secret
 and of the orchestrator's name, so nobody else can use the id.
 
-    pending, waiting, queued, delayed, in_progress, review -> working
-    blocked                                                -> input_required
-    completed                                              -> completed
-    failed                                                 -> completed, with isError
-    cancelled                                              -> cancelled
+    pending, waiting, queued, delayed, in_progress -> working
+    blocked, review                                -> input_required
+    completed                                      -> completed
+    failed                                         -> completed, with isError
+    cancelled                                      -> cancelled
 
 It is loaded before the first answer to a client: what a call needs is imported by it.
 """
@@ -44,6 +44,19 @@ POLL_MS = 5000
 CANCELLED = "Its orchestrator has cancelled the task."
 FORGOTTEN = "The task has ended. The item's history no longer has its result."
 DECLINED = "The question was declined: continue without an answer."
+UNNAMED = "Say which agent or which pool, one of them."
+#: The decisions about an item in review, in its form.
+ACCEPT, SEND_BACK = "accept", "send-back"
+UNDECIDED = f"decision is {ACCEPT} or {SEND_BACK}, and text is text."
+NO_TEXT = "To send an item back, say in text what is missing."
+#: What the caller may do about an item whose wait has ended without its completion.
+NEXT_STEPS = {
+    "blocked": "It waits for an answer: orchestrate answer {item} TEXT",
+    "review": (
+        "It waits for its reviewer, {reviewer}. To decide about it: orchestrate accept "
+        "{item} or orchestrate send-back {item} TEXT"
+    ),
+}
 #: The reports of attempts that have failed.
 FAILURES = ("fail", "expire")
 #: The state in which a run of an item ends -> the reports with which it ends so.
@@ -54,18 +67,22 @@ ENDS = {
 }
 _ID = r"(item_[0-9a-f]{8})\.([0-9]{1,9})\.([0-9a-f]{32})"
 _QUESTION = r"question-([1-9][0-9]{0,8})"
+#: The form of a review. An item that was sent back and delivered again has a new one.
+_REVIEW = "review-{token}"
 Texts = tuple[str, ...]
 
 
 class DelegateArguments(ToolArguments):
-    """Have an agent do an item, and wait for its result."""
+    """Have an agent or a pool do an item, and wait for its result."""
 
     name = "delegate"
     quotes_others = True
     access = Access.CREATE
-    agent: str
     title: str
+    agent: str = ""
+    pool: str = ""
     requirements: Texts = ()
+    accept: Annotated[tuple[object, ...], "As in plan"] = ()
     project: Annotated[str, "proj_…, or a title"] = ""
     timeout: float = limits.SHORT_WAIT_S
 
@@ -90,13 +107,21 @@ class DelegateArguments(ToolArguments):
 
     def _plan(self, queue: "Queue", secret: str) -> "Plan":
         """Return the plan of one item, in a project of its own if none is named."""
+        from taskorch.domain import acceptance_rules
         from taskorch.domain.item import NewItem
         from taskorch.queue.plan import Plan
 
+        if bool(self.agent) == bool(self.pool):
+            raise errors.Usage(reason=UNNAMED)
+        accepted = acceptance_rules.parse(self.accept)
         new = NewItem(
             title=self.title,
             requirements=self.requirements,
-            agent=limits.agent_name(self.agent),
+            criteria=accepted.criteria,
+            checks=accepted.checks,
+            reviewer=accepted.reviewer,
+            agent=self.agent,
+            pool=self.pool,
             task=_digest(queue.caller.agent, secret) if secret else "",
         )
         if self.project.startswith("proj_"):
@@ -133,7 +158,11 @@ class DelegatedWait(ToolArguments):
             return ToolResult(_delivered(item), hint=hint)
         except errors.DeadEnd:
             pass  # the item says why
-        return ToolResult(_delivered(queue.views.show(self.item).item))
+        item = queue.views.show(self.item).item
+        step = NEXT_STEPS.get(item.state, "")
+        hint = step.format(item=item.id, reviewer=item.reviewer)
+        meta = {"hint": hint} if hint else {}
+        return ToolResult(_delivered(item), **meta)
 
 
 class GetTask(ToolArguments):
@@ -154,7 +183,7 @@ class GetTask(ToolArguments):
 
 
 class UpdateTask(ToolArguments):
-    """Answer the questions of a task."""
+    """Answer the questions of a task, or decide about its review."""
 
     name = "tasks/update"
     is_method = True
@@ -162,7 +191,10 @@ class UpdateTask(ToolArguments):
     input_responses: dict[str, object]
 
     def perform(self, call: "ToolCall") -> ToolResult:
-        """Answer what is open; other responses do nothing. Raises ProtocolError."""
+        """Answer what is open; other responses do nothing.
+
+        Raises ProtocolError, and errors.Invalid for a decision that is not one.
+        """
         from taskorch_orchestrator import actions
 
         queue = queue_of(call)
@@ -171,7 +203,25 @@ class UpdateTask(ToolArguments):
             for number, text in _answers(self.input_responses).items():
                 with suppress(errors.NoQuestion):
                     actions.answer(queue, task.item, text, question=number)
+            self._decide(queue, found.item)
         return ProtocolResult({})
+
+    def _decide(self, queue: "Queue", item: "Item") -> None:
+        """Accept the item or send it back, if a response to its review says so."""
+        from taskorch_orchestrator import actions
+
+        response = self.input_responses.get(_review(item))
+        decided = _content(response) if item.state == "review" else None
+        if decided is None:
+            return
+        decision, text = decided.get("decision"), decided.get("text") or ""
+        if decision not in (ACCEPT, SEND_BACK) or not isinstance(text, str):
+            raise errors.Invalid(reason=UNDECIDED)
+        if decision == SEND_BACK and not text.strip():
+            raise errors.Invalid(reason=NO_TEXT)
+        decide = actions.accept if decision == ACCEPT else actions.send_back
+        with suppress(errors.WrongState):  # the reviewer has decided
+            decide(queue, item.id, text)
 
 
 class CancelTask(ToolArguments):
@@ -221,7 +271,7 @@ def status_of(item: "Item") -> str:
 
     A failed item whose task has ended may be cancelled later: its task stays as it was.
     """
-    if item.state == "blocked":
+    if item.state in ("blocked", "review"):
         return ASKING
     if item.state in ("completed", "failed") or item.had_failed:
         return "completed"
@@ -328,24 +378,65 @@ def _ended_long_ago(task: McpTask, item: "Item") -> dict[str, Any]:
 
 
 def _requests(item: "Item") -> dict[str, Any]:
-    """Return the open questions of an item, each as a form for its answer."""
+    """Return a form for each open question of an item, or for its review."""
+    if item.state == "review":
+        return {_review(item): _form_of_review(item)}
     return {
-        f"question-{question.number}": {
-            "method": "elicitation/create",
-            "params": {
-                "mode": "form",
-                "message": "\n".join(
-                    filter(None, (question.text, question.needs))
-                ),
-                "requestedSchema": {
-                    "type": "object",
-                    "properties": {"answer": {"type": "string"}},
-                    "required": ["answer"],
-                },
-            },
-        }
+        f"question-{question.number}": _form(
+            "\n".join(filter(None, (question.text, question.needs))),
+            {"answer": {"type": "string"}},
+            required="answer",
+        )
         for question in item.questions
     }
+
+
+def _review(item: "Item") -> str:
+    return _REVIEW.format(token=item.token)
+
+
+def _form_of_review(item: "Item") -> dict[str, Any]:
+    """Return the form for the decision about what an item has delivered."""
+    from taskorch.cli.text import line
+
+    delivered = [f"{name}: {each}" for name, each in item.deliverables.items()]
+    message = "\n".join((
+        f"{item.agent} has completed {line(item.title)!r}; {item.reviewer} reviews it.",
+        *filter(None, (item.summary, *delivered)),
+    ))  # fmt: skip
+    decision = {"type": "string", "enum": [ACCEPT, SEND_BACK]}
+    text = {
+        "type": "string",
+        "description": f"What is missing; {SEND_BACK} needs it",
+    }
+    return _form(
+        message, {"decision": decision, "text": text}, required="decision"
+    )
+
+
+def _form(
+    message: str, properties: Mapping[str, Any], *, required: str
+) -> dict[str, Any]:
+    return {
+        "method": "elicitation/create",
+        "params": {
+            "mode": "form",
+            "message": message,
+            "requestedSchema": {
+                "type": "object",
+                "properties": properties,
+                "required": [required],
+            },
+        },
+    }
+
+
+def _content(response: object) -> Mapping[str, object] | None:
+    """Return what a client has filled into a form, None if it has not."""
+    if not isinstance(response, dict) or response.get("action") != "accept":
+        return None
+    content = response.get("content")
+    return content if isinstance(content, dict) else None
 
 
 def _answers(responses: Mapping[str, object]) -> dict[int, str]:
@@ -355,10 +446,9 @@ def _answers(responses: Mapping[str, object]) -> dict[int, str]:
         match = re.fullmatch(_QUESTION, key)
         if not match or not isinstance(response, dict):
             continue
-        content = response.get("content")
         if response.get("action") == "decline":
             found[int(match[1])] = DECLINED
-        elif response.get("action") == "accept" and isinstance(content, dict):
+        elif content := _content(response):
             texts = [str(value) for value in content.values() if value]
             if texts:
                 found[int(match[1])] = "\n".join(texts)

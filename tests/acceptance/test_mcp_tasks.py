@@ -201,6 +201,130 @@ def test_declined_question_lets_the_agent_continue(
     assert bench.state(item_of(created)) == "in_progress"
 
 
+def in_review(planner: TaskClient, bench: Bench, summary: str) -> Any:
+    """Return a task whose item waits for its reviewer."""
+    created = planner.delegate(accept=["It reads well", {"review": "planner"}])
+    bench.agent().complete(
+        claimed(bench, created), summary, deliverables={"file": "a.sql"}
+    )
+    return planner.task(created["taskId"])
+
+
+def decide(planner: TaskClient, task: Any, **content: Any) -> Any:
+    """Fill the form of a review; return the answer."""
+    (key,) = task["inputRequests"]
+    return planner.ask(
+        "tasks/update",
+        taskId=task["taskId"],
+        inputResponses={key: {"action": "accept", "content": content}},
+    )
+
+
+def test_review_is_a_form_that_accepts(
+    planner: TaskClient, bench: Bench
+) -> None:
+    task = in_review(planner, bench, "4 tables")
+
+    answer = decide(planner, task, decision="accept", text="Good")
+    done = planner.task(task["taskId"])
+    again = decide(planner, task, decision="send-back", text="Late")
+
+    assert task["status"] == "input_required"
+    ((_, form),) = task["inputRequests"].items()
+    assert form["method"] == "elicitation/create"
+    assert form["params"]["message"] == (
+        "ada has completed 'Schema'; planner reviews it.\n4 tables\nfile: a.sql"
+    )
+    schema = form["params"]["requestedSchema"]
+    assert schema["properties"]["decision"]["enum"] == ["accept", "send-back"]
+    assert set(answer["result"]) == set(again["result"])
+    assert done["status"] == "completed"
+    assert document(done["result"])["data"]["summary"] == "4 tables"
+    assert bench.state(item_of(task)) == "completed"
+
+
+def test_review_is_a_form_that_sends_back(
+    planner: TaskClient, bench: Bench
+) -> None:
+    task = in_review(planner, bench, "4 tables")
+
+    decide(planner, task, decision="send-back", text="Where are the views?")
+    working = planner.task(task["taskId"])
+    bench.agent().complete(claimed(bench, task), "4 tables, 2 views")
+    again = planner.task(task["taskId"])
+    decide(planner, task, decision="accept")  # the form of the first review
+    still = planner.task(task["taskId"])
+    decide(planner, again, decision="accept")
+
+    assert working["status"] == "working"
+    history = bench.queue.views.show(item_of(task)).history
+    assert "Where are the views?" in [each.text for each in history]
+    assert again["inputRequests"].keys() != task["inputRequests"].keys()
+    assert still["status"] == "input_required"
+    assert planner.task(task["taskId"])["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"decision": "maybe"},
+        {"decision": ["accept"]},
+        {"decision": "send-back"},
+        {"decision": "send-back", "text": " "},
+        {"decision": "accept", "text": 7},
+    ],
+)
+def test_unclear_decision_is_an_invalid_parameter(
+    planner: TaskClient, bench: Bench, content: dict[str, Any]
+) -> None:
+    task = in_review(planner, bench, "4 tables")
+
+    answer = decide(planner, task, **content)
+
+    assert answer["error"]["code"] == -32602
+    assert bench.state(item_of(task)) == "review"
+
+
+@pytest.mark.parametrize(
+    "response", [{"action": "decline"}, {"action": "cancel"}, {}, "accept"]
+)
+def test_dismissed_review_stays_open(
+    planner: TaskClient, bench: Bench, response: object
+) -> None:
+    task = in_review(planner, bench, "4 tables")
+    (key,) = task["inputRequests"]
+
+    planner.ask(
+        "tasks/update", taskId=task["taskId"], inputResponses={key: response}
+    )
+
+    assert planner.task(task["taskId"])["status"] == "input_required"
+
+
+def test_review_of_another_orchestrators_task_is_unknown(
+    gateway: Gateway, bench: Bench
+) -> None:
+    planner = HttpTaskClient(gateway, "planner")
+    other = HttpTaskClient(gateway, "other")
+    task = in_review(planner, bench, "4 tables")
+
+    answer = decide(other, task, decision="accept")
+
+    assert answer["error"]["code"] == -32602
+    assert bench.state(item_of(task)) == "review"
+
+
+def test_task_in_review_can_be_cancelled(
+    planner: TaskClient, bench: Bench
+) -> None:
+    task = in_review(planner, bench, "4 tables")
+
+    planner.ask("tasks/cancel", taskId=task["taskId"])
+
+    assert planner.task(task["taskId"])["status"] == "cancelled"
+
+
 def test_cancelled_task_stays_cancelled(
     planner: TaskClient, bench: Bench
 ) -> None:
@@ -445,6 +569,22 @@ class FoundTask(mcp.Result):
 
     status: str
     result: dict[str, Any] | None = None
+    input_requests: dict[str, Any] = Field(
+        default_factory=dict, alias="inputRequests"
+    )
+
+
+class UpdateParams(TaskParams):
+    """The parameters of `tasks/update`."""
+
+    input_responses: dict[str, Any] = Field(alias="inputResponses")
+
+
+class UpdateTask(mcp.Request[UpdateParams, Literal["tasks/update"]]):
+    """The responses to the forms of a task."""
+
+    method: Literal["tasks/update"] = "tasks/update"
+    params: UpdateParams
 
 
 class TaskExtension(ClientExtension):
@@ -479,20 +619,120 @@ class TaskExtension(ClientExtension):
         raise AssertionError(self.statuses)
 
 
-def test_package_mcp_resolves_a_task(gateway: Gateway, bench: Bench) -> None:
-    extension = TaskExtension(bench)
+def delegated(
+    gateway: Gateway, extension: TaskExtension, **arguments: object
+) -> str:
+    """Delegate an item by the client of the package; return the text of its result."""
     token = gateway.token("planner", "orchestrator")
+    texts: list[str] = []
 
-    async def test() -> None:
+    async def delegate() -> None:
         async with mcp_http.client(
             gateway, ORCHESTRATOR, token, extension
         ) as planner:
             result = await planner.call_tool(
-                "delegate", {"agent": "ada", "title": "Schema"}
+                "delegate", {"agent": "ada", "title": "Schema", **arguments}
             )
-
-        assert extension.statuses == ["working", "completed"]
         (content,) = result.content
-        assert "Written" in content.text  # type: ignore[union-attr]
+        texts.append(content.text)  # type: ignore[union-attr]
 
-    run_async(test)
+    run_async(delegate)
+    return texts[0]
+
+
+def test_package_mcp_resolves_a_task(gateway: Gateway, bench: Bench) -> None:
+    extension = TaskExtension(bench)
+
+    result = delegated(gateway, extension)
+
+    assert extension.statuses == ["working", "completed"]
+    assert "Written" in result
+
+
+class ReviewingExtension(TaskExtension):
+    """A client whose person sends the first delivery back, and accepts the second."""
+
+    async def _finish(
+        self, created: CreatedTask, context: ClaimContext
+    ) -> mcp.CallToolResult:
+        decisions = iter((
+            {"decision": "send-back", "text": "Where are the views?"},
+            {"decision": "accept"},
+        ))  # fmt: skip
+        while len(self.statuses) < 10:
+            found = await context.session.send_request(
+                GetTask(params=TaskParams(taskId=created.task_id)), FoundTask
+            )
+            self.statuses.append(found.status)
+            if found.result:
+                return mcp.CallToolResult.model_validate(found.result)
+            for key in found.input_requests:
+                response = {"action": "accept", "content": next(decisions)}
+                params = UpdateParams(
+                    taskId=created.task_id, inputResponses={key: response}
+                )
+                await context.session.send_request(
+                    UpdateTask(params=params), mcp.Result
+                )
+            if found.status == "working":
+                lease = self._bench.claimed(created.task_id.partition(".")[0])
+                self._bench.agent().complete(lease, "4 tables")
+        raise AssertionError(self.statuses)
+
+
+def test_package_mcp_reviews_a_task(gateway: Gateway, bench: Bench) -> None:
+    extension = ReviewingExtension(bench)
+
+    result = delegated(gateway, extension, accept=[{"review": "planner"}])
+
+    assert extension.statuses == [
+        "working",
+        "input_required",
+        "working",
+        "input_required",
+        "completed",
+    ]
+    assert "4 tables" in result
+
+
+@pytest.mark.parametrize(
+    ("state", "hint"),
+    [
+        ("review", "the tool answer with kind=accept, item={item} or"),
+        (
+            "blocked",
+            "It waits for an answer: the tool answer with item={item}",
+        ),
+    ],
+)
+def test_result_of_waiting_item_names_the_next_step(
+    gateway: Gateway, bench: Bench, state: str, hint: str
+) -> None:
+    planner = RawClient(
+        gateway, ORCHESTRATOR, gateway.token("planner", "orchestrator")
+    )
+    body, headers = planner.modern_parts(
+        "tools/call",
+        name="delegate",
+        arguments={
+            "agent": "ada",
+            "title": "Schema",
+            "timeout": 50,
+            "accept": [{"review": "lead"}],
+        },
+    )
+    waiting = planner.start(body, headers)
+    claim = bench.agent().claim(wait_s=30)
+    assert claim
+    assert claim.lease
+
+    if state == "review":
+        bench.agent().complete(claim.lease, "Written")
+    else:
+        bench.agent().blocker(claim.lease, "Which door?")
+    content = json.loads(waiting.getresponse().read())
+    waiting.close()
+
+    found = document(content["result"])
+    assert found["data"]["state"] == state
+    assert hint.format(item=claim.lease.item) in found["meta"]["hint"]
