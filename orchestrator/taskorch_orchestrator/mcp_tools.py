@@ -84,6 +84,10 @@ class PlanArguments(ToolArguments):
         bool,
         "Make items of the same name exactly this",
     ] = False
+    variables: Annotated[
+        dict[str, object], "Name: default, for ${name} in texts"
+    ] = {}  # noqa: RUF012  it is never changed
+    set: Annotated[Pairs, "Their values"] = {}  # noqa: RUF012  it is never changed
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Apply the plan, with the checks and the messages of a plan file."""
@@ -95,10 +99,10 @@ class PlanArguments(ToolArguments):
             "project": self.project,
             "items": self.items,
         }
-        for name in ("description", "key"):
-            if text := getattr(self, name):
-                given[name] = text
-        plan = plan_file.read("This", json.dumps(given).encode())
+        for name in ("description", "key", "variables"):
+            if value := getattr(self, name):
+                given[name] = value
+        plan = plan_file.read("This", json.dumps(given).encode(), self.set)
         applied = actions.apply(
             queue_of(call),
             handoff_writer.writer(call.files),
@@ -192,10 +196,15 @@ class StatusArguments(ToolArguments):
     access = Access.READ
     of: Annotated[
         str,
-        "proj_…, item_…, projects, items, agents, inbox, stuck, unassigned, budgets, costs",
+        "proj_…, item_…, projects, items, agents, inbox, stuck, unassigned, budgets, costs, schedules",
     ] = "projects"
     limit: int = 50
-    project: Annotated[str, "This and below: of items"] = ""
+    by: Annotated[
+        Literal["", "agent", "project", "model", "day"], "Of costs"
+    ] = ""
+    project: Annotated[
+        str, "This and below: of items. project, agent: of budgets, costs, too"
+    ] = ""
     state: Texts = ()
     agent: Texts = ()
     pool: Texts = ()
@@ -221,13 +230,42 @@ class StatusArguments(ToolArguments):
             return _result(found, mcp_results.progress(found.data))
         if self.of.startswith("item_"):
             return _result(actions.show(queue, self.of))
-        lists = _lists()
+        lists = self._lists()
         if self.of not in lists:
             known = " or ".join([*lists, "items"])
             raise errors.Usage(
                 reason=f"of must be the id of a project or an item, {known}."
             )
         return _result(lists[self.of](queue, limit=self.limit))
+
+    def _lists(self) -> "dict[str, Callable[..., Published[object]]]":
+        """Return the other lists, by name."""
+        from taskorch_orchestrator import actions
+
+        return {
+            "stuck": actions.stuck,
+            "projects": actions.projects,
+            "agents": actions.agents,
+            "inbox": actions.inbox,
+            "unassigned": actions.unassigned,
+            "budgets": lambda queue, **_: actions.budgets(
+                queue, self._owner()
+            ),
+            "costs": lambda queue, **_: actions.costs(
+                queue, self._owner(), by=self.by
+            ),
+            "schedules": lambda queue, **_: actions.schedules(queue),
+        }
+
+    def _owner(self) -> str:
+        """Return the project or the agent whose budgets or costs are shown, or ""."""
+        owners = [self.project] if self.project else []
+        owners += self.agent
+        if len(owners) > 1:
+            raise errors.Usage(
+                reason=f"{self.of} are of one project or of one agent."
+            )
+        return owners[0] if owners else ""
 
     def _list_items(self, queue: "Queue") -> ToolResult:
         """List the items that match the filters."""
@@ -282,21 +320,6 @@ class StatusArguments(ToolArguments):
         text = content.text[-LOG_CHARACTERS:]
         meta = {"hint": remark} if remark else {}
         return ToolResult(replace(content, text=text), **meta)
-
-
-def _lists() -> "dict[str, Callable[..., Published[object]]]":
-    """Return the lists of the tool `status`, by name."""
-    from taskorch_orchestrator import actions
-
-    return {
-        "stuck": actions.stuck,
-        "projects": actions.projects,
-        "agents": actions.agents,
-        "inbox": actions.inbox,
-        "unassigned": actions.unassigned,
-        "budgets": lambda queue, **_: actions.budgets(queue),
-        "costs": lambda queue, **_: actions.costs(queue),
-    }
 
 
 class DiscoveriesArguments(ToolArguments):
@@ -383,6 +406,7 @@ class MendArguments(ToolArguments):
     reopen: Annotated[bool, "Of requeue"] = False
     depends_on: Annotated[Texts, "Of depend: item_…"] = ()
     agent: Annotated[str, "Of assign"] = ""
+    pool: Annotated[str, "Of assign"] = ""
 
     def perform(self, call: "ToolCall") -> ToolResult:
         """Change an item or a project as `verb` says."""
@@ -427,6 +451,7 @@ class MendArguments(ToolArguments):
                     handoff_writer.writer(files),
                     [self.item],
                     self.agent,
+                    pool=self.pool,
                     context={},
                     force=True,
                 )
@@ -444,8 +469,94 @@ class MendArguments(ToolArguments):
             raise errors.Usage(reason="Only cancel and requeue take a reason.")
         if self.reopen and self.verb != "requeue":
             raise errors.Usage(reason="Only requeue takes reopen.")
-        if bool(self.agent) != (self.verb == "assign"):
-            raise errors.Usage(reason="Only assign takes agent, and needs it.")
+        if bool(self.agent or self.pool) != (self.verb == "assign"):
+            raise errors.Usage(
+                reason="Only assign takes agent or pool, and needs one of them."
+            )
+
+
+class BudgetArguments(ToolArguments):
+    """Limit what is used. Beyond the limit, nothing more is claimed."""
+
+    name = "budget"
+    idempotent = True
+    owner: Annotated[str, "proj_…, an agent, or namespace"]
+    per: Literal["day", "total"]
+    limit: Annotated[float | None, "Dollars"] = None
+    tokens: int | None = None
+    remove: bool = False
+
+    def perform(self, call: "ToolCall") -> ToolResult:
+        """Set or remove the budget of the period."""
+        from taskorch_orchestrator import actions
+
+        changed = actions.change_budget(
+            queue_of(call),
+            self.owner,
+            period=self.per,
+            dollars=self.limit,
+            tokens=self.tokens,
+            remove=self.remove,
+        )
+        return _result(changed)
+
+
+class ScheduleArguments(ToolArguments):
+    """Have a plan applied at the times of a cron line; run it now; or remove it."""
+
+    name = "schedule"
+    verb: Literal["add", "run", "remove"]
+    schedule: Annotated[str, "Its name"]
+    plan: Annotated[dict[str, object], "Of add: the arguments of plan"] = {}  # noqa: RUF012  it is never changed
+    cron: Annotated[str, "Of add: 0 6 * * 1-5"] = ""
+    tz: Annotated[str, "Of add: Europe/Berlin"] = ""
+
+    def perform(self, call: "ToolCall") -> ToolResult:
+        """Add, run or remove the schedule."""
+        from taskorch_orchestrator import actions
+        from taskorch_orchestrator.mirror import handoff_writer
+
+        self._check()
+        queue = queue_of(call)
+        match self.verb:
+            case "add":
+                return self._add(queue)
+            case "run":
+                handoffs = handoff_writer.writer(call.files)
+                return _result(
+                    actions.run_schedule(queue, handoffs, self.schedule)
+                )
+            case _:
+                queue.schedules().remove(self.schedule)
+                return ToolResult({"name": self.schedule})
+
+    def _add(self, queue: "Queue") -> ToolResult:
+        """Add a schedule; the queue keeps its plan as JSON, which is YAML, too."""
+        from taskorch_orchestrator.schedule import runs
+
+        content = dict(self.plan)
+        values = content.pop("set", {})
+        if not isinstance(values, dict) or not all(
+            isinstance(value, str) for value in values.values()
+        ):
+            raise errors.Usage(reason="set of plan must be texts by name.")
+        added = runs.add(
+            queue,
+            self.schedule,
+            ("This", json.dumps(content).encode()),
+            runs.ScheduleTiming(cron=self.cron, zone=self.tz or "UTC"),
+            values,
+        )
+        return ToolResult(added)
+
+    def _check(self) -> None:
+        """Raise errors.Usage for an argument that the verb does not take."""
+        has_plan = bool(self.plan and self.cron)
+        has_any = bool(self.plan or self.cron or self.tz)
+        if has_plan != (self.verb == "add") or has_any != has_plan:
+            raise errors.Usage(
+                reason="Only add takes plan, cron and tz, and it needs plan and cron."
+            )
 
 
 class WaitUntilArguments(ToolArguments):
@@ -518,13 +629,32 @@ def _mend(verb: str, *more: str) -> Tool:
     return Tool(name="mend", positional=("item", *more), fixed={"verb": verb})
 
 
+def _schedule(verb: str) -> Tool:
+    """Return the tool `schedule` with a verb."""
+    return Tool(
+        name="schedule", positional=("schedule",), fixed={"verb": verb}
+    )
+
+
 #: The tools in place of commands, in hints.
 COMMANDS: Tools = {
     "project": Tool(name="plan", positional=("project",)),
     "create": Tool(name="plan", positional=("project",)),
     "edit": Tool(name="edit", positional=("items",)),
-    "assign": Tool(name="assign", positional=("items", "agent")),
+    "assign": Tool(
+        name="assign", positional=("items", "agent"), valued=("pool",)
+    ),
     "assign --force": _mend("assign", "agent"),
+    "budget": Tool(
+        name="budget",
+        positional=("owner",),
+        valued=("limit", "tokens", "per"),
+    ),
+    "costs": _status("costs"),
+    "schedule": Tool(name="schedule"),
+    "schedule list": _status("schedules"),
+    "schedule remove": _schedule("remove"),
+    "schedule run": _schedule("run"),
     "status": _status("projects"),
     "projects": _status("projects"),
     "agents": _status("agents"),
@@ -557,6 +687,8 @@ TOOLS: tuple[type[ToolArguments], ...] = (
     DiscoveriesArguments,
     AnswerArguments,
     MendArguments,
+    BudgetArguments,
+    ScheduleArguments,
     WaitUntilArguments,
     CompleteProjectArguments,
 )

@@ -113,7 +113,7 @@ OF_AN_ORCHESTRATOR: Sequence[Mistake] = [
     ("mend", {"item": "{item}", "verb": "depend", "depends_on": ["{item}"]}, "CYCLE", "cannot depend on"),
     ("mend", {"item": "{item}", "verb": "depend"}, "USAGE", "Only depend takes depends_on"),
     ("mend", {"item": "{item}", "verb": "cancel", "depends_on": ["x"]}, "USAGE", "Only depend takes depends_on"),
-    ("mend", {"item": "{item}", "verb": "assign"}, "USAGE", "Only assign takes agent, and needs it."),
+    ("mend", {"item": "{item}", "verb": "assign"}, "USAGE", "Only assign takes agent or pool, and needs one of them."),
     ("mend", {"item": "{item}", "verb": "reopen"}, "USAGE", "reopen is for projects."),
     ("mend", {"item": "proj_00000000", "verb": "requeue"}, "USAGE", "requeue is for items."),
     ("wait", {"id": "item_00000000"}, "NO_ITEM", "There is no item item_00000000."),
@@ -715,6 +715,7 @@ def test_annotations_let_programs_call_tools_unasked(shell: Shell) -> None:
             "wait",
             "edit",
             "assign",
+            "budget",
             "complete",
         }
 

@@ -160,6 +160,9 @@ def _schema(tool: type[ToolArguments]) -> dict[str, Any]:
     properties, required = {}, []
     for name, kind in tool.kinds().items():
         properties[name] = dict(kind.schema)
+        if "" in (choices := kind.schema.get("enum", ())):
+            # some programs refuse an empty choice: to leave it out is the same
+            properties[name]["enum"] = [each for each in choices if each]
         if not hasattr(tool, name):
             required.append(name)
         elif default := getattr(tool, name):

@@ -16,7 +16,7 @@ _ARGUMENT = (
 )
 #: A command of ours with its arguments.
 _COMMAND = re.compile(
-    r"\b(?:worker|orchestrate) (?P<name>[a-z][a-z-]*)"
+    r"\b(?:worker|orchestrate) (?P<name>schedule (?:list|remove|run)|[a-z][a-z-]*)"
     rf"(?P<arguments>(?: (?:{_ARGUMENT}))*)"
 )
 #: An option on its own, with the value that may follow.
@@ -33,6 +33,8 @@ class Tool(Frozen):
     positional: Sequence[str] = ()
     #: The arguments that stand for the command itself.
     fixed: Mapping[str, str] = {}
+    #: The options of the command that are followed by a value.
+    valued: Sequence[str] = ()
 
 
 #: A command -> its tool. "get --peek" is the command with this option. None: there is no
@@ -84,7 +86,7 @@ def _call(tool: Tool, words: Sequence[str]) -> str:
         if not word.startswith("--"):
             if name := next(positional, ""):
                 given.append(f"{name}={word}")
-        elif re.fullmatch("[0-9]+|N", following):
+        elif word[2:] in tool.valued or re.fullmatch("[0-9]+|N", following):
             given.append(f"{_name(word[2:])}={following}")
             at += 1
         else:

@@ -17,9 +17,8 @@ from taskorch_worker.mcp_tools import COMMANDS as WORKER
 ITEM = "item_1a2b3c4d"
 #: Commands of hints that only a person uses, in a shell.
 OF_PEOPLE = {
-    *("run", "hook", "mcp", "export", "board", "notify", "budget", "costs"),
+    *("run", "hook", "mcp", "export", "board", "notify"),
     *("import", "init", "doctor", "docs", "purge", "reap", "server", "service", "sync", "token", "trust", "apply"),
-    "schedule",
 }  # fmt: skip
 
 
@@ -100,6 +99,22 @@ def test_workers_command_becomes_tool(hint: str, shown: str) -> None:
             "To keep waiting, call this tool again with since=17-1",
         ),
         (
+            f"To follow the plan: orchestrate assign {ITEM} --pool backend",
+            f"To follow the plan: the tool assign with items={ITEM}, pool=backend",
+        ),
+        (
+            "Raise it: orchestrate budget ada --limit AMOUNT --per day",
+            "Raise it: the tool budget with owner=ada, limit=AMOUNT, per=day",
+        ),
+        (
+            "List them: orchestrate schedule list",
+            "List them: the tool status with of=schedules",
+        ),
+        (
+            "Remove one: orchestrate schedule remove NAME",
+            "Remove one: the tool schedule with verb=remove, schedule=NAME",
+        ),
+        (
             "orchestrate server start --repair",
             "orchestrate server start --repair",
         ),
@@ -146,5 +161,5 @@ def test_tool_of_command_takes_its_arguments(
     for command, tool in commands.items():
         if tool is None:
             continue
-        arguments = set(tool.positional) | set(tool.fixed)  # type: ignore[attr-defined]
+        arguments = {*tool.positional, *tool.fixed, *tool.valued}  # type: ignore[attr-defined]
         assert arguments <= set(by_name[tool.name].kinds()), command  # type: ignore[attr-defined]
