@@ -62,7 +62,7 @@ def budget(
     """Limit what a project, an agent or the namespace may use, or show the limits.
 
     Once it has used that much, no agent claims any further item of it. Work that has
-    begun goes on. Without options, the budgets are shown.
+    begun continues. Without options, the budgets are shown.
     """
     from taskorch_orchestrator import actions
     from taskorch_orchestrator.render import costs as render

@@ -49,8 +49,8 @@ def write(
 ) -> tuple[str | None, bool]:
     """Write the handoff of an item, or remove it if workers must not see the item.
 
-    That of a completed item, or of one in review, is kept in `done/`. Return the signature of the file, None
-    without one, and whether a file changed.
+    That of a completed item, or of one in review, is kept in `done/`. Return the
+    signature of the file, None without one, and whether a file changed.
     """
     name = file_names.handoff(record.item.id)
     if record.item.state in DELIVERED:

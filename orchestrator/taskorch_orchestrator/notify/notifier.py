@@ -180,7 +180,7 @@ class Notifier:
                 )
 
     def _budgets(self) -> Iterator[Observation]:
-        """Yield the budgets that are used up; each counts anew when it is changed."""
+        """Yield the budgets that are used up; one that was changed counts as another."""
         for each in self._queue.views.budgets():
             if each.used_up:
                 kind, _, name = each.owner.partition(":")

@@ -24,7 +24,7 @@ class Observation(Frozen):
     project: str = ""
     agent: str = ""
     detail: str
-    #: A target is told once about a subject.
+    #: A target gets one notification about a subject.
     subject: str
 
 

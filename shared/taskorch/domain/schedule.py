@@ -70,7 +70,7 @@ class ScheduledPlan(Frozen):
 
 
 class StartedRun(Frozen):
-    """A run that this caller has started; it repeats if nobody ends it."""
+    """A run that this caller has started; it is repeated unless a caller ends it."""
 
     schedule: Schedule
     content: ScheduledPlan

@@ -365,7 +365,7 @@ class Backup:
         for name in names:
             reply = self._run_script("export", "schedule", name)
             due_at, fields = cast("tuple[str, list[str]]", reply)
-            if not due_at:  # it was removed meanwhile
+            if not due_at:  # it was removed since then
                 continue
             if not fields:
                 self._damage["schedule", name] = "its fields are missing"

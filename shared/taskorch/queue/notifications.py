@@ -21,8 +21,8 @@ from taskorch.queue import fields as read
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts
 
-#: How long an attempt may take. A service that has not told its result by then is gone,
-#: and the message may have arrived: nobody sends it again.
+#: How long an attempt may take. A service that has not reported its result by then has
+#: ended, and the message may have arrived: it is not sent again.
 ATTEMPT_MS = 60_000
 
 NOTHING = NotificationBatch(id="", attempt=0, notifications=(), more=False)
@@ -61,7 +61,7 @@ class TargetNotifications:
     ) -> NotificationBatch:
         """Take the next notifications of some kinds, for one attempt to send them.
 
-        A new target gets what happens from now on. Tell the result by `settle`.
+        A new target gets what happens from now on. Report the result by `settle`.
         """
         found = [
             [
@@ -102,10 +102,11 @@ class TargetNotifications:
         patience_s: float = 0,
         notify: Notify = lambda _: None,
     ) -> None:
-        """Tell how the attempt of a batch ended.
+        """Report how the attempt of a batch ended.
 
-        Nothing is recorded if this service has not taken it. An outage of Redis is waited
-        out for `patience_s`; `notify` receives each failure, and None after a success.
+        Nothing is recorded if this service has not taken it. It waits for the end of an
+        outage of Redis for `patience_s`; `notify` receives each failure, and None after a
+        success.
         """
         self._scripts.run_through_outages(
             "notify_settle",

@@ -114,7 +114,7 @@ class HeldLine(Frozen):
     session: str
     #: Since when it is held, in ms.
     since: int
-    #: None if nobody has given one.
+    #: None if its holder has given none.
     percent: int | None
     #: The newest report under this claim; 0 and "" if there is none.
     reported_at: int = 0

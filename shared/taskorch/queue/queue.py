@@ -358,7 +358,8 @@ class Queue:
         """Assign 1 to 16 items to an agent or to a pool in one step: all, or none.
 
         Each is assigned as by `assign`, in this order, with the same context and
-        resources. An error names the item. Raises errors.TooMany for an item that is given twice.
+        resources. An error names the item. Raises errors.TooMany for an item that is given
+        twice.
         """
         count = len(limits.sequence(items, "items"))
         limits.batch_steps(count)

@@ -64,7 +64,8 @@ def rule(
 ) -> tuple[str, ...]:
     """Return the words of ACL SETUSER behind `on` and the password.
 
-    A worker is for one agent, and takes items from its `pools`; an orchestrator or a viewer without a name may use any.
+    A worker is for one agent, and takes items from its `pools`; an orchestrator or a
+    viewer without a name may use any.
     """
     tag = keys.tag(namespace)
     if role is Role.ADMIN:

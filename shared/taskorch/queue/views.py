@@ -586,8 +586,8 @@ class Views:
     def needs(self, *, limit: int = 25) -> "Needs":
         """Return the items that need a person, at most `limit` of each kind.
 
-        Those are items with a question, those in review, failed ones, some that wait for a dead item, and
-        unassigned ones.
+        Those are items with a question, those in review, failed ones, some that wait for
+        a dead item, and unassigned ones.
         """
         from taskorch.queue.overview import read_needs
 

@@ -222,7 +222,7 @@ class Attempt:
         """Run the acceptance checks of an item that is to be completed.
 
         They run after the command, which cannot change their results any more. Raises
-        one of REFUSALS if the lease is lost meanwhile.
+        one of REFUSALS if the lease is lost in the meantime.
         """
         context, checks = self._context, self._claim.package.item.checks
         if not checks or result.end is not AttemptEnd.COMPLETED:

@@ -158,8 +158,8 @@ class WorkerPool:
         """Work on items until a signal or the idle time ends the run.
 
         Return the exit code. Raises errors.NothingToDo if there was no item,
-        errors.OverBudget if a budget was the reason, and the
-        error of a slot that could not go on.
+        errors.OverBudget if a budget was the reason, and the error of a slot that could
+        not go on.
         """
         # If our starter ignores SIGCHLD, the exit statuses of commands would be lost.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -3,8 +3,8 @@
 -- KEYS     meta
 -- ARGV     7 cursor or '', 8 maximum number of items and dependencies, 9 '1' to repair
 -- RETURNS  {next cursor or '', newest event's id, {finding …}, {owner, state or field of
---          the usage, number …}, {{item, dependency, state, '1' if a requeue of a dead dependency has to
---          reopen its project, else ''} …}}
+--          the usage, number …}, {{item, dependency, state, '1' if a requeue of a dead
+--          dependency has to reopen its project, else ''} …}}
 -- ERRORS   NO_PROJECT (the cursor's was purged)
 local STEP = 100
 local limit, repair = tonumber(ARGV[8]), ARGV[9] == '1'

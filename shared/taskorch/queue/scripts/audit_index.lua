@@ -2,8 +2,8 @@
 --              does not list, and unfinished steps that were set aside. Repairs them if it
 --              is asked to.
 -- KEYS     meta
--- ARGV     7 index: 'leases', 'queue:ada', 'queue:pool:backend' …, 8 cursor of ZSCAN, 9 number of entries, 10
---          '1' to repair
+-- ARGV     7 index: 'leases', 'queue:ada', 'queue:pool:backend' …, 8 cursor of ZSCAN, 9
+--          number of entries, 10 '1' to repair
 -- RETURNS  {next cursor or '0', {finding …}}
 -- ERRORS   none of its own
 local name, repair = ARGV[7], ARGV[10] == '1'

@@ -242,7 +242,7 @@ function parts.usage()
   return {ms(now), rows}
 end
 
--- Events that only move an item, or that nobody asked for.
+-- Events that only move an item, or that no agent and no person asked for.
 local QUIET = {
   mend = true, promote = true, ready = true, renew = true, stray = true, wait = true,
 }

@@ -3,8 +3,8 @@
 -- KEYS     meta
 -- ARGV     7 the newest event when the audit began, 8 '1' to repair, then owner, its
 --          counts as JSON …
--- RETURNS  {'1', or '' if there was an event since, {{owner, state or field of the usage, as kept, as
---          counted} …}}
+-- RETURNS  {'1', or '' if there was an event since, {{owner, state or field of the usage, as
+--          kept, as counted} …}}
 -- ERRORS   none of its own
 local ORDER = {
   'pending', 'waiting', 'queued', 'in_progress', 'blocked', 'review', 'delayed', 'completed',

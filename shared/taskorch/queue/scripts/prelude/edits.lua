@@ -28,8 +28,9 @@ do
   local MAX_CHANGED_BYTES = 1048576
   local OF_HELD = {priority = true, labels = true, context = true}
   local NAMES = {
-    criteria = 'acceptance criteria', checks = 'acceptance checks', deliverables_expected = 'expected deliverables',
-    lease_ms = 'lease', max_attempts = 'max attempts', depends_on = 'dependencies',
+    criteria = 'acceptance criteria', checks = 'acceptance checks',
+    deliverables_expected = 'expected deliverables', lease_ms = 'lease',
+    max_attempts = 'max attempts', depends_on = 'dependencies',
   }
   local TEXTS = {'title', 'description', 'reviewer'}
   local LISTS = {'requirements', 'criteria', 'deliverables_expected', 'resources', 'labels'}

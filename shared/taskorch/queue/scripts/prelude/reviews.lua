@@ -19,8 +19,8 @@ function Review.is_of_agent(as_agent)
   return true
 end
 
--- Refuses a caller who may not decide about an item: an agent is its reviewer, and nobody
--- decides about its own work.
+-- Refuses a caller who may not decide about an item: an agent has to be its reviewer, and no
+-- caller decides about its own work.
 function Review.check_caller(item, verb, as_agent)
   local reviewer = call('HGET', key('item', item.id), 'reviewer') or ''
   if Review.is_of_agent(as_agent) and reviewer ~= caller.agent then

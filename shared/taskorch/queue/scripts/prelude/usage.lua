@@ -36,7 +36,7 @@ do
     end
   end
 
-  -- Returns the four numbers of a value. What a damaged one has not is 0.
+  -- Returns the four numbers of a value. Those that a damaged one lacks are 0.
   function Usage.numbers(value)
     if not value or value == '' then return {0, 0, 0, 0} end
     local numbers = {}
@@ -139,7 +139,7 @@ do
     return Usage.words(sums)
   end
 
-  -- Takes what an item has used out of the total of its project, with which it is removed.
+  -- Subtracts what an item has used from the total of its project, because it is removed.
   function Usage.forget_item(id, project)
     local hash, used = Usage.of('project:' .. project), Usage.of_item(id)
     local total = math.max(unpack(used)) > 0 and redis.pcall('HGET', hash, 'total')
@@ -245,6 +245,7 @@ do
     return string.format('%d', left)
   end
 
-  -- Has the caller be woken when a budget changes: it waits for work that it may not claim.
+  -- Notes that the caller waits for work that it may not claim: it is woken when a budget
+  -- changes.
   function Budget.wait() call('ZADD', prefix .. 'budget_waiters', now, caller.agent) end
 end
