@@ -60,7 +60,8 @@ def local() -> Iterator[Shell]:
 def node(tmp_path: Path) -> Iterator[Node]:
     """Return a server that keeps its data when it is killed and restarted."""
     port = free_ports(1)[0]
-    options = ["--port", str(port), "--appendonly", "yes", "--save", ""]
+    options = ["--port", str(port), "--appendonly", "yes"]
+    options += ["--appendfsync", "no", "--save", ""]
     node = Node(tmp_path / "node", port, *options)
     node.start()
     yield node

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from support.board_commands import Person
-from support.commands import BIN, Shell, eventually
+from support.commands import BIN, Shell, alive, eventually
 
 REPOSITORY = Path(__file__).parents[2]
 #: Variables that a user may have set for their own queue.
@@ -44,6 +44,7 @@ def test_demo_completes_project_and_leaves_nothing_running() -> None:
         r"running, pid (\d+), unix://(\S+)/\.task-orchestrator", ran.stdout
     )
     assert server is not None
+    pid = int(server[1])
     result = ran.stdout.partition("Project completed: User Management API")[2]
     delivered = [
         "5 tables designed with constraints",
@@ -61,7 +62,7 @@ def test_demo_completes_project_and_leaves_nothing_running() -> None:
         r"The board, .*: http://127\.0\.0\.1:\d+/sign-in", ran.stdout
     )
     assert not Path(server[2]).exists()
-    assert not _lives(int(server[1]))
+    eventually(lambda: not alive(pid))
 
 
 def test_ctrl_c_ends_demo_without_errors(tmp_path: Path) -> None:
@@ -84,10 +85,11 @@ def test_ctrl_c_ends_demo_without_errors(tmp_path: Path) -> None:
 
     server = re.search(r"running, pid (\d+)", shown)
     assert server is not None
+    pid = int(server[1])
     assert demo.returncode == 130
     assert "Error" not in left
     assert "unreachable" not in left
-    assert not _lives(int(server[1]))
+    eventually(lambda: not alive(pid))
     assert not list(tmp_path.iterdir())
 
 
@@ -118,17 +120,6 @@ def test_demo_board_shows_a_team_at_work(tmp_path: Path) -> None:
     assert "Error" not in errors
     assert "Traceback" not in errors
     assert not list(tmp_path.iterdir())
-
-
-def _lives(pid: int) -> bool:
-    """Return whether a process exists and is not a zombie."""
-    done = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip()[:1] not in ("", "Z")
 
 
 def test_interrupted_demo_does_not_break_the_next_one(shell: Shell) -> None:

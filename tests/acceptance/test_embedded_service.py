@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,6 +33,11 @@ def status(shell: Shell) -> dict[str, Any]:
         "server", "status", "--json"
     ).data()
     return result
+
+
+def is_gone(before: dict[str, Any]) -> bool:
+    """Return whether the server and service of an earlier status have ended."""
+    return not alive(before["pid"]) and not alive(before["service_pid"])
 
 
 def kill(pid: int) -> None:
@@ -77,8 +83,7 @@ def test_stopped_server_ends_its_service(served: Shell) -> None:
         0,
         0,
     )
-    assert not alive(before["pid"])
-    assert not alive(before["service_pid"])
+    eventually(lambda: is_gone(before))
     assert status(served) == stopped
     served.orchestrate("server", "start")
     eventually(lambda: handoff_items(served.folder) == {first})
@@ -94,8 +99,7 @@ def test_immediate_stop_leaves_nothing_running(
 
         served.orchestrate("server", "stop")
 
-        assert not alive(before["pid"])
-        assert not alive(before["service_pid"])
+        eventually(partial(is_gone, before))
         assert status(served)["running"] is False
 
 
@@ -258,11 +262,6 @@ def delete(shell: Shell, name: str = "") -> None:
     discard(shell.folder / name, shell.folder)
 
 
-def is_gone(before: dict[str, Any]) -> bool:
-    """Return whether the server and service of an earlier status have ended."""
-    return not alive(before["pid"]) and not alive(before["service_pid"])
-
-
 def test_deleted_root_stays_deleted(
     served: Shell,
 ) -> None:
@@ -358,4 +357,4 @@ def test_manual_service_is_the_one_of_the_server(local: Shell) -> None:
 
     assert before["service_pid"] == service.pid
     assert (refused.code, code) == (6, 0)
-    assert not alive(before["pid"])
+    eventually(lambda: not alive(before["pid"]))

@@ -461,7 +461,7 @@ def test_stopped_idle_run_takes_no_wake_token(
         item = bench.item()
 
         assert (
-            need_lease(bench.agent(session="other").claim(wait_s=5)).item
+            need_lease(bench.agent(session="other").claim(wait_s=60)).item
             == item
         )
         assert run.events() == ["claimed"]

@@ -119,7 +119,7 @@ def test_server_without_a_socket_is_named_and_stopped(local: Shell) -> None:
     assert f"running, pid {pid}" in shown
     assert "its socket is gone" in shown
     assert not stopped["running"]
-    assert not alive(pid)
+    eventually(lambda: not alive(pid))
 
 
 def test_command_replaces_a_server_without_a_socket(local: Shell) -> None:
@@ -133,7 +133,7 @@ def test_command_replaces_a_server_without_a_socket(local: Shell) -> None:
         f"The socket of the bundled server (pid {pid}) was deleted. "
         "The server is started again." in ran.stderr
     )
-    assert not alive(pid)
+    eventually(lambda: not alive(pid))
     assert status(local)["reachable"]
 
 
@@ -196,10 +196,8 @@ def test_server_is_stopped_from_another_pid_namespace(local: Shell) -> None:
 
     assert "in another container" in shown.stdout
     assert stopped.code == 0, stopped.stderr
-    assert [alive(before["pid"]), alive(before["service_pid"])] == [
-        False,
-        False,
-    ]
+    eventually(lambda: not alive(before["pid"]))
+    eventually(lambda: not alive(before["service_pid"]))
 
 
 @pytest.mark.skipif(

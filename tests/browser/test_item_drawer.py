@@ -260,7 +260,7 @@ def test_item_is_created_in_a_project(board: OpenBoard, bench: Bench) -> None:
     screen.page.get_by_label("Facts").fill("no equals sign")
     screen.page.get_by_role("button", name="Create the item").click()
     expect(screen.page.get_by_role("alert")).to_contain_text("NAME=VALUE")
-    assert screen.page.get_by_label("Title").input_value() == "Login form"
+    expect(screen.page.get_by_label("Title")).to_have_value("Login form")
     screen.page.get_by_label("Facts").fill("where=here")
     screen.page.get_by_label("Agent").fill("ada")
     screen.page.get_by_role("button", name="Create the item").click()
@@ -323,7 +323,7 @@ def test_two_people_answer_one_question(
 
     alert = second.page.get_by_role("alert")
     expect(alert).to_contain_text("Answer to question 1 by ana: “May”")
-    assert field.input_value() == "June"
+    expect(field).to_have_value("June")
     second.forgive("409")
 
 
@@ -340,7 +340,7 @@ def test_item_that_moved_is_shown_before_acting(
     expect(screen.page.locator(".drawer header")).to_contain_text("bob")
     screen.page.get_by_role("button", name="Cancel…").click()
     ask = screen.page.locator("#ask")
-    assert ask.locator("textarea").input_value() == "Not needed"
+    expect(ask.locator("textarea")).to_have_value("Not needed")
     confirm(screen)
 
     expect(screen.page.locator(".drawer header")).to_contain_text("Cancelled")
@@ -357,7 +357,7 @@ def test_two_people_edit_one_item(board: OpenBoard, bench: Bench) -> None:
     page.get_by_role("button", name="Save").click()
 
     expect(page.locator("#ask")).to_contain_text("“Their form”")
-    assert page.get_by_label("Title").input_value() == "My form"
+    expect(page.get_by_label("Title")).to_have_value("My form")
     confirm(screen)
     page.wait_for_url(f"**{path_of(item)}")
     edited = item_of(bench, item)
@@ -438,10 +438,10 @@ def test_saved_edit_leads_back_to_the_page_underneath(
 
     expect(page.locator(".drawer h1")).to_have_text("Sign-in form")
     expect(page.locator(".drawer .receipt")).to_have_text("Changed: title.")
-    assert page.url.endswith(path_of(item))
+    page.wait_for_url(f"**{path_of(item)}")
     page.keyboard.press("Escape")
     expect(page.locator(".drawer")).to_have_count(0)
-    assert page.url.endswith("/items?q=state:pending")
+    page.wait_for_url(re.compile(r"/items\?q=state:pending$"))
     expect(page.get_by_role("link", name="Sign-in form")).to_be_visible()
 
 

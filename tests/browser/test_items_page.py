@@ -198,7 +198,7 @@ def test_thousands_of_items_open_quickly(
     took = perf_counter() - started
 
     assert response.ok
-    assert took < 5
+    assert took < 15
     assert len(response.body()) < 200_000
     assert bench.state(_first_item(bench)) is State.QUEUED
 

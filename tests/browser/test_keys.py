@@ -1,5 +1,7 @@
 """The board by keyboard alone."""
 
+import re
+
 from playwright.sync_api import Page, expect
 from support.browser import OpenBoard
 from support.builders import Bench
@@ -34,11 +36,11 @@ def test_enter_opens_and_escape_returns(
 
     page.keyboard.press("Enter")
     expect(page.locator("dialog.drawer[open]")).to_be_visible()
-    assert "/items/item_" in page.url
+    page.wait_for_url("**/items/item_*")
     page.keyboard.press("Escape")
 
     expect(page.locator("dialog.drawer")).to_have_count(0)
-    assert page.url.endswith("/")
+    page.wait_for_url(re.compile(r"/$"))
     assert focused(page) == row
 
 
@@ -50,7 +52,7 @@ def test_letter_a_goes_to_answer(board: OpenBoard, bench: Bench) -> None:
     page.keyboard.type("jkptg?")
     page.keyboard.press("Escape")
 
-    assert page.locator("[name=answer]").first.input_value() == "jkptg?"
+    expect(page.locator("[name=answer]").first).to_have_value("jkptg?")
     assert page.evaluate("document.activeElement === document.body")
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from support import gateways
 from support.api_client import ApiClient, smallest
+from support.commands import eventually
 from support.gateways import Gateway, HttpClient
 from taskorch.domain.role import Role
 from taskorch.queue import scripts
@@ -250,6 +251,6 @@ def test_logs_have_no_text_and_no_token(
 ) -> None:
     planner.post("orchestrator/project", title="Confidential")
 
+    eventually(lambda: json.dumps("project") in gateway.log)
     assert "Confidential" not in gateway.log
     assert not any(token in gateway.log for token in tokens.values())
-    assert json.dumps("project") in gateway.log

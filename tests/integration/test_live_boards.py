@@ -202,7 +202,7 @@ def test_expired_lease_is_shown_without_event(
     bench: Bench, gateway: Gateway
 ) -> None:
     lease = bench.claimed(bench.item(agent="grace"), agent="grace")
-    bench.shorten_lease(lease.item, left_ms=1500)
+    bench.shorten_lease(lease.item, left_ms=4000)
 
     with following(gateway, token_of(bench)) as stream:
         stream.fragment("agents", lease.item)

@@ -19,10 +19,10 @@ FAST = Pace(
     between_s=0.05,
     retries_s=(0.02, 0.02),
     look_s=0.05,
-    timeout_s=5.0,
+    timeout_s=30.0,
 )
 IMPATIENT = Pace(
-    tick_s=0.02, between_s=0.05, retries_s=(0.02, 0.02), timeout_s=0.2
+    tick_s=0.02, between_s=0.05, retries_s=(0.02, 0.02), timeout_s=2.0
 )
 
 pytestmark = pytest.mark.one_lane

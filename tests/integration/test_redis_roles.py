@@ -335,7 +335,7 @@ def test_worker_takes_items_from_its_pools_alone(bench: Bench) -> None:
 
     with pytest.raises(errors.NotAllowed, match="the pool python"):
         ada.agent_queue("ada", pools=["backend", "python"]).claim()
-    claim = ada.agent_queue("ada", pools=["backend"]).claim(wait_s=1)
+    claim = ada.agent_queue("ada", pools=["backend"]).claim(wait_s=60)
 
     assert claim
     assert claim.package.item.id == item

@@ -112,7 +112,9 @@ class Screen:
         """Return whether the page scrolls sideways."""
         return bool(
             self.page.evaluate(
-                "document.documentElement.scrollWidth > window.innerWidth"
+                # a phone zooms out until all of a page is in the window
+                "document.documentElement.scrollWidth"
+                " > document.documentElement.clientWidth"
             )
         )
 

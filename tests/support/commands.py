@@ -205,7 +205,11 @@ def _is_removed(folder: Path) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process exists and is not a zombie."""
+    """Return whether a process exists and is not a zombie.
+
+    A process that ends closes its files, and with them its locks, a moment before it
+    becomes a zombie. So a test that has waited for its lock waits for its end, too.
+    """
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:

@@ -17,7 +17,7 @@ from support.hermetic import MARK
 
 #: The variable with which pytest names the running test to its processes.
 CURRENT_TEST = b"PYTEST_CURRENT_TEST="
-ENDED_WITHIN_S = 10
+ENDED_WITHIN_S = 30
 #: Running threads of fixtures that several tests share.
 _SHARED: set[threading.Thread] = set()
 

@@ -33,6 +33,9 @@ def running(binary: str, folder: Path, *options: str) -> Iterator[str]:
         "",
         "--dir",
         str(folder),
+        # What it appends is in the kernel before its reply, also while the disk is busy.
+        "--appendfsync",
+        "no",
         *options,
     ]
     with (folder / "server.log").open("wb") as log:

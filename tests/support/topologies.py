@@ -477,6 +477,8 @@ def server_options(folder: Path, port: int) -> list[str]:
         "",
         "--appendonly",
         "yes",
+        "--appendfsync",
+        "no",
     ]
 
 

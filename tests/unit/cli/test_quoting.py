@@ -95,7 +95,7 @@ def test_text_forges_no_line_of_orchestrator_views(bench: Bench) -> None:
 
 def waited(bench: Bench, item: str) -> actions.WaitOutcome:
     queue, goals = bench.queue, [Goal.BLOCKED]
-    return actions.wait(queue, queue.waits(), item, goals, timeout_s=5).data
+    return actions.wait(queue, queue.waits(), item, goals, timeout_s=60).data
 
 
 def test_text_forges_no_impact_and_no_discovery() -> None:

@@ -47,7 +47,7 @@ def test_coroutines_do_what_the_queue_does(bench: Bench) -> None:
             await task.note("A note")
             assert task.item.title == "An item"
             await task.complete("Done", deliverables={"n": 1})
-        waited = await queue.until(project, [Goal.COMPLETED], timeout_s=5)
+        waited = await queue.until(project, [Goal.COMPLETED], timeout_s=SOON_S)
         assert waited.reached is Goal.COMPLETED
         return (await queue.views.show(id_)).item.state
 

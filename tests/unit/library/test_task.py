@@ -145,7 +145,7 @@ def test_task_waits_for_an_answer(bench: Bench, queue: Queue) -> None:
     with queue.agent("ada").claim() as task:
         number = task.blocker("Which database?").question
         queue.answer(id_, "Postgres")
-        answered = task.wait_for_answer(timeout_s=5, question=number)
+        answered = task.wait_for_answer(timeout_s=60, question=number)
         task.complete("Done")
 
     assert [answer.text for answer in answered.answers] == ["Postgres"]

@@ -28,7 +28,7 @@ def test_first_report_claims_and_later_reports_renew(
     ada.progress(item, "begun")
     root.sync()
     first = root.bench.queue.views.show(item).item
-    root.bench.shorten_lease(item, left_ms=1000)
+    root.bench.shorten_lease(item, left_ms=60_000)
     ada.progress(item, "on it")
     root.sync()
 

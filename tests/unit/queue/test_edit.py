@@ -408,7 +408,7 @@ def test_removed_dependency_wakes_a_waiting_agent(bench: Bench) -> None:
 
     bench.queue.edit([item], ItemEdit(remove_dependencies=dependency))
 
-    assert need_lease(bench.agent().claim(wait_s=5)).item == item
+    assert need_lease(bench.agent().claim(wait_s=60)).item == item
 
 
 def test_removed_dependency_is_not_opened_by_requeue(bench: Bench) -> None:

@@ -179,6 +179,6 @@ def test_claim_leaves_wake_token_for_other_waiters(bench: Bench) -> None:
 
     bench.agent().complete(lease, "done", next=True)
 
-    claim = bench.agent(session="second").claim(wait_s=5)
+    claim = bench.agent(session="second").claim(wait_s=60)
     assert claim
     assert claim.package.item.id == left

@@ -395,7 +395,7 @@ def test_agent_waits_for_the_decision(bench: Bench) -> None:
 
     waiting = bench.agent().wait_for_answer(wanted, timeout_s=0)
     bench.queue.send_back(item, "Once more")
-    answered = bench.agent().wait_for_answer(wanted, timeout_s=5)
+    answered = bench.agent().wait_for_answer(wanted, timeout_s=60)
 
     assert waiting.item.state is State.REVIEW
     assert answered.item.state is State.QUEUED

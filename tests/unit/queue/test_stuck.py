@@ -63,7 +63,7 @@ def test_unstarted_item_has_last_call_of_its_agent(bench: Bench) -> None:
 
     each = only(bench, unstarted_ms=1)
 
-    assert seen_at - 1000 < each.agent_seen_at <= seen_at
+    assert 0 < each.agent_seen_at <= seen_at
     assert each.agent_seen_at < each.since
 
 
@@ -148,7 +148,7 @@ def test_holder_is_silent_since_its_last_step(
 @pytest.mark.parametrize("step", ["progress", "renew", "discover"])
 def test_step_ends_the_silence(bench: Bench, step: str) -> None:
     lease = bench.claimed()
-    bench.shorten_lease(lease.item, left_ms=1000)
+    bench.shorten_lease(lease.item, left_ms=60_000)
     assert named(bench) == [(lease.item, "silent")]
 
     getattr(bench.agent(), step)(
