@@ -12,6 +12,7 @@ import termios
 from threading import Timer
 from typing import Any
 
+from programs import work
 from programs.checkout import Checkout, run_program
 from programs.model_server import ModelServer
 from taskorch_worker.run.reaper import processes_below, signal_processes
@@ -40,6 +41,13 @@ def claude(checkout: Checkout, model: ModelServer) -> Checkout:
         NO_PROXY="127.0.0.1",
         npm_config_offline="true",
     )
+
+
+def ada(checkout: Checkout, model: ModelServer) -> Checkout:
+    """Return a shell of ada's, with Claude Code set up in the checkout."""
+    shell = claude(checkout, model).having(AGENT_ID="ada")
+    work.set_up(shell, "claude")
+    return shell
 
 
 def ask(

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread, Timer
 from typing import Any
 
+from programs import work
 from programs.checkout import Checkout
 from programs.model_server import ModelRequest, ModelServer
 
@@ -72,9 +73,7 @@ def codex(
 
 def set_up(shell: Checkout, *options: str) -> str:
     """Run `orchestrate setup codex`, and return what it printed."""
-    done = shell.orchestrate("setup", "codex", *options)
-    assert done.code == 0, done.stderr
-    return done.stderr
+    return work.set_up(shell, "codex", *options)
 
 
 def user_config(shell: Checkout) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 
+from programs import work
 from programs.checkout import Checkout
 from programs.model_server import ModelRequest, ModelServer
 
@@ -38,15 +39,9 @@ def gemini(
 
 def set_up(shell: Checkout, *options: str) -> str:
     """Run `orchestrate setup gemini`, and return what it printed."""
-    done = shell.orchestrate("setup", "gemini", *options)
-    assert done.code == 0, done.stderr
-    return done.stderr
+    return work.set_up(shell, "gemini", *options)
 
 
 def our_tools(request: ModelRequest) -> set[str]:
     """Return the names of our tools in a request."""
-    return {
-        tool.removeprefix(TOOLS)
-        for tool in request.tools
-        if tool.startswith(TOOLS)
-    }
+    return request.tools_of(TOOLS)

@@ -70,6 +70,14 @@ class ModelRequest:
         """Return the system prompt and what users wrote, as one text."""
         return "\n".join(self.texts)
 
+    def tools_of(self, prefix: str) -> set[str]:
+        """Return the names of the tools with a prefix, without it."""
+        return {
+            tool.removeprefix(prefix)
+            for tool in self.tools
+            if tool.startswith(prefix)
+        }
+
 
 Answer = Reply | Refusal
 Script = Callable[[ModelRequest], Answer]

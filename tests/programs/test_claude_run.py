@@ -5,11 +5,10 @@ from threading import Event
 
 import pytest
 from programs.checkout import Checkout
-from programs.claude import OURS, claude
+from programs.claude import OURS, ada
 from programs.model_server import (
     Answer,
     ModelRequest,
-    ModelServer,
     Refusal,
     Script,
     ScriptedModel,
@@ -20,9 +19,11 @@ from programs.model_server import (
 from programs.recipes import once, one_slot, recipe
 from programs.work import (
     TIME_LIMIT_S,
+    UNKNOWN_MODEL,
     check_finished,
     check_own_worktrees,
     check_released,
+    check_unknown_model,
     is_running,
     item_of_run,
     needs_processes,
@@ -56,14 +57,6 @@ def in_shell(command: str) -> Script:
         return call("Bash", command=command.format(item=item_of_run(request)))
 
     return step
-
-
-def ada(checkout: Checkout, server: ModelServer) -> Checkout:
-    """Return a shell of ada's, with Claude Code set up in the checkout."""
-    shell = claude(checkout, server).having(AGENT_ID="ada")
-    done = shell.orchestrate("setup", "claude")
-    assert done.code == 0, done.stderr
-    return shell
 
 
 def words_of(
@@ -206,17 +199,14 @@ def test_failing_model_fails_attempt_with_reason(
     checkout: Checkout, model: ScriptedModel, output: str
 ) -> None:
     (item,) = new_items(checkout, "Prices")
-    server = model(lambda _: Refusal(400, "There is no such model."))
+    server = model(lambda _: UNKNOWN_MODEL)
     words = words_of(TOOLS_RECIPE, ["--output-format", "json"])
 
     run = ada(checkout, server).run(*once(words), "--output-format", output)
 
-    assert run.code == 5
-    assert "There is no such model." in run.stdout
-    failed = shown(checkout, item)
-    assert failed["state"] == "failed"
-    assert "There is no such model." in failed["timeline"][-1]["text"]
-    assert worktrees(checkout) == []
+    check_unknown_model(checkout, item, run.code, run.stdout)
+    reason = shown(checkout, item)["timeline"][-1]["text"]
+    assert UNKNOWN_MODEL.message in reason
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ from threading import Barrier
 
 import pytest
 from programs.checkout import Checkout
-from programs.claude import OURS, claude, result
+from programs.claude import OURS, ada, result
 from programs.model_server import (
     Answer,
     ModelRequest,
-    ModelServer,
     Reply,
     ScriptedModel,
     call,
@@ -24,14 +23,6 @@ PROGRAM = "claude"
 REMINDER = "You still hold"
 TIME_LIMIT_S = 90
 COMMANDS = ("--allowedTools", "Bash(worker *)")
-
-
-def set_up(checkout: Checkout, server: ModelServer) -> Checkout:
-    """Return a shell of ada's, with Claude Code set up in the checkout."""
-    shell = claude(checkout, server).having(AGENT_ID="ada")
-    done = shell.orchestrate("setup", "claude")
-    assert done.code == 0, done.stderr
-    return shell
 
 
 def reminders(request: ModelRequest) -> Sequence[str]:
@@ -47,7 +38,7 @@ def test_agent_is_reminded_once_and_may_stop(
         steps(call(f"{OURS}pop"), say("I stop."), say("I really stop."))
     )
 
-    done = result(set_up(checkout, server), "Work.")
+    done = result(ada(checkout, server), "Work.")
 
     assert done["result"] == "I really stop."
     assert [len(reminders(each)) for each in server.requests] == [0, 0, 1]
@@ -68,7 +59,7 @@ def test_reminded_agent_completes_its_item(
         )
     )
 
-    done = result(set_up(checkout, server), "Work.", *COMMANDS)
+    done = result(ada(checkout, server), "Work.", *COMMANDS)
 
     assert done["result"] == "Done."
     assert shown(checkout, item)["summary"] == "Reminded"
@@ -86,7 +77,7 @@ def test_agent_without_items_is_not_reminded(
         )
     )
 
-    result(set_up(checkout, server), "Work.")
+    result(ada(checkout, server), "Work.")
 
     assert len(server.requests) == 3
     assert reminders(server.requests[-1]) == []
@@ -115,7 +106,7 @@ def test_sessions_are_reminded_of_own_items(
         return say("I stop.")
 
     server = model(script)
-    shell = set_up(checkout, server)
+    shell = ada(checkout, server)
 
     with ThreadPoolExecutor() as pool:
         sessions = [
@@ -145,7 +136,7 @@ def test_worktree_beside_repository_shares_its_queue(
     server = model(
         steps(call(f"{OURS}pop"), say("I stop."), say("I really stop."))
     )
-    shell = set_up(checkout, server)
+    shell = ada(checkout, server)
     shell.git("add", ".")
     shell.git("commit", "--quiet", "--message", "Set up Claude Code")
     beside = shell.folder.parent / "beside"

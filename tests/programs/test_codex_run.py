@@ -10,7 +10,6 @@ from programs.model_server import (
     Answer,
     ModelRequest,
     ModelServer,
-    Refusal,
     Script,
     ScriptedModel,
     call,
@@ -19,9 +18,11 @@ from programs.model_server import (
 )
 from programs.recipes import once, one_slot, recipe
 from programs.work import (
+    UNKNOWN_MODEL,
     check_finished,
     check_own_worktrees,
     check_released,
+    check_unknown_model,
     is_running,
     item_of_run,
     needs_processes,
@@ -171,14 +172,11 @@ def test_failing_model_fails_attempt_with_reason(
     checkout: Checkout, model: ScriptedModel
 ) -> None:
     (item,) = new_items(checkout, "Prices")
-    server = model(lambda _: Refusal(400, "There is no such model."))
+    server = model(lambda _: UNKNOWN_MODEL)
 
     run = ada(checkout, server).run(*once(TOOLS_RECIPE))
 
-    assert run.code == 5
-    assert "There is no such model." in run.stdout
-    assert shown(checkout, item)["state"] == "failed"
-    assert worktrees(checkout) == []
+    check_unknown_model(checkout, item, run.code, run.stdout)
 
 
 def test_committed_setup_serves_a_trusted_worktree(

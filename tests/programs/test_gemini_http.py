@@ -1,55 +1,26 @@
 """Gemini CLI, the real program, with the MCP server of a gateway."""
 
-import re
-
-from programs.checkout import Checkout, run_program
+from programs import over_http
+from programs.checkout import Checkout
 from programs.gemini import OF_WORKER, TOOLS, gemini, our_tools
-from programs.model_server import (
-    ModelRequest,
-    Reply,
-    ScriptedModel,
-    call,
-    say,
-    steps,
-)
-from support import gateways
+from programs.model_server import ScriptedModel
 from taskorch_worker import mcp_tools as of_the_worker
 
 PROGRAM = "gemini"
 
 
-def complete(request: ModelRequest) -> Reply:
-    """Return an answer that completes the item of the claim before."""
-    text = request.results[-1].replace("\\", "")
-    found = re.search(r'"tokens":{"(\w+)":"([^"]+)"', text)
-    assert found, text
-    return call(
-        f"{TOOLS}complete", item=found[1], summary="Done", token=found[2]
-    )
-
-
 def test_agent_completes_an_item_over_http(
     checkout: Checkout, model: ScriptedModel
 ) -> None:
-    project = checkout.orchestrate("project", "Shop").stdout.strip()
-    item = checkout.orchestrate(
-        *("create", project, "Prices", "--assign", "ada")
-    ).stdout.strip()
-    server = model(steps(call(f"{TOOLS}pop"), complete, say("Fine.")))
-    with gateways.running(checkout) as gateway:
-        ada = gemini(checkout, server).having(
-            TASKORCH_URL=gateway.url,
-            TASKORCH_TOKEN=gateway.token("ada", "worker"),
-            AGENT_ID="ada",
-        )
-        ada.orchestrate("setup", "gemini", "--url", gateway.url)
+    server = model(over_http.script(TOOLS))
+    shell = gemini(checkout, server)
 
-        run = run_program(ada, "gemini", "-p", "Work.")
+    done = over_http.completed_item(
+        checkout, shell, ("gemini",), "gemini", "-p", "Work."
+    )
 
-    assert run.returncode == 0, run.stderr
+    assert (done["state"], done["summary"]) == ("completed", "Done")
     assert our_tools(server.requests[0]) == {
         tool.name for tool in of_the_worker.TOOLS
     }
     assert OF_WORKER in server.requests[0].text
-    shown = checkout.orchestrate("show", item, "--json").data()
-    assert (shown["state"], shown["summary"]) == ("completed", "Done")

@@ -9,14 +9,21 @@ from programs.model_server import (
     Answer,
     ModelRequest,
     ModelServer,
-    Refusal,
     ScriptedModel,
     call,
     say,
     steps,
 )
 from programs.recipes import once, recipe
-from programs.work import item_of_run, new_items, shown
+from programs.work import (
+    UNKNOWN_MODEL,
+    check_completed_once,
+    check_unknown_model,
+    item_of_run,
+    new_items,
+    set_up,
+    shown,
+)
 
 PROGRAM = "opencode"
 #: opencode takes its time to start, and the machine may be busy.
@@ -49,26 +56,11 @@ def opencode(checkout: Checkout, model: ModelServer) -> Checkout:
     )
 
 
-def set_up(shell: Checkout, *options: str) -> None:
-    """Run `orchestrate setup opencode`."""
-    done = shell.orchestrate("setup", "opencode", *options)
-    assert done.code == 0, done.stderr
-
-
-def our_tools(request: ModelRequest) -> set[str]:
-    """Return the names of our tools in a request."""
-    return {
-        tool.removeprefix(TOOLS)
-        for tool in request.tools
-        if tool.startswith(TOOLS)
-    }
-
-
 def test_setup_is_accepted_and_removed(
     checkout: Checkout, model: ScriptedModel
 ) -> None:
     shell = opencode(checkout, model(steps(say("Fine."))))
-    set_up(shell)
+    set_up(shell, "opencode")
 
     listed = run_program(shell, "opencode", "mcp", "list")
     shell.orchestrate("setup", "opencode", "--remove")
@@ -100,7 +92,7 @@ def test_first_request_has_tools_and_instructions(
     shell = opencode(checkout, server)
     folder = checkout.folder / "src"
     folder.mkdir()
-    set_up(shell)
+    set_up(shell, "opencode")
 
     run = run_program(
         replace(shell, folder=folder), "opencode", "run", "Hello"
@@ -108,8 +100,8 @@ def test_first_request_has_tools_and_instructions(
 
     assert run.returncode == 0, run.stderr
     first = server.requests[0]
-    assert {"check", "pop", "report", "complete"} <= our_tools(first)
-    assert "plan" not in our_tools(first)
+    assert {"check", "pop", "report", "complete"} <= first.tools_of(TOOLS)
+    assert "plan" not in first.tools_of(TOOLS)
     assert first.text.count(INSTRUCTIONS) == 1
     assert "Prices" in server.requests[-1].results[0]
     assert shown(checkout, item)["state"] == "in_progress"
@@ -133,29 +125,24 @@ def test_recipe_completes_item_that_comes_once(
 
     server = model(script)
     shell = opencode(checkout, server)
-    set_up(shell, "--user")
+    set_up(shell, "opencode", "--user")
 
     run = run_program(shell, *once(recipe("opencode")), timeout_s=LIMIT_S)
 
     assert run.returncode == 0, run.stderr
-    done = shown(checkout, item)
-    assert done["state"] == "completed"
-    assert done["summary"] == "Prices are written."
-    first, *_, last = server.requests
-    assert first.text.count(f"# Work on {item}") == 1
-    assert item in last.results[-1]
+    check_completed_once(
+        checkout, item, "Prices are written.", server.requests
+    )
 
 
 def test_failing_model_fails_attempt_with_reason(
     checkout: Checkout, model: ScriptedModel
 ) -> None:
     (item,) = new_items(checkout, "Prices")
-    server = model(lambda _: Refusal(400, "There is no such model."))
+    server = model(lambda _: UNKNOWN_MODEL)
     shell = opencode(checkout, server)
-    set_up(shell, "--user")
+    set_up(shell, "opencode", "--user")
 
     run = run_program(shell, *once(recipe("opencode")), timeout_s=LIMIT_S)
 
-    assert run.returncode == 5
-    assert "There is no such model." in run.stdout
-    assert shown(checkout, item)["state"] == "failed"
+    check_unknown_model(checkout, item, run.returncode, run.stdout)

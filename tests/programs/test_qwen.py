@@ -5,14 +5,21 @@ from programs.model_server import (
     Answer,
     ModelRequest,
     ModelServer,
-    Refusal,
     Script,
     ScriptedModel,
     call,
     say,
 )
 from programs.recipes import once, recipe
-from programs.work import item_of_run, new_items, shown
+from programs.work import (
+    UNKNOWN_MODEL,
+    check_completed_once,
+    check_unknown_model,
+    item_of_run,
+    new_items,
+    set_up,
+    shown,
+)
 
 PROGRAM = "qwen"
 #: How Qwen Code names the tools of our server.
@@ -52,17 +59,11 @@ def steps(*answers: Answer) -> Script:
     return answer
 
 
-def set_up(shell: Checkout, *options: str) -> None:
-    """Run `orchestrate setup qwen`."""
-    done = shell.orchestrate("setup", "qwen", *options)
-    assert done.code == 0, done.stderr
-
-
 def test_setup_is_accepted_and_removed(
     checkout: Checkout, model: ScriptedModel
 ) -> None:
     shell = qwen(checkout, model(steps(say("Fine."))))
-    set_up(shell)
+    set_up(shell, "qwen")
 
     listed = run_program(shell, "qwen", "mcp", "list")
     shell.orchestrate("setup", "qwen", "--remove")
@@ -90,7 +91,7 @@ def test_first_request_names_tools_and_has_instructions(
         )
     )
     shell = qwen(checkout, server)
-    set_up(shell)
+    set_up(shell, "qwen")
 
     run = run_program(shell, "qwen", "Hello")
 
@@ -110,7 +111,7 @@ def test_tools_need_no_person_unless_not_approved(
     server = model(steps(call(f"{TOOLS}get", item=item), say("Fine.")))
     shell = qwen(checkout, server)
 
-    set_up(shell, "--no-approve")
+    set_up(shell, "qwen", "--no-approve")
     run_program(shell, "qwen", "Hello")
 
     assert "permission" in server.requests[-1].results[0]
@@ -135,29 +136,24 @@ def test_recipe_completes_item_that_comes_once(
 
     server = model(script)
     shell = qwen(checkout, server)
-    set_up(shell, "--user")
+    set_up(shell, "qwen", "--user")
 
     run = shell.run(*once(recipe("Qwen Code")))
 
     assert run.code == 0, run.stderr
-    done = shown(checkout, item)
-    assert done["state"] == "completed"
-    assert done["summary"] == "Prices are written."
-    first, *_, last = server.requests
-    assert first.text.count(f"# Work on {item}") == 1
-    assert item in last.results[-1]
+    check_completed_once(
+        checkout, item, "Prices are written.", server.requests
+    )
 
 
 def test_failing_model_fails_attempt_with_reason(
     checkout: Checkout, model: ScriptedModel
 ) -> None:
     (item,) = new_items(checkout, "Prices")
-    server = model(lambda _: Refusal(400, "There is no such model."))
+    server = model(lambda _: UNKNOWN_MODEL)
     shell = qwen(checkout, server)
-    set_up(shell, "--user")
+    set_up(shell, "qwen", "--user")
 
     run = shell.run(*once(recipe("Qwen Code")))
 
-    assert run.code == 5
-    assert "There is no such model." in run.stdout
-    assert shown(checkout, item)["state"] == "failed"
+    check_unknown_model(checkout, item, run.code, run.stdout)

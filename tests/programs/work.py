@@ -10,15 +10,24 @@ from typing import Any
 
 import pytest
 from programs.checkout import Checkout
-from programs.model_server import ModelRequest
+from programs.model_server import ModelRequest, Refusal
 from support.commands import eventually
 
+#: What the scripted model answers when it does not know the model.
+UNKNOWN_MODEL = Refusal(400, "There is no such model.")
 #: Far longer than a run takes; a hanging one fails the test.
 TIME_LIMIT_S = 90
 needs_processes = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(),
     reason="this system does not show the variables of processes",
 )
+
+
+def set_up(shell: Checkout, program: str, *options: str) -> str:
+    """Run `orchestrate setup` for a program, and return what it printed."""
+    done = shell.orchestrate("setup", program, *options)
+    assert done.code == 0, done.stderr
+    return done.stderr
 
 
 def new_items(checkout: Checkout, *titles: str) -> Sequence[str]:
@@ -100,6 +109,30 @@ def check_own_worktrees(checkout: Checkout, items: Sequence[str]) -> None:
         assert (done["state"], done["summary"]) == ("completed", "Written.")
         own = Path(done["deliverables"]["worktree"], "own")
         assert own.read_text(encoding="utf-8").strip() == item
+
+
+def check_completed_once(
+    checkout: Checkout,
+    item: str,
+    summary: str,
+    requests: Sequence[ModelRequest],
+) -> None:
+    """Check that a run completed an item, whose task and id the model got once each."""
+    done = shown(checkout, item)
+    assert (done["state"], done["summary"]) == ("completed", summary)
+    first, *_, last = requests
+    assert first.text.count(f"# Work on {item}") == 1
+    assert item in last.results[-1]
+
+
+def check_unknown_model(
+    checkout: Checkout, item: str, code: int, output: str
+) -> None:
+    """Check that a run failed the only attempt, and said that there is no such model."""
+    assert code == 5
+    assert UNKNOWN_MODEL.message in output
+    assert shown(checkout, item)["state"] == "failed"
+    assert worktrees(checkout) == []
 
 
 def _check_ended(run: Popen[str], item: str) -> None:
