@@ -247,6 +247,84 @@ def test_checks_run_in_the_root_from_any_folder(
     assert ran.code == 0, ran.stderr
 
 
+def git(shell: Shell, *words: str) -> None:
+    """Run git in the folder of a shell."""
+    named = ("-c", "user.name=a", "-c", "user.email=a@b")
+    ran = shell.run("git", *named, *words)
+    assert ran.code == 0, ran.stderr
+
+
+def committed(shell: Shell) -> None:
+    """Make the folder of a shell a checkout, with a commit of all its files."""
+    git(shell, "init", "-q", ".")
+    git(shell, "add", ".")
+    git(shell, "commit", "-q", "--allow-empty", "-m", "first")
+
+
+@pytest.mark.parametrize("below", [".", "src/deep"])
+def test_checks_run_in_the_top_of_a_worktree(
+    shell: Shell, bench: Bench, below: str
+) -> None:
+    (shell.folder / "src/deep").mkdir(parents=True)
+    (shell.folder / "src/deep/app.py").touch()
+    committed(shell)
+    git(shell, "worktree", "add", "-q", "../tree")
+    tree = shell.folder.parent / "tree"
+    worker = shell.having(TASKORCH_ROOT=str(shell.folder)).within(tree / below)
+    item = bench.item(checks=(TEST, FileCheck(file="src/deep/app.py")))
+    worker.worker("get", item)
+
+    (shell.folder / "done.txt").write_text("text", encoding="utf-8")
+    (tree / "src/deep/app.py").write_text("text", encoding="utf-8")
+    elsewhere = worker.worker("complete", item, "Done")
+    (tree / "done.txt").write_text("text", encoding="utf-8")
+    here = worker.worker("complete", item, "Done")
+
+    assert elsewhere.code == 5
+    assert "1 of its acceptance checks does not pass" in elsewhere.stderr
+    assert f"in {tree}\n" in here.stderr
+    assert here.code == 0, here.stderr
+
+
+def test_checks_run_below_worktree_as_below_checkout(
+    shell: Shell, bench: Bench
+) -> None:
+    root = shell.folder / "app"
+    (root / ".task-orchestrator").mkdir(parents=True)
+    (root / "main.py").touch()
+    committed(shell)
+    git(shell, "worktree", "add", "-q", "../tree")
+    tree = shell.folder.parent / "tree"
+    worker = shell.having(TASKORCH_ROOT=str(root)).within(tree)
+    item = bench.item(checks=(TEST,))
+    worker.worker("get", item)
+
+    (tree / "done.txt").write_text("text", encoding="utf-8")
+    at_top = worker.worker("complete", item, "Done")
+    (tree / "app" / "done.txt").write_text("text", encoding="utf-8")
+    in_app = worker.worker("complete", item, "Done")
+
+    assert at_top.code == 5
+    assert f"in {tree / 'app'}\n" in in_app.stderr
+    assert in_app.code == 0, in_app.stderr
+
+
+def test_worktree_finds_the_root_of_its_checkout(
+    shell: Shell, bench: Bench
+) -> None:
+    committed(shell)
+    git(shell, "worktree", "add", "-q", "../tree")
+    tree = shell.folder.parent / "tree"
+    item = bench.item(checks=(TEST,))
+    (tree / "done.txt").write_text("text", encoding="utf-8")
+
+    ran = shell.within(tree).worker("complete", item, "Done")
+
+    assert ran.code == 0, ran.stderr
+    assert (shell.folder / ".task-orchestrator").exists()
+    assert not (tree / ".task-orchestrator").exists()
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [

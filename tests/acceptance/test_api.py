@@ -184,6 +184,100 @@ def test_wrong_schedule_is_refused(
     assert planner.get("orchestrator/schedule/list")["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("variables", "given"),
+    [
+        ({"version": {}}, {}),
+        ({"version": {}}, {"version": "1", "branch": "main"}),
+        ({}, {"version": "1"}),
+        ({"version": {"unknown": "x"}}, {"version": "1"}),
+        ({"version": {}, "unused": "x"}, {"version": "1"}),
+        ({"a b": "x"}, {}),
+    ],
+)
+def test_wrong_variables_of_plan_create_nothing(
+    planner: ApiClient, variables: dict[str, Any], given: dict[str, str]
+) -> None:
+    refused = planner.refusal(
+        "orchestrator/apply",
+        project="Release ${version}",
+        items=[{"name": "a", "title": "A"}],
+        variables=variables,
+        set=given,
+    )
+
+    assert refused == (422, "BAD_PLAN")
+    assert planner.get("orchestrator/projects")["data"] == []
+
+
+def test_wrong_usage_changes_nothing(
+    planner: ApiClient, ada: ApiClient
+) -> None:
+    item = created(planner, opened(planner))
+    token = ada.post("worker/pop")["meta"]["tokens"][item]
+    report = {"item": item, "token": token, "text": "Half"}
+    wrong: list[dict[str, Any]] = [
+        {"cost": -1},
+        {"cost": 1e9},
+        {"cost": "1"},
+        {"tokens_in": -1},
+        {"tokens_out": 1.5},
+        {"cache_read": 10**13},
+        {"model": "large"},
+        {"model": "a b", "cost": 1},
+    ]
+
+    statuses = [
+        ada.attempt("worker/progress", **report, **each)[0] for each in wrong
+    ]
+
+    assert set(statuses) <= {400, 422}
+    shown = planner.get("orchestrator/show", f"item={item}")["data"]
+    assert shown["usage"] is None
+
+
+def test_budget_of_zero_stops_pop(planner: ApiClient, ada: ApiClient) -> None:
+    project = opened(planner)
+    item = created(planner, project)
+    budget = {"owner": project, "per": "total"}
+    planner.post("orchestrator/budget", **budget, limit=0)
+
+    nothing = ada.post("worker/pop")
+    planner.post("orchestrator/budget", **budget, remove=True)
+    claimed = ada.post("worker/pop")["data"]
+
+    assert nothing["data"] is None
+    assert nothing["meta"]["error"]["code"] == "OVER_BUDGET"
+    assert claimed["id"] == item
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"limit": -1}, 422),
+        ({"limit": 1e12}, 422),
+        ({"limit": "1"}, 400),
+        ({"tokens": -1}, 422),
+        ({"limit": 1, "per": "week"}, 400),
+        ({}, 400),
+        ({"limit": 1, "remove": True}, 400),
+        ({"limit": 1, "owner": "nobody"}, 404),
+        ({"limit": 1, "owner": "proj_ffffffff"}, 404),
+        ({"limit": 1, "owner": "a b"}, 422),
+    ],
+)
+def test_wrong_budget_is_refused(
+    planner: ApiClient, wrong: dict[str, object], status: int
+) -> None:
+    created(planner, opened(planner))
+    given: dict[str, Any] = {"owner": "ada", "per": "day", **wrong}
+
+    refused, _ = planner.attempt("orchestrator/budget", **given)
+
+    assert refused == status
+    assert planner.get("orchestrator/budget")["data"] == []
+
+
 @pytest.mark.parametrize("verb", ["run", "remove"])
 def test_unknown_schedule_is_not_found(planner: ApiClient, verb: str) -> None:
     refused = planner.refusal(f"orchestrator/schedule/{verb}", schedule="x")

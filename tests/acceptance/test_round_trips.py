@@ -1,6 +1,7 @@
 """A command makes one round trip to Redis, besides the greeting of its connection."""
 
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -12,6 +13,114 @@ import redis
 
 BIN = Path(sys.executable).parent
 GREETING = ("HELLO", "CLIENT", "SELECT", "AUTH")
+#: Commands by topic; {0} is the id of the first project or item that they create.
+WORKFLOWS = {
+    "items": """
+        orchestrate project Trips
+        orchestrate create {0} First
+        orchestrate create {0} Second --depends-on {1}
+        orchestrate assign {1} ada
+        orchestrate assign {2} ada
+        worker check
+        worker get {1}
+        worker progress {1} Half --percent 50
+        worker notes {1} Mine
+        worker notes {1}
+        worker discover {1} Found
+        worker blocker {1} Stuck
+        orchestrate inbox
+        orchestrate wait {1} --until blocked
+        orchestrate answer {1} Go
+        worker wait {1}
+        worker complete {1} Done --next
+        worker prime
+        worker release {2}
+        worker pop --count 3
+        worker renew {2}
+        worker release {2}
+        orchestrate wait {1}
+        orchestrate progress {0}
+        orchestrate progress {2}
+        orchestrate show {2}
+        orchestrate discoveries {0}
+        orchestrate discoveries
+        orchestrate discoveries --new
+        worker discoveries {2}
+        worker discoveries
+        worker discoveries --new
+        orchestrate list
+        orchestrate projects
+        orchestrate agents
+        orchestrate create {0} Third --pool backend
+        worker check --pool backend
+        orchestrate agents
+        orchestrate unassigned
+        orchestrate stuck
+        orchestrate cancel {2}
+        orchestrate requeue {2}
+        orchestrate reap
+        orchestrate budget ada --limit 20 --per day
+        orchestrate budget ada
+        orchestrate budget
+        orchestrate costs
+        orchestrate budget ada --per day --remove
+        orchestrate cancel {0}
+        orchestrate apply plan.yaml --dry-run
+        orchestrate apply plan.yaml
+    """,
+    "reviews": """
+        orchestrate project Trips
+        orchestrate create {0} First --assign ada --review lead
+        orchestrate create {0} Second --assign ada --review lead
+        worker complete {1} Done
+        orchestrate wait {1} --until review
+        orchestrate inbox
+        worker --agent-id lead prime
+        worker --agent-id lead reviews
+        worker --agent-id lead send-back {1} Again
+        worker complete {1} Better
+        worker --agent-id lead accept {1} Good
+        worker ack {2}
+        orchestrate send-back {2} Again
+        worker ack {2}
+        orchestrate accept {2} Good
+    """,
+    "comments": """
+        orchestrate project Trips
+        orchestrate create {0} First --assign ada
+        orchestrate comment {1} Early
+        orchestrate edit {1} --priority 0
+        worker pop
+        orchestrate comment {1} Late
+        worker comment {1} Seen
+    """,
+    "pools": """
+        orchestrate project Trips
+        orchestrate create {0} First --pool backend
+        orchestrate create {0} Second
+        orchestrate assign {2} --pool backend
+        worker pop --pool backend
+        worker release {1}
+        worker pop --pool backend --count 2
+        orchestrate list --pool backend
+    """,
+    "costs": """
+        orchestrate project Trips
+        orchestrate create {0} First --assign ada
+        orchestrate create {0} Second --assign ada
+        worker progress {1} Half --cost 0.1 --model large
+        worker complete {1} Done --tokens-in 10 --tokens-out 5 --next
+        worker fail {2} Broken --cost 0.2
+        orchestrate costs
+        orchestrate costs {0}
+        orchestrate costs ada --by day
+        orchestrate budget
+    """,
+    "schedules": """
+        orchestrate project Trips
+        orchestrate schedule list
+    """,
+}
 
 
 class Watcher:
@@ -53,62 +162,20 @@ def environment(valkey_url: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize("topic", WORKFLOWS)
 def test_command_makes_one_call_to_redis(
-    valkey_url: str, environment: dict[str, str], tmp_path: Path
+    valkey_url: str, environment: dict[str, str], tmp_path: Path, topic: str
 ) -> None:
     ids: list[str] = []
-    workflow = """
-        orchestrate project Trips
-        orchestrate create {0} First
-        orchestrate create {0} Second --depends-on {1}
-        orchestrate assign {1} ada
-        orchestrate assign {2} ada
-        worker check
-        worker get {1}
-        worker progress {1} Half --percent 50
-        worker notes {1} Mine
-        worker notes {1}
-        worker discover {1} Found
-        worker blocker {1} Stuck
-        orchestrate inbox
-        orchestrate wait {1} --until blocked
-        orchestrate answer {1} Go
-        worker wait {1}
-        worker complete {1} Done --next
-        worker prime
-        worker release {2}
-        worker pop --count 3
-        worker renew {2}
-        worker release {2}
-        orchestrate wait {1}
-        orchestrate progress {0}
-        orchestrate progress {2}
-        orchestrate show {2}
-        orchestrate discoveries {0}
-        orchestrate discoveries
-        orchestrate discoveries --new
-        worker discoveries {2}
-        worker discoveries
-        worker discoveries --new
-        orchestrate list
-        orchestrate projects
-        orchestrate agents
-        orchestrate unassigned
-        orchestrate stuck
-        orchestrate cancel {2}
-        orchestrate requeue {2}
-        orchestrate reap
-        orchestrate cancel {0}
-        orchestrate apply plan.yaml --dry-run
-        orchestrate apply plan.yaml
-    """
     (tmp_path / "plan.yaml").write_text(
         "project: P\nitems: [{name: a, title: A}, {name: b, title: B, depends_on: [a]}]"
     )
 
     with Watcher(valkey_url) as watcher:
-        for number, command in enumerate(workflow.split("\n")[1:-1]):
-            words = command.format(*ids, *["?"] * 3).split()
+        for number, command in enumerate(
+            WORKFLOWS[topic].strip().splitlines()
+        ):
+            words = shlex.split(command.format(*ids, *["?"] * 3))
             done = subprocess.run(
                 [BIN / words[0], *words[1:]],
                 cwd=tmp_path,
@@ -125,6 +192,38 @@ def test_command_makes_one_call_to_redis(
                 ["FCALL"],
                 ["FCALL", "FUNCTION", "FCALL"],
             ), command
+
+
+def test_schedule_needs_few_calls(
+    valkey_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "plan.yaml").write_text(
+        "project: P\nitems: [{name: a, title: A}]"
+    )
+    commands = {
+        "project Trips": 1,
+        # The clock of Redis decides when the next run is; then it looks for a service.
+        'schedule add nightly plan.yaml --cron "0 6 * * *"': 3,
+        # The plan is read, applied, and the run is recorded.
+        "schedule run nightly": 3,
+        "schedule remove nightly": 1,
+    }
+    seen = {}
+
+    with Watcher(valkey_url) as watcher:
+        for command in commands:
+            subprocess.run(
+                [BIN / "orchestrate", *shlex.split(command)],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                check=True,
+            )
+            seen[command] = len(watcher.seen_until(command.split()[-1]))
+            if "Trips" in command:  # which installs the functions
+                seen[command] = 1
+
+    assert seen == commands
 
 
 def test_completion_of_project_reads_its_items(

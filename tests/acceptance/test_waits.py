@@ -53,6 +53,37 @@ def test_answer_of_other_process_ends_wait(shell: Shell, bench: Bench) -> None:
     ]
 
 
+def test_decision_of_other_process_ends_wait(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item(reviewer="lead")
+    shell.worker("complete", item, "4 tables")
+    process = waiting(shell, bench, "worker", "wait", item)
+
+    shell.having(AGENT_ID="lead").worker("send-back", item, "Once more")
+    ran = result_of(process)
+
+    assert ran.code == 0
+    assert ran.stdout.splitlines()[:2] == [
+        f"{item} is queued.",
+        "Returned by lead: Once more",
+    ]
+
+
+def test_budget_keeps_no_answer_from_holder(
+    shell: Shell, bench: Bench
+) -> None:
+    item = held(shell, bench)
+    shell.orchestrate("budget", "namespace", "--limit", "0", "--per", "total")
+    process = waiting(shell, bench, "worker", "wait", item)
+
+    shell.orchestrate("answer", item, "The second one")
+    ran = result_of(process)
+
+    assert ran.code == 0
+    assert "The second one" in ran.stdout
+
+
 def test_wait_json_has_answer(shell: Shell, bench: Bench) -> None:
     item = held(shell, bench)
     bench.queue.answer(item, "Go")
@@ -164,6 +195,39 @@ def test_last_delivery_ends_project_wait(shell: Shell, bench: Bench) -> None:
         0,
         f"{project} is active, 2 of 2 items completed.\n",
     )
+
+
+@pytest.mark.parametrize("kind", ["item", "project"])
+def test_wait_goes_on_while_item_is_in_review(
+    shell: Shell, bench: Bench, kind: str
+) -> None:
+    project = bench.project()
+    item = bench.item(project, reviewer="lead")
+    awaited = item if kind == "item" else project
+    process = waiting(shell, bench, "orchestrate", "wait", awaited)
+
+    shell.worker("complete", item, "4 tables")
+    going_on = process.poll() is None
+    shell.having(AGENT_ID="lead").worker("accept", item)
+    ran = result_of(process)
+
+    assert going_on
+    assert ran.code == 0
+    assert "completed" in ran.stdout.splitlines()[0]
+
+
+def test_delivery_ends_wait_for_review(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project, reviewer="lead")
+    process = waiting(
+        shell, bench, "orchestrate", "wait", item, "--until", "review"
+    )
+
+    shell.worker("complete", item, "4 tables")
+    ran = result_of(process)
+
+    assert ran.code == 0
+    assert "Summary: 4 tables" in ran.stdout
 
 
 def test_question_ends_wait_for_blocked(shell: Shell, bench: Bench) -> None:
@@ -437,6 +501,34 @@ def test_pop_on_a_terminal_says_that_it_waits(
 def blocked_clients(node: Node) -> int:
     """Return the number of clients that block on a list or a stream."""
     return int(cast("Any", node.raw).info("clients")["blocked_clients"])
+
+
+def test_raised_budget_ends_waiting_pop(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project)
+    per = ("--per", "total")
+    shell.orchestrate("budget", project, "--limit", "0", *per)
+    process = shell.start(WORKER, "pop", "--wait", "60")
+    eventually(lambda: bench.members("budget_waiters") == ["ada"])
+
+    shell.orchestrate("budget", project, "--limit", "5", *per)
+    ran = result_of(process)
+
+    assert ran.code == 0
+    assert item in ran.stdout
+
+
+def test_pop_over_budget_times_out_with_its_name(
+    shell: Shell, bench: Bench
+) -> None:
+    project = bench.project()
+    bench.item(project)
+    shell.orchestrate("budget", project, "--limit", "0", "--per", "total")
+
+    ran = shell.worker("pop", "--wait", "0.1")
+
+    assert ran.code == 8
+    assert ran.stderr.startswith(f"over budget: project {project} has")
 
 
 def test_wait_restarts_bundled_server(local: Shell) -> None:

@@ -431,6 +431,33 @@ def test_piped_event_is_a_json_line(shell: Shell, bench: Bench) -> None:
     assert (ran.code, ran.stderr) == (0, "")
 
 
+def test_piped_events_tell_of_reviews(shell: Shell, bench: Bench) -> None:
+    project = bench.project()
+    item = bench.item(project, reviewer="lead")
+    with in_a_pipe(shell, "watch", project) as process:
+        line_of(process)
+        shell.worker("complete", item, "Done")
+        shell.orchestrate("send-back", item, "Again")
+        shell.worker("complete", item, "Better")
+        shell.having(AGENT_ID="lead").worker("accept", item)
+        shell.orchestrate("complete", project)
+        ran = result_of(process)
+
+    steps = [
+        (each["verb"], each["agent"], each["state"])
+        for each in objects(ran.stdout)
+        if each["verb"] != "claim"
+    ]
+    assert steps == [
+        ("review", "ada", "review"),
+        ("send_back", "ada", "queued"),
+        ("review", "ada", "review"),
+        ("complete", "ada", "completed"),
+        ("complete_project", "", "completed"),
+    ]
+    assert ran.code == 0
+
+
 def test_watch_continues_after_a_cursor(shell: Shell, bench: Bench) -> None:
     project = bench.project()
     with in_a_pipe(shell, "watch", project) as process:
@@ -667,6 +694,31 @@ def test_follow_prints_discoveries_until_project_closes(
         (second, "It snows"),
     ]
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_follow_goes_on_while_item_is_in_review(
+    shell: Shell, bench: Bench
+) -> None:
+    project = bench.project()
+    item = bench.item(project, reviewer="lead")
+    with in_a_pipe(
+        shell, "discoveries", project, "--follow", "--json"
+    ) as process:
+        eventually(lambda: stream_readers(bench.raw))
+        bench.agent().complete(bench.claimed(item), "Done")
+        refused = shell.orchestrate("complete", project)
+        shell.orchestrate("send-back", item, "Again")
+        lease = bench.claimed(item)
+        bench.agent().discover(lease, "It snows")
+        found = line_of(process)
+        bench.agent().complete(lease, "Better")
+        shell.orchestrate("accept", item)
+        going_on = process.poll() is None
+        shell.orchestrate("complete", project)
+        ran = result_of(process)
+
+    assert (refused.code, going_on, ran.code) == (5, True, 0)
+    assert found["text"] == "It snows"
 
 
 def test_follow_stops_at_its_limit(shell: Shell, bench: Bench) -> None:

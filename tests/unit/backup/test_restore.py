@@ -257,6 +257,26 @@ CHANGES: list[Change] = [
     ("discovery", lambda line: line["fields"].update(text=None), "text: "),
     ("agent", lambda line: line.update(seen=-1), "seen: "),
     (
+        "item",
+        lambda line: line["fields"].update(cost_micros="-1"),
+        "cost_micros: ",
+    ),
+    (
+        "usage",
+        lambda line: line["fields"].update(total="-1 0 0 0"),
+        "total: ",
+    ),
+    ("usage", lambda line: line["fields"].update(total="1 2 3"), "total: "),
+    ("budget", lambda line: line.update(limit_micros="-5"), "limit_micros: "),
+    ("budget", lambda line: line.update(period="week"), "period: "),
+    ("budget", lambda line: line.update(owner="everybody"), "owner: "),
+    ("schedule", lambda line: line["fields"].update(next="-1"), "next: "),
+    (
+        "schedule",
+        lambda line: line["fields"].update(cron="* " * 2000),
+        "cron: ",
+    ),
+    (
         "trailer",
         lambda line: line["counts"].update(item=0),
         "counts are not those",

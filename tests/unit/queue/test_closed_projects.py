@@ -18,6 +18,7 @@ OPEN = [
     State.QUEUED,
     State.IN_PROGRESS,
     State.BLOCKED,
+    State.REVIEW,
     State.DELAYED,
     State.FAILED,
 ]

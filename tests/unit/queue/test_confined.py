@@ -6,6 +6,7 @@ import pytest
 from support.builders import Bench, need_lease
 from support.confined import Confined
 from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS
+from support.waiters import SOON_S
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
 from taskorch.domain.usage import ModelUsage
@@ -159,6 +160,19 @@ def test_claim_skips_items_of_foreign_projects(
     assert [claim.package.item.id for claim in claims] == [item]
     assert {bench.state(each) for each in foreign} == {"queued"}
     assert confined.agent().claim() is None
+
+
+def test_confined_agent_leaves_wake_of_pool(
+    bench: Bench, confined: Bench
+) -> None:
+    foreign = bench.pool_item("backend")
+
+    claim = confined.agent("bob", pools=["backend"]).claim(wait_s=0.1)
+
+    assert claim is None
+    eve = bench.agent("eve", pools=["backend"])
+    assert eve._scripts.wait_for_wake(SOON_S)
+    assert need_lease(eve.claim()).item == foreign
 
 
 def test_held_items_of_foreign_projects_are_hidden(

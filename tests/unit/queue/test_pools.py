@@ -6,9 +6,17 @@ from concurrent.futures import Future
 import pytest
 from support.builders import Bench, need_lease
 from support.named_calls import Noted
+from support.repeats import RecordingConnection
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors, limits
-from taskorch.domain.item import Claim, ItemFilter, Lease, NewItem, State
+from taskorch.domain.item import (
+    Claim,
+    ItemEdit,
+    ItemFilter,
+    Lease,
+    NewItem,
+    State,
+)
 from taskorch.domain.usage import ModelUsage
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
@@ -74,6 +82,41 @@ def test_claim_of_several_fills_up_from_pools(bench: Bench) -> None:
     assert [need_lease(claim).item for claim in claims] == [own, *backend]
     assert in_pool(bench, python)[0] is State.QUEUED
     assert bench.inconsistencies() == []
+
+
+def test_changed_priority_moves_item_within_pool(bench: Bench) -> None:
+    first, later = bench.pool_item(), bench.pool_item()
+    agent = bench.agent("bob", pools=POOLS)
+
+    bench.queue.edit([later], ItemEdit(priority=0))
+
+    assert need_lease(agent.claim()).item == later
+    assert need_lease(agent.claim()).item == first
+    assert bench.inconsistencies() == []
+
+
+def test_claim_drops_foreign_entry_of_pool(bench: Bench) -> None:
+    item = bench.item()
+    bench.add_entry("queue:pool:backend", item)
+
+    claim = bench.agent("bob", pools=POOLS).claim()
+
+    assert claim is None
+    assert bench.members("queue:pool:backend") == []
+    assert need_lease(bench.agent().claim()).item == item
+
+
+def test_repeated_claim_keeps_order_of_pools(bench: Bench) -> None:
+    bench.pool_item("python", priority=0)
+    bench.pool_item("backend", priority=4)
+    bench.item(agent="bob", priority=4)
+    connection = RecordingConnection(bench.queue._scripts.connection)
+    recorded = bench.with_connection(lambda _: connection)
+    recorded.agent("bob", pools=POOLS).claim_many(3)
+
+    first, again = connection.repeat(0)
+
+    assert again.reply == first.reply
 
 
 @pytest.mark.parametrize("how", ["release", "fail", "expire"])
@@ -184,6 +227,17 @@ def test_another_agent_cannot_use_a_late_holders_token(bench: Bench) -> None:
         bench.agent("eve", pools=POOLS).complete(lease, "done")
 
     assert bench.state(item) is State.DELAYED
+
+
+def test_last_holder_without_token_reports_nothing(bench: Bench) -> None:
+    item = bench.pool_item()
+    bob = bench.agent("bob", pools=POOLS)
+    bob.release(need_lease(bob.claim()))
+
+    with pytest.raises(errors.NotYours):
+        bob.progress(Lease(item=item), "once more")
+
+    assert in_pool(bench, item) == (State.QUEUED, "", "backend")
 
 
 def test_report_does_not_claim_from_a_pool(bench: Bench) -> None:
