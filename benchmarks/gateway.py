@@ -42,6 +42,8 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "30"))
 WAITS = int(os.environ.get("BENCH_WAITERS", "1000"))
 CLIENTS = (1, 8)
+#: What the clients of a row do together that do not work at full speed.
+PAIRS_A_SECOND = 400
 LOADS = 3
 #: More than a gateway completes.
 ITEMS_A_SECOND = 1500
@@ -195,28 +197,27 @@ def _load(url: str, served: Served) -> Comparison:
     queue = filled(url, NAMESPACE, 0)
     project = queue.project("At full speed")
     length = SECONDS / LOADS / len(CLIENTS)
+    most = max(CLIENTS)
     rounds: list[Round] = []
     for _ in range(LOADS):
         found: dict[str, dict[str, float]] = {}
         for clients in CLIENTS:
             size = round(length * ITEMS_A_SECOND * 3)
+            size += round(length * PAIRS_A_SECOND)
             fill(queue, project, size, agents=clients)
             settle(url, NAMESPACE)
             name = f"{clients} clients" if clients > 1 else "1 client"
             found[f"{SOCKET}, {name}"] = _worked(clients, length / 3, url)
-            used = cpu_s(served.pid)
-            figures = _worked(clients, length, served.url, served.token)
-            used = cpu_s(served.pid) - used
-            calls = figures.pop("calls")
-            found[f"{HTTP}, {name}"] = {
-                **figures,
-                "call": used * 1000 / calls,
-            }
             found[f"{SOCKET}, {name}"].pop("calls")
+            found[f"{HTTP}, {name}"] = _over_gateway(clients, length, served)
+        name = f"{HTTP}, {most} clients, {PAIRS_A_SECOND} pairs/s"
+        found[name] = _over_gateway(
+            most, length, served, pace=PAIRS_A_SECOND / most
+        )
         rounds.append(found)
     remark = (
         f"Each client is a process that claims an item and completes it, by the library; {LOADS} rounds of "
-        f"{length:g} s. One gateway process."
+        f"{length:g} s. One gateway process. In the last row, each client waits between its pairs."
     )
     return Comparison(
         name="gateway",
@@ -227,13 +228,34 @@ def _load(url: str, served: Served) -> Comparison:
     )
 
 
-def _worked(
-    clients: int, length: float, url: str, token: str = ""
+def _over_gateway(
+    clients: int, length: float, served: Served, *, pace: float = 0
 ) -> dict[str, float]:
-    """Let clients work at the same time, and return what they achieved."""
+    """Let clients work over the gateway; return what they achieved, and what it took."""
+    used = cpu_s(served.pid)
+    figures = _worked(clients, length, served.url, served.token, pace=pace)
+    used = cpu_s(served.pid) - used
+    calls = figures.pop("calls")
+    return {**figures, "call": used * 1000 / calls}
+
+
+def _worked(
+    clients: int,
+    length: float,
+    url: str,
+    token: str = "",
+    *,
+    pace: float = 0,
+) -> dict[str, float]:
+    """Let clients work at the same time, and return what they achieved.
+
+    Each does `pace` pairs a second, or as many as it can for 0.
+    """
     with ExitStack() as stack:
         started = [
-            stack.enter_context(_client(url, token, agent(number), length))
+            stack.enter_context(
+                _client(url, token, agent(number), length, pace)
+            )
             for number in range(clients)
         ]
         for each in started:
@@ -241,6 +263,8 @@ def _worked(
         for each in started:
             each.stdin.write("go\n")  # type: ignore[union-attr]
             each.stdin.flush()  # type: ignore[union-attr]
+            if pace:  # otherwise they would all call at the same moments
+                sleep(1 / pace / clients)
         seen = [json.loads(_line(each)) for each in started]
     taken = [ms for each in seen for ms in each["ms"]]
     points = quantiles(taken, n=100)
@@ -253,9 +277,9 @@ def _worked(
 
 
 def _client(
-    url: str, token: str, name: str, length: float
+    url: str, token: str, name: str, length: float, pace: float
 ) -> subprocess.Popen[str]:
-    words = ("--client", url, token, name, str(length))
+    words = ("--client", url, token, name, str(length), str(pace))
     return subprocess.Popen(
         (sys.executable, "-m", "benchmarks.gateway", *words),
         cwd=REPOSITORY,
@@ -272,8 +296,11 @@ def _line(client: subprocess.Popen[str]) -> str:
     return line
 
 
-def be_client(url: str, token: str, name: str, length: str) -> None:
-    """Claim and complete items for some seconds, and print what it took."""
+def be_client(url: str, token: str, name: str, length: str, pace: str) -> None:
+    """Claim and complete items for some seconds, and print what it took.
+
+    Do `pace` pairs a second, or as many as can be done for 0.
+    """
     connection: Connection = (
         gateway.GatewayConnection(gateway.parse(url, token))
         if token
@@ -298,6 +325,8 @@ def be_client(url: str, token: str, name: str, length: str) -> None:
             (perf_counter() - between) * 1000,
         ]
         pairs += 1
+        if float(pace):
+            sleep(max(0, began + pairs / float(pace) - perf_counter()))
     _say({"pairs": pairs, "seconds": perf_counter() - began, "ms": taken})
     connection.close()
 

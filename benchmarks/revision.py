@@ -31,7 +31,11 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "25"))
 #: Rounds of the commands for a round of the steps: a command is noisier.
 COMMAND_ROUNDS = 4
 #: A step -> the one that did its work in a revision that lacks it.
-FORMER = {steps.NEXT: steps.PAIR, steps.PREFETCHING: steps.WORKER}
+FORMER = {
+    steps.POOLED: steps.CLAIM,
+    steps.NEXT: steps.PAIR,
+    steps.PREFETCHING: steps.WORKER,
+}
 #: The commands of a turn; `{item}` is what the first one prints.
 COMMANDS = (
     f"orchestrate create {{project}} Item --assign {AGENT}",

@@ -29,8 +29,11 @@ from taskorch.transport import address
 AGENT, OTHER = "specialist", "another"
 TEXT_BYTES = 300
 PREFETCH = 10
-CREATE, PAIR, NEXT, WORKER = (
+PAYING, POOLS = "another_specialist", ("backend", "python")
+CREATE, CLAIM, POOLED, PAIR, NEXT, WORKER = (
     "create",
+    "claim",
+    "claim, with a budget and two pools",
     "claim, then complete",
     "complete, which claims the next",
     "Worker",
@@ -61,9 +64,12 @@ class Steps:
         self._agent: AgentQueue = self._queue.agent(AGENT).queue
         self.all: dict[str, Callable[[int], Reading]] = {
             CREATE: self._create,
+            CLAIM: self._claim,
             PAIR: self._pair,
             WORKER: self._work,
         }
+        if "pools" in signature(Queue.agent_queue).parameters:
+            self.all[POOLED] = self._claim_from_pool
         if hasattr(AgentQueue, "complete_and_claim"):
             self.all[NEXT] = self._next
         if "prefetch" in signature(Worker).parameters:
@@ -76,11 +82,37 @@ class Steps:
 
     def _create(self, times: int) -> Reading:
         began = self._read()
-        self._fill(times, OTHER)
+        self._fill(times, agent=OTHER)
         return self._since(began)
 
+    def _claim(self, times: int) -> Reading:
+        self._fill(times, agent=AGENT)
+        return self._claimed(times, self._agent)
+
+    def _claim_from_pool(self, times: int) -> Reading:
+        """Measure claims of items that wait in the last pool of an agent with a budget."""
+        self._fill(1, agent=PAYING)
+        agent = self._queue.agent_queue(PAYING, pools=POOLS)
+        self._claimed(1, agent)
+        self._queue.set_budget(PAYING, period="total", limit_micros=10**9)
+        self._fill(times, pool=POOLS[-1])
+        return self._claimed(times, agent)
+
+    def _claimed(self, times: int, agent: AgentQueue) -> Reading:
+        """Add up what claims take; what completes the items is left out."""
+        taken = Reading(0, 0, 0)
+        for _ in range(times):
+            began = self._read()
+            claim = agent.claim()
+            since = self._since(began)
+            taken = Reading(*map(sum, zip(taken, since, strict=True)))
+            assert claim  # noqa: S101
+            assert claim.lease  # noqa: S101
+            agent.complete(claim.lease, "Done")
+        return taken
+
     def _pair(self, times: int) -> Reading:
-        self._fill(times, AGENT)
+        self._fill(times, agent=AGENT)
         began = self._read()
         for _ in range(times):
             claim = self._agent.claim()
@@ -90,7 +122,7 @@ class Steps:
         return self._since(began)
 
     def _next(self, times: int) -> Reading:
-        self._fill(times, AGENT)
+        self._fill(times, agent=AGENT)
         began = self._read()
         claims = self._agent.claim_many(1)
         for _ in range(times):
@@ -103,7 +135,7 @@ class Steps:
 
     def _work(self, times: int, **options: int) -> Reading:
         """Measure from the start of the first handler to that of the one after the last."""
-        self._fill(times + 1, AGENT)
+        self._fill(times + 1, agent=AGENT)
         readings: list[Reading] = []
         left = iter(range(times, -1, -1))
 
@@ -123,10 +155,8 @@ class Steps:
     def _prefetch(self, times: int) -> Reading:
         return self._work(times, prefetch=PREFETCH)
 
-    def _fill(self, times: int, agent: str) -> None:
-        new = NewItem(
-            title="An item", description="x" * TEXT_BYTES, agent=agent
-        )
+    def _fill(self, times: int, **to: Any) -> None:  # noqa: ANN401  as NewItem says
+        new = NewItem(title="An item", description="x" * TEXT_BYTES, **to)
         for _ in range(times):
             self._queue.create(self._project, new)
 
