@@ -14,11 +14,14 @@ ACTIVE, KEPT = 3, 4
 #: How long a person has for a question or a dead letter, as a number of paces.
 PATIENCE_PACES = 12
 ANSWER = "The orchestrator decides: take the usual one."
+#: What the team may use in a day, in microdollars.
+BUDGET_MICROS = 500_000_000
 #: Without items in one of these states, a project does not move.
 MOVING = (
     State.QUEUED,
     State.IN_PROGRESS,
     State.BLOCKED,
+    State.REVIEW,
     State.DELAYED,
     State.FAILED,
 )
@@ -37,6 +40,9 @@ class Lead:
 
     def run(self) -> None:
         """Look until the demo stops. A person may act at the same time."""
+        self._queue.set_budget(
+            "namespace", period="day", limit_micros=BUDGET_MICROS
+        )
         while not self._stop.is_set():
             self.look()
             self._stop.wait(self._pace_s)
@@ -45,10 +51,14 @@ class Lead:
         """Do what there is to do."""
         views = self._queue.views
         asking = views.questions()
+        delivered = views.reviews()
         failed = views.list(state=State.FAILED).items
-        self._forget_all_but((*asking, *failed))
+        self._forget_all_but((*asking, *delivered, *failed))
         self._after_a_while(
             asking, lambda item: self._queue.answer(item.id, ANSWER)
+        )
+        self._after_a_while(
+            delivered, lambda item: self._queue.accept(item.id)
         )
         self._after_a_while(failed, lambda item: self._queue.requeue(item.id))
         active = views.open_projects()

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from taskorch import NewItem
 from taskorch.queue.plan import Plan
 
+#: A pool of equal agents.
+TESTING = "testing"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
@@ -13,6 +16,10 @@ class Work:
 
     title: str
     agent: str
+    #: The pool in which it waits for its agent, instead of the agent's own queue.
+    pool: str = ""
+    #: Who accepts it, or "".
+    reviewer: str = ""
     requirements: tuple[str, ...]
     #: The numbers of the items of its project that it depends on.
     after: tuple[int, ...] = ()
@@ -41,7 +48,9 @@ class TeamProject:
                 title=work.title,
                 requirements=work.requirements,
                 depends_on=work.after,
-                agent=work.agent,
+                agent="" if work.pool else work.agent,
+                pool=work.pool,
+                reviewer=work.reviewer,
                 max_attempts=2,
             )
             for work in self.works
@@ -139,6 +148,7 @@ PROJECTS = (
             Work(
                 title="Check the numbers",
                 agent="quality_engineer",
+                pool=TESTING,
                 requirements=("Each number against its source",),
                 after=(1, 2),
                 reports=("Half of the numbers agree with their sources",),
@@ -178,6 +188,7 @@ PROJECTS = (
             Work(
                 title="Test under load",
                 agent="quality_engineer",
+                pool=TESTING,
                 requirements=("200 searches a second for 10 minutes",),
                 after=(1, 2),
                 reports=("50 searches a second", "200 searches a second"),
@@ -200,6 +211,7 @@ PROJECTS = (
             Work(
                 title="Review how addresses are stored",
                 agent="security_specialist",
+                reviewer="lead",
                 requirements=("Who can read them, and for how long",),
                 reports=("Following one address through the system",),
                 finds="The log of the mail server keeps addresses for a year",
@@ -218,6 +230,7 @@ PROJECTS = (
             Work(
                 title="Look at it in mail programs",
                 agent="quality_engineer",
+                pool=TESTING,
                 requirements=("The five most used ones, also dark",),
                 after=(2,),
                 reports=("Three of five", "Five of five"),
@@ -231,3 +244,16 @@ WORKS: Mapping[str, Work] = {
     work.title: work for project in PROJECTS for work in project.works
 }
 AGENTS = tuple(sorted({work.agent for work in WORKS.values()}))
+#: Agent -> the pools that it takes items from.
+POOLS: Mapping[str, tuple[str, ...]] = {
+    agent: tuple(
+        sorted(
+            {
+                work.pool
+                for work in WORKS.values()
+                if work.agent == agent and work.pool
+            }
+        )
+    )
+    for agent in AGENTS
+}

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 
-from taskorch import Caller, connect
+from taskorch import Caller, ModelUsage, connect
 from taskorch.domain.item import Lease
 from taskorch.queue.agent_queue import AgentQueue
 from taskorch.queue.queue import Queue
 
-from demo.team.projects import PROJECTS, WORKS, Work
+from demo.team.projects import POOLS, PROJECTS, WORKS, Work
 
+#: What each report has used, and what the team may use in a day.
+USED = ModelUsage(
+    tokens_in=96_000,
+    tokens_out=7_200,
+    cost_micros=610_000,
+    model="large-model",
+)
+BUDGET_MICROS = 50_000_000
 #: The machine on which all agents work, as the board names it.
 HOST = "build-1"
 #: Title of an item -> the number of reports about it, and what its agent did then.
@@ -31,10 +39,13 @@ def stage(url: str) -> None:
     connection = connect(url)
     caller = Caller(agent="planner", host=HOST, pid=1)
     planner = Queue(connection, "default", caller)
+    planner.set_budget("namespace", period="day", limit_micros=BUDGET_MICROS)
+    for agent_name, pools in POOLS.items():
+        planner.agent_queue(agent_name, pools=pools).check()
     ids = dict(_planned(planner))
     for title, (reports, then) in MOMENT.items():
         work = WORKS[title]
-        agent = planner.agent_queue(work.agent)
+        agent = planner.agent_queue(work.agent, pools=POOLS[work.agent])
         lease = agent.get(Lease(item=ids[title])).lease
         if lease is None:
             raise RuntimeError(f"{title} cannot be claimed yet.")
@@ -55,7 +66,7 @@ def _work(agent: AgentQueue, lease: Lease, work: Work, reports: int) -> None:
     """Report on an item."""
     for number, report in enumerate(work.reports[:reports]):
         percent = 100 * (number + 1) // (len(work.reports) + 1)
-        agent.progress(lease, report, percent=percent)
+        agent.progress(lease, report, percent=percent, used=USED)
 
 
 def _end(agent: AgentQueue, lease: Lease, work: Work, then: str) -> None:

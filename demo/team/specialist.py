@@ -2,13 +2,17 @@
 
 from threading import Event
 
-from taskorch import Queue, Task, errors
+from taskorch import ModelUsage, Queue, Task, errors
 
-from demo.team.projects import WORKS, Work
+from demo.team.projects import POOLS, WORKS, Work
 
 WAIT_S = 1.0
 #: The end of the demo, as an item records it.
 ENDED = "The demo has ended."
+#: What a step uses: so little that the demo can go on for a day within its budget.
+USED = ModelUsage(
+    tokens_in=2_400, tokens_out=180, cost_micros=1_500, model="small-model"
+)
 
 
 class Specialist:
@@ -18,7 +22,7 @@ class Specialist:
         self, queue: Queue, name: str, stop: Event, *, pace_s: float
     ) -> None:
         """Pause `pace_s` seconds between two steps; end soon after `stop` is set."""
-        self._agent = queue.agent(name)
+        self._agent = queue.agent(name, pools=POOLS[name])
         self._stop = stop
         self._pace_s = pace_s
 
@@ -38,7 +42,9 @@ class Specialist:
             if self._pause(task):
                 return
             task.progress(
-                report, percent=100 * (number + 1) // (len(work.reports) + 1)
+                report,
+                percent=100 * (number + 1) // (len(work.reports) + 1),
+                used=USED,
             )
         if work.finds and not self._pause(task):
             task.discover(work.finds)
