@@ -84,7 +84,8 @@ class Need(Frozen):
     max_attempts: int = 0
     #: The number of items that wait for it.
     waiting: int = 0
-    #: The failed or cancelled item that it waits for.
+    #: The failed or cancelled item that it waits for. Without a title, it is damaged, or in
+    #: a project that the caller does not see.
     dependency: str = ""
     dependency_title: str = ""
     dependency_state: str = ""

@@ -8,7 +8,7 @@ from support.confined import Confined
 from support.verbs import AGENT_VERBS, ORCHESTRATOR_VERBS
 from support.waiters import SOON_S
 from taskorch.domain import errors
-from taskorch.domain.item import NewItem, State
+from taskorch.domain.item import Lease, NewItem, State
 from taskorch.domain.usage import ModelUsage
 
 READS: dict[str, Callable[[Bench, str, str], object]] = {
@@ -121,6 +121,47 @@ def test_overview_has_own_project_alone(
     assert workload.more == 0
     assert {line.event.project for line in news.lines} == {own}
     assert foreign.item not in repr((needs, workload, news))
+
+
+def test_package_has_nothing_of_foreign_dependency(
+    bench: Bench, confined: Bench, own: str
+) -> None:
+    foreign = bench.claimed(agent="bob")
+    bench.agent("bob").discover(foreign, "Elsewhere", impact="All")
+    near = bench.claimed(bench.item(own))
+    bench.agent().discover(near, "Here")
+    item = bench.queue.create(
+        own,
+        NewItem(
+            title="Mine", agent="ada", depends_on=(foreign.item, near.item)
+        ),
+    )
+    views = confined.queue.views
+
+    shown = views.show(item)
+    peeked = confined.agent().get(Lease(item=item), peek=True).package
+    (record,) = views.records([item])
+
+    for findings in (shown.findings, peeked.findings, record.findings):
+        assert [each.text for each in findings.of_dependencies] == ["Here"]
+    everything = repr((shown, peeked, record, views.timeline(item)))
+    assert "Elsewhere" not in everything
+
+
+def test_need_tells_foreign_dependency_by_id_alone(
+    bench: Bench, confined: Bench, own: str
+) -> None:
+    foreign = bench.item(agent="bob", title="Secret")
+    mine = bench.queue.create(
+        own, NewItem(title="Mine", agent="ada", depends_on=(foreign,))
+    )
+    bench.queue.cancel(foreign)
+
+    (need,) = confined.queue.views.needs().rows
+
+    assert need.item.id == mine
+    assert (need.dependency, need.dependency_state) == (foreign, "cancelled")
+    assert (need.dependency_title, need.dependency_agent) == ("", "")
 
 
 def test_usage_of_own_project_alone_is_seen(

@@ -80,17 +80,25 @@ local function look_at_failed(item, since)
     reopens = Project.reopens(item.id)}
 end
 
+-- Returns what is shown of a dependency that was not completed: of another project, a caller
+-- that is confined to one gets the id and the state alone.
+local function dead_dependency(id, state)
+  local found = {dependency = id, dependency_state = state, reopens = Project.reopens(id)}
+  local agent, generation, project =
+    unpack(call('HMGET', key('item', id), 'agent', 'generation', 'project'))
+  if scope.is_foreign(project) then return found end
+  found.dependency_agent, found.dependency_generation = agent or '', generation or 0
+  found.dependency_title = title_of('item', id)
+  return found
+end
+
 local function look_at_waiting(item, since)
   local dependencies = read_hash('deps', item.id, 'SMEMBERS') or {}
   looks = looks + #dependencies
   for _, dependency in ipairs(dependencies) do
     local state = state_of(dependency)
     if state == 'failed' or state == 'cancelled' then
-      local agent, generation =
-        unpack(call('HMGET', key('item', dependency), 'agent', 'generation'))
-      return 'dead_dependency', since, {dependency = dependency, dependency_state = state,
-        dependency_agent = agent or '', dependency_generation = generation or 0,
-        dependency_title = title_of('item', dependency), reopens = Project.reopens(dependency)}
+      return 'dead_dependency', since, dead_dependency(dependency, state)
     end
   end
 end

@@ -514,6 +514,28 @@ def test_agent_over_budget_is_marked_once(bench: Bench) -> None:
     assert "0 of 0 tokens in all" in words
 
 
+def test_confined_person_requeues_no_foreign_dependency(bench: Bench) -> None:
+    project, foreign = bench.queue.project("Own"), bench.item(title="Secret")
+    bench.queue.create(
+        project, NewItem(title="Mine", agent="ada", depends_on=(foreign,))
+    )
+    bench.queue.cancel(foreign)
+    confined = bench.with_connection(
+        lambda connection: Confined(connection, project)
+    )
+
+    seen, all_of_it = (
+        fragment_of(now.read(each.queue.views, has_figures=False), "needs-you")
+        for each in (confined, bench)
+    )
+
+    assert f"Waits for a cancelled item: {foreign}" in words_of(seen)
+    assert "Requeue" not in seen
+    assert "Cancel the item" in seen
+    assert "Waits for a cancelled item: Secret" in words_of(all_of_it)
+    assert "Requeue that item" in all_of_it
+
+
 def test_confined_token_reads_costs_of_its_project(bench: Bench) -> None:
     lease = bench.claimed()
     used = ModelUsage(cost_micros=3_200_000)

@@ -39,13 +39,13 @@ do
   end
 
   -- Returns the newest discoveries of dependencies, the oldest of them first, and whether
-  -- there are more.
+  -- there are more. A caller that is confined to a project gets none of other projects.
   local function findings_of_dependencies(dependencies)
     local newest = {}
     for _, id in ipairs(dependencies) do
       local project = read_hash('item', id, 'HGET', 'project')
-      local has_project = project and is_id('proj', project)
-      local cursors = has_project and read_hash('found', id, 'LRANGE', -FINDINGS_SHOWN - 1, -1)
+      local is_shown = project and is_id('proj', project) and not scope.is_foreign(project)
+      local cursors = is_shown and read_hash('found', id, 'LRANGE', -FINDINGS_SHOWN - 1, -1)
       for _, cursor in ipairs(cursors or {}) do
         if string.find(cursor, '^%d+%-%d+$') then
           table.insert(newest, placed({project, {cursor}}))
