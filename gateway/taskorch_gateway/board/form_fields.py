@@ -70,11 +70,14 @@ def is_untouched(name: str, form: Form) -> bool:
 
 @contextmanager
 def of_field(name: str) -> Iterator[None]:
-    """Let the errors of what was typed name the field that they are about."""
+    """Let the errors of what was typed name the field that they are about.
+
+    One that names its field already keeps it: several fields may be read together.
+    """
     try:
         yield
     except (errors.Invalid, errors.Usage) as error:
-        error.details = {**error.details, "field": name}
+        error.details = {"field": name, **error.details}
         raise
 
 

@@ -3,11 +3,10 @@
 There is a field for each kind of check, as `orchestrate edit` has an option for each.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from taskorch.domain import acceptance_rules, limits
 from taskorch.domain.acceptance import (
-    TIMEOUT_MS,
     Check,
     DeliverableCheck,
     FileCheck,
@@ -124,32 +123,28 @@ def _commands(checks: Sequence[Check]) -> list[RunCheck]:
 
 def _typed_commands(
     form: Form, present: Sequence[RunCheck], wanted: Collection[str]
-) -> list[RunCheck]:
+) -> Sequence[RunCheck]:
     """Return the commands; one that stays keeps its time limit, unless that is typed."""
-    with of_field(TIMEOUT):
-        typed = form.text(TIMEOUT)
-        limit_ms = limits.duration_ms(typed) if typed else 0
-    found: list[RunCheck] = list(present)
+    found = present
     if COMMANDS in wanted:
+        known = {str(each): each for each in present}
         with of_field(COMMANDS):
-            found = list(_checks_of(form.values(COMMANDS), present, limit_ms))
-    if TIMEOUT in wanted and limit_ms:
-        with of_field(TIMEOUT):
             found = [
-                acceptance_rules.run_check(each.run, limit_ms)
-                for each in found
+                known.get(line) or acceptance_rules.run_check_of(line)
+                for line in form.values(COMMANDS)
             ]
-    return found
-
-
-def _checks_of(
-    lines: Sequence[str], present: Sequence[RunCheck], limit_ms: int
-) -> Iterator[RunCheck]:
-    known = {str(each): each for each in present}
-    for line in lines:
-        yield known.get(line) or acceptance_rules.run_check_of(
-            line, limit_ms or TIMEOUT_MS
-        )
+    typed = form.text(TIMEOUT)
+    if not typed:
+        return found
+    kept = () if TIMEOUT in wanted else present
+    with of_field(TIMEOUT):
+        limit_ms = limits.duration_ms(typed)
+        return [
+            each
+            if each in kept
+            else acceptance_rules.run_check(each.run, limit_ms)
+            for each in found
+        ]
 
 
 def _duration(ms: int) -> str:

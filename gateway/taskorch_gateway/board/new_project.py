@@ -270,10 +270,11 @@ def graph_of(checked: CheckedPlan) -> ProjectGraph:
 
 
 def _box(box: graph.GraphBox, row: PlannedRow) -> GraphItem:
-    item, agent = row.item, row.item.agent or "no agent"
-    state = State.PENDING
-    if item.agent:
+    item, state = row.item, State.PENDING
+    owner = project_graph.owner_words(item.agent, item.pool)
+    if owner:
         state = State.WAITING if row.after else State.QUEUED
+    owner = owner or "no agent"
     after = f"; after {', '.join(row.after)}" if row.after else ""
     return GraphItem(
         id=row.result.id,
@@ -281,8 +282,8 @@ def _box(box: graph.GraphBox, row: PlannedRow) -> GraphItem:
         y=box.y,
         mark=mark(row.result.state or state),
         title=project_graph.clipped(item.title, project_graph.TITLE_PX),
-        sub=project_graph.clipped(agent, project_graph.SUB_PX),
-        label=f"{item.title}; {agent}{after}",
+        sub=project_graph.clipped(owner, project_graph.SUB_PX),
+        label=f"{item.title}; {owner}{after}",
     )
 
 

@@ -159,6 +159,11 @@ def waits_for(item: Item, known: Mapping[str, Item]) -> str:
     return f"waits for {counted(len(open_items), 'item', 'items')}"
 
 
+def owner_words(agent: str, pool: str) -> str:
+    """Return who has an item, in a box: its agent, or its pool."""
+    return agent or (pool and f"pool {pool}")
+
+
 def clipped(text: str, size: int, width: int = TEXT_WIDTH) -> str:
     """Return a text on one line that fits into a width in pixels.
 
@@ -214,7 +219,7 @@ def _sub(item: Item, state: str, known: Mapping[str, Item]) -> str:
         case State.COMPLETED:
             words = (item.agent, "")
         case _:
-            words = (state, item.agent)
+            words = (state, owner_words(item.agent, item.pool))
     return " · ".join(filter(None, words))
 
 

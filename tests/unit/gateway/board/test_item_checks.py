@@ -15,6 +15,7 @@ from taskorch_gateway.board.form_fields import OPENED, digests
 from taskorch_gateway.board.forms import Form
 from taskorch_gateway.board.item_checks import (
     COMMANDS,
+    CRITERIA,
     DELIVERABLES,
     FILES,
     REVIEWER,
@@ -28,6 +29,27 @@ MAKE = RunCheck(run=("make", "test"))
 SLOW = RunCheck(run=("make", "e2e"), timeout_ms=1_800_000)
 DOCS = FileCheck(file="docs/api.md")
 SCHEMA = DeliverableCheck(deliverable="schema")
+#: A field, what is wrong in it, and what the error says.
+MISTAKES = [
+    (COMMANDS, "true", "cannot fail"),
+    (COMMANDS, "make test\necho done", "'echo done' cannot fail"),
+    (COMMANDS, "make 'test", "cannot be split"),
+    (TIMEOUT, "soon", "is not a duration"),
+    (TIMEOUT, "7d", "timeout of a check"),
+    (FILES, "/etc/passwd", "relative path"),
+    (FILES, "a/../../b", "relative path"),
+    (DELIVERABLES, "x" * 2000, "longer than"),
+    (REVIEWER, "no name", "name"),
+]
+#: What is right in all fields that are read together.
+CHANGED = {
+    CRITERIA: "It works",
+    COMMANDS: "make lint",
+    TIMEOUT: "30m",
+    FILES: "docs/api.md",
+    DELIVERABLES: "schema",
+    REVIEWER: "lead",
+}
 
 
 def item_of(bench: Bench, item: str) -> Item:
@@ -143,27 +165,16 @@ def test_edit_keeps_checks_that_others_added(bench: Bench) -> None:
     assert after.checks == (MAKE, DOCS, SCHEMA)
 
 
-@pytest.mark.parametrize(
-    ("field", "typed", "message"),
-    [
-        (COMMANDS, "true", "cannot fail"),
-        (COMMANDS, "make test\necho done", "'echo done' cannot fail"),
-        (COMMANDS, "make 'test", "cannot be split"),
-        (TIMEOUT, "soon", "is not a duration"),
-        (TIMEOUT, "7d", "timeout of a check"),
-        (FILES, "/etc/passwd", "relative path"),
-        (FILES, "a/../../b", "relative path"),
-        (DELIVERABLES, "x" * 2000, "longer than"),
-        (REVIEWER, "no name", "name"),
-    ],
-)
+@pytest.mark.parametrize("others", [{}, CHANGED])
+@pytest.mark.parametrize(("field", "typed", "message"), MISTAKES)
 def test_wrong_check_names_its_field(
-    bench: Bench, field: str, typed: str, message: str
+    bench: Bench, field: str, typed: str, message: str, others: dict[str, str]
 ) -> None:
     item = item_with(bench, MAKE)
+    form = form_of(item, **{**others, field: typed})
 
     with pytest.raises((errors.Invalid, errors.Usage), match=message) as edit:
-        change_of(item, form_of(item, **{field: typed}))
+        change_of(item, form)
 
     assert edit.value.details["field"] == field
 

@@ -42,6 +42,19 @@ def test_plan_is_drawn_before_it_exists(bench: Bench) -> None:
     assert len(graph.lines) == 2
 
 
+def test_plan_names_the_pools_of_items(bench: Bench) -> None:
+    plan = PLAN.replace("agent: database_specialist", "pool: backend")
+    plan = plan.replace("agent: backend_developer", "pool: backend")
+
+    graph = new_project.graph_of(checked(bench, plan))
+
+    assert [(item.sub, item.mark.glyph) for item in graph.items] == [
+        ("pool backend", "queued"),
+        ("pool backend", "wait"),
+        ("no agent", "pending"),
+    ]
+
+
 def test_second_check_tells_what_changes(bench: Bench) -> None:
     plan = plan_file.read("This", f"key: auth\n{PLAN}".encode())
     bench.queue.apply(plan)

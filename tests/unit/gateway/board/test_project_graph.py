@@ -62,6 +62,15 @@ def test_graph_says_state_in_words(
     )
 
 
+def test_item_in_a_pool_names_the_pool(bench: Bench) -> None:
+    item = bench.pool_item("backend")
+    project = bench.queue.views.show(item).item.project
+
+    shown = by_id(graph_of(bench, project))[item]
+
+    assert shown.sub == "queued · pool backend"
+
+
 def test_silent_item_looks_silent(bench: Bench) -> None:
     item = bench.claimed().item
     known = bench.queue.views.show(item).item
