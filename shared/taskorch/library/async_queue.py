@@ -51,8 +51,14 @@ class _InThreads(Generic[Of_co]):
         self._of = of
         self._connection = connection
 
-    async def _run(self, call: Callable[[StoppableConnection], Done]) -> Done:
-        return await finished(StoppableCall(self._connection, call))
+    async def _run(
+        self,
+        call: Callable[[StoppableConnection], Done],
+        *,
+        undo: Callable[[Done], object] = lambda _: None,
+    ) -> Done:
+        """Call in a thread. `undo` reverts a result whose wait was cancelled."""
+        return await finished(StoppableCall(self._connection, call, undo=undo))
 
 
 def _coroutine(
@@ -328,7 +334,11 @@ class AsyncTask(_InThreads[Task]):
     async def settle(
         self, result: object, *, count: int, lease_ms: int
     ) -> SettledTask:
-        """Complete the item with the result of its handler, as `settle` does."""
+        """Complete the item with the result of its handler, as `settle` does.
+
+        What a cancelled call has claimed is given back.
+        """
+        agent = Agent(self.task.queue)
         return await self._run(
             lambda connection: settle(
                 self.task,
@@ -336,7 +346,8 @@ class AsyncTask(_InThreads[Task]):
                 count=count,
                 lease_ms=lease_ms,
                 is_stopped=lambda: connection.is_stopped,
-            )
+            ),
+            undo=lambda settled: agent.give_back(settled.claims),
         )
 
     async def wait_for_answer(

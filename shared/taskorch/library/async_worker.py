@@ -134,6 +134,8 @@ class AsyncWorker:
         self._cancel_slots()
         await asyncio.gather(*self._slots, return_exceptions=True)
         await asyncio.to_thread(self._release.join)
+        # a slot may have claimed some in its last step
+        await asyncio.to_thread(self._pool.release_ready)
 
     def _stop_claims(self) -> None:
         if self._pool.stop_claims():
@@ -160,7 +162,7 @@ class AsyncWorker:
                 await asyncio.to_thread(pool.release_ready)
             task, *ready = ready
             if pool.begin(task):
-                ready += pool.prepare(await self._work_on(task, ready))
+                ready += await self._work_on(task, ready)
 
     def _claim_call(self) -> StoppableCall[tuple[Claim, ...]]:
         options = self._pool.options
@@ -171,11 +173,10 @@ class AsyncWorker:
             over=self._pool.claiming,
         )
 
-    async def _work_on(
-        self, of: Task, ready: Sequence[Task]
-    ) -> tuple[Claim, ...]:
-        """Await the handler and settle the item; return the claims of that step."""
+    async def _work_on(self, of: Task, ready: Sequence[Task]) -> list[Task]:
+        """Await the handler and settle the item; return what that step has claimed."""
         settled = SettledTask(end=AttemptEnd.FAILED)
+        following: list[Task] = []
         try:
             async with self._agent.working(of) as task:
                 result = await self._handler(task)
@@ -184,7 +185,9 @@ class AsyncWorker:
                     count=self._pool.count_of_next(ready),
                     lease_ms=self._pool.options.lease_ms,
                 )
+                # before the next await, at which the slot may be cancelled
+                following = self._pool.prepare(settled.claims)
         except Exception:  # noqa: BLE001  the item has failed with it
             _log.exception("%s: the handler failed.", of.id)
         self._pool.note_end(settled.end, is_lost=of.lost is not None)
-        return settled.claims
+        return following

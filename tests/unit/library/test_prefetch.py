@@ -270,3 +270,65 @@ def test_worker_refuses_to_prefetch_more_than_ten(bench: Bench) -> None:
 @pytest.fixture(autouse=True)
 def _log_everything(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
+
+
+@dataclass
+class AfterCompletion(ConnectionWrapper):
+    """A connection that calls a function before it passes on the reply of `complete`."""
+
+    connection: Connection
+    act: Callable[[], object]
+
+    def run_script(
+        self, script: Script, key: str, arguments: Sequence[Argument]
+    ) -> Reply:
+        reply = self.connection.run_script(script, key, arguments)
+        if script.name == "complete":
+            self.act()
+        return reply
+
+
+@pytest.mark.parametrize("turns", [None, 0, 3, 20, 100, 300])
+def test_cancelled_worker_gives_its_last_claim_back(
+    breakable: Waiters, turns: int | None
+) -> None:
+    """Cancel a worker some turns of its loop after a reply; None: before it arrives."""
+    bench = breakable.bench
+    first, second = bench.item(), bench.item()
+    cancelled = Event()
+
+    async def handler(task: AsyncTask) -> str:
+        if task.id == second:
+            await asyncio.Event().wait()
+        return "Done"
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+
+        def after(left: int, act: Callable[[], object]) -> None:
+            if left:
+                loop.call_soon(after, left - 1, act)
+            else:
+                act()
+
+        def cancel() -> None:
+            ended.cancel()
+            after(10, cancelled.set)  # the slot is cancelled, too, by then
+
+        def act() -> None:
+            loop.call_soon_threadsafe(after, turns or 0, cancel)
+            if turns is None:
+                assert cancelled.wait(SOON_S)
+
+        connection = AfterCompletion(bench.queue.connection, act)
+        caller = Caller(agent="planner")
+        queue = AsyncQueue(Queue(connection, bench.namespace, caller))
+        worker = AsyncWorker("ada", handler, queue=queue)
+        ended = asyncio.create_task(worker.run())
+        await asyncio.wait([ended], timeout=SOON_S)
+
+    asyncio.run(work())
+
+    assert bench.state(first) is State.COMPLETED
+    item = bench.queue.views.show(second).item
+    assert (item.state, item.attempts) == (State.QUEUED, 0)
