@@ -77,17 +77,20 @@ def test_released_item_is_unstarted_since_its_release(bench: Bench) -> None:
     assert only(bench, unstarted_ms=1).since >= before
 
 
-@pytest.mark.parametrize("verb", ["assign", "stray"])
+@pytest.mark.parametrize("verb", ["assign", "depend", "stray"])
 def test_item_that_stays_queued_keeps_its_time(
     bench: Bench, verb: str
 ) -> None:
-    item = bench.item()
+    item, done = bench.item(), bench.completed_item()
     bench.age_item(item, hours=1)
 
-    if verb == "assign":
-        bench.queue.assign(item, "ada", context={"db": "orders"})
-    else:
-        bench.agent("bob").stray(item, "done, I think")
+    match verb:
+        case "assign":
+            bench.queue.assign(item, "ada", context={"db": "orders"})
+        case "depend":
+            bench.queue.depend(item, [done])
+        case "stray":
+            bench.agent("bob").stray(item, "done, I think")
 
     assert named(bench) == [(item, "unstarted")]
 

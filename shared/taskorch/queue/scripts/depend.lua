@@ -30,14 +30,13 @@ return once(function()
   end
   editing.refuse_cycles({id}, {[id] = new})
 
+  local state_before, since = item.state, changed_at(id, item)
   editing.add_dependencies(id, new, states)
   Lease.revoke_token(item)
   remove_from_index(item)
   enqueue_or_wait(item)
-  if #depends_on > 0 then
-    emit('depend', item, 'depends_on', cjson.encode(depends_on))
-  else
-    emit('depend', item)
-  end
+  local all = #depends_on > 0 and {'depends_on', cjson.encode(depends_on)} or {}
+  local event = emit('depend', item, unpack(all))
+  if item.state == state_before then keep_since(item, event, since) end
   return {id, item.state}
 end)
