@@ -332,7 +332,7 @@ SABOTAGES = (
     Sabotage(
         guard="An item that is given up goes back to its pool",
         file=ITEMS,
-        line="  if item.pool ~= '' then item.left_agent, item.agent = item.agent, '' end\n",
+        line="    item.left_agent, item.agent = item.agent, ''\n",
         instead="",
         tests=("tests/unit/queue/test_pools.py",),
     ),

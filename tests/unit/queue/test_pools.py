@@ -531,6 +531,32 @@ def test_unused_pool_is_forgotten(bench: Bench) -> None:
     assert bench.members("members:backend") == []
 
 
+@pytest.mark.parametrize("how", ["release", "requeue"])
+def test_item_that_comes_back_makes_its_pool_known(
+    bench: Bench, how: str
+) -> None:
+    item = bench.pool_item()
+    bob = bench.agent("bob", pools=POOLS)
+    lease = need_lease(bob.claim())
+    if how == "requeue":
+        bob.complete(lease)
+    bench.agent("bob", pools=()).check()
+    for name in POOLS:
+        bench.add_entry("pools", name)
+    bench.queue.forget_agents(unseen_ms=1000)
+    forgotten = bench.members("pools")
+
+    if how == "requeue":
+        bench.queue.requeue(item)
+    else:
+        bench.agent("bob").release(lease)
+
+    assert forgotten == []
+    (stuck,) = bench.queue.views.stuck().items
+    assert (stuck.item.id, stuck.why) == (item, "pool_without_agents")
+    assert bench.inconsistencies() == []
+
+
 def test_unused_pool_behind_many_is_forgotten(bench: Bench) -> None:
     used = [f"used-{number:03}" for number in range(120)]
     bench.create_many(

@@ -311,9 +311,16 @@ end
 -- A waiting agent takes a queued item, and of a delayed one learns when to look again.
 local function wakes_agent(state) return state == 'queued' or state == 'delayed' end
 
+-- Adds a pool, unless it is known. Returns whether it is new.
+local function add_pool(name) return call('ZADD', prefix .. 'pools', 'NX', now, name) == 1 end
+
 -- The item goes to the queue of its agent, or back to its pool.
 local function enqueue_or_wait(item)
-  if item.pool ~= '' then item.left_agent, item.agent = item.agent, '' end
+  if item.pool ~= '' then
+    item.left_agent, item.agent = item.agent, ''
+    -- it may have been forgotten, because no item waited in it
+    add_pool(item.pool)
+  end
   local open = call('SCARD', key('deps', item.id))
   add_to_index(item, state_without_holder(item, open))
   if wakes_agent(item.state) then wake(item.owner) end
@@ -544,9 +551,6 @@ local function add_agent(name)
   if is_new then call('HSET', key('agent', name), 'named_at', now) end
   return is_new
 end
-
--- Adds a pool, unless it is known. Returns whether it is new.
-local function add_pool(name) return call('ZADD', prefix .. 'pools', 'NX', now, name) == 1 end
 
 -- Adds an owner. Returns whether it is an agent that is new, or a pool without agents.
 function Owner.add(owner)
