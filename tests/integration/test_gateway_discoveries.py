@@ -166,3 +166,19 @@ def test_other_roles_read_all_projects(
     token = gateway.token("lead", role)
 
     assert TEXT in ask(gateway, token, "discoveries", work.foreign, "lead")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_worker_reads_no_project_of_item_taken_away(
+    gateway: Gateway, work: Work, script: str
+) -> None:
+    item = assigned(gateway, work.other, "--pool", "spare")
+    for step in (("pop", "--pool", "spare"), ("release", item)):
+        done = gateway.shell.worker("--agent-id", "eve_5", *step)
+        assert done.code == 0, done.stderr
+    gateway.shell.orchestrate("assign", item, "bob")
+    token = gateway.token("eve_5", Role.WORKER)
+
+    reply = ask(gateway, token, script, item, "eve_5")
+
+    assert is_refused(reply, "NOT_YOURS")

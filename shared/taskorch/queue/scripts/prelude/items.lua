@@ -599,7 +599,7 @@ end
 function scope.is_of_worker() return caller.access ~= nil and caller.access.role == 'worker' end
 
 -- Returns whether an item is not for such a client: it is neither its own, nor in its pools,
--- nor one that it reviews.
+-- nor one that it reviews, nor one that it was the last to hold and that waits in a pool.
 function scope.is_hidden(id)
   if not scope.is_of_worker() then return false end
   local v = read_hash('item', id, 'HMGET', 'agent', 'pool', 'claimer', 'reviewer')
@@ -608,7 +608,8 @@ function scope.is_hidden(id)
   for _, own in ipairs(Owner.of_caller()) do
     if owner == own then return false end
   end
-  return v[3] ~= caller.agent and v[4] ~= caller.agent
+  local was_claimer = (v[1] or '') == '' and v[3] == caller.agent
+  return not was_claimer and v[4] ~= caller.agent
 end
 
 -- Records that the caller was seen now, once per call.
