@@ -326,6 +326,50 @@ def test_edited_token_takes_agent_out_of_pools(
     }
 
 
+def test_revoked_token_takes_agent_out_of_pools(bench: Bench) -> None:
+    tokens = bench.queue.access_tokens()
+    created = tokens.create("ada", Role.WORKER, pools=("backend",))
+    bench.agent("ada", pools=("mine", "backend")).check()
+    item = bench.pool_item("backend")
+    signals = bench.queue.signals()
+    cursor = signals.newest_cursor()
+
+    tokens.revoke(created.id)
+
+    (ada,) = bench.queue.views.agents()
+    assert ada.pools == ("mine",)
+    (stuck,) = bench.queue.views.stuck().items
+    assert (stuck.item.id, stuck.why) == (item, "pool_without_agents")
+    page = next(signals.follow(cursor))
+    assert [(each.kind, each.name) for each in page.signals] == [
+        ("view", "agent:ada"),
+        ("access_token", created.id),
+    ]
+
+
+@pytest.mark.parametrize("verb", ["edit", "revoke"])
+@pytest.mark.parametrize("lifetime_ms", [None, 1])
+def test_agent_stays_in_pools_of_its_other_token(
+    bench: Bench, verb: str, lifetime_ms: int | None
+) -> None:
+    tokens = bench.queue.access_tokens()
+    first = tokens.create("ada", Role.WORKER, pools=("backend",))
+    tokens.create(
+        "ada", Role.WORKER, pools=("backend",), lifetime_ms=lifetime_ms
+    )
+    tokens.create("bob", Role.WORKER, pools=("backend",))
+    bench.agent("ada", pools=("backend",)).check()
+    bench.wait_for_next_ms()
+
+    if verb == "edit":
+        tokens.edit(first.id, AccessTokenEdit(pools=()))
+    else:
+        tokens.revoke(first.id)
+
+    (ada,) = bench.queue.views.agents()
+    assert ada.pools == (() if lifetime_ms else ("backend",))
+
+
 def test_edit_that_is_refused_changes_nothing(bench: Bench) -> None:
     tokens = bench.queue.access_tokens()
     project = bench.queue.project("One")

@@ -9,24 +9,6 @@
 --          pools of another role than worker)
 local id = ARGV[7]
 
--- Removes the agent from the pools that its token no longer names. What another of its
--- sessions names, it joins again.
-local function leave_pools(agent, before, after)
-  local is_named, kept = {}, {}
-  for pool in string.gmatch(after, '[^,]+') do is_named[pool] = true end
-  local joined = call('HGET', key('agent', agent), 'pools')
-  if not joined then return end
-  for pool in string.gmatch(joined, '[^,]+') do
-    local is_of_token = string.find(',' .. before .. ',', ',' .. pool .. ',', 1, true)
-    if is_of_token and not is_named[pool] then
-      call('ZREM', key('members', pool), agent)
-    else
-      table.insert(kept, pool)
-    end
-  end
-  call('HSET', key('agent', agent), 'pools', table.concat(kept, ','))
-end
-
 return once(function()
   local token = key('access_token', id)
   local fields, role, pools = {}, nil, nil
@@ -52,7 +34,9 @@ return once(function()
       .. ' has the role ' .. role .. ' and the pools ' .. pools .. '.'})
   end
   call('HSET', token, unpack(fields))
-  if stored_pools and stored_pools ~= pools then survives(leave_pools, name, stored_pools, pools) end
+  if stored_pools and stored_pools ~= pools then
+    survives(leave_unnamed_pools, name, id, stored_pools, pools)
+  end
   Access.signal('access_token', id)
   return {id}
 end)
