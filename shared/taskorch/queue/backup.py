@@ -118,10 +118,12 @@ class Backup:
         words: tuple[Argument, ...] = ("end", export, run)
         words += (sequence, created_at, schema)
         cursor = ""
+        scripts = self._scripts
         while cursor != "0":
-            reply = self._run_script("restore", *words)
+            reply = scripts.run_script("restore", *words)
             _, cursor = cast("list[str]", reply)
             words = ("wake", export, run, cursor)
+            scripts = scripts.for_the_rest()
 
     def _counters(self) -> tuple[str, str, str, str]:
         """Return the highest sequence number, the time, and facts of the namespace.

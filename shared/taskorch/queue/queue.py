@@ -700,8 +700,9 @@ class Queue:
         """
         found: dict[Finding, None] = {}
         cursor = "0"
+        scripts = self._scripts
         while True:
-            reply = self._run_script(
+            reply = scripts.run_script(
                 "audit_index",
                 index,
                 cursor,
@@ -711,6 +712,7 @@ class Queue:
             next_cursor, findings = read.rows(reply)
             cursor = str(next_cursor)
             found |= dict.fromkeys(audit.findings(findings))
+            scripts = scripts.for_the_rest()
             if cursor == "0":
                 return tuple(found)
 

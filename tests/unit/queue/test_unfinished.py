@@ -10,6 +10,7 @@ from taskorch.domain import errors
 from taskorch.domain.item import Caller, Lease, NewItem, ReapCounts, State
 from taskorch.queue import keys
 from taskorch.queue.agent_queue import AgentQueue
+from taskorch.queue.backup import SCHEMA
 from taskorch.queue.port import (
     Argument,
     ConnectionWrapper,
@@ -389,3 +390,28 @@ def test_repeated_maintenance_looks_at_all_agents(bench: Bench) -> None:
     forgotten = again.forget_agents(unseen_ms=1)
 
     assert forgotten == 130
+
+
+def test_repeated_repair_of_index_finds_all_entries(bench: Bench) -> None:
+    missing = [f"item_{number:08x}" for number in range(400)]
+    for item in missing:
+        bench.add_entry("delayed", item)
+
+    found = of_one_request(bench).audit_index("delayed", fix=True)
+
+    assert {each.id for each in found} == {*missing}
+    assert bench.members("delayed") == []
+
+
+def test_repeated_end_of_import_wakes_all_agents(bench: Bench) -> None:
+    for number in range(450):
+        bench.add_entry("agents", f"a{number}")
+        bench.add_entry(f"queue:a{number}", "item_1a2b3c4d")
+    run = bench.queue.backup.begin("digest")
+
+    of_one_request(bench).backup.end(
+        "digest", run, sequence=1, created_at=1, schema=SCHEMA
+    )
+
+    wakes = [key for key in bench.everything() if key.startswith("wake:")]
+    assert len(wakes) == 450
