@@ -74,8 +74,9 @@ class Background(Generic[Done]):
         work. Raises TimeoutError, and the error of the work.
         """
         with self._lock:
+            self._forget_stale()
             mine = self._works.get(key)
-            if mine is None or mine.is_stale:
+            if mine is None:
                 mine = self._works[key] = _Work(work)
         deadline = monotonic() + timeout_s
         while not mine.wait(LOOK_S):
@@ -86,3 +87,7 @@ class Background(Generic[Done]):
             if self._works.get(key) is mine:
                 del self._works[key]
         return mine.result()
+
+    def _forget_stale(self) -> None:
+        for key in [key for key, work in self._works.items() if work.is_stale]:
+            del self._works[key]

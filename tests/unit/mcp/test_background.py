@@ -98,3 +98,19 @@ def test_old_result_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept.wait(SOON_S)
 
     assert result(works, work) == 2
+
+
+def test_results_that_no_call_takes_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    works, work = Background[int](), Slow()
+    with pytest.raises(Cancelled):
+        works.result("a", work, timeout_s=SOON_S, look=cancel)
+    kept = works._works["a"]
+    work.may_end.set()
+    assert kept.wait(SOON_S)
+    monkeypatch.setattr(background, "KEPT_S", -1.0)
+
+    result(works, work, "b")
+
+    assert works._works == {}
