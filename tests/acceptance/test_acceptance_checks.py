@@ -183,6 +183,18 @@ def test_passing_checks_are_shown_as_evidence(
     ] == [(True, 0, "worker"), (True, None, "queue")]
 
 
+def test_used_up_budget_refuses_no_checked_completion(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item(checks=(RunCheck(run=("test", "-d", ".")),))
+    bench.queue.set_budget("ada", period="total", limit_micros=0)
+
+    done = shell.worker("complete", item, "Done")
+
+    assert done.code == 0, done.stderr
+    assert bench.state(item) is State.COMPLETED
+
+
 def test_missing_deliverable_is_refused_before_checks_run(
     shell: Shell, bench: Bench
 ) -> None:

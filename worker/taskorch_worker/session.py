@@ -407,9 +407,13 @@ class AgentSession:
             return self._deliver_to_run(refusal, summary, deliverables)
 
     def _held_lease(self, lease: Lease) -> Lease:
-        """Return the lease on an item, which is claimed if it is only queued."""
+        """Return the lease on an item, which is claimed if it is only queued.
+
+        A budget that is used up keeps it from being claimed, but not from being completed.
+        """
         if not lease.token:
-            self.get(lease.item, peek=False, takeover=False, lease_ms=None)
+            with suppress(errors.OverBudget):
+                self.get(lease.item, peek=False, takeover=False, lease_ms=None)
         return self.lease(lease.item)
 
     def _evidence(
