@@ -40,8 +40,8 @@ DISCOVERIES = 30
 MOST_CALLS = 20
 #: The longest title in a question.
 TITLE_CHARACTERS = 80
-#: Calls that look for items in progress that are stalled, each at 60 of the namespace:
-#: those first whose leases end first.
+#: Calls that look for stalled items, each at 45 of the namespace: first for those in
+#: progress, whose leases end first.
 STUCK_CALLS = 2
 
 

@@ -31,8 +31,8 @@ KINDS = (
 )
 #: Rows that one call returns, so that it blocks Redis for some ms at most.
 PAGE = 30
-#: Maximum number of calls: of 60 items each, that is 100,000 items.
-MOST_CALLS = 1667
+#: Maximum number of calls: of 45 items each, that is 100,000 items.
+MOST_CALLS = 2223
 
 #: The command that helps, by the reason why an item is stuck; that for a budget is in the
 #: error.
@@ -93,13 +93,15 @@ def read_stuck(
     """Return the first stalled items, in as many calls as that takes, up to a bound.
 
     Each kind of items gets an equal share of the calls that are left, so that many
-    items of one kind hide no others.
+    items of one kind hide no others. If there are fewer calls than kinds, the first kinds
+    get one each.
     """
     found: dict[tuple[str, str], StuckItem] = {}
     looked_at, left, is_cut = 0, most_calls, False
     cursor = _start_of(KINDS[0])
     for place, kind in enumerate(KINDS):
-        for _ in range(left // (len(KINDS) - place)):
+        share = max(left // (len(KINDS) - place), min(left, 1))
+        for _ in range(share):
             if not cursor.startswith(f"{kind}:") or len(found) >= limit:
                 break
             asked = min(limit - len(found), PAGE)

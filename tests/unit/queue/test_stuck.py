@@ -338,6 +338,18 @@ def test_many_items_of_one_kind_hide_no_others(
     assert part.looked_at < 3000
 
 
+@pytest.mark.parametrize("most_calls", [1, 2, 9])
+def test_few_calls_of_stuck_begin_with_held_items(
+    bench: Bench, most_calls: int
+) -> None:
+    silent = bench.claimed(bench.item())
+    bench.shorten_lease(silent.item, left_ms=60_000)
+
+    found = bench.queue.views.stuck(most_calls=most_calls)
+
+    assert [each.item.id for each in found.items] == [silent.item]
+
+
 def test_stuck_reads_on_after_page(bench: Bench) -> None:
     project = bench.project()
     queued = bench.create_many(

@@ -185,3 +185,15 @@ def test_very_large_project_says_what_was_looked_at(
     assert isinstance(view, ProjectView)
     assert view.looked_at == 100
     assert not view.graph.is_whole
+
+
+def test_page_of_project_marks_silent_item(bench: Bench) -> None:
+    project = bench.project()
+    item = bench.claimed(bench.item(project)).item
+    bench.shorten_lease(item, left_ms=60_000)
+
+    view = performed(bench, ReadProject(project=project, wanted=Filter()))
+
+    assert isinstance(view, ProjectView)
+    assert view.stuck[item].why == "silent"
+    assert view.graph.items[0].mark.glyph == "silent"
