@@ -19,7 +19,7 @@ from taskorch_gateway.board.filters import (
 from taskorch_gateway.client_queue import queue_of
 
 #: Items and projects that one call of `list` visits.
-VISITED_BY_CALL = 150
+VISITED_BY_CALL = 100
 #: The newest projects, among which a title is looked for.
 TITLES_SEARCHED = 400
 PROJECT_ID = "proj_"

@@ -562,7 +562,7 @@ class AgentQueue:
     ) -> tuple[SettledReceipt, tuple[Claim, ...]]:
         """Complete an item, and claim up to `count` of the next ones in the same step.
 
-        This is a step of a worker's loop. `count` is 0 to 20, and `lease_ms` is that
+        This is a step of a worker's loop. `count` is 0 to 16, and `lease_ms` is that
         of `claim`. With `asks`, a blocked item keeps its question: errors.WrongState is
         raised. After errors.NotReplicated the caller holds none of the next items.
         """

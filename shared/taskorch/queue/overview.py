@@ -32,7 +32,7 @@ REASONS = (QUESTION, REVIEW, FAILED, DEAD_DEPENDENCY, UNASSIGNED)
 #: Those that the script counts, too.
 COUNTED = (QUESTION, REVIEW, FAILED, UNASSIGNED)
 #: Calls that read what needs a person, until all kinds have their rows.
-NEEDS_CALLS = 16
+NEEDS_CALLS = 24
 #: Calls that read agents: each looks at 150 at most. The last one begins at the end of the
 #: list, where those are that never called.
 AGENT_CALLS, LAST_AGENTS = 16, 100

@@ -315,7 +315,7 @@ class Views:
 
         A queued item is stalled if no agent has claimed it for `unstarted_ms`, an item
         in progress if its holder has not reported for `silent_ms`. It checks at most
-        100,000 items: 60 in each of `most_calls`.
+        100,000 items: 45 in each of `most_calls`.
         """
         words = (
             limits.number(

@@ -23,7 +23,8 @@ from taskorch.queue.wait_results import Answered, Goal, Standing, Waited
 
 #: Maximum duration of one block. A broken connection without an error is noticed then.
 PERIOD_S = 60.0
-MOST_EVENTS = 150
+#: Events that one call returns; scripts/events.lua has the same.
+MOST_EVENTS = 100
 #: Between two searches of a large project for the dead item that holds it up.
 SEARCH_PERIOD_S = 10.0
 #: The states of items whose progress depends on other items.
@@ -148,7 +149,7 @@ class Waits:
         return _events(self._scripts, FROM_THE_START, limit=1).newest
 
     def page(self, since: str) -> Events:
-        """Return the events after a cursor, at most 400."""
+        """Return the events after a cursor, at most 100."""
         return _events(self._scripts, limits.cursor(since), limit=MOST_EVENTS)
 
     def events(self, since: str) -> Iterator[Events]:

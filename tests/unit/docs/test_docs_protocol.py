@@ -697,6 +697,9 @@ def test_numbers_are_those_of_the_source() -> None:
         "subjects of notifications that are kept of a target": number(
             "SUBJECTS_KEPT", SCRIPTS["notify_take"]
         ),
+        "access tokens among which others of an agent are looked for": number(
+            "MAX_TOKENS", PARTS["memberships"]
+        ),
         "an attempt to send notifications, as the service makes it": notifications.ATTEMPT_MS,
         "hours whose counters are kept": metrics.HOURS_KEPT,
         "days whose usage is kept": number("DAYS_KEPT", PRELUDE),
