@@ -60,6 +60,7 @@ class SignalReceiver:
         if not page.known:  # some signals are lost
             self._change("")
             self._waits.end_all()
+            self._boards.read_again()
 
     def _change(self, token: str) -> None:
         self._authentication.forget(token)

@@ -1,8 +1,9 @@
 """Live updates of boards, over a real gateway: what arrives, for whom, and at what cost."""
 
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from support import gateways
@@ -11,6 +12,8 @@ from support.builders import Bench, opened
 from support.commands import Shell
 from support.gateways import Gateway
 from taskorch.domain.role import Role
+from taskorch.queue import keys
+from taskorch_gateway.board.now import FRAGMENTS
 
 MANY_EVENTS = 60
 
@@ -46,6 +49,16 @@ def token_of(
     return tokens.create("ana", role, project=project).token
 
 
+@contextmanager
+def paused(gateway: Gateway) -> Iterator[None]:
+    """Let a gateway do nothing within the block."""
+    os.kill(gateway.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(gateway.pid, signal.SIGCONT)
+
+
 def test_event_reaches_an_open_board(bench: Bench, gateway: Gateway) -> None:
     lease = bench.claimed()
 
@@ -66,7 +79,7 @@ def test_current_fragments_are_not_sent(
         for message in stream.messages():
             if message.kind == "fragment":
                 have[message.data["name"]] = message.data["version"]
-            if len(have) == 6:
+            if len(have) == len(FRAGMENTS):
                 break
     shown = " ".join(":".join(pair) for pair in have.items())
 
@@ -172,6 +185,28 @@ def test_budget_reaches_an_open_board(bench: Bench, gateway: Gateway) -> None:
         bench.queue.set_budget(project, period="total")
 
         assert "$7.77" not in stream.fragment("projects", project)
+
+
+def test_board_is_current_after_lost_signals(
+    bench: Bench, gateway: Gateway
+) -> None:
+    project = bench.project()
+    # no lease and no delay of another project lets the board read again
+    token = token_of(bench, project=project)
+    since = bench.queue.waits().newest_cursor()
+
+    with following(gateway, token, since=since) as stream:
+        stream.fragment("projects", project)
+        bench.queue.set_budget(project, period="total", limit_micros=1_000_000)
+        while stream.next("touched") != {"all": True}:
+            continue
+        with paused(gateway):
+            bench.queue.set_budget(
+                project, period="total", limit_micros=8_880_000
+            )
+            bench.raw.delete(keys.signals(bench.namespace))
+
+        assert stream.fragment("projects", "$0.00 of $8.88")
 
 
 def test_budget_refreshes_other_pages(bench: Bench, gateway: Gateway) -> None:

@@ -1,6 +1,7 @@
 """Signals: what gateways tell their waiting clients beside the events.
 
-An agent has got a wake token again, or an access token was revoked or rotated.
+An agent has got a wake token again, an access token was changed, or a board shows something
+else without an event.
 """
 
 from collections.abc import Iterator

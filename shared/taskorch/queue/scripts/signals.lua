@@ -2,7 +2,7 @@
 -- KEYS     meta
 -- ARGV     7 cursor, or '' for none but the newest cursor
 -- RETURNS  {'1' if the signal of the cursor still exists, else '', cursor to continue from,
---          {{kind: 'wake' or 'access_token', its agent or token} …}}
+--          {{kind: 'wake', 'view' or 'access_token', its agent, owner or token} …}}
 -- ERRORS   none of its own
 local MAX_SIGNALS, FROM_THE_START = 400, '0-0'
 local cursor = ARGV[7]
