@@ -156,7 +156,7 @@ class Agent:
         """Release claims whose caller no longer waits."""
         for claim in claims:
             if claim.lease:
-                with suppress(errors.TaskOrchestratorError):
+                with suppress(errors.TaskOrchestratorError, WaitBrokenOff):
                     self.queue.release(
                         claim.lease, reason=NOT_WANTED, asks=True
                     )
