@@ -151,7 +151,7 @@ STUCK = Definition(
     "taskorch_stuck_items",
     GAUGE,
     ("namespace", "why"),
-    "Stalled items by the reason that `orchestrate stuck` gives, among the first 15,000 open items and up to 1,000.",
+    "Stalled items by the reason that `orchestrate stuck` gives, among the first 4,500 open items and up to 1,000.",
 )
 TOKENS = Definition(
     "taskorch_tokens_total",

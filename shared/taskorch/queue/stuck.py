@@ -31,8 +31,10 @@ KINDS = (
 )
 #: Rows that one call returns, so that it blocks Redis for some ms at most.
 PAGE = 30
-#: Maximum number of calls: of 45 items each, that is 100,000 items.
-MOST_CALLS = 2223
+#: Items that one call looks at, about; scripts/stuck.lua has the same.
+LOOKED_AT = 45
+#: Maximum number of calls: they look at 100,000 items.
+MOST_CALLS = -(-100_000 // LOOKED_AT)
 
 #: The command that helps, by the reason why an item is stuck; that for a budget is in the
 #: error.

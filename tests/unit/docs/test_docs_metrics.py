@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from taskorch.queue import stuck
 from taskorch_gateway import metrics as of_gateway
 from taskorch_orchestrator.metrics import collector, figures
 from taskorch_orchestrator.metrics.collector import (
@@ -169,7 +170,7 @@ def test_page_states_the_numbers_of_the_source() -> None:
     assert f"at most every {figures.FRESH_S:.0f} seconds" in text
     assert f"at most {100 / figures.SHARE:.0f} % of the time" in text
     assert f"within {figures.WAIT_S:.0f} seconds" in text
-    first = f"first {figures.STUCK_CALLS * 150:,} open items"
+    first = f"first {figures.STUCK_CALLS * stuck.LOOKED_AT:,} open items"
     assert f"{first} and up to {figures.STUCK_ITEMS:,}" in text
 
 

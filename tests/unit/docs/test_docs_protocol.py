@@ -37,10 +37,12 @@ from taskorch.queue import (
     queue,
     replies,
     scripts,
+    stuck,
     timeline,
     views,
     waits,
 )
+from taskorch_gateway.board import search
 from taskorch_orchestrator.cli import orchestrate
 from taskorch_orchestrator.mirror import mirror
 from taskorch_worker.cli import worker
@@ -759,6 +761,12 @@ def test_numbers_are_those_of_the_source() -> None:
 
 def test_hours_kept_agree_in_python_and_lua() -> None:
     assert f"HOURS_KEPT = 3600000, {metrics.HOURS_KEPT}\n" in PARTS["counters"]
+
+
+def test_bounds_of_calls_agree_in_python_and_lua() -> None:
+    assert number("MAX_EVENTS", SCRIPTS["events"]) == waits.MOST_EVENTS
+    assert number("MAX_STEPS", SCRIPTS["stuck"]) == stuck.LOOKED_AT
+    assert number("MAX_VISITED", SCRIPTS["list"]) == search.VISITED_BY_CALL
 
 
 def test_item_limits_agree_in_python_and_lua() -> None:
