@@ -4,7 +4,7 @@ import signal
 from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 
-#: The signals that end a program, and the handler that each has before.
+#: The signals that end a program, and the usual handler of each.
 ENDING = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
@@ -49,11 +49,11 @@ class EndingSignals:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def hold(self) -> None:
-        """Keep a signal that comes from now on for `release`."""
+        """Keep a signal that arrives from now on for `release`."""
         self._is_held = True
 
     def release(self) -> None:
-        """Raise what a signal that came meanwhile would have raised."""
+        """Raise the exception of a signal that has arrived since `hold`."""
         self._is_held = False
         if self._held is not None:
             number, self._held = self._held, None

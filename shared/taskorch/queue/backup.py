@@ -46,7 +46,7 @@ class Backup:
         Each item is read in one step. A project or item that cannot be read is left out
         and added to the `damage` of the queue; items created during the export are left
         out. Memory holds one page, and the ids of projects, names of agents and keys of
-        plans. Raises errors.ExportOutdated if a project is purged meanwhile, because
+        plans. Raises errors.ExportOutdated if a project is purged in the meantime, because
         the lines would not fit together.
         """
         newest, now, created, purges = self._counters()

@@ -1,4 +1,4 @@
-"""What a person wants to see at once, in short rows.
+"""What people want to see in one view, in short rows.
 
 That is what needs a person, what the agents work on, and what has just happened.
 """

@@ -285,10 +285,10 @@ class Views:
             reply = self._run_script(
                 "inbox", wanted, only_questions, cursor, min(left, PAGE)
             )
-            cursor, views, told = cast(
+            cursor, views, reasons = cast(
                 "tuple[str, list[Reply], list[str]]", reply
             )
-            failures = dict(zip(told[::2], told[1::2], strict=True))
+            failures = dict(zip(reasons[::2], reasons[1::2], strict=True))
             # an item that moves between two calls may be in both
             for item in self._readable(replies.item, views):
                 failure = failures.get(item.id, "")

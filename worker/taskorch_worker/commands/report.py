@@ -182,7 +182,7 @@ def blocker(
 def comment(context: "WorkerContext", item: str, text: str) -> None:
     """Comment on ITEM, for the orchestrator and its next holder.
 
-    A comment is not a question: nobody has to answer it, and you go on. It renews the
+    A comment is not a question: it needs no answer, and you go on. It renews the
     lease. Only the holder of ITEM may comment on it.
     """
     from taskorch_worker.render import items

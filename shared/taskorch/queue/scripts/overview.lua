@@ -1,4 +1,4 @@
--- overview: what a person wants to see at once: what needs a person, what the agents work
+-- overview: what people want to see in one view: what needs a person, what the agents work
 --           on, what waits in the pools, what was used, or what has just happened. It looks
 --           at a bounded number, and cuts texts.
 -- KEYS     meta

@@ -29,8 +29,8 @@ local function own_projects()
   return projects
 end
 
--- Returns the project of an item. An item of another agent tells a worker nothing of a
--- project in which it has no item.
+-- Returns the project of an item. A worker reads nothing of a project by an item of another
+-- agent, unless it has an item there.
 local function project_of(id)
   local item = need_item(id)
   if scope.is_hidden(id) then

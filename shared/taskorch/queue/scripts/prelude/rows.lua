@@ -1,4 +1,4 @@
--- Rows: what a person reads at once of items and pools: a line each, with texts that are cut.
+-- Rows: what people read of items and pools in one view: a line each, with texts that are cut.
 
 local Rows = {}
 
