@@ -34,7 +34,6 @@ from taskorch_gateway.metrics import (
     MetricsPage,
     RequestMetrics,
 )
-from taskorch_gateway.open_requests import OpenRequests
 from taskorch_gateway.performer import Performer
 from taskorch_gateway.pool import NAME, ConnectionPool
 from taskorch_gateway.rates import Rates
@@ -75,8 +74,7 @@ def create(settings: Settings, options: Options) -> Starlette:
     refusals = Refusals(settings, pool)
     authentication = Authentication(settings, pool, refusals)
     rates = Rates(options.calls_per_second)
-    open_requests = OpenRequests(options.connections)
-    exchange = Exchange(authentication, rates, open_requests, refusals)
+    exchange = Exchange(authentication, rates, options.connections, refusals)
     audit = AuditLog()
     calls = DirectCalls(settings, pool)
     wire = Wire(settings.namespace, exchange, calls, waits, audit)

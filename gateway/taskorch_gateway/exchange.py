@@ -45,6 +45,9 @@ LARGE_BODIES = 4
 #: Where a request has the turns of large bodies, and holds its own until it is answered.
 _TURNS = "taskorch.turns"
 _HELD = "taskorch.held"
+#: Where a request without a valid token has the bound on the bodies of such requests.
+_STRANGERS = "taskorch.strangers"
+STRANGERS_BODIES = "bodies at a time without a valid access token"
 #: Timeout of a body, in seconds.
 BODY_S = 30.0
 #: Maximum size of a reply.
@@ -112,12 +115,14 @@ class Exchange:
         self,
         authentication: Authentication,
         rates: Rates,
-        open_requests: OpenRequests,
+        connections: int,
         refusals: Refusals,
     ) -> None:
+        """Share `connections`, those of a process, between tokens and strangers."""
         self._authentication = authentication
         self._rates = rates
-        self._open = open_requests
+        self._open = OpenRequests(connections)
+        self._strangers = OpenRequests(connections, STRANGERS_BODIES)
         self._refusals = refusals
         #: Token -> the turns of its large bodies; "" for clients without one.
         self._large: dict[str, Semaphore] = defaultdict(
@@ -154,6 +159,7 @@ class Exchange:
 
         async def guard(request: Request) -> Response:
             request.scope[_TURNS] = self._large[""]
+            request.scope[_STRANGERS] = self._strangers
             held: list[Semaphore] = []
             request.scope[_HELD] = held
             try:
@@ -196,6 +202,7 @@ class Exchange:
         with self.noting(access, request):
             self._rates.count(access.token)
             self._open.add(access.token)
+        request.scope.pop(_STRANGERS, None)
         return access
 
     async def _access(
@@ -340,8 +347,11 @@ def _without_address(error: errors.Unavailable) -> errors.Unavailable:
 async def body_of(request: Request, most_bytes: int = BODY_BYTES) -> bytes:
     """Return the body of a request. Raises errors.Usage and TooLong.
 
-    A large body waits for its turn, and has it until the request is answered.
+    A large body waits for its turn, and has it until the request is answered. Raises
+    errors.RateLimited for a body of too many without a valid token.
     """
+    if strangers := request.scope.get(_STRANGERS):
+        strangers.add("")
     content = bytearray()
     is_large = False
     try:

@@ -1,7 +1,8 @@
-"""The bound on the open requests of one access token, in one process.
+"""The bound on the open requests of one access token, or of strangers, in one process.
 
 A wait or a stream has a connection for as long as its client likes. Without the bound,
-one token could have all connections of a process, and lock the others out.
+one token could have all connections of a process, and lock the others out; and so could
+a stranger who sends the body of a form byte by byte.
 """
 
 from asyncio import Task, current_task

@@ -20,7 +20,6 @@ from taskorch_gateway.audit_log import AuditLog
 from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.exchange import Exchange
 from taskorch_gateway.mcp.endpoints import Endpoint, McpServer
-from taskorch_gateway.open_requests import OpenRequests
 from taskorch_gateway.performer import Performer
 from taskorch_gateway.pool import ConnectionPool
 from taskorch_gateway.rates import Rates
@@ -57,7 +56,7 @@ def server_of(settings: Settings, pool: ConnectionPool) -> McpServer:
     waits = ClientWaits(settings, pool)
     return McpServer(
         ENDPOINT,
-        Exchange(authentication, Rates(0), OpenRequests(100), refusals),
+        Exchange(authentication, Rates(0), 100, refusals),
         Performer(settings, pool, waits, AuditLog()),
     )
 

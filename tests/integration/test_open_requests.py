@@ -1,4 +1,4 @@
-"""One access token cannot take all connections of a gateway."""
+"""One access token cannot take all connections of a gateway, nor can a stranger."""
 
 import json
 import os
@@ -184,6 +184,44 @@ def test_one_token_leaves_room_for_others(
         assert polite.get("/api/v1/whoami")[0] == 200
 
     eventually(lambda: not is_full(gateway, token))
+
+
+@pytest.mark.parametrize(
+    "path", ["/sign-in", "/theme", "/items/item_11aa22bb/answer"]
+)
+def test_slow_forms_of_strangers_leave_room_for_others(
+    gateway: Gateway, eve: str, path: str
+) -> None:
+    begun = form(path) + b"t"
+
+    with ExitStack() as stack:
+        for _ in range(MOST):
+            stack.enter_context(opened(gateway)).sendall(begun)
+        eventually(lambda: is_refused(gateway, begun))
+        for _ in range(CONNECTIONS):
+            stack.enter_context(opened(gateway)).sendall(begun)
+
+        assert status_of(gateway, eve) == 200
+
+    eventually(lambda: not is_refused(gateway, begun))
+
+
+def form(path: str) -> bytes:
+    """Return the head of a form of somebody without a token."""
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    return head(path, "Origin: http://localhost", kind, "Content-Length: 100")
+
+
+def is_refused(gateway: Gateway, begun: bytes) -> bool:
+    """Return whether a form is refused before its body is complete."""
+    with opened(gateway) as client:
+        client.sendall(begun)
+        client.settimeout(0.2)
+        with suppress(TimeoutError):
+            return client.recv(65536).startswith(
+                (b"HTTP/1.1 429", b"HTTP/1.1 401")
+            )
+    return False
 
 
 def test_refusal_names_bound_and_time(gateway: Gateway, eve: str) -> None:
