@@ -120,6 +120,13 @@ SABOTAGES = (
         tests=("tests/unit/schedule/test_runs.py",),
     ),
     Sabotage(
+        guard="A token does what its role may, also right after a change",
+        file=f"{SCRIPTS}/prelude/clients.lua",
+        line="      if role == v[2] then return end\n",
+        instead="      if role then return end\n",
+        tests=("tests/unit/queue/test_client_access.py",),
+    ),
+    Sabotage(
         guard="Only the holder comments on its item",
         file=f"{SCRIPTS}/agent_comment.lua",
         line="Lease.check_holder(need_item(id), token, 'agent_comment')",

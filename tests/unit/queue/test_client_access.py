@@ -4,6 +4,7 @@ import pytest
 from support.builders import Bench
 from support.gateway_client import client
 from taskorch.domain import errors
+from taskorch.domain.access_token import AccessTokenEdit
 from taskorch.domain.audit_line import AuditFilter, AuditLine
 from taskorch.domain.item import NewItem, State
 from taskorch.domain.role import Role
@@ -62,7 +63,7 @@ def test_administrator_leaves_the_name_that_it_acted_under(
 
 def test_call_without_effect_leaves_no_line(bench: Bench) -> None:
     item = bench.item()
-    behind, _ = client(bench)
+    behind, _ = client(bench, Role.ADMIN)
 
     behind.queue.views.show(item)
     behind.queue.views.projects()
@@ -136,6 +137,18 @@ def test_expired_token_is_refused_by_scripts(bench: Bench) -> None:
 
     with pytest.raises(errors.TokenRefused):
         behind.queue.project("One")
+
+
+def test_token_of_another_role_is_refused_by_scripts(bench: Bench) -> None:
+    behind, token = client(bench)
+    edit = AccessTokenEdit(role=Role.VIEWER)
+    bench.queue.access_tokens().edit(token, edit)
+
+    with pytest.raises(errors.NotAllowed, match="may not run project"):
+        behind.queue.project("One")
+
+    assert behind.queue.views.projects() == ()
+    assert [line.outcome for line in lines(bench)] == ["NOT_ALLOWED"]
 
 
 def test_open_items_over_the_quota_are_refused(bench: Bench) -> None:

@@ -215,9 +215,10 @@ function Rights.need(command, name)
   end
 end
 
--- Refuses a call that the user may not make, unless it may read no keys at all.
+-- Refuses a call that the user, or the access token, may not make; a user who may read no
+-- keys at all gets the error of Redis.
 function Rights.refuse(reason)
-  Rights.need('HGET', meta)
+  if not user.may_do_all then Rights.need('HGET', meta) end
   refuse('NOT_ALLOWED', {reason = reason})
 end
 

@@ -7,8 +7,8 @@ do
   local MAX_IDS, MAX_WORDS = 10, 200
   local ENDED = {completed = true, cancelled = true}
 
-  -- Refuses a call whose access token is gone, or that no gateway has sent: only a gateway
-  -- has checked the secret of the token.
+  -- Refuses a call whose access token is gone or may not run the script, or that no gateway has
+  -- sent: only a gateway has checked the secret of the token.
   function Access.check()
     if caller.access_token == '' then return end
     if not user.may_do_all and not redis.acl_check_cmd('HGET', key('role', 'admin')) then
@@ -22,6 +22,10 @@ do
     caller.access = {name = v[1], role = v[2], max_open_items = tonumber(v[4]),
       max_bytes = tonumber(v[5]), max_agents = tonumber(v[6]), today = today,
       bytes = tonumber(v[7]) == today and tonumber(v[8]) or 0}
+    for role in string.gmatch(user.needs_role_of, '%a+') do
+      if role == v[2] then return end
+    end
+    Rights.refuse('its role is ' .. v[2] .. ', which may not run ' .. caller.script .. '.')
   end
 
   local function refuse_quota(what, used, most, free_at)
