@@ -120,6 +120,13 @@ SABOTAGES = (
         tests=("tests/unit/schedule/test_runs.py",),
     ),
     Sabotage(
+        guard="A run of a schedule stays within the access token of its client",
+        file="orchestrator/taskorch_orchestrator/schedule/runs.py",
+        line="_allowed(queue, run.access_token).apply(plan)",
+        instead="queue.apply(plan)",
+        tests=("tests/unit/schedule/test_token_runs.py",),
+    ),
+    Sabotage(
         guard="A token does what its role may, also right after a change",
         file=f"{SCRIPTS}/prelude/clients.lua",
         line="      if role == v[2] then return end\n",
@@ -1372,8 +1379,8 @@ SABOTAGES = (
     Sabotage(
         guard="An unanswered command repeats its request id",
         file="shared/taskorch/queue/requests.py",
-        line="return unanswered + REPEAT if unanswered else os.urandom(8).hex()",
-        instead="return os.urandom(8).hex()",
+        line="            return unanswered + REPEAT\n",
+        instead="            return os.urandom(8).hex()\n",
         tests=("tests/unit/queue/test_requests.py",),
     ),
     Sabotage(

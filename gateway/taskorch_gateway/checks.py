@@ -22,7 +22,8 @@ from taskorch_gateway import bounds
 CALLER_WORDS = 6
 SCRIPTS = frozenset(scripts.names())
 REQUEST, AGENT, HOST, PID, SESSION, VERSION = range(CALLER_WORDS)
-_REQUEST = r"[0-9a-f]{16}\+?"
+#: A request id, the access token of a schedule that a service names, and the mark of a repeat.
+_REQUEST = r"[0-9a-f]{16}(:tok_[0-9a-f]{8})?\+?"
 #: Maximum number of characters of host, pid, session and version.
 WORD_CHARACTERS = 255
 #: The number of words of a report without an origin. An origin, which only the mirror
@@ -61,6 +62,7 @@ def checked(access: ClientAccess, name: str, given: object) -> Call:
     need_role(access, name)
     _need_scope(access, name)
     words = _words(given)
+    _need_own_token(access, name, words)
     _need_version(words[VERSION])
     name_of_caller, _, names = words[AGENT].partition(",")
     need_name(access, name_of_caller)
@@ -71,6 +73,21 @@ def checked(access: ClientAccess, name: str, given: object) -> Call:
         bounds.check(name, words[CALLER_WORDS:])
         _need_own(access, name, words[CALLER_WORDS:])
     return Call(script=scripts.load(name), words=words)
+
+
+def _need_own_token(
+    access: ClientAccess, script: str, words: Sequence[str]
+) -> None:
+    """Raise errors.NotAllowed for the name of another token.
+
+    The service of an administrator applies the plan of a schedule under the token of the
+    client that has added it.
+    """
+    is_service = access.role is Role.ADMIN and script == "create"
+    if CLIENT in words[REQUEST] and not is_service:
+        raise errors.NotAllowed(
+            reason="only a service names the access token of a schedule."
+        )
 
 
 def _words(given: object) -> tuple[str, ...]:
@@ -221,12 +238,14 @@ def own_request(
     """Return the words with a request id that no other token can name.
 
     Kept replies are found by this id, so no client reads a reply kept for another. The
-    token follows it, and the project that it is confined to.
+    token follows it, or the one that a service names, and the project that it is confined
+    to.
     """
-    request = words[REQUEST].removesuffix(REPEAT)
-    mark = words[REQUEST].removeprefix(request)
+    first = words[REQUEST]
+    mark = REPEAT if first.endswith(REPEAT) else ""
+    request, _, named = first.removesuffix(REPEAT).partition(CLIENT)
     own = sha256(f"{access.token} {request}".encode()).hexdigest()[:16]
-    own += CLIENT + access.token
+    own += CLIENT + (named or access.token)
     if access.project:
         own += CONFINED + access.project
     return own + mark, *words[1:]

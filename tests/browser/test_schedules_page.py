@@ -35,6 +35,20 @@ def test_board_links_to_schedules(board: OpenBoard, nightly: str) -> None:
     expect(row.get_by_role("button")).to_have_count(0)
 
 
+def test_schedule_shows_its_access_token(
+    board: OpenBoard, bench: Bench, nightly: str
+) -> None:
+    bench.set_schedule(nightly, access_token="tok_1a2b3c4d")
+
+    for screen in (
+        board(Role.VIEWER, "/schedules"),
+        board(Role.VIEWER, "/schedules", size=PHONE),
+    ):
+        expect(screen.page.locator("tbody th")).to_contain_text("tok_1a2b3c4d")
+        assert screen.accessibility_problems() == []
+        assert not screen.is_wider_than_window()
+
+
 @pytest.mark.parametrize("has_script", [True, False])
 def test_schedule_runs_now(
     board: OpenBoard, bench: Bench, nightly: str, *, has_script: bool

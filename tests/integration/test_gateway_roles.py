@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support import gateways
@@ -289,6 +289,45 @@ def test_malformed_word_is_a_usage_error(
 
     client.close()
     assert (status, code_of(reply)) == (400, "USAGE")
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_client_names_no_other_token(
+    gateway: Gateway, tokens: dict[Role, str], role: Role
+) -> None:
+    other = gateway.token("bob", "orchestrator")[:12]
+    client = HttpClient(gateway, tokens[role])
+    script = min(roles.SCRIPTS.get(role, {"purge"}))
+    body = call(script)
+    arguments = cast("list[str]", body["arguments"])
+    arguments[0] += f":{other}"
+
+    status, reply = client.post("/call", body)
+
+    client.close()
+    assert (status, code_of(reply)) == (403, "NOT_ALLOWED")
+
+
+def test_service_of_administrator_creates_under_another_token(
+    gateway: Gateway, tokens: dict[Role, str]
+) -> None:
+    other = gateway.token("bob", "orchestrator", "--max-open-items", "1")
+    client = HttpClient(gateway, tokens[Role.ADMIN])
+
+    def created(mark: str) -> tuple[int, Any]:
+        item = ("", "", "", "2", "0", "0", "", "2", "title", "An item")
+        body = call("create", "", "P", "", "", "", "", *item, *item)
+        arguments = cast("list[str]", body["arguments"])
+        arguments[0] += f":{other[:12]}{mark}"
+        return client.post("/call", body)
+
+    first, repeated = created(""), created("+")
+
+    client.close()
+    for status, reply in (first, repeated):
+        assert status == 200
+        assert reply["refusal"].startswith("QUOTA ")
+        assert other[:12] in reply["refusal"]
 
 
 @pytest.mark.parametrize(

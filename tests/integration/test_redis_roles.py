@@ -29,6 +29,7 @@ from taskorch.queue.port import (
 )
 from taskorch.queue.queue import Queue
 from taskorch.queue.wait_results import Goal
+from taskorch_orchestrator.schedule import runs
 
 NAMESPACE = "team"
 META = keys.meta(NAMESPACE)
@@ -355,6 +356,50 @@ def test_only_administrators_name_an_access_token(
         queue.agent_queue("ada").discoveries()
 
     assert dump(bench.raw) == before
+
+
+def schedule_of_client(bench: Bench) -> str:
+    """Add the schedule "nightly" as the client of a gateway; return its token."""
+    token = bench.queue.access_tokens().create("eve", Role.ORCHESTRATOR)
+    behind = ClientConnection(bench.queue.connection, token.id)
+    client = Queue(behind, NAMESPACE, Caller(agent="eve"))
+    client.schedules().create(new_schedule("nightly"))
+    return token.id
+
+
+def test_service_runs_schedule_under_its_token(bench: Bench) -> None:
+    token = schedule_of_client(bench)
+    address = set_user(bench, redis_users.service_rule(NAMESPACE), "service")
+    service = Queue(connect(address), NAMESPACE, Caller(agent="service"))
+
+    runs.run_due(service)
+
+    (schedule,) = bench.queue.schedules().list()
+    assert (schedule.last_error, schedule.access_token) == ("", token)
+    assert len(bench.members(f"open_items:{token}")) == 1
+
+
+def test_orchestrator_runs_no_schedule_under_its_token(bench: Bench) -> None:
+    token = schedule_of_client(bench)
+    bob = queue_of(bench, Role.ORCHESTRATOR, "bob")
+
+    runs.run_due(bob)
+
+    (schedule,) = bench.queue.schedules().list()
+    assert "only a gateway names an access token" in schedule.last_error
+    assert bench.members(f"open_items:{token}") == []
+    assert bench.queue.views.projects() == ()
+
+
+@pytest.mark.parametrize("role", [Role.WORKER, Role.ORCHESTRATOR])
+def test_user_adds_no_schedule_under_a_token(bench: Bench, role: Role) -> None:
+    token = bench.queue.access_tokens().create("ada", Role.ORCHESTRATOR)
+    behind = queue_of(bench, role, "ada").under_token(token.id)
+
+    with pytest.raises(errors.NotAllowed):
+        behind.schedules().create(new_schedule("nightly"))
+
+    assert bench.queue.schedules().list() == ()
 
 
 def listed(name: str) -> set[str]:

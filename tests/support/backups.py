@@ -134,6 +134,7 @@ def fill_namespace(bench: Bench) -> dict[State, Lease]:
     schedules.start(schedules.due().schedules[0], 2**50)
     schedules.create(new_schedule("failed", next_at=2**50))
     schedules.end("failed", error=ODD)
+    bench.set_schedule("failed", access_token="tok_1a2b3c4d")
     bench.queue.complete_project(bench.project())
     bench.queue.apply(
         Plan(

@@ -526,6 +526,10 @@ class ScheduleFields(_Strict):
     ] = ""
     last_error: Text = ""
     runs: NumberOrNone = ""
+    #: An export has no tokens: where there is no such token, the runs fail.
+    access_token: Annotated[
+        str, StringConstraints(pattern=r"^(tok_[0-9a-f]{8})?$")
+    ] = ""
 
 
 class ScheduleLine(_Strict):

@@ -54,7 +54,7 @@ def entry(line: AuditLine) -> str:
 
 
 def _name(line: AuditLine) -> str:
-    """Return who acted, with the other name that an administrator has used."""
+    """Return who acted, with the other name that an administrator or a service has used."""
     if line.caller in ("", line.name):
         return line.name or NOTHING
     return f"{line.name} as {line.caller}"

@@ -24,14 +24,16 @@ def table(listed: Sequence[Schedule]) -> str:
     """Return the schedules as a table; "" for none."""
     if not listed:
         return ""
+    has_tokens = any(each.access_token for each in listed)
     rows = screen.Table(
         Column(header="NAME", least=12),
         Column(header="CRON"),
-        Column(header="ZONE", leaves=3),
+        Column(header="ZONE", leaves=4),
         Column(header="NEXT RUN"),
-        Column(header="LAST RUN", leaves=4),
-        Column(header="PROJECT", leaves=2),
+        Column(header="LAST RUN", leaves=5),
+        Column(header="PROJECT", leaves=3),
         Column(header="RUNS", leaves=1),
+        *([Column(header="TOKEN", leaves=2)] if has_tokens else []),
         Column(header="LAST ERROR", is_below=True),
     )
     for each in listed:
@@ -43,6 +45,7 @@ def table(listed: Sequence[Schedule]) -> str:
             screen.since(each.last_at) if each.last_at else "never",
             cell(each.last_project) or "-",
             str(each.runs),
+            *([each.access_token or "-"] if has_tokens else []),
             one_line(each.last_error),
         )
     return screen.printed(rows)

@@ -1,7 +1,8 @@
 """The runs of schedules: each applies the plan of a schedule once.
 
 The project of a run has a key with the schedule and the time of the run. So a run that
-is repeated after a crash creates no second project.
+is repeated after a crash creates no second project. A schedule that the client of an access
+token has added stays within what the token allows.
 """
 
 import logging
@@ -78,7 +79,7 @@ def add(
 def run_now(
     queue: Queue, name: str, apply: Callable[[Plan], AppliedPlan]
 ) -> AppliedPlan:
-    """Apply the plan of a schedule now; its next run stays.
+    """Apply the plan of a schedule now, as a step of the caller; its next run stays.
 
     Raises errors.NoSchedule, and what the plan raises.
     """
@@ -98,8 +99,9 @@ def run_now(
 def run_due(queue: Queue) -> None:
     """Do one pass of the service: the runs that are due, each for one service.
 
-    A run that failed is recorded with its reason. Raises errors.Unavailable; the run is
-    then repeated.
+    Each applies its plan under the access token of its schedule, if it has one. A run
+    that failed is recorded with its reason. Raises errors.Unavailable; the run is then
+    repeated.
     """
     due = queue.schedules().due()
     for schedule in due.schedules[:MOST_RUNS]:
@@ -122,9 +124,15 @@ def _run(queue: Queue, run: StartedRun, trouble: str) -> None:
     if not trouble:
         try:
             plan = _plan(run.schedule, run.content, run.due)
-            project = queue.apply(plan).project
+            project = _allowed(queue, run.access_token).apply(plan).project
         except errors.Unavailable:
             raise
+        except errors.TokenRefused:
+            trouble = (
+                f"The access token {run.access_token}, whose client has added this "
+                "schedule, was revoked or has expired. Remove the schedule, then add it "
+                "with a valid token."
+            )
         except errors.TaskOrchestratorError as error:
             trouble = _reason(error)
     try:
@@ -137,6 +145,11 @@ def _run(queue: Queue, run: StartedRun, trouble: str) -> None:
         log.warning("Schedule %s failed: %s", name, line(trouble))
     else:
         log.info("Schedule %s has run: %s", name, project)
+
+
+def _allowed(queue: Queue, access_token: str) -> Queue:
+    """Return the queue as a run may change it: under an access token, if it has one."""
+    return queue.under_token(access_token) if access_token else queue
 
 
 def _plan(schedule: Schedule, content: ScheduledPlan, at: int) -> Plan:

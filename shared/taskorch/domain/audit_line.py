@@ -14,7 +14,8 @@ class AuditLine(Frozen):
     #: The name and the role of the token; "" without one.
     name: str
     role: str
-    #: The name that an administrator acted under; else "" or the name of the token.
+    #: The name that an administrator acted under, or that of the service which has run a
+    #: schedule; else "" or the name of the token.
     caller: str
     #: The name of the script; "" if the call named none.
     verb: str

@@ -60,6 +60,9 @@ class Schedule(Frozen):
     runs: int
     created_at: int
     created_by: str
+    #: The id of the access token whose client has added it, and under which the service
+    #: applies its plan; "" for none.
+    access_token: str
 
 
 class ScheduledPlan(Frozen):
@@ -76,3 +79,5 @@ class StartedRun(Frozen):
     content: ScheduledPlan
     #: The time that it was due, in ms since the epoch.
     due: int
+    #: The id of the access token to apply the plan under, or "".
+    access_token: str

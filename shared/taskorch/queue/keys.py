@@ -260,7 +260,7 @@ KEYS = (
     Key(
         name="schedule:<name>",
         type="hash",
-        holds="its cron line, time zone, plan and values; times and result of its runs",
+        holds="its cron line, time zone, plan, values and access token; times and result of its runs",
     ),
     Key(
         name="audit_log",

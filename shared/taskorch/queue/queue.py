@@ -147,6 +147,22 @@ class Queue:
             connection, scripts.namespace, scripts.caller, damage=self.damage
         )
 
+    def under_token(self, access_token: str) -> "Queue":
+        """Return the same namespace, as the client of an access token changes it.
+
+        The token, of which this is the id, limits every call: its quotas count, and
+        errors.TokenRefused is raised once it is revoked or has expired. Only those who
+        may do everything in the namespace may call under a token.
+        """
+        scripts = self._scripts
+        return Queue(
+            scripts.connection,
+            scripts.namespace,
+            scripts.caller,
+            requests=Requests(access_token=access_token),
+            damage=self.damage,
+        )
+
     def agent_queue(
         self,
         name: str,

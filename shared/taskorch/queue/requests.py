@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 
 from taskorch.domain.errors import RootNotWritable
-from taskorch.queue.port import REPEAT, RequestStore
+from taskorch.queue.port import CLIENT, REPEAT, RequestStore
 
 
 class KeptRequest:
@@ -31,10 +31,16 @@ class Requests:
     answer it, or the user interrupts it, its id is kept in the store. The next run of
     the command takes that id for its first call. A command of several steps must be
     safe to rerun without a store.
+
+    With an `access_token`, its id, the calls are steps of the client of that token.
     """
 
     def __init__(
-        self, *, same: str = "", store: RequestStore | None = None
+        self,
+        *,
+        same: str = "",
+        store: RequestStore | None = None,
+        access_token: str = "",
     ) -> None:
         """With `same`, all calls have that id, and act once."""
         #: Whether all calls have the same id.
@@ -43,13 +49,14 @@ class Requests:
         self.is_repeatable = self.is_one
         self._same = same
         self._store = store
+        self._client = CLIENT + access_token if access_token else ""
         #: The step, once it was called.
         self._step: tuple[str, ...] = ()
 
     def next(self, step: tuple[str, ...], *, acts: bool) -> str:
         """Return the id for a call of a script, 16 hex digits unless it is `same`.
 
-        The id of a repeat has a mark behind it.
+        The access token follows it, and the id of a repeat has a mark behind it.
 
         `step` is the script's name, its key, the agent and the session.
         """
@@ -59,7 +66,9 @@ class Requests:
         if self._store and acts and not self._step:
             self._step = step
             unanswered = self._store.take(step)
-        return unanswered + REPEAT if unanswered else os.urandom(8).hex()
+        if unanswered:
+            return unanswered + REPEAT
+        return os.urandom(8).hex() + self._client
 
     def keep(self, step: tuple[str, ...], request: str) -> None:
         """Keep the id of an unanswered call in the store, if the call was the step."""

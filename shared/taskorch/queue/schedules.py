@@ -5,7 +5,7 @@ Redis decides which caller starts a run. Cron lines are read by the callers.
 
 from typing import cast
 
-from taskorch.domain import errors, limits
+from taskorch.domain import access_token, errors, limits
 from taskorch.domain.frozen import Frozen
 from taskorch.domain.schedule import (
     CRON_CHARACTERS,
@@ -18,13 +18,14 @@ from taskorch.domain.schedule import (
     StartedRun,
 )
 from taskorch.queue import fields as read
-from taskorch.queue.fields import Reading, readable
+from taskorch.queue.fields import DamagedField, Fields, Reading, readable
 from taskorch.queue.port import Reply
 from taskorch.queue.scripts import Scripts
 
 #: The fields of a schedule in a row, behind its name and when it is due.
 _FIELDS = (
     "next", "running", "last_at", "runs", "created_at", "last_project", "last_error", "cron", "zone", "created_by",
+    "access_token",
 )  # fmt: skip
 
 
@@ -96,7 +97,7 @@ class Schedules:
             schedule.due_at,
             limits.number(following, "time", 0, limits.LARGEST),
         )
-        due, plan, values = read.texts(reply)
+        due, plan, values, token = read.texts(reply)
         if not due:
             return None
         with Reading("schedule", schedule.name):
@@ -104,6 +105,7 @@ class Schedules:
                 schedule=schedule,
                 content=_content(plan, values),
                 due=read.whole(due),
+                access_token=_token({"access_token": token}),
             )
 
     def end(
@@ -170,7 +172,16 @@ def _schedule(row: Reply) -> Schedule:
             runs=read.number(fields, "runs", "0"),
             created_at=read.number(fields, "created_at"),
             created_by=read.agent_name(fields, "created_by"),
+            access_token=_token(fields),
         )
+
+
+def _token(fields: Fields) -> str:
+    """Return the id of the access token of a schedule, or ""."""
+    token = fields["access_token"]
+    if token and not access_token.is_id(token):
+        raise DamagedField("access_token")
+    return token
 
 
 def _content(plan: str, values: str) -> ScheduledPlan:

@@ -17,7 +17,8 @@ from support.backups import (
     fill_namespace,
     to_jsonl,
 )
-from support.builders import Bench
+from support.builders import Bench, new_schedule
+from support.gateway_client import client
 from taskorch.domain import errors
 from taskorch.domain.item import NewItem, State
 from taskorch.queue.port import (
@@ -30,6 +31,7 @@ from taskorch.queue.port import (
 from taskorch_orchestrator.backup import restore as restoring
 from taskorch_orchestrator.backup.restore import restore
 from taskorch_orchestrator.doctor.audit import audit
+from taskorch_orchestrator.schedule import runs
 
 Lines = list[dict[str, Any]]
 Change = tuple[str, Callable[[dict[str, Any]], object], str]
@@ -277,6 +279,11 @@ CHANGES: list[Change] = [
         "cron: ",
     ),
     (
+        "schedule",
+        lambda line: line["fields"].update(access_token="tok_1"),
+        "access_token: ",
+    ),
+    (
         "trailer",
         lambda line: line["counts"].update(item=0),
         "counts are not those",
@@ -522,6 +529,22 @@ def test_export_of_earlier_version_keeps_its_texts(
         (text,),
         text,
     )
+
+
+def test_restored_schedule_without_its_token_fails(
+    bench: Bench, copy: Bench, file: Path
+) -> None:
+    behind, token = client(bench)
+    behind.queue.schedules().create(new_schedule("nightly"))
+    export_lines(bench, file)
+    restore(file, copy.queue.backup)
+
+    runs.run_due(copy.queue)
+
+    (schedule,) = copy.queue.schedules().list()
+    assert schedule.access_token == token
+    assert f"The access token {token}" in schedule.last_error
+    assert copy.queue.views.projects() == ()
 
 
 def test_item_with_many_dependencies_is_imported(

@@ -38,6 +38,7 @@ NOT_ASYNC = {
     *(
         "agent_queue",
         "over",
+        "under_token",
         "waits",
         "access_tokens",
         "audit_log",

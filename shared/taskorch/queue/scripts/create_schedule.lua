@@ -1,4 +1,5 @@
--- create_schedule: keeps a plan that the service applies at the times of a cron line.
+-- create_schedule: keeps a plan that the service applies at the times of a cron line, under the
+--                  access token of the caller if it has one.
 -- KEYS     meta
 -- ARGV     7 name, 8 cron line, 9 time zone, 10 plan, 11 values of its variables as JSON, 12
 --          ms of its first run
@@ -15,6 +16,7 @@ return once(function()
   call('DEL', schedule)
   call('HSET', schedule, 'cron', cron, 'zone', zone, 'plan', plan, 'values', values,
     'next', next_at, 'created_at', now, 'created_by', caller.agent)
+  if caller.access_token ~= '' then call('HSET', schedule, 'access_token', caller.access_token) end
   call('ZADD', index, next_at, name)
   return {name}
 end)

@@ -3,8 +3,8 @@
 -- ARGV     7 name of the only one or '', 8 '1' for those that are due, '' for all
 -- RETURNS  {now, {{name, ms when a service acts on it, next ms, ms of the run that is not
 --          ended or '', last ms or '', number of runs or '', created ms, last project or '',
---          last error or '', cron line, time zone, by whom} …}, plan or '', values of its
---          variables as JSON or ''}
+--          last error or '', cron line, time zone, by whom, access token or ''} …}, plan or
+--          '', values of its variables as JSON or ''}
 -- ERRORS   NO_SCHEDULE
 local name, only_due = ARGV[7], ARGV[8] == '1'
 

@@ -3,8 +3,8 @@
 --                  project has a key with that time, so there is no second project.
 -- KEYS     meta
 -- ARGV     7 name, 8 ms when it was due, as the caller has seen it, 9 ms of the run after it
--- RETURNS  {ms of the run, plan, values of its variables as JSON}; {'', '', ''} if another
---          caller has started it, or it was removed
+-- RETURNS  {ms of the run, plan, values of its variables as JSON, access token to apply it
+--          under or ''}; {'', '', '', ''} if another caller has started it, or it was removed
 -- ERRORS   none of its own
 local name, seen, following = unpack(ARGV, 7, 9)
 return once(function()
@@ -20,6 +20,7 @@ return once(function()
   call('ZADD', index, now + Schedule.REPEAT_MS, name)
   return {running}
 end, function(reply)
-  if reply[1] == '' then return {'', '', ''} end
-  return {reply[1], unpack(Schedule.content(name))}
+  if reply[1] == '' then return {'', '', '', ''} end
+  local plan, values = unpack(Schedule.content(name))
+  return {reply[1], plan, values, call('HGET', key('schedule', name), 'access_token') or ''}
 end)

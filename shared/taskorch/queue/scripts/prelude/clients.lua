@@ -7,8 +7,8 @@ do
   local MAX_IDS, MAX_WORDS = 10, 200
   local ENDED = {completed = true, cancelled = true}
 
-  -- Refuses a call whose access token is gone or may not run the script, or that no gateway has
-  -- sent: only a gateway has checked the secret of the token.
+  -- Refuses a call whose access token is gone or may not run the script. Only a gateway, which
+  -- has checked the secret of the token, and a service or an administrator may name one.
   function Access.check()
     if caller.access_token == '' then return end
     if not user.may_do_all and not redis.acl_check_cmd('HGET', key('role', 'admin')) then

@@ -4,7 +4,7 @@
 local Schedule = {MOST = 100, REPEAT_MS = 120000}
 Schedule.FIELDS = {
   'next', 'running', 'last_at', 'runs', 'created_at', 'last_project', 'last_error', 'cron', 'zone',
-  'created_by',
+  'created_by', 'access_token',
 }
 
 -- The scripts of agents need no right to these keys, so `Rights.check` does not ask for it.
