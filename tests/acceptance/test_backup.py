@@ -255,7 +255,7 @@ def test_empty_page_of_stuck_names_the_rest(
 
     assert (
         ran.stderr
-        == "None of these is stuck.\nThere are more: only 12510 items were checked.\n"
+        == "None of these is stuck.\nThere are more: only 16695 items were checked.\n"
     )
 
 
