@@ -414,6 +414,21 @@ def test_stopped_project_hides_no_pool(bench: Bench) -> None:
     assert need_lease(claim).item == wanted
 
 
+@pytest.mark.parametrize("pools", [(), ("backend", "python", "spare")])
+def test_stopped_project_hides_nothing_behind_150_items(
+    bench: Bench, pools: tuple[str, ...]
+) -> None:
+    stopped, open_ = bench.project(), bench.project()
+    limit(bench, stopped, 0)
+    items = [NewItem(title="An item", agent="bob", priority=0)] * 150
+    bench.create_many(stopped, items)
+    wanted = [bench.item(open_, agent="bob") for _ in range(2)]
+
+    claims = bench.agent("bob", pools=pools).claim_many(2)
+
+    assert [need_lease(claim).item for claim in claims] == wanted
+
+
 def test_repeated_budget_wakes_all_waiters(bench: Bench) -> None:
     for number in range(450):
         bench.add_entry("budget_waiters", f"a{number}")

@@ -23,56 +23,79 @@ do
     return over ~= nil, over
   end
 
-  -- Adds the first items of a queue to those before them, up to the limit. Returns whether
-  -- there are more; then the number of items that were left out, of which there may be `most`,
-  -- and the first budget that has left one out. An entry whose item is not queued there is
-  -- dropped, and the queue is read again.
-  local function add_first(items, owner, limit, closing, most)
-    local queue, before = key('queue', owner), #items
+  -- Adds the first items of a queue to those before them, up to the limit, after those that an
+  -- earlier call has passed. Sets whether the queue `has_more`. Returns the number of items that
+  -- were left out, of which there may be `most`, and the first budget that has left one out. An
+  -- entry whose item is not queued there is dropped, and the queue is read again.
+  local function add_first(items, queue, limit, closing, most)
+    local name, owner = key('queue', queue.owner), queue.owner
     local skipped, has_dropped, first_over = 0, true, nil
     while has_dropped and skipped < most do
       has_dropped = false
-      local offset = skipped - before
-      for _, id in ipairs(call('ZRANGE', queue, #items + offset, limit + offset)) do
-        if #items == limit then return true, skipped, first_over end
+      for _, id in ipairs(call('ZRANGE', name, queue.passed, queue.passed + limit - #items)) do
+        if #items == limit then
+          queue.has_more = true
+          return skipped, first_over
+        end
         local item = find_item(id)
         local left_out, over
         if item then left_out, over = is_left_out(item.project, closing) end
         first_over = first_over or over
         if left_out then
-          skipped = skipped + 1
+          skipped, queue.passed = skipped + 1, queue.passed + 1
           has_dropped = true
         elseif item and item.state == 'queued' and item.owner == owner then
           items[#items + 1] = item
+          queue.passed = queue.passed + 1
         else
-          call('ZREM', queue, id)
+          call('ZREM', name, id)
           has_dropped = true
         end
       end
     end
-    return false, skipped, first_over
+    return skipped, first_over
+  end
+
+  -- Continues with queues in which too many items were left out, as many as a claim may leave
+  -- out in all. Returns whether some items of one were not looked at, and as `add_first` the
+  -- first budget.
+  local function add_more(items, queues, owners, limit, closing, skipped)
+    local is_cut, over = false, nil
+    for _, queue in ipairs(queues) do
+      local most, left_out, first_over = MAX_SKIPPED - skipped, 0, nil
+      if #items < limit then
+        left_out, first_over = add_first(items, queue, limit, closing, most)
+        if queue.has_more then owners[#owners + 1] = queue.owner end
+      end
+      skipped, over, is_cut = skipped + left_out, over or first_over, is_cut or left_out >= most
+    end
+    return is_cut, over
   end
 
   -- Returns the first items of the caller's queue, and then of its pools, up to the limit; the
   -- owners of the queues that have more; whether some items of a queue were not looked at,
   -- because so many before them were left out; and the first budget that has left one out.
   -- Each queue may leave out an equal part of what those before it have not left out, so that
-  -- none of them hides the others.
+  -- none of them hides the others; and then, in their order, what is left of all parts.
   local function first_of_queues(limit, closing)
-    local items, owners, skipped, is_cut, over = {}, {}, 0, false, nil
+    local items, owners, cut, skipped, is_cut, over = {}, {}, {}, 0, false, nil
     local pools = caller.pools
     for place = 0, #pools do
-      local owner = place == 0 and caller.agent or Owner.of_pool(pools[place])
-      local has_more
+      local queue = {owner = place == 0 and caller.agent or Owner.of_pool(pools[place]), passed = 0}
       if #items < limit then
         local most = math.max(1, math.floor((MAX_SKIPPED - skipped) / (#pools - place + 1)))
-        local left_out, first_over
-        has_more, left_out, first_over = add_first(items, owner, limit, closing, most)
-        skipped, is_cut, over = skipped + left_out, is_cut or left_out >= most, over or first_over
+        local left_out, first_over = add_first(items, queue, limit, closing, most)
+        skipped, over = skipped + left_out, over or first_over
+        if left_out >= most then cut[#cut + 1] = queue end
       else
-        has_more = call('EXISTS', key('queue', owner)) == 1
+        queue.has_more = call('EXISTS', key('queue', queue.owner)) == 1
       end
-      if has_more then owners[#owners + 1] = owner end
+      if queue.has_more then owners[#owners + 1] = queue.owner end
+    end
+    if #cut > 0 then
+      local more_over
+      is_cut, more_over = add_more(items, cut, owners, limit, closing, skipped)
+      over = over or more_over
     end
     return items, owners, is_cut, over
   end
