@@ -213,7 +213,7 @@ def _need_own_projects(target: str) -> None:
 
 
 def _need_given_digits(access: ClientAccess, digits: str, agent: str) -> None:
-    """Raise errors.NotAllowed for ids that nobody has given a worker."""
+    """Raise errors.NotAllowed for a search that would list ids of other agents."""
     is_list = len(digits) < short_id.LEAST_DIGITS
     if agent != access.name and (agent or is_list):
         raise errors.NotAllowed(

@@ -44,10 +44,10 @@ POLL_MS = 5000
 CANCELLED = "Its orchestrator has cancelled the task."
 FORGOTTEN = "The task has ended. The item's history no longer has its result."
 DECLINED = "The question was declined: continue without an answer."
-UNNAMED = "Say which agent or which pool, one of them."
+UNNAMED = "Name an agent or a pool, not both."
 #: The decisions about an item in review, in its form.
 ACCEPT, SEND_BACK = "accept", "send-back"
-UNDECIDED = f"decision is {ACCEPT} or {SEND_BACK}, and text is text."
+UNDECIDED = f"decision must be {ACCEPT} or {SEND_BACK}, and text must be text."
 NO_TEXT = "To send an item back, say in text what is missing."
 #: What the caller may do about an item whose wait has ended without its completion.
 NEXT_STEPS = {

@@ -80,8 +80,8 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
     ("mend", {"item": "{item}", "verb": "assign"}, "USAGE", "Only assign takes agent or pool"),
     ("mend", {"item": "{item}", "verb": "assign", "agent": "a", "pool": "b"}, "INVALID", "name one of them"),
     ("mend", {"item": "{item}", "verb": "cancel", "pool": "b"}, "USAGE", "Only assign takes agent or pool"),
-    ("delegate", {"title": "It"}, "USAGE", "which agent or which pool"),
-    ("delegate", {"title": "It", "agent": "a", "pool": "b"}, "USAGE", "which agent or which pool"),
+    ("delegate", {"title": "It"}, "USAGE", "an agent or a pool, not both"),
+    ("delegate", {"title": "It", "agent": "a", "pool": "b"}, "USAGE", "an agent or a pool, not both"),
     ("delegate", {"title": "It", "agent": "../x"}, "INVALID", "is not a name for an agent"),
     ("delegate", {"title": "It", "agent": "a", "accept": [{"run": ["true"]}]}, "INVALID", "cannot fail"),
 ]  # fmt: skip

@@ -102,7 +102,10 @@ class VerbRow(Frozen):
 
     @property
     def roles(self) -> Sequence[Role]:
-        """The roles that may call it; nobody reads the discoveries of another role."""
+        """The roles that may call it.
+
+        For verbs that read discoveries, these are fewer than may run the script.
+        """
         others: set[Role] = set()
         if self.script in _OF_READERS and self.group == "orchestrator":
             others = {Role.WORKER}

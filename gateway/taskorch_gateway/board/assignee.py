@@ -63,7 +63,7 @@ def assignee_of(typed: str) -> Assignee:
 def need_assignee(typed: str) -> Assignee:
     """Return who is meant. Raises errors.Usage if nothing was typed."""
     if not typed:
-        raise errors.Usage(reason="Say which agent or pool gets it.")
+        raise errors.Usage(reason="Name the agent or the pool that gets it.")
     return assignee_of(typed)
 
 

@@ -122,7 +122,7 @@ def removing_question(owner: str, period: str) -> ActionQuestion:
     """Return what is asked before a budget is removed."""
     return ActionQuestion(
         title=f"Remove the budget of {owner} {PERIODS[period]}?",
-        why="From then on, it stops no claims.",
+        why="It no longer stops claims.",
         yes="Remove the budget",
         is_dangerous=True,
     )

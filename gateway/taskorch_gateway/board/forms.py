@@ -31,7 +31,7 @@ PLAIN = "application/x-www-form-urlencoded"
 WITH_FILES = "multipart/form-data"
 #: Maximum number of fields; a page of items has a checkbox for each.
 MOST_FIELDS = 2_000
-#: Maximum size of a form of somebody who is not signed in.
+#: Maximum size of a form without a valid session.
 STRANGERS_BYTES = 1024 * 1024
 #: What is read of the head of a part of a form with files.
 HEAD_BYTES = 4096

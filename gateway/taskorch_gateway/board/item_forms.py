@@ -51,7 +51,7 @@ HINTS: Mapping[str, str] = {
     item_checks.TIMEOUT: "Such as 30m.",
     item_checks.FILES: f"Paths in the folder of the work, such as src/app.py. {EACH}.",
     item_checks.DELIVERABLES: f"Their names. {EACH}.",
-    item_checks.REVIEWER: "Who accepts the item after its completion. Empty for nobody.",
+    item_checks.REVIEWER: "Who accepts the item after its completion. Empty for no review.",
     "deliverables": f"{EACH}.",
     "resources": f"{EACH}.",
     "context": f"NAME=VALUE, {EACH[0].lower()}{EACH[1:]}.",

@@ -14,7 +14,7 @@ ROOTS = 20
 
 
 def advice(settings: Settings, views: Views) -> str:
-    """Return what to do because no service was seen; "" if one was, or nobody knows."""
+    """Return how to start a service; "" if one was seen, or if it cannot be known."""
     if service_process.pid(settings):
         return ""
     try:

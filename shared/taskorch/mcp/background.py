@@ -1,4 +1,4 @@
-"""Work that goes on when the call of a tool that began it has ended.
+"""Work that continues after the call of the tool that began it.
 
 A program ends a call that takes too long, and calls again: the next call waits for the
 same work, and gets its result.

@@ -35,7 +35,7 @@ class ToolCall(ABC):
     program_session = ""
     #: Whether the client accepts a task in place of a result.
     takes_tasks = False
-    #: The work that goes on after a call. None where a client does such work itself.
+    #: The work that continues after a call. None where a client does such work itself.
     background: Background[Any] | None = None
     connection: Connection
 

@@ -33,7 +33,7 @@ def test_impossible_names_are_refused(typed: str) -> None:
 
 
 def test_nothing_typed_is_refused() -> None:
-    with pytest.raises(errors.Usage, match="agent or pool"):
+    with pytest.raises(errors.Usage, match="agent or the pool"):
         need_assignee("")
 
 
