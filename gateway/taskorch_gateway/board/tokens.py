@@ -20,6 +20,7 @@ from taskorch.queue.requests import Requests
 
 from taskorch_gateway.board import cookies, refusals
 from taskorch_gateway.board.forms import ActionQuestion, ActionReceipt, Form
+from taskorch_gateway.board.item_edit import words_of
 from taskorch_gateway.board.visit import Action, BoardPage, Visit
 from taskorch_gateway.client_queue import queue_of
 
@@ -57,9 +58,14 @@ class CreateToken(ToolArguments):
     project: str
     lifetime_ms: int | None
     quotas: Quotas
+    pools: tuple[str, ...] = ()
 
     def perform(self, call: ToolCall) -> ToolResult:
-        """Create it. Raises errors.Invalid and errors.NoProject."""
+        """Create it.
+
+        Raises errors.NoProject, and errors.Invalid, also for pools of another role than
+        that of a worker.
+        """
         created = (
             queue_of(call)
             .access_tokens()
@@ -69,6 +75,7 @@ class CreateToken(ToolArguments):
                 project=self.project,
                 lifetime_ms=self.lifetime_ms,
                 quotas=self.quotas,
+                pools=self.pools,
             )
         )
         return ToolResult(created)
@@ -169,7 +176,12 @@ ACTIONS = (
         path=PATH,
         act=create,
         word="Create the token",
-        texts={"name": "Name", "project": "Project", "expires": "Lifetime"},
+        texts={
+            "name": "Name",
+            "project": "Project",
+            "pools": "Pools",
+            "expires": "Lifetime",
+        },
         is_for_admins=True,
         again=create_again,
     ),
@@ -207,7 +219,7 @@ async def _page(
         typed={
             field: form.text(field)
             for field in (
-                *("name", "role", "project", "expires"),
+                *("name", "role", "project", "pools", "expires"),
                 *("open_items", "bytes_a_day", "agents"),
             )
         },
@@ -228,6 +240,7 @@ def _wanted(form: Form) -> CreateToken:
         project=form.text("project"),
         lifetime_ms=limits.duration_ms(lifetime) if lifetime else None,
         quotas=_quotas(form, access_token.usual_quotas(role)),
+        pools=words_of(form, "pools"),
     )
 
 
