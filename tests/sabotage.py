@@ -782,6 +782,15 @@ SABOTAGES = (
         tests=("tests/unit/gateway/test_open_requests.py",),
     ),
     Sabotage(
+        guard="Strangers have a part of the connections for their bodies",
+        file="gateway/taskorch_gateway/exchange.py",
+        line="            request.scope[_STRANGERS] = self._strangers\n",
+        instead="",
+        tests=(
+            "tests/integration/test_open_requests.py::test_slow_forms_of_strangers_leave_room_for_others",
+        ),
+    ),
+    Sabotage(
         guard="A lost call of a gateway is sent again as a repeat",
         file="gateway/taskorch_gateway/direct_calls.py",
         line="                words = repeated(script, arguments)\n",
