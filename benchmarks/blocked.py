@@ -487,7 +487,7 @@ def _changes(planner: Queue, crowd: Crowd) -> Iterator[Step]:
         "create",
         lambda: planner.create_many(crowd.large, [heavy()] * CREATED),
         "20 heavy items",
-        FEW,
+        HUNDRED,
     )
     yield _step("edit", lambda: edit(some[:1], next(texts)))
     yield _step("edit", lambda: edit(some, next(texts)), f"{STEPS} items")
