@@ -19,7 +19,7 @@ class ReplyReader(Protocol):
 
 
 class UnreadReplies:
-    """What the clients of a process have not read yet of their replies, with a bound."""
+    """The bytes of replies that clients of a process have not read yet, with a bound."""
 
     def __init__(self) -> None:
         #: The size of the rest when it was looked at last.

@@ -31,7 +31,7 @@ PERIODS: Mapping[str, str] = {"day": "a day (UTC)", "total": "in all"}
 
 
 class CostsView(Frozen):
-    """What the page shows."""
+    """The content of the page of costs."""
 
     costs: Costs
     budgets: tuple[Budget, ...]

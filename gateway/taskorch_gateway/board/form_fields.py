@@ -1,7 +1,7 @@
 """The fields of a form, with what is typed into each and what is wrong with it.
 
-A form has the digest of each field as it was when the form was opened. So what a person
-has not touched is told apart from what they have typed.
+A form has the digest of each field as it was when the form was opened. The digest shows
+which fields a person has changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What an agent, a project or the namespace has used, beside its budgets."""
+"""The usage of an agent, a project or the namespace, beside its budgets."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from taskorch.queue.overview import OwnerUsage
 
 
 class Spending(Frozen):
-    """What an owner has used in all and today, and its budgets."""
+    """The usage of an owner, in all and today, and its budgets."""
 
     total: ModelUsage = NONE
     #: Today is a day of UTC.
@@ -29,12 +29,12 @@ class Spending(Frozen):
 
     @property
     def today_words(self) -> str:
-        """What was used today, such as $1.20, or $1.20 of $5.00 with a budget."""
+        """The usage of today, such as $1.20, or $1.20 of $5.00 with a budget."""
         return _amount(self.today, self._limit(DAY))
 
     @property
     def total_words(self) -> str:
-        """What was used in all, of a budget if there is one."""
+        """The usage in all, of a budget if there is one."""
         return _amount(self.total, self._limit(TOTAL))
 
     def _limit(self, period: str) -> Budget | None:
