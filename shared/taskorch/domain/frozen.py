@@ -10,6 +10,7 @@ Here, one method serves all classes.
 """
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 F = TypeVar("F", bound="Frozen")
@@ -20,6 +21,9 @@ class Frozen:
     """A record of named values, equal to another of its class with equal values."""
 
     _names: tuple[str, ...] = ()
+    #: The names, and those without a default, to check values with two comparisons.
+    _known: frozenset[str] = frozenset()
+    _needed: frozenset[str] = frozenset()
     #: The field whose own fields are merged into the object in JSON, or "". So an item
     #: is the same object everywhere.
     _flat = ""
@@ -31,17 +35,23 @@ class Frozen:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._names = (*cls._names, *cls.__annotations__)
+        cls._known = frozenset(cls._names)
+        cls._needed = frozenset(
+            name for name in cls._names if not hasattr(cls, name)
+        )
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401  the fields say their types
-        for name in self._names:
-            if name not in values and not hasattr(self, name):
-                raise TypeError(f"{type(self).__name__} needs {name}.")
-        unknown = values.keys() - set(self._names)
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__} has no {', '.join(unknown)}."
-            )
+        if not self._needed <= values.keys() <= self._known:
+            raise self._misfit(values.keys())
         self.__dict__.update(values)
+
+    def _misfit(self, given: AbstractSet[str]) -> TypeError:
+        """Return the error for values that are not those of the class."""
+        kind = type(self).__name__
+        for name in self._names:
+            if name in self._needed - given:
+                return TypeError(f"{kind} needs {name}.")
+        return TypeError(f"{kind} has no {', '.join(given - self._known)}.")
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(

@@ -370,8 +370,8 @@ def item_size(fields: Mapping[str, object], item: str) -> None:
 
     `item` names it in the error. Raises errors.TooLarge.
     """
-    texts = (str(fields.get(name, "")) for name in ITEM_FIELDS)
-    size = sum(len(stored.encode()) for stored in texts)
+    texts = [str(fields.get(name, "")) for name in ITEM_FIELDS]
+    size = len("".join(texts).encode())
     if size > ITEM_BYTES:
         raise errors.TooLarge(
             item=shortened(item), bytes=size, most=ITEM_BYTES

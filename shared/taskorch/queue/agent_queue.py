@@ -773,7 +773,7 @@ class AgentQueue:
         return held
 
     def _note_received(self, claims: Sequence[Claim], started_ns: int) -> None:
-        if tracing.is_off():
+        if not tracing.tracer():
             return
         from taskorch.queue import spans
 
@@ -786,7 +786,7 @@ class AgentQueue:
         self, leases: Sequence[Lease], end: AttemptEnd
     ) -> AbstractContextManager[None]:
         """Return a block that ends claims, for its spans."""
-        if tracing.is_off():
+        if not tracing.tracer():
             return nullcontext()
         from taskorch.queue import spans
 

@@ -141,7 +141,7 @@ def _line(view: Reply) -> AuditLine:
             ids=tuple(_matching(_IDS, fields, "ids").split()),
             outcome=_matching(_OUTCOME, fields, "outcome"),
             address=fields.get("address", ""),
-            count=read.number(fields, "count", "1"),
+            count=read.number(fields, "count", 1),
         )
 
 

@@ -109,7 +109,7 @@ def entry(view: Reply) -> tuple[str, Fields]:
 
 def made_at(id_: str, fields: Fields) -> int:
     """Return the time of a stream entry in ms: that of its file, or else of its id."""
-    return number(fields, "made_at", "0") or int(id_.partition("-")[0])
+    return number(fields, "made_at", 0) or int(id_.partition("-")[0])
 
 
 def whole(value: str | int) -> int:
@@ -122,9 +122,11 @@ def whole_numbers(value: str) -> tuple[int, ...]:
     return tuple(map(int, value.split()))
 
 
-def number(fields: Fields, name: str, missing: str = "") -> int:
+def number(fields: Fields, name: str, missing: int | None = None) -> int:
     """Return a number of 0 or more; `missing` replaces an empty or missing value."""
-    value = (fields.get(name) or missing) if missing else fields[name]
+    if missing is not None and not fields.get(name):
+        return missing
+    value = fields[name]
     if not _has_digits_only(value) or int(value) > limits.LARGEST:
         raise DamagedField(name)
     return int(value)
@@ -137,12 +139,12 @@ def _has_digits_only(text: str) -> bool:
 
 def counts(fields: Fields) -> dict[State, int]:
     """Return the number of items in each state, from a project or an agent."""
-    found = {}
+    found = dict.fromkeys(COUNTS, 0)
     for state, name in COUNTS.items():
-        value = fields.get(name, "0")
-        if not _has_digits_only(value.removeprefix("-")):
-            raise DamagedField(name)
-        found[state] = int(value)
+        if name in fields:
+            if not _has_digits_only(fields[name].removeprefix("-")):
+                raise DamagedField(name)
+            found[state] = int(fields[name])
     return found
 
 
@@ -179,7 +181,9 @@ def cursor(fields: Fields, name: str) -> str:
 
 def text_list(fields: Fields, name: str) -> tuple[str, ...]:
     """Return a JSON list of texts; () if it is missing."""
-    listed = json_value(fields, name) if name in fields else []
+    if name not in fields:
+        return ()
+    listed = json_value(fields, name)
     if listed == {}:  # Lua writes an empty list so
         return ()
     if not isinstance(listed, list) or not all(map(is_text, listed)):
@@ -189,7 +193,9 @@ def text_list(fields: Fields, name: str) -> tuple[str, ...]:
 
 def text_map(fields: Fields, name: str) -> dict[str, str]:
     """Return a JSON object of texts; {} if it is missing."""
-    mapped = json_value(fields, name) if name in fields else {}
+    if name not in fields:
+        return {}
+    mapped = json_value(fields, name)
     if mapped == []:  # Lua writes an empty object so
         return {}
     if not isinstance(mapped, dict):
@@ -201,7 +207,9 @@ def text_map(fields: Fields, name: str) -> dict[str, str]:
 
 def records(fields: Fields, name: str) -> list[Fields]:
     """Return a JSON list of objects of texts; [] if it is missing."""
-    listed = json_value(fields, name) if name in fields else []
+    if name not in fields:
+        return []
+    listed = json_value(fields, name)
     if not isinstance(listed, list):
         raise DamagedField(name)
     for each in listed:

@@ -340,19 +340,19 @@ def _need(row: Reply) -> Need:
             text=fields.get("text", ""),
             kind=fields.get("kind", ""),
             needs=fields.get("needs", ""),
-            question=read.number(fields, "number", "0"),
+            question=read.number(fields, "number", 0),
             asker=read.agent_name(fields, "asker", ""),
-            open=read.number(fields, "open", "0"),
+            open=read.number(fields, "open", 0),
             reviewer=read.agent_name(fields, "reviewer", ""),
-            attempts=read.number(fields, "attempts", "0"),
-            max_attempts=read.number(fields, "max_attempts", "0"),
-            waiting=read.number(fields, "waiting", "0"),
+            attempts=read.number(fields, "attempts", 0),
+            max_attempts=read.number(fields, "max_attempts", 0),
+            waiting=read.number(fields, "waiting", 0),
             dependency=read.item_id(fields.get("dependency", "")),
             dependency_title=fields.get("dependency_title", ""),
             dependency_state=fields.get("dependency_state", ""),
             dependency_agent=fields.get("dependency_agent", ""),
             dependency_generation=read.number(
-                fields, "dependency_generation", "0"
+                fields, "dependency_generation", 0
             ),
             reopens=bool(fields.get("reopens")),
         )
@@ -412,13 +412,13 @@ def _held_line(row: Reply) -> HeldLine:
             item=_item_line(id_, fields),
             host=fields["host"],
             session=fields["session"],
-            since=read.number(fields, "since", "0"),
+            since=read.number(fields, "since", 0),
             percent=_percent(fields),
-            reported_at=read.number(fields, "reported_at", "0"),
+            reported_at=read.number(fields, "reported_at", 0),
             kind=fields.get("kind", ""),
             text=fields.get("text", ""),
             expires_at=read.whole(fields.get("expires", "")),
-            lease_ms=read.number(fields, "lease_ms", "0"),
+            lease_ms=read.number(fields, "lease_ms", 0),
             last_step_at=read.whole(fields.get("last_step", "")),
             asked_at=read.whole(fields.get("asked_at", "")),
         )
@@ -446,7 +446,7 @@ def _item_line(id_: str, fields: Fields) -> ItemSummary:
         agent=read.agent_name(fields, "agent"),
         state=read.state(fields),
         pool=read.agent_name(fields, "pool", ""),
-        generation=read.number(fields, "generation", "0"),
+        generation=read.number(fields, "generation", 0),
     )
 
 

@@ -4,7 +4,6 @@ Here are the arguments and the reply of the script `create`.
 """
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
@@ -306,8 +305,10 @@ def _checks(checks: Sequence[Check]) -> str:
 
 
 def _refuse_twins(names: Sequence[str], what: str) -> None:
-    for name, times in Counter(names).items():
-        if times > 1:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
             raise errors.Invalid(
                 reason=f"Two items have the {what} {limits.shortened(name)!r}."
             )
+        seen.add(name)

@@ -403,7 +403,7 @@ class Queue:
         self, owner: str, items: Sequence[str]
     ) -> AbstractContextManager[None]:
         """Return a block that assigns items, for its span."""
-        if tracing.is_off():
+        if not tracing.tracer():
             return nullcontext()
         from taskorch.queue.spans import assigning
 

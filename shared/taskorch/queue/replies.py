@@ -11,7 +11,7 @@ from typing import Any, cast
 from taskorch.domain import errors, limits
 from taskorch.domain.acceptance import Check, CheckEvidence
 from taskorch.domain.events import Event, Events
-from taskorch.domain.frozen import members, replace
+from taskorch.domain.frozen import members
 from taskorch.domain.item import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAX_ATTEMPTS,
@@ -69,6 +69,9 @@ LEFT_OUT = {
     "not_before": "0",
 }
 
+#: The fields with what an item or a report has used; few have any.
+USED = ("tokens_in", "tokens_out", "cache_read", "cost_micros", "model")
+
 #: The deliverables that are shown as links if they are URLs.
 LINKED = ("branch", "pr", "commit")
 _URL = r"https?://[!-~]{1,2000}"
@@ -125,7 +128,7 @@ def project(view: Reply) -> Project:
             status=fields["status"],
             orchestrator=read.agent_name(fields, "orchestrator"),
             created_at=read.number(fields, "created_at"),
-            completed_at=read.number(fields, "completed_at", "0"),
+            completed_at=read.number(fields, "completed_at", 0),
             counts=read.counts(fields),
         )
 
@@ -212,7 +215,7 @@ def project_progress(
 def _dropped(project_view: Reply) -> int:
     """Return the number of discoveries that a project has dropped."""
     _, flat = cast("tuple[str, Reply]", project_view)
-    return read.number(read.fields_of(flat), "dropped", "0")
+    return read.number(read.fields_of(flat), "dropped", 0)
 
 
 def claim(view: Reply, damage: Damage) -> Claim:
@@ -257,11 +260,13 @@ def over_budget(words: Sequence[str]) -> errors.OverBudget:
 
 def usage(fields: Fields) -> ModelUsage | None:
     """Read what an item or a report has used; None if that is nothing."""
+    if fields.keys().isdisjoint(USED):
+        return None
     used = ModelUsage(
-        tokens_in=read.number(fields, "tokens_in", "0"),
-        tokens_out=read.number(fields, "tokens_out", "0"),
-        cache_read=read.number(fields, "cache_read", "0"),
-        cost_micros=read.number(fields, "cost_micros", "0"),
+        tokens_in=read.number(fields, "tokens_in", 0),
+        tokens_out=read.number(fields, "tokens_out", 0),
+        cache_read=read.number(fields, "cache_read", 0),
+        cost_micros=read.number(fields, "cost_micros", 0),
         model=_model(fields.get("model", "")),
     )
     return None if used.is_empty else used
@@ -279,7 +284,26 @@ def _model(name: str) -> str:
 
 
 def receipt(view: Reply, damage: Damage) -> Receipt:
-    """Read the receipt of a step.
+    """Read the receipt of a step."""
+    return Receipt(**_receipt_fields(view, damage))
+
+
+def completed(view: Reply, damage: Damage) -> SettledReceipt:
+    """Read `{receipt's words …, {missing deliverable …}}`."""
+    *words, missing = cast("list[Reply]", view)
+    return SettledReceipt(
+        **_receipt_fields(words, damage),
+        missing_deliverables=tuple(read.texts(missing)),
+    )
+
+
+def settled(view: Reply, damage: Damage) -> SettledReceipt:
+    """Read the receipt of a step that settles an item."""
+    return SettledReceipt(**_receipt_fields(view, damage))
+
+
+def _receipt_fields(view: Reply, damage: Damage) -> dict[str, Any]:
+    """Read the fields of a receipt.
 
     Its shape is `{item id, token, lease expiry or '', state, remark, entry, percent,
     edited, {new comment …}, number of new comments that are left out, {numbers of open
@@ -291,36 +315,22 @@ def receipt(view: Reply, damage: Damage) -> Receipt:
     )
     still_open, closed, question = read.texts(questions)
     number, claim_id = token_parts(token)
-    return Receipt(
-        id=id_,
-        state=State(state),
-        token=number,
-        claim=claim_id,
-        lease_expires_at=read.whole(expires),
-        remark=remark,
-        entry=entry,
-        percent=read.whole(percent) if percent else None,
-        edited=tuple(edited.split(",")) if edited else (),
-        comments=readable(report, cast("list[Reply]", comments), damage),
-        comments_left=cast("int", left),
-        question=read.whole(question),
-        open_questions=read.whole_numbers(still_open),
-        closed_questions=read.whole_numbers(closed),
-    )
-
-
-def completed(view: Reply, damage: Damage) -> SettledReceipt:
-    """Read `{receipt's words …, {missing deliverable …}}`."""
-    *words, missing = cast("list[Reply]", view)
-    return replace(
-        settled(words, damage), missing_deliverables=tuple(read.texts(missing))
-    )
-
-
-def settled(view: Reply, damage: Damage) -> SettledReceipt:
-    """Read the receipt of a step that settles an item."""
-    values: dict[str, Any] = dict(members(receipt(view, damage)))
-    return SettledReceipt(**values)
+    return {
+        "id": id_,
+        "state": State(state),
+        "token": number,
+        "claim": claim_id,
+        "lease_expires_at": read.whole(expires),
+        "remark": remark,
+        "entry": entry,
+        "percent": read.whole(percent) if percent else None,
+        "edited": tuple(edited.split(",")) if edited else (),
+        "comments": readable(report, cast("list[Reply]", comments), damage),
+        "comments_left": left,
+        "question": read.whole(question),
+        "open_questions": read.whole_numbers(still_open),
+        "closed_questions": read.whole_numbers(closed),
+    }
 
 
 def token_parts(token: str) -> tuple[int, str]:
@@ -347,7 +357,7 @@ def report(view: Reply) -> Report:
             text=fields.get("text", "") or "\n".join(map(str, changed)),
             percent=percent,
             needs=fields.get("needs", ""),
-            question=read.number(fields, "question", "0"),
+            question=read.number(fields, "question", 0),
             changes=changed,
             request=fields.get("request", ""),
             written_at=fields.get("written_at", ""),
@@ -617,7 +627,7 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         max_attempts=read.number(fields, "max_attempts"),
         lease_expires_at=read.whole(expires),
         depends_on=depends_on,
-        percent=read.number(fields, "percent", "0"),
+        percent=read.number(fields, "percent", 0),
         summary=fields.get("summary", ""),
         deliverables=deliverables,
         evidence=_evidence(fields),
@@ -628,14 +638,14 @@ def _item(id_: str, fields: Fields, expires: str) -> Item:
         returned=_returned(fields),
         last_host=fields.get("holder_host", ""),
         task=fields.get("task", ""),
-        generation=read.number(fields, "generation", "0"),
+        generation=read.number(fields, "generation", 0),
         had_failed=fields.get("had_failed", "") == "1",
         usage=usage(fields),
         not_before_at=read.number(fields, "not_before"),
         created_at=read.number(fields, "created_at"),
-        assigned_at=read.number(fields, "assigned_at", "0"),
-        started_at=read.number(fields, "started_at", "0"),
-        completed_at=read.number(fields, "completed_at", "0"),
+        assigned_at=read.number(fields, "assigned_at", 0),
+        started_at=read.number(fields, "started_at", 0),
+        completed_at=read.number(fields, "completed_at", 0),
         changed_at=int(read.cursor(fields, "event").partition("-")[0] or 0),
     )
 
@@ -707,7 +717,7 @@ def _questions(fields: Fields) -> tuple[Question, ...]:
     if not fields.get("blocker"):
         return asked
     earlier = Question(
-        number=read.number(fields, "asked", "0") + 1,
+        number=read.number(fields, "asked", 0) + 1,
         text=fields["blocker"],
         needs=fields.get("needs", ""),
         agent=fields["agent"],
@@ -734,7 +744,7 @@ def _holder(fields: Fields) -> Holder:
     return Holder(
         agent=fields["agent"],
         host=fields.get("holder_host", ""),
-        pid=read.number(fields, "holder_pid", "0"),
+        pid=read.number(fields, "holder_pid", 0),
         session=fields.get("holder_session", ""),
-        since=read.number(fields, "holder_since", "0"),
+        since=read.number(fields, "holder_since", 0),
     )

@@ -301,7 +301,7 @@ def _details(fields: Fields, names: Iterable[str]) -> dict[str, str]:
 def _number(fields: Fields, name: str) -> int:
     """Return a number; 0 if it is missing or damaged: the rest is still worth reading."""
     try:
-        return read.number(fields, name, "0")
+        return read.number(fields, name, 0)
     except DamagedField:
         return 0
 

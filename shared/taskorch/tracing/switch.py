@@ -13,13 +13,13 @@ ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 )
-#: Without all of these there are no spans, and no places in a trace.
-VARIABLES = (*ENDPOINTS, "OTEL_TRACES_EXPORTER", "TRACEPARENT")
+#: Names the place of this process in a trace, as W3C Trace Context writes it.
+PLACE = "TRACEPARENT"
 
 
 def is_off() -> bool:
-    """Return whether the environment says nothing about traces."""
-    return not any(name in os.environ for name in VARIABLES)
+    """Return whether new items get no spans, and no places in a trace."""
+    return PLACE not in os.environ and not tracer()
 
 
 def is_wanted(environment: Mapping[str, str]) -> bool:
