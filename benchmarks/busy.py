@@ -1,8 +1,10 @@
 """The time for which each call of a script keeps the server busy."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import monotonic
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +20,9 @@ CALLS = ("eval", "evalsha", "fcall")
 FIXED_LOOP = (
     "local sum = 0 for i = 1, 100000 do sum = sum + i % 7 end return sum"
 )
+#: How often the fixed loop runs between calls, and how many of the last ones count: the
+#: speed of a machine changes within seconds.
+LOOP_EVERY_S, LOOPS = 0.05, 5
 #: A main thread that is not idle by then has other work than the call.
 IDLE_WITHIN_S = 0.05
 
@@ -33,6 +38,13 @@ class BusyCall:
     #: The processor time of the main thread, which also reads the call and writes the
     #: reply and the file of appended changes; 0 if the kernel does not count it.
     cpu_ms: float
+    #: The time of a fixed loop around then: how fast the machine was.
+    loop_ms: float
+
+    @property
+    def loops(self) -> float:
+        """The time in times of the fixed loop."""
+        return self.busy_ms / self.loop_ms
 
 
 class WatchedConnection(ConnectionWrapper):
@@ -43,14 +55,20 @@ class WatchedConnection(ConnectionWrapper):
         self._server = redis.Redis(
             unix_socket_path=unquote(urlsplit(url).path)
         )
+        # While Redis rewrites its file, a call copies the memory that it writes to.
+        self._server.config_set("auto-aof-rewrite-percentage", 0)
         self._scheduled = Path(f"/proc/{pid(url)}/schedstat")
         self._state = self._scheduled.with_name("stat")
+        self._loops_ms: deque[float] = deque(maxlen=LOOPS)
+        self._looped_at = 0.0
         self.calls: list[BusyCall] = []
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
     ) -> Reply:
         """Run a script, and keep its time even if it refuses the call."""
+        if monotonic() - self._looped_at > LOOP_EVERY_S:
+            self._run_fixed_loop()
         busy_us, cpu_ns = self._busy_us(), self._cpu_ns()
         try:
             return self.connection.run_script(script, key, arguments)
@@ -62,19 +80,20 @@ class WatchedConnection(ConnectionWrapper):
                     script=script.name,
                     busy_ms=busy_us / 1000,
                     cpu_ms=cpu_ns / 1_000_000,
+                    loop_ms=median(self._loops_ms),
                 )
             )
-
-    def fixed_loop_ms(self) -> float:
-        """Return the time of a fixed loop now: how fast the machine is."""
-        busy_us = self._busy_us()
-        self._server.eval(FIXED_LOOP, 0)
-        return (self._busy_us() - busy_us) / 1000
 
     def close(self) -> None:
         """Close the sockets."""
         self._server.close()
         self.connection.close()
+
+    def _run_fixed_loop(self) -> None:
+        busy_us = self._busy_us()
+        self._server.eval(FIXED_LOOP, 0)
+        self._loops_ms.append((self._busy_us() - busy_us) / 1000)
+        self._looped_at = monotonic()
 
     def _busy_us(self) -> int:
         """Return the time of all calls of scripts until now."""
