@@ -280,6 +280,33 @@ def test_forked_process_does_not_wait_for_its_parent(shell: Shell) -> None:
     assert (ran.code, ran.stdout) == (0, "0\n")
 
 
+def test_forked_process_renews_its_leases(shell: Shell, bench: Bench) -> None:
+    bench.item()
+    bench.item()
+
+    ran = shell.python(
+        "import os, signal\n"
+        "from taskorch import Queue\n"
+        "queue = Queue.open()\n"
+        "agent = queue.agent('ada')\n"
+        "with agent.claim() as first:\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        signal.alarm(20)\n"
+        "        with agent.claim(lease_ms=300) as task:\n"
+        "            end = task.lease.expires_at + 300\n"
+        "            while queue.views.show(task.id).item.lease_expires_at < end:\n"
+        "                pass\n"
+        "            task.complete('Done')\n"
+        "        os._exit(0)\n"
+        "    first.complete('Done')\n"
+        "print(os.waitpid(child, 0)[1])\n"
+    )
+
+    # Python itself may warn of a fork beside threads
+    assert (ran.code, ran.stdout) == (0, "0\n")
+
+
 def test_unreachable_redis_is_an_error_with_a_hint(shell: Shell) -> None:
     ran = shell.having(TASKORCH_REDIS_URL="redis://127.0.0.1:1/0").python(
         "from taskorch import Queue, errors\n"
