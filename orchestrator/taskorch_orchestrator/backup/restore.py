@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 from pydantic import ValidationError
 from taskorch.domain import errors
 from taskorch.domain.item import State
+from taskorch.domain.usage import NUMBERS
 from taskorch.queue.backup import COUNT, FORMAT, Backup, usual_score
 
 from taskorch_orchestrator.backup.schema import (
@@ -38,8 +39,6 @@ from taskorch_orchestrator.backup.schema import (
     UsageLine,
 )
 
-#: The numbers of what an item has used, in their order in a sum.
-USED = ("tokens_in", "tokens_out", "cache_read", "cost_micros")
 #: Far above the size of an item within the limits.
 LINE_BYTES = 64 * 1024 * 1024
 #: Redis writes a batch of this size within a few milliseconds.
@@ -419,7 +418,7 @@ def _add_usage(
     fields: Mapping[str, str], used: dict[str, Counter[str]]
 ) -> None:
     """Add what an item has used to the sum of its project."""
-    for name in USED:
+    for name in NUMBERS:
         if number := int(fields.get(name, "0")):
             used.setdefault(fields["project"], Counter())[name] += number
 
@@ -427,7 +426,7 @@ def _add_usage(
 def _totals(used: Mapping[str, Counter[str]]) -> Iterator[str]:
     """Yield a line with the total of each project that has used anything."""
     for project, sums in used.items():
-        total = " ".join(str(sums[name]) for name in USED)
+        total = " ".join(str(sums[name]) for name in NUMBERS)
         line = {
             "kind": "usage",
             "owner": f"project:{project}",

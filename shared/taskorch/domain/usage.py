@@ -10,6 +10,8 @@ from taskorch.domain.frozen import Frozen
 #: The largest numbers of one report: a million dollars, and 10^12 tokens.
 MOST_MICROS = 1_000_000 * MICROS
 MOST_TOKENS = 10**12
+#: The numbers of a usage, in the order of a sum.
+NUMBERS = ("tokens_in", "tokens_out", "cache_read", "cost_micros")
 
 
 class ModelUsage(Frozen):

@@ -45,7 +45,7 @@ from taskorch.domain.item import (
     SettledReceipt,
     State,
 )
-from taskorch.domain.usage import ModelUsage
+from taskorch.domain.usage import NUMBERS, ModelUsage
 from taskorch.queue import fields as read
 from taskorch.queue.fields import (
     Damage,
@@ -70,7 +70,7 @@ LEFT_OUT = {
 }
 
 #: The fields with what an item or a report has used; few have any.
-USED = ("tokens_in", "tokens_out", "cache_read", "cost_micros", "model")
+USED = (*NUMBERS, "model")
 
 #: The deliverables that are shown as links if they are URLs.
 LINKED = ("branch", "pr", "commit")
