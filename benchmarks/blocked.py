@@ -145,7 +145,7 @@ def measure() -> Iterator[Comparison]:
             "The fixed loop of Lua takes about 1 ms where `import click` takes 41 ms. It runs between the calls.",
             "Each call is compared with the loops just before it.",
             f"In this run it took {min(loops_ms):.2f} to {max(loops_ms):.2f} ms.",
-            "Redis does not rewrite its append-only file meanwhile.",
+            "Redis does not rewrite its append-only file during the run.",
             "The time of a call in the server includes waiting for a core on a busy machine.",
             "The processor time also includes reading the call, and writing the reply and the append-only file.",
         ),

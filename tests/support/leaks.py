@@ -52,7 +52,8 @@ def shared(threads: set[threading.Thread]) -> Iterator[None]:
 def unclosed(before: Open) -> list[str]:
     """Return the new threads that still run, and unreferenced files left open.
 
-    Referenced sockets may belong to a fixture that several tests share.
+    Referenced sockets may belong to a fixture that several tests share. The thread that
+    waits for the first renewals of leases belongs to the process.
     """
     now = Open.now()
     threads = [

@@ -42,8 +42,9 @@ class Renewal:
         self._on_lost = on_lost
         self._on_failure = on_failure
         self._stopped = Event()
+        due_in_s = interval_s if first_s is None else first_s
         self._first = _first_renewals()
-        self._first.add(self, interval_s if first_s is None else first_s)
+        self._first.add(self, due_in_s)
 
     def stop(self) -> None:
         """Renew no more; a renewal that is under way ends by itself."""
@@ -80,7 +81,7 @@ class _FirstRenewals:
     """Starts each renewal when its first one is due, from one thread for all."""
 
     def __init__(self) -> None:
-        #: When each is due, and when the thread looks again.
+        #: When each is due, and when the thread looks again, on the monotonic clock.
         self._due: dict[Renewal, float] = {}
         self._looks_at = inf
         self._changed = Condition()
@@ -101,7 +102,7 @@ class _FirstRenewals:
 
     def discard(self, renewal: Renewal) -> None:
         """Do not start a renewal any more."""
-        # The thread sleeps on: it wakes for the next one that is added soon enough.
+        # The thread is not woken: that would take longer than to look once in vain.
         with self._changed:
             self._due.pop(renewal, None)
 
@@ -109,11 +110,12 @@ class _FirstRenewals:
         with self._changed:
             while True:
                 self._start_due()
-                self._looks_at = min(self._due.values(), default=inf)
-                is_idle = self._looks_at == inf
-                self._changed.wait(
-                    None if is_idle else self._looks_at - monotonic()
-                )
+                if self._due:
+                    self._looks_at = min(self._due.values())
+                    self._changed.wait(self._looks_at - monotonic())
+                else:
+                    self._looks_at = inf
+                    self._changed.wait()
 
     def _start_due(self) -> None:
         now = monotonic()
