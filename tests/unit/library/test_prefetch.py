@@ -159,13 +159,16 @@ def test_stopped_worker_completes_without_claiming(
 ) -> None:
     bench = breakable.bench
     first, second = bench.item(), bench.item()
+    begun = Event()
 
     def handler(_: AnyTask) -> str:
-        ran.worker.stop()
+        begun.set()
         eventually(lambda: STOPPING in caplog.text)
         return "Done"
 
     with running(make, bench, handler) as ran:
+        assert begun.wait(SOON_S)
+        ran.worker.stop()
         ran.ended.result(SOON_S)
 
     assert bench.state(first) is State.COMPLETED
