@@ -25,6 +25,8 @@ from support.commands import (
 from support.proxy import ALWAYS, Proxy, proxied
 from support.tool_client import (
     INITIALIZE,
+    INITIALIZED,
+    PING,
     McpClient,
     call_message,
     cancel_message,
@@ -40,11 +42,13 @@ from taskorch.domain.item import State
 
 #: Longer than a server takes to end, and shorter than a call that hangs.
 HANGING_S = 30
-#: A worker that receives every cancellation late.
-MOMENTS_LATER = """
+#: Longer than any test.
+HOUR_S = 3600
+#: A worker that undoes a call although it has sent the result, for this long.
+CROSSING = """
 from taskorch.mcp import running_call
 from taskorch_worker import cli
-running_call.CROSSED_S = 0
+running_call.CROSSED_S = {crossed_s}
 cli.main()
 """
 
@@ -126,7 +130,7 @@ def test_claim_that_crossed_its_cancellation_is_released(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
-    process = start_server(shell, call_message(1, "pop"))
+    process = _start_crossing(shell, call_message(1, "pop"), crossed_s=HOUR_S)
     _, popped = receive(process, 2)
 
     send(process, cancel_message(1))
@@ -186,22 +190,12 @@ def test_cancellation_after_pause_leaves_item_with_holder(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()
-    process = shell.start(sys.executable, "-c", MOMENTS_LATER, "mcp")
-    send(
-        process,
-        INITIALIZE,
-        {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        call_message(1, "pop"),
-    )
+    process = _start_crossing(shell, call_message(1, "pop"), crossed_s=0)
     receive(process, 2)
 
-    send(
-        process,
-        cancel_message(1),
-        {"jsonrpc": "2.0", "id": 2, "method": "ping"},
-    )
+    send(process, cancel_message(1), PING)
 
-    assert receive(process)[0]["id"] == 2
+    assert receive(process)[0]["id"] == PING["id"]
     assert result_of(process).code == 0
     assert bench.state(item) is State.IN_PROGRESS
 
@@ -213,7 +207,9 @@ def test_failed_release_of_cancelled_claim_is_logged(shell: Shell) -> None:
         item = there.orchestrate(
             "create", project, "x", "--assign", "ada"
         ).stdout.strip()
-        process = start_server(there, call_message(1, "pop"))
+        process = _start_crossing(
+            there, call_message(1, "pop"), crossed_s=HOUR_S
+        )
         receive(process, 2)
 
     send(process, cancel_message(1))
@@ -622,3 +618,14 @@ def _ended_by_itself(
         process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             stream.close()
+
+
+def _start_crossing(
+    shell: Shell, message: dict[str, Any], *, crossed_s: float
+) -> subprocess.Popen[str]:
+    """Start a worker that undoes a call whose result it has sent this long ago."""
+    process = shell.start(
+        sys.executable, "-c", CROSSING.format(crossed_s=crossed_s), "mcp"
+    )
+    send(process, INITIALIZE, INITIALIZED, message)
+    return process

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from support import reference_server
 from support.commands import BIN, Shell
-from support.tool_client import receive, send
+from support.tool_client import INITIALIZED, receive, send
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 MODERN = {VERSION: "2026-07-28", CAPABILITIES: {}}
-INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 Message = dict[str, Any]
 

@@ -12,6 +12,7 @@ from support.builders import Bench
 from support.commands import Shell, eventually, result_of
 from support.tool_client import (
     INITIALIZE,
+    PING,
     call_message,
     cancel_message,
     document_of,
@@ -54,6 +55,12 @@ class Server:
         call["params"]["_meta"] = meta
         send(self.process, call)
 
+    def cancel(self, id_: int) -> None:
+        """Cancel a call, and wait until the server knows."""
+        send(self.process, cancel_message(id_), PING)
+        (message,) = receive(self.process)
+        assert message["id"] == PING["id"], message
+
     def answer(self, id_: int) -> Any:
         """Return the document that answers a call."""
         (message,) = receive(self.process)
@@ -90,7 +97,7 @@ def test_next_call_gets_result_of_cancelled_one(
 ) -> None:
     slow.begin(1)
     eventually(lambda: slow.begun)
-    send(slow.process, cancel_message(1))
+    slow.cancel(1)
 
     slow.begin(2)
     slow.end_check(passes=True)
@@ -107,7 +114,7 @@ def test_failed_check_is_reported_to_the_next_call(
 ) -> None:
     slow.begin(1)
     eventually(lambda: slow.begun)
-    send(slow.process, cancel_message(1))
+    slow.cancel(1)
     slow.end_check(passes=False)
 
     slow.begin(2)

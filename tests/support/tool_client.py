@@ -34,6 +34,9 @@ INITIALIZE = {
         "clientInfo": {"name": "test", "version": "1"},
     },
 }
+INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+#: Its answer shows that a server has received what was sent before it.
+PING = {"jsonrpc": "2.0", "id": "ping", "method": "ping"}
 
 
 @dataclass(frozen=True)
@@ -166,12 +169,7 @@ def start_server(
 ) -> subprocess.Popen[str]:
     """Start a server without a client, and send it the handshake and messages."""
     process = shell.start(BIN / role, "mcp")
-    send(
-        process,
-        INITIALIZE,
-        {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        *messages,
-    )
+    send(process, INITIALIZE, INITIALIZED, *messages)
     return process
 
 
