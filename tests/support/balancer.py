@@ -21,25 +21,19 @@ class Balancer:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Serve one client until either side closes."""
-        try:
-            for _ in range(self._number):
-                with suppress(ConnectionRefusedError):
-                    server = await asyncio.open_connection(
-                        "127.0.0.1", next(self._ports)
-                    )
-                    await tunnels.forward(reader, writer, *server)
-                    return
-        finally:
-            writer.transport.abort()
+        for _ in range(self._number):
+            with suppress(ConnectionRefusedError):
+                server = await asyncio.open_connection(
+                    "127.0.0.1", next(self._ports)
+                )
+                await tunnels.forward(reader, writer, *server)
+                return
 
 
 @contextmanager
 def running(ports: Sequence[int]) -> Iterator[Balancer]:
     """Run a balancer in front of the servers on these ports, in a thread."""
-    balancer, loop = Balancer(ports), asyncio.new_event_loop()
-    listening = loop.run_until_complete(
-        asyncio.start_server(balancer.serve, "127.0.0.1", 0)
-    )
-    balancer.port = listening.sockets[0].getsockname()[1]
-    with tunnels.served(loop, listening):
+    balancer = Balancer(ports)
+    with tunnels.serving(balancer.serve) as listening:
+        balancer.port = tunnels.port_of(listening)
         yield balancer

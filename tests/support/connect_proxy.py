@@ -6,10 +6,9 @@ loopback.
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from support import tunnels
 
@@ -37,12 +36,9 @@ class ConnectProxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Serve one client until either side closes."""
-        try:
-            with suppress(OSError, asyncio.IncompleteReadError):
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                await self._answer(head, reader, writer)
-        finally:
-            writer.transport.abort()
+        with suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            await self._answer(head, reader, writer)
 
     async def _answer(
         self,
@@ -72,7 +68,7 @@ def running(
 ) -> Iterator[ConnectProxy]:
     """Run a proxy on a Unix socket, in a thread."""
     proxy = ConnectProxy(hosts)
-    with _in_a_thread(asyncio.start_unix_server(proxy.serve, path)):
+    with tunnels.serving(proxy.serve, path=path):
         yield proxy
 
 
@@ -82,17 +78,6 @@ def on_loopback(
 ) -> Iterator[ConnectProxy]:
     """Run a proxy on a port of loopback, in a thread."""
     proxy = ConnectProxy(hosts)
-    starting = asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    with _in_a_thread(starting) as listening:
-        proxy.port = listening.sockets[0].getsockname()[1]
+    with tunnels.serving(proxy.serve) as listening:
+        proxy.port = tunnels.port_of(listening)
         yield proxy
-
-
-@contextmanager
-def _in_a_thread(
-    starting: Coroutine[Any, Any, asyncio.Server],
-) -> Iterator[asyncio.Server]:
-    loop = asyncio.new_event_loop()
-    listening = loop.run_until_complete(starting)
-    with tunnels.served(loop, listening):
-        yield listening

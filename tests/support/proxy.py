@@ -2,12 +2,10 @@
 
 import asyncio
 import socket
-import threading
 from collections import Counter, deque
 from collections.abc import (
     AsyncIterator,
     Callable,
-    Collection,
     Iterator,
     Sequence,
 )
@@ -17,9 +15,9 @@ from ssl import SSLContext
 from urllib.parse import unquote, urlsplit
 
 import hiredis
+from support import tunnels
 
 ALWAYS = inf
-READ_BYTES = 65536
 SCRIPTS = (b"FCALL", b"EVALSHA", b"EVAL")
 #: Replies after which a client sends the script in another way.
 UNKNOWN = (b"-ERR Function not found", b"-NOSCRIPT")
@@ -76,7 +74,7 @@ class Proxy:
                         tasks, return_when=asyncio.FIRST_COMPLETED
                     )
                 finally:
-                    await _cancelled(tasks)
+                    await tunnels.cancelled(tasks)
 
     def deliver_late(self) -> list[object]:
         """Send the lost requests to the server after all; return its replies."""
@@ -90,7 +88,7 @@ class Proxy:
         with _opened(self._upstream) as server:
             server.sendall(text)
             while left:
-                replies.feed(server.recv(READ_BYTES))
+                replies.feed(server.recv(tunnels.READ_BYTES))
                 while (found := replies.gets()) is not False:
                     reply, left = found, left - 1
         return reply
@@ -141,7 +139,7 @@ class Client:
     ) -> None:
         """Forward data of the client."""
         parser, text = hiredis.Reader(), b""
-        while data := await reader.read(READ_BYTES):
+        while data := await reader.read(tunnels.READ_BYTES):
             text += data
             parser.feed(data)
             commands = list(iter(parser.gets, False))
@@ -165,7 +163,7 @@ class Client:
         """Forward data of the server."""
         parser = hiredis.Reader(notEnoughData=Ellipsis)
         text, whole = bytearray(), bytearray()
-        while data := await reader.read(READ_BYTES):
+        while data := await reader.read(tunnels.READ_BYTES):
             for byte in data:  # the parser reports the end of a reply
                 text += bytes([byte])
                 parser.feed(bytes([byte]))
@@ -198,42 +196,10 @@ def proxied(upstream: str, tls: SSLContext | None = None) -> Iterator[Proxy]:
 
     Clients speak TLS to it where there is a context.
     """
-    proxy, loop, ended = (
-        Proxy(upstream),
-        asyncio.new_event_loop(),
-        asyncio.Event(),
-    )
-    listening = loop.run_until_complete(
-        asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
-    )
-    host, port = listening.sockets[0].getsockname()
-    proxy.url = f"redis://{host}:{port}"
-    thread = threading.Thread(
-        target=loop.run_until_complete, args=[_serving(listening, ended)]
-    )
-    thread.start()
-    try:
+    proxy = Proxy(upstream)
+    with tunnels.serving(proxy.serve, tls=tls) as listening:
+        proxy.url = f"redis://127.0.0.1:{tunnels.port_of(listening)}"
         yield proxy
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join()
-        loop.close()
-
-
-async def _serving(listening: asyncio.Server, ended: asyncio.Event) -> None:
-    """Serve until `ended` is set, then cut off all clients, including new ones."""
-    await ended.wait()
-    listening.close()
-    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-        await _cancelled(tasks)
-    # The next round of the loop closes the connection that was accepted last.
-    await asyncio.sleep(0)
-
-
-async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
