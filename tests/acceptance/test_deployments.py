@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -12,11 +13,19 @@ from support.commands import BIN, Shell, eventually
 from support.runs import UNTIL_GO, sh
 from support.services import handoff_items, progress_messages, sync_status
 from support.tool_client import until
-from support.topologies import Cluster, Node, Sentinels, command
+from support.topologies import (
+    DOWN_AFTER_MS,
+    SERVICE,
+    Cluster,
+    Node,
+    Sentinels,
+    command,
+)
 from taskorch.bundled import server as bundled_server
 from taskorch.queue import keys
 
 PASSWORD = "open-sesame"
+HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +88,19 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
     async def test() -> None:
         async with tool_client.worker(there) as ada:
             if claimed:  # the call is cancelled while Redis holds up its claim
-                command(primary, "CLIENT", "PAUSE", 10_000, "WRITE")
+                command(primary, "CLIENT", "PAUSE", HOUR_MS, "WRITE")
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: ada.call("pop", wait=wait))
                 await until(lambda: _blocks_a_call(primary))
                 group.cancel_scope.cancel()
+            # its answer shows that the server has received the cancellation
+            await ada.session.send_ping()
             command(primary, "CLIENT", "UNPAUSE")
             await until(lambda: not _blocks_a_call(primary))
             await until(lambda: _is_released(there, claimed))
 
-    tool_client.run_async(test)
+    with waiting_for_the_primary(sentinels):
+        tool_client.run_async(test)
     item = claimed or create_item(there, project)
     shown = there.orchestrate("show", item, "--json").data()
     assert (shown["state"], shown["attempts"], shown["token"]) == (
@@ -96,6 +108,19 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
         0,
         1 if claimed else 0,
     )
+
+
+@contextmanager
+def waiting_for_the_primary(sentinels: Sentinels) -> Iterator[None]:
+    """Replace no primary that is paused: it does not answer sentinels either."""
+    name = "down-after-milliseconds"
+    for sentinel in sentinels.sentinels:
+        command(sentinel, "SENTINEL", "SET", SERVICE, name, HOUR_MS)
+    try:
+        yield
+    finally:
+        for sentinel in sentinels.sentinels:
+            command(sentinel, "SENTINEL", "SET", SERVICE, name, DOWN_AFTER_MS)
 
 
 def _blocks_a_call(server: Node) -> bool:
