@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -19,9 +19,19 @@ LIMIT_FILES = ("sh", "-c", 'ulimit -n "$0" && exec "$@"')
 class Gateway:
     """A gateway on loopback, for the queue of a shell."""
 
-    def __init__(self, shell: Shell, *options: str, files: int = 0) -> None:
-        """Let the process open a number of files; 0 for as many as this one may."""
+    def __init__(
+        self,
+        shell: Shell,
+        *options: str,
+        files: int = 0,
+        program: Sequence[str | Path] = (BIN / "orchestrate",),
+    ) -> None:
+        """Let the process open a number of files; 0 for as many as this one may.
+
+        `program` runs `orchestrate`.
+        """
         self.shell = shell
+        self._program = program
         self._files = files
         self.port = free_ports(1)[0]
         self._options = options
@@ -63,7 +73,7 @@ class Gateway:
         limit = [*LIMIT_FILES, str(self._files)] if self._files else []
         command: list[str | Path] = [
             *limit,
-            BIN / "orchestrate",
+            *self._program,
             *("gateway", "--listen", f"127.0.0.1:{self.port}"),
             *self._options,
         ]
@@ -126,9 +136,13 @@ class Gateway:
 
 
 @contextmanager
-def running(shell: Shell, *options: str) -> Iterator[Gateway]:
+def running(
+    shell: Shell,
+    *options: str,
+    program: Sequence[str | Path] = (BIN / "orchestrate",),
+) -> Iterator[Gateway]:
     """Run a gateway for the queue of a shell."""
-    gateway = Gateway(shell, *options)
+    gateway = Gateway(shell, *options, program=program)
     gateway.start()
     try:
         yield gateway
@@ -189,22 +203,12 @@ class HttpClient:
             raise
         return reply.status, json.loads(text) if text else None
 
-    def leave_after(
-        self, target: str, body: Mapping[str, object], seconds: float
-    ) -> None:
-        """Send a request, and close the connection before its reply.
-
-        Raises TimeoutError if there was none within some seconds.
-        """
+    def send(self, target: str, body: Mapping[str, object]) -> None:
+        """Send a request whose reply nobody reads."""
         headers = {"Authorization": f"Bearer {self._token}"}
         self._connection.request(
             "POST", target, json.dumps(body).encode(), headers
         )
-        try:
-            self._connection.sock.settimeout(seconds)
-            self._connection.getresponse()
-        finally:
-            self._connection.close()
 
     def close(self) -> None:
         """Close the connection."""
