@@ -359,9 +359,8 @@ def _busy(raw: redis.Redis, _folder: Path) -> Iterator[None]:
 @contextmanager
 def _loading(raw: redis.Redis, _folder: Path) -> Iterator[None]:
     raw.config_set("loading-process-events-interval-bytes", "1024")
-    for number in range(
-        60
-    ):  # it answers somebody after each that is large enough
+    # it answers somebody after each that is large enough, and loads for a minute
+    for number in range(600):
         raw.set(f"large-{number}", os.urandom(2000))
     raw.config_set("key-load-delay", "100000")
     thread = threading.Thread(target=_provoke, args=[raw, "DEBUG", "RELOAD"])
@@ -369,9 +368,9 @@ def _loading(raw: redis.Redis, _folder: Path) -> Iterator[None]:
     eventually(lambda: "BusyLoading" in _provoke(raw, "PING"))
     yield
     eventually(
-        lambda: not _provoke(raw, "CONFIG", "SET", "key-load-delay", "0"),
-        within_s=60,
+        lambda: not _provoke(raw, "CONFIG", "SET", "key-load-delay", "0")
     )
+    eventually(lambda: not _provoke(raw, "PING"))
     thread.join()
 
 
