@@ -212,7 +212,8 @@ def test_interrupted_closing_names_what_finishes_it(
     shell: Shell, bench: Bench, verb: str
 ) -> None:
     project = bench.project()
-    bench.create_many(project, [NewItem(title="T")] * 300)
+    # more than are closed before the signal arrives
+    bench.create_many(project, [NewItem(title="T")] * 3000)
     words = [project, "--force"] if verb == "complete" else [project]
 
     with proxied(shell.variables["TASKORCH_REDIS_URL"]) as proxy:
