@@ -80,7 +80,7 @@ class RawClient:
         """Send a body, and return the reply. A header of None is left out."""
         connection, reply = self.open(body, headers, method)
         try:
-            return _answer(reply)
+            return answer_of(reply)
         finally:
             connection.close()
 
@@ -196,7 +196,8 @@ def _http(token: str) -> httpx2.AsyncClient:
     )
 
 
-def _answer(reply: HTTPResponse) -> Answer:
+def answer_of(reply: HTTPResponse) -> Answer:
+    """Return a reply when all of it has arrived."""
     body = reply.read()
     headers = {name.lower(): value for name, value in reply.getheaders()}
     kind = headers.get("content-type", "")
