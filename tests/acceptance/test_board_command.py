@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,8 @@ def test_board_uses_a_gateway_that_runs(shell: Shell) -> None:
     (shell.folder / ".task-orchestrator").mkdir(exist_ok=True)
 
     with gateways.running(shell) as gateway:
+        # it listens a moment before it can be found
+        assert Person().get(f"{gateway.url}/healthz").status == 200
         found = shell.orchestrate("board", "--json", "--no-open").data()
 
         assert not found["started"]
@@ -126,13 +129,9 @@ def test_port_of_another_program_is_refused(shell: Shell) -> None:
 
 
 def test_board_finds_a_port_by_itself(shell: Shell) -> None:
-    with socket.socket() as other:
-        try:
-            other.bind(("127.0.0.1", 8650))
-        except OSError:
-            pass  # another program has it already
-        else:
-            other.listen()
+    with ExitStack() as held:
+        with suppress(OSError):  # another program has it already
+            held.enter_context(socket.create_server(("127.0.0.1", 8650)))
 
         with board_commands.running(shell) as board:
             assert board.shown["started"]
