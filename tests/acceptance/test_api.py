@@ -768,9 +768,9 @@ class Stream:
         self, gateway: Gateway, query: str = "", last: str = "", *options: str
     ) -> None:
         """Open it with a token of its own, which is created with options."""
+        token = gateway.token("eve", "viewer", *options)
         self._socket = socket.create_connection(("127.0.0.1", gateway.port))
         self._socket.settimeout(30)
-        token = gateway.token("eve", "viewer", *options)
         lines = [
             f"GET {PREFIX}/events{query} HTTP/1.1",
             "Host: localhost",

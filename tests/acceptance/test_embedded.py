@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -224,9 +225,10 @@ def test_only_this_user_reaches_the_server(
 
 def _listening_ports(pid: int) -> set[str]:
     """Return the local addresses on which a process listens by TCP."""
-    inodes = {
-        str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()
-    }
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # the server has just closed it
+            inodes.add(str(link.readlink()))
     rows = [
         row.split()
         for kind in ("tcp", "tcp6")
