@@ -132,6 +132,7 @@ class Bench:
                 self.agent().complete(self.claimed(item), "done")
             case State.DELAYED:
                 self.agent().fail(self.claimed(item), "no luck")
+                self.prolong_delay(item)
             case State.COMPLETED:
                 self.agent().complete(self.claimed(item), "done")
             case State.FAILED:
@@ -171,6 +172,8 @@ class Bench:
             self.end_delay(lease.item)
             self.queue.reap()
         assert self.state(lease.item) is state
+        if state is State.DELAYED:
+            self.prolong_delay(lease.item)
         return lease
 
     def claimed_next(self) -> str:
