@@ -11,6 +11,7 @@ from threading import Semaphore
 from typing import TypeVar
 
 from support.builders import Bench
+from support.commands import eventually
 from taskorch.domain import errors
 from taskorch.queue.port import (
     Argument,
@@ -75,10 +76,16 @@ class Waiters:
     threads: ThreadPoolExecutor
 
     def start(self, wait: Callable[[Bench], Result]) -> "Future[Result]":
-        """Start a wait in a thread, and return when it is about to block."""
+        """Start a wait in a thread, and return when it is about to block.
+
+        On a busy machine, the time of a short wait may be over before that.
+        """
         future = self.threads.submit(wait, self.bench)
-        assert self.connection.blocks.acquire(timeout=SOON_S)
+        eventually(lambda: self._blocks() or future.done())
         return future
+
+    def _blocks(self) -> bool:
+        return self.connection.blocks.acquire(blocking=False)
 
     def until(
         self, id_: str, *goals: Goal, since: str = ""

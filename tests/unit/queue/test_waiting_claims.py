@@ -109,7 +109,8 @@ def test_waiter_that_times_out_passes_on_a_delay(
     impatient = claiming(waiters, wait_s=0.2)
     patient = claiming(waiters, wait_s=SOON_S)
 
-    item = bench.item(delay_ms=600)
+    # long enough for the end of the first wait
+    item = bench.item(delay_ms=5000)
 
     claim, took_s = patient.result(LONG_S)
     assert impatient.result(LONG_S)[0] is None
