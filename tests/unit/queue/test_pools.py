@@ -10,6 +10,7 @@ from support.repeats import RecordingConnection
 from support.waiters import LONG_S, SOON_S, Waiters
 from taskorch.domain import errors, limits
 from taskorch.domain.item import (
+    HOUR_MS,
     Claim,
     ItemEdit,
     ItemFilter,
@@ -525,7 +526,7 @@ def test_unused_pool_is_forgotten(bench: Bench) -> None:
         for name in names:
             bench.add_entry(key, name)
 
-    bench.queue.forget_agents(unseen_ms=1000)
+    bench.queue.forget_agents(unseen_ms=HOUR_MS)
 
     assert bench.members("pools") == []
     assert bench.members("members:backend") == []
@@ -543,7 +544,7 @@ def test_item_that_comes_back_makes_its_pool_known(
     bench.agent("bob", pools=()).check()
     for name in POOLS:
         bench.add_entry("pools", name)
-    bench.queue.forget_agents(unseen_ms=1000)
+    bench.queue.forget_agents(unseen_ms=HOUR_MS)
     forgotten = bench.members("pools")
 
     if how == "requeue":
@@ -567,7 +568,7 @@ def test_unused_pool_behind_many_is_forgotten(bench: Bench) -> None:
     for name, score in (*dict.fromkeys(used, 1).items(), ("unused", 2)):
         bench.add_entry("pools", name, score)
 
-    bench.queue.forget_agents(unseen_ms=1000)
+    bench.queue.forget_agents(unseen_ms=HOUR_MS)
 
     assert bench.members("pools") == ["left", *used]
 
@@ -578,7 +579,7 @@ def test_pool_in_use_is_not_forgotten(bench: Bench) -> None:
     for name in POOLS:
         bench.add_entry("pools", name)
 
-    bench.queue.forget_agents(unseen_ms=1000)
+    bench.queue.forget_agents(unseen_ms=HOUR_MS)
 
     assert bench.members("pools") == [*POOLS]
     assert need_lease(bench.agent("eve", pools=POOLS).claim()).item == item
