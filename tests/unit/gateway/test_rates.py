@@ -10,8 +10,9 @@ ADDRESS, OTHER = "192.0.2.7", "192.0.2.8"
 TOKEN, VALID = f"tok_1a2b3c4d_{'0' * 64}", f"tok_00000001_{'1' * 64}"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Stop the clock of the rates; a test may turn it on."""
     clock = [100.0]
     monkeypatch.setattr("taskorch_gateway.rates.monotonic", lambda: clock[0])
     return clock
