@@ -5,7 +5,7 @@ from math import inf
 from threading import Thread
 
 import pytest
-from taskorch.domain import errors
+from taskorch.domain import backoff, errors
 from taskorch.domain.backoff import Patience
 from taskorch.queue.port import Argument, Reply, Script
 from taskorch.queue.scripts import load
@@ -142,7 +142,11 @@ def test_closed_connection_repeats_nothing() -> None:
     assert patient.run_script(SCRIPT, "key", (1,)) == ["records", "key", 1]
 
 
-def test_final_close_ends_a_repeated_call() -> None:
+def test_final_close_ends_a_repeated_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Only the close ends the pause after the first failure.
+    monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 60.0)
     patience = Patience(may_pass=is_not_final, seconds=inf, longest_pause_s=60)
     ended: list[type[BaseException]] = []
     failed = []
