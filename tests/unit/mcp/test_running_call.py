@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.commands import eventually
 from taskorch.config.settings import resolve
+from taskorch.mcp import running_call
 from taskorch.mcp.background import Background
 from taskorch.mcp.messages import Message
 from taskorch.mcp.protocol import ClientSession, Server
@@ -47,8 +48,11 @@ def _fail() -> None:
 
 
 def test_call_is_over_although_its_undo_fails(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(running_call, "CROSSED_S", 3600)
     sent = Sent()
     environment = {"TASKORCH_REDIS_URL": "redis://127.0.0.1:1/0"}
     context = CallContext(
