@@ -19,3 +19,10 @@ def breakable(waiters: Waiters) -> Waiters:
     if not waiters.bench.url:
         pytest.skip("a closed client of fakeredis still blocks")
     return waiters
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a stopped worker wait for its handlers, however slow the machine is."""
+    for module in ("worker", "async_worker"):
+        monkeypatch.setattr(f"taskorch.library.{module}.GRACE_S", 60.0)

@@ -103,6 +103,12 @@ def all_completed(bench: Bench, items: Sequence[str]) -> bool:
     return all(bench.state(item) is State.COMPLETED for item in items)
 
 
+def has_lost(worker: AnyWorker, item: str) -> bool:
+    """Return whether a worker knows that it has lost an item that it has not begun."""
+    ready = worker._pool._ready
+    return any(task.lost for task in ready if task.id == item)
+
+
 @both
 @pytest.mark.parametrize("prefetch", [1, 2, 10])
 def test_pair_is_one_call(
@@ -219,24 +225,20 @@ def test_lost_prefetched_item_is_not_begun(
 ) -> None:
     bench = breakable.bench
     first, second, third = (bench.item() for _ in range(3))
+    begun, go_on = Event(), Event()
     handled: list[str] = []
-
-    def lease_end() -> int:
-        return bench.queue.views.show(first).item.lease_expires_at
-
-    def wait_for_renewal() -> None:
-        before = lease_end()
-        eventually(lambda: lease_end() > before)
 
     def handler(task: AnyTask) -> str:
         handled.append(task.id)
-        if task.id == first:
-            bench.queue.cancel(second)
-            for _ in range(3):
-                wait_for_renewal()
+        begun.set()
+        assert go_on.wait(SOON_S)
         return "Done"
 
-    with running(make, bench, handler, prefetch=3, lease_ms=600):
+    with running(make, bench, handler, prefetch=3, lease_ms=600) as ran:
+        assert begun.wait(SOON_S)
+        bench.queue.cancel(second)
+        eventually(lambda: has_lost(ran.worker, second))
+        go_on.set()
         eventually(lambda: all_completed(bench, [first, third]))
 
     assert handled == [first, third]
