@@ -30,6 +30,12 @@ from taskorch_orchestrator.metrics.figures import (
 Page = Mapping[str, Mapping[tuple[tuple[str, str], ...], float]]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a slow Redis."""
+    monkeypatch.setattr(figures, "WAIT_S", 60)
+
+
 def page_of(reader: FigureReader, namespace: str = "team") -> Page:
     """Return name -> labels but the namespace -> value."""
     text = generate_latest(registry_of(namespace, reader)).decode()
@@ -118,7 +124,10 @@ def test_page_answers_while_redis_hangs(
     assert page["taskorch_redis_up"] == {(): 0}
 
 
-def test_scrapes_of_the_same_moment_read_once(bench: Bench) -> None:
+def test_scrapes_of_the_same_moment_read_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FRESH_S", 3600)
     reads = []
 
     def read() -> Figures:

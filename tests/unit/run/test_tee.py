@@ -10,6 +10,12 @@ from taskorch_worker.run.stream import Stream
 from taskorch_worker.run.tee import Tee, TeeLines
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tee print what waits, however slow the machine is."""
+    monkeypatch.setattr(tee_module, "DRAIN_S", 60.0)
+
+
 class SlowLog(RunLog):
     """A log whose reader does not read."""
 
