@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from time import monotonic
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -176,10 +176,10 @@ def test_thousands_of_calls_are_read_in_time() -> None:
             answer("{}", f"t{number}"),
         )
     ]
-    began = monotonic()
+    began = thread_time()
 
     assert refused(*events, result(denial(REPORT, "t0"))) == []
-    assert monotonic() - began < LIMIT_S
+    assert thread_time() - began < LIMIT_S
 
 
 def test_refusals_are_the_reason_of_a_failure(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_failure_of_refused_program_names_the_worktree(
 
 def test_long_script_is_searched_in_time() -> None:
     script = "/worker -" * 16_000
-    began = monotonic()
+    began = thread_time()
 
     assert shell_call("t1", script) is None
-    assert monotonic() - began < LIMIT_S
+    assert thread_time() - began < LIMIT_S
