@@ -10,6 +10,7 @@ from time import monotonic, sleep
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support.commands import SOON_S
 from taskorch.bundled import server
 
 
@@ -51,7 +52,7 @@ def running(binary: str, folder: Path, *options: str) -> Iterator[str]:
 
 
 def _await(socket: Path) -> None:
-    deadline = monotonic() + 10
+    deadline = monotonic() + SOON_S
     while True:
         try:
             with redis.Redis(
