@@ -17,8 +17,9 @@ from taskorch.domain.item import NewItem
 from taskorch.version import __version__
 
 WRONG = "0" * 64
-#: The time within which waits end, with room for a busy machine.
-SOON_S = 10
+#: The time within which waits end, with room for a busy machine. It is below the 55 s
+#: after which a client would ask again.
+SOON_S = 30
 HOUR_MS = 3_600_000
 #: A gateway that asks only once about a token.
 TRUSTING = """
