@@ -1,5 +1,6 @@
 """Notifiers on a real server, and a target on loopback that behaves well or badly."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -117,19 +118,23 @@ def test_busy_target_gets_the_message_later(
     bench: Bench, target: Target
 ) -> None:
     to = settings_of(target)
-    target.answer = http_target.status(503)
+    target.answer = busy_at_first
 
     with notifying(notifier_of(bench, to)):
         item = bench.lease_in(State.BLOCKED).item
-        eventually(lambda: bool(target.requests))
-        target.answer = http_target.status(200)
         eventually(lambda: record(bench, to)[0] == 1)
 
     ids = {request.document["id"] for request in target.requests}
     keys = {request.headers["idempotency-key"] for request in target.requests}
-    assert [request.items for request in target.requests][-1] == [item]
+    assert [request.items for request in target.requests] == [[item]] * 2
     assert len(ids) == 1
     assert keys == ids
+
+
+def busy_at_first(target: Target, client: socket.socket) -> None:
+    """Refuse the first request, and no other one."""
+    number = 503 if len(target.requests) == 1 else 200
+    http_target.status(number)(target, client)
 
 
 def test_message_is_given_up_after_three_attempts(
@@ -157,7 +162,8 @@ def test_message_that_may_have_arrived_is_not_repeated(
     with notifying(notifier_of(bench, to, pace=IMPATIENT)):
         bench.lease_in(State.BLOCKED)
         eventually(lambda: record(bench, to)[1] == 1)
-        target.answer = http_target.status(200)
+    target.answer = http_target.status(200)
+    with notifying(notifier_of(bench, to)):
         second = bench.lease_in(State.FAILED).item
         eventually(lambda: record(bench, to)[0] == 1)
 
