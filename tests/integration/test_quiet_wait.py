@@ -10,6 +10,8 @@ from support import servers
 from support.builders import Bench
 from support.commands import eventually
 from taskorch.domain.item import State
+from taskorch.queue import agent_queue
+from taskorch.queue import waits as queue_waits
 from taskorch.queue.wait_results import Goal
 
 pytestmark = pytest.mark.parametrize(
@@ -40,8 +42,9 @@ def test_idle_wait_runs_no_scripts(bench: Bench) -> None:
     assert scripts_run(bench) - before <= MOST_CALLS
 
 
-#: The number of waiters of each kind.
-WAITERS = 1022
+#: The number of waiters, and for how long they wait: a busy machine takes a while to
+#: start so many threads.
+WAITERS, LONG_S = 1022, 600
 
 
 def commands(bench: Bench) -> dict[str, int]:
@@ -55,26 +58,34 @@ def commands(bench: Bench) -> dict[str, int]:
 
 
 def test_thousand_idle_waiters_run_no_command(
-    bench: Bench,
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(queue_waits, "PERIOD_S", LONG_S)
+    monkeypatch.setattr(agent_queue, "WAIT_PERIOD_S", LONG_S)
     project = bench.project()
     lease = bench.bring_to(bench.item(project), State.BLOCKED)
     waits_itself = bench.item(project, depends_on=(lease.item,))
     newest, waiting = bench.queue.waits().newest_cursor(), bench.queue.waits()
     waits: list[Callable[[], object]] = [
-        lambda: bench.agent("bob").claim(wait_s=60),
-        lambda: bench.agent().wait_for_answer(lease, timeout_s=60),
-        lambda: waiting.until(lease.item, [Goal.COMPLETED], timeout_s=60),
-        lambda: waiting.until(waits_itself, [Goal.COMPLETED], timeout_s=60),
-        lambda: waiting.until(project, [Goal.COMPLETED], timeout_s=60),
-        lambda: waiting.until(project, [Goal.ANY], timeout_s=60, since=newest),
+        lambda: bench.agent("bob").claim(wait_s=LONG_S),
+        lambda: bench.agent().wait_for_answer(lease, timeout_s=LONG_S),
+        lambda: waiting.until(lease.item, [Goal.COMPLETED], timeout_s=LONG_S),
+        lambda: waiting.until(
+            waits_itself, [Goal.COMPLETED], timeout_s=LONG_S
+        ),
+        lambda: waiting.until(project, [Goal.COMPLETED], timeout_s=LONG_S),
+        lambda: waiting.until(
+            project, [Goal.ANY], timeout_s=LONG_S, since=newest
+        ),
         lambda: next(waiting.events(newest)),
     ]
     with ThreadPoolExecutor(WAITERS) as threads:
         waiters = [
             threads.submit(waits[n % len(waits)]) for n in range(WAITERS)
         ]
-        eventually(lambda: bench.blocked_clients() == WAITERS, within_s=30)
+        eventually(
+            lambda: bench.blocked_clients() == WAITERS, within_s=LONG_S / 2
+        )
         before, began = commands(bench), monotonic()
 
         bench.raw.wait(1, 1000)  # a replica that is not there
