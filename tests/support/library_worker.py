@@ -2,7 +2,8 @@
 
 Run as `python library_worker.py THREADS PREFETCH URL NAMESPACE AGENT LOG SEED`. It logs
 one line of JSON for each end of a handler, except for results that the worker delivers,
-and stops when standard input has a line. With the seed -1, its handler never ends.
+and stops when standard input has a line. With the seed -1, its handler never ends, and
+it keeps its leases even if it is delayed.
 """
 
 import json
@@ -14,7 +15,7 @@ from time import sleep
 
 from taskorch import Queue, Task, Worker, errors
 
-LEASE_MS = 500
+LEASE_MS, HOUR_MS = 500, 3_600_000
 
 
 def main(*words: str) -> None:
@@ -59,7 +60,7 @@ def main(*words: str) -> None:
             handler,
             concurrency=int(threads),
             queue=queue,
-            lease_ms=LEASE_MS,
+            lease_ms=HOUR_MS if seed == "-1" else LEASE_MS,
             prefetch=int(prefetch),
         )
         Thread(target=stop_at_line, args=[worker], daemon=True).start()
