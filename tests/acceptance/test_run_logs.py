@@ -14,9 +14,20 @@ from taskorch.domain.item import State
 RESULT = {"type": "result", "is_error": False, "session_id": "0b8d"}
 
 
+def until(line: str) -> str:
+    """Return a shell command that waits until the log of the attempt has a line.
+
+    What a command prints to two streams at the same time may be read in either order.
+    """
+    log = "$TASKORCH_ROOT/.task-orchestrator/logs/$TASKORCH_ITEM_ID/1.log"
+    return f"until grep -qx {line} {log}; do sleep 0.01; done;"
+
+
 def test_log_has_both_streams_in_order(shell: Shell, bench: Bench) -> None:
     item = bench.item()
-    script = "echo one; sleep 0.1; echo two >&2; sleep 0.1; echo three"
+    script = (
+        f"echo one; {until('one')} echo two >&2; {until('two')} echo three"
+    )
 
     ran = shell.worker(*ONCE, *sh(script))
 
