@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from support.builders import Bench
 from support.commands import Shell, eventually
 from support.topologies import Node, free_ports
 from taskorch.version import __version__
+from taskorch_orchestrator.metrics.figures import FRESH_S
 
 Page = Mapping[tuple[str, str], float]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -207,7 +209,9 @@ def test_processes_of_a_gateway_count_together(shell: Shell) -> None:
         def has_counted_all() -> bool:
             with suppress(OSError):
                 seen.append(scraped(gateway.port).get(total, 0.0))
-            return len(seen) >= 20
+            # A process counts a request just after its reply, when another one may
+            # already make the next page.
+            return len(seen) >= 20 and seen[-1] == len(seen) - 1
 
         eventually(has_counted_all)
         gateway.stop()
@@ -243,12 +247,13 @@ def test_scraping_often_asks_redis_seldom(shell: Shell, bench: Bench) -> None:
     bench.item()
     with gateways.running(shell, "--metrics-open") as gateway:
         scraped(gateway.port)
-        before = calls()
+        before, began = calls(), monotonic()
         pages = [scraped(gateway.port) for _ in range(50)]
-        asked = calls() - before
+        asked, took_s = calls() - before, monotonic() - began
 
     assert len(pages) == 50
-    assert asked < 40
+    # reading the figures takes a few calls
+    assert asked < 20 * (1 + took_s / FRESH_S)
 
 
 def test_taken_address_is_refused(shell: Shell) -> None:
