@@ -216,7 +216,8 @@ def test_document_keeps_receipt_when_wait_fails(
         "create", project, "An item", "--assign", "ada"
     ).stdout.strip()
     there.worker("get", item)
-    words = ("complete", item, "done", "--next", "--wait", "2", "--json")
+    # time to see that it waits, and to kill Redis
+    words = ("complete", item, "done", "--next", "--wait", "15", "--json")
     process = there.start(BIN / "worker", *words)
     eventually(lambda: node.raw.info("clients")["blocked_clients"])
 

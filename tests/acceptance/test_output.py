@@ -417,8 +417,8 @@ def test_interrupted_wait_ends_without_traceback(
     process.send_signal(signal.SIGINT)
     ran = result_of(process)
 
-    # a blocking call lasts five seconds or more
-    assert monotonic() - began < 4
+    # a blocking call would last a minute
+    assert monotonic() - began < 30
     assert (ran.code, ran.stdout, ran.stderr.strip()) == (
         130,
         "",

@@ -448,14 +448,14 @@ def test_interrupted_command_acts_once_when_rerun(
 def test_waiting_pop_repeats_its_unanswered_request(
     lossy: Shell, proxy: Proxy, bench: Bench
 ) -> None:
-    waiting = lossy.start(BIN / "worker", "pop", "--wait", "60")
+    waiting = lossy.start(BIN / "worker", "pop", "--wait", "20")
     eventually(lambda: proxy.passed)
     proxy.replies_lost = ALWAYS
     first, second = bench.item(), bench.item()
     away = result_of(waiting)
     proxy.replies_lost = 0
 
-    again = run_line(lossy, "worker pop --wait 60")
+    again = run_line(lossy, "worker pop --wait 20")
 
     assert (away.code, again.code) == (4, 0)
     assert first in again.stdout

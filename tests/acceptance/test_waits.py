@@ -410,8 +410,8 @@ def test_interrupt_ends_waits(shell: Shell, bench: Bench, line: str) -> None:
     process.send_signal(signal.SIGINT)
     ran = result_of(process)
 
-    # a blocking call would last five seconds or more
-    assert monotonic() - began < 4
+    # a blocking call would last 45 seconds or more
+    assert monotonic() - began < 30
     assert (ran.code, ran.stderr.splitlines()[-1]) == (130, "Interrupted.")
 
 
@@ -550,7 +550,8 @@ def test_wait_fails_when_redis_stays_unreachable(
 ) -> None:
     there = shell.having(TASKORCH_REDIS_URL=f"redis://{node.address}")
     project = there.orchestrate("project", "A project").stdout.strip()
-    process = there.start(ORCHESTRATE, "wait", project, "--timeout", "4")
+    # time to see that it waits, and to kill Redis
+    process = there.start(ORCHESTRATE, "wait", project, "--timeout", "15")
     eventually(lambda: stream_readers(node.raw))
     node.kill()
 
