@@ -89,7 +89,8 @@ def test_screen_shows_project_items_agents_and_events(
     with watching(shell, project) as screen:
         eventually(lambda: screen.shows("Write the API"))
         bench.agent().progress(lease, "Half", percent=50)
-        eventually(lambda: screen.shows("EVENT"))
+        # the end of the last row, because a screen may arrive in pieces
+        eventually(lambda: screen.lines()[-1].endswith(" ada"))
         lines = screen.lines()
 
     assert lines[0].startswith(f"{project} Build authentication ")
@@ -160,7 +161,7 @@ def test_screen_counts_rows_that_do_not_fit(
         bench.item(project, agent=f"agent_{n}")
 
     with watching(shell, project, rows=20) as screen:
-        eventually(lambda: screen.shows("HOLDS"))
+        eventually(lambda: screen.shows("… 4 more"))
         lines = screen.lines()
 
     assert all(
@@ -241,7 +242,7 @@ def test_screen_follows_terminal_size(shell: Shell, bench: Bench) -> None:
     with watching(shell, project) as screen:
         eventually(lambda: all(screen.shows(item) for item in items))
         screen.resize(40, 12)
-        eventually(lambda: screen.shows("more"))
+        eventually(lambda: screen.shows("… 4 more"))
         small = screen.lines()
         screen.resize(130, 40)
         eventually(lambda: screen.shows("LAST REPORT"))
@@ -298,7 +299,7 @@ def test_control_characters_cannot_change_the_screen(
     bench.item(project, title="\x1b]0;owned\x07 [bold]z\u202e")
 
     with watching(shell, project) as screen:
-        eventually(lambda: screen.shows("[bold]z"))
+        eventually(lambda: screen.shows(r"[bold]z\u202e"))
         lines = screen.lines()
 
     assert lines[0].startswith(project + r" [red]x\x1b[2J\ny")
@@ -372,9 +373,12 @@ def test_screen_survives_restart_of_redis(shell: Shell, node: Node) -> None:
         ).stdout.strip()
 
         eventually(
-            lambda: screen.shows("Made later") and screen.shows("create")
+            lambda: (
+                screen.shows("Made later")
+                and screen.shows("create")
+                and not screen.shows("Redis is unreachable")
+            )
         )
-        assert not screen.shows("Redis is unreachable")
         assert screen.shows(item)
 
 
