@@ -21,6 +21,8 @@ from taskorch.domain.item import State
 ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/pids.tmp $TASKORCH_ROOT/pids; wait"
 DEAF = f"trap '' TERM; {ENDLESS}; wait; wait"
 SHORT_LEASE = ("--lease", "1s")
+#: Enough for a busy machine to start an endless command before it times out.
+TIMEOUT = "5s"
 STOPPING = "Stopping: no more items are claimed"
 
 
@@ -66,7 +68,7 @@ def test_timeout_terminates_the_process_group(
         "run",
         "--once",
         "--timeout",
-        "300ms",
+        TIMEOUT,
         "--grace",
         "200ms",
         *sh(f"echo why >&2; {script}"),
@@ -76,7 +78,7 @@ def test_timeout_terminates_the_process_group(
     assert ran.code == 5
     assert (view.item.state, view.history[-1].text) == (
         State.DELAYED,
-        f"timed out after 0.3 s\nwhy\n{log_line(shell, item)}",
+        f"timed out after 5 s\nwhy\n{log_line(shell, item)}",
     )
     assert len(pids(shell)) == 2
     assert ended(shell)
@@ -515,7 +517,7 @@ def test_timeout_ends_the_session_of_a_child(
 ) -> None:
     bench.item()
 
-    shell.worker("run", "--once", "--timeout", "1s", *sh(LIKE_AN_AGENT))
+    shell.worker("run", "--once", "--timeout", TIMEOUT, *sh(LIKE_AN_AGENT))
 
     assert len(pids(shell)) == 2
     eventually(lambda: ended(shell))
@@ -531,9 +533,17 @@ def test_killed_run_ends_the_session_of_a_child(
         run.send(signal.SIGKILL)
 
 
+#: Starts a process in a session of its own, and waits until it has left its group,
+#: which is killed with the command.
+ALONE = (
+    "setsid sh -c 'touch $TASKORCH_ITEM_ID; exec sleep 600' & "
+    "until test -e $TASKORCH_ITEM_ID; do sleep 0.01; done;"
+)
+
+
 @pytest.mark.parametrize(
     "alone",
-    ["setsid sleep 600 &", "set -m; sleep 600 &"],
+    [ALONE, "set -m; sleep 600 &"],
     ids=["session", "group"],
 )
 def test_process_outside_the_group_delays_nothing(
@@ -567,7 +577,7 @@ def test_process_outside_the_group_leaks_nothing(
 
     with running(
         shell,
-        *sh("setsid sleep 600 & echo $! >> $TASKORCH_ROOT/pids; echo done"),
+        *sh(f"{ALONE} echo $! >> $TASKORCH_ROOT/pids; echo done"),
     ) as run:
         run.wait_for("completed")
         eventually(lambda: bench.blocked_clients() == 1)
