@@ -309,7 +309,7 @@ def test_suspended_run_learns_of_its_lost_lease(
     item = bench.item()
 
     with at_work(shell, *SHORT_LEASE) as run:
-        run.send(signal.SIGSTOP)
+        run.suspend(bench)
         bench.expire_lease(item)
         bench.queue.reap()
         bench.end_delay(item)
@@ -333,7 +333,7 @@ def test_suspended_run_delivers_an_unclaimed_dead_letter(
     script = "touch $TASKORCH_ROOT/begun; until test -e $TASKORCH_ROOT/go; do sleep 0.01; done; echo done"
     with running(shell, *SHORT_LEASE, "--once", *sh(script)) as run:
         eventually((shell.folder / "begun").exists)
-        run.send(signal.SIGSTOP)
+        run.suspend(bench)
         bench.expire_lease(item)
         bench.queue.reap()
         assert bench.state(item) is State.FAILED

@@ -359,7 +359,7 @@ def test_lost_item_gets_another_worktree(repo: Shell, bench: Bench) -> None:
         repo, "--worktree", "--lease", "1s", "--grace", "1m", *sh(UNTIL_GO)
     ) as run:
         eventually((repo.folder / "begun").exists)
-        run.send(signal.SIGSTOP)
+        run.suspend(bench)
         bench.expire_lease(item)
         bench.queue.reap()
         bench.end_delay(item)

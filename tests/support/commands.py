@@ -210,13 +210,17 @@ def alive(pid: int) -> bool:
     A process that ends closes its files, and with them its locks, a moment before it
     becomes a zombie. So a test that has waited for its lock waits for its end, too.
     """
+    return state_of(pid) not in ("", "Z")
+
+
+def state_of(pid: int) -> str:
+    """Return the state of a process, such as "T" for stopped; "" if it does not exist."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
-        return False
+        return ""
     # The name of the command, in parentheses, may have any characters.
-    state = status.rpartition(")")[2].split()[0]
-    return state != "Z"
+    return status.rpartition(")")[2].split()[0]
 
 
 def _read(descriptor: int) -> bytes:

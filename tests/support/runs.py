@@ -13,7 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from support.commands import BIN, TIME_LIMIT_S, Shell, eventually
+from support.builders import Bench
+from support.commands import BIN, TIME_LIMIT_S, Shell, eventually, state_of
 
 #: One item, with the log as JSON.
 ONCE = ("run", "--once", "--json")
@@ -56,6 +57,15 @@ class Run:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def suspend(self, bench: Bench) -> None:
+        """Stop the process, and wait until Redis has read what it has sent.
+
+        A renewal that Redis reads later would undo what the test does to the lease.
+        """
+        self.send(signal.SIGSTOP)
+        eventually(self._is_suspended)
+        bench.now_ms()
+
     def has_ended(self) -> bool:
         """Return whether the process has ended."""
         return self._process.poll() is not None
@@ -69,6 +79,10 @@ class Run:
     def wait_for(self, event: str, *, times: int = 1) -> None:
         """Wait until it has logged an event."""
         eventually(lambda: self.events().count(event) >= times)
+
+    def _is_suspended(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        return all(state_of(int(each.name)) == "T" for each in threads)
 
 
 def sh(script: str) -> tuple[str, str, str, str]:
