@@ -140,12 +140,16 @@ class Sentinels:
     def fail_over(self, *words: str) -> None:
         """Fail over while the primary lives, and wait; `words` end the command."""
         before = self.primary
-        eventually(
-            lambda: _is_accepted(
-                self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE, *words
-            )
-        )
-        self.await_failover(before)
+
+        def is_over() -> bool:
+            # refused while it runs; one that takes too long is given up
+            if self.primary is before:
+                _is_accepted(
+                    self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE, *words
+                )
+            return self._agreed(before)
+
+        eventually(is_over)
 
     def await_failover(self, before: Node | None = None) -> Node:
         """Wait until the sentinels agree on a writable primary other than `before`."""
