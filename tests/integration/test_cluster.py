@@ -9,7 +9,7 @@ import pytest
 import redis
 from support import topologies
 from support.builders import Bench, need_lease
-from support.commands import eventually
+from support.commands import SOON_S, eventually
 from support.connections import connect
 from support.late_copies import check_late_copies
 from support.topologies import Cluster
@@ -27,6 +27,12 @@ OPERATIONS = 200
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with topologies.cluster(tmp_path_factory.mktemp("cluster")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls follow a failover that takes long on a busy machine."""
+    monkeypatch.setattr("taskorch.connections.FAILOVER_PATIENCE_S", SOON_S)
 
 
 def queue(cluster: Cluster, namespace: str) -> Queue:

@@ -10,7 +10,7 @@ import pytest
 import redis
 from support import topologies
 from support.builders import Bench, need_lease
-from support.commands import eventually
+from support.commands import SOON_S, eventually
 from support.connections import connect
 from support.late_copies import check_late_copies
 from support.topologies import Node, Sentinels
@@ -31,8 +31,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 
 
 @pytest.fixture
-def deployment(started: Sentinels) -> Sentinels:
-    """All servers run, and the replicas have everything that was written."""
+def deployment(
+    started: Sentinels, monkeypatch: pytest.MonkeyPatch
+) -> Sentinels:
+    """All servers run, and the replicas have everything that was written.
+
+    A busy machine may need long for a failover.
+    """
+    monkeypatch.setattr("taskorch.connections.FAILOVER_PATIENCE_S", SOON_S)
     for server in started.servers:
         server.start()
     started.await_agreement()
