@@ -1515,11 +1515,20 @@ SABOTAGES = (
     ),
     Sabotage(
         guard="A terminated command leaves no session of a child",
-        file="worker/taskorch_worker/run/process.py",
-        line="self._below = processes_below(self._process.pid)",
-        instead="self._below = frozenset()",
+        file="worker/taskorch_worker/run/reaper.py",
+        line="    while new := _processes_below(group, below) - below:\n",
+        instead="    while new := frozenset():\n",
         tests=(
             "tests/acceptance/test_run_stopped.py::test_timeout_ends_the_session_of_a_child",
+        ),
+    ),
+    Sabotage(
+        guard="A terminated command starts no session before its end",
+        file="worker/taskorch_worker/run/reaper.py",
+        line="    below = stop_command(group, known)\n",
+        instead="    below = known\n",
+        tests=(
+            "tests/acceptance/test_run_stopped.py::test_session_started_meanwhile_ends",
         ),
     ),
     Sabotage(

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 from support.builders import Bench, need_lease
-from support.commands import BIN, SOON_S, Shell, alive, eventually
+from support.commands import (
+    BIN,
+    SOON_S,
+    Shell,
+    alive,
+    eventually,
+    processes,
+)
 from support.runs import Run, log_line, running, sh
 from support.waiters import Waiters
 from taskorch.domain.item import State
@@ -531,6 +538,30 @@ def test_killed_run_ends_the_session_of_a_child(
 
     with at_work(shell, script=LIKE_AN_AGENT) as run:
         run.send(signal.SIGKILL)
+
+
+#: A command that goes on to start sessions: until SIGTERM, or until it is killed.
+STARTING = (
+    "touch $TASKORCH_ROOT/begun;"
+    " for each in $(seq 2000); do setsid sleep 600 & sleep 0.005; done; wait"
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("trap", ["", "trap '' TERM;"])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_session_started_meanwhile_ends(
+    shell: Shell, bench: Bench, trap: str, number: signal.Signals
+) -> None:
+    item = bench.item()
+    script = sh(trap + STARTING)
+
+    with running(shell, "--grace", "300ms", *script) as run:
+        eventually((shell.folder / "begun").exists)
+        run.send(number)
+        eventually(run.has_ended)
+
+    eventually(lambda: not processes(f"TASKORCH_ITEM_ID={item}"))
 
 
 #: Starts a process in a session of its own, and waits until it has left its group,

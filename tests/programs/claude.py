@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import signal
 import struct
 import subprocess
 import termios
@@ -15,7 +14,7 @@ from typing import Any
 from programs import work
 from programs.checkout import Checkout, run_program
 from programs.model_server import ModelServer
-from taskorch_worker.run.reaper import processes_below, signal_processes
+from taskorch_worker.run.reaper import kill_command
 
 #: The prefix of our tools.
 OURS = "mcp__task-orchestrator__"
@@ -102,9 +101,7 @@ def doctor(shell: Checkout) -> str:
     finally:
         limit.cancel()
         # In the meantime, it asks npm for its newest version.
-        below = processes_below(process.pid)
-        process.kill()
-        signal_processes(below, signal.SIGKILL)
+        kill_command(process.pid)
         process.wait()
         os.close(ours)
     return screen

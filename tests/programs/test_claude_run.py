@@ -28,12 +28,11 @@ from programs.work import (
     item_of_run,
     needs_processes,
     new_items,
-    processes,
     shown,
     stop,
     worktrees,
 )
-from support.commands import eventually
+from support.commands import eventually, processes
 
 PROGRAM = "claude"
 TOOLS_RECIPE, SHELL_RECIPE = recipe("Claude Code"), recipe("Claude Code", 1)

@@ -27,12 +27,11 @@ from programs.work import (
     item_of_run,
     needs_processes,
     new_items,
-    processes,
     shown,
     stop,
     worktrees,
 )
-from support.commands import eventually
+from support.commands import eventually, processes
 
 PROGRAM = "codex"
 #: How long Codex lets a command run before it asks the model what to do.

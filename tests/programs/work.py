@@ -3,7 +3,6 @@
 import re
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from programs.checkout import Checkout
 from programs.model_server import ModelRequest, Refusal
-from support.commands import eventually
+from support.commands import eventually, processes
 
 #: What the scripted model answers when it does not know the model.
 UNKNOWN_MODEL = Refusal(400, "There is no such model.")
@@ -51,18 +50,6 @@ def worktrees(checkout: Checkout) -> Sequence[str]:
     """Return the names of the worktrees that are left."""
     folder = checkout.folder / ".task-orchestrator" / "worktrees"
     return sorted(each.name for each in folder.glob("item_*") if each.is_dir())
-
-
-def processes(mark: str) -> Sequence[str]:
-    """Return the command lines of the processes with a variable."""
-    found = []
-    for process in Path("/proc").iterdir():
-        with suppress(OSError):
-            variables = (process / "environ").read_bytes().split(b"\0")
-            if mark.encode() in variables:
-                words = (process / "cmdline").read_bytes().split(b"\0")
-                found.append(b" ".join(words).decode(errors="replace"))
-    return found
 
 
 def item_of_run(request: ModelRequest) -> str:

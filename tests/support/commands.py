@@ -13,7 +13,8 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -211,6 +212,18 @@ def alive(pid: int) -> bool:
     becomes a zombie. So a test that has waited for its lock waits for its end, too.
     """
     return state_of(pid) not in ("", "Z")
+
+
+def processes(mark: str) -> Sequence[str]:
+    """Return the command lines of the processes with a variable."""
+    found = []
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            variables = (process / "environ").read_bytes().split(b"\0")
+            if mark.encode() in variables:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                found.append(b" ".join(words).decode(errors="replace"))
+    return found
 
 
 def state_of(pid: int) -> str:

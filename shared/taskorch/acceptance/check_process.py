@@ -6,14 +6,13 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import FileIO
-from threading import Thread
 from time import monotonic, sleep
 from typing import cast
 
 from taskorch.config import password, token
 from taskorch.domain.acceptance_rules import TAIL_BYTES
+from taskorch.output_reader import OutputReader
 
-READ_BYTES = 65536
 #: From SIGTERM to SIGKILL.
 GRACE_S = 2.0
 #: The longest pause between two looks at the process.
@@ -46,8 +45,9 @@ class CheckProcess:
         )
         self.group = self._process.pid
         self._end = b""
-        self._reader = Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self._reader = OutputReader(
+            {cast("FileIO", self._process.stdout): self._keep}
+        )
 
     def wait(self, timeout_s: float, is_stopped: Callable[[], bool]) -> bool:
         """Wait until the command ends; return False if the time is over.
@@ -70,11 +70,12 @@ class CheckProcess:
     def collect(self) -> tuple[int, str]:
         """Kill what is left of the group; return the exit status and the last output."""
         try:
-            self._reader.join(DRAIN_S)
+            self._reader.wait_for_end(DRAIN_S)
         finally:
             self._signal(signal.SIGKILL)
         status = self._process.wait()
-        self._reader.join(DRAIN_S)
+        self._reader.wait_for_end(DRAIN_S)
+        self._reader.stop()
         return status, self._end.decode(errors="replace")
 
     def _has_ended(self) -> bool:
@@ -88,12 +89,9 @@ class CheckProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.group, number)
 
-    def _read(self) -> None:
+    def _keep(self, piece: bytes) -> None:
         """Keep the end of the output, however long it is."""
-        output = cast("FileIO", self._process.stdout)
-        with output, suppress(OSError, ValueError):
-            while chunk := output.read(READ_BYTES):
-                self._end = (self._end + chunk)[-TAIL_BYTES:]
+        self._end = (self._end + piece)[-TAIL_BYTES:]
 
 
 def _environment(folder: str) -> Mapping[str, str]:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from io import FileIO
-from selectors import EVENT_READ, DefaultSelector
 from threading import Event, Thread
 from time import monotonic
 from typing import cast
+
+from taskorch.output_reader import OutputReader
 
 from taskorch_worker.run import launcher
 from taskorch_worker.run.attempt_output import AttemptOutput
@@ -19,13 +21,12 @@ from taskorch_worker.run.outcome import CommandExit
 from taskorch_worker.run.reaper import (
     Process,
     Reaper,
-    processes_below,
+    kill_command,
     signal_group,
-    signal_processes,
+    terminate_command,
 )
 from taskorch_worker.run.stream import Stream
 
-READ_BYTES = 65536
 #: Time for background processes to write output after the command has ended.
 DRAIN_S = 0.5
 
@@ -71,12 +72,21 @@ class CommandProcess:
             with start:
                 start.write(b"!")
         self._output = output
-        self._reader = OutputReader(self._process, output)
+        self._reader = OutputReader(
+            {
+                cast("FileIO", self._process.stdout): partial(
+                    output.write, Stream.STDOUT
+                ),
+                cast("FileIO", self._process.stderr): partial(
+                    output.write, Stream.STDERR
+                ),
+            }
+        )
         self._exited = Event()
         #: The end of the grace period, for all processes of the group.
         self._grace_ends_at = 0.0
-        #: The processes below a terminated command.
-        self._below: frozenset[Process] = frozenset()
+        #: The processes below a terminated command; None until it is terminated.
+        self._below: frozenset[Process] | None = None
         waiter = Thread(
             target=self._wait_for_exit, args=[on_exit], daemon=True
         )
@@ -88,11 +98,9 @@ class CommandProcess:
         Processes below the command that have left its group get the same signals.
         """
         self._grace_ends_at = monotonic() + grace_s
-        self._below = processes_below(self._process.pid)
-        signal_group(self._group, signal.SIGTERM)
-        signal_processes(self._below, signal.SIGTERM)
+        self._below = terminate_command(self._group)
         if not self._exited.wait(grace_s):
-            signal_group(self._group, signal.SIGKILL)
+            self._kill()
             self._exited.wait()
 
     def collect(self) -> CommandExit:
@@ -104,10 +112,9 @@ class CommandProcess:
         """
         grace_left_s = self._grace_ends_at - monotonic()
         self._reader.wait_for_end(max(DRAIN_S, grace_left_s))
-        signal_group(self._group, signal.SIGKILL)
-        signal_processes(self._below, signal.SIGKILL)
+        self._kill()
         self._reader.wait_for_end(DRAIN_S)
-        self._reader.stop_reading()
+        self._reader.stop()
         self._reaper.forget(self._group)
         return CommandExit(
             status=self._process.wait(),
@@ -117,6 +124,12 @@ class CommandProcess:
             log=self._output.log_path,
         )
 
+    def _kill(self) -> None:
+        if self._below is None:
+            signal_group(self._group, signal.SIGKILL)
+        else:
+            kill_command(self._group, self._below)
+
     def _wait_for_exit(self, on_exit: Callable[[], object]) -> None:
         # As a zombie, the process keeps its number, which signals need.
         if hasattr(os, "waitid"):
@@ -125,47 +138,3 @@ class CommandProcess:
             self._process.wait()
         self._exited.set()
         on_exit()
-
-
-class OutputReader:
-    """Reads what a process writes to stdout and to stderr.
-
-    A thread reads until no process can write any more, or until it is stopped.
-    """
-
-    def __init__(
-        self, process: "subprocess.Popen[bytes]", output: AttemptOutput
-    ) -> None:
-        self._stdout = cast("FileIO", process.stdout)
-        self._stderr = cast("FileIO", process.stderr)
-        self._output = output
-        self._stop_reader, self._stop_writer = os.pipe()
-        self._thread = Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def wait_for_end(self, timeout_s: float) -> None:
-        """Wait until no process can write any more."""
-        self._thread.join(timeout_s)
-
-    def stop_reading(self) -> None:
-        """Stop the thread, even if a process can still write, and close the pipes."""
-        os.close(self._stop_writer)
-        self._thread.join()
-        self._stdout.close()
-        self._stderr.close()
-        os.close(self._stop_reader)
-
-    def _read(self) -> None:
-        with DefaultSelector() as selector:
-            selector.register(self._stop_reader, EVENT_READ)
-            selector.register(self._stdout, EVENT_READ, Stream.STDOUT)
-            selector.register(self._stderr, EVENT_READ, Stream.STDERR)
-            while len(selector.get_map()) > 1:
-                for ready, _ in selector.select():
-                    if ready.fileobj == self._stop_reader:
-                        return
-                    file = cast("FileIO", ready.fileobj)
-                    piece = file.read(READ_BYTES)
-                    self._output.write(ready.data, piece)
-                    if not piece:
-                        selector.unregister(file)

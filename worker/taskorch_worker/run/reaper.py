@@ -86,17 +86,54 @@ def signal_group(group: int, number: int) -> bool:
     return True
 
 
-def processes_below(pid: int) -> frozenset[Process]:
-    """Return the children of a process, their children, and so on; only on Linux.
+def stop_command(
+    group: int, known: frozenset[Process] = frozenset()
+) -> frozenset[Process]:
+    """Stop a command and the processes below it, which are returned; only on Linux.
 
     They may be in other process groups: agent programs start each shell command in a
-    session of its own, and leave it running when they are terminated.
+    session of its own, and leave it running when they are terminated. `known` are those
+    that were below it before. SIGKILL or SIGCONT must follow.
+
+    One that ran could start another one after the look. Linux lets a process that gets
+    a signal end no fork: a new process is seen, or is not made.
     """
+    below = known
+    signal_group(group, signal.SIGSTOP)
+    signal_processes(known, signal.SIGSTOP)
+    while new := _processes_below(group, below) - below:
+        signal_processes(new, signal.SIGSTOP)
+        below |= new
+    return below
+
+
+def terminate_command(group: int) -> frozenset[Process]:
+    """Send SIGTERM to a command and the processes below it, which are returned."""
+    below = stop_command(group)
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        signal_group(group, number)
+        signal_processes(below, number)
+    return below
+
+
+def kill_command(group: int, known: frozenset[Process] = frozenset()) -> None:
+    """Send SIGKILL to a command, and to all processes that are or were below it."""
+    below = stop_command(group, known)
+    signal_group(group, signal.SIGKILL)
+    signal_processes(below, signal.SIGKILL)
+
+
+def _processes_below(
+    group: int, known: frozenset[Process]
+) -> frozenset[Process]:
+    """Return the children of a command and of known processes, their children, and so on."""
     children: dict[int, list[Process]] = {}
+    running: set[Process] = set()
     for process, parent in _processes():
+        running.add(process)
         children.setdefault(parent, []).append(process)
     below: set[Process] = set()
-    parents = [pid]
+    parents = [group, *(pid for pid, _ in known & running)]
     while parents:
         found = children.pop(parents.pop(), [])
         below.update(found)
@@ -131,19 +168,13 @@ def main(folder: str, grace_s: str) -> None:
 
 def _terminate(groups: Collection[int], grace_s: float) -> None:
     deadline = monotonic() + grace_s
-    below = frozenset().union(*map(processes_below, groups))
-    left = _signal_groups(groups, signal.SIGTERM)
-    signal_processes(below, signal.SIGTERM)
+    below = {group: terminate_command(group) for group in groups}
+    left = list(groups)
     while left and monotonic() < deadline:
+        left = [group for group in left if signal_group(group, 0)]
         sleep(POLL_S)
-        left = _signal_groups(left, 0)
-    _signal_groups(left, signal.SIGKILL)
-    signal_processes(below, signal.SIGKILL)
-
-
-def _signal_groups(groups: Collection[int], number: int) -> list[int]:
-    """Send a signal to process groups, and return those that still exist."""
-    return [group for group in groups if signal_group(group, number)]
+    for group in groups:
+        kill_command(group, below[group])
 
 
 def _processes() -> Iterator[tuple[Process, int]]:
