@@ -310,8 +310,8 @@ def test_odd_request_leaves_the_gateway_running(
 ) -> None:
     with opened(gateway) as client:
         client.sendall(begin)
-        client.shutdown(socket.SHUT_WR)
-        with suppress(ConnectionError):
+        with suppress(OSError):  # the gateway may have closed the connection
+            client.shutdown(socket.SHUT_WR)
             client.recv(65536)
 
     check_served(polite)
