@@ -29,8 +29,8 @@ async def forward(
     try:
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        server_writer.transport.abort()  # also if this task is cancelled again
         await cancelled(pumps)
-        server_writer.transport.abort()
 
 
 async def _pump(

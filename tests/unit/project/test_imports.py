@@ -30,8 +30,13 @@ SHARED = {
     "taskorch.domain": (),
     "taskorch.version": (),
     "taskorch.checkout": (),
+    "taskorch.output_reader": (),
     "taskorch.config": ("taskorch.domain",),
-    "taskorch.acceptance": ("taskorch.domain", "taskorch.config"),
+    "taskorch.acceptance": (
+        "taskorch.domain",
+        "taskorch.config",
+        "taskorch.output_reader",
+    ),
     "taskorch.queue": (
         "taskorch.domain",
         "taskorch.version",
