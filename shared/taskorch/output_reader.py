@@ -47,7 +47,7 @@ class OutputReader:
             while len(selector.get_map()) > 1 and not is_stopped:
                 for ready, _ in selector.select():
                     if ready.fileobj == self._stop_reader:
-                        # what the pipes hold now is among the rest of this round
+                        # the rest of this round reads what the pipes hold now
                         is_stopped = True
                         continue
                     pipe = cast("FileIO", ready.fileobj)
