@@ -1516,8 +1516,8 @@ SABOTAGES = (
     Sabotage(
         guard="A terminated command leaves no session of a child",
         file="worker/taskorch_worker/run/reaper.py",
-        line="    while new := _processes_below(group, below) - below:\n",
-        instead="    while new := frozenset():\n",
+        line="        new = _processes_below(group, below) - below\n",
+        instead="        new = frozenset()\n",
         tests=(
             "tests/acceptance/test_run_stopped.py::test_timeout_ends_the_session_of_a_child",
         ),

@@ -359,7 +359,7 @@ def _busy(raw: redis.Redis, _folder: Path) -> Iterator[None]:
 @contextmanager
 def _loading(raw: redis.Redis, _folder: Path) -> Iterator[None]:
     raw.config_set("loading-process-events-interval-bytes", "1024")
-    # it answers somebody after each that is large enough, and loads for a minute
+    # Redis answers commands after each value of this size; to load all takes a minute
     for number in range(600):
         raw.set(f"large-{number}", os.urandom(2000))
     raw.config_set("key-load-delay", "100000")

@@ -1,4 +1,4 @@
-"""What a process has printed is read, even by a late reader, and then the pipes are closed."""
+"""A reader that is stopped reads what the pipes still hold, and closes them."""
 
 import os
 from collections.abc import Callable

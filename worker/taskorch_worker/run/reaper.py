@@ -16,6 +16,8 @@ from pathlib import Path
 from time import monotonic, sleep
 
 POLL_S = 0.05
+#: The processes of another user cannot be stopped, and may go on to start others.
+MOST_LOOKS = 10
 #: A folder that cannot exist.
 NO_FOLDER = Path("/dev/null/none")
 #: A process as its pid and its start time. A pid alone may be used again.
@@ -101,7 +103,10 @@ def stop_command(
     below = known
     signal_group(group, signal.SIGSTOP)
     signal_processes(known, signal.SIGSTOP)
-    while new := _processes_below(group, below) - below:
+    for _ in range(MOST_LOOKS):
+        new = _processes_below(group, below) - below
+        if not new:
+            break
         signal_processes(new, signal.SIGSTOP)
         below |= new
     return below
@@ -171,8 +176,8 @@ def _terminate(groups: Collection[int], grace_s: float) -> None:
     below = {group: terminate_command(group) for group in groups}
     left = list(groups)
     while left and monotonic() < deadline:
-        left = [group for group in left if signal_group(group, 0)]
         sleep(POLL_S)
+        left = [group for group in left if signal_group(group, 0)]
     for group in groups:
         kill_command(group, below[group])
 
