@@ -837,6 +837,13 @@ SABOTAGES = (
         tests=("tests/integration/test_gateway_attacks.py",),
     ),
     Sabotage(
+        guard="New connections are served while all others are busy",
+        file="gateway/taskorch_gateway/bounded_http.py",
+        line="        return 0 if len(self._idle) > SPARE else SPARE\n",
+        instead="        return 0\n",
+        tests=("tests/unit/gateway/test_bounded_http.py",),
+    ),
+    Sabotage(
         guard="A request names one host",
         file="gateway/taskorch_gateway/hosts.py",
         line='        if len(headers.getlist("host")) > 1:',

@@ -31,6 +31,9 @@ READ_BYTES = 16 * 1024
 COPIED_BYTES = 64 * 1024
 #: Maximum number of requests that a client sends before the reply to an earlier one.
 AHEAD = 8
+#: As many more connections may be open while at most this many wait for a request: the
+#: others may get their replies at any moment, and one of them gives way then.
+SPARE = 32
 #: Where the connections that wait for a request are, and those whose clients have to read
 #: a reply, in the state of the application.
 _IDLE, _UNREAD = "idle connections", "unread replies"
@@ -98,7 +101,7 @@ class BoundedHttp(HttpToolsProtocol):
             )
         self._limit_time(HEAD_S)
         self._idle[self] = None
-        if self._most and len(self.connections) > self._most:
+        if self._most and len(self.connections) > self._most + self._spare():
             oldest = next(iter(self._idle))
             del self._idle[oldest]
             oldest.transport.abort()
@@ -179,6 +182,10 @@ class BoundedHttp(HttpToolsProtocol):
     def cut(self) -> None:
         """Close the connection without sending the rest."""
         self.transport.abort()
+
+    def _spare(self) -> int:
+        """Return how many connections may be open beyond the maximum."""
+        return 0 if len(self._idle) > SPARE else SPARE
 
     def _limit_time(self, seconds: float) -> None:
         self._limit = get_running_loop().call_later(

@@ -17,6 +17,7 @@ from support.mcp_http import MODERN, WORKER, message
 from support.raw_http import head, opened
 from taskorch.domain.role import Role
 from taskorch.queue import keys
+from taskorch_gateway.bounded_http import SPARE
 from taskorch_gateway.open_requests import PARTS, REQUESTS
 from taskorch_gateway.server import OTHER_FILES
 
@@ -198,7 +199,7 @@ def test_slow_forms_of_strangers_leave_room_for_others(
         for _ in range(MOST):
             stack.enter_context(opened(gateway)).sendall(begun)
         eventually(lambda: is_refused(gateway, begun))
-        for _ in range(CONNECTIONS):
+        for _ in range(CONNECTIONS + SPARE):
             stack.enter_context(opened(gateway)).sendall(begun)
 
         assert status_of(gateway, eve) == 200
