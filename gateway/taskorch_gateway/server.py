@@ -25,6 +25,10 @@ from taskorch_gateway.metrics import counted_together
 KEEP_ALIVE_S = 75
 #: Timeout of running calls when the gateway stops, in seconds; waits are cut off.
 STOP_S = 3
+#: How long one of several processes may stand still before it is killed and replaced. One
+#: that starts on a busy machine does not answer for seconds, and clients of a process that
+#: gets no processor time only wait.
+STILL_S = 60
 #: Maximum number of connections of one process.
 CONNECTIONS = 4096
 #: Files that a process has open beside its connections.
@@ -104,6 +108,7 @@ def serve(
         limit_concurrency=options.connections,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
+        timeout_worker_healthcheck=STILL_S,
     )
     url = _address(listener, bound)
     logging.getLogger(__name__).info(

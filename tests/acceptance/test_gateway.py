@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,21 @@ from support.topologies import Node
 from taskorch_gateway.authentication import FRESH_S
 
 UNKNOWN = f"tok_00000000_{'0' * 64}"
+#: By default, uvicorn replaces a process that does not answer for 5 s, within another one.
+LONGER_S = 8.0
+
+
+def processes(gateway: Gateway) -> set[int]:
+    """Return those processes of a gateway that serve its clients."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            stat = (folder / "stat").read_text(encoding="utf-8")
+            parent = int(stat.rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes()
+            if parent == gateway.pid and b"spawn_main" in command:
+                found.add(int(folder.name))
+    return found
 
 
 def test_workflow_of_three_agents_over_http(gateway: Gateway) -> None:
@@ -388,3 +405,18 @@ def test_gateway_of_several_processes_serves_them_all(shell: Shell) -> None:
 
     assert popped.code == 0
     assert stopped == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_process_that_stands_still_is_kept(shell: Shell) -> None:
+    with gateways.running(shell, "--workers", "2") as gateway:
+        eventually(lambda: len(processes(gateway)) == 2)
+        before = processes(gateway)
+        still = min(before)
+        os.kill(still, signal.SIGSTOP)
+
+        with pytest.raises(AssertionError, match="still false"):
+            eventually(lambda: processes(gateway) != before, within_s=LONGER_S)
+
+        os.kill(still, signal.SIGCONT)
+        assert gateway.stop() == 0
