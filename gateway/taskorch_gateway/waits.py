@@ -154,13 +154,18 @@ class ClientWaits:
     def start(self) -> None:
         """Start the thread that follows the events. It ends with the process."""
         loop, cursor = get_running_loop(), ""
+        # what the loop was told last: it may not have run since, and know less
+        was_away = False
 
         def follow(queue: Queue, notify: Notify) -> None:
             nonlocal cursor
 
             def tell(failure: errors.Unavailable | None) -> None:
+                nonlocal was_away
                 notify(failure)
-                if (failure is not None) != self.is_away:
+                is_away = failure is not None
+                if is_away != was_away:
+                    was_away = is_away
                     call_from_thread(loop, self._note_outage, failure)
 
             waits = queue.waits(tell)
