@@ -116,10 +116,7 @@ class Performer:
                 await self._wait(
                     client, wait, seconds_left, admits or _admits_all
                 )
-                if admits and not await admits():
-                    # another waiter looks at what has ended this wait
-                    for owner in self._owners(wait):
-                        self._waits.wake(owner)
+                if admits and not await self._may_go_on(wait, admits):
                     raise errors.TokenRefused(url="") from None
                 left_s = max(0.0, deadline - monotonic())
                 verb = verb.after_wait(left_s, wait.cursor)
@@ -128,6 +125,21 @@ class Performer:
                 raise errors.WaitOver(
                     **{**over.details, "seconds": shown}
                 ) from None
+
+    async def _may_go_on(self, wait: WaitNeeded, admits: Admits) -> bool:
+        """Return whether the token of a client is valid when its wait is over.
+
+        If it is not, if the client leaves meanwhile, or if Redis cannot tell, another
+        waiter looks at what has ended this wait.
+        """
+        is_admitted = False
+        try:
+            is_admitted = await admits()
+        finally:
+            if not is_admitted:
+                for owner in self._owners(wait):
+                    self._waits.wake(owner)
+        return is_admitted
 
     async def _step(
         self,
