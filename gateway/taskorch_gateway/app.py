@@ -100,15 +100,14 @@ def create(settings: Settings, options: Options) -> Starlette:
     async def life(_: Starlette) -> AsyncIterator[None]:
         waits.start()
         signals.start()
-        writing = create_task(refusals.write_forever())
+        writing = create_task(refusals.write_until_end())
         compiling = create_task(
             _compile_pages(0 if options.opens_board else COMPILE_AFTER_S)
         )
         yield
-        writing.cancel()
+        refusals.end()
         compiling.cancel()
-        await wait([compiling])
-        await refusals.write()
+        await wait([writing, compiling])
         calls.close()
         pool.close()
         figures.close()

@@ -7,9 +7,10 @@ must not push what happened out of the log.
 import json
 import logging
 import os
-from asyncio import sleep
+from asyncio import Event, timeout
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic
 
 from taskorch.config.settings import Settings
@@ -45,6 +46,7 @@ class Refusals:
         self._outages = OutageLog("write the audit log")
         self._lines_left = LINES_A_MINUTE
         self._minute_began = monotonic()
+        self._ended = Event()
 
     def note(
         self,
@@ -73,11 +75,22 @@ class Refusals:
             )
         self._noted[refusal] += 1
 
-    async def write_forever(self) -> None:
-        """Write what was noted, once a second."""
-        while True:
-            await sleep(PERIOD_S)
+    async def write_until_end(self) -> None:
+        """Write what was noted, once a second, and what is left at the end.
+
+        What Redis does not take then is lost.
+        """
+        while not self._ended.is_set():
+            with suppress(TimeoutError):
+                async with timeout(PERIOD_S):
+                    await self._ended.wait()
             await self.write()
+        if self._unwritten is None:
+            await self.write()
+
+    def end(self) -> None:
+        """Let the writing end."""
+        self._ended.set()
 
     async def write(self) -> None:
         """Write what was noted; keep it while Redis is unreachable.
