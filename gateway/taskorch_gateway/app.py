@@ -105,6 +105,8 @@ def create(settings: Settings, options: Options) -> Starlette:
             _compile_pages(0 if options.opens_board else COMPILE_AFTER_S)
         )
         yield
+        await performer.end()
+        await waits.end()
         refusals.end()
         compiling.cancel()
         await wait([writing, compiling])

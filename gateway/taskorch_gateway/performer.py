@@ -2,12 +2,15 @@
 
 from asyncio import (
     CancelledError,
+    Event,
     Future,
     Semaphore,
     Task,
     create_task,
     shield,
+    timeout,
 )
+from asyncio import wait as wait_for_tasks
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -39,6 +42,8 @@ from taskorch_gateway.waits import LONGEST_WAIT_S, Admits, ClientWaits
 #: connections left: checks of tokens, `/call`, and verbs of another token.
 TURNS = SIZE - 2
 TURNS_OF_TOKEN = TURNS // 2
+#: How long the end waits for what is given back.
+LAST_STEPS_S = 5.0
 
 
 class Performed(Frozen):
@@ -76,6 +81,10 @@ class Performer:
         self._turns_of_token: dict[str, Semaphore] = defaultdict(
             lambda: Semaphore(TURNS_OF_TOKEN)
         )
+        #: The number of verbs that are being performed.
+        self._performing = 0
+        self._is_idle = Event()
+        self._is_idle.set()
         #: The calls of clients that are gone, which are being undone.
         self._undoing: set[Task[None]] = set()
 
@@ -95,6 +104,37 @@ class Performer:
         token of the client is still valid.
         Raises errors.TaskOrchestratorError.
         """
+        self._performing += 1
+        self._is_idle.clear()
+        try:
+            return await self._perform(
+                client, verb, lease=lease, key=key, admits=admits
+            )
+        finally:
+            self._performing -= 1
+            if not self._performing:
+                self._is_idle.set()
+
+    async def end(self) -> None:
+        """Wait until what clients that were cut off have claimed is given back.
+
+        A Redis that hangs holds up the end for a few seconds.
+        """
+        with suppress(TimeoutError):
+            async with timeout(LAST_STEPS_S):
+                await self._is_idle.wait()
+                if self._undoing:
+                    await wait_for_tasks(self._undoing)
+
+    async def _perform(
+        self,
+        client: Client,
+        verb: ToolArguments,
+        *,
+        lease: Lease | None,
+        key: str,
+        admits: Admits | None,
+    ) -> Performed:
         seconds = getattr(verb, verb.waits_for) if verb.waits_for else 0.0
         # the verb refuses what is less than 0; an integer may be beyond all floats
         deadline = monotonic() + min(max(seconds, 0), LONGEST_WAIT_S)

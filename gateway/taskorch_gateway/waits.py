@@ -17,6 +17,7 @@ from asyncio import (
     sleep,
     timeout,
 )
+from asyncio import wait as wait_for_tasks
 from collections import defaultdict, deque
 from collections.abc import (
     Awaitable,
@@ -61,6 +62,8 @@ START_S = 5.0
 MOST_BATCHES = 100
 #: Stands for events that a subscription has lost.
 LOST = Events(known=False, newest="", entries=())
+#: How long the end waits for wake tokens that are passed on.
+LAST_TOKENS_S = 5.0
 #: Proxies end longer waits.
 LONGEST_WAIT_S = 55.0
 
@@ -177,6 +180,11 @@ class ClientWaits:
                 time.sleep(GATHERED_S)
 
         following.start(self._settings, "events", follow)
+
+    async def end(self) -> None:
+        """Wait until the wake tokens of clients that were cut off are passed on."""
+        if self._passing:
+            await wait_for_tasks(self._passing, timeout=LAST_TOKENS_S)
 
     def on_outage(self, tell: OutageListener) -> None:
         """Call a function when Redis becomes unreachable, and when it answers again."""

@@ -13,9 +13,13 @@ import trustme
 from support import gateways
 from support.builders import Bench
 from support.commands import BIN, Shell, eventually, result_of
-from support.gateways import Gateway
+from support.gateways import Gateway, HttpClient
+from support.proxy import proxied
 from support.topologies import Node
+from taskorch.domain.item import State
+from taskorch_gateway.api.table import PREFIX
 from taskorch_gateway.authentication import FRESH_S
+from taskorch_gateway.pool import NAME
 
 UNKNOWN = f"tok_00000000_{'0' * 64}"
 #: By default, uvicorn replaces a process that does not answer for 5 s, within another one.
@@ -405,6 +409,30 @@ def test_gateway_of_several_processes_serves_them_all(shell: Shell) -> None:
 
     assert popped.code == 0
     assert stopped == 0
+
+
+def test_claim_of_a_call_that_is_cut_off_is_given_back(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item(agent="ada")
+    with proxied(shell.variables["TASKORCH_REDIS_URL"]) as proxy:
+        proxy.spared_caller = NAME.encode()
+        behind = shell.having(TASKORCH_REDIS_URL=proxy.url)
+        with gateways.running(behind) as gateway:
+            client = HttpClient(gateway, gateway.token("ada", "worker"))
+
+            def stop() -> None:
+                os.kill(gateway.pid, signal.SIGTERM)
+                eventually(lambda: "Cancel 1 running task" in gateway.log)
+
+            proxy.on_lost_reply = stop
+            proxy.replies_lost = 1
+            with suppress(json.JSONDecodeError):  # its reply is no document
+                client.post(f"{PREFIX}/worker/pop", {})
+            gateway.stop()
+            client.close()
+
+    assert bench.state(item) is State.QUEUED
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
