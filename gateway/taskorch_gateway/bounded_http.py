@@ -142,6 +142,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_in_head = False
         self._head_bytes = 0
         self._end_limit()
+        self._unset_keepalive_if_required()
         self._idle.pop(self, None)
         super().on_headers_complete()
         self.cycle.transport = cast("Transport", ReplyWriter(self.transport))
@@ -154,6 +155,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._end_limit()
         self._is_in_head = self._has_ended = True
         self._head_bytes = 0
+        if self.cycle.response_complete:
+            self._limit_idle_time()
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
@@ -186,6 +189,17 @@ class BoundedHttp(HttpToolsProtocol):
     def _spare(self) -> int:
         """Return how many connections may be open beyond the maximum."""
         return 0 if len(self._idle) > SPARE else SPARE
+
+    def _limit_idle_time(self) -> None:
+        """Close the connection if no other request follows.
+
+        uvicorn does so at the end of a reply, and no more when the rest of a body comes
+        behind it.
+        """
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = get_running_loop().call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def _limit_time(self, seconds: float) -> None:
         self._limit = get_running_loop().call_later(

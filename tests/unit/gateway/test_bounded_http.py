@@ -77,7 +77,9 @@ def held() -> Held:
 
 @contextmanager
 def served(
-    app: ASGI3Application, connections: int | None = None
+    app: ASGI3Application,
+    connections: int | None = None,
+    keep_alive_s: int = 75,
 ) -> Iterator[int]:
     """Serve an application on loopback; yield the port."""
     server = uvicorn.Server(
@@ -88,6 +90,7 @@ def served(
             lifespan="off",
             log_level="critical",
             limit_concurrency=connections,
+            timeout_keep_alive=keep_alive_s,
             timeout_graceful_shutdown=1,
         )
     )
@@ -224,3 +227,22 @@ def test_oldest_idle_connection_gives_way(held: Held) -> None:
         eventually(lambda: held.has_taken(1))
         held.answer()
         assert idle[1].recv(8) == b"HTTP/1.1"
+
+
+async def refuse(
+    _scope: Scope, _receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> None:
+    """Answer a request without its body."""
+    for part in EMPTY:
+        await send(part)
+
+
+def test_idle_connection_is_closed_after_a_late_body() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
+    with served(refuse, keep_alive_s=1) as port, ExitStack() as stack:
+        client = connect(stack, port, head)
+        reply = client.recv(4096)
+        client.sendall(b"{}")
+
+        assert reply.startswith(b"HTTP/1.1 200")
+        assert is_cut(client)
