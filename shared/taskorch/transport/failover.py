@@ -48,6 +48,10 @@ FAILOVER_CALL_TIMEOUT_S = 5
 #: was replaced may take writes, which are lost, until it learns of it seconds later.
 ASK_AGAIN_S = 1.0
 
+#: What redis-py raises, beside its own errors, if another thread closes a client that is
+#: just about to send or to read.
+_OF_CLOSED = (AttributeError, TypeError, ValueError, OSError)
+
 Host = tuple[str, int]
 
 #: redis-py raises some errors by itself, without the first word of a reply.
@@ -84,6 +88,21 @@ class Clients(Protocol):
         """Close the sockets."""
 
 
+class _Waiting:
+    """A client on which a thread waits, which other threads may close."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        #: Whether the single wait was broken off, rather than the connection closed.
+        self.is_broken_off = False
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Close it while the thread uses it."""
+        self.is_closed = True
+        self.client.close()
+
+
 class FailoverConnection:
     """Runs scripts on the server that takes the writes; threads take turns.
 
@@ -106,9 +125,7 @@ class FailoverConnection:
         self._script_calls = ScriptCalls()
         self._turn = ProcessLock()
         #: Identifier of a thread -> the client on which it waits.
-        self._waiting: dict[int, redis.Redis] = {}
-        #: The clients whose waits were broken off one by one.
-        self._broken_off: set[redis.Redis] = set()
+        self._waiting: dict[int, _Waiting] = {}
 
     def run_script(
         self, script: Script, key: str, arguments: Sequence[Argument]
@@ -158,15 +175,15 @@ class FailoverConnection:
 
     def break_off(self, thread: int) -> None:
         """Make the wait of a thread raise WaitBrokenOff."""
-        client = self._waiting.get(thread)
-        if client:
-            self._broken_off.add(client)
-            client.close()
+        waiting = self._waiting.get(thread)
+        if waiting:
+            waiting.is_broken_off = True
+            waiting.close()
 
     def close(self) -> None:
         """Close the sockets, without waiting for other threads."""
-        for client in tuple(self._waiting.values()):
-            client.close()
+        for waiting in tuple(self._waiting.values()):
+            waiting.close()
         # If a script is under way, it gets its reply: what it took would be lost.
         turn = self._turn.own
         if turn.acquire(blocking=False):
@@ -204,16 +221,18 @@ class FailoverConnection:
         """Open a client that a thread waits on, and close it after that."""
         with self._translated_errors():
             client = self._clients.for_waiting(key, timeout_s + CALL_TIMEOUT_S)
-            self._waiting[get_ident()] = client
+            waiting = self._waiting[get_ident()] = _Waiting(client)
             try:
                 yield client
-            except exceptions.RedisError:
-                if client in self._broken_off:
+            except (exceptions.RedisError, *_OF_CLOSED) as error:
+                if waiting.is_broken_off:
                     raise WaitBrokenOff from None
+                if waiting.is_closed and isinstance(error, _OF_CLOSED):
+                    reason = "another thread has closed the connection"
+                    raise exceptions.ConnectionError(reason) from error
                 raise
             finally:
                 del self._waiting[get_ident()]
-                self._broken_off.discard(client)
                 client.close()
 
     @contextmanager
