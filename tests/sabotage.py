@@ -1474,7 +1474,7 @@ SABOTAGES = (
     Sabotage(
         guard="A stopping run does not wait for a hanging Redis",
         file="worker/taskorch_worker/run/pool.py",
-        line="while self._slots and monotonic() < self._give_up_at:",
+        line="while self._slots and (self._left_s > 0 or not self._events.empty()):",
         instead="while self._slots:",
         tests=("tests/acceptance/test_run_outage.py",),
     ),

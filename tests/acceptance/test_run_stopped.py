@@ -27,6 +27,10 @@ from taskorch.domain.item import State
 #: and write their pids to a file.
 ENDLESS = "sleep 600 & echo $$ $! > $TASKORCH_ROOT/pids.tmp; mv $TASKORCH_ROOT/pids.tmp $TASKORCH_ROOT/pids; wait"
 DEAF = f"trap '' TERM; {ENDLESS}; wait; wait"
+#: Suspends the run as soon as it is terminated, for longer than the run waits for it.
+SUSPENDING = (
+    f"trap 'kill -STOP $PPID; sleep 6; kill -CONT $PPID' TERM; {ENDLESS}"
+)
 SHORT_LEASE = ("--lease", "1s")
 #: Enough for a busy machine to start an endless command before it times out.
 TIMEOUT = "5s"
@@ -391,6 +395,21 @@ def test_second_signal_releases_the_items(
         assert ended(shell)
     view = bench.queue.views.show(item).item
     assert (view.state, view.attempts) == (State.QUEUED, 0)
+
+
+def test_run_that_stands_still_at_its_end_releases_the_items(
+    shell: Shell, bench: Bench
+) -> None:
+    item = bench.item()
+
+    with at_work(shell, "--grace", "3s", script=SUSPENDING) as run:
+        run.send(signal.SIGTERM)
+        eventually(lambda: STOPPING in run.stderr())
+        run.send(signal.SIGTERM)
+
+        assert run.exit_code() == 0
+        assert run.events() == ["claimed", "released"]
+    assert bench.state(item) is State.QUEUED
 
 
 def test_closed_terminal_releases_the_items(

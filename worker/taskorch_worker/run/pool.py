@@ -147,8 +147,9 @@ class WorkerPool:
         #: The number of slots that have not ended.
         self._slots = options.pool
         self._failure: Exception | None = None
-        #: The time after which slots are not waited for, on the monotonic clock.
-        self._give_up_at = inf
+        #: For how many more seconds slots are waited for. Time in which this process stands
+        #: still does not count: the slots stand still, too.
+        self._left_s = inf
         #: Guards the attempts, and whether they are stopped.
         self._lock = Lock()
         self._attempts: set[Attempt] = set()
@@ -167,7 +168,7 @@ class WorkerPool:
         for _ in range(self._options.pool):
             slot = Thread(target=self._run_slot, daemon=True)
             slot.start()
-        while self._slots and monotonic() < self._give_up_at:
+        while self._slots and (self._left_s > 0 or not self._events.empty()):
             self._handle_next_event()
         self._abandon_slots()
         self._pass_wake_on()
@@ -253,10 +254,13 @@ class WorkerPool:
         Return without one if waits may have to be broken off again.
         """
         must_repeat = self._claims.break_off_waits()
+        began_at = monotonic()
         try:
             event = self._events.get(timeout=REPEAT_S if must_repeat else None)
         except Empty:
             return
+        finally:
+            self._left_s -= min(monotonic() - began_at, REPEAT_S)
         match event:
             case PoolEvent.SIGNAL:
                 self._signals += 1
@@ -283,10 +287,10 @@ class WorkerPool:
     def _stop_attempts(self) -> None:
         """Stop the attempts, and limit the time that the slots have to end."""
         with self._lock:
-            give_up_at = monotonic() + RELEASE_S
+            left_s = RELEASE_S
             if self._attempts:
-                give_up_at += self._options.grace_s
-            self._give_up_at = min(self._give_up_at, give_up_at)
+                left_s += self._options.grace_s
+            self._left_s = min(self._left_s, left_s)
             for attempt in self._attempts:
                 attempt.stop()
 
