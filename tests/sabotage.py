@@ -844,6 +844,20 @@ SABOTAGES = (
         tests=("tests/unit/gateway/test_bounded_http.py",),
     ),
     Sabotage(
+        guard="A gateway that stops gives back what it claims for calls that it cuts off",
+        file="gateway/taskorch_gateway/app.py",
+        line="        await performer.end()\n",
+        instead="",
+        tests=("tests/acceptance/test_gateway.py",),
+    ),
+    Sabotage(
+        guard="A client that leaves before it looks passes its wake-up on",
+        file="gateway/taskorch_gateway/performer.py",
+        line="                    self._waits.wake(owner)\n",
+        instead="                    pass\n",
+        tests=("tests/unit/gateway/test_client_waits.py",),
+    ),
+    Sabotage(
         guard="A request names one host",
         file="gateway/taskorch_gateway/hosts.py",
         line='        if len(headers.getlist("host")) > 1:',
@@ -1477,6 +1491,13 @@ SABOTAGES = (
         line="while self._slots and (self._left_s > 0 or not self._events.empty()):",
         instead="while self._slots:",
         tests=("tests/acceptance/test_run_outage.py",),
+    ),
+    Sabotage(
+        guard="A stopping run that stands still releases its items",
+        file="worker/taskorch_worker/run/pool.py",
+        line="self._left_s -= min(monotonic() - began_at, REPEAT_S)",
+        instead="self._left_s -= monotonic() - began_at",
+        tests=("tests/acceptance/test_run_stopped.py",),
     ),
     Sabotage(
         guard="All slots of a run pause after a release",
