@@ -10,7 +10,8 @@ from taskorch.domain.usage import ModelUsage
 
 @pytest.fixture
 def project(bench: Bench) -> str:
-    """Return a project in which two agents have used something."""
+    """Return a project in which two agents have used something today."""
+    bench.stay_in_one_day()
     for budget in bench.queue.views.budgets():
         owner = budget.owner.partition(":")[2] or budget.owner
         bench.queue.set_budget(owner, period=budget.period)

@@ -31,7 +31,8 @@ def bench(valkey_url: str) -> Iterator[Bench]:
 
 @pytest.fixture
 def project(bench: Bench) -> str:
-    """Return a project in which ada has used something."""
+    """Return a project in which ada has used something today."""
+    bench.stay_in_one_day()
     home = bench.queue.project("Monthly report")
     lease = bench.claimed(bench.item(home))
     bench.agent().progress(lease, "half", used=USED)

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from time import sleep
 from typing import Any, cast
 
 import redis
 from taskorch.connections import RETRIES, connect
 from taskorch.domain import limits
 from taskorch.domain.item import (
+    HOUR_MS,
     Caller,
     Claim,
     ItemFilter,
@@ -41,6 +43,9 @@ STATE_INDEXES: dict[State, set[str]] = {
 INDEXES = set().union(*STATE_INDEXES.values())
 
 
+DAY_MS = 24 * HOUR_MS
+#: The end of an hour or a day is near: a slow test may still run when it comes.
+NEAR_MS = 30_000
 #: The smallest plan of a project.
 PLAN = "project: Nightly\nitems:\n  - {name: a, title: A, agent: ada}\n"
 
@@ -372,7 +377,7 @@ class Bench:
 
     def today(self) -> int:
         """Return the days since the epoch by the clock of Redis."""
-        return self.now_ms() // 86_400_000
+        return self.now_ms() // DAY_MS
 
     def add_cycle(self, items: Sequence[str]) -> None:
         """Make items depend on each other in a cycle, without `depend`."""
@@ -397,6 +402,18 @@ class Bench:
         before = self.now_ms()
         while self.now_ms() == before:
             pass
+
+    def stay_in_one_hour(self) -> None:
+        """Wait for the next hour if it is near, so that the test ends before another."""
+        self._pass_near_end(HOUR_MS)
+
+    def stay_in_one_day(self) -> None:
+        """Wait for midnight if it is near, so that the test ends on the same day."""
+        self._pass_near_end(DAY_MS)
+
+    def _pass_near_end(self, period_ms: int) -> None:
+        while period_ms - self.now_ms() % period_ms < NEAR_MS:
+            sleep(0.05)
 
     def indexes_of(self, item: str) -> set[str]:
         """Return the indexes that have an entry of an item."""

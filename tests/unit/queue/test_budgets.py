@@ -47,6 +47,7 @@ def refusal(bench: Bench, agent: str = "ada") -> errors.OverBudget:
 def test_used_up_budget_keeps_items_from_claims(
     bench: Bench, kind: str, period: str
 ) -> None:
+    bench.stay_in_one_day()
     project = bench.project()
     spend(bench, project, DOLLAR)
     bench.item(project)
@@ -65,6 +66,7 @@ def test_used_up_budget_keeps_items_from_claims(
 
 
 def test_budget_of_tokens_counts_in_and_out(bench: Bench) -> None:
+    bench.stay_in_one_day()
     lease = bench.claimed()
     used = ModelUsage(tokens_in=60, tokens_out=40, cache_read=1000)
     bench.agent().progress(lease, "half", used=used)
@@ -202,6 +204,7 @@ def test_day_budget_counts_this_day_only(bench: Bench) -> None:
 
 
 def test_budgets_are_listed_used_up_first(bench: Bench) -> None:
+    bench.stay_in_one_day()
     project = bench.project()
     spend(bench, project, DOLLAR)
 
@@ -217,6 +220,7 @@ def test_budgets_are_listed_used_up_first(bench: Bench) -> None:
 
 
 def test_budgets_of_an_owner_take_one_call(bench: Bench) -> None:
+    bench.stay_in_one_day()
     bench.item()
     limit(bench, "ada", 0)
     limit(bench, "namespace", DOLLAR)

@@ -238,6 +238,7 @@ def test_force_closed_project_frees_all_places(bench: Bench) -> None:
 def test_bytes_over_the_quota_are_refused_until_midnight(
     bench: Bench,
 ) -> None:
+    bench.stay_in_one_day()
     behind, token = client(bench, bytes_a_day=2000)
     project = behind.queue.project("One")
 
@@ -257,6 +258,7 @@ def test_bytes_over_the_quota_are_refused_until_midnight(
 
 
 def test_bytes_of_yesterday_do_not_count(bench: Bench) -> None:
+    bench.stay_in_one_day()
     behind, token = client(bench, bytes_a_day=200)
     behind.queue.project("x" * 150)
     key = f"taskorch:{{{bench.namespace}}}:access_token:{token}"
@@ -290,6 +292,7 @@ def test_agents_over_the_quota_are_refused(bench: Bench) -> None:
 
 
 def test_list_shows_quotas_and_their_use(bench: Bench) -> None:
+    bench.stay_in_one_day()
     behind, token = client(bench, open_items=5, bytes_a_day=1000, agents=3)
     project = behind.queue.project("One")
     behind.queue.create(project, NewItem(title="x", agent="ada"))

@@ -41,6 +41,11 @@ class EachTwice(ConnectionWrapper):
         )
 
 
+@pytest.fixture(autouse=True)
+def one_hour(bench: Bench) -> None:
+    bench.stay_in_one_hour()
+
+
 def key(bench: Bench, name: str) -> str:
     return f"{keys.tag(bench.namespace)}{name}"
 

@@ -307,6 +307,7 @@ def test_row_tells_how_often_item_was_requeued(bench: Bench) -> None:
 
 
 def test_usage_of_owners_has_titles(bench: Bench) -> None:
+    bench.stay_in_one_day()
     lease = bench.claimed()
     used = ModelUsage(tokens_in=5, cost_micros=7)
     bench.agent().progress(lease, "half", used=used)

@@ -61,6 +61,7 @@ def test_progress_complete_and_fail_add_up(bench: Bench) -> None:
 
 
 def test_costs_have_rows_of_each_kind(bench: Bench) -> None:
+    bench.stay_in_one_day()
     lease = bench.claimed()
     bench.agent().complete(lease, "done", used=SPENT)
     project = project_of(bench, lease.item)
@@ -268,6 +269,7 @@ def test_damaged_sums_stop_no_report(bench: Bench) -> None:
 
 
 def test_old_days_are_forgotten(bench: Bench) -> None:
+    bench.stay_in_one_day()
     lease = bench.claimed()
     today = bench.today()
     for age in (1, 89, 90, 400):

@@ -36,6 +36,7 @@ def test_schedule_keeps_token_of_its_client(bench: Bench) -> None:
 
 
 def test_items_of_run_count_for_token(bench: Bench) -> None:
+    bench.stay_in_one_day()
     behind, token = client(bench, open_items=2, agents=1)
     behind.queue.schedules().create(new_schedule("nightly"))
 

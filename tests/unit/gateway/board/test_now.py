@@ -84,6 +84,7 @@ def test_empty_queue_has_an_empty_page(bench: Bench) -> None:
 
 
 def test_views_of_unchanged_queue_are_equal(bench: Bench) -> None:
+    bench.stay_in_one_hour()
     bench.lease_in(State.BLOCKED)
     bench.wait_for_next_ms()
 
@@ -310,6 +311,7 @@ def test_projects_have_ticks_by_state(bench: Bench) -> None:
 
 
 def test_flow_counts_this_hour(bench: Bench) -> None:
+    bench.stay_in_one_hour()
     bench.completed_item()
     bench.item()
 
@@ -419,6 +421,7 @@ def test_damaged_items_are_left_out_of_page(bench: Bench) -> None:
 
 
 def test_status_has_cost_of_today_and_budget(bench: Bench) -> None:
+    bench.stay_in_one_day()
     used = ModelUsage(cost_micros=3_200_000)
     bench.agent().progress(bench.claimed(), "half", used=used)
     without = shown(bench, "status")
@@ -480,6 +483,7 @@ def test_further_pools_are_left_out(bench: Bench) -> None:
 
 
 def test_agents_and_projects_show_costs(bench: Bench) -> None:
+    bench.stay_in_one_day()
     used = ModelUsage(cost_micros=3_200_000)
     lease = bench.claimed()
     bench.claimed(agent="bob")
@@ -537,6 +541,7 @@ def test_confined_person_requeues_no_foreign_dependency(bench: Bench) -> None:
 
 
 def test_confined_token_reads_costs_of_its_project(bench: Bench) -> None:
+    bench.stay_in_one_day()
     lease = bench.claimed()
     used = ModelUsage(cost_micros=3_200_000)
     bench.agent().progress(lease, "half", used=used)
