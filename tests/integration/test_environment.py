@@ -1,13 +1,12 @@
 """The doctor's checks of the server, on real servers in each state."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from time import time
 
 import pytest
 import redis
-from support import servers
+from support import servers, topologies
 from support.commands import eventually
 from taskorch.connections import connect
 from taskorch.domain.frozen import replace
@@ -206,7 +205,7 @@ def test_replica_is_a_problem_and_can_be_audited(
     )
     queue = Queue(connection, "test", Caller(agent="planner"))
     queue.project("Build")
-    server.replicaof("127.0.0.1", _free_port())
+    server.replicaof("127.0.0.1", topologies.free_ports(1)[0])
 
     found = checked(read_environment(server), "role")
     audited = audit(queue, fix=False)
@@ -220,7 +219,7 @@ def test_replica_is_a_problem_and_can_be_audited(
 def test_connected_replicas_are_counted(
     server: redis.Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    port = _free_port()
+    port = topologies.free_ports(1)[0]
     server.config_set("port", port)
     folder = tmp_path_factory.mktemp("replica")
     same = "valkey" if "valkey_version" in server.info("server") else "redis"
@@ -294,9 +293,3 @@ def test_clock_is_that_of_the_server(server: redis.Redis) -> None:
     seconds, _ = server.time()
 
     assert abs(read_environment(server).at - seconds * 1000) < HOUR_MS
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

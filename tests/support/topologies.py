@@ -6,12 +6,14 @@ with topologies.sentinels(folder) as deployment:
     deployment.await_failover()
 """
 
+import os
 import random
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +31,11 @@ DOWN_AFTER_MS = 700
 #: It also bounds how long a second election waits, should the first have no winner.
 FAILOVER_TIMEOUT_MS = 3000
 SLOTS = 16384
+#: Each process of a test run has one of this number of sets of ports.
+PORT_SETS = 32
+_OWN_SET = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % PORT_SETS
+_OWN_PORTS = range(15_000 + _OWN_SET, 32_000, PORT_SETS)
+_NEXT_PORTS = cycle(random.sample(_OWN_PORTS, len(_OWN_PORTS)))
 
 
 class Node:
@@ -451,12 +458,13 @@ def free_ports(number: int) -> list[int]:
     """Return different ports on which no process is listening.
 
     They are below the ports of outgoing connections, which could otherwise take the
-    port of a server while it is down.
+    port of a server while it is down. Other processes of the test run have others, and
+    this one gets a port again only after all others.
     """
     with ExitStack() as held:
         ports: set[int] = set()
         while len(ports) < number:
-            port = random.randrange(15_000, 32_000)
+            port = next(_NEXT_PORTS)
             with suppress(OSError):
                 held.enter_context(socket.create_server(("127.0.0.1", port)))
                 ports.add(port)
