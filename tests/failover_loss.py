@@ -34,8 +34,6 @@ WRITERS = 4
 STEPS = 200
 #: The time limit of a step's wait for its replicas.
 WAIT_MS = 300
-#: Longer than any pause of a busy machine, so that the sentinels do not fail over.
-DOWN_AFTER_MS = 30_000
 #: The number of reports, discoveries and notes per item, and the pause between them.
 ROUNDS, PAUSE_S = 20, 0.002
 
@@ -240,7 +238,6 @@ VARIANTS: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
 
 def main(names: Sequence[str]) -> None:
     """Print a line for each variant, or for the named ones."""
-    topologies.DOWN_AFTER_MS = DOWN_AFTER_MS
     for name, (options, wait_replicas, words) in VARIANTS.items():
         if not names or name in names:
             with (

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -13,14 +12,7 @@ from support.commands import BIN, Shell, eventually
 from support.runs import UNTIL_GO, sh
 from support.services import handoff_items, progress_messages, sync_status
 from support.tool_client import until
-from support.topologies import (
-    DOWN_AFTER_MS,
-    SERVICE,
-    Cluster,
-    Node,
-    Sentinels,
-    command,
-)
+from support.topologies import Cluster, Node, Sentinels, command
 from taskorch.bundled import server as bundled_server
 from taskorch.queue import keys
 
@@ -81,6 +73,8 @@ def test_item_is_completed_behind_sentinels(
 def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
     shell: Shell, sentinels: Sentinels, wait: int
 ) -> None:
+    # from here on, they do not replace a primary that is paused
+    sentinels.await_agreement()
     there, primary = on(shell, sentinels.url), sentinels.primary
     project = there.orchestrate("project", "A project").stdout.strip()
     claimed = create_item(there, project) if not wait else ""
@@ -99,8 +93,7 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
             await until(lambda: not _blocks_a_call(primary))
             await until(lambda: _is_released(there, claimed))
 
-    with waiting_for_the_primary(sentinels):
-        tool_client.run_async(test)
+    tool_client.run_async(test)
     item = claimed or create_item(there, project)
     shown = there.orchestrate("show", item, "--json").data()
     assert (shown["state"], shown["attempts"], shown["token"]) == (
@@ -108,19 +101,6 @@ def test_cancelled_mcp_call_claims_nothing_behind_sentinels(
         0,
         1 if claimed else 0,
     )
-
-
-@contextmanager
-def waiting_for_the_primary(sentinels: Sentinels) -> Iterator[None]:
-    """Replace no primary that is paused: it does not answer sentinels either."""
-    name = "down-after-milliseconds"
-    for sentinel in sentinels.sentinels:
-        command(sentinel, "SENTINEL", "SET", SERVICE, name, HOUR_MS)
-    try:
-        yield
-    finally:
-        for sentinel in sentinels.sentinels:
-            command(sentinel, "SENTINEL", "SET", SERVICE, name, DOWN_AFTER_MS)
 
 
 def _blocks_a_call(server: Node) -> bool:

@@ -28,6 +28,8 @@ from taskorch.queue import keys
 SERVICE = "main"
 #: A replica is promoted within 1 to 3 seconds of the death of its primary.
 DOWN_AFTER_MS = 700
+#: Longer than any pause of a busy machine. A primary that was not killed is not replaced.
+STALLED_MS = 3_600_000
 #: It also bounds how long a second election waits, should the first have no winner.
 FAILOVER_TIMEOUT_MS = 3000
 SLOTS = 16384
@@ -107,11 +109,16 @@ class Node:
 
 
 class Sentinels:
-    """One primary, two replicas, three sentinels."""
+    """One primary, two replicas, three sentinels.
+
+    The sentinels replace a primary that does not answer only after `kill_primary`, until
+    the test waits for the failover or for their agreement.
+    """
 
     def __init__(self, servers: list[Node], sentinels: list[Node]) -> None:
         self.servers = servers
         self.sentinels = sentinels
+        self._down_after_ms = STALLED_MS
 
     @property
     def url(self) -> str:
@@ -142,6 +149,7 @@ class Sentinels:
         """Kill the primary and return it. After `start` it is a replica within 10 s."""
         killed = self.primary
         killed.kill()
+        self._set_down_after(DOWN_AFTER_MS)
         return killed
 
     def fail_over(self, *words: str) -> None:
@@ -161,6 +169,7 @@ class Sentinels:
     def await_failover(self, before: Node | None = None) -> Node:
         """Wait until the sentinels agree on a writable primary other than `before`."""
         eventually(lambda: self._agreed(before))
+        self._set_down_after(STALLED_MS)
         return self.primary
 
     def await_agreement(self) -> None:
@@ -179,6 +188,7 @@ class Sentinels:
                 and self._agreed(None)
             )
         )
+        self._set_down_after(STALLED_MS)
 
     def await_replicas(self, number: int) -> None:
         """Wait until the primary has N replicas that keep up."""
@@ -188,6 +198,21 @@ class Sentinels:
                 == number
             )
         )
+
+    def _set_down_after(self, milliseconds: int) -> None:
+        """Let the sentinels replace a primary that has not answered for so long."""
+        if self._down_after_ms == milliseconds:
+            return
+        for sentinel in self.sentinels:
+            command(
+                sentinel,
+                "SENTINEL",
+                "SET",
+                SERVICE,
+                "down-after-milliseconds",
+                milliseconds,
+            )
+        self._down_after_ms = milliseconds
 
     def _agreed(self, before: Node | None) -> bool:
         """Return whether all living sentinels name one writable primary but `before`."""
@@ -205,7 +230,11 @@ class Sentinels:
 
 
 class Cluster:
-    """Three primaries with one replica each."""
+    """Three primaries with one replica each.
+
+    The nodes replace a primary that does not answer only during a failover: from
+    `kill_primary` until the test waits for its end, and while `fail_over` runs.
+    """
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
@@ -249,6 +278,7 @@ class Cluster:
         """Kill the primary of a namespace and return it. After `start` it is a replica."""
         killed = self.primary_of(namespace)
         killed.kill()
+        self._set_node_timeout(DOWN_AFTER_MS)
         return killed
 
     def fail_over(self, namespace: str) -> None:
@@ -263,12 +293,10 @@ class Cluster:
                 replica.info("replication").get("master_link_status") == "up"
             )
         )
+        # a primary votes once in two of these timeouts for a replica of the same one
+        self._set_node_timeout(DOWN_AFTER_MS)
         command(replica, "CLUSTER", "FAILOVER")
-        eventually(
-            lambda: (
-                self.primary_of(namespace) is not before and self.is_settled()
-            )
-        )
+        self.await_failover(namespace, before)
 
     def cut_connections(self) -> None:
         """Close all connections of clients, like a firewall after a long idle time."""
@@ -282,6 +310,7 @@ class Cluster:
                 self.primary_of(namespace) is not before and self.is_settled()
             )
         )
+        self._set_node_timeout(STALLED_MS)
         return self.primary_of(namespace)
 
     def move_slot_by_key(
@@ -347,6 +376,23 @@ class Cluster:
             and each.get("cluster_slots_ok") == str(SLOTS)
             for each in states
         )
+
+    def await_start(self) -> None:
+        """Wait until all slots are served and all replicas follow."""
+        eventually(self.is_settled)
+        eventually(
+            lambda: all(
+                node.info("replication").get("master_link_status") == "up"
+                for node in self.nodes[3:]
+            )
+        )
+        self._set_node_timeout(STALLED_MS)
+
+    def _set_node_timeout(self, milliseconds: int) -> None:
+        """Let the nodes replace a primary that has not answered for so long."""
+        for node in self.nodes:
+            if node.pid:
+                node.raw.config_set("cluster-node-timeout", milliseconds)
 
     def _replicated(self, node: Node) -> str:
         """Return the id of the primary of a node, "" for a primary."""
@@ -427,13 +473,7 @@ def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
     with running(nodes):
         _join(nodes, ports[6:])
         whole = Cluster(nodes)
-        eventually(whole.is_settled)
-        eventually(
-            lambda: all(
-                node.info("replication").get("master_link_status") == "up"
-                for node in nodes[3:]
-            )
-        )
+        whole.await_start()
         yield whole
 
 
@@ -511,7 +551,7 @@ def _sentinel(folder: Path, port: int, primary: int) -> Node:
         "bind 127.0.0.1",
         f'dir "{folder}"',
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 2",
-        f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+        f"sentinel down-after-milliseconds {SERVICE} {STALLED_MS}",
         f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT_MS}",
     ]
     configuration = folder / "sentinel.conf"
