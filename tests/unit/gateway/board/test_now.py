@@ -98,6 +98,7 @@ def test_views_of_unchanged_queue_are_equal(bench: Bench) -> None:
 
 
 def test_report_changes_the_agents_and_news_alone(bench: Bench) -> None:
+    bench.stay_in_one_hour()
     lease = bench.claimed()
     before = view_of(bench)
 
