@@ -411,7 +411,7 @@ def test_gateway_of_several_processes_serves_them_all(shell: Shell) -> None:
     assert stopped == 0
 
 
-def test_claim_of_a_call_that_is_cut_off_is_given_back(
+def test_claim_of_cut_off_call_is_given_back(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item(agent="ada")

@@ -397,7 +397,7 @@ def test_second_signal_releases_the_items(
     assert (view.state, view.attempts) == (State.QUEUED, 0)
 
 
-def test_run_that_stands_still_at_its_end_releases_the_items(
+def test_stalled_run_releases_its_items_when_stopped(
     shell: Shell, bench: Bench
 ) -> None:
     item = bench.item()

@@ -51,7 +51,7 @@ def connect(node: Node) -> FailoverConnection:
         (lambda each: each.break_off(get_ident()), WaitBrokenOff),
     ],
 )
-def test_connection_that_is_closed_before_its_wait_ends_it(
+def test_connection_closed_before_a_wait_ends_it(
     node: Node,
     monkeypatch: pytest.MonkeyPatch,
     close: Close,

@@ -99,7 +99,7 @@ def test_wake_at_the_end_is_not_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.one_lane
-def test_wake_of_a_client_that_leaves_is_passed_on(
+def test_wake_of_leaving_client_is_passed_on(
     bench: Bench, tmp_path: Path, follows: list[following.Follow]
 ) -> None:
     known = {"namespace": bench.namespace, "redis_url": bench.url}
