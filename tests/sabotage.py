@@ -846,7 +846,7 @@ SABOTAGES = (
     Sabotage(
         guard="A gateway that stops gives back what it claims for calls that it cuts off",
         file="gateway/taskorch_gateway/app.py",
-        line="        await performer.end()\n",
+        line="                await performer.end()\n",
         instead="",
         tests=("tests/acceptance/test_gateway.py",),
     ),

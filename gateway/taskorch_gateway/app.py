@@ -1,8 +1,8 @@
 """The HTTP application of the gateway: its parts, its routes, its start and its end."""
 
-from asyncio import create_task, sleep, wait
+from asyncio import create_task, sleep, timeout, wait
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -45,6 +45,9 @@ from taskorch_gateway.wire import Wire
 
 #: How long a gateway serves before it prepares for a board, in seconds.
 COMPILE_AFTER_S = 1.0
+#: How long a gateway that stops waits until what it has taken for clients that it has cut
+#: off is given back, in seconds. Redis may hang.
+LAST_STEPS_S = 5.0
 #: The page with the routes.
 DESCRIPTION = "orchestrate docs gateway"
 
@@ -105,8 +108,10 @@ def create(settings: Settings, options: Options) -> Starlette:
             _compile_pages(0 if options.opens_board else COMPILE_AFTER_S)
         )
         yield
-        await performer.end()
-        await waits.end()
+        with suppress(TimeoutError):
+            async with timeout(LAST_STEPS_S):
+                await performer.end()
+                await waits.end()
         refusals.end()
         compiling.cancel()
         await wait([writing, compiling])

@@ -31,8 +31,8 @@ READ_BYTES = 16 * 1024
 COPIED_BYTES = 64 * 1024
 #: Maximum number of requests that a client sends before the reply to an earlier one.
 AHEAD = 8
-#: As many more connections may be open while at most this many wait for a request: the
-#: others may get their replies at any moment, and one of them gives way then.
+#: This many more connections may be open while no more than this many wait for a request:
+#: the others may get their replies at any moment, and then one of them gives way.
 SPARE = 32
 #: Where the connections that wait for a request are, and those whose clients have to read
 #: a reply, in the state of the application.
@@ -193,8 +193,8 @@ class BoundedHttp(HttpToolsProtocol):
     def _limit_idle_time(self) -> None:
         """Close the connection if no other request follows.
 
-        uvicorn does so at the end of a reply, and no more when the rest of a body comes
-        behind it.
+        uvicorn does so at the end of a reply, but forgets it when the rest of the body
+        comes after the reply.
         """
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = get_running_loop().call_later(

@@ -8,7 +8,6 @@ from asyncio import (
     Task,
     create_task,
     shield,
-    timeout,
 )
 from asyncio import wait as wait_for_tasks
 from collections import defaultdict
@@ -42,8 +41,6 @@ from taskorch_gateway.waits import LONGEST_WAIT_S, Admits, ClientWaits
 #: connections left: checks of tokens, `/call`, and verbs of another token.
 TURNS = SIZE - 2
 TURNS_OF_TOKEN = TURNS // 2
-#: How long the end waits for what is given back.
-LAST_STEPS_S = 5.0
 
 
 class Performed(Frozen):
@@ -116,15 +113,10 @@ class Performer:
                 self._is_idle.set()
 
     async def end(self) -> None:
-        """Wait until what clients that were cut off have claimed is given back.
-
-        A Redis that hangs holds up the end for a few seconds.
-        """
-        with suppress(TimeoutError):
-            async with timeout(LAST_STEPS_S):
-                await self._is_idle.wait()
-                if self._undoing:
-                    await wait_for_tasks(self._undoing)
+        """Wait until what clients that were cut off have claimed is given back."""
+        await self._is_idle.wait()
+        if self._undoing:
+            await wait_for_tasks(self._undoing)
 
     async def _perform(
         self,
@@ -167,10 +159,10 @@ class Performer:
                 ) from None
 
     async def _may_go_on(self, wait: WaitNeeded, admits: Admits) -> bool:
-        """Return whether the token of a client is valid when its wait is over.
+        """Return whether the token of a client is still valid after its wait.
 
-        If it is not, if the client leaves meanwhile, or if Redis cannot tell, another
-        waiter looks at what has ended this wait.
+        Otherwise, and if the client leaves or Redis fails meanwhile, another waiter looks
+        at what has ended the wait.
         """
         is_admitted = False
         try:

@@ -85,6 +85,7 @@ class Refusals:
                 async with timeout(PERIOD_S):
                     await self._ended.wait()
             await self.write()
+        # Redis answers, and more may have been noted meanwhile
         if self._unwritten is None:
             await self.write()
 

@@ -62,8 +62,6 @@ START_S = 5.0
 MOST_BATCHES = 100
 #: Stands for events that a subscription has lost.
 LOST = Events(known=False, newest="", entries=())
-#: How long the end waits for wake tokens that are passed on.
-LAST_TOKENS_S = 5.0
 #: Proxies end longer waits.
 LONGEST_WAIT_S = 55.0
 
@@ -157,7 +155,7 @@ class ClientWaits:
     def start(self) -> None:
         """Start the thread that follows the events. It ends with the process."""
         loop, cursor = get_running_loop(), ""
-        # what the loop was told last: it may not have run since, and know less
+        # what this thread has told the loop last, which may not have handled it yet
         was_away = False
 
         def follow(queue: Queue, notify: Notify) -> None:
@@ -184,7 +182,7 @@ class ClientWaits:
     async def end(self) -> None:
         """Wait until the wake tokens of clients that were cut off are passed on."""
         if self._passing:
-            await wait_for_tasks(self._passing, timeout=LAST_TOKENS_S)
+            await wait_for_tasks(self._passing)
 
     def on_outage(self, tell: OutageListener) -> None:
         """Call a function when Redis becomes unreachable, and when it answers again."""
