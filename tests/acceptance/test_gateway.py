@@ -443,8 +443,13 @@ def test_process_that_stands_still_is_kept(shell: Shell) -> None:
         still = min(before)
         os.kill(still, signal.SIGSTOP)
 
-        with pytest.raises(AssertionError, match="still false"):
-            eventually(lambda: processes(gateway) != before, within_s=LONGER_S)
+        try:
+            with pytest.raises(AssertionError, match="still false"):
+                eventually(
+                    lambda: processes(gateway) != before, within_s=LONGER_S
+                )
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(still, signal.SIGCONT)
 
-        os.kill(still, signal.SIGCONT)
         assert gateway.stop() == 0

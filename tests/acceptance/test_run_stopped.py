@@ -55,6 +55,13 @@ def ended(shell: Shell) -> bool:
     return not any(alive(pid) for pid in pids(shell))
 
 
+def terminate_twice(run: Run) -> None:
+    """Send two signals; at the second one, the run releases its items."""
+    run.send(signal.SIGTERM)
+    eventually(lambda: STOPPING in run.stderr())
+    run.send(signal.SIGTERM)
+
+
 @contextmanager
 def at_work(
     shell: Shell, *options: str, script: str = ENDLESS
@@ -386,9 +393,7 @@ def test_second_signal_releases_the_items(
     item = bench.item()
 
     with at_work(shell, "--grace", "200ms", script=script) as run:
-        run.send(signal.SIGTERM)
-        eventually(lambda: STOPPING in run.stderr())
-        run.send(signal.SIGTERM)
+        terminate_twice(run)
 
         assert run.exit_code() == 0
         assert run.events() == ["claimed", "released"]
@@ -403,9 +408,7 @@ def test_stalled_run_releases_its_items_when_stopped(
     item = bench.item()
 
     with at_work(shell, "--grace", "3s", script=SUSPENDING) as run:
-        run.send(signal.SIGTERM)
-        eventually(lambda: STOPPING in run.stderr())
-        run.send(signal.SIGTERM)
+        terminate_twice(run)
 
         assert run.exit_code() == 0
         assert run.events() == ["claimed", "released"]

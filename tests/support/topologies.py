@@ -200,7 +200,7 @@ class Sentinels:
         )
 
     def _set_down_after(self, milliseconds: int) -> None:
-        """Let the sentinels replace a primary that has not answered for so long."""
+        """Let the sentinels replace a primary that has not answered for this time."""
         if self._down_after_ms == milliseconds:
             return
         for sentinel in self.sentinels:
@@ -389,7 +389,7 @@ class Cluster:
         self._set_node_timeout(STALLED_MS)
 
     def _set_node_timeout(self, milliseconds: int) -> None:
-        """Let the nodes replace a primary that has not answered for so long."""
+        """Let the nodes replace a primary that has not answered for this time."""
         for node in self.nodes:
             if node.pid:
                 node.raw.config_set("cluster-node-timeout", milliseconds)

@@ -25,7 +25,7 @@ from taskorch_gateway.performer import Performer
 from taskorch_gateway.pool import ConnectionPool
 from taskorch_gateway.waits import ClientWaits
 
-#: A test that fails takes so long.
+#: How long a test waits before it fails, in seconds.
 LIMIT_S = 20.0
 
 

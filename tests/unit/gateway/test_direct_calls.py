@@ -9,7 +9,7 @@ from taskorch.domain import errors
 from taskorch.queue import scripts
 from taskorch_gateway.direct_calls import SharedSocket
 
-#: A test that fails takes so long.
+#: How long a test waits before it fails, in seconds.
 LIMIT_S = 60
 
 

@@ -17,7 +17,7 @@ from taskorch_gateway.pool import ConnectionPool
 from taskorch_gateway.token_changes import TokenChanges
 from taskorch_gateway.waits import ClientWaits
 
-#: A test that fails takes so long.
+#: How long a test waits before it fails, in seconds.
 LIMIT_S = 60
 ADA = ClientAccess(token="tok_ada", name="ada", role=Role.WORKER, project="")
 

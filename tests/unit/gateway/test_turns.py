@@ -16,7 +16,7 @@ from taskorch_gateway.performer import Performer
 from taskorch_gateway.pool import SIZE, ConnectionPool
 from taskorch_gateway.waits import ClientWaits
 
-#: A test that fails takes so long.
+#: How long a test waits before it fails, in seconds.
 LIMIT_S = 60
 #: Time in which a verb that has no connection is not served.
 SHORT_S = 2
