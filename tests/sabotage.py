@@ -851,6 +851,13 @@ SABOTAGES = (
         tests=("tests/acceptance/test_gateway.py",),
     ),
     Sabotage(
+        guard="A gateway that stops answers the requests that it cuts off",
+        file="gateway/taskorch_gateway/app.py",
+        line="            Middleware(CutOffRequests),\n",
+        instead="",
+        tests=("tests/acceptance/test_gateway.py",),
+    ),
+    Sabotage(
         guard="A client that leaves before it looks passes its wake-up on",
         file="gateway/taskorch_gateway/performer.py",
         line="                    self._waits.wake(owner)\n",

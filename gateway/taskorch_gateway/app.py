@@ -25,6 +25,7 @@ from taskorch_gateway.authentication import Authentication
 from taskorch_gateway.board import pages
 from taskorch_gateway.board.live import LiveBoards
 from taskorch_gateway.board.routes import Board
+from taskorch_gateway.cut_off_requests import CutOffRequests
 from taskorch_gateway.direct_calls import DirectCalls
 from taskorch_gateway.exchange import Exchange
 from taskorch_gateway.hosts import HostCheck
@@ -133,6 +134,7 @@ def create(settings: Settings, options: Options) -> Starlette:
         ],
         middleware=[
             Middleware(CountedRequests, metrics=RequestMetrics(registry)),
+            Middleware(CutOffRequests),
             Middleware(HostCheck, hosts=options.hosts),
         ],
         exception_handlers={HTTPException: refused},

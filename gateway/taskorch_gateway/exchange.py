@@ -75,6 +75,13 @@ class TooLong(errors.Invalid):
     message = "The {what} is longer than {limit} bytes."
 
 
+class Stopping(errors.Unreachable):
+    """The gateway stops before a request is answered."""
+
+    def __init__(self) -> None:
+        super().__init__(url="", reason="the gateway is stopping")
+
+
 class ClientKind(Frozen):
     """How clients of a kind show their tokens, and read errors."""
 
@@ -329,7 +336,7 @@ def outward(error: TaskOrchestratorError) -> TaskOrchestratorError:
 
 
 def _without_address(error: errors.Unavailable) -> errors.Unavailable:
-    if isinstance(error, errors.RateLimited):
+    if isinstance(error, (errors.RateLimited, Stopping)):
         return error
     _log.warning("%s", error)
     details = {

@@ -15,6 +15,7 @@ from support.builders import Bench
 from support.commands import BIN, Shell, eventually, result_of
 from support.gateways import Gateway, HttpClient
 from support.proxy import proxied
+from support.raw_http import head, opened
 from support.topologies import Node
 from taskorch.domain.item import State
 from taskorch_gateway.api.table import PREFIX
@@ -427,11 +428,14 @@ def test_claim_of_cut_off_call_is_given_back(
 
             proxy.on_lost_reply = stop
             proxy.replies_lost = 1
-            with suppress(json.JSONDecodeError):  # its reply is no document
-                client.post(f"{PREFIX}/worker/pop", {})
+            status, reply = client.post(f"{PREFIX}/worker/pop", {})
             gateway.stop()
             client.close()
 
+    assert (status, reply["error"]["code"]) == (503, "UNREACHABLE")
+    assert reply["error"]["message"] == (
+        "The queue is unreachable: the gateway is stopping"
+    )
     assert bench.state(item) is State.QUEUED
 
 
@@ -453,3 +457,20 @@ def test_process_that_stands_still_is_kept(shell: Shell) -> None:
                 os.kill(still, signal.SIGCONT)
 
         assert gateway.stop() == 0
+
+
+def test_stopping_gateway_ends_streams_without_a_traceback(
+    gateway: Gateway,
+) -> None:
+    token = gateway.token("viewer", "viewer")
+    shown = f"Authorization: Bearer {token}"
+    with opened(gateway) as client, client.makefile("rb") as reply:
+        client.sendall(head("/api/v1/events", shown, method="GET"))
+        begun = reply.readline()
+
+        gateway.stop()
+        rest = reply.read()
+
+    assert begun == b"HTTP/1.1 200 OK\r\n"
+    assert rest.endswith(b"\r\n0\r\n\r\n")
+    assert "Traceback" not in gateway.log
