@@ -1414,6 +1414,20 @@ SABOTAGES = (
         tests=("tests/acceptance/test_run_worktree.py",),
     ),
     Sabotage(
+        guard="git makes one worktree of a repository at a time",
+        file="worker/taskorch_worker/run/worktrees.py",
+        line="files.take_lock(folder, wait=True)",
+        instead="files.take_lock(folder, shared=True)",
+        tests=("tests/acceptance/test_run_worktree.py",),
+    ),
+    Sabotage(
+        guard="A completed item is not released because git fails",
+        file="worker/taskorch_worker/run/worktrees.py",
+        line="except (GitFailed, OSError):",
+        instead="except OSError:",
+        tests=("tests/acceptance/test_run_worktree.py",),
+    ),
+    Sabotage(
         guard="An unanswered command repeats its request id",
         file="shared/taskorch/queue/requests.py",
         line="            return unanswered + REPEAT\n",

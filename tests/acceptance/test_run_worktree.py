@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import signal
 from pathlib import Path
 
@@ -351,6 +352,68 @@ def test_slots_have_worktrees_of_their_own(repo: Shell, bench: Bench) -> None:
         str(trees(repo) / item) for item in items
     ]
     assert git(repo, "status", "--porcelain") == ""
+
+
+def having_git(shell: Shell, folder: Path, script: str) -> Shell:
+    """Return a shell in which git is a script; `{git}` in it is the real one."""
+    folder.mkdir()
+    program = folder / "git"
+    program.write_text(
+        script.format(folder=folder, git=shutil.which("git")), encoding="utf-8"
+    )
+    program.chmod(0o755)
+    return shell.having(PATH=f"{folder}:{shell.environment()['PATH']}")
+
+
+#: A git that takes long to make a worktree, and fails if another one lists them then, as
+#: git does if it finds an unfinished record.
+SLOW_GIT = """#!/bin/sh
+making="{folder}/making"
+case "$*" in
+*"worktree add"*)
+  mkdir "$making" || exit 128
+  sleep 0.3
+  "{git}" "$@"
+  status=$?
+  rmdir "$making"
+  exit $status;;
+*worktreepath* | *"worktree remove"*) test ! -e "$making" || exit 128;;
+esac
+exec "{git}" "$@"
+"""
+#: A git that lists no worktrees once an attempt has begun.
+FAILING_GIT = """#!/bin/sh
+case "$*" in
+*worktreepath*) test ! -e "{folder}/begun" || exit 128;;
+esac
+exec "{git}" "$@"
+"""
+
+
+def test_slots_make_their_worktrees_in_turn(
+    repo: Shell, bench: Bench, tmp_path: Path
+) -> None:
+    items = [bench.item() for _ in range(3)]
+    shell = having_git(repo, tmp_path / "programs", SLOW_GIT)
+
+    ran = shell.worker(*IN_TREES, "--pool", "3", "--", "true")
+
+    assert ran.code == 0, ran.stdout
+    assert {bench.state(item) for item in items} == {State.COMPLETED}
+    assert is_untouched(repo)
+
+
+def test_item_is_completed_if_git_fails_afterwards(
+    repo: Shell, bench: Bench, tmp_path: Path
+) -> None:
+    item = bench.item()
+    shell = having_git(repo, tmp_path / "programs", FAILING_GIT)
+
+    ran = shell.worker(*IN_TREES, *sh(f"touch {tmp_path}/programs/begun"))
+
+    done = bench.queue.views.show(item).item
+    assert (ran.code, done.state) == (0, State.COMPLETED)
+    assert done.deliverables["worktree"] == str(trees(repo) / item)
 
 
 def test_lost_item_gets_another_worktree(repo: Shell, bench: Bench) -> None:

@@ -11,8 +11,8 @@ not locked belongs to a killed run: the next run looks at its worktree.
 
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from taskorch.config import files, root_folder
@@ -80,7 +80,7 @@ class Worktree:
             work = work_in(self.tree, self.branch)
             if work is None:
                 self._repository.remove(self.tree)
-        except OSError:  # the folder cannot be removed
+        except (GitFailed, OSError):  # it cannot be removed
             return Work(tree=self.tree, branch=self.branch)
         else:
             return work
@@ -132,8 +132,39 @@ class Repository:
 
         A branch with commits that the run's checkout does not have is continued, unless
         it is checked out elsewhere: then return False. Nothing is left behind if it
-        fails.
+        fails. Raises OSError, too.
         """
+        with self._locked():
+            return self._add(tree)
+
+    def set_base(self, tree: Path) -> None:
+        """Keep the commit from which the work in a worktree began. Raises GitFailed."""
+        git(tree, "update-ref", BASE, self.head())
+
+    def remove(self, tree: Path) -> None:
+        """Remove a worktree without work, and its branch.
+
+        The branch stays if it has commits, or is checked out elsewhere. Raises
+        GitFailed and OSError.
+        """
+        with self._locked():
+            self._remove(tree)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Wait until no other attempt makes or removes a worktree of the repository.
+
+        git lists all worktrees before it does that, and fails if it finds the record of
+        one that another git has not finished.
+        """
+        folder = os.open(self._common, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            files.take_lock(folder, wait=True)
+            yield
+        finally:
+            os.close(folder)
+
+    def _add(self, tree: Path) -> bool:
         self._forget(tree)
         head = self.head()
         tip, _, place = self._branch(tree.name).partition(" ")
@@ -154,15 +185,7 @@ class Repository:
             raise
         return True
 
-    def set_base(self, tree: Path) -> None:
-        """Keep the commit from which the work in a worktree began. Raises GitFailed."""
-        git(tree, "update-ref", BASE, self.head())
-
-    def remove(self, tree: Path) -> None:
-        """Remove a worktree without work, and its branch.
-
-        The branch stays if it has commits, or is checked out elsewhere.
-        """
+    def _remove(self, tree: Path) -> None:
         tip, _, place = self._branch(tree.name).partition(" ")
         is_ours = not place or os.path.realpath(place) == os.path.realpath(
             tree
