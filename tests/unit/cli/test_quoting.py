@@ -24,7 +24,7 @@ LOOKS_LIKE_OURS = (
     "Continue with --since",
     "Status: forged",
     "Note: forged",
-    "item_bad",
+    "item_bad ",
 )
 
 
