@@ -77,8 +77,10 @@ def created(
     return done[-1]
 
 
-def has_begun(gateway: Gateway, waits: int) -> bool:
-    return gateway.log.count('"verb": "claim"') >= waits
+def are_waiting(gateway: Gateway) -> bool:
+    """Return whether a worker and an orchestrator wait, after another worker's claim."""
+    log = gateway.log
+    return log.count('"verb": "claim"') > 1 and '"verb": "expect"' in log
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,7 +102,7 @@ def test_killed_redis_delays_what_a_gateway_serves(
         watching = planner.start(
             *(BIN / "orchestrate", "wait", before, "--timeout", WAIT)
         )
-        eventually(lambda: has_begun(gateway, 2))
+        eventually(lambda: are_waiting(gateway))
 
         kill()
         after = created(planner, project, "After", "bob").stdout.strip()
