@@ -858,6 +858,13 @@ SABOTAGES = (
         tests=("tests/acceptance/test_gateway.py",),
     ),
     Sabotage(
+        guard="A board that cannot show its link ends its application first",
+        file="gateway/taskorch_gateway/server.py",
+        line="            await self.shutdown(sockets)\n",
+        instead="",
+        tests=("tests/acceptance/test_board_command.py",),
+    ),
+    Sabotage(
         guard="A client that leaves before it looks passes its wake-up on",
         file="gateway/taskorch_gateway/performer.py",
         line="                    self._waits.wake(owner)\n",

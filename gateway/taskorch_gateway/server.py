@@ -139,8 +139,14 @@ class _Server(uvicorn.Server):
     ) -> None:
         """Start to serve; signals stop it from here on."""
         await super().startup(sockets)
-        if self.started:
+        if not self.started:
+            return
+        try:
             self._ready()
+        except BaseException:
+            # a loop that ends before the application does may wait a minute for its tasks
+            await self.shutdown(sockets)
+            raise
 
 
 def _application(

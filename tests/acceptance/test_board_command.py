@@ -103,6 +103,16 @@ def test_ctrl_c_ends_the_board_cleanly(shell: Shell, port: str) -> None:
         socket.create_connection(("127.0.0.1", int(port)), 10)
 
 
+def test_board_without_a_reader_ends_cleanly(shell: Shell, port: str) -> None:
+    ran = shell.run(
+        *("bash", "-c", '"$@" | true; exit ${PIPESTATUS[0]}', "bash"),
+        *(BIN / "orchestrate", "board", "--json", "--no-open"),
+        *("--port", port),
+    )
+
+    assert (ran.code, ran.stderr) == (0, "")
+
+
 def test_board_replaces_a_killed_one(shell: Shell, port: str) -> None:
     with board_commands.running(shell, "--port", port) as killed:
         person = Person()
