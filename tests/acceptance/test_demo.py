@@ -65,6 +65,16 @@ def test_demo_completes_project_and_leaves_nothing_running() -> None:
     eventually(lambda: not alive(pid))
 
 
+def errors_of_commands(shown: str) -> list[str]:
+    """Return the lines with which our commands report errors.
+
+    Not that an item was cancelled: the orchestrator does that at its end. Python may
+    show where it was interrupted while it imports, in lines of any kind.
+    """
+    lines = re.findall(r"^(?:\S+ +\| )?(Error.*)", shown, re.MULTILINE)
+    return [line for line in lines if " was cancelled: " not in line]
+
+
 def test_ctrl_c_ends_demo_without_errors(tmp_path: Path) -> None:
     demo = subprocess.Popen(
         [REPOSITORY / "demo" / "run"],
@@ -87,7 +97,7 @@ def test_ctrl_c_ends_demo_without_errors(tmp_path: Path) -> None:
     assert server is not None
     pid = int(server[1])
     assert demo.returncode == 130
-    assert "Error" not in left
+    assert errors_of_commands(left) == []
     assert "unreachable" not in left
     eventually(lambda: not alive(pid))
     assert not list(tmp_path.iterdir())
