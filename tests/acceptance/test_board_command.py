@@ -1,14 +1,16 @@
 """`orchestrate board`: a gateway for one person, and the link that opens it."""
 
+import os
 import signal
 import socket
+import subprocess
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from support import board_commands, gateways
 from support.board_commands import Person, browser_that_notes
-from support.commands import BIN, Shell, eventually, result_of
+from support.commands import BIN, TIME_LIMIT_S, Shell, eventually, result_of
 from support.topologies import free_ports
 
 NO_DISPLAY = {
@@ -104,13 +106,25 @@ def test_ctrl_c_ends_the_board_cleanly(shell: Shell, port: str) -> None:
 
 
 def test_board_without_a_reader_ends_cleanly(shell: Shell, port: str) -> None:
-    ran = shell.run(
-        *("bash", "-c", '"$@" | true; exit ${PIPESTATUS[0]}', "bash"),
-        *(BIN / "orchestrate", "board", "--json", "--no-open"),
-        *("--port", port),
-    )
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        ran = subprocess.run(
+            [
+                *(BIN / "orchestrate", "board", "--json", "--no-open"),
+                *("--port", port),
+            ],
+            cwd=shell.folder,
+            env=shell.environment(),
+            stdout=writes,
+            stderr=subprocess.PIPE,
+            timeout=TIME_LIMIT_S,
+            check=False,
+        )
+    finally:
+        os.close(writes)
 
-    assert (ran.code, ran.stderr) == (0, "")
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_board_replaces_a_killed_one(shell: Shell, port: str) -> None:

@@ -152,7 +152,7 @@ class Repository:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Wait until no other attempt makes or removes a worktree of the repository.
+        """Let no other attempt make or remove a worktree of the repository meanwhile.
 
         git lists all worktrees before it does that, and fails if it finds the record of
         one that another git has not finished.
