@@ -5,7 +5,7 @@ Every value is escaped, and a value that a template names must exist.
 
 import marshal
 import sys
-from asyncio import create_subprocess_exec, timeout
+from asyncio import CancelledError, create_subprocess_exec, timeout
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from contextlib import suppress
@@ -48,9 +48,12 @@ async def _compiled() -> bytes:
     )
     try:
         written, _ = await compiler.communicate()
-    finally:
+    except CancelledError:
         if compiler.returncode is None:
             compiler.kill()
+        # asyncio logs the end of a process whose loop is closed by then
+        await compiler.communicate()
+        raise
     if compiler.returncode:
         raise ChildProcessError(compiler.returncode)
     return written

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
+from support.commands import eventually, state_of
 from taskorch_gateway import board
 from taskorch_gateway.board import asset_files, pages, template_code
 from taskorch_gateway.board.pages import render
@@ -88,3 +89,21 @@ def test_page_is_shown_without_the_compiler(
     asyncio.run(pages.compile_all())
 
     assert "Done" in render("receipt.html", {"text": "Done", "next": ""})
+
+
+def test_cancelled_compiler_has_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    waits = f"import os, time; os.symlink(str(os.getpid()), {str(begun)!r}); time.sleep(600)"
+    monkeypatch.setattr(pages, "COMPILER", ("-c", waits))
+
+    async def state_after_cancellation() -> str:
+        compiling = asyncio.create_task(pages.compile_all())
+        await asyncio.to_thread(eventually, begun.is_symlink)
+        compiling.cancel()
+        await asyncio.wait([compiling])
+        return state_of(int(begun.readlink().name))
+
+    # nor is it a zombie, whose end asyncio would report
+    assert asyncio.run(state_after_cancellation()) == ""
